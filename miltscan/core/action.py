@@ -1,0 +1,100 @@
+"""What can be done with a message, as closed types; who decides is `policy`, who carries it out is the milter."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ActionName(StrEnum):
+    """The actions by the names that the configuration, the log and the metrics use."""
+
+    ACCEPT = "accept"
+    TEMPFAIL = "tempfail"
+    REJECT = "reject"
+    DISCARD = "discard"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An SMTP reply: code, enhanced status (RFC 3463) and text (printable ASCII, one line)."""
+
+    code: int
+    status: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.status} {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The MTA takes the message and the client hears 250."""
+
+    name = ActionName.ACCEPT
+
+
+@dataclass(frozen=True, slots=True)
+class TempFail:
+    """The client keeps the message and hears a 4xx reply."""
+
+    reply: Reply
+    name = ActionName.TEMPFAIL
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The client keeps the message and hears a 5xx reply."""
+
+    reply: Reply
+    name = ActionName.REJECT
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """The client hears 250 and the message is dropped."""
+
+    name = ActionName.DISCARD
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The client hears 250 and the message stays in sendmail's own queue, quarantined with `reason`."""
+
+    reason: str
+    name = ActionName.HOLD
+
+
+Action = Accept | TempFail | Reject | Discard | Hold
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveHeader:
+    """Removes the `index`-th header (from 1) of this name."""
+
+    name: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class InsertHeader:
+    """Inserts a header above all others."""
+
+    name: str
+    value: str
+
+
+HeaderEdit = RemoveHeader | InsertHeader
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the MTA will hear, and the name of the rule that said so; `edits` in the order in which they are made."""
+
+    action: Action
+    rule: str
+    edits: tuple[HeaderEdit, ...] = ()
+
+    @property
+    def reply(self) -> Reply | None:
+        """The reply of our own that the client hears; None where the MTA answers with its own 250."""
+        return self.action.reply if isinstance(self.action, TempFail | Reject) else None

@@ -1,0 +1,56 @@
+"""Socket addresses as sendmail writes them: `unix:/path` and `inet:PORT@HOST`; opens nothing."""
+
+from dataclasses import dataclass
+
+_EXPECTED = "expected unix:/absolute/path or inet:PORT@HOST"
+_LONGEST_PATH = 107  # bytes: sun_path of unix(7) less its end mark
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A unix socket by its path."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class InetAddress:
+    """A TCP socket by host (name or address) and port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"inet:{self.port}@{self.host}"
+
+
+Address = UnixAddress | InetAddress
+
+
+def parse_address(text: str) -> Address:
+    """The address that `text` names (`local:` is sendmail's other word for `unix:`); ValueError fit for a user."""
+    kind, _, rest = text.partition(":")
+    if kind in {"unix", "local"}:
+        return _unix(rest)
+    if kind == "inet":
+        return _inet(rest)
+    raise ValueError(_EXPECTED)
+
+
+def _unix(path: str) -> UnixAddress:
+    if not path.startswith("/"):
+        raise ValueError(_EXPECTED)
+    if len(path.encode()) > _LONGEST_PATH:
+        raise ValueError(f"expected a socket path of at most {_LONGEST_PATH} bytes")
+    return UnixAddress(path)
+
+
+def _inet(text: str) -> InetAddress:
+    port, _, host = text.partition("@")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= _LAST_PORT and host):
+        raise ValueError(_EXPECTED)
+    return InetAddress(host.strip("[]"), int(port))

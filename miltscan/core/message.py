@@ -1,0 +1,90 @@
+"""A message and what came with it, as immutable values; how the bytes are kept is the spool's business."""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from miltscan.core.verdict import Verdict
+
+PREFACE = b"Received: from miltscan by localhost; Thu, 1 Jan 1970 00:00:00 +0000\r\n"
+"""Stands before each message in the spool: clamd takes a stream for a mail only if it begins like one, and would scan a
+message with odd or no headers as plain text (measured)."""
+
+
+class Content(Protocol):
+    """The bytes of a message behind a file descriptor, `PREFACE` first."""
+
+    def fileno(self) -> int:
+        """A descriptor that can be read from offset 0 by pread or be passed to another process."""
+
+
+class Client(NamedTuple):
+    """The SMTP client as the MTA names it: host name (from DNS, hostile) and address (`unknown` where it has none)."""
+
+    name: str
+    address: str
+
+
+class Header(NamedTuple):
+    """One header field: the value with its leading space and its folds (a line feed and white space), byte-true."""
+
+    name: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Sender and recipients as given in MAIL and RCPT; `local` says that every recipient's mailer is the local one."""
+
+    sender: bytes
+    recipients: tuple[bytes, ...] = ()
+    authenticated: bool = False
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One whole message at its EOM; `size` in bytes without the preface.
+
+    `settled` is the verdict that is known without asking an engine: the message passed a limit while it came in, or
+    could not be kept. No engine is asked then.
+    """
+
+    client: Client
+    envelope: Envelope
+    queue_id: str
+    message_id: bytes
+    headers: Sequence[Header]
+    size: int
+    content: Content
+    settled: Verdict | None = None
+
+
+class Direction(StrEnum):
+    """Which way a message goes, as far as the session shows it; bounded, a metric label."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    INTERNAL = "internal"
+    SUBMISSION = "submission"
+
+
+def direction(client: Client, envelope: Envelope) -> Direction:
+    """Authenticated mail is submission; of a private or loopback client internal or outbound; all other inbound.
+
+    An outsider who is not authenticated cannot relay, so what he may send is inbound whatever mailer takes it on.
+    """
+    if envelope.authenticated:
+        return Direction.SUBMISSION
+    if not _is_private(client.address):
+        return Direction.INBOUND
+    return Direction.INTERNAL if envelope.local else Direction.OUTBOUND
+
+
+def _is_private(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_private
+    except ValueError:  # a local program (`sendmail -bs`) has no address
+        return True

@@ -1,0 +1,142 @@
+"""From verdicts to a decision: the one place that judges. Total, pure, and never raises.
+
+Order: the worst verdict decides (see `verdict.worst`), the policy names the action for it, a reply and header edits
+follow from both. It knows nothing of how an engine came to its opinion.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from miltscan.core.action import (
+    Accept,
+    Action,
+    ActionName,
+    Decision,
+    Discard,
+    HeaderEdit,
+    Hold,
+    InsertHeader,
+    Reject,
+    RemoveHeader,
+    Reply,
+    TempFail,
+)
+from miltscan.core.message import Header, Message
+from miltscan.core.text import printable_ascii
+from miltscan.core.verdict import Limit, Outcome, Verdict, worst
+
+STATUS_HEADER = "X-Virus-Status"
+SCANNED_HEADER = "X-Virus-Scanned"
+_FORGEABLE = b"x-virus-"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The administrator's choices. `scanned_by` is the value of X-Virus-Scanned; None edits no header at all."""
+
+    on_infected: ActionName
+    on_error: ActionName
+    on_unscanned: Mapping[Limit, ActionName]
+    scanned_by: str | None
+
+
+def decide(policy: Policy, message: Message, verdicts: Sequence[Verdict]) -> Decision:
+    """The decision on a message whose engines gave `verdicts`."""
+    verdict = worst(verdicts)
+    rule, name = _rule(policy, verdict)
+    action = _action(name, verdict, message.queue_id)
+    return Decision(action, rule, _edits(policy, message.headers, verdict, action))
+
+
+def _rule(policy: Policy, verdict: Verdict) -> tuple[str, ActionName]:
+    match verdict.outcome:
+        case Outcome.CLEAN:
+            return "clean", ActionName.ACCEPT
+        case Outcome.INFECTED:
+            return "policy.on_infected", policy.on_infected
+        case Outcome.ERROR:
+            return "policy.on_error", policy.on_error
+        case Outcome.UNSCANNED:
+            limit = verdict.reason if isinstance(verdict.reason, Limit) else Limit.NO_ENGINE
+            return f"policy.on_unscanned.{limit}", policy.on_unscanned.get(limit, ActionName.TEMPFAIL)
+    assert_never(verdict.outcome)
+
+
+def _action(name: ActionName, verdict: Verdict, queue_id: str) -> Action:
+    match name:
+        case ActionName.ACCEPT:
+            return Accept()
+        case ActionName.DISCARD:
+            return Discard()
+        case ActionName.HOLD:
+            return Hold(f"miltscan: {status(verdict)}")
+        case ActionName.TEMPFAIL:
+            return TempFail(Reply(451, "4.7.1", f"{_explain(verdict)}, try again later{_mark(queue_id)}"))
+        case ActionName.REJECT:
+            return Reject(_refusal(verdict, queue_id))
+    assert_never(name)
+
+
+def _refusal(verdict: Verdict, queue_id: str) -> Reply:
+    """5xx: 552 5.3.4 for a message that is too big (RFC 1870 section 6.1, RFC 3463), 550 5.7.1 for all else."""
+    code, enhanced = (552, "5.3.4") if verdict.reason is Limit.TOO_LARGE else (550, "5.7.1")
+    return Reply(code, enhanced, f"{_explain(verdict)}{_mark(queue_id)}")
+
+
+def too_large(size: int, limit: int) -> Reply:
+    """The reply to a client whose `SIZE=` (bytes) announces more than `limit` (bytes): RFC 1870 section 6.1."""
+    return Reply(552, "5.3.4", f"Message too large: {size} bytes announced, at most {limit} are taken")
+
+
+_LIMIT_TEXT = {
+    Limit.TOO_LARGE: "Message too large",
+    Limit.TIMEOUT: "Message not scanned in time",
+    Limit.NO_ENGINE: "Message not scanned: no engine is available",
+    Limit.LIMITS: "Message not scanned wholly: it passes a limit of the engine",
+    Limit.ENCRYPTED: "Message not scanned: its content is encrypted",
+    Limit.BUSY: "Message not scanned: too many messages at once",
+}
+
+
+def _explain(verdict: Verdict) -> str:
+    if verdict.outcome is Outcome.INFECTED:
+        return f"Virus found: {printable_ascii(verdict.signature or 'unnamed')}"
+    if isinstance(verdict.reason, Limit):
+        return _LIMIT_TEXT[verdict.reason]
+    return f"Message not scanned ({verdict.reason or 'error'})"
+
+
+def _mark(queue_id: str) -> str:
+    return f" ({printable_ascii(queue_id, 64)})" if queue_id else ""
+
+
+def status(verdict: Verdict) -> str:
+    """The value of X-Virus-Status: `Clean`, `Infected (NAME)` or `Unscanned (REASON)`."""
+    match verdict.outcome:
+        case Outcome.CLEAN:
+            return "Clean"
+        case Outcome.INFECTED:
+            return f"Infected ({printable_ascii(verdict.signature or 'unnamed')})"
+        case Outcome.UNSCANNED | Outcome.ERROR:
+            return f"Unscanned ({verdict.reason or 'error'})"
+    assert_never(verdict.outcome)
+
+
+def _edits(policy: Policy, headers: Sequence[Header], verdict: Verdict, action: Action) -> tuple[HeaderEdit, ...]:
+    if policy.scanned_by is None or not isinstance(action, Accept | Hold):
+        return ()
+    forged = reversed([*_forged(headers)])  # from the last: removing one moves the index of those behind it
+    ours = (InsertHeader(STATUS_HEADER, status(verdict)), InsertHeader(SCANNED_HEADER, policy.scanned_by))
+    return (*forged, *ours)
+
+
+def _forged(headers: Sequence[Header]) -> Iterator[RemoveHeader]:
+    """The sender's own X-Virus-* headers: only ours may say what was scanned."""
+    seen: Counter[bytes] = Counter()
+    for header in headers:
+        name = header.name.lower()
+        if name.startswith(_FORGEABLE):
+            seen[name] += 1
+            yield RemoveHeader(header.name.decode("utf-8", "replace"), seen[name])

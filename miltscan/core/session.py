@@ -1,0 +1,146 @@
+"""The milter conversation of one connection without its I/O: steps in, bytes to spool and a message out.
+
+It must know which step may follow which, and what belongs to which transaction. It must not know pymilter, files,
+engines or policy. A new `_Transaction` is made at each MAIL, so nothing survives from the last message. A step that
+finds no entry in the table is a ProtocolError: the MTA and we no longer agree on where we are, and the message is
+tempfailed.
+"""
+
+from enum import Enum, auto
+
+from miltscan.core.action import Reply
+from miltscan.core.message import PREFACE, Client, Content, Envelope, Header, Message
+from miltscan.core.policy import too_large
+from miltscan.core.verdict import Limit, Verdict
+from miltscan.errors import ProtocolError
+
+UNKNOWN_CLIENT = Client("unknown", "unknown")
+
+
+class _State(Enum):
+    IDLE = auto()
+    ENVELOPE = auto()
+    HEADERS = auto()
+    BODY = auto()
+
+
+_NEXT = {
+    "mail": dict.fromkeys(_State, _State.ENVELOPE),  # an MTA may begin anew without an abort
+    "abort": dict.fromkeys(_State, _State.IDLE),
+    "rcpt": {_State.ENVELOPE: _State.ENVELOPE},
+    "header": {_State.ENVELOPE: _State.HEADERS, _State.HEADERS: _State.HEADERS},
+    "eoh": {_State.ENVELOPE: _State.BODY, _State.HEADERS: _State.BODY},
+    "body": {_State.BODY: _State.BODY},
+    "eom": {_State.BODY: _State.IDLE},
+}
+
+
+class _Transaction:
+    """A message being built: from MAIL to EOM or abort."""
+
+    __slots__ = ("authenticated", "headers", "limit", "local", "recipients", "sender", "size")
+
+    def __init__(self, sender: bytes, limit: int, *, authenticated: bool) -> None:
+        self.sender = sender
+        self.limit = limit
+        self.authenticated = authenticated
+        self.recipients: list[bytes] = []
+        self.local = True
+        self.headers: list[Header] = []
+        self.size = 0
+
+    def grown(self, data: bytes) -> bytes:
+        """`data`, or nothing of it once the message has passed the limit: what is too large takes no room."""
+        self.size += len(data)
+        return data if self.size <= self.limit else b""
+
+
+class Session:
+    """One MTA connection. Each method is a step of the milter protocol; all raise ProtocolError out of order."""
+
+    __slots__ = ("_state", "_transaction", "client")
+
+    def __init__(self, client: Client = UNKNOWN_CLIENT) -> None:
+        self.client = client
+        self._state = _State.IDLE
+        self._transaction = _Transaction(b"", 0, authenticated=False)
+
+    def mail(self, sender: bytes, arguments: tuple[bytes, ...], limit: int, *, authenticated: bool) -> Reply | None:
+        """MAIL with its ESMTP arguments; `limit` in bytes. A reply refuses the transaction at once (RFC 1870)."""
+        self._go("mail")
+        self._transaction = _Transaction(sender, limit, authenticated=authenticated)
+        size = announced_size(arguments)
+        return too_large(size, limit) if size > limit else None
+
+    def rcpt(self, recipient: bytes, *, local: bool) -> None:
+        """One recipient; `local` says that the local mailer takes it."""
+        self._go("rcpt")
+        self._transaction.recipients.append(recipient)
+        self._transaction.local &= local
+
+    def header(self, name: bytes, value: bytes) -> None:
+        """One header; `value` with leading space and folds as they came."""
+        self._go("header")
+        transaction = self._transaction
+        transaction.size += len(name) + len(value) + 3  # colon and line end
+        if transaction.size <= transaction.limit:
+            transaction.headers.append(Header(name, value))
+
+    def eoh(self) -> bytes:
+        """End of headers; returns the bytes that begin the spool."""
+        self._go("eoh")
+        self._transaction.size += 2
+        return head(self._transaction.headers)
+
+    def body(self, chunk: bytes) -> bytes:
+        """A piece of the body; returns the bytes to spool, none once the message has passed its limit."""
+        if self._state is not _State.BODY:
+            self._go("body")
+        return self._transaction.grown(chunk)
+
+    def eom(self, queue_id: str, message_id: bytes, content: Content, settled: Verdict | None = None) -> Message:
+        """End of message: the whole of it."""
+        self._go("eom")
+        done = self._transaction
+        if done.size > done.limit:
+            settled = Verdict.unscanned("limits", Limit.TOO_LARGE, f"{done.size} bytes, at most {done.limit} are taken")
+        envelope = Envelope(done.sender, tuple(done.recipients), done.authenticated, done.local)
+        return Message(
+            self.client,
+            envelope,
+            queue_id,
+            message_id or _message_id(done.headers),
+            done.headers,
+            done.size,
+            content,
+            settled,
+        )
+
+    def abort(self) -> None:
+        """The transaction ends without a message (RSET, client gone)."""
+        self._go("abort")
+
+    def _go(self, step: str) -> None:
+        try:
+            self._state = _NEXT[step][self._state]
+        except KeyError:
+            raise ProtocolError(f"milter step {step} cannot follow state {self._state.name.lower()}") from None
+
+
+def announced_size(arguments: tuple[bytes, ...]) -> int:
+    """The bytes announced by `SIZE=` in MAIL (RFC 1870 section 4); 0 if there is none or it is no number."""
+    for argument in arguments:
+        keyword, _, value = argument.partition(b"=")
+        if keyword.upper() == b"SIZE" and value.isdigit():
+            return int(value[:20])  # RFC 1870: at most 20 digits
+    return 0
+
+
+def head(headers: list[Header]) -> bytes:
+    """Preface and headers as they stood in the SMTP session: CRLF line ends, folds kept, the empty line at the end."""
+    lines = [name + b":" + (value.replace(b"\n", b"\r\n") if b"\n" in value else value) for name, value in headers]
+    return PREFACE + b"\r\n".join([*lines, b"", b""])
+
+
+def _message_id(headers: list[Header]) -> bytes:
+    return next((value.strip() for name, value in headers if name.lower() == b"message-id"), b"")

@@ -1,0 +1,28 @@
+"""Makes hostile bytes fit to be read by a person or put into a protocol line; it judges nothing."""
+
+from functools import lru_cache
+
+
+def readable(data: bytes | str, limit: int = 1000) -> str:
+    r"""The text for a log field: at most `limit` characters, each printable, everything else as an escape.
+
+    Control characters, C1 controls and direction overrides could rewrite a terminal's screen; a byte that is no UTF-8
+    would break the JSON encoder. Escapes look like Python's: `\x1b`, `\u202e`.
+    """
+    text = data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    return text if text.isprintable() else "".join(map(_escape, text))
+
+
+def _escape(character: str) -> str:
+    return (
+        character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode("ascii")
+    )
+
+
+@lru_cache(maxsize=256)  # the same few signatures come again and again
+def printable_ascii(data: bytes | str, limit: int = 200) -> str:
+    """The text for an SMTP reply or a header: printable ASCII only (RFC 5321 4.2), at most `limit` characters."""
+    text = data.decode("ascii", "replace") if isinstance(data, bytes) else data
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:limit])

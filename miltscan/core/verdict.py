@@ -1,0 +1,88 @@
+"""What an engine can say of a message, as closed types; what follows from it is said in `policy`.
+
+`CLEAN` is said only by an engine that looked at the whole message. An engine that met a limit says `UNSCANNED` with the
+limit, one that failed says `ERROR` with the fault: nothing else exists, so no unknown answer can turn into `CLEAN`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """The kinds of verdict, mildest first: the order in which `worst` ranks them."""
+
+    CLEAN = "clean"
+    UNSCANNED = "unscanned"
+    ERROR = "error"
+    INFECTED = "infected"
+
+
+class Limit(StrEnum):
+    """Why a message is `UNSCANNED`; each has a key of its own under `[policy.on_unscanned]`."""
+
+    TOO_LARGE = "too-large"
+    TIMEOUT = "timeout"
+    NO_ENGINE = "no-engine"
+    LIMITS = "limits"
+    ENCRYPTED = "encrypted"
+    BUSY = "busy"
+
+
+class Fault(StrEnum):
+    """Why a verdict is `ERROR`; bounded, so that it can be a metric label."""
+
+    CONNECT = "connect"
+    CLOSED = "closed"
+    GARBLED = "garbled"
+    REPORTED = "reported"
+    CANARY = "canary"
+    SPOOL = "spool"
+    EXCEPTION = "exception"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One engine's opinion of one message; never an action. Made by one of the four functions of the class.
+
+    `server` names which server of the engine said it, `detail` is a line for the log (any text, cleaned where shown).
+    """
+
+    engine: str
+    outcome: Outcome
+    signature: str | None = None
+    reason: Limit | Fault | None = None
+    detail: str = ""
+    server: str = ""
+
+    @classmethod
+    def clean(cls, engine: str, server: str = "") -> "Verdict":
+        """The engine looked at the whole message and found nothing."""
+        return cls(engine, Outcome.CLEAN, server=server)
+
+    @classmethod
+    def infected(cls, engine: str, signature: str, server: str = "") -> "Verdict":
+        """The engine found what `signature` names."""
+        return cls(engine, Outcome.INFECTED, signature=signature, server=server)
+
+    @classmethod
+    def unscanned(cls, engine: str, limit: Limit, detail: str = "", server: str = "") -> "Verdict":
+        """The engine could not look at the whole message."""
+        return cls(engine, Outcome.UNSCANNED, reason=limit, detail=detail, server=server)
+
+    @classmethod
+    def error(cls, engine: str, fault: Fault, detail: str = "", server: str = "") -> "Verdict":
+        """The engine failed."""
+        return cls(engine, Outcome.ERROR, reason=fault, detail=detail, server=server)
+
+
+_RANK = {outcome: rank for rank, outcome in enumerate(Outcome)}
+_NOBODY = Verdict.unscanned("none", Limit.NO_ENGINE, "no engine is configured")
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict that decides: infected before error before unscanned before clean; the first of equals.
+
+    No verdict at all is `UNSCANNED`: silence is not an opinion.
+    """
+    return max(verdicts, key=lambda verdict: _RANK[verdict.outcome], default=_NOBODY)

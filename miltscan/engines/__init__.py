@@ -1,0 +1,1 @@
+"""The engines: one file each, pure encode and parse functions beside a few lines of I/O."""

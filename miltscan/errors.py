@@ -1,0 +1,30 @@
+"""The exceptions of miltscan, for faults that a caller can act on; it holds no handling of them.
+
+    MiltscanError
+    ├── ConfigError      the configuration is wrong: the user's mistake, exit status 2
+    ├── StartError       the world around us is wrong (socket in use, folder missing): exit status 1
+    ├── SpoolError       a message could not be written to the spool: the message is tempfailed
+    └── ProtocolError    the MTA sent a milter step that cannot follow the last one: tempfailed
+
+What an engine meets is never an exception outside the engine: it is a verdict.
+"""
+
+
+class MiltscanError(Exception):
+    """The root: its text is one line for a person, naming the thing, what was expected and what to do."""
+
+
+class ConfigError(MiltscanError):
+    """The configuration cannot be used; the text holds one line per mistake."""
+
+
+class StartError(MiltscanError):
+    """The service cannot start in this environment."""
+
+
+class SpoolError(MiltscanError):
+    """The spool could not take the message (disk full, folder gone)."""
+
+
+class ProtocolError(MiltscanError):
+    """A milter step came out of order."""
