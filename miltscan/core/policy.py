@@ -85,26 +85,27 @@ def _refusal(verdict: Verdict, queue_id: str) -> Reply:
     return Reply(code, enhanced, f"{_explain(verdict)}{_mark(queue_id)}")
 
 
-def too_large(size: int, limit: int) -> Reply:
-    """The reply to a client whose `SIZE=` (bytes) announces more than `limit` (bytes): RFC 1870 section 6.1."""
-    return Reply(552, "5.3.4", f"Message too large: {size} bytes announced, at most {limit} are taken")
+def failed(queue_id: str) -> Decision:
+    """The decision on a message at which our own code failed: always a tempfail, whatever the policy says."""
+    return Decision(TempFail(Reply(451, "4.3.0", f"Internal error, try again later{_mark(queue_id)}")), "exception")
 
 
 _LIMIT_TEXT = {
-    Limit.TOO_LARGE: "Message too large",
-    Limit.TIMEOUT: "Message not scanned in time",
-    Limit.NO_ENGINE: "Message not scanned: no engine is available",
-    Limit.LIMITS: "Message not scanned wholly: it passes a limit of the engine",
-    Limit.ENCRYPTED: "Message not scanned: its content is encrypted",
-    Limit.BUSY: "Message not scanned: too many messages at once",
+    Limit.TIMEOUT: "the engine took too long",
+    Limit.NO_ENGINE: "no engine is available",
+    Limit.LIMITS: "it passes a limit of the engine",
+    Limit.ENCRYPTED: "its content is encrypted",
+    Limit.BUSY: "too many messages at once",
 }
 
 
 def _explain(verdict: Verdict) -> str:
     if verdict.outcome is Outcome.INFECTED:
         return f"Virus found: {printable_ascii(verdict.signature or 'unnamed')}"
+    if verdict.reason is Limit.TOO_LARGE:
+        return f"Message too large: {printable_ascii(verdict.detail)}"
     if isinstance(verdict.reason, Limit):
-        return _LIMIT_TEXT[verdict.reason]
+        return f"Message not scanned: {_LIMIT_TEXT[verdict.reason]}"
     return f"Message not scanned ({verdict.reason or 'error'})"
 
 

@@ -8,9 +8,7 @@ tempfailed.
 
 from enum import Enum, auto
 
-from miltscan.core.action import Reply
 from miltscan.core.message import PREFACE, Client, Content, Envelope, Header, Message
-from miltscan.core.policy import too_large
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.errors import ProtocolError
 
@@ -65,12 +63,15 @@ class Session:
         self._state = _State.IDLE
         self._transaction = _Transaction(b"", 0, authenticated=False)
 
-    def mail(self, sender: bytes, arguments: tuple[bytes, ...], limit: int, *, authenticated: bool) -> Reply | None:
-        """MAIL with its ESMTP arguments; `limit` in bytes. A reply refuses the transaction at once (RFC 1870)."""
+    def mail(self, sender: bytes, arguments: tuple[bytes, ...], limit: int, *, authenticated: bool) -> Verdict | None:
+        """MAIL with its ESMTP arguments; `limit` in bytes. A verdict says that the announced size passes it already.
+
+        What follows from the verdict is policy: the transaction may go on, and then the bytes that come are counted.
+        """
         self._go("mail")
         self._transaction = _Transaction(sender, limit, authenticated=authenticated)
         size = announced_size(arguments)
-        return too_large(size, limit) if size > limit else None
+        return _too_large(size, limit) if size > limit else None
 
     def rcpt(self, recipient: bytes, *, local: bool) -> None:
         """One recipient; `local` says that the local mailer takes it."""
@@ -98,23 +99,18 @@ class Session:
             self._go("body")
         return self._transaction.grown(chunk)
 
-    def eom(self, queue_id: str, message_id: bytes, content: Content, settled: Verdict | None = None) -> Message:
-        """End of message: the whole of it."""
+    def eom(self) -> None:
+        """End of message: `message` now has the whole of it."""
         self._go("eom")
+
+    def message(self, queue_id: str, message_id: bytes, content: Content, settled: Verdict | None = None) -> Message:
+        """What is known of the transaction, at its EOM or where it broke off; in any state."""
         done = self._transaction
         if done.size > done.limit:
-            settled = Verdict.unscanned("limits", Limit.TOO_LARGE, f"{done.size} bytes, at most {done.limit} are taken")
+            settled = _too_large(done.size, done.limit)
         envelope = Envelope(done.sender, tuple(done.recipients), done.authenticated, done.local)
-        return Message(
-            self.client,
-            envelope,
-            queue_id,
-            message_id or _message_id(done.headers),
-            done.headers,
-            done.size,
-            content,
-            settled,
-        )
+        identity = _message_id(done.headers) or message_id
+        return Message(self.client, envelope, queue_id, identity, done.headers, done.size, content, settled)
 
     def abort(self) -> None:
         """The transaction ends without a message (RSET, client gone)."""
@@ -125,6 +121,10 @@ class Session:
             self._state = _NEXT[step][self._state]
         except KeyError:
             raise ProtocolError(f"milter step {step} cannot follow state {self._state.name.lower()}") from None
+
+
+def _too_large(size: int, limit: int) -> Verdict:
+    return Verdict.unscanned("session", Limit.TOO_LARGE, f"{size} bytes, at most {limit} are taken")
 
 
 def announced_size(arguments: tuple[bytes, ...]) -> int:

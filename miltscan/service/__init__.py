@@ -1,0 +1,1 @@
+"""The running daemon: supervisor, workers, exporter, and the milter that they serve."""

@@ -1,0 +1,104 @@
+"""One MTA connection in the daemon: its session, and the spool and runtime of the message being built. No pymilter.
+
+How a fault travels: a step whose answer is not awaited must not answer, or the MTA hangs (measured), so an error
+there is kept, and raised at EOM where the message can be tempfailed. What C raises before our code runs (a header
+name that is no UTF-8) reaches only `sys.excepthook`, which marks the connection: `threading.local` follows the
+connection, not the thread.
+"""
+
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from miltscan.core.message import Message
+from miltscan.core.session import Session
+from miltscan.core.verdict import Fault, Verdict
+from miltscan.errors import SpoolError
+from miltscan.service.pipeline import Pipeline
+from miltscan.service.spool import Spool
+
+_connection = threading.local()
+"""`error`: what C raised in a callback of this connection since its last MAIL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One configuration as the milter needs it; a message sees one from its MAIL to its end. Sizes in bytes."""
+
+    pipeline: Pipeline
+    message_size: int
+    spool_directory: Path
+    spool_memory: int
+
+
+class Conversation:
+    """One connection. `lead` is what the MTA has cut off each header's value (a space, if it cannot keep it)."""
+
+    __slots__ = ("error", "known", "lead", "runtime", "session", "spool")
+
+    def __init__(self, lead: bytes, runtime: Runtime) -> None:
+        self.lead = lead
+        self.session = Session()
+        self.known = False
+        self.error: Exception | None = None
+        self.runtime = runtime
+        self.spool: Spool | None = None
+
+    def begin(self, runtime: Runtime) -> None:
+        """A new message: nothing of the last one stays."""
+        self.runtime = runtime
+        self.spool = Spool(runtime.spool_directory, runtime.spool_memory)
+        self.error = _connection.error = None
+
+    def end(self) -> bool:
+        """The transaction is over and its spool given up; False if there was none."""
+        spool, self.spool = self.spool, None
+        if spool:
+            spool.close()
+        return spool is not None
+
+    def mail(self, sender: bytes, arguments: tuple[bytes, ...], *, authenticated: bool) -> Verdict | None:
+        """MAIL; a verdict if the announced size passes the limit."""
+        limit = self.runtime.message_size
+        return self.session.mail(sender, arguments, limit, authenticated=authenticated)
+
+    def header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self.session.header(name, self.lead + value)
+
+    def eoh(self) -> None:
+        """End of headers: they go to the spool in one piece."""
+        self._spooled().write(self.session.eoh())
+
+    def body(self, chunk: bytes) -> None:
+        """A piece of the body."""
+        data = self.session.body(chunk)
+        if data:
+            self._spooled().write(data)
+
+    def eom(self, queue_id: str, message_id: bytes) -> Message:
+        """The whole message; raises what an earlier step met, but a full spool is a verdict on the message."""
+        error = self.error or getattr(_connection, "error", None)
+        if isinstance(error, SpoolError):
+            return self.message(queue_id, message_id, Verdict.error("spool", Fault.SPOOL, str(error)))
+        if error:
+            raise error
+        self.session.eom()
+        return self.message(queue_id, message_id)
+
+    def message(self, queue_id: str, message_id: bytes = b"", settled: Verdict | None = None) -> Message:
+        """What is known of the message, in any state."""
+        return self.session.message(queue_id, message_id, self._spooled(), settled)
+
+    def _spooled(self) -> Spool:
+        return self.spool or Spool(Path(), 0)
+
+
+def catch_what_c_raises() -> None:
+    """Let an exception that pymilter prints mark its connection instead: there is nobody to read standard error."""
+    sys.excepthook = _mark
+
+
+def _mark(_kind: object, error: BaseException, _traceback: object) -> None:
+    _connection.error = error if isinstance(error, Exception) else RuntimeError(repr(error))

@@ -1,0 +1,92 @@
+"""Binds the milter socket: one listener that all workers share. It accepts nothing itself."""
+
+import grp
+import os
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from miltscan.core.address import Address, InetAddress, UnixAddress
+from miltscan.errors import StartError
+
+_BACKLOG = 511
+
+
+def bind(address: Address, mode: int, group: str | None) -> socket.socket:
+    """The listening socket, non-blocking: a blocking one hung a worker in accept() for ever (measured).
+
+    `mode` and `group` are those of the socket file. StartError names what is in the way.
+    """
+    listener = _bind_unix(address, mode, group) if isinstance(address, UnixAddress) else _bind_inet(address)
+    listener.listen(_BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def unbind(address: Address) -> None:
+    """Remove the socket file; nobody else does."""
+    if isinstance(address, UnixAddress):
+        Path(address.path).unlink(missing_ok=True)
+
+
+def _bind_inet(address: InetAddress) -> socket.socket:
+    try:
+        return socket.create_server((address.host, address.port), family=_family(address), backlog=_BACKLOG)
+    except OSError as error:
+        raise StartError(
+            f"milter.socket {address}: {error.strerror}; choose another port or end what uses it"
+        ) from error
+
+
+def _family(address: InetAddress) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address.host else socket.AF_INET
+
+
+def _bind_unix(address: UnixAddress, mode: int, group: str | None) -> socket.socket:
+    path = Path(address.path)
+    _clear(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old_mask = os.umask(0o777)  # nobody may connect before mode and group are right
+    try:
+        listener.bind(address.path)
+        if group:
+            os.chown(path, -1, _gid(group))
+        path.chmod(mode)
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"milter.socket {path}: {error.strerror}; the folder must exist and be writable for us"
+        ) from error
+    finally:
+        os.umask(old_mask)
+    return listener
+
+
+def _gid(group: str) -> int:
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise StartError(f"milter.socket_group {group}: there is no such group; create it or name another") from None
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket file that a dead process left; refuse if somebody answers, or if it is no socket."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise StartError(f"milter.socket {path}: is there and is no socket; remove it or choose another path")
+        if _answers(path):
+            raise StartError(f"milter.socket {path}: another process serves it; stop that one first")
+        path.unlink()
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # it is alive, if slow or not for us
+            return True
+    return True

@@ -1,0 +1,280 @@
+"""The milter: libmilter's callbacks to the conversation, its message to the pipeline, the decision to the MTA.
+
+The only module that imports pymilter, by its C module: plain functions cost less than `Milter.Base` (measured). It
+decides nothing, scans nothing and keeps nothing but a count of EOMs in hand.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol, assert_never
+
+import milter
+
+from miltscan.core.action import (
+    Accept,
+    Decision,
+    Discard,
+    HeaderEdit,
+    Hold,
+    InsertHeader,
+    Reject,
+    RemoveHeader,
+    TempFail,
+)
+from miltscan.core.message import Client
+from miltscan.core.policy import failed
+from miltscan.core.report import Report
+from miltscan.core.verdict import Fault, Verdict
+from miltscan.service.conversation import Conversation, Runtime, catch_what_c_raises
+
+Context = Any
+"""pymilter's context of a connection; the package has no types."""
+
+_NAME = "miltscan"  # a constant: libmilter keeps the pointer
+_CONTINUE: int = milter.CONTINUE
+_NOREPLY: int = milter.NOREPLY
+_TEMPFAIL: int = milter.TEMPFAIL
+_REJECT: int = milter.REJECT
+_DISCARD: int = milter.DISCARD
+_ACTIONS: int = milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE
+_STEPS: int = (  # HELO is not taken: its name is decoded as strict UTF-8 in C, and nothing needs it
+    milter.P_NOHELO
+    | milter.P_NODATA
+    | milter.P_NOUNKNOWN
+    | milter.P_NR_CONN
+    | milter.P_NR_RCPT
+    | milter.P_NR_HDR
+    | milter.P_NR_EOH
+    | milter.P_NR_BODY
+    | milter.P_HDR_LEADSPC
+)
+
+
+class Watcher(Protocol):
+    """Hears what goes on; called from libmilter's threads, must neither block nor raise."""
+
+    def sessions(self, change: int) -> None:
+        """One session more or less."""
+
+    def transactions(self, change: int) -> None:
+        """One transaction more or less."""
+
+    def done(self, report: Report) -> None:
+        """A message was decided, and the MTA told."""
+
+    def exception(self, where: str, error: Exception) -> None:
+        """Our own code failed at `where`."""
+
+
+class Milter:
+    """The filter of one worker process: libmilter has one set of callbacks a process.
+
+    `runtime` may be replaced at any time. `kick` is called when several EOMs are in hand (see `pool`).
+    """
+
+    def __init__(self, runtime: Runtime, watcher: Watcher, kick: Callable[[], None]) -> None:
+        self.runtime = runtime
+        self._watcher = watcher
+        self._kick = kick
+        self._lock = threading.Lock()
+        self._eoms = 0
+
+    def register(self, listener: int) -> None:
+        """Hand the callbacks and the descriptor of a listening socket to libmilter."""
+        catch_what_c_raises()
+        milter.set_exception_policy(milter.CONTINUE)
+        milter.set_flags(_ACTIONS)
+        milter.set_connect_callback(self._connect)
+        milter.set_envfrom_callback(self._mail)
+        milter.set_envrcpt_callback(_quiet(_rcpt))
+        milter.set_header_callback(_quiet(_header))
+        milter.set_eoh_callback(_quiet(_eoh))
+        milter.set_body_callback(_quiet(_body))
+        milter.set_eom_callback(self._eom)
+        milter.set_abort_callback(self._abort)
+        milter.set_close_callback(self._close)
+        milter.setconn(f"fd:{listener}")  # a patch of Debian's libmilter
+        milter.register(_NAME, negotiate=self._negotiate)
+        milter.opensocket(False)  # noqa: FBT003 - pymilter takes it by position
+
+    def main(self) -> None:
+        """Serve until libmilter is stopped."""
+        milter.main()
+
+    def _negotiate(self, ctx: Context, options: list[int]) -> int:
+        steps = options[1] & _STEPS
+        options[:] = [options[0] & _ACTIONS, steps, 0, 0]
+        ctx.setpriv(Conversation(b"" if steps & milter.P_HDR_LEADSPC else b" ", self.runtime))
+        return _CONTINUE
+
+    def _connect(self, ctx: Context, name: str, _family: int, address: tuple[str, int] | str | None) -> int:
+        talk: Conversation = ctx.getpriv()
+        talk.session.client = Client(name, address[0] if isinstance(address, tuple) else "local")
+        self._meet(talk)
+        return _NOREPLY
+
+    def _meet(self, talk: Conversation) -> None:
+        """Count the session, once: a client name that is no UTF-8 keeps C from calling `_connect`."""
+        if not talk.known:
+            talk.known = True
+            self._watcher.sessions(1)
+
+    def _mail(self, ctx: Context, sender: bytes, *arguments: bytes) -> int:
+        talk: Conversation = ctx.getpriv()
+        self._meet(talk)
+        self._end(talk)
+        talk.begin(self.runtime)
+        self._watcher.transactions(1)
+        try:
+            too_large = talk.mail(sender, arguments, authenticated=bool(ctx.getsymval("{auth_type}")))
+            return self._announced(ctx, talk, too_large) if too_large else _CONTINUE
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again at EOM
+            talk.error = error
+            return _CONTINUE
+
+    def _announced(self, ctx: Context, talk: Conversation, verdict: Verdict) -> int:
+        """The announced size is too large: refuse at once if the policy refuses, else wait for the bytes."""
+        message = talk.message(_queue_id(ctx), settled=verdict)
+        report = talk.runtime.pipeline.process(message, _nothing)
+        if report.decision.reply is None:
+            return _CONTINUE
+        self._end(talk)
+        code = _carry_out(ctx, report.decision)
+        self._watcher.done(report)
+        return code
+
+    def _eom(self, ctx: Context) -> int:
+        talk: Conversation = ctx.getpriv()
+        self._enter()
+        try:
+            report, code = self._scan(ctx, talk)
+        finally:
+            self._leave()
+            self._end(talk)
+        self._watcher.done(report)
+        return code
+
+    def _scan(self, ctx: Context, talk: Conversation) -> tuple[Report, int]:
+        queue_id = _queue_id(ctx)
+        try:
+            message = talk.eom(queue_id, _macro(ctx, "{msg_id}").encode())
+            report = talk.runtime.pipeline.process(message, lambda: _progress(ctx))
+            return report, _carry_out(ctx, report.decision)
+        except Exception as error:  # noqa: BLE001 - the last door: whatever it is, the client keeps its mail
+            self._watcher.exception("eom", error)
+            report = _failure(talk, queue_id, error)
+            with suppress(milter.error):  # the MTA may be gone; without our text it says its own 451
+                _carry_out(ctx, report.decision)
+            return report, _TEMPFAIL
+
+    def _enter(self) -> None:
+        with self._lock:
+            self._eoms += 1
+            several = self._eoms > 1
+        if several:
+            self._kick()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._eoms -= 1
+
+    def _end(self, talk: Conversation) -> None:
+        if talk.end():
+            self._watcher.transactions(-1)
+
+    def _abort(self, ctx: Context) -> int:
+        talk: Conversation | None = ctx.getpriv()
+        if talk:
+            self._end(talk)
+            talk.session.abort()
+        return _CONTINUE
+
+    def _close(self, ctx: Context) -> int:
+        talk: Conversation | None = ctx.getpriv()
+        if talk and talk.known:
+            self._end(talk)
+            self._watcher.sessions(-1)
+        return _CONTINUE
+
+
+def _quiet(step: Callable[..., None]) -> Callable[..., int]:
+    """A step whose answer is not awaited: an error is kept for the EOM, the first one counts."""
+
+    def guarded(ctx: Context, *arguments: Any) -> int:  # noqa: ANN401 - as libmilter hands them over
+        talk: Conversation = ctx.getpriv()
+        try:
+            step(talk, ctx, *arguments)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again at EOM
+            talk.error = talk.error or error
+        return _NOREPLY
+
+    return guarded
+
+
+def _rcpt(talk: Conversation, ctx: Context, recipient: bytes, *_arguments: bytes) -> None:
+    talk.session.rcpt(recipient, local=ctx.getsymval("{rcpt_mailer}") == "local")
+
+
+def _header(talk: Conversation, _ctx: Context, name: str, value: bytes) -> None:
+    talk.header(name.encode(), value)
+
+
+def _eoh(talk: Conversation, _ctx: Context) -> None:
+    talk.eoh()
+
+
+def _body(talk: Conversation, _ctx: Context, chunk: bytes) -> None:
+    talk.body(chunk)
+
+
+def _macro(ctx: Context, name: str) -> str:
+    try:
+        return ctx.getsymval(name) or ""
+    except UnicodeDecodeError:  # pymilter decodes as strict UTF-8, and a Message-ID may be anything
+        return ""
+
+
+def _queue_id(ctx: Context) -> str:
+    return _macro(ctx, "i")
+
+
+def _nothing() -> None:
+    """The tick of a step that asks no engine."""
+
+
+def _progress(ctx: Context) -> None:
+    with suppress(milter.error):  # the MTA is gone: the scan ends by itself, and so does the session
+        ctx.progress()
+
+
+def _failure(talk: Conversation, queue_id: str, error: Exception) -> Report:
+    verdict = Verdict.error("miltscan", Fault.EXCEPTION, f"{type(error).__name__}: {error}")
+    return Report(talk.message(queue_id), verdict, failed(queue_id), (), 0.0, 0.0)
+
+
+def _carry_out(ctx: Context, decision: Decision) -> int:
+    """Tell the MTA; milter.error if it does not listen any more. The code to return from the callback."""
+    for edit in decision.edits:
+        _edit(ctx, edit)
+    match decision.action:
+        case Accept():
+            return _CONTINUE
+        case Hold(reason):
+            ctx.quarantine(reason)
+            return _CONTINUE
+        case Discard():
+            return _DISCARD
+        case TempFail(reply) | Reject(reply):
+            # libmilter formats the text: a bare % would be a directive; its class must fit the code we return
+            ctx.setreply(str(reply.code), reply.status, reply.text.replace("%", "%%"))
+            return _TEMPFAIL if isinstance(decision.action, TempFail) else _REJECT
+    assert_never(decision.action)
+
+
+def _edit(ctx: Context, edit: HeaderEdit) -> None:
+    match edit:
+        case RemoveHeader(name, index):
+            ctx.chgheader(name, index, None)
+        case InsertHeader(name, value):
+            ctx.addheader(name, value, 0)

@@ -1,0 +1,73 @@
+"""Keeps libmilter's pool of threads from stalling, over a socket of the worker's own. No pymilter, no mail.
+
+Debian's libmilter serves all sessions of a process by a pool of threads and starts a further thread only when
+something new comes in: ten EOMs at once, 2 s each, end after 2, 2, 4, 4 ... 10 s (measured). An event on a session
+nobody waits for makes it start one: an abort outside any transaction, which libmilter answers with nothing at all.
+Cost: one write of five bytes.
+
+libmilter can be given only one listener, so it begins with a private one, over which the control sessions are opened;
+then the public listener takes its place.
+"""
+
+import os
+import socket
+import struct
+import threading
+from itertools import cycle
+
+_OPTNEG = struct.Struct(">IcIII")  # length, command, version, actions, steps: mfdef.h
+_NEGOTIATE = _OPTNEG.pack(13, b"O", 6, 0x1FF, 0x1FFFFF)
+_ABORT = struct.pack(">Ic", 1, b"A")
+_SESSIONS = 2  # one may just be in the hands of the thread that starts the next
+_PATIENCE = 10.0  # seconds for libmilter to answer at start
+
+
+class Pool:
+    """The control sessions of one worker's libmilter. Make it before libmilter runs, `open` it after."""
+
+    def __init__(self) -> None:
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind("")  # Linux gives it an abstract name that nobody else has
+        self._listener.listen(8)
+        self._listener.setblocking(False)
+        self._sessions: list[socket.socket] = []
+        self._next = cycle(range(_SESSIONS))
+        self._lock = threading.Lock()
+
+    def fileno(self) -> int:
+        """The listening descriptor to give to libmilter."""
+        return self._listener.fileno()
+
+    def open(self, public: socket.socket) -> None:
+        """Open the control sessions, then let libmilter accept from `public`; OSError if it does not answer."""
+        self._sessions = [self._session() for _ in range(_SESSIONS)]
+        self.replace(public)
+
+    def replace(self, listener: socket.socket) -> None:
+        """Let libmilter accept from `listener` (non-blocking) from now on.
+
+        libmilter waits in poll() on the old one for up to five seconds: a last connection to it ends that wait.
+        """
+        old = socket.socket(fileno=os.dup(self._listener.fileno()))
+        os.dup2(listener.fileno(), self._listener.fileno(), inheritable=False)
+        with old, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as last:
+            last.setblocking(False)
+            last.connect(old.getsockname())
+
+    def kick(self) -> None:
+        """Make libmilter look whether it needs another thread; never blocks, never raises."""
+        with self._lock:
+            session = self._sessions[next(self._next)]
+        try:
+            session.send(_ABORT, socket.MSG_DONTWAIT)
+        except OSError:  # its buffer is full of kicks already, or libmilter is stopping
+            return
+
+    def _session(self) -> socket.socket:
+        session = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        session.settimeout(_PATIENCE)
+        session.connect(self._listener.getsockname())
+        session.sendall(_NEGOTIATE)
+        if not session.recv(256):
+            raise ConnectionError("libmilter closed its control session")
+        return session

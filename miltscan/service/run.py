@@ -1,0 +1,131 @@
+"""`miltscan run`: binds the sockets, forks workers and exporter, and sees to reload and stop."""
+
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from miltscan import __version__, config
+from miltscan.config import Settings
+from miltscan.errors import ConfigError, MiltscanError
+from miltscan.service import exporter, listener
+from miltscan.service.signals import reset
+from miltscan.service.supervisor import READY, Link, Role, Supervisor
+from miltscan.service.worker import Worker
+from miltscan.telemetry import log, metrics
+
+_CANARIES_MISSED = 3  # a service whose last passed canary is older than this many intervals is not ready
+_PATIENCE = 10.0  # seconds a drain may take beyond the longest scan
+_SUPERVISOR = "supervisor"
+
+
+def serve(settings: Settings, path: Path | None) -> int:
+    """Run the service until it is told to stop; `path` is read again at SIGHUP. Returns the exit status.
+
+    Raises StartError if a socket or folder cannot be had.
+    """
+    log.configure(settings.log.format, settings.log.level)
+    metrics.prepare(Path(settings.exporter.directory))
+    web = _bind_exporter(settings)
+    public = listener.bind(settings.milter.socket, settings.milter.socket_mode, settings.milter.socket_group)
+    try:
+        return _Service(settings, path, public, web, log.logger()).run()
+    finally:
+        listener.unbind(settings.milter.socket)
+
+
+def _bind_exporter(settings: Settings) -> socket.socket | None:
+    address = settings.exporter.listen
+    return exporter.bind(address.host, address.port) if address else None
+
+
+@dataclass
+class _Service:
+    """The supervisor's side of the service: `settings` are those in force."""
+
+    settings: Settings
+    path: Path | None
+    public: socket.socket
+    web: socket.socket | None
+    log: FilteringBoundLogger
+
+    def run(self) -> int:
+        """Until the supervisor ends."""
+        metrics.attach(self._directory, _SUPERVISOR)
+        metrics.started()
+        self.log.info("start", version=__version__, socket=str(self.settings.milter.socket))
+        patience = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _PATIENCE
+        status = Supervisor(self._roles(), self, patience).run()
+        self.log.info("stop", status=status)
+        return status
+
+    @property
+    def _directory(self) -> Path:
+        return Path(self.settings.exporter.directory)
+
+    def _roles(self) -> list[Role]:
+        workers = [self._worker(number) for number in range(self.settings.milter.workers)]
+        return [*workers, Role("exporter", self._export, outlives=True)] if self.web else workers
+
+    def _worker(self, number: int) -> Role:
+        def main(link: Link) -> None:
+            _leave_signals_to_the_supervisor()
+            try:
+                metrics.attach(self._directory, str(number))
+                Worker(self.settings, number, socket.gethostname()).run(self.public, link)
+            except MiltscanError as error:
+                self.log.error("start_failed", worker=number, why=str(error))
+                raise
+            except Exception as error:
+                self.log.error("exception", where="worker", worker=number, exc_info=error)
+                raise
+
+        return Role(f"worker {number}", main)
+
+    def _export(self, link: Link) -> None:
+        _leave_signals_to_the_supervisor()
+        if self.web:
+            link.send(READY)
+            ready_within = _CANARIES_MISSED * self.settings.clamd.canary_interval
+            exporter.serve(self.web, self._directory, ready_within, link.fileno())
+
+    def ready(self) -> None:
+        """Every child is ready."""
+        self.log.info("ready", workers=self.settings.milter.workers)
+
+    def ended(self, role: Role, status: str, pause: float | None) -> None:
+        """A child ended; its live gauges go with it."""
+        metrics.worker_gone(role.name.removeprefix("worker "))
+        if pause is None:
+            self.log.info("child_ended", child=role.name, status=status)
+        else:
+            metrics.RESPAWNS.child().inc()
+            self.log.error("child_died", child=role.name, status=status, respawn_after=pause)
+
+    def reload(self) -> Settings | None:
+        """The settings as they stand in the file now; a file that is wrong changes nothing."""
+        try:
+            new = config.load(self.path)
+        except ConfigError as error:
+            metrics.reloaded(ok=False)
+            self.log.error("reload_failed", why=str(error).splitlines())
+            return None
+        restart = config.needs_restart(self.settings, new)
+        metrics.reloaded(ok=True)
+        log.configure(self.settings.log.format, new.log.level)
+        self.log = log.logger()
+        self.log.info("reload", needs_restart=restart)
+        self.settings = _keep(self.settings, new)
+        return self.settings
+
+
+def _keep(old: Settings, new: Settings) -> Settings:
+    """The new settings, but for the tables that take effect at the next start only."""
+    return new.model_copy(update={"milter": old.milter, "exporter": old.exporter})
+
+
+def _leave_signals_to_the_supervisor() -> None:
+    """In a child: a Ctrl-C reaches the whole process group, but only the supervisor knows the order of a stop."""
+    reset([signal.SIGINT, signal.SIGHUP], signal.SIG_IGN)

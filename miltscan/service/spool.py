@@ -1,0 +1,74 @@
+"""Keeps a message's bytes while it is on its way through us: in memory first, on disk past a size; reads nothing back.
+
+A memory file (memfd) and an unnamed file (O_TMPFILE) both vanish with their descriptor, so a killed worker leaves
+nothing behind. Chunks are never gathered in Python lists: 50 messages of 10 MB in lists took 2 GB that were never
+given back (measured), in unnamed files 17 MB.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from miltscan.errors import SpoolError
+
+
+class Spool:
+    """The bytes of one message. `memory` in bytes is the size past which they move to a file in `directory`.
+
+    The descriptor is opened at the first write; `close` may be called at any time, more than once.
+    """
+
+    __slots__ = ("_directory", "_fd", "_memory", "_on_disk", "size")
+
+    def __init__(self, directory: Path, memory: int) -> None:
+        self._directory = directory
+        self._memory = memory
+        self._on_disk = False
+        self._fd = -1
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append `data`; SpoolError if there is no room."""
+        try:
+            self._make_room(len(data))
+            _write_all(self._fd, data)
+        except OSError as error:
+            raise SpoolError(f"spool directory {self._directory}: {os.strerror(error.errno or errno.EIO)}") from error
+        self.size += len(data)
+
+    def fileno(self) -> int:
+        """The descriptor, -1 before the first write."""
+        return self._fd
+
+    def close(self) -> None:
+        """Give the bytes up."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _make_room(self, more: int) -> None:
+        if self._fd < 0 and self.size + more <= self._memory:
+            self._fd = os.memfd_create("miltscan", os.MFD_CLOEXEC)
+        elif not self._on_disk and self.size + more > self._memory:
+            self._move_to_disk()
+
+    def _move_to_disk(self) -> None:
+        disk = os.open(self._directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        memory, self._fd, self._on_disk = self._fd, disk, True
+        if memory >= 0:
+            try:
+                _copy(memory, disk, self.size)
+            finally:
+                os.close(memory)
+
+
+def _copy(source: int, target: int, size: int) -> None:
+    offset = 0
+    while offset < size:
+        offset += os.sendfile(target, source, offset, size - offset)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    written = os.write(fd, data)
+    while written < len(data):  # a nearly full disk takes a part before it refuses
+        written += os.write(fd, data[written:])

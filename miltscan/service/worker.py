@@ -1,0 +1,160 @@
+"""One worker process: builds its engine after the fork, lets libmilter serve beside it, takes orders, and drains.
+
+It decides nothing about mail. libmilter runs in a side thread, because it takes signals in a thread of its own (HUP
+would stop the filter); Python's handlers and the supervisor's orders are the main thread's.
+"""
+
+import os
+import signal
+import socket
+import threading
+import time
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from miltscan.config import Settings
+from miltscan.core.report import Report
+from miltscan.engines.clamd import ClamdEngine
+from miltscan.service.conversation import Runtime
+from miltscan.service.milter import Milter
+from miltscan.service.pipeline import Pipeline
+from miltscan.service.pool import Pool
+from miltscan.service.signals import Signals
+from miltscan.service.supervisor import DRAIN, READY, Link
+from miltscan.telemetry import log, metrics
+from miltscan.telemetry.observer import EngineObserver
+
+_LOOK = 0.05  # seconds between two looks at what still runs, while draining
+_QUIET = 0.2  # seconds without work after which a drain is done: a session that has just been accepted shows itself
+_GRACE = 5.0  # seconds for which a drain waits for sessions that have no transaction open
+
+
+class Watch:
+    """What the milter tells: counted here for the drain, in the metrics, and in the log. Never raises."""
+
+    def __init__(self, logger: FilteringBoundLogger, number: int) -> None:
+        self.log = logger
+        self.number = number
+        self._lock = threading.Lock()
+        self.open_sessions = 0
+        self.open_transactions = 0
+
+    def sessions(self, change: int) -> None:
+        """One session more or less."""
+        with self._lock:
+            self.open_sessions += change
+        metrics.SESSIONS.child().inc(change)
+
+    def transactions(self, change: int) -> None:
+        """One transaction more or less."""
+        with self._lock:
+            self.open_transactions += change
+        metrics.TRANSACTIONS.child().inc(change)
+
+    def done(self, report: Report) -> None:
+        """A message was decided: its counters and its one line."""
+        try:
+            metrics.record(report)
+            log.message(self.log, report, self.number)
+        except Exception as error:  # noqa: BLE001 - the MTA must hear the decision even if nobody can be told
+            self.exception("report", error)
+
+    def exception(self, where: str, error: Exception) -> None:
+        """Our own code failed."""
+        metrics.EXCEPTIONS.child(where).inc()
+        self.log.error("exception", where=where, exc_info=error)
+
+
+class Worker:
+    """The state of one worker process. `number` counts the workers from 0, `hostname` is what our headers name."""
+
+    def __init__(self, settings: Settings, number: int, hostname: str) -> None:
+        self._hostname = hostname
+        self._settings = settings
+        self._watch = Watch(log.logger(worker=number), number)
+        self._slots = _slots(settings)
+        self._engine = self._start_engine(settings)
+        self._pool = Pool()
+        self._milter = Milter(self._runtime(settings), self._watch, self._pool.kick)
+
+    def run(self, listener: socket.socket, link: Link) -> None:
+        """Serve `listener` until told to drain, or until the supervisor has died."""
+        signals = Signals([signal.SIGTERM])
+        self._milter.register(self._pool.fileno())
+        threading.Thread(target=self._serve, name="libmilter", daemon=True).start()
+        self._pool.open(listener)
+        link.send(READY)
+        while True:
+            wait([link, signals.fileno()])
+            if signals.read() or not self._obey(link):
+                break
+        self._drain()
+
+    def _serve(self) -> None:
+        """A worker without libmilter is none: it ends, and is replaced."""
+        try:
+            self._milter.main()
+        finally:
+            os._exit(1)
+
+    def _obey(self, link: Link) -> bool:
+        """Carry out one order; False if it is to drain."""
+        if not link.poll():
+            return True
+        try:
+            order = link.recv()
+        except (EOFError, OSError):  # the supervisor has died
+            return False
+        if isinstance(order, Settings):
+            self._reload(order)
+        return order != DRAIN
+
+    def _reload(self, settings: Settings) -> None:
+        """Messages that have begun keep what they began with; the next MAIL sees the new."""
+        old, self._settings = self._settings, settings
+        log.configure(settings.log.format, settings.log.level)
+        self._watch.log = log.logger(worker=self._watch.number)
+        if settings.limits.concurrent_scans != old.limits.concurrent_scans:
+            self._slots = _slots(settings)
+        if (settings.clamd, settings.log) != (old.clamd, old.log):
+            self._engine.stop()
+            self._engine = self._start_engine(settings)
+        self._milter.runtime = self._runtime(settings)
+
+    def _start_engine(self, settings: Settings) -> ClamdEngine:
+        engine = ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, EngineObserver(self._watch.log))
+        engine.start()
+        return engine
+
+    def _runtime(self, settings: Settings) -> Runtime:
+        limits = settings.limits
+        policy = settings.policy_for(self._hostname)
+        pipeline = Pipeline([self._engine], policy, self._slots, limits.scan_timeout, limits.queue_wait)
+        return Runtime(pipeline, limits.message_size, Path(settings.spool.directory), settings.spool.memory)
+
+    def _drain(self) -> None:
+        """Accept nothing more, let what runs end; the supervisor's patience bounds it.
+
+        The connections that nobody has accepted yet stay in the public listener's queue.
+        """
+        nobody = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        nobody.bind("")
+        nobody.listen(1)
+        nobody.setblocking(False)
+        self._pool.replace(nobody)
+        self._wait_until_quiet()
+
+    def _wait_until_quiet(self) -> None:
+        began = quiet_since = time.monotonic()
+        while (now := time.monotonic()) - quiet_since < _QUIET:
+            idle = self._watch.open_transactions == 0
+            if not idle or (self._watch.open_sessions and now - began < _GRACE):
+                quiet_since = now
+            time.sleep(_LOOK)
+
+
+def _slots(settings: Settings) -> threading.Semaphore:
+    """This worker's share of the scan slots, rounded up."""
+    return threading.Semaphore(-(-settings.limits.concurrent_scans // settings.milter.workers))
