@@ -20,7 +20,7 @@ def bind(address: Address, mode: int, group: str | None) -> socket.socket:
     """
     listener = _bind_unix(address, mode, group) if isinstance(address, UnixAddress) else _bind_inet(address)
     listener.listen(_BACKLOG)
-    listener.setblocking(False)
+    listener.settimeout(0)  # non-blocking
     return listener
 
 

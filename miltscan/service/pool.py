@@ -29,7 +29,7 @@ class Pool:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind("")  # Linux gives it an abstract name that nobody else has
         self._listener.listen(8)
-        self._listener.setblocking(False)
+        self._listener.settimeout(0)  # non-blocking
         self._sessions: list[socket.socket] = []
         self._next = cycle(range(_SESSIONS))
         self._lock = threading.Lock()
@@ -51,7 +51,7 @@ class Pool:
         old = socket.socket(fileno=os.dup(self._listener.fileno()))
         os.dup2(listener.fileno(), self._listener.fileno(), inheritable=False)
         with old, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as last:
-            last.setblocking(False)
+            last.settimeout(0)  # non-blocking
             last.connect(old.getsockname())
 
     def kick(self) -> None:

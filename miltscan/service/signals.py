@@ -1,4 +1,4 @@
-"""Signals as something to wait for beside pipes: the handler does nothing, the loop acts (self-pipe by set_wakeup_fd)."""
+"""Signals as something to wait for beside pipes: the handler does nothing, the loop acts (a pipe by set_wakeup_fd)."""
 
 import os
 import signal

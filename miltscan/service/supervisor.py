@@ -74,7 +74,7 @@ class _Post:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs `roles` until told to stop; `patience` in seconds is how long a drain may take before the children are killed."""
+    """Runs `roles` until told to stop; after `patience` seconds of a drain the children are killed."""
 
     roles: Sequence[Role]
     hooks: Hooks

@@ -142,7 +142,7 @@ class Worker:
         nobody = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         nobody.bind("")
         nobody.listen(1)
-        nobody.setblocking(False)
+        nobody.settimeout(0)  # non-blocking
         self._pool.replace(nobody)
         self._wait_until_quiet()
 
