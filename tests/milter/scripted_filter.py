@@ -24,37 +24,37 @@ def say(*words: object) -> int:
     return int(milter.CONTINUE)
 
 
-def on_mail(ctx: Any, *words: str) -> int:  # noqa: ANN401: pymilter has no types
+def on_mail(ctx: Any, *words: bytes) -> int:  # noqa: ANN401: pymilter has no types
     """Remember nothing of the last transaction."""
-    ctx.setpriv("")
+    ctx.setpriv(b"")
     return say("mail", *words, "i", ctx.getsymval("i"), "auth", ctx.getsymval("{auth_type}"))
 
 
-def on_rcpt(ctx: Any, *words: str) -> int:  # noqa: ANN401: pymilter has no types
+def on_rcpt(ctx: Any, *words: bytes) -> int:  # noqa: ANN401: pymilter has no types
     """Take the first recipient as the order for EOM; refuse one kind at once."""
-    ctx.setpriv(ctx.getpriv() or words[0].strip("<>").split("@")[0])
+    ctx.setpriv(ctx.getpriv() or words[0].strip(b"<>").split(b"@")[0])
     say("rcpt", *words)
-    return int(milter.REJECT if words[0].startswith("<refused") else milter.CONTINUE)
+    return int(milter.REJECT if words[0].startswith(b"<refused") else milter.CONTINUE)
 
 
 def on_eom(ctx: Any) -> int:  # noqa: ANN401: pymilter has no types
     """Do what the first recipient's name says."""
     say("eom", "i", ctx.getsymval("i"), "msg_id", ctx.getsymval("{msg_id}"))
     match ctx.getpriv():
-        case "reject":
+        case b"reject":
             ctx.setreply("550", "5.7.1", "found something")
             return int(milter.REJECT)
-        case "slow":
+        case b"slow":
             for _ in range(3):
                 ctx.progress()
-        case "edit":
+        case b"edit":
             ctx.addheader("X-Top", "inserted", 0)
             ctx.addheader("X-End", "added")
             ctx.chgheader("X-Forged", 1, None)
             ctx.quarantine("held for a look")
-        case "tempfail":
+        case b"tempfail":
             return int(milter.TEMPFAIL)
-        case "discard":
+        case b"discard":
             return int(milter.DISCARD)
     return int(milter.CONTINUE)
 
@@ -77,7 +77,7 @@ def main() -> None:
     milter.set_helo_callback(lambda _ctx, name: say("helo", name))
     milter.set_envfrom_callback(on_mail)
     milter.set_envrcpt_callback(on_rcpt)
-    milter.set_header_callback(lambda _ctx, name, value: say("header", name, value.encode(errors="surrogateescape")))
+    milter.set_header_callback(lambda _ctx, name, value: say("header", name, value))
     milter.set_eoh_callback(lambda _ctx: say("eoh"))
     milter.set_body_callback(lambda _ctx, chunk: say("body", len(chunk)))
     milter.set_eom_callback(on_eom)
