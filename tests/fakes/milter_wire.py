@@ -1,8 +1,8 @@
 """The milter wire protocol, version 6, as the MTA sees it: tables of codes, and pure encode and parse functions.
 
-A packet is a length of 4 bytes in network order, one code byte (counted in the length) and the payload. Names and numbers
-come from libmilter/mfdef.h and libmilter/mfapi.h of sendmail 8.17.1. Everything is bytes end to end: what a client may
-send, a test may send. No socket is opened here; `tests/fakes/mta.py` does the reading and writing.
+A packet is a length of 4 bytes in network order, one code byte (counted in the length) and the payload. Names and
+numbers come from libmilter/mfdef.h and libmilter/mfapi.h of sendmail 8.17.1. Everything is bytes end to end: what a
+client may send, a test may send. No socket is opened here; `tests/fakes/mta.py` does the reading and writing.
 """
 
 import struct

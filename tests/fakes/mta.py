@@ -6,7 +6,7 @@ timeout. It speaks no SMTP, has no queue, and applies no header edit: it hands b
 are made and read in `tests/fakes/milter_wire.py`.
 
     with MTA.open("unix:/run/x/milter.sock") as mta:
-        result = mta.send_message(Message(body=b"hello\r\n"))
+        result = mta.send_message(Message(body=b"hello"))
         assert result.accepted
 """
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import milter
 
+Context = Any  # pymilter has no types
 NAME = "scripted"  # pymilter keeps the pointer
 NO_REPLY = 0x0FF080  # SMFIP_NR_* of every step
 NO_HELO, LEADING_SPACE = 0x000002, 0x100000
@@ -20,24 +21,24 @@ SET_MACROS = 0x100
 
 def say(*words: object) -> int:
     """Report a callback and let the session go on."""
-    print(*words, flush=True)  # noqa: T201: stdout is how the test sees the callbacks
+    print(*words, flush=True)  # noqa: T201  stdout is how the test sees the callbacks
     return int(milter.CONTINUE)
 
 
-def on_mail(ctx: Any, *words: bytes) -> int:  # noqa: ANN401: pymilter has no types
+def on_mail(ctx: Context, *words: bytes) -> int:
     """Remember nothing of the last transaction."""
     ctx.setpriv(b"")
     return say("mail", *words, "i", ctx.getsymval("i"), "auth", ctx.getsymval("{auth_type}"))
 
 
-def on_rcpt(ctx: Any, *words: bytes) -> int:  # noqa: ANN401: pymilter has no types
+def on_rcpt(ctx: Context, *words: bytes) -> int:
     """Take the first recipient as the order for EOM; refuse one kind at once."""
     ctx.setpriv(ctx.getpriv() or words[0].strip(b"<>").split(b"@")[0])
     say("rcpt", *words)
     return int(milter.REJECT if words[0].startswith(b"<refused") else milter.CONTINUE)
 
 
-def on_eom(ctx: Any) -> int:  # noqa: ANN401: pymilter has no types
+def on_eom(ctx: Context) -> int:
     """Do what the first recipient's name says."""
     say("eom", "i", ctx.getsymval("i"), "msg_id", ctx.getsymval("{msg_id}"))
     match ctx.getpriv():
@@ -59,7 +60,7 @@ def on_eom(ctx: Any) -> int:  # noqa: ANN401: pymilter has no types
     return int(milter.CONTINUE)
 
 
-def negotiate(ctx: Any, options: list[int]) -> int:  # noqa: ANN401: pymilter has no types
+def negotiate(ctx: Context, options: list[int]) -> int:
     """Say what the MTA offered, and take what the command line asks for."""
     say("offer", f"{options[0]:x}", f"{options[1]:x}")
     if "lists" in sys.argv:
@@ -90,7 +91,7 @@ def main() -> None:
         negotiate=negotiate,
     )
     milter.setconn(sys.argv[1])
-    milter.opensocket(True)  # noqa: FBT003: pymilter takes it by position
+    milter.opensocket(True)  # noqa: FBT003  pymilter takes it by position
     say("ready")
     milter.main()
 
