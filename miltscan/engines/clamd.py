@@ -1,0 +1,107 @@
+"""The clamd engine: puts a message to the first of its servers that gives a verdict.
+
+It holds no protocol (`clamd_reply`, `clamd_client`), no connection (`clamd_server`) and does not judge which server is
+up (`canary`). A server is asked only while it passes its canary; one that fails at a message is asked last until the
+next canary, but only that decides whether it is down: no message can take a server away from all others.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import count
+from time import monotonic
+from typing import assert_never
+
+from miltscan.core.address import Address
+from miltscan.core.message import Message
+from miltscan.core.verdict import Fault, Limit, Verdict
+from miltscan.engines.base import Observer, Tick
+from miltscan.engines.canary import PATIENCE, Watch
+from miltscan.engines.clamd_reply import Clean, Failed, Found, Limited
+from miltscan.engines.clamd_server import ENGINE, AbandonedError, Server
+
+_NOBODY = Verdict.unscanned(ENGINE, Limit.NO_ENGINE, "no clamd passes its canary")
+
+
+class ClamdEngine:
+    """An engine (see `base.Engine`) for many threads; `canary_interval` in seconds.
+
+    Either `start()` and `stop()`, for a service, or `probe()`, for a command that scans a few messages: before one of
+    them every server counts as down.
+    """
+
+    name = ENGINE
+
+    def __init__(self, servers: Sequence[Address], canary_interval: float, observer: Observer) -> None:
+        self._servers = [Server(address) for address in servers]
+        self._observer = observer
+        self._watch = Watch(self._servers, canary_interval, observer)
+        self._turn = count()
+
+    def start(self) -> None:
+        """A canary for every server, then a daemon thread that goes on with them."""
+        self._watch.start()
+
+    def stop(self) -> None:
+        """Ends the thread; scans under way are not touched."""
+        self._watch.stop()
+
+    def probe(self) -> None:
+        """One canary for every server, and no thread."""
+        self._watch.probe()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a server has passed its last canary."""
+        return any(server.up for server in self._servers)
+
+    def scan(self, message: Message, deadline: float, tick: Tick) -> Verdict:
+        """The first verdict that is no ERROR, else the last ERROR; NO_ENGINE if no server is up."""
+        verdict = _NOBODY
+        try:
+            descriptor = message.content.fileno()
+            for server in self._candidates():
+                verdict = self._ask(server, descriptor, deadline, tick)
+                if not isinstance(verdict.reason, Fault):
+                    break
+        except Exception as error:  # noqa: BLE001  # the contract: an engine never raises
+            return Verdict.error(ENGINE, Fault.EXCEPTION, f"{type(error).__name__}: {error}")
+        return verdict
+
+    def _candidates(self) -> Iterator[Server]:
+        """The servers that are up when their turn comes: by turns, those that failed lately last."""
+        servers = self._servers
+        if len(servers) > 1:
+            first = next(self._turn) % len(servers)
+            servers = sorted(servers[first:] + servers[:first], key=lambda server: server.suspect)
+        return (server for server in servers if server.up)
+
+    def _ask(self, server: Server, descriptor: int, deadline: float, tick: Tick) -> Verdict:
+        reply = server.exchange(descriptor, deadline, partial(self._wait, server, monotonic(), tick))
+        match reply:
+            case Clean():
+                server.answered = monotonic()
+                return server.clean
+            case Found(signature):
+                server.answered = monotonic()
+                return Verdict.infected(ENGINE, signature, server.name)
+            case Limited(limit, detail):
+                if limit is Limit.TIMEOUT:
+                    self._suspect(server)
+                return Verdict.unscanned(ENGINE, limit, detail, server.name)
+            case Failed(fault, detail):
+                self._suspect(server)
+                self._observer.server_fault(ENGINE, server.name, fault, detail)
+                return Verdict.error(ENGINE, fault, detail, server.name)
+        assert_never(reply)
+
+    def _suspect(self, server: Server) -> None:
+        server.suspect = True
+        self._watch.doubt(server)
+
+    def _wait(self, server: Server, began: float, tick: Tick) -> None:
+        """The tick of a scan: one that takes long asks for a canary, and gives up with the server that misses it."""
+        tick()
+        if not server.up:
+            raise AbandonedError("gave up: the server missed its canary")
+        if monotonic() - max(began, server.tested) > PATIENCE:
+            self._watch.doubt(server)

@@ -1,0 +1,99 @@
+"""clamd's replies to a scan, parsed purely into a closed set; it judges nothing and opens nothing.
+
+The grammar is closed: what is not exactly one known reply is `Failed(GARBLED)`, so nothing unknown becomes `Clean`.
+Forms from clamd(8) and from the replies of ClamAV 1.4.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from miltscan.core.verdict import Fault, Limit
+
+MAX_REPLY = 4096
+"""Bytes of the longest reply that is read; a signature's name has some hundred at most."""
+
+
+class Form(Enum):
+    """How clamd names what it scanned, which tells a reply to us from any other."""
+
+    DESCRIPTOR = rb"fd\[[0-9]+\]"
+    STREAM = rb"stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """clamd said OK to what it was asked, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """clamd found what `signature` names (any characters)."""
+
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """clamd did not look at the whole message."""
+
+    limit: Limit
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No opinion: clamd is gone, said an error, or something that is no reply.
+
+    `refused` says that it takes no file descriptor (a mandatory access control dropped it, or a relay is between us).
+    """
+
+    fault: Fault
+    detail: str
+    refused: bool = False
+
+
+Reply = Clean | Found | Limited | Failed
+
+CLEAN = Clean()
+_CLOSED = Failed(Fault.CLOSED, "closed without a reply")
+_UNNAMED = {b"", b"(null)"}
+
+_WHOLE: dict[tuple[Form, bytes], Reply] = {
+    (Form.DESCRIPTOR, b"UNKNOWN COMMAND\0"): Failed(Fault.REPORTED, "FILDES is unknown", refused=True),
+    (Form.DESCRIPTOR, b"No file descriptor received. ERROR\0"): Failed(Fault.REPORTED, "no descriptor", refused=True),
+    (Form.STREAM, b"INSTREAM size limit exceeded. ERROR\0"): Limited(Limit.LIMITS, "over clamd's StreamMaxLength"),
+}
+_VERDICT = {form: re.compile(form.value + rb": (?:(?P<ok>OK)|(?:(?P<name>[^\0\n]*) )?FOUND)\0") for form in Form}
+_COMPLAINT = re.compile(
+    rb"([^\0\n]*ERROR\0|UNKNOWN COMMAND\0|COMMAND READ TIMED OUT[\0\n])"
+)  # the LF even after z commands
+
+_LIMITS = {"Heuristics.Limits.Exceeded": Limit.LIMITS, "Heuristics.Encrypted": Limit.ENCRYPTED}
+"""What clamd says by a signature's name although it is a limit of its own (AlertExceedsMax, AlertEncrypted)."""
+
+
+def parse_reply(data: bytes, form: Form) -> Reply:
+    """All that clamd sent on one connection, as the reply to a scan of this form. Total: never raises."""
+    if verdict := _VERDICT[form].fullmatch(data):
+        return CLEAN if verdict["ok"] else _found(verdict["name"] or b"")
+    if not data:
+        return _CLOSED
+    return _WHOLE.get((form, data)) or _failed(data)
+
+
+def _found(name: bytes) -> Reply:
+    signature = "unnamed" if name in _UNNAMED else _text(name)
+    for prefix, limit in _LIMITS.items():
+        if signature.startswith(prefix):
+            return Limited(limit, signature)
+    return Found(signature)
+
+
+def _failed(data: bytes) -> Failed:
+    fault = Fault.REPORTED if _COMPLAINT.fullmatch(data) else Fault.GARBLED
+    return Failed(fault, _text(data[:200].rstrip(b"\0\n")))
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")

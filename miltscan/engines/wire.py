@@ -1,0 +1,128 @@
+"""A connection to a server, held to one absolute deadline; knows no protocol.
+
+The kernel's own socket timeouts (SO_RCVTIMEO, SO_SNDTIMEO: socket(7)) bound each wait to a slice. That saves the poll()
+and the non-blocking mode of Python's settimeout(), and a unix socket whose backlog is full is waited for, where a
+non-blocking connect() fails at once with EAGAIN.
+"""
+
+import socket
+import struct
+from collections.abc import Callable
+from time import monotonic
+from typing import NamedTuple, TypeVar
+
+from miltscan.core.address import Address, UnixAddress
+
+SLICE = 0.25
+"""Seconds of the longest single wait: after each one the deadline is looked at and the MTA may be told to wait on."""
+
+_TIMEVAL = struct.Struct("@ll")  # struct timeval: seconds, microseconds
+_DESCRIPTOR = struct.Struct("@i")
+_SHORTEST_WAIT = 0.001  # a timeval of zero would mean: no timeout at all
+_Result = TypeVar("_Result")
+
+
+class DeadlineError(Exception):
+    """The deadline has passed. No OSError, as ETIMEDOUT of a lost peer is one and means something else."""
+
+
+class Target(NamedTuple):
+    """What connect() wants: an address family and an address of that family, nothing left to look up."""
+
+    family: int
+    address: str | tuple[str, int] | tuple[str, int, int, int]
+
+
+def targets(address: Address) -> list[Target]:
+    """All that `address` can mean. May block as long as the resolver does; raises OSError if it knows no such host."""
+    if isinstance(address, UnixAddress):
+        return [Target(socket.AF_UNIX, address.path)]
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    return [Target(family, place) for family, _, _, _, place in found]  # type: ignore[arg-type]  # of a socket without IPv6
+
+
+def _timeval(seconds: float) -> bytes:
+    return _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1_000_000))
+
+
+_SLICE_TIMEVAL = _timeval(SLICE)
+
+
+class Wire:
+    """One connection. Every method raises DeadlineError once `deadline` (time.monotonic seconds) has passed.
+
+    `tick` is called at least every two slices; what it raises ends the wait and comes out of the method that waited.
+    """
+
+    __slots__ = ("_deadline", "_next_tick", "_socket", "_target", "_tick")
+
+    def __init__(self, target: Target, deadline: float, tick: Callable[[], None]) -> None:
+        self._target = target
+        self._deadline = deadline
+        self._tick = tick
+        self._socket = socket.socket(target.family, socket.SOCK_STREAM)
+
+    def connect(self) -> None:
+        """Connects; OSError if the peer cannot be reached."""
+        now = monotonic()
+        self._next_tick = now + SLICE
+        self._limit_waits(now)
+        if self._target.family != socket.AF_UNIX:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._persist(self._socket.connect, self._target.address)
+
+    def send(self, data: bytes) -> None:
+        """Sends all of `data`; OSError if the peer does not take it."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._persist(self._socket.send, rest) :]
+            self._pulse()
+
+    def send_descriptor(self, data: bytes, descriptor: int) -> None:
+        """Sends a few bytes and a file descriptor in one sendmsg(), as unix(7) has it; OSError as above."""
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))]
+        self._persist(self._socket.sendmsg, [data], rights)
+
+    def receive(self, limit: int) -> bytes:
+        """Everything up to the peer's end of file; `limit` + 1 bytes of it where there are more than `limit`.
+
+        MSG_WAITALL takes a reply and the end of file behind it in one system call. OSError if the connection breaks.
+        """
+        data = b""
+        while len(data) <= limit:
+            piece = self._persist(self._socket.recv, limit + 1 - len(data), socket.MSG_WAITALL)
+            if not piece:
+                break
+            data += piece
+            self._pulse()
+        return data
+
+    def close(self) -> None:
+        """Ends the connection; never raises, and may be called again."""
+        self._socket.close()
+
+    def _persist(self, operation: Callable[..., _Result], *arguments: object) -> _Result:
+        """`operation`, again after each slice that passed in vain (EAGAIN, and EINPROGRESS or EALREADY of connect)."""
+        while True:
+            try:
+                return operation(*arguments)
+            except BlockingIOError:
+                self._pulse()
+
+    def _pulse(self) -> None:
+        now = monotonic()
+        if now >= self._next_tick:
+            self._next_tick = now + SLICE
+            self._tick()
+            self._limit_waits(now)
+        elif now >= self._deadline:
+            raise DeadlineError
+
+    def _limit_waits(self, now: float) -> None:
+        """Bounds the next waits by a slice or by what is left; the last one may pass the deadline by a slice."""
+        left = self._deadline - now
+        if left <= 0:
+            raise DeadlineError
+        wait = _SLICE_TIMEVAL if left >= SLICE else _timeval(max(left, _SHORTEST_WAIT))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
