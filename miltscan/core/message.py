@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from miltscan.core.verdict import Verdict
@@ -83,6 +84,7 @@ def direction(client: Client, envelope: Envelope) -> Direction:
     return Direction.INTERNAL if envelope.local else Direction.OUTBOUND
 
 
+@lru_cache(maxsize=1024)  # the same clients come again; without it this costs more than the rest of a log line's fields
 def _is_private(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_private

@@ -1,0 +1,1 @@
+"""What miltscan says of itself: log lines and metrics; nothing here decides anything about mail."""

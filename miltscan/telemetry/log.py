@@ -1,0 +1,208 @@
+"""Log lines on stdout, JSON for machines or plain text for people: set up once per process, one line per message.
+
+Whatever a message brings with it can break neither a line nor a terminal: every value passes `core.text.readable`, keys
+are ours. A line is one write(2) of less than PIPE_BUF bytes, which POSIX makes atomic on a pipe, so lines of several
+workers never mix. A line that cannot be written is counted and dropped: the log never fails a message.
+
+Context is bound to a logger, never put into contextvars: those follow the connection, not the message, because
+libmilter moves a connection between threads. Events and fields are listed in docs/logging.md. It holds no metric.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+import structlog
+from structlog.typing import FilteringBoundLogger, Processor
+
+from miltscan.core.action import ActionName
+from miltscan.core.message import direction
+from miltscan.core.report import Report, Timed
+from miltscan.core.text import readable
+from miltscan.core.verdict import Outcome
+from miltscan.telemetry import metrics
+
+LINE_LIMIT = 4095  # bytes with the line feed: below PIPE_BUF of Linux (4,096), up to which a pipe takes a write whole
+RECIPIENTS_SHOWN = 20
+_TEXT_LIMITS = (1000, 500, 250, 125, 62, 31, 15)  # characters of each text, tried until the line fits
+_FRAMES_SHOWN = 8
+_CHAIN_SHOWN = 3
+_INTEGERS = range(-(2**63), 2**64)  # what orjson can encode
+
+Event = MutableMapping[str, Any]
+Format = Literal["json", "console"]
+
+
+def configure(form: Format, level: str) -> None:
+    """Set up the log of this process: `level` is `debug`, `info`, `warning` or `error`. Before `logger`."""
+    render: Processor = _json if form == "json" else _console(colors=os.isatty(1))
+    structlog.configure(
+        processors=[_stamp, _exception, render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_Stdout,
+        cache_logger_on_first_use=False,
+    )
+
+
+def logger(**context: object) -> FilteringBoundLogger:
+    """A logger that adds `context` to each of its lines; `.bind(...)` gives one with more."""
+    bound: FilteringBoundLogger = structlog.get_logger().bind(**context)
+    return bound
+
+
+def message(log: FilteringBoundLogger, report: Report, worker: int) -> None:
+    """Write the one canonical line of a message."""
+    write = log.warning if needs_a_look(report) else log.info
+    write("message", **message_fields(report, worker))
+
+
+def needs_a_look(report: Report) -> bool:
+    """Whether the line of a message is a warning: it was not scanned wholly, or the client has to come again."""
+    unseen = report.verdict.outcome in {Outcome.UNSCANNED, Outcome.ERROR}
+    return unseen or report.decision.action.name is ActionName.TEMPFAIL
+
+
+def message_fields(report: Report, worker: int) -> dict[str, object]:
+    """The fields of a message's line. Texts are as the message brought them; the renderer makes them readable."""
+    message, verdict, decision = report.message, report.verdict, report.decision
+    recipients = message.envelope.recipients
+    return {
+        "queue_id": message.queue_id,
+        "message_id": message.message_id,
+        "client_address": message.client.address,
+        "client_name": message.client.name,
+        "sender": message.envelope.sender,
+        "recipients": recipients[:RECIPIENTS_SHOWN],
+        "recipients_count": len(recipients),
+        "direction": direction(message.client, message.envelope),
+        "size": message.size,
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+        "signature": verdict.signature,
+        "rule": decision.rule,
+        "action": decision.action.name,
+        "reply": str(decision.reply) if decision.reply else None,
+        "engines": [_engine_fields(timed) for timed in report.verdicts],
+        "waited_ms": _milliseconds(report.waited),
+        "total_ms": _milliseconds(report.seconds),
+        "worker": worker,
+    }
+
+
+def _engine_fields(timed: Timed) -> dict[str, object]:
+    verdict = timed.verdict
+    fields: dict[str, object] = {
+        "engine": verdict.engine,
+        "outcome": verdict.outcome,
+        "server": verdict.server,
+        "ms": _milliseconds(timed.seconds),
+    }
+    details = {"signature": verdict.signature, "reason": verdict.reason, "detail": verdict.detail}
+    return fields | {name: value for name, value in details.items() if value}
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)
+
+
+def _stamp(_logger: object, level: str, event: Event) -> Event:
+    """When, how grave and what stand first, where a reader looks for them."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {"timestamp": now, "level": level, "event": event.pop("event"), **event}
+
+
+def _exception(_logger: object, _level: str, event: Event) -> Event:
+    """Turn `exc_info` (True or an exception) into `exception`, its last line, and `traceback`, a list of frames."""
+    given = event.pop("exc_info", None)
+    error = given if isinstance(given, BaseException) else sys.exc_info()[1]
+    if given and error:
+        event["exception"] = "".join(traceback.format_exception_only(error)).strip()
+        event["traceback"] = [line for link in _chain(error) for line in _frames(link)]
+    return event
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(_CHAIN_SHOWN):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _frames(error: BaseException) -> Iterator[str]:
+    yield type(error).__name__
+    for frame in traceback.extract_tb(error.__traceback__)[-_FRAMES_SHOWN:]:
+        yield f"{frame.filename}:{frame.lineno} {frame.name}: {frame.line}"
+
+
+def _json(_logger: object, _level: str, event: Event) -> bytes:
+    """The last processor. A line of printable ASCII without a backslash holds no escape: nothing in it needs cleaning.
+
+    That is true of most lines, and to look at the line costs a tenth of looking at each value (1 against 13 us).
+    """
+    try:
+        line = orjson.dumps(event, default=_plain)
+    except orjson.JSONEncodeError:  # a lone surrogate, or an integer of more than 64 bits
+        return _bounded(orjson.dumps, event)
+    harmless = line.isascii() and b"\\" not in line and b"\x7f" not in line
+    return line + b"\n" if harmless and len(line) < LINE_LIMIT else _bounded(orjson.dumps, event)
+
+
+def _plain(value: object) -> str:
+    return readable(value if isinstance(value, bytes) else str(value))
+
+
+def _bounded(render: Callable[[Event], bytes], event: Event) -> bytes:
+    """The line, rendered with shorter texts until it fits."""
+    line = b""
+    for limit in _TEXT_LIMITS:
+        line = render({key: _clean(value, limit) for key, value in event.items()}) + b"\n"
+        if len(line) <= LINE_LIMIT:
+            break
+    return line
+
+
+def _clean(value: object, limit: int) -> object:
+    match value:
+        case None | bool() | float():
+            return value
+        case int():
+            return value if value in _INTEGERS else str(value)
+        case dict():
+            return {key: _clean(item, limit) for key, item in value.items()}
+        case list() | tuple():
+            return [_clean(item, limit) for item in value]
+        case bytes():
+            return readable(readable(value, limit), limit)  # twice: an escape is longer than what it stands for
+        case _:
+            return readable(readable(str(value), limit), limit)
+
+
+def _console(*, colors: bool) -> Processor:
+    renderer = structlog.dev.ConsoleRenderer(colors=colors)
+
+    def render(event: Event) -> bytes:
+        frames = event.pop("traceback", None)
+        if frames:  # each is clean; the renderer puts them on lines of their own, below the event
+            event["exception"] = "\n".join([*frames, event["exception"]])
+        return str(renderer(None, event["level"], event)).encode()
+
+    return lambda _logger, _level, event: _bounded(render, event)
+
+
+class _Stdout:
+    """Writes lines to file descriptor 1; structlog asks it for a method per level."""
+
+    def __init__(self, *_context: object) -> None:
+        self.debug = self.info = self.warning = self.error = self.critical = self.msg
+
+    def msg(self, line: bytes) -> None:
+        """One write(2); a line that cannot be written (disk full, reader gone) must not cost a message."""
+        try:
+            os.write(1, line)
+        except OSError:
+            metrics.LOG_LINES_LOST.child().inc()
