@@ -1,0 +1,213 @@
+"""The configuration: TOML in, frozen settings out; every mistake at once, each as one line. It changes nothing.
+
+All keys are optional. A field holds the value ready for use (bytes, seconds, addresses), its `Kind` how it is written,
+its description what it means. `configtext` prints them and tells which changes a reload cannot make; `configerrors`
+words the mistakes.
+"""
+
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from miltscan import __version__, units
+from miltscan.configerrors import mistakes, relation, syntax
+from miltscan.core.action import ActionName
+from miltscan.core.address import Address, InetAddress
+from miltscan.core.policy import Policy
+from miltscan.core.verdict import Limit
+from miltscan.errors import ConfigError
+
+DEFAULT_PATH = Path("/etc/miltscan/miltscan.toml")
+MTA_PATIENCE = 300.0  # seconds: sendmail's milter timeout `E:`, 5m by default, from the end of the message to its reply
+
+
+class HeaderMode(StrEnum):
+    """What is done to X-Virus-* headers."""
+
+    REPLACE = "replace"
+    NONE = "none"
+
+
+class LogFormat(StrEnum):
+    """How a log line is written."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The mildest log line that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _key(default: units.Toml, meaning: str, *, restart: bool = False) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """A key: its default as one would write it, its meaning, and whether a change of it needs a restart."""
+    return Field(default, validate_default=True, description=meaning, json_schema_extra={"restart": restart})
+
+
+class Table(BaseModel):
+    """A TOML table: an unknown key is an error, a value never changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Milter(Table):
+    """`[milter]`: where the MTA finds us."""
+
+    socket: Annotated[Address, units.ADDRESS] = _key(
+        "unix:/run/miltscan/miltscan.sock", "socket on which the MTA asks", restart=True
+    )
+    socket_mode: Annotated[int, units.MODE] = _key("0660", "file mode of a unix socket", restart=True)
+    socket_group: Annotated[str, units.NAME] = _key(
+        "", "group of a unix socket, which the MTA has to be in", restart=True
+    )
+    workers: Annotated[int, units.count(1, 64)] = _key(2, "processes that serve the socket", restart=True)
+
+
+class Spool(Table):
+    """`[spool]`: where a message is while it is scanned."""
+
+    directory: Annotated[str, units.FOLDER] = _key(
+        "/var/spool/miltscan", "folder for messages that are too large for memory"
+    )
+    memory: Annotated[int, units.size("0B", "1GiB")] = _key("1MiB", "a message up to this size stays in memory")
+
+
+class Limits(Table):
+    """`[limits]`: how much we take on; `scan_timeout` and `queue_wait` together stay below `MTA_PATIENCE`."""
+
+    message_size: Annotated[int, units.size("1KiB", "2GB")] = _key("100MiB", "a message above this size is not scanned")
+    scan_timeout: Annotated[float, units.duration("1s", "4m")] = _key("60s", "time for all engines to scan a message")
+    concurrent_scans: Annotated[int, units.count(1, 4096)] = _key(40, "messages scanned at once, by all workers")
+    queue_wait: Annotated[float, units.duration("0s", "4m")] = _key(
+        "10s", "time that a message waits until it can be scanned"
+    )
+
+    @model_validator(mode="after")
+    def _below_patience(self) -> "Limits":
+        total = self.scan_timeout + self.queue_wait
+        if total >= MTA_PATIENCE:
+            raise relation(
+                f"keys limits.queue_wait + limits.scan_timeout = {units.toml(units.show_duration(total))}: expected "
+                f"less than {units.show_duration(MTA_PATIENCE)}, when the MTA gives up (timeout E: of its milter)"
+            )
+        return self
+
+
+class Clamd(Table):
+    """`[clamd]`: the engine."""
+
+    servers: Annotated[tuple[Address, ...], units.ADDRESSES] = _key(
+        ["unix:/run/clamav/clamd.ctl"], "clamd servers, asked in this order"
+    )
+    canary_interval: Annotated[float, units.duration("1s", "1h")] = _key(
+        "10s", "each server has to find a test signature this often"
+    )
+
+
+_ACTION = units.choice(ActionName)
+
+
+class OnUnscanned(Table):
+    """`[policy.on_unscanned]`: a key for each `Limit`."""
+
+    too_large: Annotated[ActionName, _ACTION] = _key("reject", "the message is above limits.message_size")
+    timeout: Annotated[ActionName, _ACTION] = _key("tempfail", "limits.scan_timeout has passed")
+    no_engine: Annotated[ActionName, _ACTION] = _key("tempfail", "no engine is up")
+    limits: Annotated[ActionName, _ACTION] = _key("reject", "the message passes a limit of the engine")
+    encrypted: Annotated[ActionName, _ACTION] = _key("accept", "the engine found encrypted content")
+    busy: Annotated[ActionName, _ACTION] = _key("tempfail", "limits.queue_wait has passed")
+
+
+class PolicyTable(Table):
+    """`[policy]`: what is done with a message."""
+
+    on_infected: Annotated[ActionName, _ACTION] = _key("reject", "an engine found a virus")
+    on_error: Annotated[ActionName, _ACTION] = _key("tempfail", "an engine failed")
+    on_unscanned: OnUnscanned = OnUnscanned()
+
+
+class Headers(Table):
+    """`[headers]`: what an accepted message says of its scan."""
+
+    mode: Annotated[HeaderMode, units.choice(HeaderMode)] = _key(
+        "replace", "replace the sender's X-Virus-* headers by ours, or touch no header"
+    )
+
+
+class Exporter(Table):
+    """`[exporter]`: metrics and health over HTTP."""
+
+    listen: Annotated[InetAddress | None, units.LISTEN] = _key(
+        "127.0.0.1:9464", "where metrics and health are served", restart=True
+    )
+    directory: Annotated[str, units.FOLDER] = _key(
+        "/run/miltscan/metrics", "folder of the counters that the processes share", restart=True
+    )
+
+
+class Log(Table):
+    """`[log]`: the log on standard output."""
+
+    format: Annotated[LogFormat, units.choice(LogFormat)] = _key("json", "how a line is written", restart=True)
+    level: Annotated[LogLevel, units.choice(LogLevel)] = _key("info", "the mildest line that is written")
+
+
+class Settings(Table):
+    """The whole configuration."""
+
+    milter: Milter = Milter()
+    spool: Spool = Spool()
+    limits: Limits = Limits()
+    clamd: Clamd = Clamd()
+    policy: PolicyTable = PolicyTable()
+    headers: Headers = Headers()
+    exporter: Exporter = Exporter()
+    log: Log = Log()
+
+    def policy_for(self, hostname: str) -> Policy:
+        """The policy of the core; `hostname` is what X-Virus-Scanned names."""
+        marked = self.headers.mode is HeaderMode.REPLACE
+        unscanned = self.policy.on_unscanned
+        return Policy(
+            on_infected=self.policy.on_infected,
+            on_error=self.policy.on_error,
+            on_unscanned={limit: getattr(unscanned, limit.replace("-", "_")) for limit in Limit},
+            scanned_by=f"miltscan {__version__} at {hostname}" if marked else None,
+        )
+
+
+def load(path: Path | None = None) -> Settings:
+    """The settings in `path`; of None those in DEFAULT_PATH, or the defaults where that does not exist.
+
+    Raises ConfigError.
+    """
+    file = path or DEFAULT_PATH
+    try:
+        return parse(file.read_bytes(), str(file))
+    except FileNotFoundError:
+        if path is None:
+            return Settings()
+        raise ConfigError(f"{file}: cannot be read: no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def parse(data: bytes, name: str) -> Settings:
+    """The settings in the TOML `data` of the file `name`; raises ConfigError with a line for each mistake."""
+    try:
+        return Settings.model_validate(tomllib.loads(data.decode()))
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{name}: {line}" for line in mistakes(error, Settings))) from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{name}: line {line}: expected UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: {syntax(str(error), data.decode())}") from None

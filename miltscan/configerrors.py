@@ -1,0 +1,80 @@
+"""The words for mistakes in a configuration file: one line each, naming the key, its value, and what is expected."""
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
+
+from miltscan.units import toml
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_LONGEST = 100  # characters of a value that are shown: about a line
+
+
+def relation(text: str) -> PydanticCustomError:
+    """The error of keys that are right each, but not together; `text` names them and is the whole line."""
+    return PydanticCustomError("relation", "{text}", {"text": text})
+
+
+def syntax(text: str, document: str) -> str:
+    """`line 3, column 5: ...` from the TOML parser's `... (at line 3, column 5)` or `... (at end of document)`."""
+    found = re.fullmatch(r"(.*) \(at (?:(line .*)|end of document)\)", text, re.DOTALL)
+    message, place = (found[1], found[2]) if found else (text, None)
+    return f"{place or f'line {len(document.splitlines())}'}: {message}"
+
+
+def mistakes(error: ValidationError, settings: type[BaseModel]) -> list[str]:
+    """A line for each mistake that pydantic found in what should have been `settings`."""
+    known = [*_names(settings)]
+    return [_line(one, known) for one in error.errors()]
+
+
+def _line(error: "ErrorDetails", known: list[str]) -> str:
+    name = ".".join(map(str, error["loc"]))
+    match error["type"]:
+        case "relation":
+            return error["msg"]
+        case "extra_forbidden":
+            return f"key {_bare(name)}: unknown key{_nearest(name, known)}"
+        case "model_type":
+            return f"key {name} = {_shown(error['input'])}: expected a table [{name}]"
+        case _:
+            return f"key {name} = {_shown(error['input'])}: {error['ctx']['error']}"
+
+
+def _bare(name: str) -> str:
+    return name if name.isprintable() else toml(name)
+
+
+def _shown(given: object) -> str:
+    """What the user wrote, near enough to be found again; cut, because it may be a page."""
+    try:
+        text = toml(given)  # type: ignore[arg-type]  # whatever TOML holds; a date is no JSON
+    except TypeError:
+        text = str(given)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    """`, did you mean ...?`: a key of the same name elsewhere, or the key that is written most alike."""
+    leaf = name.rpartition(".")[2]
+    same = [key for key in known if key.rpartition(".")[2] == leaf]
+    near = same or get_close_matches(name, known, n=1) or [key for key in known if _alike(key, leaf)]
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def _alike(key: str, leaf: str) -> bool:
+    return bool(get_close_matches(leaf, [key.rpartition(".")[2]]))
+
+
+def _names(table: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The dotted names of all keys and tables."""
+    for name, field in table.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _names(field.annotation, f"{prefix}{name}.")
