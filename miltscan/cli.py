@@ -1,0 +1,196 @@
+"""The commands: each parses its arguments, calls the part that does the work, and prints; nothing is decided here.
+
+What a command needs is imported when it runs: the service keeps none of the others' memory, and `--help` is quick.
+Exit statuses: 2 for a wrong configuration or usage; `run` and `check` 1 if the world around does not fit.
+"""
+
+# ruff: noqa: PLC0415, D301  imports inside functions, for the reason above; a real \b keeps the lines of an example
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from miltscan import __version__
+from miltscan.config import Settings, load
+from miltscan.errors import MiltscanError, StartError
+
+if TYPE_CHECKING:
+    from miltscan.core.report import Report
+    from miltscan.service.pipeline import Pipeline
+
+app = typer.Typer(
+    help="Scans mail for sendmail inside the SMTP session.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="Configuration file [default: /etc/miltscan/miltscan.toml]", show_default=False
+    ),
+]
+
+
+def main() -> None:
+    """The `miltscan` program."""
+    app(prog_name="miltscan")
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"miltscan {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="Example: miltscan check && miltscan run. Each command has its own: miltscan COMMAND --help",
+)
+def _options(
+    *,
+    _wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Scans mail for sendmail inside the SMTP session."""
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Ends the program with the text of our own exceptions and their exit status instead of a traceback."""
+    try:
+        yield
+    except MiltscanError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1 if isinstance(error, StartError) else 2) from None
+
+
+@app.command()
+def run(config: Config = None) -> None:
+    """Run the service.
+
+    It stays in the foreground. SIGHUP reads the configuration again, SIGTERM drains and ends.
+
+    \b
+    Examples:
+      miltscan run
+      miltscan run --config ./miltscan.toml
+    """
+    with _told():
+        settings = load(config)
+        from miltscan.service.run import serve
+
+        raise typer.Exit(serve(settings, config))
+
+
+_COLORS = {"warning": typer.colors.YELLOW, "error": typer.colors.RED}
+
+
+@app.command()
+def check(config: Config = None) -> None:
+    """Look at what the service needs.
+
+    One line per finding (clamd, folders, group, policy) with its remedy; status 1 if something would break.
+
+    \b
+    Examples:
+      miltscan check
+      miltscan check --config ./miltscan.toml && systemctl reload miltscan
+    """
+    with _told():
+        settings = load(config)
+    from miltscan.service.check import Level, findings
+
+    failed = False
+    for finding in findings(settings):
+        typer.secho(str(finding), fg=_COLORS.get(finding.level))
+        failed |= finding.level is Level.ERROR
+    raise typer.Exit(int(failed))
+
+
+@app.command()
+def scan(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Stored messages; - is standard input.")],
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON object per message.")] = False,
+    config: Config = None,
+) -> None:
+    """Scan stored messages.
+
+    As the service would: status 0 clean, 1 infected, 2 not scanned or unreadable; the worst of several.
+
+    \b
+    Examples:
+      miltscan scan message.eml
+      miltscan scan --json *.eml
+      miltscan scan - < message.eml
+    """
+    with _told():
+        settings = load(config)
+    from miltscan.service.scan import exit_status, pipeline_for
+
+    pipeline = pipeline_for(settings)
+    reports = [_scanned(file, settings, pipeline, json=json) for file in files]
+    raise typer.Exit(exit_status(reports))
+
+
+def _scanned(file: str, settings: Settings, pipeline: "Pipeline", *, json: bool) -> "Report | None":
+    """The report, printed; None, and a line on standard error, if the file cannot be read or kept."""
+    from miltscan.core.text import readable
+    from miltscan.service.scan import scan as scan_stream
+
+    try:
+        with _opened(file) as stream:
+            report = scan_stream(stream, settings, pipeline)
+    except OSError as error:
+        typer.echo(f"{readable(file)}: cannot be read: {error.strerror}", err=True)
+    except MiltscanError as error:
+        typer.echo(f"{readable(file)}: {readable(str(error))}", err=True)
+    else:
+        _print_report(file, report, json=json)
+        return report
+    return None
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    with Path(file).open("rb") as stream:
+        yield stream
+
+
+def _print_report(file: str, report: "Report", *, json: bool) -> None:
+    from json import dumps
+
+    from miltscan.service.scan import as_fields, as_line
+
+    fields = as_fields(file, report)
+    typer.echo(dumps(fields) if json else as_line(fields))
+
+
+@app.command("config")
+def show_config(
+    config: Config = None,
+    *,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the documentation.")] = False,
+) -> None:
+    """Print the settings in effect.
+
+    As TOML, with the meaning and the default of each key.
+
+    \b
+    Examples:
+      miltscan config
+      miltscan config --config ./miltscan.toml | grep -v '^#'
+    """
+    from miltscan.configtext import as_markdown, as_toml
+
+    with _told():
+        settings = load(config)
+    typer.echo(as_markdown(settings) if markdown else as_toml(settings), nl=False)

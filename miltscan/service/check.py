@@ -1,0 +1,274 @@
+"""`miltscan check`: looks at the world around the service and says what does not fit, with a remedy; changes nothing.
+
+An error is what would break mail or the start of the service; a warning is what makes it worse than it seems.
+"""
+
+import grp
+import ipaddress
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from miltscan.config import HeaderMode, Settings
+from miltscan.core.action import ActionName
+from miltscan.core.address import Address, InetAddress
+from miltscan.core.text import readable
+from miltscan.core.verdict import Fault, Limit
+from miltscan.engines.base import Observer
+from miltscan.engines.clamd import ClamdEngine
+from miltscan.service import clamdconf
+from miltscan.units import show_size
+
+_DAY = 86400  # seconds
+_OLD = 2 * _DAY  # signatures come out at least daily
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing seen: about what, what it is, and what to do (empty where nothing is to do)."""
+
+    level: Level
+    subject: str
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.level:7}  {self.subject}: {self.text}"
+        return readable(f"{line}; {self.remedy}" if self.remedy else line)
+
+
+Probe = Callable[[Settings, Observer], None]
+"""Asks every server of the settings once and tells the observer what came of it; never raises."""
+
+
+def probe_clamd(settings: Settings, observer: Observer) -> None:
+    """Asks every clamd once."""
+    ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, observer).probe()
+
+
+def findings(settings: Settings, probe: Probe = probe_clamd) -> Iterator[Finding]:
+    """All that can be said of the world that these settings name."""
+    yield from _socket(settings)
+    yield from _group(settings.milter.socket_group)
+    yield from _spool(Path(settings.spool.directory), settings)
+    yield from policy_findings(settings)
+    yield from _servers(settings, probe)
+    for server in settings.clamd.servers:
+        yield from clamd_settings(server, settings)
+
+
+def _socket(settings: Settings) -> Iterator[Finding]:
+    address = settings.milter.socket
+    if isinstance(address, InetAddress):
+        yield _tcp(address)
+    else:
+        yield from socket_folder(Path(address.path))
+
+
+def _tcp(address: InetAddress) -> Finding:
+    """The milter protocol has neither password nor encryption."""
+    if _is_loopback(address.host):
+        return Finding(Level.OK, "milter.socket", f"{address} is on loopback")
+    remedy = "let a firewall admit the MTA alone, or use a unix socket"
+    return Finding(Level.WARNING, "milter.socket", f"{address} can be reached by other hosts", remedy)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def socket_folder(path: Path) -> Iterator[Finding]:
+    """The folder of a unix socket: there, ours to write, and safe in sendmail's eyes."""
+    folder = path.parent
+    if not folder.is_dir():
+        yield Finding(Level.ERROR, "milter.socket", f"folder {folder} does not exist", f"run: install -d {folder}")
+        return
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding(Level.ERROR, "milter.socket", f"folder {folder} is not writable", f"make {_user()} its owner")
+    if path.exists() and not path.is_socket():
+        yield Finding(Level.ERROR, "milter.socket", f"{path} is no socket", "move it away or choose another path")
+    for unsafe in _world_writable(folder):
+        text = f"{unsafe} is world-writable: sendmail refuses a socket below it"
+        yield Finding(Level.ERROR, "milter.socket", text, "choose a path such as /run/miltscan/miltscan.sock")
+    status = folder.stat()
+    yield Finding(Level.OK, "milter.socket", f"folder {folder} has mode {stat.S_IMODE(status.st_mode):04o}")
+
+
+def _world_writable(folder: Path) -> list[Path]:
+    real = folder.resolve()
+    return [each for each in (real, *real.parents) if each.stat().st_mode & stat.S_IWOTH]
+
+
+def _user() -> str:
+    return f"user {os.geteuid()}"
+
+
+def _group(name: str) -> Iterator[Finding]:
+    if not name:
+        return
+    try:
+        number = grp.getgrnam(name).gr_gid
+    except KeyError:
+        text = f'group "{name}" does not exist'
+        yield Finding(Level.ERROR, "milter.socket_group", text, f"run: groupadd --system {name}")
+        return
+    if os.geteuid() != 0 and number not in {os.getegid(), *os.getgroups()}:
+        text = f'{_user()} is not in group "{name}" and cannot give it the socket'
+        yield Finding(Level.ERROR, "milter.socket_group", text, "add the user to the group")
+    else:
+        yield Finding(Level.OK, "milter.socket_group", f'group "{name}" exists')
+
+
+def _spool(folder: Path, settings: Settings) -> Iterator[Finding]:
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600))
+    except OSError as error:
+        text = f"{folder} cannot take a message: {error.strerror}"
+        yield Finding(Level.ERROR, "spool.directory", text, f"needed: a folder that {_user()} can write, no NFS")
+        return
+    room = os.statvfs(folder)
+    yield room_finding(room.f_bavail * room.f_frsize, settings)
+
+
+def room_finding(free: int, settings: Settings) -> Finding:
+    """Whether `free` bytes hold the largest message, and as many of them as are scanned at once."""
+    largest, all_at_once = settings.limits.message_size, settings.limits.message_size * settings.limits.concurrent_scans
+    remedy = "free some, or lower limits.message_size or limits.concurrent_scans"
+    text = f"{free // 2**20}MiB free"
+    if free < largest:
+        text = f"{text}, less than one message of limits.message_size = {show_size(largest)}"
+        return Finding(Level.ERROR, "spool.directory", text, remedy)
+    if free < all_at_once:
+        text = f"{text}, less than limits.concurrent_scans messages of the largest size ({show_size(all_at_once)})"
+        return Finding(Level.WARNING, "spool.directory", text, remedy)
+    return Finding(Level.OK, "spool.directory", text)
+
+
+_NEVER_BETTER = (Limit.TOO_LARGE, Limit.LIMITS, Limit.ENCRYPTED)
+
+
+def policy_findings(settings: Settings) -> Iterator[Finding]:
+    """Choices of the administrator that have a price."""
+    policy = settings.policy_for("")
+    failures = {"policy.on_error": policy.on_error} | {
+        f"policy.on_unscanned.{limit.replace('-', '_')}": action for limit, action in policy.on_unscanned.items()
+    }
+    if policy.on_infected is ActionName.ACCEPT:
+        yield Finding(Level.WARNING, "policy.on_infected", "infected mail is accepted", 'use "reject"')
+    for key, action in failures.items():
+        if action is ActionName.DISCARD:
+            yield Finding(Level.WARNING, key, "mail is lost that may be harmless", 'use "tempfail" or "hold"')
+        if action is ActionName.ACCEPT and settings.headers.mode is HeaderMode.NONE:
+            text = 'unscanned mail is accepted, and with headers.mode = "none" nothing marks it'
+            yield Finding(Level.WARNING, key, text, 'set headers.mode = "replace", or another action')
+    for limit in _NEVER_BETTER:
+        if policy.on_unscanned[limit] is ActionName.TEMPFAIL:
+            key, text = f"policy.on_unscanned.{limit.replace('-', '_')}", "trying again will not change it"
+            yield Finding(Level.WARNING, key, text, 'use "reject", "hold" or "accept"')
+
+
+@dataclass(slots=True)
+class Seen:
+    """What an engine told of one server."""
+
+    up: bool = False
+    why: str = ""
+    canary: bool = False
+    version: int = 0
+    published: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """It is up and has proved itself."""
+        return self.up and self.canary
+
+
+class Listener:
+    """An `Observer` that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, Seen] = {}
+
+    def _of(self, server: str) -> Seen:
+        return self.servers.setdefault(server, Seen())
+
+    def server_state(self, _engine: str, server: str, *, up: bool, why: str) -> None:
+        """The server went up or down."""
+        seen = self._of(server)
+        seen.up, seen.why = up, why
+
+    def server_fault(self, _engine: str, server: str, _fault: Fault, detail: str) -> None:
+        """An exchange failed."""
+        self._of(server).why = detail
+
+    def canary_passed(self, _engine: str, server: str) -> None:
+        """The server found the test signature."""
+        self._of(server).canary = True
+
+    def signatures(self, _engine: str, server: str, version: int, published: float) -> None:
+        """The server's signature database."""
+        seen = self._of(server)
+        seen.version, seen.published = version, published
+
+
+def server_findings(server: str, seen: Seen, now: float, *, others: bool) -> Iterator[Finding]:
+    """What an engine told of one server; `others` says that another server is up, `now` in seconds since the epoch."""
+    subject = f"clamd {server}"
+    if not seen.good:
+        level = Level.WARNING if others else Level.ERROR
+        text = f"does not find the test signature: {seen.why or 'no answer'}"
+        yield Finding(level, subject, text, "start it, look into its log, and at its TemporaryDirectory")
+        return
+    yield Finding(Level.OK, subject, "finds the test signature")
+    if seen.published:
+        yield _age(subject, seen.version, now - seen.published)
+
+
+def _age(subject: str, version: int, age: float) -> Finding:
+    text = f"signatures {version} are {age / _DAY:.1f} days old"
+    if age > _OLD:
+        return Finding(Level.WARNING, subject, text, "see that freshclam runs")
+    return Finding(Level.OK, subject, text)
+
+
+def _servers(settings: Settings, probe: Probe) -> Iterator[Finding]:
+    listener, now = Listener(), time.time()
+    probe(settings, listener)
+    names = [str(server) for server in settings.clamd.servers]
+    good = [name for name in names if name in listener.servers and listener.servers[name].good]
+    for name in names:
+        yield from server_findings(name, listener.servers.get(name, Seen()), now, others=bool(good))
+
+
+def clamd_settings(server: Address, settings: Settings) -> Iterator[Finding]:
+    """Where the configuration of this clamd does less than the settings promise."""
+    subject, file = f"clamd {server}", clamdconf.file_of(server)
+    if file is None:
+        yield Finding(Level.OK, subject, "is on another host, its configuration is not compared")
+        return
+    try:
+        text = file.read_text(errors="replace")
+    except OSError as error:
+        remedy = "let this user read it"
+        yield Finding(Level.WARNING, subject, f"{file} cannot be compared: {error.strerror}", remedy)
+        return
+    wrong = [*clamdconf.mismatches(clamdconf.parse(text), settings)]
+    for one in wrong:
+        yield Finding(Level.WARNING, subject, f"{one.key} {one.why}", f'write "{one.wanted}" in {file}')
+    if not wrong:
+        yield Finding(Level.OK, subject, f"{file} fits")
