@@ -1,0 +1,109 @@
+"""The sandwich alone: two real sendmails and a mailbox, with no milter or with one that is not there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.harness.client import RECIPIENT, new_message_id, text_message
+from tests.harness.processes import wait_until
+from tests.harness.sandwich import Sandwich, private_folder
+
+
+def mailers(configuration: Path) -> dict[str, tuple[str, str]]:
+    """Each mailer's F= and A= as they stand in a .cf file."""
+    found = re.findall(r"^M(\w+),.*? F=(\S+), .*?\bA=(.*?)$", configuration.read_text(), re.MULTILINE | re.DOTALL)
+    return {name: (flags, arguments) for name, flags, arguments in found}
+
+
+HANDOFF = ["smtp", "esmtp", "smtp8", "dsmtp", "relay", "local"]
+
+
+@pytest.mark.parametrize("name", HANDOFF)
+def test_incoming_hands_everything_to_the_delivery_sendmail(plain_sandwich: Sandwich, name: str) -> None:
+    """Each mailer of the incoming sendmail goes to the delivery port with flag k; local has lost f, P and 9."""
+    flags, arguments = mailers(plain_sandwich.incoming.configuration)[name]
+    assert f"TCP [127.0.0.1] {plain_sandwich.delivery.port}" == arguments
+    assert "k" in flags
+    if name == "local":
+        assert not set("fP9S") & set(flags)
+        assert set("mnX") <= set(flags)
+
+
+@pytest.mark.parametrize("name", HANDOFF)
+def test_delivery_does_not_take_its_twin_for_itself(plain_sandwich: Sandwich, name: str) -> None:
+    """Each mailer of the delivery sendmail has flag k and none goes back to the delivery port."""
+    flags, arguments = mailers(plain_sandwich.delivery.configuration)[name]
+    assert "k" in flags
+    assert str(plain_sandwich.delivery.port) not in arguments
+
+
+@pytest.mark.parametrize("name", ["incoming", "delivery"])
+def test_each_daemon_has_its_own_place(plain_sandwich: Sandwich, name: str) -> None:
+    """Pid file, queue, one loopback listener with a long backlog: each sendmail its own."""
+    daemon = getattr(plain_sandwich, name)
+    text = daemon.configuration.read_text()
+    assert re.findall(r"^O DaemonPortOptions=(.*)$", text, re.MULTILINE) == [
+        f"Family=inet, Name={name}, Addr=127.0.0.1, Port={daemon.port}, Listen=511"
+    ]
+    assert f"O QueueDirectory={daemon.queue}\n" in text
+    assert daemon.pid_file.read_text().split()[0] == str(daemon.running.pid)
+
+
+def test_delivery_asks_no_milter(plain_sandwich: Sandwich) -> None:
+    """What was scanned once is not scanned again."""
+    assert "InputMailFilters" not in re.sub(r"^#.*$", "", plain_sandwich.delivery.configuration.read_text(), flags=re.M)
+
+
+@pytest.mark.parametrize("recipient", [RECIPIENT, "someone@elsewhere.example"])
+def test_message_reaches_the_mailbox(plain_sandwich: Sandwich, recipient: str) -> None:
+    """A message, for a local or a remote recipient, passes both sendmails, and the log gives both queue IDs."""
+    message_id = new_message_id()
+    reply = plain_sandwich.send(text_message(message_id, b"first\r\n.\r\n..\r\nlast\r\n"), recipients=[recipient])
+    assert reply.code == 250
+    delivered = plain_sandwich.mailbox.wait_for(message_id)
+    assert delivered.raw.endswith(b"\r\n\r\nfirst\r\n.\r\n..\r\nlast\r\n")
+    assert delivered.recipients == [recipient if "elsewhere" in recipient else "recipient"]
+    trace = wait_until(lambda: (t := plain_sandwich.trace(message_id)).delivery and t, 10, "both queue IDs in the log")
+    assert reply.text == f"2.0.0 {trace.incoming} Message accepted for delivery"
+    assert trace.delivery != trace.incoming
+    assert f"id {trace.delivery}" in "".join(delivered.message.get_all("Received", []))
+
+
+def test_one_transaction_for_all_recipients(plain_sandwich: Sandwich) -> None:
+    """Several local recipients are handed over as one message."""
+    message_id = new_message_id()
+    plain_sandwich.send(text_message(message_id), recipients=["one@example.test", "two@example.test"])
+    assert sorted(plain_sandwich.mailbox.wait_for(message_id).recipients) == ["one", "two"]
+    assert len(plain_sandwich.mailbox.find(message_id)) == 1
+
+
+def test_relaying_stays_forbidden(plain_sandwich: Sandwich) -> None:
+    """A stranger may send to the local domain, and not through us to another."""
+    refused = plain_sandwich.send(text_message("<x@y>"), recipients=["someone@elsewhere.example"], source="127.0.0.2")
+    assert (refused.code, refused.text[:5]) == (550, "5.7.1")
+    assert plain_sandwich.send(text_message(new_message_id()), source="127.0.0.2").code == 250
+
+
+def test_delivery_down_and_back(plain_sandwich: Sandwich) -> None:
+    """While the delivery sendmail is stopped mail is accepted and stays in mqueue; a queue run hands it over later."""
+    message_id = new_message_id()
+    plain_sandwich.delivery.stop()
+    reply = plain_sandwich.send(text_message(message_id))
+    queue_id = plain_sandwich.trace(message_id).incoming
+    plain_sandwich.syslog.wait_for(rf"{queue_id}: to=.*stat=Deferred: Connection refused")
+    still_queued = plain_sandwich.incoming.queued()
+    plain_sandwich.delivery.start()
+    plain_sandwich.delivery.wait_ready()
+    plain_sandwich.incoming.flush()
+    plain_sandwich.mailbox.wait_for(message_id)
+    assert reply.code == 250
+    assert queue_id in still_queued
+    wait_until(lambda: not plain_sandwich.incoming.queued(), 10, "an empty mqueue")
+
+
+def test_milter_that_is_not_there_tempfails() -> None:
+    """F=T: with no milter behind the socket the client hears 451 and nothing is queued."""
+    with private_folder() as folder, Sandwich(folder, milter_socket=folder / "run" / "miltscan.sock") as sandwich:
+        assert sandwich.send(text_message("<x@y>")).code == 451
+        assert sandwich.incoming.queued() == []

@@ -1,0 +1,128 @@
+"""A real clamd in a private folder, with the settings of deploy/clamav/clamd.conf.
+
+It loads the host's signatures where there are any, else a test database that knows the EICAR test file only. The EICAR
+text is put together at run time: no file of this repository contains it.
+"""
+
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness import ports, programs
+from tests.harness.processes import Program, Programs
+
+# https://www.eicar.org/download-anti-malware-testfile/
+EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS" + b"-TEST-FILE!$H+H*"
+
+_SETTINGS = programs.CHECKOUT / "deploy" / "clamav" / "clamd.conf"
+_HOST_DATABASE = Path("/var/lib/clamav")
+
+
+@dataclass
+class Clamd:
+    """One clamd; `start` it, and `wait_ready` before use. Its signals and restarts keep socket, port and folder."""
+
+    programs: Programs
+    folder: Path
+    port: int
+    database: Path
+    name: str = "clamd"
+    program: Program | None = None
+
+    @classmethod
+    def prepare(cls, owner: Programs, name: str = "clamd") -> "Clamd":
+        """Makes folder, configuration and test database below the folder of `owner`."""
+        folder = owner.folder / name
+        for part in ("tmp", "database"):
+            (folder / part).mkdir(parents=True)
+        database = _HOST_DATABASE if has_signatures(_HOST_DATABASE) else write_test_database(folder / "database")
+        clamd = cls(owner, folder, ports.choose().number, database, name)
+        (folder / "clamd.conf").write_text(clamd.configuration())
+        return clamd
+
+    @property
+    def socket(self) -> Path:
+        """Its unix socket."""
+        return self.folder / "clamd.ctl"
+
+    @property
+    def temporary(self) -> Path:
+        """Its TemporaryDirectory."""
+        return self.folder / "tmp"
+
+    @property
+    def note(self) -> str:
+        """Which signatures it uses, for the user."""
+        if self.database == _HOST_DATABASE:
+            return f"clamd uses this host's signatures in {self.database}"
+        return "NO CLAMAV SIGNATURES ON THIS HOST: clamd runs with a test database that knows the EICAR test file only"
+
+    def configuration(self) -> str:
+        """The deployed settings, with what says where and who replaced by private values."""
+        ours = {
+            "LocalSocket": self.socket,
+            "TemporaryDirectory": self.temporary,
+            "DatabaseDirectory": self.database,
+            "TCPSocket": self.port,
+            "TCPAddr": "127.0.0.1",
+            "Foreground": "yes",
+        }
+        dropped = {*ours, "User", "LocalSocketGroup"}
+        lines = [line for line in _SETTINGS.read_text().splitlines() if line and not line.startswith("#")]
+        kept = [line for line in lines if line.split()[0] not in dropped]
+        return "\n".join([*kept, *(f"{key} {value}" for key, value in ours.items())]) + "\n"
+
+    def start(self) -> None:
+        """Starts it (again); returns before it is ready."""
+        program = programs.find("clamd")
+        command = [program, "--config-file", self.folder / "clamd.conf"]
+        self.program = self.programs.start(self.name, command, programs.environment(program))
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Returns when it answers PING; loading all real signatures takes some 20 seconds."""
+        self.running.wait_ready(self.answers, timeout)
+
+    def answers(self) -> bool:
+        """Whether it answers PING."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(2)
+            try:
+                connection.connect(str(self.socket))
+                connection.sendall(b"zPING\0")
+                return connection.recv(16) == b"PONG\0"
+            except OSError:
+                return False
+
+    @property
+    def running(self) -> Program:
+        """The started program."""
+        assert self.program is not None, "clamd was not started"
+        return self.program
+
+    def stop(self) -> None:
+        """Ends it as an administrator would."""
+        self.running.terminate()
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self.running.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: it accepts connections and never answers."""
+        self.running.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self.running.signal(signal.SIGCONT)
+
+
+def has_signatures(folder: Path) -> bool:
+    """Whether a folder holds one of the official databases, main or daily."""
+    return any((folder / f"{name}.{kind}").exists() for name in ("main", "daily") for kind in ("cvd", "cld"))
+
+
+def write_test_database(folder: Path) -> Path:
+    """Writes a database with one signature, the EICAR test file anywhere in any file. Returns the folder."""
+    (folder / "eicar.ndb").write_text(f"Eicar-Test-Signature:0:*:{EICAR.hex()}\n")
+    return folder

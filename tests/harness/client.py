@@ -1,0 +1,53 @@
+"""An SMTP client that says what it heard: the reply that decided about the message, whichever step it came at."""
+
+import smtplib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SENDER = "sender@example.org"
+RECIPIENT = "recipient@example.test"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An SMTP reply (RFC 5321 section 4.2), its lines joined by a newline."""
+
+    code: int
+    text: str
+
+
+def new_message_id() -> str:
+    """A Message-ID that no other message has, angle brackets included."""
+    return f"<{uuid.uuid4().hex}@example.org>"
+
+
+def text_message(message_id: str, body: bytes = b"Hello\r\n", subject: str = "A test") -> bytes:
+    """A plain message of a few headers and `body` as it is."""
+    head = f"From: {SENDER}\r\nTo: {RECIPIENT}\r\nSubject: {subject}\r\nMessage-ID: {message_id}\r\n\r\n"
+    return head.encode() + body
+
+
+def send(  # noqa: PLR0913 (an envelope, a message and where to)
+    port: int,
+    message: bytes,
+    sender: str = SENDER,
+    recipients: Sequence[str] = (RECIPIENT,),
+    source: str = "127.0.0.1",
+    timeout: float = 120.0,
+) -> Reply:
+    """Sends one message in one session from address `source`. The reply is the first refusal, or that to the message.
+
+    Raises OSError when there is no connection, smtplib.SMTPServerDisconnected when the server hangs up.
+    """
+    with smtplib.SMTP("127.0.0.1", port, "client.example.org", timeout, (source, 0)) as session:
+        session.ehlo_or_helo_if_needed()
+        steps = [lambda: session.mail(sender), *((lambda to=to: session.rcpt(to)) for to in recipients)]
+        for step in [*steps, lambda: session.data(message)]:
+            try:
+                code, text = step()
+            except smtplib.SMTPDataError as refused:
+                code, text = refused.smtp_code, refused.smtp_error  # the reply to DATA itself, not to the message
+            if code >= 400:
+                break
+        return Reply(code, text.decode(errors="replace") if isinstance(text, bytes) else text)

@@ -1,0 +1,163 @@
+"""Programs that run beside a test: started with a log file, awaited by a condition, ended by their process group.
+
+Knows nothing of mail. Each program leads a session of its own, so that what it forked ends with it, and its pid stands in
+`FOLDER/NAME.pid.json`, so that another process can end it later (`end_recorded`).
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self, TypeVar
+
+import psutil
+
+from tests.harness.programs import CHECKOUT
+
+Result = TypeVar("Result")
+
+
+class ProgramError(Exception):
+    """A program did not start, ended too early, or a condition did not come true in time."""
+
+
+def wait_until(condition: Callable[[], Result], timeout: float, what: str) -> Result:
+    """The first true value of `condition`, asked every 10 ms for `timeout` seconds; ProgramError naming `what`."""
+    deadline = time.monotonic() + timeout
+    while not (result := condition()):
+        if time.monotonic() > deadline:
+            raise ProgramError(f"waited {timeout:g} s in vain for {what}")
+        time.sleep(0.01)
+    return result
+
+
+@dataclass
+class Program:
+    """A running program: what it prints goes to `log`; `terminate` before leaving."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    record: Path
+
+    @property
+    def pid(self) -> int:
+        """Process ID; also the ID of its process group."""
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.process.poll() is None
+
+    def wait_ready(self, condition: Callable[[], Result], timeout: float = 15.0) -> Result:
+        """As wait_until, but a program that ends meanwhile is a ProgramError with the end of its log."""
+
+        def ready() -> Result:
+            if not self.alive:
+                raise ProgramError(f"{self.name} ended with status {self.process.returncode}: {self.tail()}")
+            return condition()
+
+        return wait_until(ready, timeout, f"{self.name} (its log: {self.tail()})")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to the program itself, not to its children."""
+        self.process.send_signal(number)
+
+    def terminate(self, timeout: float = 10.0) -> int:
+        """TERM, after `timeout` seconds KILL, in the end KILL to what is left of its group. Returns its exit status."""
+        if self.alive:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+        self.kill()
+        return status
+
+    def kill(self) -> int:
+        """KILL to the program and all of its group. Returns its exit status."""
+        kill_group(self.pid)
+        status = self.process.wait()
+        self.record.unlink(missing_ok=True)
+        return status
+
+    def tail(self) -> str:
+        """The last 800 characters it printed."""
+        return self.log.read_text(errors="replace")[-800:].strip()
+
+
+@dataclass
+class Programs:
+    """All programs of one folder. As a context manager it ends them, last one first, whatever happened."""
+
+    folder: Path
+    running: list[Program] = field(default_factory=list)
+
+    def start(
+        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+    ) -> Program:
+        """Starts `command` with `environment` added to ours, its output appended to `FOLDER/NAME.log`."""
+        log = self.folder / f"{name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **(environment or {})},
+                cwd=CHECKOUT,  # where `python -m tests.harness...` is found
+                start_new_session=True,
+            )
+        program = Program(name, process, log, self.folder / f"{name}.pid.json")
+        program.record.write_text(json.dumps({"pid": process.pid, "started": psutil.Process(process.pid).create_time()}))
+        self.running.append(program)
+        return program
+
+    def end(self) -> None:
+        """Ends every program, last started first."""
+        while self.running:
+            self.running.pop().terminate()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+def kill_group(group: int) -> None:
+    """KILL to a process group; none left is no error."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def end_recorded(folder: Path, timeout: float = 10.0) -> list[str]:
+    """Ends what another process started in `folder` and left running; the names of what was ended.
+
+    A pid that meanwhile belongs to another process is recognized by its start time and left alone.
+    """
+    found = [(record, json.loads(record.read_text())) for record in sorted(folder.glob("*.pid.json"))]
+    programs = {record: process for record, entry in found if (process := _recorded_process(**entry)) is not None}
+    for process in programs.values():
+        process.terminate()
+    psutil.wait_procs(list(programs.values()), timeout=timeout)
+    for record, process in programs.items():
+        kill_group(process.pid)
+        record.unlink()
+    return [record.name.removesuffix(".pid.json") for record in programs]
+
+
+def _recorded_process(pid: int, started: float) -> psutil.Process | None:
+    try:
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+    return process if process.create_time() == started else None

@@ -1,0 +1,43 @@
+"""Where programs are: on the host, or in the folder into which deploy/debian/install unpacked them privately."""
+
+import os
+import shutil
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_SYSTEM_FOLDERS = ("/usr/libexec/sendmail", "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
+
+
+class MissingProgramError(Exception):
+    """A program is neither on the host nor in the private folder; the message says what installs it."""
+
+
+def private_root() -> Path:
+    """The folder of privately unpacked packages; MILTSCAN_DEBIAN replaces the default `.venv/debian`."""
+    return Path(os.environ.get("MILTSCAN_DEBIAN", CHECKOUT / ".venv" / "debian"))
+
+
+def find(name: str) -> Path:
+    """The absolute path of program `name`, the private one first. Raises MissingProgramError.
+
+    /usr/libexec/sendmail precedes /usr/sbin, where another MTA may have a `sendmail` of its own.
+    """
+    folders = [*(f"{private_root()}{folder}" for folder in _SYSTEM_FOLDERS), *_SYSTEM_FOLDERS]
+    found = shutil.which(name, path=os.pathsep.join(folders))
+    if found is None:
+        raise MissingProgramError(f"no program {name}: deploy/debian/install installs what is missing")
+    return Path(found)
+
+
+def environment(program: Path) -> dict[str, str]:
+    """What `program` needs in its environment: the private libraries, if it is a private program."""
+    if not program.is_relative_to(private_root()):
+        return {}
+    libraries = {str(library.parent) for library in (private_root() / "usr" / "lib").glob("**/lib*.so.*")}
+    return {"LD_LIBRARY_PATH": os.pathsep.join(sorted(libraries))}
+
+
+def data(path: str) -> Path:
+    """A folder such as /usr/share/sendmail/cf, the private one first."""
+    private = Path(f"{private_root()}{path}")
+    return private if private.exists() else Path(path)

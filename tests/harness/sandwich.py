@@ -1,0 +1,159 @@
+"""The whole sandwich: incoming sendmail, delivery sendmail, mailbox, log, and on demand clamd and a milter.
+
+    with private_folder() as folder, Sandwich(folder, milter_socket=folder / "run" / "miltscan.sock") as sandwich:
+        sandwich.start_clamd()
+        sandwich.start_milter(["miltscan", "run", "--config", config])
+        reply = sandwich.send(message)
+        sandwich.mailbox.wait_for(message_id)
+
+Everything is in the folder, listens on loopback only, and ends with the context; `keep()` leaves it running.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from tests.harness import client, hostname, namespace, ports, programs
+from tests.harness.clamav import Clamd
+from tests.harness.mailbox import Mailbox
+from tests.harness.milter import Milter
+from tests.harness.processes import Programs
+from tests.harness.sendmail import Sendmail, Settings, build
+from tests.harness.syslog import Syslog
+
+# A host name that cannot be cured costs one sleep of 60 seconds per sendmail; they sleep side by side.
+_START_TIMEOUT = 90.0
+
+
+@contextmanager
+def private_folder(keep: bool = False) -> Iterator[Path]:  # noqa: FBT001, FBT002 (always given by name)
+    """A new folder that sendmail trusts, removed at the end unless `keep`.
+
+    Not below /tmp: sendmail refuses a milter socket below a world-writable directory.
+    """
+    parent = next(path for path in (Path("/var/lib"), programs.CHECKOUT / ".venv") if _writable(path))
+    folder = Path(tempfile.mkdtemp(prefix="miltscan-", dir=parent))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder)
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One message in the log: its queue ID in each sendmail, None while it has none."""
+
+    incoming: str | None
+    delivery: str | None
+
+
+class Sandwich:
+    """A running sandwich; see the module for its use.
+
+    Args:
+        folder: where everything is; best from `private_folder`.
+        milter_socket: the socket incoming asks, there or not; None for an incoming sendmail without a milter.
+        incoming_port: the wanted port, for instance 2525; 0 for any.
+        delivery_port: likewise, for instance 19000.
+        queue_interval: time between queue runs of both sendmails, for instance "15s"; none runs without it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        milter_socket: Path | None = None,
+        incoming_port: int = 0,
+        delivery_port: int = 0,
+        queue_interval: str = "",
+    ) -> None:
+        self.folder = folder
+        self.programs = Programs(folder)
+        self.milter_socket = milter_socket
+        self.chosen = (ports.choose(incoming_port), ports.choose(delivery_port))
+        self.queue_interval = queue_interval
+        self.incoming = Sendmail(self.programs, "incoming", self.chosen[0].number)
+        self.delivery = Sendmail(self.programs, "delivery", self.chosen[1].number)
+        self.clamd: Clamd | None = None
+        self.milter: Milter | None = None
+        self.kept = False
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.programs.end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.kept:
+            self.programs.end()
+
+    def _start(self) -> None:
+        (self.folder / "run").mkdir(exist_ok=True)
+        self.mailbox = Mailbox.start(self.programs)
+        build(
+            self.folder,
+            Settings(self.incoming.port, self.delivery.port, self.mailbox.port, self.milter_socket),
+        )
+        self.syslog = Syslog.start(self.programs, namespace.log_socket(self.folder))
+        for sendmail in (self.delivery, self.incoming):
+            sendmail.start(self.queue_interval)
+        for sendmail in (self.delivery, self.incoming):
+            sendmail.wait_ready(_START_TIMEOUT)
+        self.mailbox.wait_ready()
+
+    @property
+    def notes(self) -> list[str]:
+        """What to tell the user: ports taken instead of wanted ones, host name, signatures."""
+        told = [port.note for port in self.chosen]
+        told += [namespace.advice() or "", hostname.advice() or ""]
+        return [note for note in [*told, self.clamd.note if self.clamd else ""] if note]
+
+    def start_clamd(self) -> Clamd:
+        """Prepares and starts this sandwich's clamd, and waits until it answers."""
+        self.clamd = Clamd.prepare(self.programs)
+        self.clamd.start()
+        self.clamd.wait_ready()
+        return self.clamd
+
+    def start_milter(self, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Milter:
+        """Starts `command` as this sandwich's milter, and waits until `milter_socket` accepts connections."""
+        assert self.milter_socket is not None, "this sandwich was built without a milter"
+        self.milter = Milter(self.programs, command, self.milter_socket, environment or {})
+        self.milter.start()
+        self.milter.wait_ready()
+        return self.milter
+
+    @property
+    def send(self) -> "partial[client.Reply]":
+        """`client.send` to the incoming sendmail: send(message, sender, recipients, source, timeout) -> Reply."""
+        return partial(client.send, self.incoming.port)
+
+    def trace(self, message_id: str) -> Trace:
+        """Both queue IDs of the message with this Message-ID, as far as the log has them yet."""
+        received = self.syslog.find(rf"incoming\[\d+\]: (\w+): from=.*msgid={re.escape(message_id)}")
+        if received is None:
+            return Trace(None, None)
+        handed = self.syslog.find(rf"incoming\[\d+\]: {received[1]}: to=.*stat=Sent \((\w+) Message accepted")
+        return Trace(received[1], handed and handed[1])
+
+    def keep(self) -> None:
+        """Leaves all programs running when the context ends; `processes.end_recorded(folder)` ends them."""
+        self.kept = True

@@ -1,0 +1,139 @@
+"""The two real sendmails of a sandwich, built from sendmail/ of this repository into a private folder.
+
+What the harness adds to the production configuration is the two site files below: no DNS, no accounts, no host files.
+"""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness import namespace, ports, programs
+from tests.harness.processes import Program, Programs
+
+DOMAIN = "example.test"
+
+_SITE = """\
+dnl nothing is looked up outside this host, and nothing of the host's own sendmail is read or written
+FEATURE(`nocanonify')dnl
+define(`confSERVICE_SWITCH_FILE', `{folder}/service.switch')dnl
+define(`confDONT_PROBE_INTERFACES', `True')dnl
+define(`confTO_IDENT', `0')dnl
+define(`ALIAS_FILE', `')dnl
+define(`STATUS_FILE', `{folder}/statistics')dnl
+define(`confDEAD_LETTER_DROP', `{folder}/dead.letter')dnl
+dnl a busy test machine is no reason to refuse or to wait
+define(`confQUEUE_LA', `1000')dnl
+define(`confREFUSE_LA', `1000')dnl
+"""
+_SITE_INCOMING = """\
+FEATURE(`accept_unresolvable_domains')dnl
+dnl recipients need no account: as incoming.mc, without w
+MODIFY_MAILER_FLAGS(`LOCAL', `klsDFMA5:/|@qmnX')dnl
+"""
+_SITE_DELIVERY = """\
+dnl mail for other domains ends in the mailbox, too
+define(`SMART_HOST', `relay:[127.0.0.1]')dnl
+define(`RELAY_MAILER_ARGS', `TCP $h {mailbox_port}')dnl
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the parts of a sandwich are; a milter socket of None builds an incoming sendmail without a milter."""
+
+    incoming_port: int
+    delivery_port: int
+    mailbox_port: int
+    milter_socket: Path | None = None
+
+
+@dataclass
+class Sendmail:
+    """One of the two daemons: `incoming` or `delivery`, which is also its tag in the log."""
+
+    programs: Programs
+    name: str
+    port: int
+    program: Program | None = None
+
+    @property
+    def configuration(self) -> Path:
+        """Its .cf file."""
+        return self.programs.folder / f"{self.name}.cf"
+
+    @property
+    def queue(self) -> Path:
+        """Its queue directory."""
+        return queue_folder(self.programs.folder, self.name)
+
+    @property
+    def pid_file(self) -> Path:
+        """Its own pid file (first line the pid, second the command)."""
+        return self.programs.folder / f"{self.name}.pid"
+
+    def start(self, queue_interval: str = "") -> None:
+        """Starts the daemon (again), with a queue run every `queue_interval` ("15s") if given; not ready on return."""
+        runs = [f"-q{queue_interval}"] if queue_interval else []
+        self.program = self.programs.start(self.name, self.command("-bD", *runs), self._environment)
+
+    def wait_ready(self, timeout: float = 15.0) -> None:
+        """Returns when it accepts connections; a host name without a dot that could not be helped costs 60 s."""
+        self.running.wait_ready(lambda: ports.is_open(self.port) and self.pid_file.exists(), timeout)
+
+    @property
+    def running(self) -> Program:
+        """The started daemon."""
+        assert self.program is not None, f"{self.name} was not started"
+        return self.program
+
+    def stop(self) -> None:
+        """Ends the daemon and every session and delivery it forked; queued messages stay queued."""
+        self.running.terminate()
+
+    def flush(self) -> None:
+        """One queue run, over when this returns."""
+        subprocess.run(self.command("-q"), check=True, capture_output=True, env=self._environment, timeout=300)
+
+    def queued(self) -> list[str]:
+        """The queue IDs of what is in its queue, or being received or delivered."""
+        return sorted(path.name.removeprefix("qf") for path in self.queue.glob("qf*"))
+
+    def command(self, *arguments: str) -> list[str]:
+        """This sendmail with other arguments, for instance `-bp` or `-bt`."""
+        sendmail = str(programs.find("sendmail"))
+        private = namespace.prefix(self.programs.folder)
+        return [*private, sendmail, "-L", self.name, "-C", str(self.configuration), *arguments]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **programs.environment(programs.find("sendmail"))}
+
+
+def queue_folder(folder: Path, name: str) -> Path:
+    """The queue directory of sendmail `name` in a sandwich's folder."""
+    return folder / {"incoming": "mqueue", "delivery": "mqueuedelivery"}[name]
+
+
+def build(folder: Path, settings: Settings) -> None:
+    """Builds both .cf files and makes both queue directories. Raises CalledProcessError with m4's complaint."""
+    (folder / "service.switch").write_text("hosts files\naliases files\n")
+    for name, site in (("incoming", _SITE_INCOMING), ("delivery", _SITE_DELIVERY)):
+        queue_folder(folder, name).mkdir(mode=0o700, exist_ok=True)
+        (folder / f"{name}.site.m4").write_text((_SITE + site).format(folder=folder, mailbox_port=settings.mailbox_port))
+    values = {
+        "CF_DIR": programs.data("/usr/share/sendmail/cf"),
+        "OUT": folder,
+        "SITE_DOMAIN": DOMAIN,
+        "SITE_LISTEN": "127.0.0.1",
+        "SITE_PORT": settings.incoming_port,
+        "SITE_DELIVERY_PORT": settings.delivery_port,
+        "SITE_MAILBOX_PORT": settings.mailbox_port,
+        "SITE_MILTER": f"unix:{settings.milter_socket}" if settings.milter_socket else "none",
+    }
+    for name in ("incoming", "delivery"):
+        values[f"SITE_{name.upper()}"] = folder / f"{name}.site.m4"
+        values[f"SITE_{name.upper()}_PID"] = folder / f"{name}.pid"
+        values[f"SITE_{name.upper()}_QUEUE"] = queue_folder(folder, name)
+    makefile = programs.CHECKOUT / "sendmail" / "Makefile"
+    variables = [f"{name}={value}" for name, value in values.items()]
+    subprocess.run(["make", "--silent", "-f", makefile, *variables], check=True, capture_output=True)

@@ -1,0 +1,63 @@
+"""A collector for what sendmail says: a unix datagram socket in place of /dev/log, and one file.
+
+Run as a program (`python -m tests.harness.syslog SOCKET FILE`) it appends each datagram as a line; `Syslog` starts it and
+reads the file. It refuses to replace a socket that is there: that one is the host's.
+"""
+
+import re
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.processes import Programs, wait_until
+
+_PRIORITY = re.compile(rb"^<\d+>")
+
+
+@dataclass(frozen=True)
+class Syslog:
+    """The log of one sandwich."""
+
+    file: Path
+
+    @classmethod
+    def start(cls, programs: Programs, path: Path) -> "Syslog":
+        """Starts a collector on socket `path`; it is ready on return."""
+        file = programs.folder / "mail.log"
+        program = programs.start("syslog", [sys.executable, "-m", __name__, path, file])
+        program.wait_ready(file.exists)
+        return cls(file)
+
+    def lines(self) -> list[str]:
+        """All lines so far, each `Mon DD HH:MM:SS tag[pid]: text`."""
+        return self.file.read_text(errors="replace").splitlines()
+
+    def find(self, pattern: str) -> re.Match[str] | None:
+        """The first line that `pattern` (a regular expression) is found in."""
+        return next((match for line in self.lines() if (match := re.search(pattern, line))), None)
+
+    def wait_for(self, pattern: str, timeout: float = 10.0) -> re.Match[str]:
+        """As find, but waits for such a line; ProgramError after `timeout` seconds."""
+        found = wait_until(lambda: self.find(pattern), timeout, f"a log line like {pattern!r}")
+        assert found is not None  # noqa: S101  # what wait_until returns is true
+        return found
+
+
+def collect(path: Path, file: Path) -> None:
+    """Appends each datagram that reaches socket `path` to `file`, until the process is told to exit."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        path.chmod(0o666)
+        try:
+            with file.open("ab", buffering=0) as output:
+                while True:
+                    output.write(_PRIORITY.sub(b"", listener.recv(65536)).rstrip(b"\n\0") + b"\n")
+        finally:
+            path.unlink()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    collect(Path(sys.argv[1]), Path(sys.argv[2]))
