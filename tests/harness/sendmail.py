@@ -18,7 +18,7 @@ FEATURE(`nocanonify')dnl
 define(`confSERVICE_SWITCH_FILE', `{folder}/service.switch')dnl
 define(`confDONT_PROBE_INTERFACES', `True')dnl
 define(`confTO_IDENT', `0')dnl
-define(`ALIAS_FILE', `')dnl
+define(`ALIAS_FILE', `null:none')dnl
 define(`STATUS_FILE', `{folder}/statistics')dnl
 define(`confDEAD_LETTER_DROP', `{folder}/dead.letter')dnl
 dnl a busy test machine is no reason to refuse or to wait
