@@ -1,6 +1,7 @@
 """The sandwich alone: two real sendmails and a mailbox, with no milter or with one that is not there."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ def mailers(configuration: Path) -> dict[str, tuple[str, str]]:
     """Each mailer's F= and A= as they stand in a .cf file."""
     found = re.findall(r"^M(\w+),.*? F=(\S+), .*?\bA=(.*?)$", configuration.read_text(), re.MULTILINE | re.DOTALL)
     return {name: (flags, arguments) for name, flags, arguments in found}
+
+
+def filters(configuration: Path) -> list[str]:
+    """The milters a .cf file defines."""
+    return re.findall(r"^X.*$", configuration.read_text(), re.MULTILINE)
 
 
 HANDOFF = ["smtp", "esmtp", "smtp8", "dsmtp", "relay", "local"]
@@ -48,11 +54,6 @@ def test_each_daemon_has_its_own_place(plain_sandwich: Sandwich, name: str) -> N
     ]
     assert f"O QueueDirectory={daemon.queue}\n" in text
     assert daemon.pid_file.read_text().split()[0] == str(daemon.running.pid)
-
-
-def test_delivery_asks_no_milter(plain_sandwich: Sandwich) -> None:
-    """What was scanned once is not scanned again."""
-    assert "InputMailFilters" not in re.sub(r"^#.*$", "", plain_sandwich.delivery.configuration.read_text(), flags=re.M)
 
 
 @pytest.mark.parametrize("recipient", [RECIPIENT, "someone@elsewhere.example"])
@@ -102,8 +103,40 @@ def test_delivery_down_and_back(plain_sandwich: Sandwich) -> None:
     wait_until(lambda: not plain_sandwich.incoming.queued(), 10, "an empty mqueue")
 
 
-def test_milter_that_is_not_there_tempfails() -> None:
-    """F=T: with no milter behind the socket the client hears 451 and nothing is queued."""
+@pytest.fixture(scope="module")
+def milterless_sandwich() -> Iterator[Sandwich]:
+    """A sandwich whose incoming sendmail asks a milter that is not there."""
     with private_folder() as folder, Sandwich(folder, milter_socket=folder / "run" / "miltscan.sock") as sandwich:
-        assert sandwich.send(text_message("<x@y>")).code == 451
-        assert sandwich.incoming.queued() == []
+        yield sandwich
+
+
+def test_milter_that_is_not_there_tempfails(milterless_sandwich: Sandwich) -> None:
+    """F=T: with no milter behind the socket the client hears 451 and nothing is queued."""
+    assert milterless_sandwich.send(text_message("<x@y>")).code == 451
+    assert milterless_sandwich.incoming.queued() == []
+
+
+def test_only_incoming_asks_the_milter(milterless_sandwich: Sandwich) -> None:
+    """One filter with explicit flag and timeouts at incoming, none at delivery, where all was scanned."""
+    socket = milterless_sandwich.milter_socket
+    assert filters(milterless_sandwich.incoming.configuration) == [
+        f"Xmiltscan, S=unix:{socket}, F=T, T=C:10s;S:30s;R:30s;E:5m"
+    ]
+    assert filters(milterless_sandwich.delivery.configuration) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "macros"),
+    [
+        ("connect", {"{client_addr}", "{client_name}", "{client_ptr}"}),
+        ("envfrom", {"i", "{auth_type}", "{auth_authen}"}),
+        ("envrcpt", {"{rcpt_mailer}"}),
+        ("eom", {"i", "{msg_id}"}),
+    ],
+)
+def test_macros_for_the_milter(milterless_sandwich: Sandwich, step: str, macros: set[str]) -> None:
+    """Each step of the session sends the macros that miltscan logs and decides by."""
+    text = milterless_sandwich.incoming.configuration.read_text()
+    found = re.search(rf"^O Milter.macros.{step}=(.*)$", text, re.MULTILINE)
+    assert found is not None
+    assert macros <= set(found[1].split(", "))

@@ -99,9 +99,7 @@ class Programs:
     folder: Path
     running: list[Program] = field(default_factory=list)
 
-    def start(
-        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
-    ) -> Program:
+    def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Program:
         """Starts `command` with `environment` added to ours, its output appended to `FOLDER/NAME.log`."""
         log = self.folder / f"{name}.log"
         with log.open("ab") as output:
@@ -115,7 +113,9 @@ class Programs:
                 start_new_session=True,
             )
         program = Program(name, process, log, self.folder / f"{name}.pid.json")
-        program.record.write_text(json.dumps({"pid": process.pid, "started": psutil.Process(process.pid).create_time()}))
+        program.record.write_text(
+            json.dumps({"pid": process.pid, "started": psutil.Process(process.pid).create_time()})
+        )
         self.running.append(program)
         return program
 

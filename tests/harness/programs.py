@@ -5,7 +5,15 @@ import shutil
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-_SYSTEM_FOLDERS = ("/usr/libexec/sendmail", "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
+_SYSTEM_FOLDERS = (
+    "/usr/libexec/sendmail",
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/sbin",
+    "/usr/local/bin",
+    "/usr/bin",
+    "/bin",
+)
 
 
 class MissingProgramError(Exception):

@@ -119,7 +119,9 @@ def build(folder: Path, settings: Settings) -> None:
     (folder / "service.switch").write_text("hosts files\naliases files\n")
     for name, site in (("incoming", _SITE_INCOMING), ("delivery", _SITE_DELIVERY)):
         queue_folder(folder, name).mkdir(mode=0o700, exist_ok=True)
-        (folder / f"{name}.site.m4").write_text((_SITE + site).format(folder=folder, mailbox_port=settings.mailbox_port))
+        (folder / f"{name}.site.m4").write_text(
+            (_SITE + site).format(folder=folder, mailbox_port=settings.mailbox_port)
+        )
     values = {
         "CF_DIR": programs.data("/usr/share/sendmail/cf"),
         "OUT": folder,

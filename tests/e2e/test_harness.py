@@ -1,0 +1,165 @@
+"""The harness itself: what the other end-to-end tests rely on without saying so."""
+
+import base64
+import io
+import socket
+import subprocess
+import zipfile
+from collections.abc import Callable, Iterator
+from email.message import EmailMessage
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.harness import hostname, ports
+from tests.harness.clamav import EICAR, Clamd
+from tests.harness.processes import ProgramError, Programs, end_recorded, wait_until
+from tests.harness.sandwich import Sandwich, private_folder
+
+
+@pytest.fixture(scope="module")
+def clamd() -> Iterator[Clamd]:
+    """A running clamd."""
+    with private_folder() as folder, Programs(folder) as programs:
+        clamd = Clamd.prepare(programs)
+        clamd.start()
+        clamd.wait_ready()
+        yield clamd
+
+
+def scan(clamd: Clamd, content: bytes) -> str:
+    """clamd's reply to a stream, by TCP."""
+    with socket.create_connection(("127.0.0.1", clamd.port), timeout=20) as connection:
+        connection.sendall(b"zINSTREAM\0" + len(content).to_bytes(4, "big") + content + bytes(4))
+        return connection.makefile("rb").read().rstrip(b"\0").decode()
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    """A zip archive of one member."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(name, content)
+    return archive.getvalue()
+
+
+def mail(attachment: bytes) -> EmailMessage:
+    """A mail with one attachment in base64."""
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "a@example.org", "b@example.test", "An attachment"
+    message.set_content("See the attachment.\n")
+    message.add_attachment(attachment, maintype="application", subtype="octet-stream", filename="file.bin")
+    return message
+
+
+def nested(message: EmailMessage) -> EmailMessage:
+    """A mail that forwards another one as an attachment."""
+    outer = mail(b"harmless")
+    outer.add_attachment(message)
+    return outer
+
+
+EICAR_FORMS: dict[str, Callable[[], bytes]] = {
+    "plain": lambda: EICAR,
+    "base64 in a mail": lambda: mail(EICAR).as_bytes(),
+    "zip in a mail": lambda: mail(zipped("eicar.com", EICAR)).as_bytes(),
+    "zip in a nested mail": lambda: nested(mail(zipped("eicar.com", EICAR))).as_bytes(),
+}
+
+
+@pytest.mark.parametrize("form", EICAR_FORMS)
+def test_clamd_finds_eicar(clamd: Clamd, form: str) -> None:
+    """The database in use knows the EICAR test file, wrapped as mail wraps it."""
+    assert scan(clamd, EICAR_FORMS[form]()).endswith(" FOUND")
+
+
+def test_clamd_lets_clean_mail_pass(clamd: Clamd) -> None:
+    """The test database does not match everything."""
+    assert scan(clamd, mail(b"harmless").as_bytes()) == "stream: OK"
+
+
+def test_clamd_can_be_stopped_paused_and_killed(clamd: Clamd) -> None:
+    """After each way to disturb it, clamd comes back on the same socket."""
+    clamd.pause()
+    assert not clamd.answers()
+    clamd.resume()
+    wait_until(clamd.answers, 10, "clamd after SIGCONT")
+    for end in (clamd.kill, clamd.stop):
+        end()
+        assert not clamd.answers()
+        clamd.start()
+        clamd.wait_ready()
+
+
+def test_eicar_is_in_no_file() -> None:
+    """The EICAR text is put together at run time, so that no scanner stops this repository."""
+    harness = Path(__file__).parents[1] / "harness"
+    texts = [path.read_bytes() for path in harness.glob("*.py")]
+    assert not any(form in text for text in texts for form in (EICAR, EICAR.hex().encode(), base64.b64encode(EICAR)))
+
+
+def test_everything_ends_with_the_sandwich() -> None:
+    """After the context no process of a sandwich, daemon or child, is left, and no file."""
+    with private_folder() as folder:
+        with Sandwich(folder):
+            assert processes_of(folder)
+        assert processes_of(folder) == []
+    assert not folder.exists()
+
+
+def test_a_kept_sandwich_is_ended_from_elsewhere() -> None:
+    """What keep() leaves running, end_recorded() ends, by its recorded pid and start time."""
+    with private_folder() as folder:
+        with Sandwich(folder) as sandwich:
+            sandwich.keep()
+        assert processes_of(folder)
+        assert sorted(end_recorded(folder)) == ["delivery", "incoming", "mailbox", "syslog"]
+        wait_until(lambda: not processes_of(folder), 10, "the end of all processes")
+
+
+def processes_of(folder: Path) -> list[int]:
+    """The running processes that have the folder in their command line or as their open file."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline", "status"]):
+        cmdline = process.info["cmdline"] or []
+        if process.info["status"] != psutil.STATUS_ZOMBIE and any(str(folder) in part for part in cmdline):
+            found.append(process.info["pid"])
+    return found
+
+
+def test_a_program_that_ends_early_is_an_error_with_its_log(tmp_path: Path) -> None:
+    """Waiting for a program that has ended says so at once, with what it printed."""
+    with Programs(tmp_path) as programs:
+        program = programs.start("failing", ["sh", "-c", "echo no such thing; exit 3"])
+        with pytest.raises(ProgramError, match="failing ended with status 3: no such thing"):
+            program.wait_ready(lambda: False)
+
+
+def test_children_end_with_their_program(tmp_path: Path) -> None:
+    """A program's children, which TERM does not reach, are ended with it."""
+    with Programs(tmp_path) as programs:
+        program = programs.start("parent", ["sh", "-c", "sleep 1000 & echo $!; wait"])
+        child = int(wait_until(program.tail, 10, "the child's pid"))
+        program.terminate()
+        wait_until(lambda: ended(child), 10, "the end of the child")
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone or waits only to be reaped by init."""
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_port_in_use_is_replaced_and_named() -> None:
+    """Another port is chosen, and the note says which."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        wanted = server.getsockname()[1]
+        port = ports.choose(wanted)
+    assert port.number != wanted
+    assert port.note == f"port {wanted} is in use, {port.number} is taken instead"
+
+
+def test_the_private_hosts_line_has_a_dotted_name() -> None:
+    """The cure for a host name without a dot names the host with a dot, and under its own name."""
+    _, name, own = hostname.hosts_line().split()
+    assert "." in name
+    assert own == subprocess.run(["hostname"], check=True, capture_output=True, text=True).stdout.strip()
