@@ -4,6 +4,7 @@ import base64
 import io
 import socket
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
@@ -15,6 +16,7 @@ import pytest
 from tests.harness import hostname, ports
 from tests.harness.clamav import EICAR, Clamd
 from tests.harness.processes import ProgramError, Programs, end_recorded, wait_until
+from tests.harness.programs import CHECKOUT
 from tests.harness.sandwich import Sandwich, private_folder
 
 
@@ -29,7 +31,7 @@ def clamd() -> Iterator[Clamd]:
 
 
 def scan(clamd: Clamd, content: bytes) -> str:
-    """clamd's reply to a stream, by TCP."""
+    """The reply of clamd to a stream, by TCP."""
     with socket.create_connection(("127.0.0.1", clamd.port), timeout=20) as connection:
         connection.sendall(b"zINSTREAM\0" + len(content).to_bytes(4, "big") + content + bytes(4))
         return connection.makefile("rb").read().rstrip(b"\0").decode()
@@ -107,22 +109,29 @@ def test_everything_ends_with_the_sandwich() -> None:
     assert not folder.exists()
 
 
+KEEP = """
+import pathlib, sys
+from tests.harness.sandwich import Sandwich
+with Sandwich(pathlib.Path(sys.argv[1])) as sandwich:
+    sandwich.keep()
+"""
+
+
 def test_a_kept_sandwich_is_ended_from_elsewhere() -> None:
     """What keep() leaves running, end_recorded() ends, by its recorded pid and start time."""
     with private_folder() as folder:
-        with Sandwich(folder) as sandwich:
-            sandwich.keep()
+        subprocess.run([sys.executable, "-c", KEEP, str(folder)], check=True, cwd=CHECKOUT)
         assert processes_of(folder)
         assert sorted(end_recorded(folder)) == ["delivery", "incoming", "mailbox", "syslog"]
         wait_until(lambda: not processes_of(folder), 10, "the end of all processes")
 
 
 def processes_of(folder: Path) -> list[int]:
-    """The running processes that have the folder in their command line or as their open file."""
+    """The running processes that have the folder in their command line."""
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "status"]):
         cmdline = process.info["cmdline"] or []
-        if process.info["status"] != psutil.STATUS_ZOMBIE and any(str(folder) in part for part in cmdline):
+        if process.info["status"] != psutil.STATUS_ZOMBIE and str(folder) in " ".join(cmdline):
             found.append(process.info["pid"])
     return found
 

@@ -65,7 +65,7 @@ def test_message_reaches_the_mailbox(plain_sandwich: Sandwich, recipient: str) -
     delivered = plain_sandwich.mailbox.wait_for(message_id)
     assert delivered.raw.endswith(b"\r\n\r\nfirst\r\n.\r\n..\r\nlast\r\n")
     assert delivered.recipients == [recipient if "elsewhere" in recipient else "recipient"]
-    trace = wait_until(lambda: (t := plain_sandwich.trace(message_id)).delivery and t, 10, "both queue IDs in the log")
+    trace = plain_sandwich.wait_for_trace(message_id)
     assert reply.text == f"2.0.0 {trace.incoming} Message accepted for delivery"
     assert trace.delivery != trace.incoming
     assert f"id {trace.delivery}" in "".join(delivered.message.get_all("Received", []))

@@ -76,7 +76,7 @@ class Clamd:
     def start(self) -> None:
         """Starts it (again); returns before it is ready."""
         program = programs.find("clamd")
-        command = [program, "--config-file", self.folder / "clamd.conf"]
+        command: list[str | Path] = [program, "--config-file", self.folder / "clamd.conf"]
         self.program = self.programs.start(self.name, command, programs.environment(program))
 
     def wait_ready(self, timeout: float = 60.0) -> None:

@@ -28,9 +28,10 @@ def text_message(message_id: str, body: bytes = b"Hello\r\n", subject: str = "A 
     return head.encode() + body
 
 
-def send(  # noqa: PLR0913 (an envelope, a message and where to)
+def send(  # noqa: PLR0913  # an envelope, a message and where to
     port: int,
     message: bytes,
+    *,
     sender: str = SENDER,
     recipients: Sequence[str] = (RECIPIENT,),
     source: str = "127.0.0.1",
@@ -41,13 +42,20 @@ def send(  # noqa: PLR0913 (an envelope, a message and where to)
     Raises OSError when there is no connection, smtplib.SMTPServerDisconnected when the server hangs up.
     """
     with smtplib.SMTP("127.0.0.1", port, "client.example.org", timeout, (source, 0)) as session:
-        session.ehlo_or_helo_if_needed()
-        steps = [lambda: session.mail(sender), *((lambda to=to: session.rcpt(to)) for to in recipients)]
-        for step in [*steps, lambda: session.data(message)]:
-            try:
-                code, text = step()
-            except smtplib.SMTPDataError as refused:
-                code, text = refused.smtp_code, refused.smtp_error  # the reply to DATA itself, not to the message
-            if code >= 400:
-                break
-        return Reply(code, text.decode(errors="replace") if isinstance(text, bytes) else text)
+        code, text = session.ehlo()
+        if code < 400:
+            code, text = session.mail(sender)
+        for recipient in recipients:
+            if code < 400:
+                code, text = session.rcpt(recipient)
+        if code < 400:
+            code, text = _data(session, message)
+        return Reply(code, text.decode(errors="replace"))
+
+
+def _data(session: smtplib.SMTP, message: bytes) -> tuple[int, bytes]:
+    try:
+        return session.data(message)
+    except smtplib.SMTPDataError as refused:  # the reply to DATA itself, not to the message
+        text = refused.smtp_error
+        return refused.smtp_code, text if isinstance(text, bytes) else text.encode()

@@ -27,4 +27,5 @@ def advice() -> str | None:
     """What to tell the user about the host's name; None when all is well."""
     if dotted_name():
         return None
-    return f"this host's name has no dot: sendmail sleeps 60 s at each start (cure: {hosts_line().strip()!r} in /etc/hosts)"
+    cure = hosts_line().strip()
+    return f"this host's name has no dot, at which sendmail sleeps 60 s at each start; cure: {cure!r} in /etc/hosts"

@@ -4,7 +4,7 @@ import random
 import socket
 from dataclasses import dataclass
 
-# Below the range from which the kernel takes ports for outgoing connections: none can take ours before its program does.
+# Below the range from which the kernel takes ports for outgoing connections: none takes ours before its program does.
 _FIRST, _LAST = 20000, 31999
 
 

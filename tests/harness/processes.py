@@ -1,7 +1,7 @@
 """Programs that run beside a test: started with a log file, awaited by a condition, ended by their process group.
 
-Knows nothing of mail. Each program leads a session of its own, so that what it forked ends with it, and its pid stands in
-`FOLDER/NAME.pid.json`, so that another process can end it later (`end_recorded`).
+Knows nothing of mail. Each program leads a session of its own, so that what it forked ends with it, and its pid stands
+in `FOLDER/NAME.pid.json`, so that another process can end it later (`end_recorded`).
 """
 
 import json
@@ -25,7 +25,7 @@ class ProgramError(Exception):
     """A program did not start, ended too early, or a condition did not come true in time."""
 
 
-def wait_until(condition: Callable[[], Result], timeout: float, what: str) -> Result:
+def wait_until(condition: Callable[[], Result | None], timeout: float, what: str) -> Result:
     """The first true value of `condition`, asked every 10 ms for `timeout` seconds; ProgramError naming `what`."""
     deadline = time.monotonic() + timeout
     while not (result := condition()):
@@ -54,10 +54,10 @@ class Program:
         """Whether it has not ended yet."""
         return self.process.poll() is None
 
-    def wait_ready(self, condition: Callable[[], Result], timeout: float = 15.0) -> Result:
+    def wait_ready(self, condition: Callable[[], Result | None], timeout: float = 15.0) -> Result:
         """As wait_until, but a program that ends meanwhile is a ProgramError with the end of its log."""
 
-        def ready() -> Result:
+        def ready() -> Result | None:
             if not self.alive:
                 raise ProgramError(f"{self.name} ended with status {self.process.returncode}: {self.tail()}")
             return condition()

@@ -23,7 +23,7 @@ from tests.harness import client, hostname, namespace, ports, programs
 from tests.harness.clamav import Clamd
 from tests.harness.mailbox import Mailbox
 from tests.harness.milter import Milter
-from tests.harness.processes import Programs
+from tests.harness.processes import Programs, wait_until
 from tests.harness.sendmail import Sendmail, Settings, build
 from tests.harness.syslog import Syslog
 
@@ -32,7 +32,7 @@ _START_TIMEOUT = 90.0
 
 
 @contextmanager
-def private_folder(keep: bool = False) -> Iterator[Path]:  # noqa: FBT001, FBT002 (always given by name)
+def private_folder(*, keep: bool = False) -> Iterator[Path]:
     """A new folder that sendmail trusts, removed at the end unless `keep`.
 
     Not below /tmp: sendmail refuses a milter socket below a world-writable directory.
@@ -143,7 +143,7 @@ class Sandwich:
 
     @property
     def send(self) -> "partial[client.Reply]":
-        """`client.send` to the incoming sendmail: send(message, sender, recipients, source, timeout) -> Reply."""
+        """As `client.send`, to the incoming sendmail; takes the message and its keyword arguments."""
         return partial(client.send, self.incoming.port)
 
     def trace(self, message_id: str) -> Trace:
@@ -153,6 +153,15 @@ class Sandwich:
             return Trace(None, None)
         handed = self.syslog.find(rf"incoming\[\d+\]: {received[1]}: to=.*stat=Sent \((\w+) Message accepted")
         return Trace(received[1], handed and handed[1])
+
+    def wait_for_trace(self, message_id: str, timeout: float = 10.0) -> Trace:
+        """As trace, but waits until the message has both queue IDs; ProgramError after `timeout` seconds."""
+
+        def handed_over() -> Trace | None:
+            trace = self.trace(message_id)
+            return trace if trace.delivery else None
+
+        return wait_until(handed_over, timeout, f"both queue IDs of {message_id} in the log")
 
     def keep(self) -> None:
         """Leaves all programs running when the context ends; `processes.end_recorded(folder)` ends them."""

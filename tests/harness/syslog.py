@@ -1,7 +1,7 @@
 """A collector for what sendmail says: a unix datagram socket in place of /dev/log, and one file.
 
-Run as a program (`python -m tests.harness.syslog SOCKET FILE`) it appends each datagram as a line; `Syslog` starts it and
-reads the file. It refuses to replace a socket that is there: that one is the host's.
+Run as a program (`python -m tests.harness.syslog SOCKET FILE`) it appends each datagram as a line; `Syslog` starts it
+and reads the file. It refuses to replace a socket that is there: that one is the host's.
 """
 
 import re
@@ -40,9 +40,7 @@ class Syslog:
 
     def wait_for(self, pattern: str, timeout: float = 10.0) -> re.Match[str]:
         """As find, but waits for such a line; ProgramError after `timeout` seconds."""
-        found = wait_until(lambda: self.find(pattern), timeout, f"a log line like {pattern!r}")
-        assert found is not None  # noqa: S101  # what wait_until returns is true
-        return found
+        return wait_until(lambda: self.find(pattern), timeout, f"a log line like {pattern!r}")
 
 
 def collect(path: Path, file: Path) -> None:
