@@ -9,6 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from miltscan import __version__, config
 from miltscan.config import Settings
+from miltscan.configtext import needs_restart
 from miltscan.errors import ConfigError, MiltscanError
 from miltscan.service import exporter, listener
 from miltscan.service.signals import reset
@@ -112,7 +113,7 @@ class _Service:
             metrics.reloaded(ok=False)
             self.log.error("reload_failed", why=str(error).splitlines())
             return None
-        restart = config.needs_restart(self.settings, new)
+        restart = needs_restart(self.settings, new)
         metrics.reloaded(ok=True)
         log.configure(self.settings.log.format, new.log.level)
         self.log = log.logger()

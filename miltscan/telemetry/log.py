@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, MutableMapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import structlog
@@ -34,11 +34,13 @@ _CHAIN_SHOWN = 3
 _INTEGERS = range(-(2**63), 2**64)  # what orjson can encode
 
 Event = MutableMapping[str, Any]
-Format = Literal["json", "console"]
 
 
-def configure(form: Format, level: str) -> None:
-    """Set up the log of this process: `level` is `debug`, `info`, `warning` or `error`. Before `logger`."""
+def configure(form: str, level: str) -> None:
+    """Set up the log of this process, before `logger`: `form` is json or console.
+
+    `level` is debug, info, warning or error.
+    """
     render: Processor = _json if form == "json" else _console(colors=os.isatty(1))
     structlog.configure(
         processors=[_stamp, _exception, render],
