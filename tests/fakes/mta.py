@@ -44,7 +44,7 @@ REFUSALS: Final = frozenset({Code.REJECT, Code.TEMPFAIL, Code.REPLYCODE})
 HEADER_EDITS: Final = frozenset({Code.ADD_HEADER, Code.INSERT_HEADER, Code.CHANGE_HEADER})
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds
 
-# confMILTER_MACROS_* of sendmail 8.17, and {client_*}, which an .mc file has to add at connect.
+# confMILTER_MACROS_* of sendmail 8.17 (none for DATA and EOH), and {client_*}, which an .mc file has to add at connect.
 DEFAULT_MACROS: Final[Mapping[Stage, tuple[bytes, ...]]] = {
     Stage.CONNECT: (
         *(b"j", b"_", b"{daemon_name}", b"{if_name}", b"{if_addr}"),
@@ -56,9 +56,7 @@ DEFAULT_MACROS: Final[Mapping[Stage, tuple[bytes, ...]]] = {
         *(b"{mail_mailer}", b"{mail_host}", b"{mail_addr}"),
     ),
     Stage.RCPT: (b"{rcpt_mailer}", b"{rcpt_host}", b"{rcpt_addr}"),
-    Stage.DATA: (b"i",),
-    Stage.EOH: (b"i",),
-    Stage.EOM: (b"i", b"{msg_id}"),
+    Stage.EOM: (b"{msg_id}",),
 }
 
 
@@ -216,16 +214,21 @@ class MTA:
 
     def step(self, command: Command, payload: bytes = b"") -> tuple[Reply, ...]:
         """Macros, command, replies. Macros go even when the milter skips the command, as sendmail does."""
-        if command.name in Stage.__members__:
-            self.macros(command, self.macros_for(Stage[command.name]))
+        stage = Stage.__members__.get(command.name)
+        if stage is not None and self.macro_names(stage):
+            self.macros(command, self.macros_for(stage))
         if not self.options.sends(command):
             return ()
         self.raw(encode(command, payload))
         return tuple(self._until_final()) if self.options.replies(command) else ()
 
+    def macro_names(self, stage: Stage) -> tuple[bytes, ...]:
+        """What the milter asked for at this step, else the list of sendmail; without one no packet goes."""
+        return self.options.macros.get(stage, DEFAULT_MACROS.get(stage, ()))
+
     def macros_for(self, stage: Stage) -> dict[bytes, bytes]:
-        """The macros of a step: those the milter asked for, else sendmail's, as far as they have a value."""
-        names = self.options.macros.get(stage, DEFAULT_MACROS[stage])
+        """The macros of a step, as far as they have a value."""
+        names = self.macro_names(stage)
         return {name: self.values[name] for name in names if name in self.values and name not in self.without}
 
     def _until_final(self) -> Iterator[Reply]:

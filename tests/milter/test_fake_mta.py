@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.milter_wire import Actions, Code, Command, HeaderEdit, Options, Protocol, ProtocolError, Stage, packet
+from tests.fakes.milter_wire import Actions, Code, Command, HeaderEdit, Options, Protocol, Stage
 from tests.fakes.mta import MTA, Message
 
 SCRIPT = Path(__file__).with_name("scripted_filter.py")
@@ -277,14 +277,3 @@ def test_every_read_has_a_timeout(start: Start) -> None:
     """A milter that says nothing is a TimeoutError, not a hang."""
     with MTA.open(start().address, timeout=0.1) as mta, pytest.raises(TimeoutError):
         mta.read()
-
-
-def test_nonsense_of_the_milter_is_a_protocol_error() -> None:
-    """A code that is no reply, or a cut negotiation, is the milter's fault and named so."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs, MTA(ours) as mta:
-        theirs.sendall(packet(b"?") + packet(b"O", b"short"))
-        with pytest.raises(ProtocolError):
-            mta.read()
-        with pytest.raises(ProtocolError):
-            mta.negotiate()
