@@ -10,6 +10,7 @@ then the public listener takes its place.
 """
 
 import os
+import signal
 import socket
 import struct
 import threading
@@ -19,13 +20,16 @@ _OPTNEG = struct.Struct(">IcIII")  # length, command, version, actions, steps: m
 _NEGOTIATE = _OPTNEG.pack(13, b"O", 6, 0x1FF, 0x1FFFFF)
 _ABORT = struct.pack(">Ic", 1, b"A")
 _SESSIONS = 2  # one may just be in the hands of the thread that starts the next
+_WAKE = signal.SIGUSR1
 _PATIENCE = 10.0  # seconds for libmilter to answer at start
 
 
 class Pool:
-    """The control sessions of one worker's libmilter. Make it before libmilter runs, `open` it after."""
+    """The control sessions of one worker's libmilter, which runs in `thread`. Made before it runs, opened after."""
 
-    def __init__(self) -> None:
+    def __init__(self, thread: threading.Thread) -> None:
+        self._thread = thread
+        signal.signal(_WAKE, _note)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind("")  # Linux gives it an abstract name that nobody else has
         self._listener.listen(8)
@@ -44,15 +48,10 @@ class Pool:
         self.replace(public)
 
     def replace(self, listener: socket.socket) -> None:
-        """Let libmilter accept from `listener` (non-blocking) from now on.
-
-        libmilter waits in poll() on the old one for up to five seconds: a last connection to it ends that wait.
-        """
-        old = socket.socket(fileno=os.dup(self._listener.fileno()))
+        """Let libmilter accept from `listener` (non-blocking) from now on."""
         os.dup2(listener.fileno(), self._listener.fileno(), inheritable=False)
-        with old, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as last:
-            last.settimeout(0)  # non-blocking
-            last.connect(old.getsockname())
+        if self._thread.ident:
+            signal.pthread_kill(self._thread.ident, _WAKE)
 
     def kick(self) -> None:
         """Make libmilter look whether it needs another thread; never blocks, never raises."""
@@ -71,3 +70,7 @@ class Pool:
         if not session.recv(256):
             raise ConnectionError("libmilter closed its control session")
         return session
+
+
+def _note(_number: int, _frame: object) -> None:
+    """That there is a handler is enough: without one the signal would end the process."""

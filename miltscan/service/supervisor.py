@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from miltscan.service.signals import Signals, reset
 
@@ -27,12 +27,12 @@ _SETTLED = 5.0  # seconds after which a child's end is no longer held against it
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 30.0
 
-Link = Connection[object, object]
+Link: TypeAlias = "Connection[object, object]"  # generic in its type stub only
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a child is: `main` runs in it. One that `outlives` the others is drained after they have gone."""
+    """What a child is: `main` runs in it. One that `outlives` the others is ended by TERM after them."""
 
     name: str
     main: Callable[[Link], None]
@@ -170,7 +170,8 @@ class Supervisor:
                 child, post.child = post.child, None
                 self._bury(post, child, status)
         if self._stopping is not None and all(child.role.outlives for child in self._children()):
-            self._send(self._children(), DRAIN)
+            for child in self._children():
+                os.kill(child.pid, signal.SIGTERM)
 
     def _bury(self, post: _Post, child: _Child, status: str) -> None:
         ready = child.ready or (child.link.poll() and _received(child.link) == READY)

@@ -76,19 +76,21 @@ class Worker:
         self._watch = Watch(log.logger(worker=number), number)
         self._slots = _slots(settings)
         self._engine = self._start_engine(settings)
-        self._pool = Pool()
+        self._thread = threading.Thread(target=self._serve, name="libmilter", daemon=True)
+        self._pool = Pool(self._thread)
         self._milter = Milter(self._runtime(settings), self._watch, self._pool.kick)
 
     def run(self, listener: socket.socket, link: Link) -> None:
         """Serve `listener` until told to drain, or until the supervisor has died."""
         signals = Signals([signal.SIGTERM])
         self._milter.register(self._pool.fileno())
-        threading.Thread(target=self._serve, name="libmilter", daemon=True).start()
+        self._thread.start()
         self._pool.open(listener)
+        metrics.WORKERS.child().set(1)
         link.send(READY)
         while True:
             wait([link, signals.fileno()])
-            if signals.read() or not self._obey(link):
+            if signal.SIGTERM in signals.read() or not self._obey(link):
                 break
         self._drain()
 
