@@ -16,6 +16,9 @@ class Reply:
     code: int
     text: str
 
+    def __str__(self) -> str:
+        return f"{self.code} {self.text}"
+
 
 def new_message_id() -> str:
     """A Message-ID that no other message has, angle brackets included."""

@@ -1,0 +1,46 @@
+# miltscan: see README.md. The first call installs what is missing (Debian packages, .venv).
+
+PYTHON ?= python3
+SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo --preserve-env=KEEP)
+RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
+READY := .venv/.ready
+
+.PHONY: all packages environment demo demo-stop test check format requirements clean
+
+all: environment
+
+packages:
+	@deploy/debian/install
+
+environment: packages $(READY)
+
+$(READY): tests/requirements.txt pyproject.toml | packages
+	@$(PYTHON) -c 'import sys; sys.exit("miltscan needs Python 3.11 or newer: make PYTHON=/path/to/python3") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --require-hashes -r tests/requirements.txt
+	.venv/bin/pip install --quiet --no-deps -e .
+	@touch $@
+
+demo: environment
+	@$(RUN) -m tests.demo
+
+demo-stop: environment
+	@$(RUN) -m tests.demo stop
+
+# The unit and milter tests run on the oldest and the newest Python that the machine has, then everything on .venv's.
+test: environment
+	@.venv/bin/python tests/pythons.py tests/unit tests/milter
+	@$(RUN) -m pytest -p no:cacheprovider
+
+check: environment
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/python -m pytest -q -p no:cacheprovider tests/unit/test_layers.py
+
+format: environment
+	.venv/bin/ruff format
+	.venv/bin/ruff check --fix
+
+clean:
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""The demonstration: `make demo` runs `python -m tests.demo`."""

@@ -1,0 +1,139 @@
+"""Shows miltscan at work between two real sendmails: `make demo`, `KEEP=1 make demo`, `make demo-stop`.
+
+Everything runs on loopback, in one folder of its own, which a later demonstration finds again if this one was left
+running or was killed. Exit status 0 only if every message ended as it had to.
+"""
+
+import os
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.demo.steps import Row, Stage
+from tests.harness import milter_settings, ports
+from tests.harness.processes import ProgramError, end_recorded
+from tests.harness.programs import CHECKOUT, MissingProgramError
+from tests.harness.sandwich import Sandwich
+
+_FOLDER = Path("/var/lib/miltscan-demo")
+_WIDTH = 150
+_MILTSCAN = Path(sys.executable).with_name("miltscan")
+_RUN_QUEUE = "15s"
+
+screen = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, markup=False)
+
+
+def main() -> int:
+    """The exit status."""
+    if "stop" in sys.argv[1:]:
+        return stop()
+    clear()
+    _FOLDER.mkdir(mode=0o755)
+    try:
+        return show(keep=bool(os.environ.get("KEEP")))
+    except (ProgramError, MissingProgramError) as error:
+        screen.print(f"The demonstration cannot go on: {error}", style="bold red")
+        return 1
+
+
+def stop() -> int:
+    """End what KEEP=1 left running."""
+    ended = clear()
+    screen.print(f"Ended: {', '.join(ended)}." if ended else "No demonstration was running.")
+    return 0
+
+
+def clear() -> list[str]:
+    """End and remove what an earlier demonstration left; the names of the programs that ran."""
+    ended = end_recorded(_FOLDER) if _FOLDER.exists() else []
+    shutil.rmtree(_FOLDER, ignore_errors=True)
+    return ended
+
+
+def show(*, keep: bool) -> int:
+    """Run the sandwich, send, and print; it stays running if `keep`."""
+    socket = _FOLDER / "run" / "miltscan.sock"
+    with Sandwich(_FOLDER, socket, 2525, 19000, _RUN_QUEUE) as sandwich:
+        exporter = ports.choose(9464)
+        stage = _stage(sandwich, exporter.number)
+        _print_notes([*sandwich.notes, exporter.note])
+        rows = list(stage.rows())
+        _print_rows(rows)
+        _print_metrics(stage.moved())
+        if keep:
+            sandwich.keep()
+            _print_how_to_talk(sandwich, exporter.number)
+    if not keep:
+        shutil.rmtree(_FOLDER)
+    return _print_result(rows)
+
+
+def _stage(sandwich: Sandwich, port: int) -> Stage:
+    clamd = sandwich.start_clamd()
+    settings = milter_settings.write(_FOLDER, f"unix:{clamd.socket}", port)
+    stage = Stage(sandwich, clamd, sandwich.start_milter([_MILTSCAN, "run", "--config", settings]), port)
+    stage.wait_ready()
+    return stage
+
+
+def _print_notes(notes: list[str | None]) -> None:
+    for note in filter(None, notes):
+        screen.print(f"NOTE: {note}", style="bold yellow")
+
+
+def _print_rows(rows: list[Row]) -> None:
+    table = Table(title="What the client heard, and where the message ended", show_lines=True)
+    for heading in (
+        "message",
+        "client heard",
+        "queue ID incoming",
+        "delivery",
+        "X-Virus-Status",
+        "ended",
+        "as expected",
+    ):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        verdict = "yes" if row.good else f"NO: {row.expected}"
+        cells = (row.title, row.heard, row.incoming, row.delivery, row.header, row.ended, verdict)
+        table.add_row(*cells, style=None if row.good else "bold red")
+    screen.print(table)
+
+
+def _print_metrics(moved: Counter[str]) -> None:
+    table = Table("metric", "moved by", title="Metrics that moved")
+    for name, step in sorted(moved.items()):
+        table.add_row(name, f"+{step}")
+    screen.print(table)
+
+
+def _print_how_to_talk(sandwich: Sandwich, port: int) -> None:
+    incoming, delivery = sandwich.incoming.port, sandwich.delivery.port
+    screen.print(f"Left running in {_FOLDER}; `make demo-stop` ends it.")
+    for name, where in (
+        ("incoming sendmail", f"telnet 127.0.0.1 {incoming}   (MAIL FROM:<a@example.org>, RCPT TO:<b@example.test>)"),
+        ("delivery sendmail", f"telnet 127.0.0.1 {delivery}"),
+        ("metrics", f"http://127.0.0.1:{port}/metrics   also /healthz and /readyz"),
+        ("mailbox", f"{sandwich.mailbox.maildir}/new"),
+        ("log of miltscan", f"{_FOLDER}/milter.log"),
+        ("log of sendmail", f"{_FOLDER}/syslog.log"),
+    ):
+        screen.print(f"  {name:18} {where}", soft_wrap=True)
+
+
+def _print_result(rows: list[Row]) -> int:
+    wrong = [row for row in rows if not row.good]
+    if wrong:
+        screen.print(f"{len(wrong)} of {len(rows)} messages did not end as they had to.", style="bold red")
+        return 1
+    screen.print(f"All {len(rows)} messages ended as they had to.", style="bold green")
+    return 0
+
+
+if __name__ == "__main__":
+    os.chdir(CHECKOUT)
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Runs tests on the oldest and the newest Python of this machine that miltscan supports, but for its own.
+
+Not a test itself. An environment of its own is kept for each beside .venv. Exit status: the first that is not 0.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+SUPPORTED = ((3, 11), (3, 12), (3, 13))
+_NAME = re.compile(r"python3\.\d+")
+
+
+def candidates() -> Iterator[Path]:
+    """Interpreters on PATH, and those of pyenv, which are not."""
+    folders = [Path(folder) for folder in os.get_exec_path()]
+    folders += sorted((Path.home() / ".pyenv" / "versions").glob("*/bin"))
+    for folder in folders:
+        if folder.name != "shims" and folder.is_dir():
+            yield from (path for path in sorted(folder.iterdir()) if _NAME.fullmatch(path.name))
+
+
+def version(python: Path) -> tuple[int, int] | None:
+    """Its version, if it can make an environment and build a C extension there."""
+    code = (
+        "import ensurepip, os, sys, sysconfig;"
+        "assert os.path.exists(sysconfig.get_path('include') + '/Python.h');"
+        "print(*sys.version_info[:2])"
+    )
+    answer = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    major, _, minor = answer.stdout.strip().partition(" ")
+    return (int(major), int(minor)) if answer.returncode == 0 else None
+
+
+def found() -> dict[tuple[int, int], Path]:
+    """The first interpreter of each supported version."""
+    pythons: dict[tuple[int, int], Path] = {}
+    for python in candidates():
+        if (number := version(python)) in SUPPORTED:
+            pythons.setdefault(number, python)
+    return pythons
+
+
+def environment(python: Path, number: tuple[int, int]) -> Path:
+    """The Python of an environment with all requirements; made anew if these have changed."""
+    folder = CHECKOUT / f".venv-{number[0]}.{number[1]}"
+    requirements = CHECKOUT / "tests" / "requirements.txt"
+    done = folder / "requirements.txt"
+    inside = folder / "bin" / "python"
+    if not done.exists() or done.read_bytes() != requirements.read_bytes():
+        subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
+        install: list[str | Path] = [inside, "-m", "pip", "install", "--quiet"]
+        subprocess.run([*install, "--require-hashes", "-r", requirements], check=True)
+        subprocess.run([*install, "--no-deps", "-e", CHECKOUT], check=True)
+        shutil.copy(requirements, done)
+    return inside
+
+
+def main(tests: list[str]) -> int:
+    """Run `tests` on each."""
+    pythons = found()
+    wanted = {min(pythons), max(pythons)} - {sys.version_info[:2]} if pythons else set()
+    for number in sorted(wanted):
+        python = environment(pythons[number], number)
+        print(f"Python {number[0]}.{number[1]}:", flush=True)  # noqa: T201  for the person at the terminal
+        status = subprocess.run(
+            [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests], check=False
+        ).returncode
+        if status:
+            return status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
