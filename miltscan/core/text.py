@@ -9,7 +9,7 @@ def readable(data: bytes | str, limit: int = 1000) -> str:
     Control characters, C1 controls and direction overrides could rewrite a terminal's screen; a byte that is no UTF-8
     would break the JSON encoder. Escapes look like Python's: `\x1b`, `\u202e`.
     """
-    text = data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
+    text = data[: 4 * (limit + 1)].decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
     if len(text) > limit:
         text = text[: limit - 1] + "…"
     return text if text.isprintable() else "".join(map(_escape, text))

@@ -60,8 +60,9 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve(listener: socket.socket, directory: Path, ready_within: float, parent: int | None = None) -> None:
-    """Answer until SIGTERM or SIGINT, or until `parent` (the reading end of a pipe of the parent) closes.
+    """Answer until SIGTERM, or until `parent` (the reading end of a pipe of the parent) closes.
 
+    What is read from `parent` is dropped: an order to reload changes nothing here.
     `ready_within` is how old (seconds) a passed canary may be for the service to be ready.
     """
     asyncio.run(_serve(listener, lambda request: respond(request, directory, ready_within), parent))
@@ -127,8 +128,7 @@ def _health(reasons: list[str]) -> Response:
 async def _serve(listener: socket.socket, answer: Callable[[Request], Response], parent: int | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
     if parent is not None:
         loop.add_reader(parent, lambda: stop.set() if not os.read(parent, 512) else None)
     slots = asyncio.Semaphore(_CONNECTIONS)

@@ -36,10 +36,8 @@ Kind = TypeVar("Kind", Counter, Gauge, Histogram)
 class Place(StrEnum):
     """Where an exception was caught; a metric label."""
 
-    STEP = "step"  # a milter step before EOM
-    EOM = "eom"
-    CANARY = "canary"
-    SERVICE = "service"  # outside any message
+    EOM = "eom"  # at the end of a message or in a step before it: the message was tempfailed
+    REPORT = "report"  # after the MTA was told: the message's counters or its line are missing
 
 
 class Family(Generic[Kind]):

@@ -1,0 +1,68 @@
+"""What engines tell of their servers becomes metrics and lines."""
+
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from miltscan.core.verdict import Fault
+from miltscan.engines.base import Observer
+from miltscan.telemetry import log, metrics
+from miltscan.telemetry.observer import EngineObserver
+
+SERVER = "unix:/run/clamd.ctl"
+
+
+def _value(family: metrics.Family[Any], *labels: str) -> object:
+    return next(sample.value for metric in family.child(*labels).collect() for sample in metric.samples)
+
+
+def _observer() -> Observer:
+    return EngineObserver(log.logger(worker=2))
+
+
+def _told(call: str, *arguments: object, **keywords: object) -> list[MutableMapping[str, Any]]:
+    with capture_logs() as lines:
+        getattr(_observer(), call)("clamd", SERVER, *arguments, **keywords)
+    return lines
+
+
+@pytest.mark.parametrize(("up", "event", "level"), [(True, "engine_up", "info"), (False, "engine_down", "error")])
+def test_a_change_of_state_is_a_gauge_and_a_line(event: str, level: str, *, up: bool) -> None:
+    """Going down is an error, coming up is news."""
+    (line,) = _told("server_state", up=up, why="canary")
+    assert line == {
+        "event": event,
+        "log_level": level,
+        "engine": "clamd",
+        "server": SERVER,
+        "why": "canary",
+        "worker": 2,
+    }
+    assert _value(metrics.ENGINE_UP, "clamd", SERVER) == up
+
+
+def test_a_fault_is_counted_by_its_reason() -> None:
+    """Its line is for debugging only."""
+    (line,) = _told("server_fault", Fault.CLOSED, "half a reply")
+    assert (line["log_level"], line["reason"], line["detail"]) == ("debug", "closed", "half a reply")
+    assert _value(metrics.ENGINE_ERRORS, "clamd", "closed") == 1
+
+
+def test_a_passed_canary_leaves_its_time() -> None:
+    """No line: it passes every few seconds."""
+    assert _told("canary_passed") == []
+    assert _value(metrics.CANARY_PASSED, "clamd", SERVER) == pytest.approx(time.time(), abs=60)
+
+
+def test_a_new_signature_database_is_one_line() -> None:
+    """The same version told again moves nothing."""
+    with capture_logs() as lines:
+        observer = _observer()
+        for version in (27000, 27000, 27001):
+            observer.signatures("clamd", SERVER, version, 1.7e9)
+    assert [line["version"] for line in lines] == [27000, 27001]
+    assert _value(metrics.SIGNATURES, SERVER) == 27001
+    assert _value(metrics.SIGNATURES_PUBLISHED, SERVER) == 1.7e9
