@@ -105,14 +105,22 @@ def _samples(directory: Path) -> Samples:
 
 
 def unready(samples: Samples, now: float, within: float) -> list[str]:
-    """Why the service is not ready, a line each; empty if a worker runs and a canary passed at most `within` s ago."""
+    """Why the service is not ready, a line each; empty if a worker runs and has a server to ask.
+
+    That is a server that every worker takes for up, and that passed a canary at most `within` seconds ago.
+    """
     passed = samples.get(metrics.CANARY_PASSED.name, {})
-    if any(now - then <= within for then in passed.values()):
+    up = samples.get(metrics.ENGINE_UP.name, {})
+    faults = [_fault(server, now - then, within, up=bool(up.get(server))) for server, then in passed.items()]
+    if None in faults:
         return _no_worker(samples)
-    old = [
-        f"{server}: passed its canary {now - then:.0f} s ago, more than {within:g}" for server, then in passed.items()
-    ]
-    return _no_worker(samples) + (old or ["no engine server has passed its canary"])
+    return _no_worker(samples) + ([fault for fault in faults if fault] or ["no engine server has passed its canary"])
+
+
+def _fault(server: str, age: float, within: float, *, up: bool) -> str | None:
+    if age > within:
+        return f"{server}: passed its canary {age:.0f} s ago, more than {within:g}"
+    return None if up else f"{server}: is down, its canary passed {age:.0f} s ago"
 
 
 def _no_worker(samples: Samples) -> list[str]:

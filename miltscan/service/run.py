@@ -20,6 +20,7 @@ from miltscan.telemetry import log, metrics
 _CANARIES_MISSED = 3  # a service whose last passed canary is older than this many intervals is not ready
 _PATIENCE = 10.0  # seconds a drain may take beyond the longest scan
 _SUPERVISOR = "supervisor"
+_EXPORTER = "exporter"
 
 
 def serve(settings: Settings, path: Path | None) -> int:
@@ -68,7 +69,7 @@ class _Service:
 
     def _roles(self) -> list[Role]:
         workers = [self._worker(number) for number in range(self.settings.milter.workers)]
-        return [*workers, Role("exporter", self._export, outlives=True)] if self.web else workers
+        return [*workers, Role(_EXPORTER, self._export, outlives=True)] if self.web else workers
 
     def _worker(self, number: int) -> Role:
         def main(link: Link) -> None:
@@ -102,7 +103,8 @@ class _Service:
         if pause is None:
             self.log.info("child_ended", child=role.name, status=status)
         else:
-            metrics.RESPAWNS.child().inc()
+            if role.name != _EXPORTER:
+                metrics.RESPAWNS.child().inc()
             self.log.error("child_died", child=role.name, status=status, respawn_after=pause)
 
     def reload(self) -> Settings | None:

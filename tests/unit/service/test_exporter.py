@@ -163,14 +163,21 @@ def test_it_is_ready_once_worker_and_canary_are(running: Running) -> None:
     ("samples", "reasons"),
     [
         ({}, ["no worker runs", "no engine server has passed its canary"]),
-        ({"miltscan_workers": {"": 0.0}, CANARY: {"a": 995.0}}, ["no worker runs"]),
-        ({"miltscan_workers": {"": 1.0}, CANARY: {"a": 970.0}}, []),
-        ({"miltscan_workers": {"": 1.0}, CANARY: {"a": 1.0, "b": 990.0}}, []),
-        ({"miltscan_workers": {"": 1.0}, CANARY: {"a": 969.0}}, ["a: passed its canary 31 s ago, more than 30"]),
+        ({"miltscan_workers": {"": 0.0}, CANARY: {"a": 995.0}, UP: {"a": 1.0}}, ["no worker runs"]),
+        ({"miltscan_workers": {"": 1.0}, CANARY: {"a": 970.0}, UP: {"a": 1.0}}, []),
+        ({"miltscan_workers": {"": 1.0}, CANARY: {"a": 1.0, "b": 990.0}, UP: {"a": 0.0, "b": 1.0}}, []),
+        (
+            {"miltscan_workers": {"": 1.0}, CANARY: {"a": 969.0}, UP: {"a": 1.0}},
+            ["a: passed its canary 31 s ago, more than 30"],
+        ),
+        (
+            {"miltscan_workers": {"": 1.0}, CANARY: {"a": 995.0}, UP: {"a": 0.0}},
+            ["a: is down, its canary passed 5 s ago"],
+        ),
     ],
 )
 def test_reasons_not_to_be_ready(samples: exporter.Samples, reasons: list[str]) -> None:
-    """One server with a fresh canary and one worker are enough; else one line a reason."""
+    """One server that is up, with a fresh canary, and one worker are enough; else one line a reason."""
     assert exporter.unready(samples, now=1000.0, within=30) == reasons
 
 
