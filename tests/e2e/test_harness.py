@@ -167,8 +167,19 @@ def test_a_port_in_use_is_replaced_and_named() -> None:
     assert port.note == f"port {wanted} is in use, {port.number} is taken instead"
 
 
-def test_the_private_hosts_line_has_a_dotted_name() -> None:
-    """The cure for a host name without a dot names the host with a dot, and under its own name."""
-    _, name, own = hostname.hosts_line().split()
-    assert "." in name
-    assert own == subprocess.run(["hostname"], check=True, capture_output=True, text=True).stdout.strip()
+@pytest.mark.parametrize(
+    ("canonical", "aliases", "dotted"),
+    [
+        ("mx", [], None),
+        ("mx.example.org", ["mx"], "mx.example.org"),
+        ("localhost", ["mx.example.org"], "mx.example.org"),
+    ],
+)
+def test_host_name_without_a_dot_is_told(
+    monkeypatch: pytest.MonkeyPatch, canonical: str, aliases: list[str], dotted: str | None
+) -> None:
+    """The host's name is good if its canonical name or an alias has a dot; otherwise the remedy is said."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "mx")
+    monkeypatch.setattr(socket, "gethostbyname_ex", lambda _: (canonical, aliases, ["127.0.1.1"]))
+    assert hostname.dotted_name() == dotted
+    assert (hostname.advice() is None) == (dotted is not None)

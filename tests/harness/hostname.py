@@ -16,16 +16,10 @@ def dotted_name() -> str | None:
     return next((name for name in (own, canonical, *aliases) if "." in name), None)
 
 
-def hosts_line() -> str:
-    """A line for a private copy of /etc/hosts that cures it; it has to stand first."""
-    own = socket.gethostname()
-    name = dotted_name() or f"{own}.example.test"
-    return f"127.0.1.1 {name} {own}\n"
-
-
 def advice() -> str | None:
     """What to tell the user about the host's name; None when all is well."""
+    own = socket.gethostname()
     if dotted_name():
         return None
-    cure = hosts_line().strip()
-    return f"this host's name has no dot, at which sendmail sleeps 60 s at each start; cure: {cure!r} in /etc/hosts"
+    problem = f"this host's name {own!r} has no dot, at which an installed sendmail sleeps 60 s at each start"
+    return f"{problem}; /etc/hosts wants a line such as '127.0.1.1 {own}.example.org {own}'"

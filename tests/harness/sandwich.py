@@ -19,16 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from tests.harness import client, hostname, namespace, ports, programs
+from tests.harness import client, hostname, ports, preload, programs
 from tests.harness.clamav import Clamd
 from tests.harness.mailbox import Mailbox
 from tests.harness.milter import Milter
 from tests.harness.processes import Programs, wait_until
 from tests.harness.sendmail import Sendmail, Settings, build
 from tests.harness.syslog import Syslog
-
-# A host name that cannot be cured costs one sleep of 60 seconds per sendmail; they sleep side by side.
-_START_TIMEOUT = 90.0
 
 
 @contextmanager
@@ -112,18 +109,18 @@ class Sandwich:
             self.folder,
             Settings(self.incoming.port, self.delivery.port, self.mailbox.port, self.milter_socket),
         )
-        self.syslog = Syslog.start(self.programs, namespace.log_socket(self.folder))
+        self.syslog = Syslog.start(self.programs, preload.log_socket(self.folder))
         for sendmail in (self.delivery, self.incoming):
             sendmail.start(self.queue_interval)
         for sendmail in (self.delivery, self.incoming):
-            sendmail.wait_ready(_START_TIMEOUT)
+            sendmail.wait_ready()
         self.mailbox.wait_ready()
 
     @property
     def notes(self) -> list[str]:
         """What to tell the user: ports taken instead of wanted ones, host name, signatures."""
         told = [port.note for port in self.chosen]
-        told += [namespace.advice() or "", hostname.advice() or ""]
+        told.append(hostname.advice() or "")
         return [note for note in [*told, self.clamd.note if self.clamd else ""] if note]
 
     def start_clamd(self) -> Clamd:

@@ -3,11 +3,12 @@
 What the harness adds to the production configuration is the two site files below: no DNS, no accounts, no host files.
 """
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness import namespace, ports, programs
+from tests.harness import ports, preload, programs
 from tests.harness.processes import Program, Programs
 
 DOMAIN = "example.test"
@@ -77,7 +78,7 @@ class Sendmail:
         self.program = self.programs.start(self.name, self.command("-bD", *runs), self._environment)
 
     def wait_ready(self, timeout: float = 15.0) -> None:
-        """Returns when it accepts connections; a host name without a dot that could not be helped costs 60 s."""
+        """Returns when it accepts connections; ProgramError after `timeout` seconds."""
         self.running.wait_ready(lambda: ports.is_open(self.port) and self.pid_file.exists(), timeout)
 
     @property
@@ -92,7 +93,9 @@ class Sendmail:
 
     def flush(self) -> None:
         """One queue run, over when this returns."""
-        subprocess.run(self.command("-q"), check=True, capture_output=True, env=self._environment, timeout=300)
+        subprocess.run(
+            self.command("-q"), check=True, capture_output=True, env={**os.environ, **self._environment}, timeout=300
+        )
 
     def queued(self) -> list[str]:
         """The queue IDs of what is in its queue, or being received or delivered."""
@@ -100,13 +103,12 @@ class Sendmail:
 
     def command(self, *arguments: str) -> list[str]:
         """This sendmail with other arguments, for instance `-bp` or `-bt`."""
-        sendmail = str(programs.find("sendmail"))
-        private = namespace.prefix(self.programs.folder)
-        return [*private, sendmail, "-L", self.name, "-C", str(self.configuration), *arguments]
+        sendmail = preload.program(self.programs.folder)
+        return [str(sendmail), "-L", self.name, "-C", str(self.configuration), *arguments]
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **programs.environment(programs.find("sendmail"))}
+        return preload.environment(self.programs.folder)
 
 
 def queue_folder(folder: Path, name: str) -> Path:
@@ -115,7 +117,8 @@ def queue_folder(folder: Path, name: str) -> Path:
 
 
 def build(folder: Path, settings: Settings) -> None:
-    """Builds both .cf files and makes both queue directories. Raises CalledProcessError with m4's complaint."""
+    """Builds both .cf files, makes both queue directories and a private sendmail. Raises CalledProcessError."""
+    preload.prepare(folder)
     (folder / "service.switch").write_text("hosts files\naliases files\n")
     for name, site in (("incoming", _SITE_INCOMING), ("delivery", _SITE_DELIVERY)):
         queue_folder(folder, name).mkdir(mode=0o700, exist_ok=True)

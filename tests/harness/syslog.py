@@ -1,19 +1,16 @@
-"""A collector for what sendmail says: a unix datagram socket in place of /dev/log, and one file.
+"""A collector for what sendmail says: a unix datagram socket and one file.
 
 Run as a program (`python -m tests.harness.syslog SOCKET FILE`) it appends each datagram as a line; `Syslog` starts it
-and reads the file. It refuses to replace a socket that is there: that one is the host's.
+and reads the file. The datagrams come from preload.c, with neither priority nor trailing newline.
 """
 
 import re
-import signal
 import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.processes import Programs, wait_until
-
-_PRIORITY = re.compile(rb"^<\d+>")
 
 
 @dataclass(frozen=True)
@@ -44,18 +41,13 @@ class Syslog:
 
 
 def collect(path: Path, file: Path) -> None:
-    """Appends each datagram that reaches socket `path` to `file`, until the process is told to exit."""
+    """Appends each datagram that reaches socket `path` to `file`, until the process is ended."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(path))
-        path.chmod(0o666)
-        try:
-            with file.open("ab", buffering=0) as output:
-                while True:
-                    output.write(_PRIORITY.sub(b"", listener.recv(65536)).rstrip(b"\n\0") + b"\n")
-        finally:
-            path.unlink()
+        with file.open("ab", buffering=0) as output:
+            while True:
+                output.write(listener.recv(65536) + b"\n")
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     collect(Path(sys.argv[1]), Path(sys.argv[2]))
