@@ -26,6 +26,12 @@ dnl a busy test machine is no reason to refuse or to wait
 define(`confQUEUE_LA', `1000')dnl
 define(`confREFUSE_LA', `1000')dnl
 """
+_SITE_NOT_ROOT = """\
+dnl only root and the trusted user may run a daemon
+define(`confTRUSTED_USER', `{user}')dnl
+define(`confRUN_AS_USER', `{user}:{group}')dnl
+define(`confDEF_USER_ID', `{user}:{group}')dnl
+"""
 _SITE_INCOMING = """\
 FEATURE(`accept_unresolvable_domains')dnl
 dnl recipients need no account: as incoming.mc, without w
@@ -122,9 +128,9 @@ def build(folder: Path, settings: Settings) -> None:
     (folder / "service.switch").write_text("hosts files\naliases files\n")
     for name, site in (("incoming", _SITE_INCOMING), ("delivery", _SITE_DELIVERY)):
         queue_folder(folder, name).mkdir(mode=0o700, exist_ok=True)
-        (folder / f"{name}.site.m4").write_text(
-            (_SITE + site).format(folder=folder, mailbox_port=settings.mailbox_port)
-        )
+        text = _SITE + ("" if os.geteuid() == 0 else _SITE_NOT_ROOT) + site
+        facts = {"folder": folder, "mailbox_port": settings.mailbox_port, "user": os.geteuid(), "group": os.getegid()}
+        (folder / f"{name}.site.m4").write_text(text.format(**facts))
     values = {
         "CF_DIR": programs.data("/usr/share/sendmail/cf"),
         "OUT": folder,
