@@ -43,6 +43,7 @@ class Program:
     process: subprocess.Popen[bytes]
     log: Path
     record: Path
+    ended: bool = False
 
     @property
     def pid(self) -> int:
@@ -82,10 +83,11 @@ class Program:
 
     def kill(self) -> int:
         """KILL to the program and all of its group. Returns its exit status."""
-        kill_group(self.pid)
-        status = self.process.wait()
-        self.record.unlink(missing_ok=True)
-        return status
+        if not self.ended:  # once only: later the number may be another group's
+            kill_group(self.pid)
+            self.record.unlink()
+        self.ended = True
+        return self.process.wait()
 
     def tail(self) -> str:
         """The last 800 characters it printed."""
