@@ -33,7 +33,7 @@ def test_incoming_hands_everything_to_the_delivery_sendmail(plain_sandwich: Sand
     assert "k" in flags
     if name == "local":
         assert not set("fP9S") & set(flags)
-        assert set("mnX") <= set(flags)
+        assert set("Amn5X") <= set(flags)
 
 
 @pytest.mark.parametrize("name", HANDOFF)

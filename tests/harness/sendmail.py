@@ -34,8 +34,6 @@ define(`confDEF_USER_ID', `{user}:{group}')dnl
 """
 _SITE_INCOMING = """\
 FEATURE(`accept_unresolvable_domains')dnl
-dnl recipients need no account: as incoming.mc, without w
-MODIFY_MAILER_FLAGS(`LOCAL', `klsDFMA5:/|@qmnX')dnl
 """
 _SITE_DELIVERY = """\
 dnl mail for other domains ends in the mailbox, too
@@ -135,6 +133,7 @@ def build(folder: Path, settings: Settings) -> None:
         "CF_DIR": programs.data("/usr/share/sendmail/cf"),
         "OUT": folder,
         "SITE_DOMAIN": DOMAIN,
+        "SITE_USER_CHECK": "",  # recipients need no account
         "SITE_LISTEN": "127.0.0.1",
         "SITE_PORT": settings.incoming_port,
         "SITE_DELIVERY_PORT": settings.delivery_port,
