@@ -144,12 +144,12 @@ class Sandwich:
         return partial(client.send, self.incoming.port)
 
     def trace(self, message_id: str) -> Trace:
-        """Both queue IDs of the message with this Message-ID, as far as the log has them yet."""
-        received = self.syslog.find(rf"incoming\[\d+\]: (\w+): from=.*msgid={re.escape(message_id)}")
-        if received is None:
+        """Both queue IDs of the last message with this Message-ID, as far as the log has them yet."""
+        incoming = self.syslog.find_last(rf"incoming\[\d+\]: (\w+): from=.*msgid={re.escape(message_id)}")
+        if incoming is None:
             return Trace(None, None)
-        handed = self.syslog.find(rf"incoming\[\d+\]: {received[1]}: to=.*stat=Sent \((\w+) Message accepted")
-        return Trace(received[1], handed and handed[1])
+        handed = self.syslog.find(rf"incoming\[\d+\]: {incoming[1]}: to=.*stat=Sent \((\w+) Message accepted")
+        return Trace(incoming[1], handed and handed[1])
 
     def wait_for_trace(self, message_id: str, timeout: float = 10.0) -> Trace:
         """As trace, but waits until the message has both queue IDs; ProgramError after `timeout` seconds."""

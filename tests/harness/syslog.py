@@ -35,6 +35,10 @@ class Syslog:
         """The first line that `pattern` (a regular expression) is found in."""
         return next((match for line in self.lines() if (match := re.search(pattern, line))), None)
 
+    def find_last(self, pattern: str) -> re.Match[str] | None:
+        """As find, but the last such line."""
+        return next((match for line in reversed(self.lines()) if (match := re.search(pattern, line))), None)
+
     def wait_for(self, pattern: str, timeout: float = 10.0) -> re.Match[str]:
         """As find, but waits for such a line; ProgramError after `timeout` seconds."""
         return wait_until(lambda: self.find(pattern), timeout, f"a log line like {pattern!r}")

@@ -22,6 +22,7 @@ from miltscan.telemetry import metrics
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 SERVER = "unix:/run/clamd.ctl"
 CANARY = "miltscan_canary_last_success_timestamp_seconds"
+UP = "miltscan_engine_up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def _worker(directory: Path, *, canary_age: float | None = None, workers: int = 
         metrics.attach(directory, "0")
         metrics.WORKERS.child().set(workers)
         if canary_age is not None:
+            metrics.ENGINE_UP.child("clamd", SERVER).set(1)
             metrics.CANARY_PASSED.child("clamd", SERVER).set(time.time() - canary_age)
 
     assert os.waitpid(_fork(work), 0)[1] == 0
