@@ -20,6 +20,7 @@ from miltscan.errors import MiltscanError, StartError
 
 if TYPE_CHECKING:
     from miltscan.core.report import Report
+    from miltscan.core.verdict import Outcome
     from miltscan.service.pipeline import Pipeline
 
 app = typer.Typer(
@@ -134,12 +135,11 @@ def scan(
     from miltscan.service.scan import exit_status, pipeline_for
 
     pipeline = pipeline_for(settings)
-    reports = [_scanned(file, settings, pipeline, json=json) for file in files]
-    raise typer.Exit(exit_status(reports))
+    raise typer.Exit(exit_status([_scanned(file, settings, pipeline, json=json) for file in files]))
 
 
-def _scanned(file: str, settings: Settings, pipeline: "Pipeline", *, json: bool) -> "Report | None":
-    """The report, printed; None, and a line on standard error, if the file cannot be read or kept."""
+def _scanned(file: str, settings: Settings, pipeline: "Pipeline", *, json: bool) -> "Outcome | None":
+    """Prints the report; None, and a line on standard error, if the file cannot be read or kept."""
     from miltscan.core.text import readable
     from miltscan.service.scan import scan as scan_stream
 
@@ -152,7 +152,7 @@ def _scanned(file: str, settings: Settings, pipeline: "Pipeline", *, json: bool)
         typer.echo(f"{readable(file)}: {readable(str(error))}", err=True)
     else:
         _print_report(file, report, json=json)
-        return report
+        return report.verdict.outcome
     return None
 
 

@@ -105,7 +105,7 @@ class Clamd(Table):
     """`[clamd]`: the engine."""
 
     servers: Annotated[tuple[Address, ...], units.ADDRESSES] = _key(
-        ["unix:/run/clamav/clamd.ctl"], "clamd servers, asked in this order"
+        ["unix:/run/clamav/clamd.ctl"], "clamd servers, asked by turns; where one fails, the next one"
     )
     canary_interval: Annotated[float, units.duration("1s", "1h")] = _key(
         "10s", "each server has to find a test signature this often"

@@ -17,10 +17,10 @@ from miltscan.config import HeaderMode, Settings
 from miltscan.core.action import ActionName
 from miltscan.core.address import Address, InetAddress
 from miltscan.core.text import readable
-from miltscan.core.verdict import Fault, Limit
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd import ClamdEngine
 from miltscan.service import clamdconf
+from miltscan.service.servers import Servers, Seen
 from miltscan.units import show_size
 
 _DAY = 86400  # seconds
@@ -60,16 +60,17 @@ def probe_clamd(settings: Settings, observer: Observer) -> None:
 
 def findings(settings: Settings, probe: Probe = probe_clamd) -> Iterator[Finding]:
     """All that can be said of the world that these settings name."""
-    yield from _socket(settings)
-    yield from _group(settings.milter.socket_group)
-    yield from _spool(Path(settings.spool.directory), settings)
+    yield from socket_finding(settings)
+    yield from group_finding(settings.milter.socket_group)
+    yield from spool_finding(Path(settings.spool.directory), settings)
     yield from policy_findings(settings)
     yield from _servers(settings, probe)
     for server in settings.clamd.servers:
         yield from clamd_settings(server, settings)
 
 
-def _socket(settings: Settings) -> Iterator[Finding]:
+def socket_finding(settings: Settings) -> Iterator[Finding]:
+    """Whether the MTA can reach the milter socket, and nobody else."""
     address = settings.milter.socket
     if isinstance(address, InetAddress):
         yield _tcp(address)
@@ -118,7 +119,8 @@ def _user() -> str:
     return f"user {os.geteuid()}"
 
 
-def _group(name: str) -> Iterator[Finding]:
+def group_finding(name: str) -> Iterator[Finding]:
+    """Whether the socket can be given to this group."""
     if not name:
         return
     try:
@@ -134,7 +136,8 @@ def _group(name: str) -> Iterator[Finding]:
         yield Finding(Level.OK, "milter.socket_group", f'group "{name}" exists')
 
 
-def _spool(folder: Path, settings: Settings) -> Iterator[Finding]:
+def spool_finding(folder: Path, settings: Settings) -> Iterator[Finding]:
+    """Whether the spool folder takes unnamed files, and has room for them."""
     try:
         os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600))
     except OSError as error:
@@ -159,71 +162,32 @@ def room_finding(free: int, settings: Settings) -> Finding:
     return Finding(Level.OK, "spool.directory", text)
 
 
-_NEVER_BETTER = (Limit.TOO_LARGE, Limit.LIMITS, Limit.ENCRYPTED)
+_FAIL_OPEN = {"policy.on_error", "policy.on_unscanned.no_engine"}
+_NEVER_BETTER = {f"policy.on_unscanned.{name}" for name in ("too_large", "limits", "encrypted")}
 
 
 def policy_findings(settings: Settings) -> Iterator[Finding]:
     """Choices of the administrator that have a price."""
     policy = settings.policy_for("")
-    failures = {"policy.on_error": policy.on_error} | {
-        f"policy.on_unscanned.{limit.replace('-', '_')}": action for limit, action in policy.on_unscanned.items()
-    }
     if policy.on_infected is ActionName.ACCEPT:
         yield Finding(Level.WARNING, "policy.on_infected", "infected mail is accepted", 'use "reject"')
-    for key, action in failures.items():
-        if action is ActionName.DISCARD:
-            yield Finding(Level.WARNING, key, "mail is lost that may be harmless", 'use "tempfail" or "hold"')
-        if action is ActionName.ACCEPT and settings.headers.mode is HeaderMode.NONE:
-            text = 'unscanned mail is accepted, and with headers.mode = "none" nothing marks it'
-            yield Finding(Level.WARNING, key, text, 'set headers.mode = "replace", or another action')
-    for limit in _NEVER_BETTER:
-        if policy.on_unscanned[limit] is ActionName.TEMPFAIL:
-            key, text = f"policy.on_unscanned.{limit.replace('-', '_')}", "trying again will not change it"
-            yield Finding(Level.WARNING, key, text, 'use "reject", "hold" or "accept"')
+    yield from _unscanned("policy.on_error", policy.on_error, settings.headers.mode)
+    for limit, action in policy.on_unscanned.items():
+        yield from _unscanned(f"policy.on_unscanned.{limit.replace('-', '_')}", action, settings.headers.mode)
 
 
-@dataclass(slots=True)
-class Seen:
-    """What an engine told of one server."""
-
-    up: bool = False
-    why: str = ""
-    canary: bool = False
-    version: int = 0
-    published: float = 0.0
-
-    @property
-    def good(self) -> bool:
-        """It is up and has proved itself."""
-        return self.up and self.canary
-
-
-class Listener:
-    """An `Observer` that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.servers: dict[str, Seen] = {}
-
-    def _of(self, server: str) -> Seen:
-        return self.servers.setdefault(server, Seen())
-
-    def server_state(self, _engine: str, server: str, *, up: bool, why: str) -> None:
-        """The server went up or down."""
-        seen = self._of(server)
-        seen.up, seen.why = up, why
-
-    def server_fault(self, _engine: str, server: str, _fault: Fault, detail: str) -> None:
-        """An exchange failed."""
-        self._of(server).why = detail
-
-    def canary_passed(self, _engine: str, server: str) -> None:
-        """The server found the test signature."""
-        self._of(server).canary = True
-
-    def signatures(self, _engine: str, server: str, version: int, published: float) -> None:
-        """The server's signature database."""
-        seen = self._of(server)
-        seen.version, seen.published = version, published
+def _unscanned(key: str, action: ActionName, mode: HeaderMode) -> Iterator[Finding]:
+    """The price of this action for mail that was not scanned."""
+    accepted = action is ActionName.ACCEPT
+    if action is ActionName.DISCARD:
+        yield Finding(Level.WARNING, key, "mail is lost that may be harmless", 'use "tempfail" or "hold"')
+    if action is ActionName.TEMPFAIL and key in _NEVER_BETTER:
+        yield Finding(Level.WARNING, key, "trying again will not change it", 'use "reject", "hold" or "accept"')
+    if accepted and key in _FAIL_OPEN:
+        yield Finding(Level.WARNING, key, "while clamd is down all mail passes unscanned", 'use "tempfail"')
+    if accepted and mode is HeaderMode.NONE:
+        text = 'unscanned mail is accepted, and with headers.mode = "none" nothing marks it'
+        yield Finding(Level.WARNING, key, text, 'set headers.mode = "replace", or another action')
 
 
 def server_findings(server: str, seen: Seen, now: float, *, others: bool) -> Iterator[Finding]:
@@ -247,12 +211,12 @@ def _age(subject: str, version: int, age: float) -> Finding:
 
 
 def _servers(settings: Settings, probe: Probe) -> Iterator[Finding]:
-    listener, now = Listener(), time.time()
-    probe(settings, listener)
+    told, now = Servers(), time.time()
+    probe(settings, told)
     names = [str(server) for server in settings.clamd.servers]
-    good = [name for name in names if name in listener.servers and listener.servers[name].good]
+    good = [name for name in names if name in told.seen and told.seen[name].good]
     for name in names:
-        yield from server_findings(name, listener.servers.get(name, Seen()), now, others=bool(good))
+        yield from server_findings(name, told.seen.get(name, Seen()), now, others=bool(good))
 
 
 def clamd_settings(server: Address, settings: Settings) -> Iterator[Finding]:

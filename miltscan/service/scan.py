@@ -11,33 +11,19 @@ from miltscan.core.message import PREFACE, Envelope, Message
 from miltscan.core.report import Report
 from miltscan.core.session import UNKNOWN_CLIENT
 from miltscan.core.text import readable
-from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
+from miltscan.core.verdict import Limit, Outcome, Verdict
 from miltscan.engines.clamd import ClamdEngine
+from miltscan.service.servers import Servers
 from miltscan.service.pipeline import Pipeline
 from miltscan.service.spool import Spool
 
 _CHUNK = 2**20  # bytes
 
 
-class _Silent:
-    """An `Observer` that keeps nothing: what matters is in the verdict."""
-
-    def server_state(self, engine: str, server: str, *, up: bool, why: str) -> None:
-        """The server went up or down."""
-
-    def server_fault(self, engine: str, server: str, fault: Fault, detail: str) -> None:
-        """An exchange failed."""
-
-    def canary_passed(self, engine: str, server: str) -> None:
-        """The server found the test signature."""
-
-    def signatures(self, engine: str, server: str, version: int, published: float) -> None:
-        """The server's signature database."""
-
-
 def pipeline_for(settings: Settings) -> Pipeline:
-    """The pipeline of these settings for one message at a time."""
-    engine = ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, _Silent())
+    """The pipeline of these settings for one message at a time; asks every server for its canary."""
+    engine = ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, Servers())
+    engine.probe()
     limits = settings.limits
     one = threading.Semaphore(1)
     return Pipeline((engine,), settings.policy_for("localhost"), one, limits.scan_timeout, limits.queue_wait)
@@ -101,9 +87,8 @@ def as_line(fields: Mapping[str, object]) -> str:
     return f"{fields['file']}: {fields['outcome']}{f' ({why})' if why else ''}{detail}; {fields['action']}"
 
 
-def exit_status(reports: Sequence[Report | None]) -> int:
+def exit_status(outcomes: Sequence[Outcome | None]) -> int:
     """1 if any message was infected, else 2 if any was not scanned (None: not even read), else 0."""
-    outcomes = {report.verdict.outcome if report else Outcome.ERROR for report in reports}
     if Outcome.INFECTED in outcomes:
         return 1
-    return 0 if outcomes <= {Outcome.CLEAN} else 2
+    return 0 if set(outcomes) <= {Outcome.CLEAN} else 2

@@ -1,0 +1,191 @@
+"""What `miltscan check` finds in the world around the service."""
+
+import grp
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from miltscan.config import Settings, parse
+from miltscan.core.address import InetAddress, UnixAddress
+from miltscan.core.verdict import Fault
+from miltscan.engines.base import Observer
+from miltscan.service import check, clamdconf
+from miltscan.service.check import Finding, Level
+from miltscan.service.servers import Servers, Seen
+
+DAY = 86400.0
+NOW = 1_000_000_000.0
+
+
+def settings(text: str) -> Settings:
+    """The settings of a file."""
+    return parse(text.encode(), "f")
+
+
+def bad(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    """Level and subject of what is not ok; each of them has a remedy."""
+    wrong = [finding for finding in findings if finding.level is not Level.OK]
+    assert all(finding.remedy for finding in wrong)
+    return [(finding.level.value, finding.subject) for finding in wrong]
+
+
+def works(configured: Settings, observer: Observer) -> None:
+    """A probe under which every server is well."""
+    for server in map(str, configured.clamd.servers):
+        observer.signatures("clamd", server, 27000, NOW)
+        observer.canary_passed("clamd", server)
+        observer.server_state("clamd", server, up=True, why="")
+
+
+def test_a_finding_is_one_clean_line() -> None:
+    """Level, subject, text and remedy; nothing in it reaches the terminal raw."""
+    line = str(Finding(Level.WARNING, "clamd a", "bad\x1b[2J", "cure it"))
+    assert line == r"warning  clamd a: bad\x1b[2J; cure it"
+
+
+def private_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that counts as safe, though tests run below /tmp."""
+    monkeypatch.setattr(check, "_world_writable", lambda _folder: [])
+    return tmp_path
+
+
+def test_a_good_socket_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, writable, not below a world-writable one."""
+    assert bad(check.socket_folder(private_folder(tmp_path, monkeypatch) / "sock")) == []
+
+
+def test_a_missing_socket_folder_is_an_error(tmp_path: Path) -> None:
+    """The service could not bind its socket."""
+    assert bad(check.socket_folder(tmp_path / "absent" / "sock")) == [("error", "milter.socket")]
+
+
+def test_a_world_writable_folder_above_the_socket_is_an_error(tmp_path: Path) -> None:
+    """Sendmail refuses such a socket, wherever above it the folder is."""
+    middle = tmp_path / "middle"
+    (middle / "run").mkdir(parents=True)
+    middle.chmod(0o777)
+    found = [finding.text for finding in check.socket_folder(middle / "run" / "sock")]
+    assert f"{middle} is world-writable: sendmail refuses a socket below it" in found
+
+
+def test_a_file_in_the_place_of_the_socket_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not ours to remove."""
+    (private_folder(tmp_path, monkeypatch) / "sock").touch()
+    assert bad(check.socket_folder(tmp_path / "sock")) == [("error", "milter.socket")]
+
+
+@pytest.mark.parametrize(
+    ("host", "warned"),
+    [("127.0.0.1", False), ("localhost", False), ("[::1]", False), ("0.0.0.0", True), ("mx.example.test", True)],  # noqa: S104 - it is what we warn of
+)
+def test_a_tcp_socket_that_others_reach_is_a_warning(host: str, *, warned: bool) -> None:
+    """The milter protocol has no password."""
+    found = bad(check.socket_finding(settings(f'[milter]\nsocket = "inet:7357@{host}"')))
+    assert found == ([("warning", "milter.socket")] if warned else [])
+
+
+def test_a_group_has_to_exist() -> None:
+    """No group is fine, one of ours too, an unknown one is an error."""
+    ours = grp.getgrgid(os.getegid()).gr_name
+    assert [bad(check.group_finding(name)) for name in ("", ours, "no-such-group")] == [
+        [],
+        [],
+        [("error", "milter.socket_group")],
+    ]
+
+
+def test_a_spool_folder_takes_unnamed_files(tmp_path: Path) -> None:
+    """One that does not, or is not there, is an error."""
+    small = settings("[limits]\nmessage_size = '1KiB'\nconcurrent_scans = 1")
+    assert bad(check.spool_finding(tmp_path, small)) == []
+    assert bad(check.spool_finding(tmp_path / "absent", small)) == [("error", "spool.directory")]
+    assert bad(check.spool_finding(Path("/proc"), small)) == [("error", "spool.directory")]
+
+
+@pytest.mark.parametrize(("free", "level"), [(2**32, Level.OK), (2**31, Level.WARNING), (2**20, Level.ERROR)])
+def test_the_spool_needs_room(free: int, level: Level) -> None:
+    """For 40 messages of 100 MiB it had better be 4 GiB; for not even one nothing works."""
+    assert check.room_finding(free, Settings()).level is level
+
+
+@pytest.mark.parametrize(
+    ("text", "subjects"),
+    [
+        ("", []),
+        ('[policy]\non_infected = "accept"', ["policy.on_infected"]),
+        ('[policy]\non_error = "discard"', ["policy.on_error"]),
+        ('[policy]\non_error = "accept"', ["policy.on_error"]),
+        ('[headers]\nmode = "none"', ["policy.on_unscanned.encrypted"]),
+        ('[policy.on_unscanned]\ntoo_large = "tempfail"', ["policy.on_unscanned.too_large"]),
+        ('[policy.on_unscanned]\nbusy = "accept"', []),
+    ],
+)
+def test_choices_with_a_price_are_warned_of(text: str, subjects: list[str]) -> None:
+    """Infected mail accepted, mail lost, unscanned mail unmarked, a tempfail that never ends."""
+    assert bad(check.policy_findings(settings(text))) == [("warning", subject) for subject in subjects]
+
+
+@pytest.mark.parametrize(
+    ("seen", "others", "levels"),
+    [
+        (Seen(up=True, canary=True, version=1, published=NOW - DAY), False, ["ok", "ok"]),
+        (Seen(up=True, canary=True, version=1, published=NOW - 3 * DAY), False, ["ok", "warning"]),
+        (Seen(up=True, canary=True), False, ["ok"]),
+        (Seen(up=True, canary=False), False, ["error"]),
+        (Seen(up=False, why="refused"), False, ["error"]),
+        (Seen(up=False, why="refused"), True, ["warning"]),
+        (Seen(), False, ["error"]),
+    ],
+)
+def test_a_server_has_to_find_the_test_signature(seen: Seen, levels: list[str], *, others: bool) -> None:
+    """Down is an error while no other server is up; old signatures are a warning."""
+    found = check.server_findings("unix:/run/a", seen, NOW, others=others)
+    assert levels == [finding.level.value for finding in found]
+
+
+def test_what_an_engine_tells_is_kept() -> None:
+    """State, fault, canary and signatures, by server."""
+    told = Servers()
+    works(Settings(), told)
+    told.server_fault("clamd", "other", Fault.CONNECT, "refused")
+    assert told.seen == {
+        "unix:/run/clamav/clamd.ctl": Seen(up=True, canary=True, version=27000, published=NOW),
+        "other": Seen(why="refused"),
+    }
+
+
+def test_limits_of_clamd_below_ours_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The remedy is the line to write and the file to write it in; an unreadable file is a warning, too."""
+    file = tmp_path / "clamd.conf"
+    monkeypatch.setattr(clamdconf, "DEFAULT_FILE", file)
+    server = UnixAddress(str(tmp_path / "absent"))
+    assert bad(check.clamd_settings(server, Settings())) == [("warning", f"clamd {server}")]
+    file.write_text("MaxFileSize 1M\nAlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
+    (found,) = check.clamd_settings(server, Settings())
+    assert found.remedy == f'write "MaxFileSize 100M" in {file}'
+    file.write_text("AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
+    assert bad(check.clamd_settings(server, Settings())) == []
+    assert bad(check.clamd_settings(InetAddress("clamd.example.test", 3310), Settings())) == []
+
+
+def test_everything_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A world in which all is well, and the same with every server down."""
+    folder = private_folder(tmp_path, monkeypatch)
+    monkeypatch.setattr(clamdconf, "DEFAULT_FILE", folder / "clamd.conf")
+    (folder / "clamd.conf").write_text("AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
+    monkeypatch.setattr(time, "time", lambda: NOW + DAY)
+    configured = settings(f"""
+        [milter]
+        socket = "unix:{folder}/sock"
+        [spool]
+        directory = "{folder}"
+        [clamd]
+        servers = ["unix:{folder}/ctl"]
+        [limits]
+        message_size = "1KiB"
+    """)
+    assert bad(check.findings(configured, works)) == []
+    assert bad(check.findings(configured, lambda *_: None)) == [("error", f"clamd unix:{folder}/ctl")]

@@ -1,0 +1,113 @@
+"""A clamd's configuration: which file it is, what it says, and where it does less than we promise."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from miltscan.config import Settings
+from miltscan.core.address import InetAddress, UnixAddress
+from miltscan.service import clamdconf
+
+GOOD = """
+StreamMaxLength 100M
+MaxFileSize 100M
+MaxScanSize 400M
+MaxScanTime 50000
+MaxThreads 20
+AlertExceedsMax yes
+AlertEncrypted true
+"""
+SERVE = """
+import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("ctl")
+listener.listen()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("clamd\0-c\0/etc/a.conf\0", "/etc/a.conf"),
+        ("/usr/sbin/clamd\0--foreground=true\0--config-file=/etc/a.conf\0", "/etc/a.conf"),
+        ("/usr/sbin/clamd\0--config-file\0a.conf\0", "a.conf"),
+        ("/usr/sbin/clamd\0--foreground=true\0", None),
+        ("/sbin/init\0-c\0/etc/a.conf\0", None),
+        ("", None),
+    ],
+)
+def test_the_command_line_names_the_file(line: str, file: str | None) -> None:
+    """Only a clamd's command line counts: a socket of systemd has systemd at its other end."""
+    assert (Path(file) if file else None) == clamdconf.named_file(line.split("\0"))
+
+
+def test_the_peer_of_the_socket_tells_its_file(tmp_path: Path) -> None:
+    """The process at the other end of a unix socket is found, and a relative path is taken from its folder."""
+    (tmp_path / "serve.py").write_text(SERVE)
+    with subprocess.Popen(
+        ["clamd", "serve.py", "-c", "our.conf"],  # by that name, but it is Python
+        executable=sys.executable,
+        cwd=tmp_path,
+        env={"PYTHONHOME": sys.base_prefix},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = clamdconf.file_of(UnixAddress(str(tmp_path / "ctl")))
+        process.communicate()
+    assert found == tmp_path / "our.conf"
+
+
+def test_without_a_peer_it_is_the_default_file(tmp_path: Path) -> None:
+    """Nobody listens, or the listener is no clamd; of another host nothing is known."""
+    assert clamdconf.file_of(UnixAddress(str(tmp_path / "absent"))) == clamdconf.DEFAULT_FILE
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "ours"))
+        listener.listen()
+        assert clamdconf.file_of(UnixAddress(str(tmp_path / "ours"))) == clamdconf.DEFAULT_FILE
+    assert clamdconf.file_of(InetAddress("127.0.0.1", 3310)) == clamdconf.DEFAULT_FILE
+    assert clamdconf.file_of(InetAddress("clamd.example.test", 3310)) is None
+
+
+def test_absent_keys_have_clamds_defaults() -> None:
+    """Comments, blanks and quotes are understood; the case of a key does not matter."""
+    read = clamdconf.parse('# MaxQueue 1\n  maxthreads\t7 \nLogFile "/a b"\nMaxFileSize 1M\nMaxFileSize 2M\nJunk\n')
+    assert (read["maxqueue"], read["maxthreads"], read["logfile"], read["maxfilesize"]) == ("100", "7", "/a b", "2M")
+
+
+def test_a_fitting_configuration_has_no_mismatch() -> None:
+    """The defaults of miltscan and a clamd set up for them."""
+    assert [*clamdconf.mismatches(clamdconf.parse(GOOD), Settings())] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "wanted"),
+    [
+        ("StreamMaxLength 25M", "StreamMaxLength", "StreamMaxLength 100M"),
+        ("MaxFileSize 26214400", "MaxFileSize", "MaxFileSize 100M"),
+        ("MaxScanSize 50000K", "MaxScanSize", "MaxScanSize 100M"),
+        ("MaxScanTime 120000", "MaxScanTime", "MaxScanTime 54000"),
+        ("MaxScanTime 0", "MaxScanTime", "MaxScanTime 54000"),
+        ("AlertExceedsMax no", "AlertExceedsMax", "AlertExceedsMax yes"),
+        ("AlertEncrypted false", "AlertEncrypted", "AlertEncrypted yes"),
+        ("MaxThreads 9", "MaxThreads", "MaxThreads 10"),
+        ("MaxQueue 79", "MaxQueue", "MaxQueue 80"),
+    ],
+)
+def test_each_mismatch_has_the_line_that_cures_it(line: str, key: str, wanted: str) -> None:
+    """One setting too small gives one mismatch, and the wanted line none."""
+    (found,) = clamdconf.mismatches(clamdconf.parse(f"{GOOD}{line}\n"), Settings())
+    assert (found.key, found.wanted) == (key, wanted)
+    assert [*clamdconf.mismatches(clamdconf.parse(f"{GOOD}{found.wanted}\n"), Settings())] == []
+
+
+@pytest.mark.parametrize("line", ["MaxFileSize 0", "StreamMaxLength 0", "MaxScanSize 0"])
+def test_zero_is_no_limit(line: str) -> None:
+    """clamd.conf(5): 0 disables a limit."""
+    assert [*clamdconf.mismatches(clamdconf.parse(f"{GOOD}{line}\n"), Settings())] == []

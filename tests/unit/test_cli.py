@@ -1,0 +1,181 @@
+"""The commands: arguments, output, exit status. What they call is tested beside them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from miltscan import __version__
+from miltscan.cli import app
+from miltscan.config import Settings, parse
+from miltscan.core.verdict import Verdict
+from miltscan.errors import StartError
+from miltscan.service.check import Finding, Level
+
+
+class CleanEngine:
+    """Finds VIRUS in a file name's message, else nothing."""
+
+    name = "stub"
+
+    def __init__(self, *_: object) -> None:
+        """As the clamd engine."""
+
+    def probe(self) -> None:
+        """One canary."""
+
+    def scan(self, *_: object) -> Verdict:
+        """Always the same."""
+        return Verdict.clean("stub")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A valid file whose spool is a temporary folder."""
+    file = tmp_path / "miltscan.toml"
+    file.write_text(f'[spool]\ndirectory = "{tmp_path}"\n')
+    return file
+
+
+def miltscan(*arguments: str | Path, given: bytes = b"") -> Result:
+    """A run of the program within this process."""
+    return CliRunner().invoke(app, [str(one) for one in arguments], input=given, prog_name="miltscan")
+
+
+def test_the_version() -> None:
+    """One line."""
+    result = miltscan("--version")
+    assert (result.exit_code, result.stdout) == (0, f"miltscan {__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["run", "check", "scan", "config"])
+def test_each_command_has_help_with_examples(command: str) -> None:
+    """An example stands on a line of its own."""
+    result = miltscan(command, "--help")
+    assert result.exit_code == 0
+    assert f"\n  Examples:\n    miltscan {command}" in result.stdout
+
+
+def test_help_lists_commands_and_an_example() -> None:
+    """Without arguments too."""
+    result = miltscan("--help")
+    assert all(word in result.stdout for word in ("run ", "check ", "scan ", "config ", "Example: miltscan check"))
+
+
+@pytest.mark.parametrize("command", [["run"], ["check"], ["scan", "f"], ["config"]])
+def test_a_wrong_configuration_is_lines_and_status_2(command: list[str], tmp_path: Path) -> None:
+    """Every mistake on standard error, no traceback."""
+    file = tmp_path / "f.toml"
+    file.write_text("colour = 1\n[milter]\nworker = 1\n")
+    result = miltscan(*command, "--config", file)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert sorted(result.stderr.splitlines()) == [
+        f"{file}: key colour: unknown key",
+        f"{file}: key milter.worker: unknown key, did you mean milter.workers?",
+    ]
+
+
+def test_an_absent_named_file_is_status_2(tmp_path: Path) -> None:
+    """One line."""
+    result = miltscan("config", "--config", tmp_path / "absent")
+    assert (result.exit_code, result.stderr) == (2, f"{tmp_path}/absent: cannot be read: no such file\n")
+
+
+def test_config_prints_what_is_in_effect(config: Path) -> None:
+    """What it prints means what it has read."""
+    result = miltscan("config", "--config", config)
+    assert result.exit_code == 0
+    assert parse(result.stdout.encode(), "f") == parse(config.read_bytes(), "f")
+
+
+def serve_that(outcome: int | Exception, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, Path | None]]:
+    """Puts a service in place that ends with `outcome`; the list gets what it was called with."""
+    calls = []
+
+    def serve(settings: Settings, path: Path | None) -> int:
+        calls.append((settings, path))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    module = ModuleType("miltscan.service.run")
+    module.serve = serve  # type: ignore[attr-defined]  # a module made here has no types
+    monkeypatch.setitem(sys.modules, "miltscan.service.run", module)
+    return calls
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_run_ends_with_the_status_of_the_service(status: int, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service gets settings and path."""
+    calls = serve_that(status, monkeypatch)
+    assert miltscan("run", "--config", config).exit_code == status
+    assert calls == [(parse(config.read_bytes(), "f"), config)]
+
+
+def test_a_service_that_cannot_start_says_why(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line and status 1."""
+    serve_that(StartError("socket in use"), monkeypatch)
+    result = miltscan("run", "--config", config)
+    assert (result.exit_code, result.stderr) == (1, "socket in use\n")
+
+
+@pytest.mark.parametrize(("level", "status"), [(Level.OK, 0), (Level.WARNING, 0), (Level.ERROR, 1)])
+def test_check_fails_only_for_errors(level: Level, status: int, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line per finding."""
+
+    def findings(_settings: Settings) -> Iterator[Finding]:
+        yield Finding(level, "a", "b", "c")
+        yield Finding(Level.OK, "d", "e")
+
+    monkeypatch.setattr("miltscan.service.check.findings", findings)
+    result = miltscan("check", "--config", config)
+    assert (result.exit_code, result.stdout) == (status, f"{level:7}  a: b; c\nok       d: e\n")
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that calls everything clean."""
+    monkeypatch.setattr("miltscan.service.scan.ClamdEngine", CleanEngine)
+
+
+@pytest.mark.usefixtures("engine")
+def test_scan_reads_files_and_standard_input(config: Path) -> None:
+    """A line each."""
+    result = miltscan("scan", "--config", config, config, "-", given=b"Subject: a\n\nb")
+    assert (result.exit_code, result.stdout) == (0, f"{config}: clean; accept\n-: clean; accept\n")
+
+
+@pytest.mark.usefixtures("engine")
+def test_scan_prints_json(config: Path) -> None:
+    """An object per file."""
+    result = miltscan("scan", "--json", "--config", config, config, config)
+    objects = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [one["outcome"] for one in objects] == ["clean", "clean"]
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_file_that_cannot_be_read_is_one_line_and_status_2(config: Path, tmp_path: Path) -> None:
+    """The others are scanned all the same; its name cannot harm a terminal."""
+    result = miltscan("scan", "--config", config, tmp_path / "\x1b[2J", config)
+    assert (result.exit_code, result.stdout) == (2, f"{config}: clean; accept\n")
+    assert result.stderr == f"{tmp_path}/\\x1b[2J: cannot be read: No such file or directory\n"
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_spool_that_cannot_take_a_message_is_one_line_and_status_2(tmp_path: Path) -> None:
+    """A folder that is not there, and a message too large for memory."""
+    file = tmp_path / "f.toml"
+    file.write_text(f'[spool]\nmemory = 0\ndirectory = "{tmp_path}/absent"\n')
+    result = miltscan("scan", "--config", file, file)
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+
+
+def test_the_service_imports_nothing_that_only_prints() -> None:
+    """A worker has less than 40 MB: rich alone would take a sixth."""
+    code = "import sys, miltscan.cli; sys.exit('rich' in sys.modules or 'miltscan.service.check' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
