@@ -20,7 +20,7 @@ from miltscan.core.text import readable
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd import ClamdEngine
 from miltscan.service import clamdconf
-from miltscan.service.servers import Servers, Seen
+from miltscan.service.servers import Seen, Servers
 from miltscan.units import show_size
 
 _DAY = 86400  # seconds

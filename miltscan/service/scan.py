@@ -13,8 +13,8 @@ from miltscan.core.session import UNKNOWN_CLIENT
 from miltscan.core.text import readable
 from miltscan.core.verdict import Limit, Outcome, Verdict
 from miltscan.engines.clamd import ClamdEngine
-from miltscan.service.servers import Servers
 from miltscan.service.pipeline import Pipeline
+from miltscan.service.servers import Servers
 from miltscan.service.spool import Spool
 
 _CHUNK = 2**20  # bytes

@@ -14,7 +14,7 @@ from miltscan.core.verdict import Fault
 from miltscan.engines.base import Observer
 from miltscan.service import check, clamdconf
 from miltscan.service.check import Finding, Level
-from miltscan.service.servers import Servers, Seen
+from miltscan.service.servers import Seen, Servers
 
 DAY = 86400.0
 NOW = 1_000_000_000.0
