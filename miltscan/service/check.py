@@ -19,11 +19,14 @@ from miltscan.core.address import Address, InetAddress
 from miltscan.core.text import readable
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd import ClamdEngine
+from miltscan.engines.clamd_client import version
+from miltscan.engines.wire import targets
 from miltscan.service import clamdconf
 from miltscan.service.servers import Seen, Servers
 from miltscan.units import show_size
 
 _DAY = 86400  # seconds
+_PATIENCE = 5.0  # seconds for clamd to tell its version
 _OLD = 2 * _DAY  # signatures come out at least daily
 
 
@@ -213,17 +216,27 @@ def _age(subject: str, version: int, age: float) -> Finding:
 def _servers(settings: Settings, probe: Probe) -> Iterator[Finding]:
     told, now = Servers(), time.time()
     probe(settings, told)
-    names = [str(server) for server in settings.clamd.servers]
-    good = [name for name in names if name in told.seen and told.seen[name].good]
-    for name in names:
-        yield from server_findings(name, told.seen.get(name, Seen()), now, others=bool(good))
+    good = {name for name, seen in told.seen.items() if seen.good}
+    for server in settings.clamd.servers:
+        if str(server) in good:
+            yield from _version(server)
+        yield from server_findings(str(server), told.seen.get(str(server), Seen()), now, others=bool(good))
+
+
+def _version(server: Address) -> Iterator[Finding]:
+    """What clamd says of itself; one that says nothing has other findings."""
+    try:
+        answers = [version(target, _PATIENCE) for target in targets(server)]
+    except OSError:  # its name is not known
+        return
+    yield from (Finding(Level.OK, f"clamd {server}", f"is {answer.text}") for answer in answers if answer)
 
 
 def clamd_settings(server: Address, settings: Settings) -> Iterator[Finding]:
     """Where the configuration of this clamd does less than the settings promise."""
     subject, file = f"clamd {server}", clamdconf.file_of(server)
     if file is None:
-        yield Finding(Level.OK, subject, "is on another host, its configuration is not compared")
+        yield Finding(Level.OK, subject, "its configuration file is not known and not compared")
         return
     try:
         text = file.read_text(errors="replace")

@@ -1,7 +1,7 @@
 """The configuration of a running clamd, and where its limits do not fit ours; asks clamd nothing.
 
-Which file it is: the process at the other end of the unix socket (SO_PEERCRED, unix(7)) tells by its command line. Keys
-and defaults are those of clamd.conf(5) of ClamAV 1.4.
+Which file it is: the process at the other end of the unix socket (SO_PEERCRED, unix(7)) tells by its command line; else
+it is the default file, if that names the socket. Keys and defaults are those of clamd.conf(5) of ClamAV 1.4.
 """
 
 import re
@@ -41,10 +41,21 @@ class Mismatch:
 
 
 def file_of(server: Address) -> Path | None:
-    """The configuration file of the clamd behind `server`; None where it cannot be known (another host)."""
+    """The configuration file of the clamd behind `server`; None where it is not known (another host)."""
+    if isinstance(server, UnixAddress) and (named := _file_of_process(_peer(server.path))):
+        return named
+    return DEFAULT_FILE if _serves(DEFAULT_FILE, server) else None
+
+
+def _serves(file: Path, server: Address) -> bool:
+    """Whether a clamd with this configuration would listen at `server`."""
+    try:
+        clamd = parse(file.read_text(errors="replace"))
+    except OSError:
+        return False
     if isinstance(server, UnixAddress):
-        return _file_of_process(_peer(server.path)) or DEFAULT_FILE
-    return DEFAULT_FILE if server.host in _LOOPBACK else None
+        return Path(clamd.get("localsocket", "")).resolve() == Path(server.path).resolve()
+    return server.host in _LOOPBACK and clamd.get("tcpsocket") == str(server.port)
 
 
 def _peer(path: str) -> int:

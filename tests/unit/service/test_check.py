@@ -160,7 +160,7 @@ def test_what_an_engine_tells_is_kept() -> None:
 def test_limits_of_clamd_below_ours_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The remedy is the line to write and the file to write it in; an unreadable file is a warning, too."""
     file = tmp_path / "clamd.conf"
-    monkeypatch.setattr(clamdconf, "DEFAULT_FILE", file)
+    monkeypatch.setattr(clamdconf, "file_of", lambda _server: file)
     server = UnixAddress(str(tmp_path / "absent"))
     assert bad(check.clamd_settings(server, Settings())) == [("warning", f"clamd {server}")]
     file.write_text("MaxFileSize 1M\nAlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
@@ -168,7 +168,12 @@ def test_limits_of_clamd_below_ours_are_warned_of(tmp_path: Path, monkeypatch: p
     assert found.remedy == f'write "MaxFileSize 100M" in {file}'
     file.write_text("AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
     assert bad(check.clamd_settings(server, Settings())) == []
-    assert bad(check.clamd_settings(InetAddress("clamd.example.test", 3310), Settings())) == []
+
+
+def test_a_clamd_of_another_host_is_not_compared() -> None:
+    """Its configuration file is not here."""
+    (found,) = check.clamd_settings(InetAddress("clamd.example.test", 3310), Settings())
+    assert (found.level, found.text) == (Level.OK, "its configuration file is not known and not compared")
 
 
 def test_everything_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

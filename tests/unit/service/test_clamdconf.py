@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from miltscan.config import Settings
-from miltscan.core.address import InetAddress, UnixAddress
+from miltscan.core.address import UnixAddress, parse_address
 from miltscan.service import clamdconf
 
 GOOD = """
@@ -64,15 +64,36 @@ def test_the_peer_of_the_socket_tells_its_file(tmp_path: Path) -> None:
     assert found == tmp_path / "our.conf"
 
 
-def test_without_a_peer_it_is_the_default_file(tmp_path: Path) -> None:
-    """Nobody listens, or the listener is no clamd; of another host nothing is known."""
-    assert clamdconf.file_of(UnixAddress(str(tmp_path / "absent"))) == clamdconf.DEFAULT_FILE
+@pytest.mark.parametrize(
+    ("server", "serves"),
+    [
+        ("unix:{folder}/link/ctl", True),
+        ("unix:{folder}/ctl", True),
+        ("unix:{folder}/other", False),
+        ("inet:3310@127.0.0.1", True),
+        ("inet:3310@localhost", True),
+        ("inet:3311@127.0.0.1", False),
+        ("inet:3310@clamd.example.test", False),
+    ],
+)
+def test_without_a_peer_it_is_the_default_file_if_that_names_the_socket(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, serves: bool
+) -> None:
+    """Nobody listens, or by TCP. Debian's file says /var/run, a link to /run."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    file = tmp_path / "clamd.conf"
+    file.write_text(f"LocalSocket {tmp_path}/link/ctl\nTCPSocket 3310\n")
+    monkeypatch.setattr(clamdconf, "DEFAULT_FILE", file)
+    assert clamdconf.file_of(parse_address(server.format(folder=tmp_path))) == (file if serves else None)
+
+
+def test_a_peer_that_is_no_clamd_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a socket that systemd opened, systemd is the peer; here it is this test. There is no default file either."""
+    monkeypatch.setattr(clamdconf, "DEFAULT_FILE", tmp_path / "absent")
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "ours"))
+        listener.bind(str(tmp_path / "ctl"))
         listener.listen()
-        assert clamdconf.file_of(UnixAddress(str(tmp_path / "ours"))) == clamdconf.DEFAULT_FILE
-    assert clamdconf.file_of(InetAddress("127.0.0.1", 3310)) == clamdconf.DEFAULT_FILE
-    assert clamdconf.file_of(InetAddress("clamd.example.test", 3310)) is None
+        assert clamdconf.file_of(UnixAddress(str(tmp_path / "ctl"))) is None
 
 
 def test_absent_keys_have_clamds_defaults() -> None:
@@ -111,3 +132,9 @@ def test_each_mismatch_has_the_line_that_cures_it(line: str, key: str, wanted: s
 def test_zero_is_no_limit(line: str) -> None:
     """clamd.conf(5): 0 disables a limit."""
     assert [*clamdconf.mismatches(clamdconf.parse(f"{GOOD}{line}\n"), Settings())] == []
+
+
+def test_the_clamd_settings_we_deploy_fit() -> None:
+    """deploy/clamav/clamd.conf is made for the defaults."""
+    deployed = Path("deploy/clamav/clamd.conf").read_text()
+    assert [*clamdconf.mismatches(clamdconf.parse(deployed), Settings())] == []

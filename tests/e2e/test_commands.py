@@ -1,0 +1,81 @@
+"""`miltscan check` and `miltscan scan` as programs, with a real clamd."""
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.clamav import EICAR, Clamd
+from tests.harness.processes import Programs
+from tests.harness.sandwich import private_folder
+
+MAIL = b"Subject: a\nMIME-Version: 1.0\nContent-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n\n"
+
+
+@pytest.fixture(scope="module")
+def clamd() -> Iterator[Clamd]:
+    """A running clamd."""
+    with private_folder() as folder, Programs(folder) as programs:
+        clamd = Clamd.prepare(programs)
+        clamd.start()
+        clamd.wait_ready()
+        yield clamd
+
+
+@pytest.fixture
+def config(clamd: Clamd) -> Path:
+    """A configuration with that clamd."""
+    file = clamd.programs.folder / "miltscan.toml"
+    file.write_text(f"""
+        [milter]
+        socket = "unix:{clamd.programs.folder}/milter.sock"
+        [spool]
+        directory = "{clamd.programs.folder}"
+        [clamd]
+        servers = ["unix:{clamd.socket}"]
+    """)
+    return file
+
+
+def miltscan(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """A run of the program."""
+    command = [sys.executable, "-m", "miltscan", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_check_finds_a_working_clamd_and_its_configuration(clamd: Clamd, config: Path) -> None:
+    """Its file is found by its process, and the settings we deploy fit."""
+    result = miltscan("check", "--config", config)
+    ours = [line for line in result.stdout.splitlines() if " clamd " in line]
+    assert [line for line in ours if not line.startswith("ok ")] == [], result.stdout
+    assert any(line.endswith("finds the test signature") for line in ours)
+    assert any(line.endswith(f"{clamd.folder}/clamd.conf fits") for line in ours)
+    assert any(": is ClamAV " in line for line in ours)
+
+
+def test_scan_tells_clean_from_infected(clamd: Clamd, config: Path) -> None:
+    """The exit status is that of the worst file; an unreadable one is named."""
+    clean, infected = clamd.programs.folder / "clean.eml", clamd.programs.folder / "infected.eml"
+    clean.write_bytes(MAIL + base64.encodebytes(b"harmless"))
+    infected.write_bytes(MAIL + base64.encodebytes(EICAR))
+    assert miltscan("scan", "--config", config, clean).returncode == 0
+    result = miltscan("scan", "--json", "--config", config, clean, infected, clamd.programs.folder / "absent.eml")
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [one["outcome"] for one in found] == ["clean", "infected"]
+    assert "Eicar" in found[1]["signature"]
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+
+
+def test_without_a_clamd_nothing_is_clean(clamd: Clamd, config: Path) -> None:
+    """Check says error, scan says not scanned."""
+    text = config.read_text().replace(str(clamd.socket), f"{clamd.socket}.absent")
+    other = config.with_name("absent.toml")
+    other.write_text(text)
+    checked, scanned = miltscan("check", "--config", other), miltscan("scan", "--config", other, config)
+    assert checked.returncode == 1
+    assert "does not find the test signature" in checked.stdout
+    assert (scanned.returncode, "unscanned (no-engine)" in scanned.stdout) == (2, True)
