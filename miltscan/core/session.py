@@ -71,7 +71,7 @@ class Session:
         self._go("mail")
         self._transaction = _Transaction(sender, limit, authenticated=authenticated)
         size = announced_size(arguments)
-        return _too_large(size, limit) if size > limit else None
+        return too_large(size, limit) if size > limit else None
 
     def rcpt(self, recipient: bytes, *, local: bool) -> None:
         """One recipient; `local` says that the local mailer takes it."""
@@ -107,7 +107,7 @@ class Session:
         """What is known of the transaction, at its EOM or where it broke off; in any state."""
         done = self._transaction
         if done.size > done.limit:
-            settled = _too_large(done.size, done.limit)
+            settled = too_large(done.size, done.limit)
         envelope = Envelope(done.sender, tuple(done.recipients), done.authenticated, done.local)
         identity = _message_id(done.headers) or message_id
         return Message(self.client, envelope, queue_id, identity, done.headers, done.size, content, settled)
@@ -123,7 +123,8 @@ class Session:
             raise ProtocolError(f"milter step {step} cannot follow state {self._state.name.lower()}") from None
 
 
-def _too_large(size: int, limit: int) -> Verdict:
+def too_large(size: int, limit: int) -> Verdict:
+    """The verdict on a message of `size` where at most `limit` bytes are taken: no engine is asked."""
     return Verdict.unscanned("session", Limit.TOO_LARGE, f"{size} bytes, at most {limit} are taken")
 
 

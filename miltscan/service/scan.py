@@ -9,9 +9,9 @@ from typing import BinaryIO
 from miltscan.config import Settings
 from miltscan.core.message import PREFACE, Envelope, Message
 from miltscan.core.report import Report
-from miltscan.core.session import UNKNOWN_CLIENT
+from miltscan.core.session import UNKNOWN_CLIENT, too_large
 from miltscan.core.text import readable
-from miltscan.core.verdict import Limit, Outcome, Verdict
+from miltscan.core.verdict import Outcome
 from miltscan.engines.clamd import ClamdEngine
 from miltscan.service.pipeline import Pipeline
 from miltscan.service.servers import Servers
@@ -33,8 +33,10 @@ def scan(stream: BinaryIO, settings: Settings, pipeline: Pipeline) -> Report:
     """The report on the message in `stream`; OSError if it cannot be read, SpoolError if it cannot be kept."""
     with closing(Spool(Path(settings.spool.directory), settings.spool.memory)) as spool:
         spool.write(PREFACE)
-        size = _copy(stream, spool, settings.limits.message_size)
-        message = Message(UNKNOWN_CLIENT, Envelope(b""), "", b"", (), size, spool, _too_large(size, settings))
+        limit = settings.limits.message_size
+        size = _copy(stream, spool, limit)
+        settled = too_large(size, limit) if size > limit else None
+        message = Message(UNKNOWN_CLIENT, Envelope(b""), "", b"", (), size, spool, settled)
         return pipeline.process(message, lambda: None)
 
 
@@ -52,13 +54,6 @@ def _copy(stream: BinaryIO, spool: Spool, limit: int) -> int:
 def _without_mailbox_line(start: bytes) -> bytes:
     """A mailbox file begins with `From SENDER DATE`, which is no header."""
     return start.partition(b"\n")[2] if start.startswith(b"From ") else start
-
-
-def _too_large(size: int, settings: Settings) -> Verdict | None:
-    limit = settings.limits.message_size
-    if size <= limit:
-        return None
-    return Verdict.unscanned("limits", Limit.TOO_LARGE, f"{size} bytes, at most {limit} are taken")
 
 
 def as_fields(name: str, report: Report) -> dict[str, str | int | float | None]:

@@ -94,6 +94,7 @@ def test_settings_never_change() -> None:
     [
         ("[milter]\nworker = 3", "f: key milter.worker: unknown key, did you mean milter.workers?"),
         ("workers = 3", "f: key workers: unknown key, did you mean milter.workers?"),
+        ("[headers]\nworkers = 3", "f: key headers.workers: unknown key, did you mean milter.workers?"),
         ("[mitler]\nworkers = 3", "f: key mitler: unknown key, did you mean milter?"),
         (
             "[policy.on_unscanned]\n'too-large' = 'reject'",

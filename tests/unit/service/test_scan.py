@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -13,6 +14,9 @@ from miltscan.core.message import PREFACE, Message
 from miltscan.core.verdict import Limit, Outcome, Verdict
 from miltscan.engines.base import Observer, Tick
 from miltscan.service.scan import as_fields, as_line, exit_status, pipeline_for, scan
+
+if TYPE_CHECKING:
+    from miltscan.service.pipeline import Pipeline
 
 
 class StubEngine:
@@ -32,7 +36,7 @@ class StubEngine:
     def scan(self, message: Message, _deadline: float, _tick: Tick) -> Verdict:
         """A verdict by the content."""
         assert StubEngine.probed
-        StubEngine.given = os.pread(message.content.fileno(), 2**20, 0)
+        StubEngine.given = os.pread(message.content.fileno(), 2**21, 0)
         if b"VIRUS" in StubEngine.given:
             return Verdict.infected("stub", "Test\x1b", "unix:/run/a")
         return Verdict.clean("stub", "unix:/run/a")
@@ -79,11 +83,28 @@ def test_the_report_names_signature_rule_and_reply(tmp_path: Path) -> None:
 
 def test_a_message_above_the_limit_is_not_scanned(tmp_path: Path) -> None:
     """As in a session: no engine is asked."""
+    assert scanned(b"x" * 2**20, tmp_path)["outcome"] == "clean"
+    assert len(StubEngine.given) == len(PREFACE) + 2**20
     StubEngine.given = b""
     fields = scanned(b"x" * (2**20 + 1), tmp_path)
     assert (fields["outcome"], fields["reason"], fields["size"]) == ("unscanned", "too-large", 2**20 + 1)
     assert as_line(fields) == "name: unscanned (too-large): 1048577 bytes, at most 1048576 are taken; reject"
     assert StubEngine.given == b""
+
+
+def test_a_message_above_the_limit_takes_no_room(tmp_path: Path) -> None:
+    """It is read to its end for its size, but no further piece is kept."""
+
+    class Rest:
+        """Looks how much was kept."""
+
+        kept = -1
+
+        def process(self, message: Message, _tick: Tick) -> None:
+            Rest.kept = os.fstat(message.content.fileno()).st_size
+
+    scan(io.BytesIO(b"x" * 2**23), settings(tmp_path), cast("Pipeline", Rest()))
+    assert len(PREFACE) + 2**20 == Rest.kept
 
 
 @pytest.mark.parametrize(
