@@ -225,7 +225,7 @@ def test_headers_name_version_and_host_or_nothing() -> None:
 
 def test_the_documentation_has_the_keys_of_the_code() -> None:
     """The table in docs/configuration.md is the one that the code prints."""
-    text = Path("docs/configuration.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
     regenerate = (
         "sed -i '/^| key /,$d' F && miltscan config --markdown --config /dev/null >> F  # F=docs/configuration.md"
     )

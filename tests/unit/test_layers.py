@@ -37,7 +37,7 @@ TYPES = "structlog.typing*"
 """The type of a logger is named wherever one is handed on; structlog is set up in one place."""
 IMPURE = {"asyncio", "io", "logging", "os", "pathlib", "random", "select", "socket", "subprocess", "tempfile"}
 IMPURE |= {"threading", "time", "datetime"}
-PACKAGE = Path("miltscan")
+PACKAGE = Path(__file__).parents[2] / "miltscan"
 
 
 def modules() -> dict[str, Path]:

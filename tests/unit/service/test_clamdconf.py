@@ -136,5 +136,5 @@ def test_zero_is_no_limit(line: str) -> None:
 
 def test_the_clamd_settings_we_deploy_fit() -> None:
     """deploy/clamav/clamd.conf is made for the defaults."""
-    deployed = Path("deploy/clamav/clamd.conf").read_text()
+    deployed = (Path(__file__).parents[3] / "deploy" / "clamav" / "clamd.conf").read_text()
     assert [*clamdconf.mismatches(clamdconf.parse(deployed), Settings())] == []
