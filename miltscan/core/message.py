@@ -22,7 +22,10 @@ class Content(Protocol):
 
 
 class Client(NamedTuple):
-    """The SMTP client as the MTA names it: host name (from DNS, hostile) and address (`unknown` where it has none)."""
+    """The SMTP client as the MTA names it: host name (from DNS, hostile) and address.
+
+    The address is `local` for a program on the MTA's host, `unknown` where the MTA's word could not be read.
+    """
 
     name: str
     address: str
@@ -88,5 +91,5 @@ def direction(client: Client, envelope: Envelope) -> Direction:
 def _is_private(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_private
-    except ValueError:  # a local program (`sendmail -bs`) has no address
-        return True
+    except ValueError:
+        return address == "local"  # a program on this host (`sendmail -bs`); anybody else may be an outsider

@@ -47,10 +47,10 @@ class _Transaction:
         self.headers: list[Header] = []
         self.size = 0
 
-    def grown(self, data: bytes) -> bytes:
-        """`data`, or nothing of it once the message has passed the limit: what is too large takes no room."""
-        self.size += len(data)
-        return data if self.size <= self.limit else b""
+    def grown(self, size: int) -> bool:
+        """Count `size` bytes; False once the message has passed the limit: what is too large takes no room."""
+        self.size += size
+        return self.size <= self.limit
 
 
 class Session:
@@ -83,21 +83,21 @@ class Session:
         """One header; `value` with leading space and folds as they came."""
         self._go("header")
         transaction = self._transaction
-        transaction.size += len(name) + len(value) + 3  # colon and line end
-        if transaction.size <= transaction.limit:
-            transaction.headers.append(Header(name, value))
+        folds = value.count(b"\n")  # each becomes CRLF
+        fits = transaction.grown(len(name) + len(value) + folds + 3)  # colon and line end
+        # past the limit its name stays: what a policy takes all the same must not keep a forged header
+        transaction.headers.append(Header(name, value if fits else b""))
 
     def eoh(self) -> bytes:
-        """End of headers; returns the bytes that begin the spool."""
+        """End of headers; returns the bytes that begin the spool, none once the message has passed its limit."""
         self._go("eoh")
-        self._transaction.size += 2
-        return head(self._transaction.headers)
+        return head(self._transaction.headers) if self._transaction.grown(2) else b""
 
     def body(self, chunk: bytes) -> bytes:
         """A piece of the body; returns the bytes to spool, none once the message has passed its limit."""
         if self._state is not _State.BODY:
             self._go("body")
-        return self._transaction.grown(chunk)
+        return chunk if self._transaction.grown(len(chunk)) else b""
 
     def eom(self) -> None:
         """End of message: `message` now has the whole of it."""
