@@ -14,7 +14,7 @@ from pathlib import Path
 from miltscan.core.message import Message
 from miltscan.core.session import Session
 from miltscan.core.verdict import Fault, Verdict
-from miltscan.errors import SpoolError
+from miltscan.errors import ProtocolError, SpoolError
 from miltscan.service.pipeline import Pipeline
 from miltscan.service.spool import Spool
 
@@ -89,10 +89,13 @@ class Conversation:
 
     def message(self, queue_id: str, message_id: bytes = b"", settled: Verdict | None = None) -> Message:
         """What is known of the message, in any state."""
-        return self.session.message(queue_id, message_id, self._spooled(), settled)
+        nothing = Spool(Path(), 0)
+        return self.session.message(queue_id, message_id, self.spool or nothing, settled)
 
     def _spooled(self) -> Spool:
-        return self.spool or Spool(Path(), 0)
+        if self.spool is None:  # a spool made here would be nobody's to close
+            raise ProtocolError("a piece of a message came outside its transaction")
+        return self.spool
 
 
 def catch_what_c_raises() -> None:

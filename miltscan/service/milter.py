@@ -145,15 +145,24 @@ class Milter:
         return code
 
     def _eom(self, ctx: Context) -> int:
+        """The last door: what it raised would count as CONTINUE, and the message be accepted unscanned."""
+        code = _TEMPFAIL
+        try:
+            report, code = self._finish(ctx)
+            self._watcher.done(report)
+        except Exception as error:  # noqa: BLE001 - a decision stands even if nobody can be told of it
+            with suppress(Exception):
+                self._watcher.exception("eom", error)
+        return code
+
+    def _finish(self, ctx: Context) -> tuple[Report, int]:
         talk: Conversation = ctx.getpriv()
         self._enter()
         try:
-            report, code = self._scan(ctx, talk)
+            return self._scan(ctx, talk)
         finally:
             self._leave()
             self._end(talk)
-        self._watcher.done(report)
-        return code
 
     def _scan(self, ctx: Context, talk: Conversation) -> tuple[Report, int]:
         queue_id = _queue_id(ctx)
@@ -161,7 +170,7 @@ class Milter:
             message = talk.eom(queue_id, _macro(ctx, "{msg_id}").encode())
             report = talk.runtime.pipeline.process(message, lambda: _progress(ctx))
             return report, _carry_out(ctx, report.decision)
-        except Exception as error:  # noqa: BLE001 - the last door: whatever it is, the client keeps its mail
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client keeps its mail
             self._watcher.exception("eom", error)
             report = _failure(talk, queue_id, error)
             with suppress(milter.error):  # the MTA may be gone; without our text it says its own 451
@@ -199,14 +208,15 @@ class Milter:
 
 
 def _quiet(step: Callable[..., None]) -> Callable[..., int]:
-    """A step whose answer is not awaited: an error is kept for the EOM, the first one counts."""
+    """A step whose answer is not awaited: the first error is kept for the EOM, and the steps after it are skipped."""
 
     def guarded(ctx: Context, *arguments: Any) -> int:  # noqa: ANN401 - as libmilter hands them over
         talk: Conversation = ctx.getpriv()
-        try:
-            step(talk, ctx, *arguments)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again at EOM
-            talk.error = talk.error or error
+        if talk.error is None:
+            try:
+                step(talk, ctx, *arguments)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again at EOM
+                talk.error = error
         return _NOREPLY
 
     return guarded
