@@ -47,6 +47,11 @@ class Pool:
         self._sessions = [self._session() for _ in range(_SESSIONS)]
         self.replace(public)
 
+    def keep(self) -> None:
+        """To be called at least hourly: libmilter closes a session on which nothing came for two hours (MI_TIMEOUT)."""
+        for _ in self._sessions:
+            self.kick()
+
     def replace(self, listener: socket.socket) -> None:
         """Let libmilter accept from `listener` (non-blocking) from now on."""
         os.dup2(listener.fileno(), self._listener.fileno(), inheritable=False)
@@ -58,7 +63,7 @@ class Pool:
         with self._lock:
             session = self._sessions[next(self._next)]
         try:
-            session.send(_ABORT, socket.MSG_DONTWAIT)
+            session.send(_ABORT)
         except OSError:  # its buffer is full of kicks already, or libmilter is stopping
             return
 
@@ -69,6 +74,7 @@ class Pool:
         session.sendall(_NEGOTIATE)
         if not session.recv(256):
             raise ConnectionError("libmilter closed its control session")
+        session.settimeout(0)  # non-blocking: with a timeout Python waits for room before it sends
         return session
 
 

@@ -26,6 +26,7 @@ from miltscan.service.supervisor import DRAIN, READY, Link
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.observer import EngineObserver
 
+_KEEP = 600.0  # seconds without an order after which the control sessions get a sign of life
 _LOOK = 0.05  # seconds between two looks at what still runs, while draining
 _QUIET = 0.2  # seconds without work after which a drain is done: a session that has just been accepted shows itself
 _GRACE = 5.0  # seconds for which a drain waits for sessions that have no transaction open
@@ -89,7 +90,8 @@ class Worker:
         metrics.WORKERS.child().set(1)
         link.send(READY)
         while True:
-            wait([link, signals.fileno()])
+            if not wait([link, signals.fileno()], _KEEP):
+                self._pool.keep()
             if signal.SIGTERM in signals.read() or not self._obey(link):
                 break
         self._drain()
