@@ -74,15 +74,8 @@ class _Service:
     def _worker(self, number: int) -> Role:
         def main(link: Link) -> None:
             _leave_signals_to_the_supervisor()
-            try:
-                metrics.attach(self._directory, str(number))
-                Worker(self.settings, number, socket.gethostname()).run(self.public, link)
-            except MiltscanError as error:
-                self.log.error("start_failed", worker=number, why=str(error))
-                raise
-            except Exception as error:
-                self.log.error("exception", where="worker", worker=number, exc_info=error)
-                raise
+            metrics.attach(self._directory, str(number))
+            Worker(self.settings, number, socket.gethostname()).run(self.public, link)
 
         return Role(f"worker {number}", main)
 
@@ -96,6 +89,13 @@ class _Service:
     def ready(self) -> None:
         """Every child is ready."""
         self.log.info("ready", workers=self.settings.milter.workers)
+
+    def failed(self, role: Role, error: BaseException) -> None:
+        """In a child: why it ends."""
+        if isinstance(error, MiltscanError):
+            self.log.error("start_failed", child=role.name, why=str(error))
+        else:
+            self.log.error("exception", where=role.name, exc_info=error)
 
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """A child ended; its live gauges go with it."""

@@ -48,6 +48,9 @@ class Hooks(Protocol):
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """A child ended; it is replaced after `pause` seconds, None while the service stops."""
 
+    def failed(self, role: Role, error: BaseException) -> None:
+        """In the child, before it ends: what its `main` raised."""
+
     def reload(self) -> object | None:
         """A new order for every child; None if there is none."""
 
@@ -113,7 +116,11 @@ class Supervisor:
     def _spawn_due(self) -> None:
         for post in self._posts:
             if self._stopping is None and not post.child and post.due <= time.monotonic():
-                post.child = self._spawn(post.role)
+                try:
+                    post.child = self._spawn(post.role)
+                except OSError as error:  # no memory, process or descriptor is left: that may pass
+                    post.failures += 1
+                    self._schedule(post, f"not started: {error.strerror}")
 
     def _spawn(self, role: Role) -> _Child:
         ours, theirs = Pipe()
@@ -122,6 +129,7 @@ class Supervisor:
             ours.close()
             self._become(role, theirs)
         theirs.close()
+        os.set_blocking(ours.fileno(), False)  # a child that takes no orders must not hold us up
         return _Child(role, pid, ours, time.monotonic())
 
     def _become(self, role: Role, link: Link) -> None:
@@ -133,6 +141,8 @@ class Supervisor:
                 sibling.link.close()
             role.main(link)
             status = 0
+        except BaseException as error:  # noqa: BLE001 - the process ends here, whatever it is
+            self.hooks.failed(role, error)
         finally:
             os._exit(status)
 
@@ -161,7 +171,7 @@ class Supervisor:
         for child in children:
             try:
                 child.link.send(order)
-            except OSError:  # it has just died: its end will be seen
+            except OSError:  # it has just died, which will be seen, or it has not taken its orders for long
                 continue
 
     def _reap(self) -> None:
@@ -179,12 +189,16 @@ class Supervisor:
         post.proven |= ready
         lived = time.monotonic() - child.born
         post.failures = 0 if ready and lived >= _SETTLED else post.failures + 1
-        pause = 0.0 if not post.failures else min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (post.failures - 1))
+        self._schedule(post, status)
+
+    def _schedule(self, post: _Post, status: str) -> None:
+        """When the post is filled again; the service stops instead if nobody was ever ready in it."""
+        pause = _backoff(post.failures)
         post.due = time.monotonic() + pause
         if self._stopping is None and not post.proven:
             self._failed = True
             self._stop()
-        self.hooks.ended(child.role, status, pause if self._stopping is None else None)
+        self.hooks.ended(post.role, status, pause if self._stopping is None else None)
 
     def _press(self) -> None:
         """Kill what has not ended in time."""
@@ -192,6 +206,11 @@ class Supervisor:
             for child in self._children():
                 os.kill(child.pid, signal.SIGKILL)
             self._stopping = time.monotonic() + 1.0
+
+
+def _backoff(failures: int) -> float:
+    """Seconds to wait before the next start after so many early ends in a row."""
+    return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures - 1, 30)) if failures else 0.0  # 2.0 ** 1024 raises
 
 
 def _received(link: Link) -> object:
@@ -207,4 +226,11 @@ def _status(pid: int) -> str | None:
     if not ended:
         return None
     code = os.waitstatus_to_exitcode(status)
-    return f"exit status {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+    return f"exit status {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
