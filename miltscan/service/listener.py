@@ -25,14 +25,17 @@ def bind(address: Address, mode: int, group: str | None) -> socket.socket:
 
 
 def unbind(address: Address) -> None:
-    """Remove the socket file; nobody else does."""
+    """Remove the socket file; nobody else does. One that cannot be removed is cleared by the next start."""
     if isinstance(address, UnixAddress):
-        Path(address.path).unlink(missing_ok=True)
+        with suppress(OSError):
+            Path(address.path).unlink()
 
 
 def _bind_inet(address: InetAddress) -> socket.socket:
     try:
         return socket.create_server((address.host, address.port), family=_family(address), backlog=_BACKLOG)
+    except UnicodeError as error:  # of the IDNA codec
+        raise StartError(f"milter.socket {address}: {address.host!r} is no host name") from error
     except OSError as error:
         raise StartError(
             f"milter.socket {address}: {error.strerror}; choose another port or end what uses it"
@@ -45,21 +48,38 @@ def _family(address: InetAddress) -> socket.AddressFamily:
 
 def _bind_unix(address: UnixAddress, mode: int, group: str | None) -> socket.socket:
     path = Path(address.path)
-    _clear(path)
+    gid = _gid(group) if group else -1
+    try:
+        _clear(path)
+        return _own(_bind_hidden(path), path, mode, gid)
+    except OSError as error:
+        raise StartError(
+            f"milter.socket {path}: {error.strerror}; its folder must exist and be writable for us, "
+            "and we must be a member of milter.socket_group"
+        ) from error
+
+
+def _bind_hidden(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     old_mask = os.umask(0o777)  # nobody may connect before mode and group are right
     try:
-        listener.bind(address.path)
-        if group:
-            os.chown(path, -1, _gid(group))
-        path.chmod(mode)
-    except OSError as error:
+        listener.bind(str(path))
+    except OSError:
         listener.close()
-        raise StartError(
-            f"milter.socket {path}: {error.strerror}; the folder must exist and be writable for us"
-        ) from error
+        raise
     finally:
         os.umask(old_mask)
+    return listener
+
+
+def _own(listener: socket.socket, path: Path, mode: int, gid: int) -> socket.socket:
+    try:
+        os.chown(path, -1, gid)
+        path.chmod(mode)
+    except OSError:
+        listener.close()
+        path.unlink()
+        raise
     return listener
 
 
