@@ -41,23 +41,25 @@ class _ScanPath:
     def fildes(self, descriptor: int) -> Reply:
         """Lets clamd read the open file: command, descriptor and the one byte that it rides on go in one sendmsg()."""
         self._wire.send_descriptor(b"zFILDES\0\0", descriptor)
-        return parse_reply(self._wire.receive(MAX_REPLY), Form.DESCRIPTOR)
+        return self._reply(Form.DESCRIPTOR)
 
     def instream(self, descriptor: int) -> Reply:
         """Sends the file's content; raises SpoolError if it cannot be read.
 
-        clamd may hang up with an error while we still write, so its word is read even then; but an OK to half a
-        message is none.
+        clamd may hang up with an error while we still write, so its word is read even then.
         """
-        whole = True
         try:
             for frame in _frames(descriptor):
                 self._wire.send(frame)
         except ConnectionError:
-            whole = False
-        reply = parse_reply(self._wire.receive(MAX_REPLY), Form.STREAM)
-        if reply is CLEAN and not whole:
-            return Failed(Fault.GARBLED, "OK before the whole message was sent")
+            self._wire.broken = True
+        return self._reply(Form.STREAM)
+
+    def _reply(self, form: Form) -> Reply:
+        """The reply; an OK to half a message is none, nor one that a reset may have cut off from what follows."""
+        reply = parse_reply(self._wire.receive(MAX_REPLY), form)
+        if reply is CLEAN and self._wire.broken:
+            return Failed(Fault.CLOSED, "OK, but the connection broke")
         return reply
 
     def _init_socket(self) -> None:

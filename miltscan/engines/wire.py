@@ -52,14 +52,16 @@ class Wire:
     """One connection. Every method raises DeadlineError once `deadline` (time.monotonic seconds) has passed.
 
     `tick` is called at least every two slices; what it raises ends the wait and comes out of the method that waited.
+    `broken` says that the peer has reset the connection, or hung up while we wrote: what it said may not be all.
     """
 
-    __slots__ = ("_deadline", "_next_tick", "_socket", "_target", "_tick")
+    __slots__ = ("_deadline", "_next_tick", "_socket", "_target", "_tick", "broken")
 
     def __init__(self, target: Target, deadline: float, tick: Callable[[], None]) -> None:
         self._target = target
         self._deadline = deadline
         self._tick = tick
+        self.broken = False
         self._socket = socket.socket(target.family, socket.SOCK_STREAM)
 
     def connect(self) -> None:
@@ -86,16 +88,23 @@ class Wire:
     def receive(self, limit: int) -> bytes:
         """Everything up to the peer's end of file; `limit` + 1 bytes of it where there are more than `limit`.
 
-        MSG_WAITALL takes a reply and the end of file behind it in one system call. OSError if the connection breaks.
+        MSG_WAITALL takes a reply and the end of file behind it in one system call. OSError if nothing came before the
+        connection broke; a last word before a reset is given.
         """
         data = b""
-        while len(data) <= limit:
-            piece = self._persist(self._socket.recv, limit + 1 - len(data), socket.MSG_WAITALL)
-            if not piece:
-                break
+        while len(data) <= limit and (piece := self._piece(limit + 1 - len(data), first=not data)):
             data += piece
             self._pulse()
         return data
+
+    def _piece(self, size: int, *, first: bool) -> bytes:
+        try:
+            return self._persist(self._socket.recv, size, socket.MSG_WAITALL)
+        except ConnectionError:
+            self.broken = True
+            if first:
+                raise
+            return b""
 
     def close(self) -> None:
         """Ends the connection; never raises, and may be called again."""
