@@ -9,9 +9,8 @@ import re
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from socket import AF_UNIX
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import pyclamd
 
@@ -36,7 +35,12 @@ class _ScanPath:
     def __init__(self, target: Target, deadline: float, tick: Callable[[], None]) -> None:
         self._wire = Wire(target, deadline, tick)
         self.connect = self._wire.connect
-        self.close = self._wire.close
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wire.close()
 
     def fildes(self, descriptor: int) -> Reply:
         """Lets clamd read the open file: command, descriptor and the one byte that it rides on go in one sendmsg()."""
@@ -89,7 +93,7 @@ Client = _UnixClient | _NetworkClient
 
 
 def open_client(target: Target, deadline: float, tick: Callable[[], None]) -> Client:
-    """A client that is not connected yet; OSError if there is no socket to be had."""
+    """A client that is not connected yet, and that `with` closes; OSError if there is no socket to be had."""
     return (_UnixClient if target.family == AF_UNIX else _NetworkClient)(target, deadline, tick)
 
 
@@ -165,7 +169,7 @@ def test_signature() -> bytes:
 def _ask(target: Target, timeout: float, command: str) -> object:
     """What pyclamd says of `command`; None after any fault: it raises what it meets (IndexError, AssertionError)."""
     try:
-        with closing(open_client(target, time.monotonic() + timeout, lambda: None)) as client:
+        with open_client(target, time.monotonic() + timeout, lambda: None) as client:
             return getattr(client, command)()
     except Exception:  # noqa: BLE001  # see above: no answer is the answer
         return None

@@ -1,7 +1,6 @@
 """One clamd: how a message is put to it, and what is known of its health; it decides nothing about either."""
 
 from collections.abc import Callable
-from contextlib import closing
 
 from miltscan.core.address import Address, UnixAddress
 from miltscan.core.verdict import Fault, Limit, Verdict
@@ -70,7 +69,7 @@ class Server:
             return Failed(Fault.CONNECT, "its address is not known yet")
         fault = Fault.CONNECT
         try:
-            with closing(open_client(self.target, deadline, tick)) as client:
+            with open_client(self.target, deadline, tick) as client:
                 client.connect()
                 fault = Fault.CLOSED
                 return client.fildes(descriptor) if self.takes_descriptor else client.instream(descriptor)

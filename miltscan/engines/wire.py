@@ -92,19 +92,18 @@ class Wire:
         connection broke; a last word before a reset is given.
         """
         data = b""
-        while len(data) <= limit and (piece := self._piece(limit + 1 - len(data), first=not data)):
-            data += piece
-            self._pulse()
-        return data
-
-    def _piece(self, size: int, *, first: bool) -> bytes:
         try:
-            return self._persist(self._socket.recv, size, socket.MSG_WAITALL)
+            while len(data) <= limit:
+                piece = self._persist(self._socket.recv, limit + 1 - len(data), socket.MSG_WAITALL)
+                if not piece:
+                    break
+                data += piece
+                self._pulse()
         except ConnectionError:
             self.broken = True
-            if first:
+            if not data:
                 raise
-            return b""
+        return data
 
     def close(self) -> None:
         """Ends the connection; never raises, and may be called again."""

@@ -10,6 +10,7 @@ import pytest
 
 from miltscan.core.address import InetAddress, parse_address
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
+from miltscan.engines import canary, wire
 from miltscan.engines.clamd import ClamdEngine
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
@@ -20,6 +21,14 @@ CLEAN = b"Subject: hello\r\n\r\nhello\r\n"
 INFECTED = b"Subject: hello\r\n\r\n" + EICAR
 LARGE = b"Subject: large\r\n\r\n" + bytes(3_000_000)
 NEVER = 3600.0  # seconds: no second canary in this test, unless something asks for it
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short waits, so that what is waited for comes soon."""
+    monkeypatch.setattr(wire, "SLICE", 0.05)
+    monkeypatch.setattr(wire, "_SLICE_TIMEVAL", wire._timeval(0.05))  # noqa: SLF001  # made of SLICE at import
+    monkeypatch.setattr(canary, "RETRY", 0.05)
 
 
 @pytest.fixture(params=["unix", "tcp", "unix without FILDES"])
@@ -149,7 +158,7 @@ def test_deadline(clamd: FakeClamd) -> None:
     clamd.behaviour = lies.unless_canary(lies.Slow())
     ticks: list[float] = []
     with message(CLEAN) as made:
-        verdict = probed(clamd).scan(made, time.monotonic() + 0.6, lambda: ticks.append(time.monotonic()))
+        verdict = probed(clamd).scan(made, time.monotonic() + 0.2, lambda: ticks.append(time.monotonic()))
     assert (verdict.outcome, verdict.reason) == (Outcome.UNSCANNED, Limit.TIMEOUT)
     assert ticks
 
@@ -159,15 +168,16 @@ def test_a_deadline_that_has_passed(clamd: FakeClamd) -> None:
     assert scan(probed(clamd), CLEAN, time.monotonic()).reason is Limit.TIMEOUT
 
 
-def test_a_full_backlog_is_waited_for(clamd: FakeClamd) -> None:
+def test_a_full_backlog_is_waited_for(tmp_path: Path) -> None:
     """A clamd that does not accept for a while costs time, not the message."""
-    engine = probed(clamd)
     verdicts: list[Verdict] = []
-    thread = threading.Thread(target=lambda: verdicts.append(scan(engine, CLEAN)))
-    with clamd.not_accepting():
-        assert scan(engine, CLEAN, time.monotonic() + 0.3).reason is Limit.TIMEOUT
-        thread.start()
-    thread.join()
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = probed(clamd)
+        thread = threading.Thread(target=lambda: verdicts.append(scan(engine, CLEAN)))
+        with clamd.not_accepting():
+            assert scan(engine, CLEAN, time.monotonic() + 0.1).reason is Limit.TIMEOUT
+            thread.start()
+        thread.join()
     assert verdicts[0].outcome is Outcome.CLEAN
 
 
@@ -277,14 +287,14 @@ def test_a_liar_is_found_on_the_interval(tmp_path: Path) -> None:
 def test_a_hung_server_is_given_up(pair: tuple[FakeClamd, FakeClamd]) -> None:
     """Its canary gets no answer, so its message goes to the other long before the deadline."""
     first, second = pair
-    with running(*pair, interval=0.3) as engine:
+    with running(*pair, interval=0.15) as engine:
         first.behaviour = lies.Slow()
         assert [scan(engine, INFECTED).server for _ in range(2)] == [second.address] * 2
 
 
 def test_the_only_server_hangs(tmp_path: Path) -> None:
     """The message that waits is given up with an error, those that come later find no engine."""
-    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, interval=0.3) as engine:
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, interval=0.15) as engine:
         clamd.behaviour = lies.Slow()
         assert scan(engine, CLEAN).reason is Fault.CANARY
         assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
