@@ -125,8 +125,15 @@ class Watch:
             self._wake.clear()
             for server in self._servers:
                 if server.due <= monotonic():
-                    self._test(server)
+                    self._test_safely(server)
             self._wake.wait(max(0.0, min(server.due for server in self._servers) - monotonic()))
+
+    def _test_safely(self, server: Server) -> None:
+        """An observer that fails must not end the watch: a server that nobody watches would be believed for ever."""
+        try:
+            self._test(server)
+        except Exception:  # noqa: BLE001  # see above
+            server.up = False
 
     def _test(self, server: Server) -> None:
         server.tested = monotonic()

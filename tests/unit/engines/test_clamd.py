@@ -10,7 +10,6 @@ import pytest
 
 from miltscan.core.address import InetAddress, parse_address
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
-from miltscan.engines import canary, wire
 from miltscan.engines.clamd import ClamdEngine
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
@@ -21,14 +20,6 @@ CLEAN = b"Subject: hello\r\n\r\nhello\r\n"
 INFECTED = b"Subject: hello\r\n\r\n" + EICAR
 LARGE = b"Subject: large\r\n\r\n" + bytes(3_000_000)
 NEVER = 3600.0  # seconds: no second canary in this test, unless something asks for it
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short waits, so that what is waited for comes soon."""
-    monkeypatch.setattr(wire, "SLICE", 0.05)
-    monkeypatch.setattr(wire, "_SLICE_TIMEVAL", wire._timeval(0.05))  # noqa: SLF001  # made of SLICE at import
-    monkeypatch.setattr(canary, "RETRY", 0.05)
 
 
 @pytest.fixture(params=["unix", "tcp", "unix without FILDES"])

@@ -112,10 +112,10 @@ def test_a_cut_reply_is_a_failure(form: Form, data: bytes) -> None:
 
 @pytest.mark.parametrize("form", Form)
 @pytest.mark.parametrize("data", [data for data in WHOLE if data])
-@pytest.mark.parametrize("more", [b"\0", b"\n", b" ", b"x", b"stream: OK\0"])
-def test_a_reply_with_more_behind_it_is_a_failure(form: Form, data: bytes, more: bytes) -> None:
+def test_a_reply_with_more_behind_it_is_a_failure(form: Form, data: bytes) -> None:
     """Exactly one reply: what follows it makes all of it doubtful."""
-    assert isinstance(parse_reply(data + more, form), Failed)
+    for more in (b"\0", b"\n", b" ", b"x", b"stream: OK\0"):
+        assert isinstance(parse_reply(data + more, form), Failed)
 
 
 FRAGMENT = st.sampled_from([b"stream", b"fd[1]", b": ", b"OK", b" FOUND", b" ERROR", b"\0", b"\n", b"X"]) | st.binary()

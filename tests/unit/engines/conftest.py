@@ -1,0 +1,15 @@
+"""Short waits for every test of the engines, so that what is waited for comes soon."""
+
+import pytest
+
+from miltscan.engines import canary, wire
+from tests.fakes import clamd
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A twentieth of a second where it would be a quarter or a whole one."""
+    monkeypatch.setattr(wire, "SLICE", 0.05)
+    monkeypatch.setattr(wire, "_SLICE_TIMEVAL", wire._timeval(0.05))  # noqa: SLF001  # made of SLICE at import
+    monkeypatch.setattr(canary, "RETRY", 0.05)
+    monkeypatch.setattr(clamd, "POLL", 0.002)
