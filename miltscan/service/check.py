@@ -246,6 +246,7 @@ def clamd_settings(server: Address, settings: Settings) -> Iterator[Finding]:
         return
     wrong = [*clamdconf.mismatches(clamdconf.parse(text), settings)]
     for one in wrong:
-        yield Finding(Level.WARNING, subject, f"{one.key} {one.why}", f'write "{one.wanted}" in {file}')
+        level = Level.ERROR if one.silent else Level.WARNING
+        yield Finding(level, subject, f"{one.key} {one.why}", f'write "{one.wanted}" in {file}')
     if not wrong:
         yield Finding(Level.OK, subject, f"{file} fits")

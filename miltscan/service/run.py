@@ -95,7 +95,7 @@ class _Service:
         if isinstance(error, MiltscanError):
             self.log.error("start_failed", child=role.name, why=str(error))
         else:
-            self.log.error("exception", where=role.name, exc_info=error)
+            self.log.error("child_failed", child=role.name, exc_info=error)
 
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """A child ended; its live gauges go with it."""
@@ -125,8 +125,9 @@ class _Service:
 
 
 def _keep(old: Settings, new: Settings) -> Settings:
-    """The new settings, but for the tables that take effect at the next start only."""
-    return new.model_copy(update={"milter": old.milter, "exporter": old.exporter})
+    """The new settings, but for what takes effect at the next start only."""
+    written = new.log.model_copy(update={"format": old.log.format})
+    return new.model_copy(update={"milter": old.milter, "exporter": old.exporter, "log": written})
 
 
 def _leave_signals_to_the_supervisor() -> None:

@@ -124,6 +124,7 @@ def test_a_fitting_configuration_has_no_mismatch() -> None:
 def test_each_mismatch_has_the_line_that_cures_it(line: str, key: str, wanted: str) -> None:
     """One setting too small gives one mismatch, and the wanted line none."""
     (found,) = clamdconf.mismatches(clamdconf.parse(f"{GOOD}{line}\n"), Settings())
+    assert found.silent == key.startswith("Alert")
     assert (found.key, found.wanted) == (key, wanted)
     assert [*clamdconf.mismatches(clamdconf.parse(f"{GOOD}{found.wanted}\n"), Settings())] == []
 
