@@ -34,6 +34,8 @@ Address = UnixAddress | InetAddress
 def parse_address(text: str) -> Address:
     """The address that `text` names (`local:` is sendmail's other word for `unix:`); ValueError fit for a user."""
     kind, _, rest = text.partition(":")
+    if "\0" in rest:  # no socket takes it
+        raise ValueError(_EXPECTED)
     if kind in {"unix", "local"}:
         return _unix(rest)
     if kind == "inet":
@@ -50,7 +52,8 @@ def _unix(path: str) -> UnixAddress:
 
 
 def _inet(text: str) -> InetAddress:
-    port, _, host = text.partition("@")
+    port, _, bracketed = text.partition("@")
+    host = bracketed.strip("[]")
     if not (port.isascii() and port.isdigit() and 0 < int(port) <= _LAST_PORT and host):
         raise ValueError(_EXPECTED)
-    return InetAddress(host.strip("[]"), int(port))
+    return InetAddress(host, int(port))

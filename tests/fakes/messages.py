@@ -1,0 +1,44 @@
+"""Messages and policies for tests that care about one field of them; holds no expectation."""
+
+from dataclasses import replace
+from typing import Any
+
+from miltscan.core.action import ActionName
+from miltscan.core.message import Client, Envelope, Message
+from miltscan.core.policy import Policy
+from miltscan.core.verdict import Limit
+
+
+class NoContent:
+    """A content that nobody may read."""
+
+    def fileno(self) -> int:
+        """No descriptor."""
+        return -1
+
+
+_MESSAGE = Message(
+    client=Client("mail.example.org", "192.0.2.1"),
+    envelope=Envelope(b"<sender@example.org>", (b"<user@example.test>",)),
+    queue_id="5AMEkX012345",
+    message_id=b"<1@example.org>",
+    headers=(),
+    size=100,
+    content=NoContent(),
+)
+_POLICY = Policy(
+    on_infected=ActionName.REJECT,
+    on_error=ActionName.TEMPFAIL,
+    on_unscanned=dict.fromkeys(Limit, ActionName.TEMPFAIL),
+    scanned_by="miltscan 1 at mx.example.test",
+)
+
+
+def message(**fields: Any) -> Message:  # noqa: ANN401 - any field of a message
+    """A message with these fields."""
+    return replace(_MESSAGE, **fields)
+
+
+def policy(**fields: Any) -> Policy:  # noqa: ANN401 - any field of a policy
+    """A policy with these choices."""
+    return replace(_POLICY, **fields)

@@ -1,0 +1,71 @@
+"""Socket addresses as sendmail writes them."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miltscan.core.address import Address, InetAddress, UnixAddress, parse_address
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("unix:/run/miltscan/miltscan.sock", UnixAddress("/run/miltscan/miltscan.sock")),
+        ("local:/run/x", UnixAddress("/run/x")),
+        ("unix:/" + "x" * 106, UnixAddress("/" + "x" * 106)),
+        ("unix:/a:b@c", UnixAddress("/a:b@c")),
+        ("inet:8890@127.0.0.1", InetAddress("127.0.0.1", 8890)),
+        ("inet:65535@localhost", InetAddress("localhost", 65535)),
+        ("inet:8890@[::1]", InetAddress("::1", 8890)),
+        ("inet:8890@::1", InetAddress("::1", 8890)),
+    ],
+)
+def test_addresses(text: str, address: Address) -> None:
+    """What the configuration may hold."""
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "/run/x",
+        "unix:",
+        "unix:run/x",
+        "unix:/" + "x" * 107,
+        "unix:/" + "é" * 54,
+        "inet:",
+        "inet:8890",
+        "inet:8890@",
+        "inet:@localhost",
+        "inet:8890@[]",
+        "inet:8890@local\0host",
+        "unix:/run/\0",
+        "inet:0@localhost",
+        "inet:65536@localhost",
+        "inet:-1@localhost",
+        "inet:\N{SUPERSCRIPT TWO}@localhost",
+        "inet: 1@localhost",
+        "inet6:1@::1",
+        "tcp:1@localhost",
+    ],
+)
+def test_mistakes(text: str) -> None:
+    """Anything else is an error that says what was expected."""
+    with pytest.raises(ValueError, match="expected"):
+        parse_address(text)
+
+
+@pytest.mark.parametrize("address", [UnixAddress("/run/x"), InetAddress("127.0.0.1", 25), InetAddress("::1", 25)])
+def test_text_of_an_address_can_be_parsed(address: Address) -> None:
+    """What is printed can be put into a configuration."""
+    assert parse_address(str(address)) == address
+
+
+@given(st.text() | st.text().map("inet:".__add__) | st.text().map("unix:/".__add__))
+def test_any_other_text_is_a_value_error(text: str) -> None:
+    """No text makes it raise anything else, and what it takes can be given to a socket."""
+    with suppress(ValueError):
+        assert "\0" not in str(parse_address(text))

@@ -1,0 +1,254 @@
+"""The milter conversation: which step may follow which, what a message holds, and what of it is spooled."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miltscan.core.message import PREFACE, Client, Header, Message
+from miltscan.core.session import UNKNOWN_CLIENT, Session, announced_size, head
+from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
+from miltscan.errors import ProtocolError
+from tests.fakes.messages import NoContent
+
+ROOMY = 10**9
+
+STEPS: dict[str, Callable[[Session], Any]] = {
+    "mail": lambda session: session.mail(b"<a@example.org>", (), ROOMY, authenticated=False),
+    "rcpt": lambda session: session.rcpt(b"<b@example.test>", local=True),
+    "header": lambda session: session.header(b"Subject", b" hi"),
+    "eoh": lambda session: session.eoh(),
+    "body": lambda session: session.body(b"text"),
+    "eom": lambda session: session.eom(),
+    "abort": lambda session: session.abort(),
+}
+PATHS = {  # how to come into each state
+    "idle": (),
+    "envelope": ("mail",),
+    "headers": ("mail", "rcpt", "header"),
+    "body": ("mail", "rcpt", "header", "eoh"),
+    "done": ("mail", "rcpt", "header", "eoh", "eom"),
+}
+ALLOWED = {
+    "idle": {"mail", "abort"},
+    "envelope": {"mail", "rcpt", "header", "eoh", "abort"},
+    "headers": {"mail", "header", "eoh", "abort"},
+    "body": {"mail", "body", "eom", "abort"},
+    "done": {"mail", "abort"},
+}
+
+
+def _session(*steps: str) -> Session:
+    session = Session()
+    for step in steps:
+        STEPS[step](session)
+    return session
+
+
+def _message(session: Session, message_id: bytes = b"", settled: Verdict | None = None) -> Message:
+    return session.message("Q", message_id, NoContent(), settled)
+
+
+def _spooled(session: Session, headers: list[tuple[bytes, bytes]], body: list[bytes], limit: int = ROOMY) -> bytes:
+    """What a whole message gives to the spool."""
+    session.mail(b"<>", (), limit, authenticated=False)
+    session.rcpt(b"<b@example.test>", local=True)
+    for name, value in headers:
+        session.header(name, value)
+    spooled = session.eoh() + b"".join(map(session.body, body))
+    session.eom()
+    return spooled
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("state", PATHS)
+def test_steps(state: str, step: str) -> None:
+    """Every step in every state: it is taken, or it is a ProtocolError that changes nothing."""
+    session = _session(*PATHS[state])
+    if step in ALLOWED[state]:
+        STEPS[step](session)
+        return
+    with pytest.raises(ProtocolError, match=f"milter step {step} cannot follow state"):
+        STEPS[step](session)
+    for allowed in ALLOWED[state] - {"abort", "mail", "eom"}:
+        STEPS[allowed](_session(*PATHS[state]))
+
+
+@pytest.mark.parametrize("state", PATHS)
+def test_nothing_survives_the_next_mail(state: str) -> None:
+    """Whatever came before, with or without RSET, a message has only its own."""
+    for between in ((), ("abort",)):
+        session = _session(*PATHS[state], *between)
+        session.mail(b"<new@example.org>", (), ROOMY, authenticated=True)
+        message = _message(session)
+        assert message.envelope.sender == b"<new@example.org>"
+        assert message.envelope.recipients == ()
+        assert message.envelope.authenticated
+        assert (list(message.headers), message.size, message.settled) == ([], 0, None)
+
+
+def test_limit_is_that_of_the_last_mail() -> None:
+    """A message that was too large does not settle the next one."""
+    session = Session()
+    _spooled(session, [], [b"x" * 100], limit=50)
+    assert _message(session).settled
+    _spooled(session, [], [b"x" * 100])
+    assert _message(session).settled is None
+
+
+def test_message_holds_what_came() -> None:
+    """Envelope, headers and identity of a whole message."""
+    session = Session()
+    session.client = Client("mail.example.org", "192.0.2.1")
+    session.mail(b"<a@example.org>", (b"BODY=8BITMIME",), ROOMY, authenticated=True)
+    session.rcpt(b"<b@example.test>", local=True)
+    session.rcpt(b"<c@example.test>", local=False)
+    session.header(b"Message-Id", b" <1@example.org>\n\t")
+    session.eoh()
+    session.eom()
+    content = NoContent()
+    message = session.message("Q", b"<macro>", content)
+    assert message.client == Client("mail.example.org", "192.0.2.1")
+    assert message.envelope.recipients == (b"<b@example.test>", b"<c@example.test>")
+    assert message.envelope.authenticated
+    assert not message.envelope.local
+    assert message.headers == [Header(b"Message-Id", b" <1@example.org>\n\t")]
+    assert (message.queue_id, message.message_id) == ("Q", b"<1@example.org>")
+    assert message.content is content
+
+
+def test_message_id_of_the_macro_stands_in() -> None:
+    """The MTA makes a Message-ID where the sender gave none."""
+    assert _message(_session(*PATHS["done"]), message_id=b"<made>").message_id == b"<made>"
+
+
+def test_local_needs_every_recipient() -> None:
+    """One recipient of another mailer makes the envelope not local, whatever follows."""
+    session = _session("mail")
+    for local in (True, False, True):
+        session.rcpt(b"<b@example.test>", local=local)
+    assert not _message(session).envelope.local
+
+
+def test_message_before_any_step() -> None:
+    """A report on a connection that never began a transaction can be made."""
+    message = _message(Session())
+    assert (message.client, message.envelope.sender, message.size) == (UNKNOWN_CLIENT, b"", 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size"),
+    [
+        ((), 0),
+        ((b"SIZE=12345",), 12345),
+        ((b"size=12345",), 12345),
+        ((b"BODY=8BITMIME", b"SIZE=7"), 7),
+        ((b"SIZE=",), 0),
+        ((b"SIZE",), 0),
+        ((b"SIZE=-1",), 0),
+        ((b"SIZE=+1",), 0),
+        ((b"SIZE= 1",), 0),
+        ((b"SIZE=1_0",), 0),
+        (("SIZE=\N{SUPERSCRIPT TWO}".encode(),), 0),
+        ((b"SIZE=x", b"SIZE=5"), 5),
+        ((b"XSIZE=5",), 0),
+        ((b"SIZE=" + b"9" * 20,), 10**20 - 1),
+        ((b"SIZE=" + b"9" * 100_000,), 10**20 - 1),
+        ((b"\xff=\xff", b"SIZE=3"), 3),
+    ],
+)
+def test_announced_size(arguments: tuple[bytes, ...], size: int) -> None:
+    """SIZE= is a hint of at most 20 digits; anything else is no hint."""
+    assert announced_size(arguments) == size
+
+
+@given(st.lists(st.binary() | st.binary().map(b"SIZE=".__add__)))
+def test_announced_size_is_total(arguments: list[bytes]) -> None:
+    """No argument of MAIL makes it raise, nor gives a size below zero."""
+    assert announced_size(tuple(arguments)) >= 0
+
+
+@pytest.mark.parametrize(("size", "refused"), [(99, False), (100, False), (101, True)])
+def test_announced_size_over_the_limit(size: int, refused: bool) -> None:  # noqa: FBT001 - a table's column
+    """The limit itself is still taken; the verdict names both sizes."""
+    verdict = Session().mail(b"<>", (b"SIZE=%d" % size,), 100, authenticated=False)
+    expected = Verdict.unscanned("session", Limit.TOO_LARGE, "101 bytes, at most 100 are taken")
+    assert verdict == (expected if refused else None)
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_limit_to_the_byte(over: int) -> None:
+    """A message of the limit's size is whole and not settled, one byte more is neither."""
+    headers, body = [(b"Subject", b" a\n\tb")], [b"12345", b"67890"]
+    whole = _spooled(Session(), headers, body)
+    session = Session()
+    limit = len(whole) - len(PREFACE) - over
+    spooled = _spooled(session, headers, body, limit)
+    settled = _message(session).settled
+    assert (spooled == whole) == (not over)
+    assert (settled.reason if settled else None) == (Limit.TOO_LARGE if over else None)
+
+
+def test_too_large_overrides_what_else_settled() -> None:
+    """A message that is too large cannot be tried again later, whatever else went wrong with it."""
+    session = Session()
+    _spooled(session, [], [b"x" * 100], limit=50)
+    settled = _message(session, settled=Verdict.error("spool", Fault.SPOOL)).settled
+    assert settled
+    assert settled.reason is Limit.TOO_LARGE
+
+
+header_name = st.binary(min_size=1, max_size=20)
+header_value = st.lists(st.binary(max_size=30)).map(b"\n\t".join)
+any_headers = st.lists(st.tuples(header_name, header_value), max_size=10)
+any_body = st.lists(st.binary(max_size=50), max_size=10)
+
+
+@given(any_headers, any_body)
+def test_size_is_that_of_the_spooled_bytes(headers: list[tuple[bytes, bytes]], body: list[bytes]) -> None:
+    """Colons, line ends and folds are counted as they are spooled."""
+    session = Session()
+    assert len(_spooled(session, headers, body)) - len(PREFACE) == _message(session).size
+
+
+@given(any_headers, any_body, st.integers(0, 200))
+def test_never_more_than_the_limit_is_spooled(
+    headers: list[tuple[bytes, bytes]], body: list[bytes], limit: int
+) -> None:
+    """What is over the limit takes no room; and a message of which a part was left out is never scanned as whole."""
+    session = Session()
+    spooled = _spooled(session, headers, body, limit)
+    assert len(spooled) <= len(PREFACE) + limit
+    settled = _message(session).settled
+    whole = spooled == _spooled(Session(), headers, body)
+    assert whole == (settled is None)
+    if settled:
+        assert settled.outcome is Outcome.UNSCANNED
+
+
+def test_header_past_the_limit_keeps_its_name() -> None:
+    """A forged header must be removed also from a message that the policy takes although it is too large."""
+    session = Session()
+    _spooled(session, [(b"X-Filler", b"x" * 100), (b"X-Virus-Status", b" Clean")], [], limit=50)
+    assert [header.name for header in _message(session).headers] == [b"X-Filler", b"X-Virus-Status"]
+    assert [header.value for header in _message(session).headers] == [b"", b""]
+
+
+def test_head_is_byte_true() -> None:
+    """Folds get their CR back, spaces and 8-bit bytes stay, the empty line ends the head."""
+    headers = [Header(b"Subject", b"  a\n\tb\n c"), Header(b"X-Bin", b"\xff\xfe"), Header(b"Empty", b"")]
+    assert head(headers) == PREFACE + b"Subject:  a\r\n\tb\r\n c\r\nX-Bin:\xff\xfe\r\nEmpty:\r\n\r\n"
+
+
+def test_head_without_headers() -> None:
+    """A message without a header is the preface, an empty line and its body."""
+    assert head([]) == PREFACE + b"\r\n"
+
+
+@given(st.lists(st.tuples(header_name, header_value), max_size=10))
+def test_head_gives_back_what_the_client_sent(headers: list[tuple[bytes, bytes]]) -> None:
+    """The MTA takes the CR from folds (and no other byte); the head is the text before that."""
+    sent = b"".join(name + b":" + value.replace(b"\n", b"\r\n") + b"\r\n" for name, value in headers) + b"\r\n"
+    assert head([Header(*header) for header in headers]) == PREFACE + sent
