@@ -1,8 +1,8 @@
 """The clamd engine: puts a message to the first of its servers that gives a verdict.
 
 It holds no protocol (`clamd_reply`, `clamd_client`), no connection (`clamd_server`) and does not judge which server is
-up (`canary`). A server is asked only while it passes its canary; one that fails at a message is asked last until the
-next canary, but only that decides whether it is down: no message can take a server away from all others.
+up (`clamd_watch`). A server is asked only while it passes its canary; one that fails at a message is asked last until
+the next canary, but only that decides whether it is down: no message can take a server away from all others.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,9 @@ from miltscan.core.address import Address
 from miltscan.core.message import Message
 from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.engines.base import Observer, Tick
-from miltscan.engines.canary import PATIENCE, Watch
 from miltscan.engines.clamd_reply import Clean, Failed, Found, Limited
 from miltscan.engines.clamd_server import ENGINE, AbandonedError, Server
+from miltscan.engines.clamd_watch import PATIENCE, Watch
 
 _NOBODY = Verdict.unscanned(ENGINE, Limit.NO_ENGINE, "no clamd passes its canary")
 
@@ -32,22 +32,28 @@ class ClamdEngine:
     name = ENGINE
 
     def __init__(self, servers: Sequence[Address], canary_interval: float, observer: Observer) -> None:
-        self._servers = [Server(address) for address in servers]
+        self._servers = [Server(address) for address in dict.fromkeys(servers)]
         self._observer = observer
-        self._watch = Watch(self._servers, canary_interval, observer)
+        self._watches = {server.name: Watch(server, canary_interval, observer) for server in self._servers}
         self._turn = count()
 
     def start(self) -> None:
-        """A canary for every server, then a daemon thread that goes on with them."""
-        self._watch.start()
+        """A canary for every server, then a daemon thread for each that goes on with them."""
+        self.probe()
+        for watch in self._watches.values():
+            watch.start()
 
     def stop(self) -> None:
-        """Ends the thread; scans under way are not touched."""
-        self._watch.stop()
+        """Ends the threads; scans under way are not touched."""
+        for watch in self._watches.values():
+            watch.stop()
+        for watch in self._watches.values():
+            watch.join()
 
     def probe(self) -> None:
         """One canary for every server, and no thread."""
-        self._watch.probe()
+        for watch in self._watches.values():
+            watch.probe()
 
     @property
     def ready(self) -> bool:
@@ -96,7 +102,7 @@ class ClamdEngine:
 
     def _suspect(self, server: Server) -> None:
         server.suspect = True
-        self._watch.doubt(server)
+        self._watches[server.name].doubt()
 
     def _wait(self, server: Server, began: float, tick: Tick) -> None:
         """The tick of a scan: one that takes long asks for a canary, and gives up with the server that misses it."""
@@ -104,4 +110,4 @@ class ClamdEngine:
         if not server.up:
             raise AbandonedError("gave up: the server missed its canary")
         if monotonic() - max(began, server.tested) > PATIENCE:
-            self._watch.doubt(server)
+            self._watches[server.name].doubt()

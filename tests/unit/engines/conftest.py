@@ -2,7 +2,7 @@
 
 import pytest
 
-from miltscan.engines import canary, wire
+from miltscan.engines import clamd_watch, wire
 from tests.fakes import clamd
 
 
@@ -11,5 +11,5 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A twentieth of a second where it would be a quarter or a whole one."""
     monkeypatch.setattr(wire, "SLICE", 0.05)
     monkeypatch.setattr(wire, "_SLICE_TIMEVAL", wire._timeval(0.05))  # noqa: SLF001  # made of SLICE at import
-    monkeypatch.setattr(canary, "RETRY", 0.05)
+    monkeypatch.setattr(clamd_watch, "RETRY", 0.05)
     monkeypatch.setattr(clamd, "POLL", 0.002)

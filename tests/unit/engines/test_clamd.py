@@ -57,6 +57,12 @@ def probed(*servers: FakeClamd, memo: Memo | None = None) -> ClamdEngine:
     return engine
 
 
+def hang(clamd: FakeClamd) -> None:
+    """Make it answer neither mail nor PING."""
+    clamd.behaviour = lies.Slow()
+    clamd.answers[b"PING"] = b""
+
+
 def scan(engine: ClamdEngine, data: bytes, deadline: float | None = None) -> Verdict:
     """The verdict on a message of this content."""
     with message(data) as made:
@@ -279,14 +285,14 @@ def test_a_hung_server_is_given_up(pair: tuple[FakeClamd, FakeClamd]) -> None:
     """Its canary gets no answer, so its message goes to the other long before the deadline."""
     first, second = pair
     with running(*pair, interval=0.15) as engine:
-        first.behaviour = lies.Slow()
+        hang(first)
         assert [scan(engine, INFECTED).server for _ in range(2)] == [second.address] * 2
 
 
 def test_the_only_server_hangs(tmp_path: Path) -> None:
     """The message that waits is given up with an error, those that come later find no engine."""
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, interval=0.15) as engine:
-        clamd.behaviour = lies.Slow()
+        hang(clamd)
         assert scan(engine, CLEAN).reason is Fault.CANARY
         assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
 
@@ -314,11 +320,11 @@ def test_scans_from_many_threads(pair: tuple[FakeClamd, FakeClamd]) -> None:
 def test_stop_ends_a_canary_in_flight(tmp_path: Path) -> None:
     """A hung server does not hold up the end, and is not blamed for it."""
     memo = Memo()
-    hang = lies.Slow()
+    slow = lies.Slow()
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         with running(clamd, interval=0.5, memo=memo):
-            clamd.behaviour = hang
-            until(hang.entered.is_set)
+            clamd.behaviour = slow
+            until(slow.entered.is_set)
         assert "clamd-canary" not in {thread.name for thread in threading.enumerate()}
     assert [up for _, up, _ in memo.states] == [True]
 
