@@ -10,9 +10,10 @@ from structlog.typing import FilteringBoundLogger
 from miltscan import __version__, config
 from miltscan.config import Settings
 from miltscan.configtext import needs_restart
-from miltscan.errors import ConfigError, MiltscanError
+from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
 from miltscan.service import exporter, listener
 from miltscan.service.signals import reset
+from miltscan.service.spool import Spool
 from miltscan.service.supervisor import READY, Link, Role, Supervisor
 from miltscan.service.worker import Worker
 from miltscan.telemetry import log, metrics
@@ -29,13 +30,25 @@ def serve(settings: Settings, path: Path | None) -> int:
     Raises StartError if a socket or folder cannot be had.
     """
     log.configure(settings.log.format, settings.log.level)
-    metrics.prepare(Path(settings.exporter.directory))
-    web = _bind_exporter(settings)
+    _try_spool(settings)
     public = listener.bind(settings.milter.socket, settings.milter.socket_mode, settings.milter.socket_group)
     try:
+        web = _bind_exporter(settings)
+        metrics.prepare(Path(settings.exporter.directory))  # not before the socket is ours: another one may run
         return _Service(settings, path, public, web, log.logger()).run()
     finally:
         listener.unbind(settings.milter.socket)
+
+
+def _try_spool(settings: Settings) -> None:
+    """StartError if the folder takes no message; found out now rather than by the first large one."""
+    spool = Spool(Path(settings.spool.directory), memory=0)
+    try:
+        spool.write(b"\0")
+    except SpoolError as error:
+        raise StartError(f"{error}; spool.directory must be a folder that we can write to") from error
+    finally:
+        spool.close()
 
 
 def _bind_exporter(settings: Settings) -> socket.socket | None:
@@ -111,7 +124,8 @@ class _Service:
         """The settings as they stand in the file now; a file that is wrong changes nothing."""
         try:
             new = config.load(self.path)
-        except ConfigError as error:
+            _try_spool(new)
+        except (ConfigError, StartError) as error:
             metrics.reloaded(ok=False)
             self.log.error("reload_failed", why=str(error).splitlines())
             return None
