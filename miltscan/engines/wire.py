@@ -66,9 +66,7 @@ class Wire:
 
     def connect(self) -> None:
         """Connects; OSError if the peer cannot be reached."""
-        now = monotonic()
-        self._next_tick = now + SLICE
-        self._limit_waits(now)
+        self._limit_waits(monotonic())
         if self._target.family != socket.AF_UNIX:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._persist(self._socket.connect, self._target.address)
@@ -120,17 +118,15 @@ class Wire:
     def _pulse(self) -> None:
         now = monotonic()
         if now >= self._next_tick:
-            self._next_tick = now + SLICE
             self._tick()
             self._limit_waits(now)
-        elif now >= self._deadline:
-            raise DeadlineError
 
     def _limit_waits(self, now: float) -> None:
         """Bounds the next waits by a slice or by what is left; the last one may pass the deadline by a slice."""
         left = self._deadline - now
         if left <= 0:
             raise DeadlineError
+        self._next_tick = now + min(left, SLICE)
         wait = _SLICE_TIMEVAL if left >= SLICE else _timeval(max(left, _SHORTEST_WAIT))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
