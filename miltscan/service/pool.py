@@ -73,6 +73,7 @@ class Pool:
         session.connect(self._listener.getsockname())
         session.sendall(_NEGOTIATE)
         if not session.recv(256):
+            session.close()
             raise ConnectionError("libmilter closed its control session")
         session.settimeout(0)  # non-blocking: with a timeout Python waits for room before it sends
         return session
