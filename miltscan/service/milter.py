@@ -265,8 +265,9 @@ def _failure(talk: Conversation, queue_id: str, error: Exception) -> Report:
 
 def _carry_out(ctx: Context, decision: Decision) -> int:
     """Tell the MTA; milter.error if it does not listen any more. The code to return from the callback."""
+    space = "" if ctx.getpriv().lead else " "
     for edit in decision.edits:
-        _edit(ctx, edit)
+        _edit(ctx, edit, space)
     match decision.action:
         case Accept():
             return _CONTINUE
@@ -282,9 +283,10 @@ def _carry_out(ctx: Context, decision: Decision) -> int:
     assert_never(decision.action)
 
 
-def _edit(ctx: Context, edit: HeaderEdit) -> None:
+def _edit(ctx: Context, edit: HeaderEdit, space: str) -> None:
+    """`space` goes in front of a value: an MTA that keeps the space of the sender's headers adds none to ours."""
     match edit:
         case RemoveHeader(name, index):
             ctx.chgheader(name, index, None)
         case InsertHeader(name, value):
-            ctx.addheader(name, value, 0)
+            ctx.addheader(name, space + value, 0)

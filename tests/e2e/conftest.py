@@ -1,9 +1,10 @@
-"""Fixtures of the end-to-end tests: one running sandwich for many tests."""
+"""Fixtures of the end-to-end tests: running sandwiches for many tests."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.harness.miltscan import ScanningSandwich
 from tests.harness.sandwich import Sandwich, private_folder
 
 
@@ -11,4 +12,11 @@ from tests.harness.sandwich import Sandwich, private_folder
 def plain_sandwich() -> Iterator[Sandwich]:
     """A running sandwich without a milter."""
     with private_folder() as folder, Sandwich(folder) as sandwich:
+        yield sandwich
+
+
+@pytest.fixture(scope="session")
+def sandwich() -> Iterator[ScanningSandwich]:
+    """A running sandwich with clamd and miltscan as configured by default, in which no test stops anything."""
+    with private_folder() as folder, ScanningSandwich(folder) as sandwich:
         yield sandwich

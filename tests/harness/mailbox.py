@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
@@ -29,8 +29,8 @@ class Delivered:
 
     @property
     def message(self) -> Message:
-        """Parsed, for its headers; `raw` is what to compare bytes with."""
-        return message_from_bytes(self.raw)
+        """Its headers, parsed; `raw` has the body."""
+        return message_from_bytes(self.raw.partition(b"\r\n\r\n")[0])
 
     @property
     def recipients(self) -> list[str]:
@@ -45,6 +45,7 @@ class Mailbox:
     port: int
     maildir: Path
     program: Program
+    read: dict[Path, Delivered] = field(default_factory=dict)  # a message in new/ never changes
 
     @classmethod
     def start(cls, programs: Programs, wanted_port: int = 0) -> "Mailbox":
@@ -61,7 +62,9 @@ class Mailbox:
 
     def messages(self) -> list[Delivered]:
         """All messages, oldest first."""
-        return [Delivered(path, path.read_bytes()) for path in sorted((self.maildir / "new").iterdir())]
+        paths = sorted((self.maildir / "new").iterdir())
+        self.read.update({path: Delivered(path, path.read_bytes()) for path in paths if path not in self.read})
+        return [self.read[path] for path in paths]
 
     def find(self, message_id: str) -> list[Delivered]:
         """The messages with this Message-ID, angle brackets included."""
@@ -95,7 +98,9 @@ class PermissiveSMTP(SMTP):
     line_length_limit = 2**26
 
     def __init__(self, handler: MaildirHandler) -> None:
-        super().__init__(handler, data_size_limit=0, enable_SMTPUTF8=True, ident="mailbox")
+        super().__init__(
+            handler, data_size_limit=0, enable_SMTPUTF8=True, ident="ESMTP"
+        )  # or sendmail says HELO, and takes 8 bits away
 
 
 async def serve(port: int, maildir: Path) -> None:

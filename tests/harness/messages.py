@@ -50,6 +50,21 @@ def zipped(name: str, content: bytes) -> bytes:
     return archive.getvalue()
 
 
+def zipped_often(content: bytes, times: int) -> bytes:
+    """A zip archive in a zip archive and so on; past 17 of them clamd gives up (MaxRecursion of clamd.conf(5))."""
+    for number in range(times):
+        content = zipped(f"{number}.zip", content)
+    return content
+
+
+def encrypted_zip() -> bytes:
+    """A zip archive whose member says that it is encrypted (APPNOTE.TXT 4.4.4: bit 0 of the flags)."""
+    archive = bytearray(zipped("secret.txt", b"encrypted, as far as one can tell without the password"))
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        archive[archive.index(signature) + offset] |= 1
+    return bytes(archive)
+
+
 def as_wire(mail: EmailMessage) -> bytes:
     """The bytes as they go over SMTP."""
     return mail.as_bytes(policy=SMTP)

@@ -1,0 +1,145 @@
+"""The real miltscan in a sandwich: its configuration, its log lines, its metrics and its processes.
+
+It says nothing of what miltscan decides; that is in the tests.
+"""
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.harness import ports
+from tests.harness.clamav import Clamd
+from tests.harness.client import Reply
+from tests.harness.milter import Milter
+from tests.harness.processes import Programs, wait_until
+from tests.harness.sandwich import Sandwich
+
+Tables = Mapping[str, Mapping[str, Any]]
+
+
+class Miltscan(Milter):
+    """`miltscan run`, which asks `servers`; `tables` of its configuration replace the defaults."""
+
+    def __init__(self, owner: Programs, socket: Path, servers: Sequence[str], tables: Tables) -> None:
+        self.configuration = owner.folder / "miltscan.toml"
+        super().__init__(owner, [sys.executable, "-m", "miltscan", "run", "--config", self.configuration], socket)
+        self.servers = list(servers)
+        self.exporter_port = ports.choose().number
+        self.configure(tables)
+
+    def configure(self, tables: Tables) -> None:
+        """Writes the configuration anew; `reload_and_wait` or a start lets it take effect."""
+        folder = self.programs.folder
+        (folder / "spool").mkdir(exist_ok=True)
+        ours: Tables = {
+            "milter": {"socket": f"unix:{self.socket}"},
+            "spool": {"directory": str(folder / "spool")},
+            "clamd": {"servers": self.servers, "canary_interval": "1s"},
+            "exporter": {"listen": f"127.0.0.1:{self.exporter_port}", "directory": str(folder / "metrics")},
+        }
+        whole = {name: {**ours.get(name, {}), **tables.get(name, {})} for name in {**ours, **tables}}
+        self.configuration.write_text("".join(f"[{name}]\n{_lines(table)}" for name, table in whole.items()))
+
+    def reload_and_wait(self) -> None:
+        """SIGHUP; returns when the supervisor says what came of it."""
+        before = self._reloads()
+        self.reload()
+        wait_until(lambda: self._reloads() > before, 10, "the end of the reload")
+
+    def _reloads(self) -> int:
+        return len(self.events("reload")) + len(self.events("reload_failed"))
+
+    def events(self, name: str, **fields: object) -> list[dict[str, Any]]:
+        """The log lines of an event so far, over all starts, that have these fields."""
+        whole, _, _ = self.running.log.read_bytes().rpartition(b"\n")
+        lines = [json.loads(line) for line in whole.splitlines()]
+        return [line for line in lines if line["event"] == name and fields.items() <= line.items()]
+
+    def wait_for_message(self, **fields: object) -> dict[str, Any]:
+        """The first log line of a message with these fields; ProgramError if none is written in time."""
+        return wait_until(lambda: self.events("message", **fields), 10, f"a log line with {fields}")[0]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of all samples `miltscan_NAME` that have these labels."""
+        families = text_string_to_metric_families(self.get("/metrics"))
+        samples = [sample for family in families for sample in family.samples]
+        return sum(s.value for s in samples if s.name == f"miltscan_{name}" and labels.items() <= s.labels.items())
+
+    def wait_for_engines(self, up: int) -> None:
+        """Returns when so many servers pass their canary."""
+        wait_until(lambda: self.metric("engine_up") == up, 20, f"{up} engines that are up")
+
+    @property
+    def ready(self) -> bool:
+        """What /readyz says."""
+        try:
+            return self.get("/readyz") == "ok\n"
+        except urllib.error.HTTPError as refused:
+            refused.close()
+            return False
+
+    def get(self, path: str) -> str:
+        """What the exporter answers."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.exporter_port}{path}", timeout=10) as response:
+            text: str = response.read().decode()
+            return text
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that serve mail: those with a thread of libmilter."""
+        return [child for child in psutil.Process(self.running.pid).children() if child.num_threads() > 1]
+
+
+class ScanningSandwich(Sandwich):
+    """A sandwich with a real clamd and the real miltscan. `servers` replaces the clamd."""
+
+    clamd: Clamd
+
+    def __init__(self, folder: Path, tables: Tables | None = None, servers: Sequence[str] = ()) -> None:
+        super().__init__(folder, folder / "run" / "miltscan.sock")
+        self._tables = tables or {}
+        self._servers = servers
+
+    def _start(self) -> None:
+        super()._start()
+        if not self._servers:
+            self._servers = [f"unix:{self.start_clamd().socket}"]
+        assert self.milter_socket is not None
+        self.miltscan = Miltscan(self.programs, self.milter_socket, self._servers, self._tables)
+        self.start_miltscan()
+
+    def run_with(self, tables: Tables) -> None:
+        """Stops miltscan and starts it with this configuration."""
+        self.miltscan.stop()
+        self.miltscan.configure(tables)
+        self.start_miltscan()
+
+    def start_miltscan(self) -> None:
+        """Starts miltscan; returns when an engine is up."""
+        self.miltscan.start()
+        self.miltscan.wait_ready()
+        wait_until(lambda: self.miltscan.ready, 20, "an engine that is up")
+
+    def retry(self, message: bytes) -> Reply:
+        """As `send`, again and again as a client that keeps its message does, until it is accepted."""
+        return wait_until(lambda: reply if (reply := self.send(message)).code == 250 else None, 20, "a 250")
+
+    def repair(self) -> None:
+        """Whatever a test has stopped, paused, killed or configured: all runs again as in the beginning."""
+        self.clamd.resume()
+        for part in (self.clamd, self.delivery):
+            if not part.running.alive:
+                part.start()
+            part.wait_ready()
+        self.miltscan.servers = list(self._servers)
+        self.run_with(self._tables)
+
+
+def _lines(table: Mapping[str, Any]) -> str:
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
