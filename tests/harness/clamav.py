@@ -31,12 +31,16 @@ class Clamd:
     program: Program | None = None
 
     @classmethod
-    def prepare(cls, owner: Programs, name: str = "clamd") -> "Clamd":
-        """Makes folder, configuration and test database below the folder of `owner`."""
+    def prepare(cls, owner: Programs, name: str = "clamd", *, test_database: bool = False) -> "Clamd":
+        """Makes folder, configuration and test database below the folder of `owner`.
+
+        With `test_database` the host's signatures are not used, whether there are any or not.
+        """
         folder = owner.folder / name
         for part in ("tmp", "database"):
             (folder / part).mkdir(parents=True)
-        database = _HOST_DATABASE if has_signatures(_HOST_DATABASE) else write_test_database(folder / "database")
+        hosts = not test_database and has_signatures(_HOST_DATABASE)
+        database = _HOST_DATABASE if hosts else write_test_database(folder / "database")
         clamd = cls(owner, folder, ports.choose().number, database, name)
         (folder / "clamd.conf").write_text(clamd.configuration())
         return clamd

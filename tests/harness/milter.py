@@ -17,11 +17,12 @@ class Milter:
     command: Sequence[str | Path]
     socket: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    name: str = "milter"
     program: Program | None = None
 
     def start(self) -> None:
         """Starts it (again); returns before it is ready."""
-        self.program = self.programs.start("milter", self.command, self.environment)
+        self.program = self.programs.start(self.name, self.command, self.environment)
 
     def wait_ready(self, timeout: float = 15.0) -> None:
         """Returns when its socket accepts connections."""
