@@ -6,7 +6,6 @@ peer sends or fails to read, so nobody can keep a scrape from its answer by bein
 
 import asyncio
 import gzip
-import os
 import signal
 import socket
 import time
@@ -18,12 +17,15 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
+from miltscan.config import Settings
 from miltscan.errors import StartError
+from miltscan.service.supervisor import Link, received
 from miltscan.telemetry import metrics
 
 _REQUEST_TIMEOUT = 5  # seconds for request and response each; Prometheus gives up after 10 by default
 _REQUEST_LIMIT = 8192  # bytes of request line and headers, as in Apache and nginx
 _CONNECTIONS = 64
+_CANARIES_MISSED = 3  # a service whose last passed canary is older than this many intervals is not ready
 _INDEX = b"""<!doctype html><title>miltscan</title>
 <p><a href="/metrics">metrics</a> <a href="/healthz">healthz</a> <a href="/readyz">readyz</a>
 """
@@ -59,16 +61,17 @@ def bind(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(listener: socket.socket, directory: Path, ready_within: float, parent: int | None = None) -> None:
-    """Answer until SIGTERM, or until `parent` (the reading end of a pipe of the parent) closes.
-
-    What is read from `parent` is dropped: an order to reload changes nothing here.
-    `ready_within` is how old (seconds) a passed canary may be for the service to be ready.
-    """
-    asyncio.run(_serve(listener, lambda request: respond(request, directory, ready_within), parent))
+def serve(listener: socket.socket, directory: Path, settings: Settings, link: Link | None = None) -> None:
+    """Answer until SIGTERM, or until the supervisor's end of `link` closes; new settings that come down it count."""
+    asyncio.run(_serve(listener, directory, settings, link))
 
 
-def respond(request: Request, directory: Path, ready_within: float) -> Response:
+def ready_within(settings: Settings) -> float:
+    """How old (seconds) a passed canary may be for the service to be ready."""
+    return _CANARIES_MISSED * settings.clamd.canary_interval
+
+
+def respond(request: Request, directory: Path, within: float) -> Response:
     """The response to a request, from what stands in the metrics directory now."""
     if request.method not in {"GET", "HEAD"}:
         return Response(HTTPStatus.METHOD_NOT_ALLOWED, b"GET or HEAD\n", headers={"Allow": "GET, HEAD"})
@@ -80,7 +83,7 @@ def respond(request: Request, directory: Path, ready_within: float) -> Response:
         case "/healthz":
             return _health(_no_worker(_samples(directory)))
         case "/readyz":
-            return _health(unready(_samples(directory), time.time(), ready_within))
+            return _health(unready(_samples(directory), time.time(), within))
     return Response(HTTPStatus.NOT_FOUND, b"not here\n")
 
 
@@ -133,12 +136,24 @@ def _health(reasons: list[str]) -> Response:
     return Response(status, "".join(f"{line}\n" for line in reasons or ["ok"]).encode())
 
 
-async def _serve(listener: socket.socket, answer: Callable[[Request], Response], parent: int | None) -> None:
+async def _serve(listener: socket.socket, directory: Path, settings: Settings, link: Link | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    if parent is not None:
-        loop.add_reader(parent, lambda: stop.set() if not os.read(parent, 512) else None)
+    if link:
+        loop.add_reader(link.fileno(), lambda: obey(link))
+
+    def obey(link: Link) -> None:
+        nonlocal settings
+        order = received(link)
+        if order is None:
+            stop.set()
+        elif isinstance(order, Settings):
+            settings = order
+
+    def answer(request: Request) -> Response:
+        return respond(request, directory, ready_within(settings))
+
     slots = asyncio.Semaphore(_CONNECTIONS)
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -18,7 +18,6 @@ from miltscan.service.supervisor import READY, Link, Role, Supervisor
 from miltscan.service.worker import Worker
 from miltscan.telemetry import log, metrics
 
-_CANARIES_MISSED = 3  # a service whose last passed canary is older than this many intervals is not ready
 _PATIENCE = 10.0  # seconds a drain may take beyond the longest scan
 _SUPERVISOR = "supervisor"
 _EXPORTER = "exporter"
@@ -96,8 +95,7 @@ class _Service:
         _leave_signals_to_the_supervisor()
         if self.web:
             link.send(READY)
-            ready_within = _CANARIES_MISSED * self.settings.clamd.canary_interval
-            exporter.serve(self.web, self._directory, ready_within, link.fileno())
+            exporter.serve(self.web, self._directory, self.settings, link)
 
     def ready(self) -> None:
         """Every child is ready."""

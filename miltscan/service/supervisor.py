@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from miltscan.service.signals import Signals, reset
 
@@ -27,7 +27,10 @@ _SETTLED = 5.0  # seconds after which a child's end is no longer held against it
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 30.0
 
-Link: TypeAlias = "Connection[object, object]"  # generic in its type stub only
+if TYPE_CHECKING:
+    Link = Connection[object, object]  # generic in its type stub only
+else:
+    Link = Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,7 @@ class Supervisor:
     def _listen(self) -> None:
         for child in self._children():
             if not child.ready and child.link.poll():
-                child.ready = _received(child.link) == READY
+                child.ready = received(child.link) == READY
         if not self._announced and all(post.child and post.child.ready for post in self._posts):
             self._announced = True
             self.hooks.ready()
@@ -184,7 +187,7 @@ class Supervisor:
                 os.kill(child.pid, signal.SIGTERM)
 
     def _bury(self, post: _Post, child: _Child, status: str) -> None:
-        ready = child.ready or (child.link.poll() and _received(child.link) == READY)
+        ready = child.ready or (child.link.poll() and received(child.link) == READY)
         child.link.close()
         post.proven |= ready
         lived = time.monotonic() - child.born
@@ -213,7 +216,8 @@ def _backoff(failures: int) -> float:
     return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures - 1, 30)) if failures else 0.0  # 2.0 ** 1024 raises
 
 
-def _received(link: Link) -> object:
+def received(link: Link) -> object:
+    """What came; None once the other end is closed."""
     try:
         return link.recv()
     except (EOFError, OSError):

@@ -43,7 +43,7 @@ def markdown(results: Results) -> str:
             *(f"- {name}: {value}" for name, value in results.where.items()),
             "\nMilliseconds of CPU a message: median of the rounds (lowest to highest). Ratio of the medians.\n",
             *_table(results.costs),
-            "\nResident MiB of each process in order of start, at rest and with open sessions; seconds to first answer.\n",
+            "\nResident MiB of each process in order of start, idle and with open sessions; seconds to first answer.\n",
             *_rest(results),
             "",
         ]

@@ -9,15 +9,19 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from miltscan.config import Settings
 from miltscan.errors import StartError
 from miltscan.service import exporter
+from miltscan.service.supervisor import Link
 from miltscan.telemetry import metrics
+from tests.harness.processes import wait_until
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 SERVER = "unix:/run/clamd.ctl"
@@ -32,7 +36,7 @@ class Running:
     pid: int
     port: int
     directory: Path
-    lifeline: int
+    lifeline: Link
 
 
 def _fork(work: Callable[[], object]) -> int:
@@ -51,22 +55,21 @@ def _fork(work: Callable[[], object]) -> int:
 def running(tmp_path: Path) -> Iterator[Running]:
     """An exporter in a process of its own on a free port, as the supervisor starts it."""
     listener = exporter.bind("127.0.0.1", 0)
-    watched, lifeline = os.pipe()
+    link, lifeline = Pipe()
 
     def child() -> None:
-        os.close(lifeline)
-        exporter.serve(listener, tmp_path, 30, watched)
+        lifeline.close()
+        exporter.serve(listener, tmp_path, Settings(), link)
 
     pid = _fork(child)
     port = listener.getsockname()[1]
     listener.close()
-    os.close(watched)
+    link.close()
     yield Running(pid, port, tmp_path, lifeline)
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    with contextlib.suppress(OSError):
-        os.close(lifeline)
+    lifeline.close()
 
 
 def _worker(directory: Path, *, canary_age: float | None = None, workers: int = 1) -> None:
@@ -226,10 +229,13 @@ def test_a_file_that_cannot_be_read_fails_one_scrape_alone(running: Running) -> 
     assert _ask(running.port, "/metrics")[0].status == 200
 
 
-def test_what_the_parent_sends_is_dropped(running: Running) -> None:
-    """An order to workers is none to the exporter; only the end of the pipe is."""
-    os.write(running.lifeline, b"order" * 1000)
-    assert _ask(running.port, "/")[0].status == 200
+def test_new_settings_count(running: Running) -> None:
+    """How old a canary may be follows the interval of a reload; any other order is none to the exporter."""
+    _worker(running.directory, canary_age=31)
+    assert _ask(running.port, "/readyz")[0].status == 503
+    running.lifeline.send("an order to workers")
+    running.lifeline.send(Settings.model_validate({"clamd": {"canary_interval": "20s"}}))
+    wait_until(lambda: _ask(running.port, "/readyz")[0].status == 200, 10, "the new settings")
 
 
 def test_it_ends_at_sigterm(running: Running) -> None:
@@ -243,7 +249,7 @@ def test_it_ends_at_sigterm(running: Running) -> None:
 def test_it_ends_with_its_parent(running: Running) -> None:
     """A supervisor that was killed leaves no exporter behind, even with a connection open."""
     with socket.create_connection(("127.0.0.1", running.port)):
-        os.close(running.lifeline)
+        running.lifeline.close()
         assert os.waitpid(running.pid, 0)[1] == 0
 
 
