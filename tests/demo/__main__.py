@@ -120,7 +120,7 @@ def _print_how_to_talk(sandwich: Sandwich, port: int) -> None:
         ("metrics", f"http://127.0.0.1:{port}/metrics   also /healthz and /readyz"),
         ("mailbox", f"{sandwich.mailbox.maildir}/new"),
         ("log of miltscan", f"{_FOLDER}/milter.log"),
-        ("log of sendmail", f"{_FOLDER}/syslog.log"),
+        ("log of sendmail", str(sandwich.syslog.file)),
     ):
         screen.print(f"  {name:18} {where}", soft_wrap=True)
 
