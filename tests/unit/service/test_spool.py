@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.errors import SpoolError
@@ -76,7 +76,6 @@ def test_moves_to_disk_past_the_memory_size(tmp_path: Path, sizes: list[int], on
     spool.close()
 
 
-@settings(max_examples=50)
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=12), st.integers(0, 200))
 def test_byte_true(chunks: list[bytes], memory: int) -> None:
     """Whatever the chunks and the memory size, what is read is what was written, and no descriptor stays."""
