@@ -1,0 +1,52 @@
+"""`miltscan` with one defect put into it, to see what the service makes of a bug of ours.
+
+python broken_service.py DEFECT run --config FILE
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from miltscan.cli import main
+from miltscan.core.policy import decide
+from miltscan.errors import StartError
+from miltscan.service import pipeline
+from miltscan.service.milter import Milter
+from miltscan.service.worker import Worker
+
+
+def fails(error: BaseException) -> Callable[..., NoReturn]:
+    """A function that raises, whatever it is called with."""
+
+    def function(*_arguments: object, **_options: object) -> NoReturn:
+        raise error
+
+    return function
+
+
+def for_marked(error: BaseException, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as it is, but a failure where the sender is <bug@example.org>."""
+
+    def replaced(policy: object, message: Any, verdicts: object) -> Any:  # noqa: ANN401 - as `decide`
+        if message.envelope.sender == b"<bug@example.org>":
+            raise error
+        return function(policy, message, verdicts)
+
+    return replaced
+
+
+def main_loop(_milter: Milter) -> None:
+    """A libmilter that ends at once."""
+
+
+DEFECTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
+    "decide": (pipeline, "decide", for_marked(RuntimeError("defect in decide"), decide)),
+    "escape": (Milter, "_finish", fails(RuntimeError("defect behind every handler"))),
+    "boot": (Worker, "__init__", fails(StartError("a worker cannot start here"))),
+    "boot-bug": (Worker, "__init__", fails(RuntimeError("defect at start"))),
+    "serve": (Milter, "main", main_loop),
+}
+
+if __name__ == "__main__":
+    setattr(*DEFECTS[sys.argv.pop(1)])
+    main()

@@ -1,0 +1,215 @@
+"""The real `miltscan run` as a subprocess in a private folder, for tests: started, watched from outside, ended by pid.
+
+What a test can see is what an administrator can: the log, /metrics and the health pages, /proc. The engine behind it
+is a fake clamd that lives in the test's process. Nothing of the product is imported or patched.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.fakes.clamd import FakeClamd
+from tests.fakes.mta import MTA, Message, Result
+from tests.harness import ports
+from tests.harness.processes import Program, Programs, wait_until
+
+CHECKOUT = Path(__file__).parents[2]
+PATIENCE = 15.0  # seconds for a condition that comes true at once on an idle machine
+COMMAND = (sys.executable, "-m", "miltscan", "run")
+Line = Mapping[str, Any]
+
+
+@dataclass
+class Daemon:
+    """One service: its folder, its engine, and the settings that differ from `defaults` (dotted keys, TOML values).
+
+    A server of clamd that is called OWN stands for the engine.
+    """
+
+    folder: Path
+    clamd: FakeClamd
+    settings: Mapping[str, object] = field(default_factory=dict)
+    command: tuple[str, ...] = COMMAND
+    port: int = field(default_factory=lambda: ports.choose().number)
+    starts: int = 0
+
+    def __post_init__(self) -> None:
+        self.programs = Programs(self.folder)
+        self.program: Program | None = None
+
+    @property
+    def address(self) -> str:
+        """The milter socket as the MTA names it."""
+        return f"unix:{self.folder}/sock"
+
+    @property
+    def config(self) -> Path:
+        """The configuration file."""
+        return self.folder / "miltscan.toml"
+
+    def defaults(self) -> dict[str, object]:
+        """Settings that keep everything in the folder: one worker, and a spool that small messages pass."""
+        (self.folder / "spool").mkdir(exist_ok=True)
+        return {
+            "milter.socket": self.address,
+            "milter.workers": 1,
+            "spool.directory": str(self.folder / "spool"),
+            "spool.memory": "64KiB",
+            "clamd.servers": [self.clamd.address],
+            "clamd.canary_interval": "1s",
+            "exporter.listen": f"127.0.0.1:{self.port}",
+            "exporter.directory": str(self.folder / "metrics"),
+            "limits.scan_timeout": "30s",
+            "limits.message_size": "1MiB",
+        }
+
+    def write(self, **settings: object) -> None:
+        """The configuration file with `settings` instead (two underscores stand for a dot)."""
+        self.settings = {name.replace("__", "."): value for name, value in settings.items()}
+        self.write_settings()
+
+    def write_settings(self) -> None:
+        """The configuration file."""
+        lines = [f"{key} = {json.dumps(value)}\n" for key, value in {**self.defaults(), **self.settings}.items()]
+        self.config.write_text("".join(lines).replace('"OWN"', json.dumps(self.clamd.address)))
+
+    def start(self) -> None:
+        """Start it (again); returns before it is ready."""
+        self.write_settings()
+        self.starts += 1
+        self.program = self.programs.start(f"run{self.starts}", [*self.command, "--config", self.config])
+
+    def wait_ready(self) -> None:
+        """Until every process of it is ready."""
+        self.running.wait_ready(lambda: self.logged("ready"), PATIENCE)
+
+    @property
+    def running(self) -> Program:
+        """The started program."""
+        assert self.program, "not started"
+        return self.program
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        if self.running.alive:
+            self.running.signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for its end; the exit status."""
+        try:
+            return self.running.process.wait(PATIENCE * 2)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"does not end: {self.running.tail()}") from None
+
+    def end(self) -> None:
+        """Kill what still runs."""
+        for program in self.programs.running:
+            program.kill()
+
+    # The log
+
+    def lines(self) -> list[Line]:
+        """All that was logged since the start; each line has to be JSON, but for what Python prints of itself."""
+        return [json.loads(line) for line in self.running.log.read_bytes().splitlines()]
+
+    def logged(self, event: str, **fields: object) -> list[Line]:
+        """The lines of this event with these fields."""
+        return [line for line in self.lines() if line["event"] == event and fields.items() <= line.items()]
+
+    def wait_logged(self, event: str, times: int = 1, **fields: object) -> list[Line]:
+        """The same, once there are at least `times` of them."""
+        what = f"{times} x {event} {fields}"
+        return wait_until(
+            lambda: found if len(found := self.logged(event, **fields)) >= times else None, PATIENCE, what
+        )
+
+    def line_of(self, queue_id: str) -> Line:
+        """The one line of this message."""
+        (line,) = self.wait_logged("message", queue_id=queue_id)
+        return line
+
+    # The exporter
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a page of the exporter."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
+        """Name, labels and value of every sample of /metrics."""
+        for family in text_string_to_metric_families(self.get("/metrics")[1]):
+            for sample in family.samples:
+                yield sample.name.removeprefix("miltscan_"), sample.labels, sample.value
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of this name with these labels."""
+        return sum(value for found, has, value in self.samples() if found == name and labels.items() <= has.items())
+
+    def wait_metric(self, name: str, expected: float, **labels: str) -> None:
+        """Until the metric has this value."""
+        wait_until(lambda: self.metric(name, **labels) == expected, PATIENCE, f"{name} {labels} = {expected}")
+
+    def engines_up(self) -> bool:
+        """Whether every server passes its canary."""
+        states = [value for name, _labels, value in self.samples() if name == "engine_up"]
+        return bool(states) and all(states)
+
+    def idle(self) -> bool:
+        """Whether no session and no transaction is open."""
+        open_ = {"sessions": 0.0, "transactions_in_flight": 0.0}
+        open_ |= {name: value for name, _labels, value in self.samples() if name in open_}
+        return not any(open_.values())
+
+    # The processes
+
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes: of the children those that run more than one thread."""
+        return [child for child in self.children() if child.num_threads() > 1]
+
+    def children(self) -> list[psutil.Process]:
+        """Workers and exporter."""
+        return psutil.Process(self.running.pid).children()
+
+    def worker_fds(self) -> dict[str, str]:
+        """The open descriptors of the only worker: number and what it is."""
+        (worker,) = self.workers()
+        return dict(_descriptors(Path(f"/proc/{worker.pid}/fd")))
+
+    # Mail
+
+    def mta(self, **options: Any) -> MTA:  # noqa: ANN401  handed through: offer, timeout
+        """A new MTA connection."""
+        return MTA.open(self.address, **options)
+
+    def send(self, message: Message | None = None) -> Result:
+        """One message over a connection of its own."""
+        with self.mta() as mta:
+            return mta.send_message(message)
+
+
+def _descriptors(folder: Path) -> Iterator[tuple[str, str]]:
+    for entry in folder.iterdir():
+        try:
+            yield entry.name, str(entry.readlink())
+        except FileNotFoundError:  # closed meanwhile
+            continue
+
+
+def scanned(clamd: FakeClamd) -> list[bytes]:
+    """What a fake clamd was given to scan, without the canaries."""
+    return [content for content in clamd.contents if b"miltscan canary" not in content]
