@@ -90,6 +90,11 @@ def failed(queue_id: str) -> Decision:
     return Decision(TempFail(Reply(451, "4.3.0", f"Internal error, try again later{_mark(queue_id)}")), "exception")
 
 
+def unheard(queue_id: str) -> Decision:
+    """The decision where the MTA went away before it heard one: nothing was accepted, so the client has its mail."""
+    return Decision(TempFail(Reply(451, "4.4.2", f"Connection to the MTA lost{_mark(queue_id)}")), "mta-gone")
+
+
 _LIMIT_TEXT = {
     Limit.TIMEOUT: "the engine took too long",
     Limit.NO_ENGINE: "no engine is available",

@@ -7,6 +7,7 @@ decides nothing, scans nothing and keeps nothing but a count of EOMs in hand.
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol, assert_never
 
 import milter
@@ -23,7 +24,7 @@ from miltscan.core.action import (
     TempFail,
 )
 from miltscan.core.message import Client
-from miltscan.core.policy import failed
+from miltscan.core.policy import failed, unheard
 from miltscan.core.report import Report
 from miltscan.core.verdict import Fault, Verdict
 from miltscan.service.conversation import Conversation, Runtime, catch_what_c_raises
@@ -115,14 +116,18 @@ class Milter:
         return _NOREPLY
 
     def _meet(self, talk: Conversation) -> None:
-        """Count the session, once: a client name that is no UTF-8 keeps C from calling `_connect`."""
+        """Count the session, once until it closes."""
         if not talk.known:
             talk.known = True
             self._watcher.sessions(1)
 
     def _mail(self, ctx: Context, sender: bytes, *arguments: bytes) -> int:
-        talk: Conversation = ctx.getpriv()
-        self._meet(talk)
+        talk: Conversation | None = ctx.getpriv()
+        if talk is None:  # QUIT_NC began a session without a negotiation: what the MTA keeps of a header is not known
+            return _TEMPFAIL
+        if not talk.known:  # a client name that is no UTF-8 kept C from calling `_connect`
+            talk.session.client = Client("unknown", _macro(ctx, "{client_addr}") or "unknown")
+            self._meet(talk)
         self._end(talk)
         talk.begin(self.runtime)
         self._watcher.transactions(1)
@@ -169,7 +174,7 @@ class Milter:
         try:
             message = talk.eom(queue_id, _macro(ctx, "{msg_id}").encode())
             report = talk.runtime.pipeline.process(message, lambda: _progress(ctx))
-            return report, _carry_out(ctx, report.decision)
+            return _tell(ctx, report)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client keeps its mail
             self._watcher.exception("eom", error)
             report = _failure(talk, queue_id, error)
@@ -203,6 +208,7 @@ class Milter:
         talk: Conversation | None = ctx.getpriv()
         if talk and talk.known:
             self._end(talk)
+            talk.known = False
             self._watcher.sessions(-1)
         return _CONTINUE
 
@@ -258,9 +264,28 @@ def _progress(ctx: Context) -> None:
         ctx.progress()
 
 
+def _listens(ctx: Context) -> bool:
+    """Whether the MTA still takes a packet; pymilter tells a lost connection from a wrong call by nothing else."""
+    try:
+        ctx.progress()
+    except milter.error:
+        return False
+    return True
+
+
 def _failure(talk: Conversation, queue_id: str, error: Exception) -> Report:
     verdict = Verdict.error("miltscan", Fault.EXCEPTION, f"{type(error).__name__}: {error}")
     return Report(talk.message(queue_id), verdict, failed(queue_id), (), 0.0, 0.0)
+
+
+def _tell(ctx: Context, report: Report) -> tuple[Report, int]:
+    """Carry out the decision; where the MTA is gone, the report says so."""
+    try:
+        return report, _carry_out(ctx, report.decision)
+    except milter.error:
+        if _listens(ctx):
+            raise
+        return replace(report, decision=unheard(report.message.queue_id)), _TEMPFAIL
 
 
 def _carry_out(ctx: Context, decision: Decision) -> int:
