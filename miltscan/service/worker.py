@@ -94,6 +94,7 @@ class Worker:
                 self._pool.keep()
             if signal.SIGTERM in signals.read() or not self._obey(link):
                 break
+        listener.close()  # of an orphan too: it must not keep a new service from the socket
         self._drain()
 
     def _serve(self) -> None:
@@ -139,7 +140,7 @@ class Worker:
         return Runtime(pipeline, limits.message_size, Path(settings.spool.directory), settings.spool.memory)
 
     def _drain(self) -> None:
-        """Accept nothing more, let what runs end; the supervisor's patience bounds it.
+        """Accept nothing more, let what runs end: the longest scan at most.
 
         The connections that nobody has accepted yet stay in the public listener's queue.
         """
@@ -151,8 +152,10 @@ class Worker:
         self._wait_until_quiet()
 
     def _wait_until_quiet(self) -> None:
+        limits = self._settings.limits
         began = quiet_since = time.monotonic()
-        while (now := time.monotonic()) - quiet_since < _QUIET:
+        last = began + limits.queue_wait + limits.scan_timeout + _GRACE  # nobody else presses an orphan
+        while (now := time.monotonic()) - quiet_since < _QUIET and now < last:
             idle = self._watch.open_transactions == 0
             if not idle or (self._watch.open_sessions and now - began < _GRACE):
                 quiet_since = now
