@@ -134,7 +134,7 @@ def smtp(sandwich: ScanningSandwich) -> smtplib.SMTP:
 
 
 def deliver(session: smtplib.SMTP, message: bytes, recipients: Sequence[str] = (RECIPIENT,)) -> int:
-    """One transaction in an open session; the code of the reply to its message."""
+    """One transaction in an open session; the code of the reply to its message, which pytest shows if it fails."""
     session.mail(SENDER)
     for recipient in recipients:
         session.rcpt(recipient)

@@ -41,7 +41,7 @@ class Miltscan(Milter):
         ours: Tables = {
             "milter": {"socket": f"unix:{self.socket}"},
             "spool": {"directory": str(folder / "spool")},
-            "clamd": {"servers": self.servers, "canary_interval": "1s"},
+            "clamd": {"servers": self.servers, "canary_interval": "5s"},
             "exporter": {"listen": f"127.0.0.1:{self.exporter_port}", "directory": str(folder / "metrics")},
         }
         whole = {name: {**ours.get(name, {}), **tables.get(name, {})} for name in {**ours, **tables}}
@@ -115,15 +115,22 @@ class ScanningSandwich(Sandwich):
         self.start_miltscan()
 
     def run_with(self, tables: Tables) -> None:
-        """Stops miltscan and starts it with this configuration."""
-        self.miltscan.stop()
+        """Sees to it that miltscan runs with this configuration, by a new start where that is needed."""
+        before = self.miltscan.configuration.read_text()
         self.miltscan.configure(tables)
-        self.start_miltscan()
+        if self.miltscan.running.alive and self.miltscan.configuration.read_text() == before:
+            self._wait_ready()
+        else:
+            self.miltscan.stop()
+            self.start_miltscan()
 
     def start_miltscan(self) -> None:
         """Starts miltscan; returns when an engine is up."""
         self.miltscan.start()
         self.miltscan.wait_ready()
+        self._wait_ready()
+
+    def _wait_ready(self) -> None:
         wait_until(lambda: self.miltscan.ready, 20, "an engine that is up")
 
     def retry(self, message: bytes) -> Reply:

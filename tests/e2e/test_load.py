@@ -1,0 +1,107 @@
+"""Many clients at once, while workers die and configurations change: everyone hears an answer, and no 250 is lost."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from email.message import Message
+from functools import partial
+
+import pytest
+
+from tests.harness.client import Reply, new_message_id, text_message
+from tests.harness.miltscan import ScanningSandwich
+from tests.harness.processes import wait_until
+from tests.harness.sandwich import private_folder
+from tests.harness.sendmail import Sendmail
+
+
+@pytest.fixture(scope="module")
+def busy() -> Iterator[ScanningSandwich]:
+    """A sandwich that may be worked hard."""
+    with private_folder() as folder, ScanningSandwich(folder) as sandwich:
+        yield sandwich
+
+
+class Traffic:
+    """Messages of `size` bytes on their way from `clients` clients at once; the replies by Message-ID."""
+
+    def __init__(self, sandwich: ScanningSandwich, count: int, clients: int, size: int) -> None:
+        self.sandwich = sandwich
+        self._pool = ThreadPoolExecutor(clients)
+        self._body = (b"x" * 70 + b"\r\n") * (size // 72)
+        self._replies = {
+            message_id: self._submit(message_id) for message_id in [new_message_id() for _ in range(count)]
+        }
+
+    def _submit(self, message_id: str) -> Future[Reply]:
+        return self._pool.submit(self.sandwich.send, text_message(message_id, self._body))
+
+    def wait_for_replies(self, count: int) -> None:
+        """Returns when so many have been answered."""
+        wait_until(lambda: sum(reply.done() for reply in self._replies.values()) >= count, 60, f"{count} replies")
+
+    def replies(self) -> dict[str, Reply]:
+        """All replies; raises what a client met instead of one."""
+        self._pool.shutdown()
+        return {message_id: reply.result() for message_id, reply in self._replies.items()}
+
+    def wait_for_mail(self) -> list[Message]:
+        """What arrived, when both queues are empty: each accepted message at least once, and no other."""
+        for sendmail in (self.sandwich.incoming, self.sandwich.delivery):
+            wait_until(partial(_is_empty, sendmail), 60, f"an empty queue of {sendmail.name}")
+        arrived = [delivered.message for delivered in self.sandwich.mailbox.messages()]
+        ours = [message for message in arrived if message["Message-ID"] in self._replies]
+        accepted = {message_id for message_id, reply in self.replies().items() if reply.code == 250}
+        assert {message["Message-ID"] for message in ours} == accepted
+        return ours
+
+
+def _is_empty(sendmail: Sendmail) -> bool:
+    return not sendmail.queued()
+
+
+def test_many_messages_from_many_clients(busy: ScanningSandwich) -> None:
+    """200 messages from 50 clients are all accepted, and arrive once each; nothing is stuck in a queue."""
+    traffic = Traffic(busy, 200, 50, 3000)
+    assert Counter(reply.code for reply in traffic.replies().values()) == {250: 200}
+    assert len(traffic.wait_for_mail()) == 200
+
+
+def test_worker_killed(busy: ScanningSandwich) -> None:
+    """Every client hears 250 or 4xx, every accepted message arrives, and each worker is replaced."""
+    respawns = busy.miltscan.metric("worker_respawns_total")
+    traffic = Traffic(busy, 200, 20, 30_000)
+    for number, worker in enumerate(busy.miltscan.workers()):
+        traffic.wait_for_replies(30 * (number + 1))
+        worker.kill()
+    codes = Counter(reply.code for reply in traffic.replies().values())
+    assert all(code == 250 or 400 <= code < 500 for code in codes), codes
+    assert codes[250] >= 100
+    traffic.wait_for_mail()
+    wait_until(lambda: len(busy.miltscan.workers()) == 2, 20, "both workers again")
+    assert busy.miltscan.metric("worker_respawns_total") == respawns + 2
+    assert busy.send(text_message(new_message_id())).code == 250
+
+
+def test_reload_while_mail_flows(busy: ScanningSandwich) -> None:
+    """No client notices; a message sees one configuration, and what was not valid changes nothing."""
+    failed = busy.miltscan.metric("reloads_total", result="failed")
+    traffic = Traffic(busy, 200, 10, 3000)
+    changes: list[Callable[[], object]] = [
+        lambda: busy.miltscan.configure({"headers": {"mode": "none"}}),
+        lambda: busy.miltscan.configuration.write_text("[limits]\nscan_timeout = 'soon'\n"),
+        lambda: busy.miltscan.configure({"clamd": {"canary_interval": "1s"}}),
+        lambda: busy.miltscan.configure({}),
+    ]
+    for number, change in enumerate(changes):
+        traffic.wait_for_replies(40 * number)
+        change()
+        busy.miltscan.reload_and_wait()
+    assert Counter(reply.code for reply in traffic.replies().values()) == {250: 200}
+    marks = Counter(
+        (message["X-Virus-Scanned"] is None, message["X-Virus-Status"]) for message in traffic.wait_for_mail()
+    )
+    assert sum(marks.values()) == 200
+    assert set(marks) <= {(False, "Clean"), (True, None)}
+    assert busy.miltscan.metric("reloads_total", result="failed") == failed + 1
+    assert len(busy.miltscan.events("reload_failed")) == 1

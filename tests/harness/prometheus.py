@@ -1,0 +1,58 @@
+"""A real Prometheus that scrapes one exporter every second, in a private folder and on a free loopback port."""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness import ports, programs
+from tests.harness.processes import Program, Programs
+
+_CONFIGURATION = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs: [{{job_name: miltscan, static_configs: [{{targets: ["127.0.0.1:{exporter_port}"]}}]}}]
+"""
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A started Prometheus."""
+
+    program: Program
+    port: int
+
+    @classmethod
+    def start(cls, owner: Programs, exporter_port: int) -> "Prometheus":
+        """Starts it below the folder of `owner`; returns when it answers queries."""
+        folder, port = owner.folder / "prometheus", ports.choose().number
+        folder.mkdir()
+        (folder / "prometheus.yml").write_text(_CONFIGURATION.format(exporter_port=exporter_port))
+        command: list[str | Path] = [
+            programs.find("prometheus"),
+            f"--config.file={folder}/prometheus.yml",
+            f"--storage.tsdb.path={folder}/data",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+        started = cls(owner.start("prometheus", command), port)
+        started.program.wait_ready(started._is_ready, 30)
+        return started
+
+    def _is_ready(self) -> bool:
+        try:
+            return bool(self._get("/-/ready"))
+        except urllib.error.URLError as error:  # not listening yet, or 503
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+            return False
+
+    def query(self, expression: str) -> list[float]:
+        """The values of an instant query (https://prometheus.io/docs/prometheus/latest/querying/api/)."""
+        found = json.loads(self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}"))
+        return [float(series["value"][1]) for series in found["data"]["result"]]
+
+    def _get(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
+            content: bytes = response.read()
+            return content
