@@ -10,6 +10,7 @@ from functools import partial
 from itertools import count
 from time import monotonic
 from typing import assert_never
+from weakref import finalize
 
 from miltscan.core.address import Address
 from miltscan.core.message import Message
@@ -38,10 +39,15 @@ class ClamdEngine:
         self._turn = count()
 
     def start(self) -> None:
-        """A canary for every server, then a daemon thread for each that goes on with them."""
+        """A canary for every server, then a daemon thread for each that goes on with them.
+
+        The threads end with `stop`, or when nobody has the engine any more: after a reload the last message that began
+        with it must not be told clean by a server that nobody watches.
+        """
         self.probe()
         for watch in self._watches.values():
             watch.start()
+            finalize(self, watch.stop)
 
     def stop(self) -> None:
         """Ends the threads; scans under way are not touched."""

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,14 @@ def serve(settings: Settings, path: Path | None) -> int:
         metrics.prepare(Path(settings.exporter.directory))  # not before the socket is ours: another one may run
         return _Service(settings, path, public, web, log.logger()).run()
     finally:
+        _let_go(public, settings)
+
+
+def _let_go(public: socket.socket, settings: Settings) -> None:
+    """Close the socket and remove its file; once, for the file may soon be a successor's."""
+    if public.fileno() >= 0:
         listener.unbind(settings.milter.socket)
+        public.close()
 
 
 def _try_spool(settings: Settings) -> None:
@@ -101,6 +109,10 @@ class _Service:
         """Every child is ready."""
         self.log.info("ready", workers=self.settings.milter.workers)
 
+    def stopping(self) -> None:
+        """Nobody new is let in: who connects from now on is refused, and does not wait for the end of the drain."""
+        _let_go(self.public, self.settings)
+
     def failed(self, role: Role, error: BaseException) -> None:
         """In a child: why it ends."""
         if isinstance(error, MiltscanError):
@@ -110,13 +122,14 @@ class _Service:
 
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """A child ended; its live gauges go with it."""
-        metrics.worker_gone(role.name.removeprefix("worker "))
+        with suppress(OSError):  # somebody has removed the metrics directory: no reason to end the service
+            metrics.worker_gone(role.name.removeprefix("worker "))
         if pause is None:
             self.log.info("child_ended", child=role.name, status=status)
-        else:
-            if role.name != _EXPORTER:
-                metrics.RESPAWNS.child().inc()
-            self.log.error("child_died", child=role.name, status=status, respawn_after=pause)
+            return
+        if role.name != _EXPORTER:
+            metrics.RESPAWNS.child().inc()
+        self.log.error("child_died", child=role.name, status=status, respawn_after=pause)
 
     def reload(self) -> Settings | None:
         """The settings as they stand in the file now; a file that is wrong changes nothing."""

@@ -43,10 +43,13 @@ class Role:
 
 
 class Hooks(Protocol):
-    """What the service wants to know or do, in the supervisor's process."""
+    """What the service wants to know or do, in the supervisor's process; what one raises ends the supervisor."""
 
     def ready(self) -> None:
         """Every child is ready (told once)."""
+
+    def stopping(self) -> None:
+        """The drain begins (told once)."""
 
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """A child ended; it is replaced after `pause` seconds, None while the service stops."""
@@ -168,6 +171,7 @@ class Supervisor:
     def _stop(self) -> None:
         if self._stopping is None:
             self._stopping = time.monotonic() + self.patience
+            self.hooks.stopping()
             self._send((child for child in self._children() if not child.role.outlives), DRAIN)
 
     def _send(self, children: Iterator[_Child], order: object) -> None:

@@ -117,14 +117,13 @@ class Worker:
         return order != DRAIN
 
     def _reload(self, settings: Settings) -> None:
-        """Messages that have begun keep what they began with; the next MAIL sees the new."""
+        """Messages that have begun keep what they began with, the engine too; the next MAIL sees the new."""
         old, self._settings = self._settings, settings
         log.configure(settings.log.format, settings.log.level)
         self._watch.log = log.logger(worker=self._watch.number)
         if settings.limits.concurrent_scans != old.limits.concurrent_scans:
             self._slots = _slots(settings)
         if (settings.clamd, settings.log) != (old.clamd, old.log):
-            self._engine.stop()
             self._engine = self._start_engine(settings)
         self._milter.runtime = self._runtime(settings)
 

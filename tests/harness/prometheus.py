@@ -5,10 +5,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.harness import ports, programs
 from tests.harness.processes import Program, Programs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _CONFIGURATION = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}

@@ -329,6 +329,16 @@ def test_stop_ends_a_canary_in_flight(tmp_path: Path) -> None:
     assert [up for _, up, _ in memo.states] == [True]
 
 
+def test_an_engine_that_nobody_has_any_more_ends_its_watch(tmp_path: Path) -> None:
+    """After a reload the last message that holds the old engine is still watched over; then its thread ends."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = ClamdEngine([parse_address(clamd.address)], NEVER, Memo())
+        engine.start()
+        (watch,) = [thread for thread in threading.enumerate() if thread.name == "clamd-canary"]
+        del engine
+        until(lambda: not watch.is_alive())
+
+
 def test_stop_without_start() -> None:
     """An engine that was never started may be stopped, and without servers it says so."""
     engine = ClamdEngine([], NEVER, Memo())

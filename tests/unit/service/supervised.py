@@ -109,6 +109,10 @@ class Hooks:
         """Every child is ready."""
         tell("all ready")
 
+    def stopping(self) -> None:
+        """The drain begins."""
+        tell("stopping")
+
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """A child ended."""
         INSTANCES[role.name] += 1
