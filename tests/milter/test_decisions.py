@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -285,12 +286,20 @@ def test_failover(shared: Fleet, tcp_clamd: FakeClamd) -> None:
     assert asked == {tcp_clamd.address}
 
 
-def test_failover_from_a_hung_server(shared: Fleet, tcp_clamd: FakeClamd) -> None:
-    """A server that says nothing at all is given up for the next one, long before the deadline."""
+def test_failover_from_a_stopped_server(shared: Fleet, tcp_clamd: FakeClamd) -> None:
+    """A server that says nothing to anybody is given up for the next one, also by messages that already wait for it."""
     daemon = shared(clamd__servers=["OWN", tcp_clamd.address])
-    daemon.clamd.behaviour = Slow()
-    with ThreadPoolExecutor(4) as pool:
+    both = {daemon.clamd.address, tcp_clamd.address}
+    wait_until(lambda: both == {asked(daemon), asked(daemon)}, PATIENCE, "both servers to be asked by turns")
+    with daemon.clamd.not_accepting(), ThreadPoolExecutor(4) as pool:
         assert all(result.accepted for result in pool.map(lambda _: daemon.send(), range(4)))
+
+
+def asked(daemon: Daemon) -> str:
+    """The server that gave the verdict on one message."""
+    queue_id = f"ASKED{time.monotonic_ns()}"
+    assert daemon.send(Message(queue_id=queue_id.encode())).accepted
+    return str(daemon.line_of(queue_id)["engines"][-1]["server"])
 
 
 def test_every_server_fails(shared: Fleet, tcp_clamd: FakeClamd) -> None:
