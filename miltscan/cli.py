@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from miltscan import __version__
-from miltscan.config import Settings, load
+from miltscan.config.settings import Settings, load
 from miltscan.errors import MiltscanError, StartError
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def show_config(
       miltscan config
       miltscan config --config ./miltscan.toml | grep -v '^#'
     """
-    from miltscan.configtext import as_markdown, as_toml
+    from miltscan.config.render import as_markdown, as_toml
 
     with _told():
         settings = load(config)

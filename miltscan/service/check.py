@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from miltscan.config import HeaderMode, Settings
+from miltscan.config.settings import HeaderMode, Settings
+from miltscan.config.units import show_size
 from miltscan.core.action import ActionName
 from miltscan.core.address import Address, InetAddress
 from miltscan.core.text import readable
@@ -23,7 +24,6 @@ from miltscan.engines.clamd_client import version
 from miltscan.engines.wire import targets
 from miltscan.service import clamdconf
 from miltscan.service.servers import Seen, Servers
-from miltscan.units import show_size
 
 _DAY = 86400  # seconds
 _PATIENCE = 5.0  # seconds for clamd to tell its version

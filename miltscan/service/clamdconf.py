@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from miltscan.config import Settings
+from miltscan.config.settings import Settings
+from miltscan.config.units import show_duration, show_size
 from miltscan.core.address import Address, UnixAddress
-from miltscan.units import show_duration, show_size
 
 DEFAULT_FILE = Path("/etc/clamav/clamd.conf")
 _DEFAULTS = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
-from miltscan.config import Settings
+from miltscan.config.settings import Settings
 from miltscan.errors import StartError
 from miltscan.service.supervisor import Link, received
 from miltscan.telemetry import metrics

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
-from miltscan import __version__, config
-from miltscan.config import Settings
-from miltscan.configtext import needs_restart
+from miltscan import __version__
+from miltscan.config.render import needs_restart
+from miltscan.config.settings import Settings, load
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
 from miltscan.service import exporter, listener
 from miltscan.service.signals import reset
@@ -134,7 +134,7 @@ class _Service:
     def reload(self) -> Settings | None:
         """The settings as they stand in the file now; a file that is wrong changes nothing."""
         try:
-            new = config.load(self.path)
+            new = load(self.path)
             _try_spool(new)
         except (ConfigError, StartError) as error:
             metrics.reloaded(ok=False)

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
-from miltscan.config import Settings
+from miltscan.config.settings import Settings
 from miltscan.core.message import PREFACE, Envelope, Message
 from miltscan.core.report import Report
 from miltscan.core.session import UNKNOWN_CLIENT, too_large

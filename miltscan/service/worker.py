@@ -14,7 +14,7 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
-from miltscan.config import Settings
+from miltscan.config.settings import Settings
 from miltscan.core.report import Report
 from miltscan.engines.clamd import ClamdEngine
 from miltscan.service.conversation import Runtime

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from miltscan import __version__
 from miltscan.cli import app
-from miltscan.config import Settings, parse
+from miltscan.config.settings import Settings, parse
 from miltscan.core.verdict import Verdict
 from miltscan.errors import StartError
 from miltscan.service.check import Finding, Level

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config import Settings, parse
+from miltscan.config.settings import Settings, parse
 from miltscan.core.address import InetAddress, UnixAddress
 from miltscan.core.verdict import Fault
 from miltscan.engines.base import Observer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config import Settings
+from miltscan.config.settings import Settings
 from miltscan.core.address import UnixAddress, parse_address
 from miltscan.service import clamdconf
 

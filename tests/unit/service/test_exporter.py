@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from miltscan.config import Settings
+from miltscan.config.settings import Settings
 from miltscan.errors import StartError
 from miltscan.service import exporter
 from miltscan.service.supervisor import Link

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from miltscan.config import Settings, parse
+from miltscan.config.settings import Settings, parse
 from miltscan.core.address import Address
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.verdict import Limit, Outcome, Verdict

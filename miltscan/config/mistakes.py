@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from miltscan.units import toml
+from miltscan.config.units import toml
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan import units
+from miltscan.config import units
 from miltscan.core.address import InetAddress, UnixAddress
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from miltscan import __version__
-from miltscan.config import DEFAULT_PATH, Settings, load, parse
-from miltscan.configtext import as_markdown, as_toml, keys, needs_restart
+from miltscan.config.render import as_markdown, as_toml, keys, needs_restart
+from miltscan.config.settings import DEFAULT_PATH, Settings, load, parse
 from miltscan.core.action import ActionName
 from miltscan.core.address import InetAddress, UnixAddress
 from miltscan.core.verdict import Limit
@@ -171,7 +171,7 @@ def test_a_long_value_is_cut() -> None:
 
 def test_without_a_file_the_defaults_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The default file may be absent, one that was named may not."""
-    monkeypatch.setattr("miltscan.config.DEFAULT_PATH", tmp_path / "absent.toml")
+    monkeypatch.setattr("miltscan.config.settings.DEFAULT_PATH", tmp_path / "absent.toml")
     assert load() == Settings()
     with pytest.raises(ConfigError, match=r"named\.toml: cannot be read: no such file"):
         load(tmp_path / "named.toml")
@@ -225,7 +225,7 @@ def test_headers_name_version_and_host_or_nothing() -> None:
 
 def test_the_documentation_has_the_keys_of_the_code() -> None:
     """The table in docs/configuration.md is the one that the code prints."""
-    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
     regenerate = (
         "sed -i '/^| key /,$d' F && miltscan config --markdown --config /dev/null >> F  # F=docs/configuration.md"
     )

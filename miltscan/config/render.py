@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from miltscan.config import Settings, Table
-from miltscan.units import Kind, toml
+from miltscan.config.settings import Settings, Table
+from miltscan.config.units import Kind, toml
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -1,7 +1,7 @@
 """The configuration: TOML in, frozen settings out; every mistake at once, each as one line. It changes nothing.
 
 All keys are optional. A field holds the value ready for use (bytes, seconds, addresses), its `Kind` how it is written,
-its description what it means. `configtext` prints them and tells which changes a reload cannot make; `configerrors`
+its description what it means. `render` prints them and tells which changes a reload cannot make; `mistakes`
 words the mistakes.
 """
 
@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from miltscan import __version__, units
-from miltscan.configerrors import mistakes, relation, syntax
+from miltscan import __version__
+from miltscan.config import units
+from miltscan.config.mistakes import mistakes, relation, syntax
 from miltscan.core.action import ActionName
 from miltscan.core.address import Address, InetAddress
 from miltscan.core.policy import Policy
