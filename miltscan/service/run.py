@@ -94,6 +94,8 @@ class _Service:
     def _worker(self, number: int) -> Role:
         def main(link: Link) -> None:
             _leave_signals_to_the_supervisor()
+            if self.web:
+                self.web.close()  # an orphan that drains must not keep a new service from the port
             metrics.attach(self._directory, str(number))
             Worker(self.settings, number, socket.gethostname()).run(self.public, link)
 
@@ -101,6 +103,7 @@ class _Service:
 
     def _export(self, link: Link) -> None:
         _leave_signals_to_the_supervisor()
+        self.public.close()
         if self.web:
             link.send(READY)
             exporter.serve(self.web, self._directory, self.settings, link)
