@@ -78,11 +78,12 @@ class Miltscan(Milter):
 
     @property
     def ready(self) -> bool:
-        """What /readyz says."""
+        """What /readyz says; no, before the exporter listens."""
         try:
             return self.get("/readyz") == "ok\n"
-        except urllib.error.HTTPError as refused:
-            refused.close()
+        except urllib.error.URLError as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             return False
 
     def get(self, path: str) -> str:
