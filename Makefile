@@ -5,7 +5,7 @@ SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo --preserve-env=KEEP)
 RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: all packages environment demo demo-stop test check format requirements clean
+.PHONY: all packages environment demo demo-stop test bench check format requirements clean
 
 all: environment
 
@@ -31,6 +31,10 @@ demo-stop: environment
 test: environment
 	@.venv/bin/python tests/pythons.py tests/unit tests/milter
 	@$(RUN) -m pytest -p no:cacheprovider
+
+bench: environment
+	@deploy/debian/install deploy/debian/packages-bench.txt
+	@$(RUN) -m tests.bench
 
 check: environment
 	.venv/bin/ruff check

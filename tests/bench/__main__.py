@@ -14,7 +14,7 @@ from tests.harness.processes import Programs
 from tests.harness.sandwich import private_folder
 
 _RESULTS = Path(__file__).parent / "results"
-_MESSAGES = {1024: 400, 30 * 1024: 200, 1024 * 1024: 40}  # bytes of a message: messages a round
+_MESSAGES = {1_000: 400, 30_000: 200, 1_000_000: 40}  # bytes of a message: messages a round
 _SESSIONS = (1, 8)
 _OPEN_SESSIONS = 200
 

@@ -60,5 +60,5 @@ def first_answer(start: Callable[[], Filter]) -> tuple[Filter, float]:
     """The filter that `start` starts, and the seconds until it has answered a message."""
     began = time.monotonic()
     started = start()
-    load.run(started.socket, Load(1024, 1, 1), _numbers)
+    load.run(started.socket, Load(1_000, 1, 1), _numbers)
     return started, time.monotonic() - began

@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from tests.bench.measure import Cost
 
-_SIZES = {1024: "1 KB", 30 * 1024: "30 KB", 1024 * 1024: "1 MB"}
+_SIZES = {1_000: "1 KB", 30_000: "30 KB", 1_000_000: "1 MB"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ def surroundings() -> dict[str, str]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {_processors()}",
         "kernel": platform.release(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} in {sys.base_prefix}",
         "libmilter": _package_version("libmilter1.0.1"),
     }
 
@@ -75,7 +76,7 @@ def _cell(cost: Cost) -> str:
 
 
 def _rest(results: Results) -> Iterator[str]:
-    yield "| filter | at rest | open sessions | first answer |"
+    yield "| filter | at rest | idle sessions | first answer |"
     yield "| --- | --- | --- | --- |"
     for name, seconds in results.first_answer.items():
         memory, more = (_mebibytes(found[name]) for found in (results.memory, results.memory_with_sessions))

@@ -1,0 +1,61 @@
+"""What the benchmark sends: whole messages of the wanted size, in bursts that end where the milter answers."""
+
+import pytest
+
+from tests.bench import packets
+from tests.fakes.milter_wire import Command, Options, Protocol, split_packet
+
+EVERY_STEP_ANSWERED = Options(protocol=Protocol.NONE)
+ONLY_MAIL_AND_EOM = Options(
+    protocol=Protocol.NOHELO
+    | Protocol.NODATA
+    | Protocol.NR_CONN
+    | Protocol.NR_RCPT
+    | Protocol.NR_HDR
+    | Protocol.NR_EOH
+    | Protocol.NR_BODY
+    | Protocol.HDR_LEADSPC
+)
+
+
+def commands(burst: bytes) -> list[tuple[Command, bytes]]:
+    """The packets of a burst but for macros; AssertionError if one is cut."""
+    found = []
+    while burst:
+        split = split_packet(burst)
+        assert split, burst
+        found.append((Command(split[0][:1]), split[0][1:]))
+        burst = split[1]
+    return [packet for packet in found if packet[0] is not Command.MACRO]
+
+
+@pytest.mark.parametrize("options", [EVERY_STEP_ANSWERED, ONLY_MAIL_AND_EOM])
+def test_a_burst_ends_with_the_one_command_that_is_answered(options: Options) -> None:
+    """Else the load would wait for a reply that never comes, or take one for another's."""
+    for burst in [*packets.first(options, 1_000), *packets.further(options, 100_000)]:
+        *silent, last = (command for command, _ in commands(burst))
+        assert options.replies(last)
+        assert not any(options.replies(command) for command in silent)
+
+
+def test_steps_without_a_reply_make_one_burst() -> None:
+    """A milter that answers MAIL and EOM only gets a message in two bursts."""
+    assert len(packets.further(ONLY_MAIL_AND_EOM, 1_000)) == 2
+    assert len(packets.further(EVERY_STEP_ANSWERED, 1_000)) == 14
+
+
+@pytest.mark.parametrize("size", [1_000, 30_000, 1_000_000])
+def test_a_message_has_the_wanted_size(size: int) -> None:
+    """Headers with colon and line end, and body."""
+    sent = [packet for burst in packets.further(ONLY_MAIL_AND_EOM, size) for packet in commands(burst)]
+    headers = sum(len(payload) + 1 for command, payload in sent if command is Command.HEADER)
+    assert size == headers + sum(len(payload) for command, payload in sent if command is Command.BODY)
+
+
+def test_no_two_messages_are_the_same() -> None:
+    """Identical ones would be answered from clamd's cache; the packets stay whole."""
+    template = packets.further(ONLY_MAIL_AND_EOM, 1_000)
+    one, other = (b"".join(packets.marked(template, number)) for number in (1, 2))
+    assert one != other
+    assert packets.MARK not in one
+    assert [command for command, _ in commands(one)] == [command for command, _ in commands(other)]
