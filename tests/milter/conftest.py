@@ -28,9 +28,9 @@ def private_daemon(stack: ExitStack, settings: dict[str, object]) -> Daemon:
     return daemon
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
-    """A running service with the given settings: the same one for everybody who asks for the same."""
+    """A running service with the given settings: the same one for all tests of a module that ask for the same."""
     running: dict[str, Daemon] = {}
 
     def with_settings(**settings: object) -> Daemon:
