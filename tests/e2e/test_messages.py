@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from tests.fakes.eicar import EICAR
 from tests.harness import messages
 from tests.harness.client import RECIPIENT, SENDER, new_message_id, text_message
 from tests.harness.miltscan import ScanningSandwich
@@ -124,6 +125,25 @@ def test_odd_header_name_begins_the_body(sandwich: ScanningSandwich, name: bytes
     body = b"\r\n\r\n" + message[message.index(name) :]
     assert sandwich.send(message).code == 250
     wait_until(lambda: any(m.raw.endswith(body) for m in sandwich.mailbox.messages()), 20, "the message")
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (b"", 250),
+        (b"Subject: header only\r\n", 250),
+        (b"\r\nbody only\r\n", 250),
+        (b" a fold of no header\r\nSubject: x\r\n\r\nbody\r\n", 250),
+        (b": no name\r\n\r\nbody\r\n", 250),
+        (b"From a mailbox\r\nSubject: x\r\n\r\nbody\r\n", 250),
+        (b"X-%s%n: %s%n\r\n\r\n%s\r\n", 250),
+        (b"X-" + b"a" * 3000 + b": x\r\n\r\nbody\r\n", 250),
+        (EICAR + b"\r\n", 550),
+    ],
+)
+def test_what_no_mail_program_would_send(sandwich: ScanningSandwich, message: bytes, code: int) -> None:
+    """It is scanned like all other mail, also a bounce (no sender)."""
+    assert [sandwich.send(message, sender=sender).code for sender in ("", SENDER)] == [code, code]
 
 
 def smtp(sandwich: ScanningSandwich) -> smtplib.SMTP:

@@ -53,6 +53,18 @@ def test_clamd_stopped(sandwich: ScanningSandwich) -> None:
     assert sandwich.send(infected()).code == 550
 
 
+def test_clamd_not_there_at_start(sandwich: ScanningSandwich) -> None:
+    """A service that starts without its engine is not ready, and tempfails until the engine is there."""
+    sandwich.miltscan.stop()
+    sandwich.clamd.stop()
+    sandwich.miltscan.start()
+    sandwich.miltscan.wait_ready()
+    assert sandwich.send(clean()).code == 451
+    assert not sandwich.miltscan.ready
+    sandwich.clamd.start()
+    assert sandwich.retry(clean()).code == 250
+
+
 def test_miltscan_stopped(sandwich: ScanningSandwich) -> None:
     """Sendmail tempfails by itself (F=T), at whichever step it notices."""
     sandwich.miltscan.stop()
@@ -128,7 +140,6 @@ def test_clamd_without_its_temporary_folder(sandwich: ScanningSandwich) -> None:
     assert not sandwich.miltscan.ready
     assert [sandwich.send(message).code for message in (clean(), infected())] == [451, 451]
     temporary.mkdir()
-    shutil.chown(temporary, temporary.parent.stat().st_uid)
     assert sandwich.retry(clean()).code == 250
     assert sandwich.send(infected()).code == 550
 
