@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.eicar import EICAR
 from tests.harness import messages
-from tests.harness.client import RECIPIENT, SENDER, new_message_id, text_message
+from tests.harness.client import RECIPIENT, SENDER, Reply, new_message_id, text_message
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import wait_until
 
@@ -153,19 +153,21 @@ def smtp(sandwich: ScanningSandwich) -> smtplib.SMTP:
     return session
 
 
-def deliver(session: smtplib.SMTP, message: bytes, recipients: Sequence[str] = (RECIPIENT,)) -> int:
-    """One transaction in an open session; the code of the reply to its message, which pytest shows if it fails."""
+def deliver(session: smtplib.SMTP, message: bytes, recipients: Sequence[str] = (RECIPIENT,)) -> Reply:
+    """One transaction in an open session; the reply to its message."""
     session.mail(SENDER)
     for recipient in recipients:
         session.rcpt(recipient)
-    return session.data(message)[0]
+    code, text = session.data(message)
+    return Reply(code, text.decode())
 
 
 def test_no_state_from_one_message_to_the_next(sandwich: ScanningSandwich) -> None:
     """In one session: EICAR after 25 MB is found, and what follows is clean again."""
     first, clean, infected = text_of(25_000_000), text_of(1000), messages.as_wire(messages.infected())
     with smtp(sandwich) as session:
-        assert [deliver(session, message) for message in (first, infected, clean, infected)] == [250, 550, 250, 550]
+        replies = [deliver(session, message) for message in (first, infected, clean, infected)]
+    assert [reply.code for reply in replies] == [250, 550, 250, 550], replies
     assert arrived(sandwich, first, "Clean").endswith(first)
     assert arrived(sandwich, clean, "Clean").endswith(clean)
 
@@ -177,7 +179,7 @@ def test_rset_in_mid_transaction(sandwich: ScanningSandwich) -> None:
         session.mail("first@example.org", ["SIZE=1000000"])
         session.rcpt("first@example.test")
         assert session.rset()[0] == 250
-        assert deliver(session, message) == 250
+        assert deliver(session, message).code == 250
     line = sandwich.miltscan.wait_for_message(message_id=id_of(message))
     assert (line["sender"], line["recipients"]) == (f"<{SENDER}>", [f"<{RECIPIENT}>"])
     assert sandwich.mailbox.wait_for(id_of(message)).recipients == [RECIPIENT.split("@")[0]]
@@ -189,8 +191,8 @@ def test_several_recipients(sandwich: ScanningSandwich) -> None:
     users = sorted(f"user{number}" for number in range(30))
     recipients = [f"{user}@example.test" for user in users]
     with smtp(sandwich) as session:
-        assert deliver(session, message, recipients) == 250
-        assert deliver(session, messages.as_wire(messages.infected()), recipients) == 550
+        assert deliver(session, message, recipients).code == 250
+        assert deliver(session, messages.as_wire(messages.infected()), recipients).code == 550
     line = sandwich.miltscan.wait_for_message(message_id=id_of(message))
     assert line["recipients_count"] == 30
     assert len(sandwich.miltscan.events("message", message_id=id_of(message))) == 1
@@ -233,4 +235,4 @@ def test_announced_size_over_the_limit(sandwich: ScanningSandwich) -> None:
     with smtp(sandwich) as session:
         code, text = session.mail(SENDER, ["SIZE=104857601"])
         assert (code, text[:6]) == (552, b"5.3.4 ")
-        assert deliver(session, text_of(1000)) == 250
+        assert deliver(session, text_of(1000)).code == 250
