@@ -6,7 +6,7 @@ finds no entry in the table is a ProtocolError: the MTA and we no longer agree o
 tempfailed.
 """
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from miltscan.core.message import PREFACE, Client, Content, Envelope, Header, Message
 from miltscan.core.verdict import Limit, Verdict
@@ -15,7 +15,7 @@ from miltscan.errors import ProtocolError
 UNKNOWN_CLIENT = Client("unknown", "unknown")
 
 
-class _State(Enum):
+class _State(IntEnum):  # hashes in C, unlike an Enum: several look-ups a message
     IDLE = auto()
     ENVELOPE = auto()
     HEADERS = auto()
@@ -81,7 +81,8 @@ class Session:
 
     def header(self, name: bytes, value: bytes) -> None:
         """One header; `value` with leading space and folds as they came."""
-        self._go("header")
+        if self._state is not _State.HEADERS:
+            self._go("header")
         transaction = self._transaction
         folds = value.count(b"\n")  # each becomes CRLF
         fits = transaction.grown(len(name) + len(value) + folds + 3)  # colon and line end

@@ -18,6 +18,9 @@ from miltscan.errors import ProtocolError, SpoolError
 from miltscan.service.pipeline import Pipeline
 from miltscan.service.spool import Spool
 
+_NOTHING = Spool(Path(), 0)
+"""The bytes of a message of which none came."""
+
 _connection = threading.local()
 """`error`: what C raised in a callback of this connection since its last MAIL."""
 
@@ -89,8 +92,7 @@ class Conversation:
 
     def message(self, queue_id: str, message_id: bytes = b"", settled: Verdict | None = None) -> Message:
         """What is known of the message, in any state."""
-        nothing = Spool(Path(), 0)
-        return self.session.message(queue_id, message_id, self.spool or nothing, settled)
+        return self.session.message(queue_id, message_id, self.spool or _NOTHING, settled)
 
     def _spooled(self) -> Spool:
         if self.spool is None:  # a spool made here would be nobody's to close

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from time import monotonic
 from typing import Any, Protocol, assert_never
 
 import milter
@@ -50,6 +52,7 @@ _STEPS: int = (  # HELO is not taken: its name is decoded as strict UTF-8 in C, 
     | milter.P_NR_BODY
     | milter.P_HDR_LEADSPC
 )
+_SLOW = 1.0  # seconds after a tick for which EOMs are taken to be slow: a slow one ticks that often
 
 
 class Watcher(Protocol):
@@ -71,7 +74,7 @@ class Watcher(Protocol):
 class Milter:
     """The filter of one worker process: libmilter has one set of callbacks a process.
 
-    `runtime` may be replaced at any time. `kick` is called when several EOMs are in hand (see `pool`).
+    `runtime` may be replaced at any time. `kick` is called when several EOMs are in hand and slow (see `pool`).
     """
 
     def __init__(self, runtime: Runtime, watcher: Watcher, kick: Callable[[], None]) -> None:
@@ -80,6 +83,7 @@ class Milter:
         self._kick = kick
         self._lock = threading.Lock()
         self._eoms = 0
+        self._slow_until = 0.0
 
     def register(self, listener: int) -> None:
         """Hand the callbacks and the descriptor of a listening socket to libmilter."""
@@ -173,7 +177,7 @@ class Milter:
         queue_id = _queue_id(ctx)
         try:
             message = talk.eom(queue_id, _macro(ctx, "{msg_id}").encode())
-            report = talk.runtime.pipeline.process(message, lambda: _progress(ctx))
+            report = talk.runtime.pipeline.process(message, partial(self._tick, ctx))
             return _tell(ctx, report)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client keeps its mail
             self._watcher.exception("eom", error)
@@ -185,8 +189,17 @@ class Milter:
     def _enter(self) -> None:
         with self._lock:
             self._eoms += 1
-            several = self._eoms > 1
-        if several:
+        if monotonic() < self._slow_until:
+            self._ask_for_thread()
+
+    def _tick(self, ctx: Context) -> None:
+        self._slow_until = monotonic() + _SLOW
+        self._ask_for_thread()
+        _progress(ctx)
+
+    def _ask_for_thread(self) -> None:
+        """So that slow EOMs hold up nobody. Never where EOMs are fast: a kick for each costs a fifth of a message."""
+        if self._eoms > 1:
             self._kick()
 
     def _leave(self) -> None:
