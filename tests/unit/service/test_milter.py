@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import milter
 import pytest
@@ -233,3 +234,19 @@ def test_client_that_goes_away(tmp_path: Path, steps: int) -> None:
     setup.milter._abort(setup.ctx)  # noqa: SLF001
     setup.milter._close(setup.ctx)  # noqa: SLF001
     assert setup.watcher.open == [0, 0]
+
+
+def test_only_slow_eoms_ask_libmilter_for_a_thread() -> None:
+    """Fast ones beside each other cost no kick; once one ticks, so does each that comes beside it."""
+    kicks: list[None] = []
+    pace = Milter(mock.Mock(), mock.Mock(), lambda: kicks.append(None))
+    pace._enter()  # noqa: SLF001 - an EOM as libmilter's threads see it
+    pace._tick(mock.Mock())  # noqa: SLF001 - as above
+    assert not kicks  # alone it holds up nobody
+    pace._slow_until = 0.0  # noqa: SLF001 - long ago
+    pace._enter()  # noqa: SLF001 - as above
+    assert not kicks
+    pace._tick(mock.Mock())  # noqa: SLF001 - as above
+    assert len(kicks) == 1
+    pace._enter()  # noqa: SLF001 - as above
+    assert len(kicks) == 2
