@@ -1,6 +1,7 @@
 # miltscan: see README.md. The first call installs what is missing (Debian packages, .venv).
 
-PYTHON ?= python3
+# The distribution's Python is what production runs on; where there is none, whatever is on PATH.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo --preserve-env=KEEP)
 RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
 READY := .venv/.ready
@@ -17,7 +18,7 @@ environment: packages $(READY)
 $(READY): tests/requirements.txt pyproject.toml | packages
 	@$(PYTHON) -c 'import sys; sys.exit("miltscan needs Python 3.11 or newer: make PYTHON=/path/to/python3") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --require-hashes -r tests/requirements.txt
+	.venv/bin/pip install --quiet --use-pep517 --require-hashes -r tests/requirements.txt
 	.venv/bin/pip install --quiet --no-deps -e .
 	@touch $@
 

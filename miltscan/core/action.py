@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class ActionName(StrEnum):
@@ -65,6 +66,7 @@ class Hold:
 
 
 Action = Accept | TempFail | Reject | Discard | Hold
+_REFUSALS = (TempFail, Reject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,7 @@ class InsertHeader:
 HeaderEdit = RemoveHeader | InsertHeader
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What the MTA will hear, and the name of the rule that said so; `edits` in the order in which they are made."""
 
     action: Action
@@ -97,4 +98,4 @@ class Decision:
     @property
     def reply(self) -> Reply | None:
         """The reply of our own that the client hears; None where the MTA answers with its own 250."""
-        return self.action.reply if isinstance(self.action, TempFail | Reject) else None
+        return self.action.reply if isinstance(self.action, _REFUSALS) else None

@@ -2,7 +2,6 @@
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -31,15 +30,11 @@ class Client(NamedTuple):
     address: str
 
 
-class Header(NamedTuple):
-    """One header field: the value with its leading space and its folds (a line feed and white space), byte-true."""
-
-    name: bytes
-    value: bytes
+Header = tuple[bytes, bytes]
+"""One header field: name, and value with its leading space and its folds (a line feed and white space), byte-true."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """Sender and recipients as given in MAIL and RCPT; `local` says that every recipient's mailer is the local one."""
 
     sender: bytes
@@ -48,8 +43,7 @@ class Envelope:
     local: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One whole message at its EOM; `size` in bytes without the preface.
 
     `settled` is the verdict that is known without asking an engine: the message passed a limit while it came in, or

@@ -7,6 +7,7 @@ follow from both. It knows nothing of how an engine came to its opinion.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import assert_never
 
 from miltscan.core.action import (
@@ -30,6 +31,9 @@ from miltscan.core.verdict import Limit, Outcome, Verdict, worst
 STATUS_HEADER = "X-Virus-Status"
 SCANNED_HEADER = "X-Virus-Scanned"
 _FORGEABLE = b"x-virus-"
+_X = {b"x", b"X"}
+_ACCEPT = Accept()
+_KEPT = (Accept, Hold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def _rule(policy: Policy, verdict: Verdict) -> tuple[str, ActionName]:
 def _action(name: ActionName, verdict: Verdict, queue_id: str) -> Action:
     match name:
         case ActionName.ACCEPT:
-            return Accept()
+            return _ACCEPT
         case ActionName.DISCARD:
             return Discard()
         case ActionName.HOLD:
@@ -131,18 +135,22 @@ def status(verdict: Verdict) -> str:
 
 
 def _edits(policy: Policy, headers: Sequence[Header], verdict: Verdict, action: Action) -> tuple[HeaderEdit, ...]:
-    if policy.scanned_by is None or not isinstance(action, Accept | Hold):
+    if policy.scanned_by is None or not isinstance(action, _KEPT):
         return ()
-    forged = reversed([*_forged(headers)])  # from the last: removing one moves the index of those behind it
-    ours = (InsertHeader(STATUS_HEADER, status(verdict)), InsertHeader(SCANNED_HEADER, policy.scanned_by))
-    return (*forged, *ours)
+    forged = [*_forged(headers)]
+    forged.reverse()  # from the last: removing one moves the index of those behind it
+    return (*forged, *_ours(policy.scanned_by, status(verdict)))
+
+
+@lru_cache(maxsize=64)  # nearly every message gets the same two
+def _ours(scanned_by: str, value: str) -> tuple[HeaderEdit, ...]:
+    return InsertHeader(STATUS_HEADER, value), InsertHeader(SCANNED_HEADER, scanned_by)
 
 
 def _forged(headers: Sequence[Header]) -> Iterator[RemoveHeader]:
     """The sender's own X-Virus-* headers: only ours may say what was scanned."""
     seen: Counter[bytes] = Counter()
-    for header in headers:
-        name = header.name.lower()
-        if name.startswith(_FORGEABLE):
-            seen[name] += 1
-            yield RemoveHeader(header.name.decode("utf-8", "replace"), seen[name])
+    for name, _ in headers:
+        if name[:1] in _X and name[: len(_FORGEABLE)].lower() == _FORGEABLE:  # most names are told by one byte
+            seen[name.lower()] += 1
+            yield RemoveHeader(name.decode("utf-8", "replace"), seen[name.lower()])

@@ -1,22 +1,20 @@
 """All that is known of one message when it is done: what the log line and the metrics are made from; makes neither."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from miltscan.core.action import Decision
 from miltscan.core.message import Message
 from miltscan.core.verdict import Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Timed:
+class Timed(NamedTuple):
     """A verdict and the seconds its engine took."""
 
     verdict: Verdict
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """One message, its verdicts (the deciding one as `verdict`) and the decision.
 
     `waited` is the time for a scan slot, `seconds` the whole time from EOM to the decision.

@@ -54,12 +54,16 @@ class _Transaction:
 
 
 class Session:
-    """One MTA connection. Each method is a step of the milter protocol; all raise ProtocolError out of order."""
+    """One MTA connection. Each method is a step of the milter protocol; all raise ProtocolError out of order.
 
-    __slots__ = ("_state", "_transaction", "client")
+    `lead` is what the MTA has cut off each header's value: a space, if it cannot keep it.
+    """
 
-    def __init__(self, client: Client = UNKNOWN_CLIENT) -> None:
+    __slots__ = ("_state", "_transaction", "client", "lead")
+
+    def __init__(self, client: Client = UNKNOWN_CLIENT, lead: bytes = b"") -> None:
         self.client = client
+        self.lead = lead
         self._state = _State.IDLE
         self._transaction = _Transaction(b"", 0, authenticated=False)
 
@@ -80,14 +84,14 @@ class Session:
         self._transaction.local &= local
 
     def header(self, name: bytes, value: bytes) -> None:
-        """One header; `value` with leading space and folds as they came."""
+        """One header; `value` with its folds as they came."""
         if self._state is not _State.HEADERS:
             self._go("header")
         transaction = self._transaction
-        folds = value.count(b"\n")  # each becomes CRLF
-        fits = transaction.grown(len(name) + len(value) + folds + 3)  # colon and line end
+        value = self.lead + value
+        transaction.size += len(name) + len(value) + value.count(b"\n") + 3  # a fold becomes CRLF; colon and line end
         # past the limit its name stays: what a policy takes all the same must not keep a forged header
-        transaction.headers.append(Header(name, value if fits else b""))
+        transaction.headers.append((name, value if transaction.size <= transaction.limit else b""))
 
     def eoh(self) -> bytes:
         """End of headers; returns the bytes that begin the spool, none once the message has passed its limit."""
@@ -110,7 +114,7 @@ class Session:
         if done.size > done.limit:
             settled = too_large(done.size, done.limit)
         envelope = Envelope(done.sender, tuple(done.recipients), done.authenticated, done.local)
-        identity = _message_id(done.headers) or message_id
+        identity = message_id or _message_id(done.headers)
         return Message(self.client, envelope, queue_id, identity, done.headers, done.size, content, settled)
 
     def abort(self) -> None:

@@ -85,4 +85,6 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
 
     No verdict at all is `UNSCANNED`: silence is not an opinion.
     """
+    if len(verdicts) == 1:
+        return verdicts[0]
     return max(verdicts, key=lambda verdict: _RANK[verdict.outcome], default=_NOBODY)

@@ -36,13 +36,13 @@ class Runtime:
 
 
 class Conversation:
-    """One connection. `lead` is what the MTA has cut off each header's value (a space, if it cannot keep it)."""
+    """One connection; `lead` as for `Session`. `head` are bytes of the message that wait for the next write."""
 
-    __slots__ = ("error", "known", "lead", "runtime", "session", "spool")
+    __slots__ = ("error", "head", "known", "runtime", "session", "spool")
 
     def __init__(self, lead: bytes, runtime: Runtime) -> None:
-        self.lead = lead
-        self.session = Session()
+        self.session = Session(lead=lead)
+        self.head = b""
         self.known = False
         self.error: Exception | None = None
         self.runtime = runtime
@@ -51,6 +51,7 @@ class Conversation:
     def begin(self, runtime: Runtime) -> None:
         """A new message: nothing of the last one stays."""
         self.runtime = runtime
+        self.head = b""
         self.spool = Spool(runtime.spool_directory, runtime.spool_memory)
         self.error = _connection.error = None
 
@@ -66,38 +67,38 @@ class Conversation:
         limit = self.runtime.message_size
         return self.session.mail(sender, arguments, limit, authenticated=authenticated)
 
-    def header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self.session.header(name, self.lead + value)
-
     def eoh(self) -> None:
-        """End of headers: they go to the spool in one piece."""
-        self._spooled().write(self.session.eoh())
+        """End of headers: they go to the spool together with the first piece of the body, for one write."""
+        self.head = self.session.eoh()
 
     def body(self, chunk: bytes) -> None:
         """A piece of the body."""
         data = self.session.body(chunk)
         if data:
-            self._spooled().write(data)
+            self._write(self.head + data if self.head else data)
 
     def eom(self, queue_id: str, message_id: bytes) -> Message:
         """The whole message; raises what an earlier step met, but a full spool is a verdict on the message."""
         error = self.error or getattr(_connection, "error", None)
-        if isinstance(error, SpoolError):
-            return self.message(queue_id, message_id, Verdict.error("spool", Fault.SPOOL, str(error)))
-        if error:
-            raise error
-        self.session.eom()
+        try:
+            if error:
+                raise error
+            self.session.eom()
+            self._write(self.head)  # of a message without a body
+        except SpoolError as full:
+            return self.message(queue_id, message_id, Verdict.error("spool", Fault.SPOOL, str(full)))
         return self.message(queue_id, message_id)
 
     def message(self, queue_id: str, message_id: bytes = b"", settled: Verdict | None = None) -> Message:
         """What is known of the message, in any state."""
         return self.session.message(queue_id, message_id, self.spool or _NOTHING, settled)
 
-    def _spooled(self) -> Spool:
+    def _write(self, data: bytes) -> None:
         if self.spool is None:  # a spool made here would be nobody's to close
             raise ProtocolError("a piece of a message came outside its transaction")
-        return self.spool
+        self.head = b""
+        if data:
+            self.spool.write(data)
 
 
 def catch_what_c_raises() -> None:

@@ -7,7 +7,6 @@ decides nothing, scans nothing and keeps nothing but a count of EOMs in hand.
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Any, Protocol, assert_never
@@ -246,7 +245,7 @@ def _rcpt(talk: Conversation, ctx: Context, recipient: bytes, *_arguments: bytes
 
 
 def _header(talk: Conversation, _ctx: Context, name: str, value: bytes) -> None:
-    talk.header(name.encode(), value)
+    talk.session.header(name.encode(), value)
 
 
 def _eoh(talk: Conversation, _ctx: Context) -> None:
@@ -298,12 +297,12 @@ def _tell(ctx: Context, report: Report) -> tuple[Report, int]:
     except milter.error:
         if _listens(ctx):
             raise
-        return replace(report, decision=unheard(report.message.queue_id)), _TEMPFAIL
+        return report._replace(decision=unheard(report.message.queue_id)), _TEMPFAIL
 
 
 def _carry_out(ctx: Context, decision: Decision) -> int:
     """Tell the MTA; milter.error if it does not listen any more. The code to return from the callback."""
-    space = "" if ctx.getpriv().lead else " "
+    space = "" if ctx.getpriv().session.lead else " "
     for edit in decision.edits:
         _edit(ctx, edit, space)
     match decision.action:

@@ -1,6 +1,5 @@
 """`miltscan scan`: stored messages through the spool, pipeline and policy of the service; it prints nothing."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +12,7 @@ from miltscan.core.session import UNKNOWN_CLIENT, too_large
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.engines.clamd import ClamdEngine
-from miltscan.service.pipeline import Pipeline
+from miltscan.service.pipeline import Pipeline, scan_slots
 from miltscan.service.servers import Servers
 from miltscan.service.spool import Spool
 
@@ -25,8 +24,7 @@ def pipeline_for(settings: Settings) -> Pipeline:
     engine = ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, Servers())
     engine.probe()
     limits = settings.limits
-    one = threading.Semaphore(1)
-    return Pipeline((engine,), settings.policy_for("localhost"), one, limits.scan_timeout, limits.queue_wait)
+    return Pipeline((engine,), settings.policy_for("localhost"), scan_slots(1), limits.scan_timeout, limits.queue_wait)
 
 
 def scan(stream: BinaryIO, settings: Settings, pipeline: Pipeline) -> Report:

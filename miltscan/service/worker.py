@@ -4,11 +4,13 @@ It decides nothing about mail. libmilter runs in a side thread, because it takes
 would stop the filter); Python's handlers and the supervisor's orders are the main thread's.
 """
 
+import gc
 import os
 import signal
 import socket
 import threading
 import time
+from collections import deque
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -19,14 +21,16 @@ from miltscan.core.report import Report
 from miltscan.engines.clamd import ClamdEngine
 from miltscan.service.conversation import Runtime
 from miltscan.service.milter import Milter
-from miltscan.service.pipeline import Pipeline
+from miltscan.service.pipeline import Pipeline, Slots, scan_slots
 from miltscan.service.pool import Pool
 from miltscan.service.signals import Signals
 from miltscan.service.supervisor import DRAIN, READY, Link
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.observer import EngineObserver
 
-_KEEP = 600.0  # seconds without an order after which the control sessions get a sign of life
+_COLLECT_AFTER = 10_000  # new containers: some thirty messages
+_PUBLISH = 0.25  # seconds between two updates of the metrics
+_KEEP = 600.0  # seconds between two signs of life of the control sessions
 _LOOK = 0.05  # seconds between two looks at what still runs, while draining
 _QUIET = 0.2  # seconds without work after which a drain is done: a session that has just been accepted shows itself
 _GRACE = 5.0  # seconds for which a drain waits for sessions that have no transaction open
@@ -39,6 +43,7 @@ class Watch:
         self.log = logger
         self.number = number
         self._lock = threading.Lock()
+        self._reports: deque[Report] = deque()
         self.open_sessions = 0
         self.open_transactions = 0
 
@@ -46,20 +51,31 @@ class Watch:
         """One session more or less."""
         with self._lock:
             self.open_sessions += change
-        metrics.SESSIONS.child().inc(change)
 
     def transactions(self, change: int) -> None:
         """One transaction more or less."""
         with self._lock:
             self.open_transactions += change
-        metrics.TRANSACTIONS.child().inc(change)
 
     def done(self, report: Report) -> None:
-        """A message was decided: its counters and its one line."""
+        """A message was decided: its one line now, its counters with the next `publish`."""
+        self._reports.append(report)
         try:
-            metrics.record(report)
-            log.message(self.log, report, self.number)
+            log.message(report, self.number)
         except Exception as error:  # noqa: BLE001 - the MTA must hear the decision even if nobody can be told
+            self.exception("report", error)
+
+    def publish(self) -> None:
+        """Bring the metrics up to date. For many messages at once that costs a fifth of what it costs at each.
+
+        A worker that is killed takes the last few counts with it; every message has its line.
+        """
+        try:
+            while self._reports:
+                metrics.record(self._reports.popleft())
+            metrics.SESSIONS.child().set(self.open_sessions)
+            metrics.TRANSACTIONS.child().set(self.open_transactions)
+        except Exception as error:  # noqa: BLE001 - as above
             self.exception("report", error)
 
     def exception(self, where: str, error: Exception) -> None:
@@ -87,13 +103,16 @@ class Worker:
         self._milter.register(self._pool.fileno())
         self._thread.start()
         self._pool.open(listener)
+        _leave_alone_what_stays()
         metrics.WORKERS.child().set(1)
         link.send(READY)
-        while True:
-            if not wait([link, signals.fileno()], _KEEP):
+        kept = time.monotonic()
+        while signal.SIGTERM not in signals.read() and self._obey(link):
+            wait([link, signals.fileno()], _PUBLISH)
+            self._watch.publish()
+            if time.monotonic() - kept > _KEEP:
                 self._pool.keep()
-            if signal.SIGTERM in signals.read() or not self._obey(link):
-                break
+                kept = time.monotonic()
         listener.close()  # of an orphan too: it must not keep a new service from the socket
         self._drain()
 
@@ -158,9 +177,21 @@ class Worker:
             idle = self._watch.open_transactions == 0
             if not idle or (self._watch.open_sessions and now - began < _GRACE):
                 quiet_since = now
+            self._watch.publish()
             time.sleep(_LOOK)
+        self._watch.publish()
 
 
-def _slots(settings: Settings) -> threading.Semaphore:
+def _slots(settings: Settings) -> Slots:
     """This worker's share of the scan slots, rounded up."""
-    return threading.Semaphore(-(-settings.limits.concurrent_scans // settings.milter.workers))
+    return scan_slots(-(-settings.limits.concurrent_scans // settings.milter.workers))
+
+
+def _leave_alone_what_stays() -> None:
+    """What is there when the first mail comes stays: the garbage collector need not look through it again and again.
+
+    With its default threshold it would run two or three times a message.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)

@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,6 +34,8 @@ _FRAMES_SHOWN = 8
 _CHAIN_SHOWN = 3
 _INTEGERS = range(-(2**63), 2**64)  # what orjson can encode
 
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
 Event = MutableMapping[str, Any]
 
 
@@ -41,9 +44,10 @@ def configure(form: str, level: str) -> None:
 
     `level` is debug, info, warning or error.
     """
-    render: Processor = _json if form == "json" else _console(colors=os.isatty(1))
+    _in_force.render = _json if form == "json" else _console(colors=os.isatty(1))
+    _in_force.threshold = _LEVELS[level]
     structlog.configure(
-        processors=[_stamp, _exception, render],
+        processors=[_stamp, _exception, _in_force.render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=_Stdout,
         cache_logger_on_first_use=False,
@@ -56,10 +60,13 @@ def logger(**context: object) -> FilteringBoundLogger:
     return bound
 
 
-def message(log: FilteringBoundLogger, report: Report, worker: int) -> None:
-    """Write the one canonical line of a message."""
-    write = log.warning if needs_a_look(report) else log.info
-    write("message", **message_fields(report, worker))
+def message(report: Report, worker: int) -> None:
+    """Write the one canonical line of a message: by the renderer in force, past the steps that other events need."""
+    level = "warning" if needs_a_look(report) else "info"
+    if _LEVELS[level] >= _in_force.threshold:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        event = {"timestamp": now, "level": level, "event": "message", **message_fields(report, worker)}
+        _stdout.msg(_in_force.render(None, level, event))
 
 
 def needs_a_look(report: Report) -> bool:
@@ -103,8 +110,10 @@ def _engine_fields(timed: Timed) -> dict[str, object]:
         "server": verdict.server,
         "ms": _milliseconds(timed.seconds),
     }
-    details = {"signature": verdict.signature, "reason": verdict.reason, "detail": verdict.detail}
-    return fields | {name: value for name, value in details.items() if value}
+    if verdict.outcome is not Outcome.CLEAN:
+        details = {"signature": verdict.signature, "reason": verdict.reason, "detail": verdict.detail}
+        fields |= {name: value for name, value in details.items() if value}
+    return fields
 
 
 def _milliseconds(seconds: float) -> float:
@@ -208,3 +217,15 @@ class _Stdout:
             os.write(1, line)
         except OSError:
             metrics.LOG_LINES_LOST.child().inc()
+
+
+@dataclass
+class _InForce:
+    """What `configure` chose."""
+
+    render: Callable[[object, str, Event], Any]
+    threshold: int
+
+
+_in_force = _InForce(_json, _LEVELS["info"])
+_stdout = _Stdout()

@@ -36,7 +36,7 @@ _POLICY = Policy(
 
 def message(**fields: Any) -> Message:  # noqa: ANN401 - any field of a message
     """A message with these fields."""
-    return replace(_MESSAGE, **fields)
+    return _MESSAGE._replace(**fields)
 
 
 def policy(**fields: Any) -> Policy:  # noqa: ANN401 - any field of a policy

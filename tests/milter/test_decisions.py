@@ -184,7 +184,7 @@ def test_busy_slots(shared: Fleet) -> None:
         slow.released.set()
         while mta.read().code is not Code.CONTINUE:
             pass
-    assert before + 1 == daemon.metric("shed_total")
+    daemon.wait_metric("shed_total", before + 1)
     assert daemon.send().accepted
 
 

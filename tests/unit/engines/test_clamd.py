@@ -190,8 +190,7 @@ def test_a_content_that_fails_is_an_error(clamd: FakeClamd) -> None:
             raise ValueError("closed")
 
     with message(CLEAN) as made:
-        object.__setattr__(made, "content", Gone())
-        assert engine.scan(made, soon(), nothing).reason is Fault.EXCEPTION
+        assert engine.scan(made._replace(content=Gone()), soon(), nothing).reason is Fault.EXCEPTION
 
 
 def test_no_server_is_up(clamd: FakeClamd) -> None:

@@ -13,12 +13,12 @@ from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.errors import ProtocolError
 from miltscan.service import conversation
 from miltscan.service.conversation import Conversation, Runtime, catch_what_c_raises
-from miltscan.service.pipeline import Pipeline
+from miltscan.service.pipeline import Pipeline, scan_slots
 from tests.fakes.messages import policy
 
 
 def _runtime(folder: Path, message_size: int = 1000, memory: int = 1000) -> Runtime:
-    return Runtime(Pipeline((), policy(), threading.Semaphore(), 1.0, 1.0), message_size, folder, memory)
+    return Runtime(Pipeline((), policy(), scan_slots(1), 1.0, 1.0), message_size, folder, memory)
 
 
 def _talk(runtime: Runtime) -> Conversation:
@@ -30,7 +30,7 @@ def _talk(runtime: Runtime) -> Conversation:
 def _send(talk: Conversation, body: bytes = b"text\r\n") -> None:
     assert talk.mail(b"<a@example.org>", (), authenticated=False) is None
     talk.session.rcpt(b"<b@example.test>", local=True)
-    talk.header(b"Subject", b" hi")
+    talk.session.header(b"Subject", b" hi")
     talk.eoh()
     talk.body(body)
 
@@ -61,7 +61,7 @@ def test_lead_is_put_back(tmp_path: Path) -> None:
     talk = Conversation(b" ", _runtime(tmp_path))
     talk.begin(talk.runtime)
     talk.mail(b"<>", (), authenticated=False)
-    talk.header(b"Subject", b"hi")
+    talk.session.header(b"Subject", b"hi")
     talk.eoh()
     message = talk.eom("Q", b"")
     assert os.pread(message.content.fileno(), 1000, 0) == PREFACE + b"Subject: hi\r\n\r\n"
@@ -165,8 +165,9 @@ def test_steps_outside_a_transaction_open_nothing(tmp_path: Path) -> None:
     talk = _talk(_runtime(tmp_path))
     talk.mail(b"<>", (), authenticated=False)
     talk.end()
+    talk.eoh()
     with pytest.raises(ProtocolError):
-        talk.eoh()
+        talk.body(b"x")
     assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 

@@ -1,6 +1,5 @@
 """The callbacks of libmilter, called as libmilter calls them: what the MTA is told whatever fails."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from miltscan.core.verdict import Limit, Verdict
 from miltscan.engines.base import Tick
 from miltscan.service.conversation import Runtime
 from miltscan.service.milter import Milter, _body, _eoh, _header, _quiet, _rcpt
-from miltscan.service.pipeline import Pipeline
+from miltscan.service.pipeline import Pipeline, scan_slots
 from tests.fakes.messages import policy
 
 CONTINUE, NOREPLY, TEMPFAIL, REJECT = milter.CONTINUE, milter.NOREPLY, milter.TEMPFAIL, milter.REJECT
@@ -113,7 +112,7 @@ class Setup:
 
     def __init__(self, folder: Path, verdict: Verdict | Exception, *failing: str, **choices: Any) -> None:  # noqa: ANN401
         self.watcher = Watcher(*failing)
-        pipeline = Pipeline([FakeEngine(verdict)], policy(**choices), threading.Semaphore(), 60.0, 0.0)
+        pipeline = Pipeline([FakeEngine(verdict)], policy(**choices), scan_slots(1), 60.0, 0.0)
         self.milter = Milter(Runtime(pipeline, 1000, folder, 1000), self.watcher, lambda: None)
         self.ctx = FakeContext()
         self.milter._negotiate(self.ctx, [0x1FF, 0x1FFFFF, 0, 0])  # noqa: SLF001 - as libmilter calls it

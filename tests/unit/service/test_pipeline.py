@@ -11,7 +11,7 @@ from miltscan.core.message import Message
 from miltscan.core.report import Report
 from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.engines.base import Tick
-from miltscan.service.pipeline import Pipeline
+from miltscan.service.pipeline import Pipeline, scan_slots
 from tests.fakes.messages import message, policy
 
 CLEAN = Verdict.clean("a")
@@ -50,7 +50,7 @@ class Ticks:
 
 
 def _pipeline(engines: Sequence[FakeEngine], slots: int = 1, queue_wait: float = 0.01) -> Pipeline:
-    return Pipeline(engines, policy(), threading.Semaphore(slots), 60.0, queue_wait)
+    return Pipeline(engines, policy(), scan_slots(slots), 60.0, queue_wait)
 
 
 def _verdicts(report: Report) -> list[Verdict]:
@@ -59,10 +59,7 @@ def _verdicts(report: Report) -> list[Verdict]:
 
 def _free(pipeline: Pipeline) -> int:
     """How many slots are free."""
-    count = 0
-    while pipeline.slots.acquire(blocking=False):
-        count += 1
-    return count
+    return pipeline.slots.qsize()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +128,7 @@ def test_wait_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("miltscan.service.pipeline._TICK", 0.001)
     pipeline = _pipeline([FakeEngine(CLEAN)], slots=0, queue_wait=60.0)
     ticks = Ticks()
-    ticks.at_tick = lambda: pipeline.slots.release() if ticks.count == 3 else None
+    ticks.at_tick = lambda: pipeline.slots.put(None) if ticks.count == 3 else None
     report = pipeline.process(message(), ticks)
     assert ticks.count == 3
     assert report.verdict is CLEAN
@@ -201,5 +198,5 @@ def test_times_add_up() -> None:
 @pytest.mark.parametrize("name", ActionName)
 def test_policy_of_the_pipeline_decides(name: ActionName) -> None:
     """Whatever it says."""
-    pipeline = Pipeline([FakeEngine(INFECTED)], policy(on_infected=name), threading.Semaphore(), 60.0, 1.0)
+    pipeline = Pipeline([FakeEngine(INFECTED)], policy(on_infected=name), scan_slots(1), 60.0, 1.0)
     assert pipeline.process(message(), Ticks()).decision.action.name is name

@@ -62,7 +62,7 @@ def _one(capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_the_line_of_a_clean_message(make_report: MakeReport, capfd: pytest.CaptureFixture[str]) -> None:
     """Everything known of a message stands in one JSON object."""
     log.configure("json", "info")
-    log.message(log.logger(), make_report(), worker=3)
+    log.message(make_report(), worker=3)
     line = _one(capfd)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line.pop("timestamp"))
     assert line == {
@@ -97,7 +97,7 @@ def test_the_line_says_why_a_message_was_not_scanned(
     log.configure("json", "info")
     verdict = Verdict.error("clamd", Fault.CONNECT, "Connection refused", "inet:3310@127.0.0.1")
     decision = Decision(TempFail(Reply(451, "4.7.1", "Message not scanned")), "policy.on_error")
-    log.message(log.logger(), make_report(verdict, decision), worker=0)
+    log.message(make_report(verdict, decision), worker=0)
     line = _one(capfd)
     assert (line["level"], line["reason"], line["rule"]) == ("warning", "connect", "policy.on_error")
     assert line["reply"] == "451 4.7.1 Message not scanned"
@@ -142,7 +142,7 @@ def test_no_message_breaks_a_line_or_a_terminal(
 ) -> None:
     """Whatever stands in every field at once: one line below PIPE_BUF, printable, as are the decoded texts in it."""
     log.configure(form, "info")
-    log.message(log.logger(), _hostile_report(make_report, data), worker=0)
+    log.message(_hostile_report(make_report, data), worker=0)
     (line,) = _lines(capfd)
     assert line.isprintable()
     assert len(line.encode()) < 4096
@@ -180,7 +180,7 @@ def _texts(value: object) -> Iterator[str]:
 def test_a_plain_message_is_shown_as_it_is(make_report: MakeReport, capfd: pytest.CaptureFixture[str]) -> None:
     """Printable text of any script is not escaped."""
     log.configure("json", "info")
-    log.message(log.logger(), make_report(sender="<jürgen@例え.example>".encode()), worker=0)
+    log.message(make_report(sender="<jürgen@例え.example>".encode()), worker=0)
     assert _one(capfd)["sender"] == "<jürgen@例え.example>"
 
 
@@ -307,7 +307,7 @@ def _child_that_logs(writing: int, make_report: MakeReport, number: int) -> int:
         os.dup2(writing, 1)
         log.configure("json", "info")
         for _ in range(200):
-            log.message(log.logger(), make_report(sender=b"x" * 2900), worker=number)
+            log.message(make_report(sender=b"x" * 2900), worker=number)
         status = 0
     finally:
         os._exit(status)
