@@ -1,0 +1,1 @@
+"""What knows sendmail: the tools around the two sendmails and their logs."""

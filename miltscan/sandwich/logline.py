@@ -1,0 +1,205 @@
+"""One line of a mail log -> an event: what sendmail 8.14 to 8.18 and miltscan itself write; reads no file.
+
+    Nov 22 16:04:15 mx incoming[1849]: 6AMG4FAU001849: from=<a@example.org>, size=134, class=0, nrcpts=1, ...
+    2026-11-22T16:04:15.852014+00:00 mx sm-mta[1849]: 6AMG4FAU001849: to=<b@example.test>, delay=00:00:00, ...
+    {"timestamp":"2026-11-22T16:04:15.852+00:00","event":"message","queue_id":"6AMG4FAU001849", ...}
+
+The head may have any program name, no host, a priority or Solaris' message ID, or be absent. Much in a line is chosen
+by the client or by a far server. So a value in angle brackets is taken whole, whatever stands in it; what sendmail
+writes after a text of others (`relay` after `msgid`) is taken from its last place, what it writes before (`dsn` before
+`stat`) from its first. Every text of an event is printable.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+
+from miltscan.core.text import readable
+
+LINE_LIMIT = 65536  # characters of a line that are looked at; sendmail's have some 2,000, miltscan's 4,095
+QUEUE_ID = re.compile(r"[0-9A-Za-z]{3,10}\d{5,10}")
+"""sendmail/queue.c, assign_queueid: 8 characters of time and counter, then the process ID with at least 6 digits."""
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_CLASSIC = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?"
+_ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?"
+_HEAD = re.compile(
+    rf"(?:<\d{{1,3}}>)?(?P<time>{_CLASSIC}|{_ISO}) (?:(?P<host>[^\s:\[]+) )?"
+    r"(?P<program>[^\s:\[\]]+)(?:\[(?P<pid>\d{1,10})\])?: (?:\[ID \d+ [\w.]+\] )?"
+)
+_ID = re.compile(rf"(?P<id>{QUEUE_ID.pattern}|NOQUEUE): ")
+_BEFORE_FIELDS = re.compile(r"(?:collect: |Milter(?: \([^)]*\))?: (?:[a-z]+, )?)")
+_FIELD = re.compile(r"([A-Za-z]\w*)=")
+_NEXT = re.compile(r", (?=[a-z]\w*=)")
+# sendmail doubles each backslash of the address: \" is logged as \\", and ends no quoted string
+_QUOTED = r'"(?:[^"\\]|\\\\(?:\\\\|[^\\])|\\[^\\])*"'
+_BRACKETS = re.compile(rf"<(?:{_QUOTED}|[^\">])*>|<[^>]*>")
+_ADDRESS = re.compile(rf"{_BRACKETS.pattern}|[^,\s]+")
+_AFTER_MSGID = re.compile(r", (?=(?:(?:bodytype|proto|daemon|tls_verify|auth)=[^,=]*, )*relay=[^,]*$)")
+_TO_THE_END = frozenset({"stat", "reject", "quarantine"})
+_LAST_COUNTS = frozenset({"bodytype", "proto", "daemon", "tls_verify", "auth", "relay"})
+
+
+class Kind(StrEnum):
+    """What an event tells."""
+
+    ENVELOPE = "envelope"  # from=: a sendmail has the message
+    SCAN = "scan"  # miltscan's own line
+    MILTER = "milter"  # what sendmail did because a milter said so
+    RULESET = "ruleset"  # a check of sendmail's own refused
+    DELIVERY = "delivery"  # to=: an attempt for some recipients
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line, taken apart; `text` is what follows the queue ID.
+
+    `time` is in the zone of the line; the local one, and the latest year that is not after `now`, where it names none.
+    """
+
+    time: datetime | None
+    host: str | None
+    program: str | None
+    pid: int | None
+    queue_id: str | None
+    kind: Kind
+    fields: Mapping[str, object]
+    text: str
+
+    def get(self, name: str) -> str | None:
+        """A field's text; None if the line has no such field."""
+        value = self.fields.get(name)
+        return None if value is None else str(value)
+
+
+def parse(line: bytes | str, now: datetime) -> Event:
+    """The event of any line; never raises. `now` (aware) dates a line without a year."""
+    line = readable(line.rstrip(b"\r\n") if isinstance(line, bytes) else line.rstrip("\r\n"), LINE_LIMIT)
+    head = _HEAD.match(line)
+    text = line[head.end() :] if head else line
+    moment = _time(head["time"], now) if head else None
+    host, program, pid = (head["host"], head["program"], head["pid"]) if head else (None, None, None)
+    if text.startswith("{") and (event := _own(text, moment, host)):
+        return event
+    found = _ID.match(text)
+    text = text[found.end() :] if found else text
+    number = int(pid) if pid else None
+    return Event(moment, host, program, number, found["id"] if found else None, _kind(text), _fields(text), text)
+
+
+def handoff(event: Event) -> str | None:
+    """The queue ID that the next sendmail gave the message, if this event is its handing over.
+
+    The answer is the other side's text: who follows it has to check that it is the same message.
+    """
+    if event.kind is not Kind.DELIVERY or not (event.get("dsn") or "").startswith("2."):
+        return None
+    found = re.match(rf"Sent \(({QUEUE_ID.pattern}) Message accepted", event.get("stat") or "")
+    return found[1] if found else None
+
+
+def addresses(event: Event) -> list[str]:
+    """The recipients of a delivery attempt."""
+    return [found[0] for found in _ADDRESS.finditer(event.get("to") or "")]
+
+
+def _kind(text: str) -> Kind:
+    starts = {
+        "from=": Kind.ENVELOPE,
+        "to=": Kind.DELIVERY,
+        "Milter": Kind.MILTER,
+        "ruleset=": Kind.RULESET,
+    }
+    return next((kind for start, kind in starts.items() if text.startswith(start)), Kind.OTHER)
+
+
+def _fields(text: str) -> dict[str, object]:
+    """The `name=value` list of a line; see the module for what is believed."""
+    fields: dict[str, object] = {}
+    before = _BEFORE_FIELDS.match(text)
+    position = before.end() if before else 0
+    while name := _FIELD.match(text, position):
+        end, following = _value_end(text, name[1], name.end())
+        if name[1] not in fields or name[1] in _LAST_COUNTS:
+            fields[name[1]] = text[name.end() : end].removesuffix(", [more]")
+        if following is None:
+            break
+        position = following
+    return fields
+
+
+def _value_end(text: str, name: str, start: int) -> tuple[int, int | None]:
+    """Where the value that begins at `start` ends, and where the next field begins (None after the last)."""
+    if name in _TO_THE_END:
+        return len(text), None
+    if name == "reply" and (end := text.rfind(", stat=", start)) >= 0:  # a far server's text, and then sendmail's own
+        return end, end + 2
+    while brackets := _BRACKETS.match(text, start):
+        start = brackets.end() + text.startswith(",", brackets.end())
+    following = (name == "msgid" and _AFTER_MSGID.search(text, start - 1)) or _NEXT.search(text, start - 1)
+    return (following.start(), following.end()) if following else (len(text), None)
+
+
+def _time(text: str, now: datetime) -> datetime | None:
+    try:
+        if text[0].isdigit():
+            return _aware(datetime.fromisoformat(text))
+        clock = time.fromisoformat(text[7:])
+        return _latest(now, _MONTHS.index(text[:3]) + 1, int(text[4:6]), clock)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _latest(now: datetime, month: int, day: int, clock: time) -> datetime | None:
+    """The latest such day that is not more than a day ahead, since clocks differ. Years enough for a 29 February."""
+    for year in range(now.year + 1, now.year - 5, -1):
+        try:
+            moment = datetime.combine(date(year, month, day), clock).astimezone()
+        except ValueError:
+            continue
+        if moment <= now + timedelta(days=1):
+            return moment
+    return None
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.astimezone()
+
+
+def _own(text: str, written: datetime | None, host: str | None) -> Event | None:
+    """The event of one of miltscan's JSON lines; None if it is none."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):
+        return None
+    fields = {readable(name): _clean(value) for name, value in fields.items()}
+    queue_id = str(fields.get("queue_id") or "")
+    named = queue_id if QUEUE_ID.fullmatch(queue_id) else None
+    moment = _stamp(fields.get("timestamp")) or written
+    return Event(moment, host, "miltscan", None, named, Kind.SCAN, fields, text)
+
+
+def _stamp(value: object) -> datetime | None:
+    try:
+        return _aware(datetime.fromisoformat(str(value)))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _clean(value: object) -> object:
+    """JSON escapes can stand for what a terminal must not see."""
+    match value:
+        case str():
+            return readable(value)
+        case dict():
+            return {readable(name): _clean(item) for name, item in value.items()}
+        case list():
+            return [_clean(item) for item in value]
+        case _:
+            return value
