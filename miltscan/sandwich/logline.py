@@ -19,7 +19,8 @@ from enum import StrEnum
 
 from miltscan.core.text import readable
 
-LINE_LIMIT = 65536  # characters of a line that are looked at; sendmail's have some 2,000, miltscan's 4,095
+LINE_LIMIT = 65536  # bytes or characters of a line that are looked at: the journal's own limit is 48 KiB
+_FIELDS_LIMIT = 8192  # characters of a line of fields: sendmail writes some 2,000, miltscan (in JSON) 4,095
 QUEUE_ID = re.compile(r"[0-9A-Za-z]{3,10}\d{5,10}")
 """sendmail/queue.c, assign_queueid: 8 characters of time and counter, then the process ID with at least 6 digits."""
 
@@ -35,9 +36,9 @@ _BEFORE_FIELDS = re.compile(r"(?:collect: |Milter(?: \([^)]*\))?: (?:[a-z]+, )?)
 _FIELD = re.compile(r"([A-Za-z]\w*)=")
 _NEXT = re.compile(r", (?=[a-z]\w*=)")
 # sendmail doubles each backslash of the address: \" is logged as \\", and ends no quoted string
-_QUOTED = r'"(?:[^"\\]|\\\\(?:\\\\|[^\\])|\\[^\\])*"'
-_BRACKETS = re.compile(rf"<(?:{_QUOTED}|[^\">])*>|<[^>]*>")
-_ADDRESS = re.compile(rf"{_BRACKETS.pattern}|[^,\s]+")
+_QUOTED = r'"(?:[^"\\]|\\\\(?:\\\\|[^\\])|\\[^\\])*+"'
+_BRACKETS = re.compile(rf"<(?:{_QUOTED}|[^\">])*+>|<[^>]*+>|{_QUOTED}")
+_ADDRESS = re.compile(rf"(?:{_BRACKETS.pattern}|[<\"][^,\s]*+|[^,\s<\"]++)++")
 _AFTER_MSGID = re.compile(r", (?=(?:(?:bodytype|proto|daemon|tls_verify|auth)=[^,=]*, )*relay=[^,]*$)")
 _TO_THE_END = frozenset({"stat", "reject", "quarantine"})
 _LAST_COUNTS = frozenset({"bodytype", "proto", "daemon", "tls_verify", "auth", "relay"})
@@ -88,7 +89,9 @@ def parse(line: bytes | str, now: datetime) -> Event:
     found = _ID.match(text)
     text = text[found.end() :] if found else text
     number = int(pid) if pid else None
-    return Event(moment, host, program, number, found["id"] if found else None, _kind(text), _fields(text), text)
+    return Event(
+        moment, host, program, number, found["id"] if found else None, _kind(text), _fields(text[:_FIELDS_LIMIT]), text
+    )
 
 
 def handoff(event: Event) -> str | None:

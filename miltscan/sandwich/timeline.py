@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from miltscan.sandwich.explain import Part
 from miltscan.sandwich.logline import Event, Kind, addresses, handoff
-from miltscan.sandwich.trace import Recipient, Status, Trace
+from miltscan.sandwich.trace import Recipient, Trace
 
 _SHOWN = 5
 """Recipients of one line; all of them stand in the list at the end."""
@@ -132,10 +132,11 @@ def _recipients(trace: Trace) -> Iterator[str]:
         yield ""
         yield "Recipients:"
     for one in trace.recipients:
-        tried = f"{one.attempts} attempt{'s' if one.attempts > 1 else ''}"
-        facts = [one.last.get("dsn"), one.last.get("stat"), f"delay {one.last.get('delay')}", tried]
-        where = f"as {handoff(one.last)}" if one.status is Status.HANDED_OVER else ""
-        yield f"  {one.address}  {one.status} {where}".rstrip() + f"  ({', '.join(fact for fact in facts if fact)})"
+        where = handoff(one.last)
+        facts = [f"{name} {value}" for name in ("dsn", "delay") if (value := one.last.get(name))]
+        facts.append(f"{one.attempts} attempt{'s' if one.attempts > 1 else ''}")
+        said = f"as {where}" if where else one.last.get("stat") or ""
+        yield f"  {one.address}  {one.status}: {said} ({', '.join(facts)})"
 
 
 def _some(values: Iterable[object], count: object) -> str:
