@@ -1,26 +1,13 @@
 """The sandwich alone: two real sendmails and a mailbox, with no milter or with one that is not there."""
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.harness import cf
 from tests.harness.client import RECIPIENT, new_message_id, text_message
 from tests.harness.processes import wait_until
 from tests.harness.sandwich import Sandwich, private_folder
-
-
-def mailers(configuration: Path) -> dict[str, tuple[str, str]]:
-    """Each mailer's F= and A= as they stand in a .cf file."""
-    found = re.findall(r"^M(\w+),.*? F=(\S+), .*?\bA=(.*?)$", configuration.read_text(), re.MULTILINE | re.DOTALL)
-    return {name: (flags, arguments) for name, flags, arguments in found}
-
-
-def filters(configuration: Path) -> list[str]:
-    """The milters a .cf file defines."""
-    return re.findall(r"^X.*$", configuration.read_text(), re.MULTILINE)
-
 
 HANDOFF = ["smtp", "esmtp", "smtp8", "dsmtp", "relay", "local"]
 
@@ -28,31 +15,30 @@ HANDOFF = ["smtp", "esmtp", "smtp8", "dsmtp", "relay", "local"]
 @pytest.mark.parametrize("name", HANDOFF)
 def test_incoming_hands_everything_to_the_delivery_sendmail(plain_sandwich: Sandwich, name: str) -> None:
     """Each mailer of the incoming sendmail goes to the delivery port with flag k; local has lost f, P and 9."""
-    flags, arguments = mailers(plain_sandwich.incoming.configuration)[name]
-    assert f"TCP [127.0.0.1] {plain_sandwich.delivery.port}" == arguments
-    assert "k" in flags
+    mailer = cf.mailers(plain_sandwich.incoming.configuration)[name]
+    assert (mailer.program, mailer.arguments) == ("[IPC]", f"TCP [127.0.0.1] {plain_sandwich.delivery.port}")
+    assert "k" in mailer.flags
     if name == "local":
-        assert not set("fP9S") & set(flags)
-        assert set("Amn5X") <= set(flags)
+        assert not set("fP9S") & set(mailer.flags)
+        assert set("Amn5X") <= set(mailer.flags)
 
 
 @pytest.mark.parametrize("name", HANDOFF)
 def test_delivery_does_not_take_its_twin_for_itself(plain_sandwich: Sandwich, name: str) -> None:
     """Each mailer of the delivery sendmail has flag k and none goes back to the delivery port."""
-    flags, arguments = mailers(plain_sandwich.delivery.configuration)[name]
-    assert "k" in flags
-    assert str(plain_sandwich.delivery.port) not in arguments
+    mailer = cf.mailers(plain_sandwich.delivery.configuration)[name]
+    assert "k" in mailer.flags
+    assert str(plain_sandwich.delivery.port) not in mailer.arguments
 
 
-@pytest.mark.parametrize("name", ["incoming", "delivery"])
-def test_each_daemon_has_its_own_place(plain_sandwich: Sandwich, name: str) -> None:
+@pytest.mark.parametrize(("name", "modifiers"), [("incoming", "M=A, "), ("delivery", "M=AS, ")])
+def test_each_daemon_has_its_own_place(plain_sandwich: Sandwich, name: str, modifiers: str) -> None:
     """Pid file, queue, one loopback listener with a long backlog: each sendmail its own."""
     daemon = getattr(plain_sandwich, name)
-    text = daemon.configuration.read_text()
-    assert re.findall(r"^O DaemonPortOptions=(.*)$", text, re.MULTILINE) == [
-        f"Family=inet, Name={name}, Addr=127.0.0.1, Port={daemon.port}, Listen=511"
+    assert cf.options(daemon.configuration, "DaemonPortOptions") == [
+        f"Family=inet, Name={name}, Addr=127.0.0.1, Port={daemon.port}, {modifiers}Listen=511"
     ]
-    assert f"O QueueDirectory={daemon.queue}\n" in text
+    assert cf.options(daemon.configuration, "QueueDirectory") == [str(daemon.queue)]
     assert daemon.pid_file.read_text().split()[0] == str(daemon.running.pid)
 
 
@@ -119,10 +105,10 @@ def test_milter_that_is_not_there_tempfails(milterless_sandwich: Sandwich) -> No
 def test_only_incoming_asks_the_milter(milterless_sandwich: Sandwich) -> None:
     """One filter with explicit flag and timeouts at incoming, none at delivery, where all was scanned."""
     socket = milterless_sandwich.milter_socket
-    assert filters(milterless_sandwich.incoming.configuration) == [
+    assert cf.filters(milterless_sandwich.incoming.configuration) == [
         f"Xmiltscan, S=unix:{socket}, F=T, T=C:10s;S:30s;R:30s;E:5m"
     ]
-    assert filters(milterless_sandwich.delivery.configuration) == []
+    assert cf.filters(milterless_sandwich.delivery.configuration) == []
 
 
 @pytest.mark.parametrize(
@@ -136,7 +122,5 @@ def test_only_incoming_asks_the_milter(milterless_sandwich: Sandwich) -> None:
 )
 def test_macros_for_the_milter(milterless_sandwich: Sandwich, step: str, macros: set[str]) -> None:
     """Each step of the session sends the macros that miltscan logs and decides by."""
-    text = milterless_sandwich.incoming.configuration.read_text()
-    found = re.search(rf"^O Milter.macros.{step}=(.*)$", text, re.MULTILINE)
-    assert found is not None
-    assert macros <= set(found[1].split(", "))
+    (found,) = cf.options(milterless_sandwich.incoming.configuration, f"Milter.macros.{step}")
+    assert macros <= set(found.split(", "))

@@ -2,7 +2,9 @@
  * A library that a sendmail under test loads first (see preload.py): it logs to a socket of the test's own instead of
  * /dev/log, and this host's name gets a dot, without which sendmail sleeps 60 seconds at each start.
  *
- * LOG_SOCKET, HOST_NAME and DOTTED_NAME are strings given to the compiler: sendmail drops its environment first thing.
+ * SASL reads its settings in a folder of the test's own, too.
+ *
+ * LOG_SOCKET, HOST_NAME, DOTTED_NAME and SASL_FOLDER are strings given to the compiler: sendmail drops its environment first thing.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -57,6 +59,15 @@ void __syslog_chk(int priority, int flag, const char *format, ...)
     va_start(values, format);
     say(format, values);
     va_end(values);
+}
+
+/* sasl_set_path(3): 1 is SASL_PATH_TYPE_CONFIG. Absent in a program without SASL, such as a shell. */
+__attribute__((constructor)) static void look_for_sasl_settings_here(void)
+{
+    int (*set_path)(int, char *) = dlsym(RTLD_DEFAULT, "sasl_set_path");
+
+    if (set_path != NULL)
+        set_path(1, SASL_FOLDER);
 }
 
 static struct hostent *not_found(void)

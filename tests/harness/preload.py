@@ -1,10 +1,11 @@
-"""A private log and a dotted host name for sendmail, by a small library it loads first (preload.c).
+"""A private log, SASL settings and a dotted host name for sendmail, by a small library it loads first (preload.c).
 
 The host's /dev/log and /etc/hosts are neither needed nor touched, and no privilege is needed either, so that it works
 in a container as on a host. Needs gcc.
 """
 
 import json
+import shlex
 import shutil
 import socket
 import subprocess
@@ -31,6 +32,7 @@ def prepare(folder: Path) -> None:
         "LOG_SOCKET": str(log_socket(folder)),
         "HOST_NAME": socket.gethostname(),
         "DOTTED_NAME": hostname.dotted_name() or f"{socket.gethostname()}.example.test",
+        "SASL_FOLDER": str(folder),
     }
     # a JSON string of plain characters is a C string
     definitions = [f"-D{name}={json.dumps(value)}" for name, value in strings.items()]
@@ -60,3 +62,12 @@ def environment(folder: Path) -> dict[str, str]:
 
 def _library(folder: Path) -> Path:
     return folder / "preload.so"
+
+
+def wrapper(folder: Path) -> Path:
+    """A script that starts that copy in that environment, for a sendmail that sendmail starts."""
+    script = folder / "sendmail-program"
+    variables = " ".join(shlex.quote(f"{name}={value}") for name, value in environment(folder).items())
+    script.write_text(f'#!/bin/sh\nexec env {variables} {program(folder)} "$@"\n')
+    script.chmod(0o755)
+    return script

@@ -69,21 +69,26 @@ class Sandwich:
         incoming_port: the wanted port, for instance 2525; 0 for any.
         delivery_port: likewise, for instance 19000.
         queue_interval: time between queue runs of both sendmails, for instance "15s"; none runs without it.
+        site: further settings of sendmail/settings.m4. With SITE_HANDOFF=program the delivery sendmail does not listen,
+            a process that runs its queue every hour takes its place.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each has a default
         self,
         folder: Path,
         milter_socket: Path | None = None,
         incoming_port: int = 0,
         delivery_port: int = 0,
         queue_interval: str = "",
+        *,
+        site: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.programs = Programs(folder)
         self.milter_socket = milter_socket
         self.chosen = (ports.choose(incoming_port), ports.choose(delivery_port))
         self.queue_interval = queue_interval
+        self.site = site or {}
         self.incoming = Sendmail(self.programs, "incoming", self.chosen[0].number)
         self.delivery = Sendmail(self.programs, "delivery", self.chosen[1].number)
         self.clamd: Clamd | None = None
@@ -107,12 +112,17 @@ class Sandwich:
         self.mailbox = Mailbox.start(self.programs)
         build(
             self.folder,
-            Settings(self.incoming.port, self.delivery.port, self.mailbox.port, self.milter_socket),
+            Settings(self.incoming.port, self.delivery.port, self.mailbox.port, self.milter_socket, self.site),
         )
         self.syslog = Syslog.start(self.programs, preload.log_socket(self.folder))
-        for sendmail in (self.delivery, self.incoming):
-            sendmail.start(self.queue_interval)
-        for sendmail in (self.delivery, self.incoming):
+        if self.site.get("SITE_HANDOFF") == "program":
+            self.delivery.start_queue_runner()
+            daemons = [self.incoming]
+        else:
+            self.delivery.start(self.queue_interval)
+            daemons = [self.delivery, self.incoming]
+        self.incoming.start(self.queue_interval)
+        for sendmail in daemons:
             sendmail.wait_ready()
         self.mailbox.wait_ready()
 

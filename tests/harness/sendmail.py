@@ -5,7 +5,8 @@ What the harness adds to the production configuration is the two site files belo
 
 import os
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.harness import ports, preload, programs
@@ -44,12 +45,16 @@ define(`RELAY_MAILER_ARGS', `TCP $h {mailbox_port}')dnl
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the parts of a sandwich are; a milter socket of None builds an incoming sendmail without a milter."""
+    """Where the parts of a sandwich are; a milter socket of None builds an incoming sendmail without a milter.
+
+    `site` are further settings of sendmail/settings.m4, for instance {"SITE_AUTH": "on"}.
+    """
 
     incoming_port: int
     delivery_port: int
     mailbox_port: int
     milter_socket: Path | None = None
+    site: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -81,6 +86,12 @@ class Sendmail:
         runs = [f"-q{queue_interval}"] if queue_interval else []
         self.program = self.programs.start(self.name, self.command("-bD", *runs), self._environment)
 
+    def start_queue_runner(self, queue_interval: str = "1h") -> None:
+        """Instead of the daemon a process that only runs the queue; -d99.100: not in the background."""
+        self.program = self.programs.start(
+            self.name, self.command(f"-q{queue_interval}", "-d99.100"), self._environment
+        )
+
     def wait_ready(self, timeout: float = 15.0) -> None:
         """Returns when it accepts connections; ProgramError after `timeout` seconds."""
         self.running.wait_ready(lambda: ports.is_open(self.port) and self.pid_file.exists(), timeout)
@@ -100,6 +111,13 @@ class Sendmail:
         subprocess.run(
             self.command("-q"), check=True, capture_output=True, env={**os.environ, **self._environment}, timeout=300
         )
+
+    def make_map(self, name: str, text: str) -> None:
+        """Builds `name`.db in the folder from lines of key and value, as makemap(8) takes them."""
+        makemap = programs.find("makemap")
+        environment = {**os.environ, **programs.environment(makemap)}
+        path = self.programs.folder / name
+        subprocess.run([makemap, "hash", path], input=text.encode(), check=True, capture_output=True, env=environment)
 
     def queued(self) -> list[str]:
         """The queue IDs of what is in its queue, or being received or delivered."""
@@ -139,11 +157,14 @@ def build(folder: Path, settings: Settings) -> None:
         "SITE_DELIVERY_PORT": settings.delivery_port,
         "SITE_MAILBOX_PORT": settings.mailbox_port,
         "SITE_MILTER": f"unix:{settings.milter_socket}" if settings.milter_socket else "none",
+        "SITE_MAIL_FOLDER": folder,  # no access_db, mailertable and so on of the host
+        "SITE_DELIVERY_PROGRAM": preload.wrapper(folder),
+        "SITE_DELIVERY_CF": folder / "delivery.cf",
     }
     for name in ("incoming", "delivery"):
         values[f"SITE_{name.upper()}"] = folder / f"{name}.site.m4"
         values[f"SITE_{name.upper()}_PID"] = folder / f"{name}.pid"
         values[f"SITE_{name.upper()}_QUEUE"] = queue_folder(folder, name)
     makefile = programs.CHECKOUT / "sendmail" / "Makefile"
-    variables = [f"{name}={value}" for name, value in values.items()]
+    variables = [f"{name}={value}" for name, value in {**values, **settings.site}.items()]
     subprocess.run(["make", "--silent", "-f", makefile, *variables], check=True, capture_output=True)

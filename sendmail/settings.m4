@@ -1,0 +1,26 @@
+divert(-1)
+#
+# settings.m4: every SITE_ name with its default; what a site has of its own stands in the file SITE_FILE (an example:
+# site.example.m4), which is read first. Read by all other files here; to read it twice does no harm.
+#
+define(`SITE_DEFAULT', `ifdef(`$1', `', `define(`$1', `$2')')')
+ifdef(`SITE_FILE', `include(SITE_FILE)')
+divert(-1)
+SITE_DEFAULT(`SITE_OSTYPE', `debian')
+SITE_DEFAULT(`SITE_LISTEN', `0.0.0.0')
+SITE_DEFAULT(`SITE_PORT', `25')
+SITE_DEFAULT(`SITE_HANDOFF', `tcp')
+SITE_DEFAULT(`SITE_DELIVERY_LISTEN', `127.0.0.1')
+SITE_DEFAULT(`SITE_DELIVERY_HOST', `[127.0.0.1]')
+SITE_DEFAULT(`SITE_DELIVERY_PORT', `19000')
+SITE_DEFAULT(`SITE_DELIVERY_FROM', `127.0.0.1')
+SITE_DEFAULT(`SITE_DELIVERY_PROGRAM', `/usr/sbin/sendmail')
+SITE_DEFAULT(`SITE_DELIVERY_CF', `/etc/mail/delivery.cf')
+SITE_DEFAULT(`SITE_USER_CHECK', `w')
+SITE_DEFAULT(`SITE_MILTER', `unix:/run/miltscan/miltscan.sock')
+SITE_DEFAULT(`SITE_DELIVERY_QUEUE', `/var/spool/mqueuedelivery')
+SITE_DEFAULT(`SITE_DELIVERY_PID', `/run/sendmail/mta/delivery.pid')
+SITE_DEFAULT(`SITE_AUTH', `off')
+SITE_DEFAULT(`SITE_AUTH_MECHANISMS', `PLAIN LOGIN')
+SITE_DEFAULT(`SITE_MAIL_FOLDER', `/etc/mail')
+divert(0)dnl
