@@ -62,11 +62,11 @@ class Auth:
     def _make_certificate(self) -> None:
         kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2"]
         name = ["-subj", "/CN=example.test", "-addext", "subjectAltName=IP:127.0.0.1"]
-        files = ["-keyout", self._key, "-out", self.certificate]
-        subprocess.run([programs.find("openssl"), "req", *kind, *name, *files], check=True, capture_output=True)
+        files = ["-keyout", str(self._key), "-out", str(self.certificate)]
+        subprocess.run([str(programs.find("openssl")), "req", *kind, *name, *files], check=True, capture_output=True)
         self._key.chmod(0o600)
 
     def _add_account(self) -> None:
         user, _, realm = USER.partition("@")
-        command = [programs.find("saslpasswd2"), "-c", "-p", "-f", self._accounts, "-u", realm, user]
+        command = [str(programs.find("saslpasswd2")), "-c", "-p", "-f", str(self._accounts), "-u", realm, user]
         subprocess.run(command, check=True, capture_output=True, input=PASSWORD.encode())

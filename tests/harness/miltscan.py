@@ -98,12 +98,19 @@ class Miltscan(Milter):
 
 
 class ScanningSandwich(Sandwich):
-    """A sandwich with a real clamd and the real miltscan. `servers` replaces the clamd."""
+    """A sandwich with a real clamd and the real miltscan. `servers` replaces the clamd; `site` as in Sandwich."""
 
     clamd: Clamd
 
-    def __init__(self, folder: Path, tables: Tables | None = None, servers: Sequence[str] = ()) -> None:
-        super().__init__(folder, folder / "run" / "miltscan.sock")
+    def __init__(
+        self,
+        folder: Path,
+        tables: Tables | None = None,
+        servers: Sequence[str] = (),
+        *,
+        site: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(folder, folder / "run" / "miltscan.sock", site=site)
         self._tables = tables or {}
         self._servers = servers
 

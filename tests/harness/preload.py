@@ -48,6 +48,7 @@ def prepare(folder: Path) -> None:
         "-ldl",
     ]
     subprocess.run(command, check=True, capture_output=True)
+    _write_wrapper(folder)
 
 
 def program(folder: Path) -> Path:
@@ -65,9 +66,11 @@ def _library(folder: Path) -> Path:
 
 
 def wrapper(folder: Path) -> Path:
-    """A script that starts that copy in that environment, for a sendmail that sendmail starts."""
-    script = folder / "sendmail-program"
+    """A script that `prepare` made: it starts that copy in that environment, for a sendmail that sendmail starts."""
+    return folder / "sendmail-program"
+
+
+def _write_wrapper(folder: Path) -> None:
     variables = " ".join(shlex.quote(f"{name}={value}") for name, value in environment(folder).items())
-    script.write_text(f'#!/bin/sh\nexec env {variables} {program(folder)} "$@"\n')
-    script.chmod(0o755)
-    return script
+    wrapper(folder).write_text(f'#!/bin/sh\nexport {variables}\nexec {program(folder)} "$@"\n')
+    wrapper(folder).chmod(0o755)
