@@ -32,7 +32,6 @@ dnl What belongs to the incoming side is taken back, if the .mc file set it for 
 dnl pauses and limits for clients (there is one), blocklists (diversion 8 of cf.m4).
 define(`_MAIL_FILTERS_', `')dnl
 undefine(`confINPUT_MAIL_FILTERS')dnl
-undefine(`_GREET_PAUSE_')dnl
 undefine(`_RATE_CONTROL_', `_CONN_CONTROL_')dnl
 undefine(`_CONTROL_IMMEDIATE_', `_RATE_CONTROL_IMMEDIATE_', `_CONN_CONTROL_IMMEDIATE_')dnl
 undefine(`confCONNECTION_RATE_THROTTLE')dnl
@@ -64,4 +63,7 @@ R$*			$: $>DeliveryClient $1
 
 SLocal_check_rcpt
 R$*			$: $>DeliveryClient $1
+
+SLocal_greet_pause
+R$*			$# 0
 divert(0)dnl

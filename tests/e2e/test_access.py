@@ -14,7 +14,11 @@ from tests.harness.sandwich import Sandwich, private_folder
 ELSEWHERE = "someone@elsewhere.example"
 ALLOWED, OUTSIDE, IN_ACCESS_DB, REJECTED = "127.0.3.1", "127.0.0.2", "127.0.0.5", "127.0.0.6"
 ACCESS = f"Connect:{IN_ACCESS_DB} RELAY\nConnect:{REJECTED} REJECT\nTo:closed@example.test ERROR:5.2.1:550 Closed\n"
-LATE_CHECKS = "FEATURE(`access_db')dnl\nFEATURE(`delay_checks', `friend')dnl\n"
+LATE_CHECKS = """\
+FEATURE(`access_db')dnl
+FEATURE(`delay_checks', `friend')dnl
+FEATURE(`greet_pause', `60000')dnl
+"""
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +152,7 @@ def test_one_listener_each(guarded: Sandwich, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def listed() -> Iterator[Sandwich]:
-    """A delivery sendmail with a list of incoming hosts, and checks put off until RCPT, where friends skip them."""
+    """A delivery sendmail with a list of incoming hosts, a pause of a minute, and checks that friends skip at RCPT."""
     with private_folder() as folder:
         more = folder / "more.m4"
         more.write_text(f"include(`{folder}/delivery.site.m4')dnl\n{LATE_CHECKS}")
@@ -163,6 +167,6 @@ def listed() -> Iterator[Sandwich]:
 )
 @pytest.mark.parametrize("recipient", ["recipient@example.test", ELSEWHERE])
 def test_listed_hosts_may_speak_to_delivery(listed: Sandwich, source: str, code: int, recipient: str) -> None:
-    """Hosts and networks of SITE_DELIVERY_FROM, and no other, whatever other checks are skipped."""
+    """Hosts and networks of SITE_DELIVERY_FROM, at once, and no other, whatever other checks are skipped."""
     reply = client.send(listed.delivery.port, text_message(new_message_id()), recipients=[recipient], source=source)
     assert reply.code == code

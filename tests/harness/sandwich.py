@@ -170,6 +170,10 @@ class Sandwich:
 
         return wait_until(handed_over, timeout, f"both queue IDs of {message_id} in the log")
 
+    def wait_until_empty(self, timeout: float = 20.0) -> None:
+        """Returns when both queues are empty: all is delivered. ProgramError after `timeout` seconds."""
+        wait_until(lambda: not self.incoming.queued() and not self.delivery.queued(), timeout, "two empty queues")
+
     def keep(self) -> None:
         """Leaves all programs running when the context ends; `processes.end_recorded(folder)` ends them."""
         self.kept = True

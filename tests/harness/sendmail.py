@@ -108,9 +108,12 @@ class Sendmail:
 
     def flush(self) -> None:
         """One queue run, over when this returns."""
-        subprocess.run(
-            self.command("-q"), check=True, capture_output=True, env={**os.environ, **self._environment}, timeout=300
-        )
+        self.run("-q")
+
+    def run(self, *arguments: str) -> None:
+        """Runs this sendmail with other arguments to its end: `-bi` builds the aliases. Raises CalledProcessError."""
+        environment = {**os.environ, **self._environment}
+        subprocess.run(self.command(*arguments), check=True, capture_output=True, env=environment, timeout=300)
 
     def make_map(self, name: str, text: str) -> None:
         """Builds `name`.db in the folder from lines of key and value, as makemap(8) takes them."""

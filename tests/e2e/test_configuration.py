@@ -1,0 +1,195 @@
+"""What sendmail/ builds from a site's settings or adds to a sendmail.mc of its own; no sendmail runs here."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.harness import cf, programs
+from tests.harness.programs import CHECKOUT
+
+SENDMAIL = CHECKOUT / "sendmail"
+CF_DIR = programs.data("/usr/share/sendmail/cf")
+HANDOFF = ["smtp", "esmtp", "smtp8", "dsmtp", "relay", "local"]
+SITE = """\
+define(`SITE_DOMAIN', `example.org example.net')dnl
+define(`SITE_RELAY_DOMAINS', `192.0.2 partner.example')dnl
+define(`SITE_DELIVERY_HOST', `[192.0.2.25]')dnl
+define(`SITE_DELIVERY_PORT', `19001')dnl
+define(`SITE_DELIVERY_FROM', `192.0.2.10 IPv6:2001:db8::10')dnl
+define(`SITE_MILTER', `inet:8894@192.0.2.20')dnl
+define(`SITE_INCOMING_QUEUE', `/queues/in')dnl
+define(`SITE_DELIVERY_QUEUE', `/queues/out')dnl
+define(`SITE_CERTIFICATE', `/tls/server.crt')dnl
+define(`SITE_KEY', `/tls/server.key')dnl
+define(`SITE_CA', `/tls/ca.crt')dnl
+define(`SITE_AUTH', `on')dnl
+define(`SITE_AUTH_MECHANISMS', `SCRAM-SHA-256 PLAIN')dnl
+define(`SITE_SMART_HOST', `[relay.example.net]')dnl
+"""
+OWN = """\
+define(`_USE_ETC_MAIL_')dnl
+include(CF_DIR`/m4/cf.m4')dnl
+OSTYPE(`debian')dnl
+DOMAIN(`debian-mta')dnl
+FEATURE(`no_default_msa')dnl
+DAEMON_OPTIONS(`Family=inet, Name=MTA-v4, Port=smtp')dnl
+DAEMON_OPTIONS(`Family=inet, Name=MSP-v4, Port=submission, M=Ea')dnl
+define(`confCONNECTION_RATE_THROTTLE', `15')dnl
+FEATURE(`use_cw_file')dnl
+FEATURE(`access_db', , `skip')dnl
+FEATURE(`greet_pause', `1000')dnl
+FEATURE(`dnsbl', `dnsbl.example')dnl
+FEATURE(`delay_checks', `friend', `n')dnl
+FEATURE(`conncontrol', `nodelay', `terminate')dnl
+FEATURE(`ratecontrol', `nodelay', `terminate')dnl
+FEATURE(`local_procmail')dnl
+INPUT_MAIL_FILTER(`opendkim', `S=unix:/run/opendkim.sock, F=T')dnl
+"""
+MAILERS = "MAILER_DEFINITIONS\nMAILER(`local')dnl\nMAILER(`smtp')dnl\n"
+
+
+def make(folder: Path, *variables: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    """What the README has an administrator call."""
+    command = ["make", "--silent", "-C", str(SENDMAIL), f"OUT={folder}", f"CF_DIR={CF_DIR}", *variables]
+    return subprocess.run(command, check=check, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with both .cf files of SITE."""
+    folder = tmp_path_factory.mktemp("built")
+    (folder / "site.m4").write_text(SITE)
+    assert make(folder, f"SITE={folder}/site.m4").stderr == ""
+    return folder
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "C{w}example.org example.net",
+        "C{R}192.0.2 partner.example",
+        "O QueueDirectory=/queues/in",
+        "O DaemonPortOptions=Family=inet, Name=incoming, Addr=0.0.0.0, Port=25, Listen=511",
+        "Xmiltscan, S=inet:8894@192.0.2.20, F=T, T=C:10s;S:30s;R:30s;E:5m",
+        "O ServerCertFile=/tls/server.crt",
+        "O ServerKeyFile=/tls/server.key",
+        "O CACertFile=/tls/ca.crt",
+        "O AuthMechanisms=SCRAM-SHA-256 PLAIN",
+        "O AuthOptions=A p y",
+        "C{TrustAuthMech}SCRAM-SHA-256 PLAIN",
+        "Kaccess hash -T<TMPF> -o /etc/mail/access",
+        "Kvirtuser hash -o /etc/mail/virtusertable",
+        "O AliasFile=/etc/mail/aliases",
+        "O SuperSafe=PostMilter",
+    ],
+)
+def test_a_setting_is_in_incoming(built: Path, line: str) -> None:
+    """Each setting of the local file, and what the site has in /etc/mail, stands in incoming.cf."""
+    assert line in (built / "incoming.cf").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "C{w}example.org example.net",
+        "C{R}192.0.2.10 IPv6:2001:db8::10",
+        "C{DeliveryFrom}192.0.2.10 IPv6:2001:db8::10",
+        "O QueueDirectory=/queues/out",
+        "O PidFile=/run/sendmail/mta/delivery.pid",
+        "O DaemonPortOptions=Family=inet, Name=delivery, Addr=127.0.0.1, Port=19001, M=AS, Listen=511",
+        "DS[relay.example.net]",
+        "Kmailertable hash -o /etc/mail/mailertable",
+        "Kvirtuser hash -o /etc/mail/virtusertable",
+        "O AliasFile=/etc/mail/aliases",
+    ],
+)
+def test_a_setting_is_in_delivery(built: Path, line: str) -> None:
+    """Likewise for delivery.cf."""
+    assert line in (built / "delivery.cf").read_text().splitlines()
+
+
+@pytest.mark.parametrize("side", ["incoming", "delivery"])
+def test_local_host_names_are_kept(built: Path, side: str) -> None:
+    """Beside SITE_DOMAIN the site's file counts on both sides."""
+    assert re.search(r"^Fw-o /etc/mail/local-host-names ", (built / f"{side}.cf").read_text(), re.MULTILINE)
+
+
+def test_the_example_builds(tmp_path: Path) -> None:
+    """With every line of site.example.m4 switched on, m4 has nothing to complain of."""
+    switched_on = (SENDMAIL / "site.example.m4").read_text().replace("dnl define(", "define(")
+    (tmp_path / "site.m4").write_text(switched_on)
+    assert switched_on.count("\ndefine(") > 8
+    assert make(tmp_path, f"SITE={tmp_path}/site.m4").stderr == ""
+
+
+@pytest.mark.parametrize("port", [25, 465, 587])
+def test_delivery_takes_no_port_of_the_internet(tmp_path: Path, port: int) -> None:
+    """A mistake in the port is an error that names it, and delivery.cf is not made."""
+    made = make(tmp_path, f"SITE_DELIVERY_PORT={port}", check=False)
+    assert made.returncode != 0
+    assert f"SITE_DELIVERY_PORT: {port} is a port of the incoming sendmail" in made.stderr
+    assert not (tmp_path / "delivery.cf").exists()
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    """The table lists what the m4 files read, and nothing else."""
+    internal = {"DEFAULT", "FILE", "HERE", "HANDOFF_ARGS", "PROGRAM_MAILER"}
+    m4 = "".join(path.read_text() for path in [*SENDMAIL.glob("*.m4"), *SENDMAIL.glob("*.mc")])
+    used = set(re.findall(r"\bSITE_([A-Z_]+)", m4)) - internal
+    table = [line for line in (SENDMAIL / "README.md").read_text().splitlines() if line.startswith("| `SITE_")]
+    assert used == set(re.findall(r"`SITE_([A-Z_]+)`", "".join(line.split("|")[1] for line in table)))
+
+
+def own(folder: Path, side: str) -> Path:
+    """The .cf of a site's own sendmail.mc with one line more."""
+    mc, built = folder / f"{side}.mc", folder / f"{side}.cf"
+    mc.write_text(f"{OWN}include(`{SENDMAIL}/miltscan-{side}.m4')dnl\n{MAILERS}")
+    made = subprocess.run(["m4", f"-DCF_DIR={CF_DIR}", mc], check=True, capture_output=True, text=True)
+    assert made.stderr == ""
+    built.write_text(made.stdout)
+    return built
+
+
+@pytest.mark.parametrize("name", HANDOFF)
+def test_own_sendmail_mc_hands_over(tmp_path: Path, name: str) -> None:
+    """One line makes every mailer of a site's own sendmail.mc connect to delivery; its procmail is not called here."""
+    mailer = cf.mailers(own(tmp_path, "incoming"))[name]
+    assert (mailer.program, mailer.arguments) == ("[IPC]", "TCP [127.0.0.1] 19000")
+    assert "k" in mailer.flags
+    assert name != "local" or not set("fP9S") & set(mailer.flags)
+
+
+def test_own_sendmail_mc_keeps_what_it_has(tmp_path: Path) -> None:
+    """Its listeners, with a long backlog, its queue, its checks and its other filter."""
+    built = own(tmp_path, "incoming")
+    assert cf.options(built, "DaemonPortOptions") == [
+        "Family=inet, Name=MTA-v4, Port=smtp, Listen=511",
+        "Family=inet, Name=MSP-v4, Port=submission, M=Ea, Listen=511",
+    ]
+    assert cf.options(built, "InputMailFilters") == ["opendkim, miltscan"]
+    assert cf.options(built, "QueueDirectory") == ["/var/spool/mqueue"]
+    assert "dnsbl.example" in built.read_text()
+
+
+@pytest.mark.parametrize("name", HANDOFF)
+def test_own_sendmail_mc_delivers(tmp_path: Path, name: str) -> None:
+    """The same file with the other line is the delivery side: flag k, and its own local mailer as it was."""
+    mailer = cf.mailers(own(tmp_path, "delivery"))[name]
+    assert "k" in mailer.flags
+    assert mailer.arguments == ("procmail -a $h -d $u" if name == "local" else "TCP $h")
+    assert mailer.program == ("/usr/bin/procmail" if name == "local" else "[IPC]")
+
+
+def test_own_sendmail_mc_as_delivery_serves_nobody_else(tmp_path: Path) -> None:
+    """What belongs to port 25 is gone: its listeners, filters, blocklists and limits."""
+    built = own(tmp_path, "delivery")
+    assert cf.options(built, "DaemonPortOptions") == [
+        "Family=inet, Name=delivery, Addr=127.0.0.1, Port=19000, M=AS, Listen=511"
+    ]
+    assert cf.options(built, "QueueDirectory") == ["/var/spool/mqueuedelivery"]
+    assert cf.options(built, "PidFile") == ["/run/sendmail/mta/delivery.pid"]
+    assert [*cf.filters(built), *cf.options(built, "InputMailFilters")] == []
+    assert cf.options(built, "ConnectionRateThrottle") == []
+    assert not re.findall(r"dnsbl\.example|RateControl|ConnControl", built.read_text())
