@@ -12,7 +12,7 @@ from miltscan import __version__
 from miltscan.config.render import needs_restart
 from miltscan.config.settings import Settings, load
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
-from miltscan.service import exporter, listener
+from miltscan.service import exporter, listener, notify
 from miltscan.service.signals import reset
 from miltscan.service.spool import Spool
 from miltscan.service.supervisor import READY, Link, Role, Supervisor
@@ -111,9 +111,11 @@ class _Service:
     def ready(self) -> None:
         """Every child is ready."""
         self.log.info("ready", workers=self.settings.milter.workers)
+        notify.ready(self._status)
 
     def stopping(self) -> None:
         """Nobody new is let in: who connects from now on is refused, and does not wait for the end of the drain."""
+        notify.stopping("finishes what runs")
         _let_go(self.public, self.settings)
 
     def failed(self, role: Role, error: BaseException) -> None:
@@ -136,6 +138,18 @@ class _Service:
 
     def reload(self) -> Settings | None:
         """The settings as they stand in the file now; a file that is wrong changes nothing."""
+        notify.reloading()
+        new = self._read_again()
+        notify.ready(
+            self._status if new else "the configuration file is wrong: the one before stays in force, see the log"
+        )
+        return new
+
+    @property
+    def _status(self) -> str:
+        return f"{self.settings.milter.workers} workers serve {self.settings.milter.socket}"
+
+    def _read_again(self) -> Settings | None:
         try:
             new = load(self.path)
             _try_spool(new)

@@ -15,7 +15,7 @@ ROWS = (
     ("service.supervisor", "service.listener", "service.milter", "service.clamdconf", "service.servers"),
     ("service.conversation", "config.*"),
     ("service.pipeline",),
-    ("service.spool", "service.pool", "service.signals", "engines.*", "telemetry.*", "quarantine.*"),
+    ("service.spool", "service.pool", "service.signals", "service.notify", "engines.*", "telemetry.*", "quarantine.*"),
     ("core.*",),
     ("errors",),
 )

@@ -1,0 +1,304 @@
+"""deploy/sysv/miltscan-sandwich for real: two sendmails, their queue runners and miltscan in a private folder."""
+
+import os
+import pwd
+import re
+import shlex
+import signal
+import smtplib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fakes.eicar import EICAR
+from tests.harness import client, milter_settings, ports, preload, programs
+from tests.harness.clamav import Clamd
+from tests.harness.mailbox import Mailbox
+from tests.harness.milter import accepts
+from tests.harness.processes import Program, Programs, wait_until
+from tests.harness.sandwich import private_folder
+from tests.harness.sendmail import DOMAIN, Sendmail, Settings, build
+
+SCRIPT = programs.CHECKOUT / "deploy" / "sysv" / "miltscan-sandwich"
+PARTS = ["delivery", "delivery-queue", "miltscan", "incoming", "incoming-queue"]
+STRANGER = ["sleep", "3600"]
+
+
+@dataclass
+class Host:
+    """A private folder with all that the script starts, and what it takes for granted running beside it."""
+
+    folder: Path
+    programs: Programs
+    mailbox: Mailbox
+    clamd: Clamd
+    incoming: Sendmail
+    delivery: Sendmail
+    pids: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def socket(self) -> Path:
+        """Of the milter."""
+        return self.folder / "run" / "miltscan.sock"
+
+    def pid_file(self, part: str) -> Path:
+        """Where the pid of a part stands."""
+        return self.folder / f"{part}.pid"
+
+    def write_defaults(self, **more: object) -> None:
+        """The script's settings; `more` replace or add to them."""
+        sendmail = self.folder / "bin" / "sendmail"
+        sendmail.parent.mkdir(exist_ok=True)
+        environment = [f"{name}={value}" for name, value in preload.environment(self.folder).items()]
+        command = shlex.join(["exec", "env", *environment, str(preload.program(self.folder))])
+        sendmail.write_text(f'#!/bin/sh\n{command} "$@"\n')
+        sendmail.chmod(0o755)
+        user = pwd.getpwuid(os.geteuid())
+        values = {
+            "SENDMAIL": sendmail,
+            "INCOMING_CF": self.incoming.configuration,
+            "DELIVERY_CF": self.delivery.configuration,
+            **{f"{part.replace('-', '_').upper()}_PID": self.pid_file(part) for part in PARTS},
+            "MILTSCAN": Path(sys.executable).parent / "miltscan",
+            "MILTSCAN_CONFIG": self.folder / "miltscan.toml",
+            "MILTSCAN_USER": user.pw_name,
+            "MILTSCAN_GROUP": user.pw_gid,
+            "MILTSCAN_RUN": self.folder / "run",
+            "MILTSCAN_LOG": self.folder / "log.d" / "miltscan.log",
+            "SENDMAIL_PATIENCE": 1,
+            "START_PATIENCE": 20,
+            **more,
+        }
+        lines = [f"{name}={shlex.quote(str(value))}\n" for name, value in values.items()]
+        (self.folder / "defaults").write_text("".join(lines))
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """The script with an argument. Its output goes to files: a daemon that kept a pipe open would be waited for."""
+        with (self.folder / "out").open("w+") as out, (self.folder / "err").open("w+") as err:
+            environment = {**os.environ, "MILTSCAN_DEFAULTS": str(self.folder / "defaults")}
+            done = subprocess.run([SCRIPT, command], check=False, stdout=out, stderr=err, env=environment, timeout=90)
+        texts = [(self.folder / name).read_text() for name in ("out", "err")]
+        return subprocess.CompletedProcess(done.args, done.returncode, *texts)
+
+    def start(self) -> None:
+        """Everything, which has to succeed."""
+        result = self.run("start")
+        assert result.returncode == 0, result
+        self.pids = self.recorded()
+
+    def recorded(self) -> dict[str, int]:
+        """The pids that stand in the pid files."""
+        files = {part: self.pid_file(part) for part in PARTS}
+        return {part: int(file.read_text().split()[0]) for part, file in files.items() if file.exists()}
+
+    def left(self) -> list[psutil.Process]:
+        """Every living process of the sandwich: a sendmail of this folder, or a miltscan with its configuration."""
+        return [process for process in psutil.process_iter() if self._is_ours(process)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            return (
+                process.exe() == str(self.folder / "sendmail")
+                or str(self.folder / "miltscan.toml") in process.cmdline()
+            )
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
+
+    def end(self) -> None:
+        """Whatever a test has left."""
+        for process in self.left():
+            process.kill()
+
+    def send(self, body: bytes, name: str) -> client.Reply:
+        """A message to incoming."""
+        head = f"From: a@{DOMAIN}\r\nTo: b@{DOMAIN}\r\nMessage-ID: <{name}@{DOMAIN}>\r\n\r\n"
+        return client.send(self.incoming.port, head.encode() + body)
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """Nothing of the sandwich runs; clamd and the mailbox do."""
+    with private_folder() as folder, Programs(folder) as owner:
+        incoming, delivery = (Sendmail(owner, name, ports.choose().number) for name in ("incoming", "delivery"))
+        mailbox = Mailbox.start(owner)
+        build(folder, Settings(incoming.port, delivery.port, mailbox.port, folder / "run" / "miltscan.sock"))
+        clamd = Clamd.prepare(owner, test_database=True)
+        clamd.start()
+        clamd.wait_ready()
+        mailbox.wait_ready()
+        milter_settings.write(folder, f"unix:{clamd.socket}", ports.choose().number)
+        made = Host(folder, owner, mailbox, clamd, incoming, delivery)
+        made.write_defaults()
+        yield made
+        made.end()
+
+
+def told(result: subprocess.CompletedProcess[str], what: str) -> list[str]:
+    """The parts of which this was said, in order."""
+    return re.findall(rf"^([\w-]+): {what}", result.stdout, re.MULTILINE)
+
+
+def test_start_and_stop(host: Host) -> None:
+    """Delivery first, incoming last, in reverse at the end; all answers in between, and nothing is left after it."""
+    result = host.run("start")
+    assert (result.returncode, told(result, "started, pid")) == (0, PARTS), result
+    assert set(host.recorded()) == set(PARTS)
+    for port in (host.incoming.port, host.delivery.port):
+        with smtplib.SMTP("127.0.0.1", port, timeout=10) as session:
+            assert session.noop()[0] == 250
+    assert accepts(host.socket)
+    wait_until(lambda: host.send(b"clean\r\n", "clean").code == 250, 20, "miltscan's engine")
+    assert host.mailbox.wait_for(f"<clean@{DOMAIN}>").message["X-Virus-Scanned"]
+    assert host.send(EICAR + b"\r\n", "virus").code == 550
+    assert (host.run("status").returncode, told(host.run("status"), "runs, pid")) == (0, PARTS)
+    result = host.run("stop")
+    assert (result.returncode, told(result, "stopped")) == (0, PARTS[::-1]), result
+    assert host.left() == []
+    assert host.recorded() == {}
+    assert not host.socket.exists()
+    result = host.run("status")
+    assert (result.returncode, told(result, "does not run")) == (3, PARTS)
+
+
+def test_double_start_and_double_stop(host: Host) -> None:
+    """The second one says so, changes nothing, and is no failure."""
+    host.start()
+    result = host.run("start")
+    assert (result.returncode, told(result, "runs already")) == (0, PARTS)
+    assert host.recorded() == host.pids
+    assert host.run("stop").returncode == 0
+    result = host.run("stop")
+    assert (result.returncode, told(result, "does not run")) == (0, PARTS[::-1])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_one_part_missing(host: Host, part: str) -> None:
+    """Of a crash a pid file is left; a start replaces that part and no other."""
+    host.start()
+    crash(host.pids[part])
+    status = host.run("status")
+    assert (status.returncode, told(status, "does not run, but has a pid file")) == (3, [part])
+    result = host.run("start")
+    assert (result.returncode, told(result, "started"), told(result, "removes a stale")) == (0, [part], [part]), result
+    now = host.recorded()
+    assert {name for name in PARTS if now[name] != host.pids[name]} == {part}
+    assert host.run("status").returncode == 0
+
+
+def crash(pid: int) -> None:
+    """Kill -9, and wait for the end."""
+    os.kill(pid, signal.SIGKILL)
+    process = psutil.Process(pid)
+    wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 10, "its end")
+
+
+@pytest.mark.parametrize("text", ["", "garbage\n", "0\n", "-1\n", "4194304\n", "STRANGER\n"])
+def test_stale_pid_files(host: Host, text: str) -> None:
+    """Of nobody, of a stranger, empty or garbage: they are replaced, and the stranger lives."""
+    stranger = host.programs.start("stranger", STRANGER)
+    for part in PARTS:
+        host.pid_file(part).write_text(text.replace("STRANGER", str(stranger.pid)))
+    assert host.run("stop").returncode == 0
+    for part in PARTS:
+        host.pid_file(part).write_text(text.replace("STRANGER", str(stranger.pid)))
+    result = host.run("start")
+    assert (result.returncode, told(result, "started"), told(result, "removes a stale")) == (0, PARTS, PARTS), result
+    assert host.run("stop").returncode == 0
+    assert (stranger.alive, host.left()) == (True, [])
+
+
+def test_a_sendmail_that_is_not_ours(host: Host) -> None:
+    """The distribution's own may use the same pid file: it is named, neither ended nor taken for ours."""
+    other = host.folder / "other.cf"
+    other.write_text(host.incoming.configuration.read_text())
+    started(host, "other", [host.folder / "sendmail", "-C", other, "-bD"], "incoming")
+    result = host.run("start")
+    assert (result.returncode, told(result, "started")) == (1, PARTS[:3])
+    assert "incoming: " in result.stderr
+    assert "is of another sendmail" in result.stderr
+    assert host.run("stop").returncode == 1
+    assert [process.pid for process in host.left()] == [host.recorded()["incoming"]]
+
+
+def started(host: Host, name: str, command: list[str | Path], part: str) -> Program:
+    """A sendmail that was started by hand, once its pid file is there."""
+    program = host.programs.start(name, command, preload.environment(host.folder))
+    program.wait_ready(lambda: part in host.recorded())
+    return program
+
+
+def test_an_open_session_does_not_outlive_a_stop(host: Host) -> None:
+    """A client that does not leave is left after the patience; its session ends with the rest."""
+    host.start()
+    with smtplib.SMTP("127.0.0.1", host.incoming.port, timeout=30) as session:
+        session.ehlo()
+        assert host.run("stop").returncode == 0
+        assert host.left() == []
+        with pytest.raises((smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException)):
+            session.mail(f"a@{DOMAIN}")
+
+
+def test_what_a_crash_has_left_is_ended(host: Host) -> None:
+    """The session of a sendmail that was killed goes on without it, until a stop."""
+    host.start()
+    with smtplib.SMTP("127.0.0.1", host.incoming.port, timeout=30) as session:
+        session.ehlo()
+        crash(host.pids["incoming"])
+        assert session.noop()[0] == 250
+        assert host.run("stop").returncode == 0
+        assert host.left() == []
+        session.close()
+
+
+def test_restart(host: Host) -> None:
+    """Everything anew."""
+    host.start()
+    result = host.run("restart")
+    assert (result.returncode, told(result, "stopped"), told(result, "started")) == (0, PARTS[::-1], PARTS), result
+    assert not set(host.recorded().values()) & set(host.pids.values())
+
+
+def test_reload(host: Host) -> None:
+    """Miltscan reads its configuration, no process is replaced."""
+    host.start()
+    wait_until(lambda: host.send(EICAR + b"\r\n", "virus").code == 550, 20, "miltscan's engine")
+    with (host.folder / "miltscan.toml").open("a") as file:
+        file.write('[policy]\non_infected = "tempfail"\n')
+    assert host.run("reload").returncode == 0
+    wait_until(lambda: host.send(EICAR + b"\r\n", "virus").code == 451, 20, "the new configuration")
+    assert host.recorded() == host.pids
+
+
+def test_reload_of_what_does_not_run(host: Host) -> None:
+    """Is a failure."""
+    result = host.run("reload")
+    assert (result.returncode, result.stderr) == (1, "miltscan: does not run\n")
+
+
+@pytest.mark.parametrize("wrong", ["incoming.cf", "delivery.cf", "miltscan.toml"])
+def test_a_wrong_file_stops_nothing(host: Host, wrong: str) -> None:
+    """The test names file and line; restart and reload refuse."""
+    host.start()
+    assert host.run("configtest").returncode == 0
+    with (host.folder / wrong).open("a") as file:
+        file.write("\nO Nonsense=1\n")
+    for command in ("configtest", "restart", "reload"):
+        result = host.run(command)
+        assert result.returncode == 1
+        assert f"{host.folder / wrong} is wrong\n{host.folder / wrong}: " in result.stderr
+    assert host.recorded() == host.pids
+    assert host.run("status").returncode == 0
+
+
+@pytest.mark.parametrize("command", ["", "begin", "start stop"])
+def test_usage(host: Host, command: str) -> None:
+    """Anything else is status 2."""
+    result = host.run(command)
+    assert (result.returncode, "usage: " in result.stderr) == (2, True)

@@ -1,0 +1,38 @@
+"""What a service manager hears of the real service: ready, reloading, stopping, each at its time."""
+
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.milter.daemon import PATIENCE, Daemon
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], dict[str, str]]]:
+    """Waits for the next notification and returns its fields."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(PATIENCE)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield lambda: dict(line.split("=", 1) for line in listener.recv(4096).decode().splitlines())
+
+
+def test_a_life(own: Callable[..., Daemon], manager: Callable[[], dict[str, str]]) -> None:
+    """Ready when mail is taken; a reload is over when it says so, right or wrong; a stop is told before the drain."""
+    daemon = own()
+    daemon.start()
+    assert manager() == {"READY": "1", "STATUS": f"1 workers serve {daemon.address}"}
+    assert daemon.send().accepted
+    for text, status in (("", "1 workers serve"), ("nonsense", "the configuration file is wrong")):
+        if text:
+            daemon.config.write_text(text)
+        daemon.running.signal(signal.SIGHUP)
+        begins, ends = manager(), manager()
+        assert (begins["RELOADING"], int(begins["MONOTONIC_USEC"]) > 0) == ("1", True)
+        assert ends["READY"] == "1"
+        assert ends["STATUS"].startswith(status)
+    assert daemon.stop() == 0
+    assert manager()["STOPPING"] == "1"
