@@ -4,8 +4,20 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness.clamav import Clamd
 from tests.harness.miltscan import ScanningSandwich
+from tests.harness.processes import Programs
 from tests.harness.sandwich import Sandwich, private_folder
+
+
+@pytest.fixture(scope="module")
+def clamd() -> Iterator[Clamd]:
+    """A running clamd."""
+    with private_folder() as folder, Programs(folder) as programs:
+        clamd = Clamd.prepare(programs)
+        clamd.start()
+        clamd.wait_ready()
+        yield clamd
 
 
 @pytest.fixture(scope="session")

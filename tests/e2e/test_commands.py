@@ -4,26 +4,14 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness.clamav import EICAR, Clamd
-from tests.harness.processes import Programs
-from tests.harness.sandwich import private_folder
+from tests.fakes.eicar import EICAR
+from tests.harness.clamav import Clamd
 
 MAIL = b"Subject: a\nMIME-Version: 1.0\nContent-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n\n"
-
-
-@pytest.fixture(scope="module")
-def clamd() -> Iterator[Clamd]:
-    """A running clamd."""
-    with private_folder() as folder, Programs(folder) as programs:
-        clamd = Clamd.prepare(programs)
-        clamd.start()
-        clamd.wait_ready()
-        yield clamd
 
 
 @pytest.fixture

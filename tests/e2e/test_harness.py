@@ -6,28 +6,19 @@ import socket
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.fakes.eicar import EICAR
 from tests.harness import hostname, ports
-from tests.harness.clamav import EICAR, Clamd
+from tests.harness.clamav import Clamd
 from tests.harness.processes import ProgramError, Programs, end_recorded, wait_until
 from tests.harness.programs import CHECKOUT
 from tests.harness.sandwich import Sandwich, private_folder
-
-
-@pytest.fixture(scope="module")
-def clamd() -> Iterator[Clamd]:
-    """A running clamd."""
-    with private_folder() as folder, Programs(folder) as programs:
-        clamd = Clamd.prepare(programs)
-        clamd.start()
-        clamd.wait_ready()
-        yield clamd
 
 
 def scan(clamd: Clamd, content: bytes) -> str:

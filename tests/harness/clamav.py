@@ -1,7 +1,7 @@
 """A real clamd in a private folder, with the settings of deploy/clamav/clamd.conf.
 
-It loads the host's signatures where there are any, else a test database that knows the EICAR test file only. The EICAR
-text is put together at run time: no file of this repository contains it.
+It loads the host's signatures where there are any, else a test database, made at run time, that knows the EICAR test
+file only.
 """
 
 import signal
@@ -9,11 +9,9 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fakes.eicar import EICAR
 from tests.harness import ports, programs
 from tests.harness.processes import Program, Programs
-
-# https://www.eicar.org/download-anti-malware-testfile/
-EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS" + b"-TEST-FILE!$H+H*"
 
 _SETTINGS = programs.CHECKOUT / "deploy" / "clamav" / "clamd.conf"
 _HOST_DATABASE = Path("/var/lib/clamav")
