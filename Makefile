@@ -6,7 +6,7 @@ SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo --preserve-env=KEEP)
 RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: all packages environment demo demo-stop test bench check format requirements clean
+.PHONY: all packages environment demo demo-stop test bench bench-handoff check format requirements clean
 
 all: environment
 
@@ -36,6 +36,9 @@ test: environment
 bench: environment
 	@deploy/debian/install deploy/debian/packages-bench.txt
 	@$(RUN) -m tests.bench
+
+bench-handoff: environment
+	@$(RUN) -m tests.bench.handoff
 
 check: environment
 	.venv/bin/ruff check
