@@ -1,0 +1,183 @@
+"""The files of deploy/ that programs of the host read: each is read here by that program, in a private folder."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness import programs
+
+DEPLOY = programs.CHECKOUT / "deploy"
+COMMON = programs.CHECKOUT / "sendmail" / "common.m4"
+UNITS = [
+    "miltscan-delivery.service",
+    "miltscan-queue@delivery.service",
+    "miltscan.service",
+    "miltscan-incoming.service",
+    "miltscan-queue@incoming.service",
+]
+ALL = [*UNITS, "miltscan-sandwich.target", "clamav-daemon.service", "clamav-daemon.socket"]
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """The units and drop-ins, and a miltscan that exists; of clamd and sendmail only what the drop-ins need."""
+    folder = tmp_path / "units"
+    shutil.copytree(DEPLOY / "systemd", folder)
+    ours = str(Path(sys.executable).parent / "miltscan")
+    places = {"/opt/miltscan/bin/miltscan": ours, "/usr/sbin/sendmail": str(programs.find("sendmail"))}
+    for path in folder.glob("*.service"):
+        text = path.read_text()
+        for place, real in places.items():
+            text = text.replace(place, real)
+        path.write_text(text)
+    (folder / "clamav-daemon.service").write_text("[Service]\nExecStart=/bin/true\n")
+    (folder / "clamav-daemon.socket").write_text("[Socket]\nListenStream=/run/clamav/clamd.ctl\n")
+    return folder
+
+
+def run(name: str, *arguments: str | Path, units: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """A program of systemd or logrotate, which looks for units in `units` first."""
+    program = programs.find(name)
+    environment = {**os.environ, **programs.environment(program)}
+    if units:
+        environment["SYSTEMD_UNIT_PATH"] = f"{units}:"
+    command = [str(part) for part in (program, *arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=60)
+
+
+def verify(folder: Path) -> tuple[int, list[str]]:
+    """Exit status, and what systemd says of our units and drop-ins: the host's others are not ours to judge."""
+    result = run("systemd-analyze", "verify", "--man=no", *ALL, units=folder)
+    return result.returncode, [line for line in result.stderr.splitlines() if str(folder) in line or "miltscan" in line]
+
+
+def test_systemd_reads_every_unit(units: Path) -> None:
+    """Without a word."""
+    assert verify(units) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "path", [path.relative_to(DEPLOY / "systemd") for path in (DEPLOY / "systemd").rglob("*.*") if path.is_file()]
+)
+def test_a_mistake_in_any_file_is_told(units: Path, path: Path) -> None:
+    """So the silence above means that each file was read."""
+    with (units / path).open("a") as file:
+        file.write("Nonsense=yes\n")
+    assert any("Nonsense" in line for line in verify(units)[1])
+
+
+@pytest.mark.parametrize(("unit", "most"), [("miltscan.service", 16), *((unit, 55) for unit in UNITS if "-" in unit)])
+def test_exposure(units: Path, unit: str, most: int) -> None:
+    """Tenths of systemd's scale, 0 to 100; a sendmail becomes its users and can be locked in less."""
+    result = run("systemd-analyze", "security", "--offline=true", f"--threshold={most}", unit, units=units)
+    assert result.returncode == 0, result.stdout[-200:]
+
+
+def text_of(unit: str) -> str:
+    """The unit's file, with the name of an instance in place."""
+    template, _, instance = unit.partition("@")
+    name = f"{template}@.service" if instance else unit
+    return (DEPLOY / "systemd" / name).read_text().replace("%i", instance.removesuffix(".service"))
+
+
+def names(text: str, key: str) -> set[str]:
+    """The units that a key lists."""
+    return {name for line in re.findall(rf"^{key}=(.*)$", text, re.MULTILINE) for name in line.split()}
+
+
+@pytest.mark.parametrize(
+    ("unit", "after"),
+    [
+        ("miltscan.service", {"miltscan-delivery.service", "clamav-daemon.service"}),
+        ("miltscan-incoming.service", {"miltscan-delivery.service", "miltscan.service"}),
+        ("miltscan-queue@delivery.service", {"miltscan-delivery.service"}),
+        ("miltscan-queue@incoming.service", {"miltscan-delivery.service", "miltscan-incoming.service"}),
+    ],
+)
+def test_order(unit: str, after: set[str]) -> None:
+    """After= orders a start, and in reverse a stop."""
+    assert after <= names(text_of(unit), "After")
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_target_ties_them(unit: str) -> None:
+    """It starts each, and its stop stops each."""
+    assert unit in names(text_of("miltscan-sandwich.target"), "Wants")
+    assert names(text_of(unit), "PartOf") == {"miltscan-sandwich.target"}
+
+
+@pytest.mark.parametrize("side", ["incoming", "delivery"])
+def test_one_pid_file_everywhere(side: str) -> None:
+    """What the .cf file says, systemd and the init script look for."""
+    built = re.search(rf"`SITE_{side.upper()}_PID', `(.*)'\)", COMMON.read_text())
+    assert built
+    assert names(text_of(f"miltscan-{side}.service"), "PIDFile") == {built[1]}
+    assert f': "${{{side.upper()}_PID:={built[1]}}}"' in (DEPLOY / "sysv" / "miltscan-sandwich").read_text()
+
+
+def test_longest_drain() -> None:
+    """Neither way to stop miltscan cuts a drain that its configuration allows: 300 s and 10 s."""
+    systemd = re.search(r"^TimeoutStopSec=(\d+)s$", text_of("miltscan.service"), re.MULTILINE)
+    sysv = re.search(r"MILTSCAN_PATIENCE:=(\d+)", (DEPLOY / "sysv" / "miltscan-sandwich").read_text())
+    assert [int(found[1]) > 310 for found in (systemd, sysv) if found] == [True, True]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A host's root folder with the users that Debian's packages make."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text(
+        "root:x:0:0::/:/bin/sh\nsmmta:x:103:106::/:/bin/false\nclamav:x:102:105::/:/bin/false\n"
+    )
+    (tmp_path / "etc" / "group").write_text("root:x:0:\nclamav:x:105:\nsmmta:x:106:\nsmmsp:x:107:\n")
+    result = run("systemd-sysusers", f"--root={tmp_path}", DEPLOY / "sysusers.d" / "miltscan.conf")
+    assert result.returncode == 0, result.stderr
+    return tmp_path
+
+
+def test_user(root: Path) -> None:
+    """It is in the group of both sockets, and cannot log in."""
+    (entry,) = re.findall(r"^miltscan:x:(\d+):(\d+):[^:]*:(.*)$", (root / "etc" / "passwd").read_text(), re.MULTILINE)
+    assert entry[1:] == ("107", "/nonexistent:/usr/sbin/nologin")
+    assert names(text_of("miltscan.service"), "Group") == {"smmsp"}
+    for file in ("clamav/clamd.conf", "systemd/clamav-daemon.socket.d/miltscan.conf"):
+        assert re.search(r"^(Local)?Socket ?Group[ =]smmsp$", (DEPLOY / file).read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "owner"),
+    [
+        ("run/sendmail", 0o2755, (0, 106)),
+        ("run/sendmail/mta", 0o2755, (103, 107)),
+        ("var/spool/mqueuedelivery", 0o2750, (103, 107)),
+        ("var/spool/miltscan", 0o700, (None, 107)),
+        ("var/lib/clamav/tmp", 0o700, (102, 105)),
+    ],
+)
+def test_folders(root: Path, path: str, mode: int, owner: tuple[int | None, int]) -> None:
+    """Owner and mode of each; owners only root can give."""
+    result = run("systemd-tmpfiles", f"--root={root}", "--create", DEPLOY / "tmpfiles.d" / "miltscan.conf")
+    status = (root / path).stat()
+    assert status.st_mode & 0o7777 == mode, result.stderr
+    if os.geteuid() == 0:
+        uid, gid = owner
+        assert (status.st_uid if uid is not None else None, status.st_gid) == (uid, gid)
+        assert result.returncode == 0, result.stderr
+
+
+def test_log_rotation(tmp_path: Path) -> None:
+    """The log of a process that runs on: what was written is kept aside, what it writes next begins the file anew."""
+    log = tmp_path / "miltscan.log"
+    settings = (DEPLOY / "logrotate.d" / "miltscan").read_text().replace("/var/log/miltscan", str(tmp_path))
+    (tmp_path / "conf").write_text(settings)
+    with log.open("ab", buffering=0) as output:
+        output.write(b"before\n")
+        result = run("logrotate", "--force", "--state", tmp_path / "state", tmp_path / "conf")
+        assert (result.returncode, result.stderr) == (0, "")
+        output.write(b"after\n")
+    assert [(tmp_path / name).read_bytes() for name in ("miltscan.log.1", "miltscan.log")] == [b"before\n", b"after\n"]
