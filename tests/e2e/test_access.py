@@ -160,6 +160,7 @@ def listed() -> Iterator[Sandwich]:
         with Sandwich(folder, site=site) as sandwich:
             sandwich.delivery.make_map("access", "Spam:recipient@example.test FRIEND\n")
             yield sandwich
+            sandwich.wait_until_empty()
 
 
 @pytest.mark.parametrize(
