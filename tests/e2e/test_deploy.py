@@ -12,7 +12,7 @@ import pytest
 from tests.harness import programs
 
 DEPLOY = programs.CHECKOUT / "deploy"
-COMMON = programs.CHECKOUT / "sendmail" / "common.m4"
+SENDMAIL = programs.CHECKOUT / "sendmail"
 UNITS = [
     "miltscan-delivery.service",
     "miltscan-queue@delivery.service",
@@ -114,10 +114,10 @@ def test_the_target_ties_them(unit: str) -> None:
 @pytest.mark.parametrize("side", ["incoming", "delivery"])
 def test_one_pid_file_everywhere(side: str) -> None:
     """What the .cf file says, systemd and the init script look for."""
-    built = re.search(rf"`SITE_{side.upper()}_PID', `(.*)'\)", COMMON.read_text())
-    assert built
-    assert names(text_of(f"miltscan-{side}.service"), "PIDFile") == {built[1]}
-    assert f': "${{{side.upper()}_PID:={built[1]}}}"' in (DEPLOY / "sysv" / "miltscan-sandwich").read_text()
+    defaults = "".join(path.read_text() for path in SENDMAIL.glob("*.m4"))
+    (built,) = re.findall(rf"SITE_DEFAULT\(`SITE_{side.upper()}_PID', `(.*)'\)", defaults)
+    assert names(text_of(f"miltscan-{side}.service"), "PIDFile") == {built}
+    assert f': "${{{side.upper()}_PID:={built}}}"' in (DEPLOY / "sysv" / "miltscan-sandwich").read_text()
 
 
 def test_longest_drain() -> None:

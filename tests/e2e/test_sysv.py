@@ -257,6 +257,18 @@ def test_what_a_crash_has_left_is_ended(host: Host) -> None:
         session.close()
 
 
+def test_a_host_with_some_parts_only(host: Host) -> None:
+    """The others are neither started nor looked at: here the delivery sendmail is started for each message."""
+    parts = ["delivery-queue", "miltscan"]
+    host.write_defaults(PARTS=" ".join(parts))
+    assert told(host.run("start"), "started") == parts
+    assert set(host.recorded()) == set(parts)
+    assert host.run("status").returncode == 0
+    assert told(host.run("configtest"), ".* is right") == parts
+    assert told(host.run("stop"), "stopped") == parts[::-1]
+    assert host.left() == []
+
+
 def test_restart(host: Host) -> None:
     """Everything anew."""
     host.start()
