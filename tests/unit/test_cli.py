@@ -53,7 +53,7 @@ def test_the_version() -> None:
     assert (result.exit_code, result.stdout) == (0, f"miltscan {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["run", "check", "scan", "config"])
+@pytest.mark.parametrize("command", ["run", "check", "scan", "trace", "config"])
 def test_each_command_has_help_with_examples(command: str) -> None:
     """An example stands on a line of its own."""
     result = miltscan(command, "--help")
@@ -64,7 +64,9 @@ def test_each_command_has_help_with_examples(command: str) -> None:
 def test_help_lists_commands_and_an_example() -> None:
     """Without arguments too."""
     result = miltscan("--help")
-    assert all(word in result.stdout for word in ("run ", "check ", "scan ", "config ", "Example: miltscan check"))
+    assert all(
+        word in result.stdout for word in ("run ", "check ", "scan ", "trace ", "config ", "Example: miltscan check")
+    )
 
 
 @pytest.mark.parametrize("command", [["run"], ["check"], ["scan", "f"], ["config"]])
@@ -173,6 +175,44 @@ def test_a_spool_that_cannot_take_a_message_is_one_line_and_status_2(tmp_path: P
     file.write_text(f'[spool]\nmemory = 0\ndirectory = "{tmp_path}/absent"\n')
     result = miltscan("scan", "--config", file, file)
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+
+
+GOLDEN = Path(__file__).parent / "sandwich" / "golden"
+
+
+def test_trace_prints_text_or_json() -> None:
+    """What is found: text by default, an object a message with --json; a Message-ID may name several."""
+    logs = ("--log", GOLDEN / "mail.log", "--log", GOLDEN / "miltscan.log")
+    text, line = (miltscan("trace", *more, *logs, "6AMG9F89004499") for more in ((), ("--json",)))
+    assert (text.exit_code, line.exit_code) == (0, 0)
+    assert text.stdout.startswith("Message <4322770c76be4097badf2909be051129@example.org>: delivered\n")
+    assert json.loads(line.stdout)["queue_ids"] == ["6AMG9F89004499", "6AMG9FSt004502"]
+
+
+def test_trace_of_what_is_not_there_is_status_1(tmp_path: Path) -> None:
+    """One line that says where was looked, and one for a file that cannot be read."""
+    result = miltscan("trace", "--log", GOLDEN / "mail.log", "--log", tmp_path / "\x1b", "\x1b[2J")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines() == [
+        f"{tmp_path}/\\x1b: cannot be read: No such file or directory",
+        f"\\x1b[2J: not found in {GOLDEN}/mail.log, {tmp_path}/\\x1b",
+    ]
+
+
+def test_explain_prints_each_field() -> None:
+    """Of a line given as argument or on standard input, as text or as JSON."""
+    line = "Nov 22 16:04:15 mx sm-mta[1849]: 6AMG4FAU001849: to=<a@example.org>, dsn=4.4.1, stat=Deferred\x1b"
+    text, read = miltscan("trace", "--explain", line), miltscan("trace", "--explain", "-", given=f"{line}\n".encode())
+    assert (text.exit_code, text.stdout) == (0, read.stdout)
+    assert "dsn       4.4.1\n            status code of RFC 3463: deferred" in text.stdout
+    fields = json.loads(miltscan("trace", "--json", "--explain", line).stdout)
+    assert fields["stat"]["value"] == "Deferred\\x1b"
+
+
+@pytest.mark.parametrize("arguments", [[], ["6AMG4FAU001849", "--explain", "line"]])
+def test_trace_wants_a_message_or_a_line(arguments: list[str]) -> None:
+    """Neither or both is a mistake of usage."""
+    assert miltscan("trace", *arguments).exit_code == 2
 
 
 def test_the_service_imports_nothing_that_only_prints() -> None:

@@ -165,9 +165,9 @@ def test_escapes_in_json_stay_harmless() -> None:
 FRAGMENTS = st.sampled_from(
     [
         "Nov 22 16:04:15 mx sm-mta[1]: ", "2026-02-28T10:11:12Z ", "6AMG4FAU001849: ", "from=", "to=", "msgid=",
-        "stat=", ", ", "<", ">", '"', "\\", "Sent (", "6AMG4FAU001850", " Message accepted", "reply=", "dsn=2.0.0", "relay=x",
-        "Milter: data, reject=", "clone ", '{"event":"message","queue_id":"6AMG4FAU001849",', '"engines":[{}]}', "}",
-        '"recipients":5', "[more]", "\x1b", "\u202e", "\ud800",
+        "stat=", ", ", "<", ">", '"', "\\", "Sent (", "6AMG4FAU001850", " Message accepted", "reply=", "dsn=2.0.0",
+        "relay=x", "Milter: data, reject=", "clone ", '{"event":"message","queue_id":"6AMG4FAU001849",',
+        '"engines":[{}]}', "}", '"recipients":5', "[more]", "\x1b", "\u202e", "\ud800",
     ]
 )  # fmt: skip
 LINES = st.lists(FRAGMENTS | st.text(max_size=5), max_size=12).map("".join)

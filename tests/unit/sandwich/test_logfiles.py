@@ -1,0 +1,183 @@
+"""Reading logs: plain, rotated, compressed, broken, very long, and the journal."""
+
+import bz2
+import gzip
+import lzma
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from miltscan.sandwich import logfiles
+from miltscan.sandwich.logfiles import BLOCK, Logs, rotated
+from miltscan.sandwich.logline import LINE_LIMIT
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def found(*files: Path, text: bytes = b"wanted", complain: Callable[[str], None] | None = None) -> list[bytes]:
+    """The lines that have `text`."""
+    said: list[str] = []
+    lines = list(Logs(files, journal=False, complain=complain or said.append).matching([text]))
+    assert said == []
+    return lines
+
+
+def aged(file: Path, content: bytes, days: int) -> Path:
+    """A file with an mtime of so many days ago."""
+    file.write_bytes(content)
+    os.utime(file, (1_700_000_000 - days * 86_400,) * 2)
+    return file
+
+
+def test_rotated_files_come_first_oldest_first(tmp_path: Path) -> None:
+    """By any of logrotate's names, compressed or not; others of the folder are left alone."""
+    aged(tmp_path / "mail.log", b"wanted 5\n", 0)
+    aged(tmp_path / "mail.log.1", b"wanted 4\nother\n", 1)
+    aged(tmp_path / "mail.log.2.gz", gzip.compress(b"wanted 3\n"), 2)
+    aged(tmp_path / "mail.log-20231111.bz2", bz2.compress(b"wanted 2\n"), 3)
+    aged(tmp_path / "mail.log.10.xz", lzma.compress(b"wanted 1\n"), 10)
+    for name in ("mail.log.bak", "mail.logs", "mail.log.1.gz.tmp", "other.log"):
+        aged(tmp_path / name, b"wanted not\n", 1)
+    assert found(tmp_path / "mail.log") == [f"wanted {number}".encode() for number in range(1, 6)]
+    assert found(tmp_path / "mail.log.1") == [b"wanted 4"]
+
+
+def test_a_name_with_wildcards_is_itself(tmp_path: Path) -> None:
+    """No other file answers for it."""
+    (tmp_path / "mail.log.1").write_bytes(b"wanted\n")
+    assert rotated(tmp_path / "*") == [tmp_path / "*"]
+
+
+def test_a_compressed_file_is_known_by_its_content(tmp_path: Path) -> None:
+    """Whatever its name."""
+    file = tmp_path / "archive"
+    file.write_bytes(gzip.compress(b"wanted\n" * 3))
+    assert found(file) == [b"wanted"] * 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(os.urandom(BLOCK))[:-100_000],
+        gzip.compress(b"line\n") + b"garbage",
+        b"\x1f\x8bgarbage",
+        b"\xfd7zXZgarbage",
+        b"BZhgarbage",
+        None,
+    ],
+    ids=["cut", "garbage behind", "gzip", "xz", "bzip2", "absent"],
+)
+def test_a_file_that_cannot_be_read_is_named_once(tmp_path: Path, content: bytes | None) -> None:
+    """The others are read all the same, each time."""
+    broken, good = tmp_path / "broken", tmp_path / "good"
+    if content is not None:
+        broken.write_bytes(content)
+    good.write_bytes(b"wanted at last\n")
+    said: list[str] = []
+    logs = Logs([broken, good], journal=False, complain=said.append)
+    for _ in range(2):
+        assert list(logs.matching([b"wanted"])) == [b"wanted at last"]
+    assert len(said) == 1
+    assert said[0].startswith(f"{broken}: cannot be read: ")
+
+
+def test_lines_over_block_borders(tmp_path: Path) -> None:
+    """Each line is found once and whole, wherever the borders fall; the last one may lack its end."""
+    file = tmp_path / "log"
+    lines = [b"wanted %d " % number + b"x" * (number % 3000) for number in range(3000)]
+    file.write_bytes(b"\n".join(lines))
+    assert file.stat().st_size > 3 * BLOCK
+    assert found(file) == lines
+
+
+def test_the_rest_of_an_overlong_line_is_no_line(tmp_path: Path) -> None:
+    """What is not the beginning of a line cannot pass for one."""
+    file = tmp_path / "log"
+    file.write_bytes(b"x" * (BLOCK + LINE_LIMIT) + b"wanted forged\nwanted\n")
+    assert found(file) == [b"wanted"]
+
+
+def test_progress_is_told_in_bytes_of_the_files(tmp_path: Path) -> None:
+    """Up to the size of all, again in each reading."""
+    (tmp_path / "log").write_bytes(b"line\n" * 1_000_000)
+    (tmp_path / "log.1").write_bytes(gzip.compress(b"line\n" * 1_000_000))
+    logs = Logs([tmp_path / "log"], journal=False)
+    told: list[int] = []
+    logs.told = told.append
+    for _ in range(2):
+        told.clear()
+        assert list(logs.matching([b"none"])) == []
+        assert told == sorted(told)
+        assert told[-1] == logs.size
+
+
+def test_exported_entries_are_lines() -> None:
+    """Also from a file; a line feed within a message begins no line."""
+    lines = found(GOLDEN / "journal.export", text=b"6AMG9FSt004502: ")
+    assert len(lines) == 2
+    assert lines[0].startswith(b"2026-11-22T16:16:40.543894+00:00 mx sm-mta[4502]: 6AMG9FSt004502: from=")
+    assert lines[1].endswith(b"Sent \x1b[31m caf\xe9 Nov 22 16:09:15 mx sm-mta[1]: 6AMG9FSt004502: forged")
+
+
+@pytest.mark.parametrize("cut", range(0, 2600, 97))
+def test_a_cut_export_is_read_as_far_as_it_goes(tmp_path: Path, cut: int) -> None:
+    """No exception, wherever it ends."""
+    file = tmp_path / "export"
+    file.write_bytes((GOLDEN / "journal.export").read_bytes()[-cut:])
+    found(file, text=b"6AMG")
+
+
+def test_the_journal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the mail facility and miltscan's own lines, in the export format; a reading that ends early ends it."""
+    program = tmp_path / "journalctl"
+    program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\ncat {GOLDEN}/journal.export\nexec sleep 600\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    lines = Logs([], journal=True).matching([b"6AMG9F89004499: from="])
+    assert next(iter(lines)).endswith(b"relay=localhost [127.0.0.1]")
+    lines.close()  # type: ignore[attr-defined]  # an Iterator that is a generator
+    asked = (tmp_path / "asked").read_text().split()
+    assert {"--output=export", "SYSLOG_FACILITY=2", "SYSLOG_IDENTIFIER=miltscan", "+"} < {*asked}
+
+
+def test_without_journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, and nothing is read."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said: list[str] = []
+    assert list(Logs([], journal=True, complain=said.append).matching([b"x"])) == []
+    assert said == ["journalctl: cannot be started: No such file or directory"]
+    assert not logfiles.has_journal()
+
+
+MEASURED = """
+import resource, sys
+from miltscan.sandwich.logfiles import Logs
+from miltscan.sandwich.trace import follow
+from datetime import UTC, datetime
+from pathlib import Path
+found = follow("6AMG4FAU000007", Logs([Path(sys.argv[1])], journal=False).matching, datetime.now(UTC))
+print(len(found), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+def test_memory_does_not_grow_with_the_log(tmp_path: Path, *, compressed: bool) -> None:
+    """The trace of a message in 50 MB takes at most 8 MiB more than in 1 MB."""
+    line = (
+        "Nov 22 16:04:15 mx incoming[1]: 6AMG4FAU{:06}: from=<a@b>, size=1, class=0, nrcpts=1, msgid=<x{}@y>, relay=z\n"
+    )
+    kilobytes = []
+    for lines in (10_000, 500_000):
+        file = tmp_path / f"log{lines}"
+        with gzip.open(file, "wt", compresslevel=1) if compressed else file.open("w") as output:
+            output.writelines(line.format(number, number) for number in range(lines))
+        result = subprocess.run([sys.executable, "-c", MEASURED, file], check=True, capture_output=True, text=True)
+        number, used = result.stdout.split()
+        assert number == "1"
+        kilobytes.append(int(used))
+        file.unlink()
+    assert kilobytes[1] - kilobytes[0] < 8 * 1024
