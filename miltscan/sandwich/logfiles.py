@@ -53,7 +53,7 @@ class Logs:
         self.told: Callable[[int], None] = lambda _done: None
         self._complain = complain
         self._complaints: set[str] = set()
-        self.size = sum(one.stat().st_size for one in self._files if one.exists())
+        self.size = int(sum(_stat(one, "st_size") for one in self._files))
 
     def __str__(self) -> str:
         names = [readable(str(file)) for file in self._files] + ["the journal"] * self._journal
@@ -107,9 +107,20 @@ def has_journal() -> bool:
 
 def rotated(file: Path) -> list[Path]:
     """The file and what was rotated away from it, by age (mtime, which rotation and compression keep), oldest first."""
-    names = file.parent.glob(f"{_literal(file.name)}*") if file.parent.is_dir() else ()
+    try:
+        names = list(file.parent.glob(f"{_literal(file.name)}*"))
+    except OSError:  # the folder is not ours to read; opening the file says so
+        names = []
     older = [one for one in names if _ROTATED.fullmatch(one.name.removeprefix(file.name))]
-    return [*sorted(older, key=lambda one: (one.stat().st_mtime, one.name)), file]
+    return [*sorted(older, key=lambda one: (_stat(one, "st_mtime"), one.name)), file]
+
+
+def _stat(file: Path, name: str) -> float:
+    """0 for what is not there (any more) or not ours to see."""
+    try:
+        return float(getattr(file.stat(), name))
+    except OSError:
+        return 0
 
 
 def _literal(name: str) -> str:

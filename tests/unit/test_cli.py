@@ -1,6 +1,7 @@
 """The commands: arguments, output, exit status. What they call is tested beside them."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -197,6 +198,23 @@ def test_trace_of_what_is_not_there_is_status_1(tmp_path: Path) -> None:
         f"{tmp_path}/\\x1b: cannot be read: No such file or directory",
         f"\\x1b[2J: not found in {GOLDEN}/mail.log, {tmp_path}/\\x1b",
     ]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_trace_shows_a_bar_on_a_terminal(*, terminal: bool) -> None:
+    """On standard error, while much is read; where that is no terminal nothing is written there."""
+    code = "import miltscan.cli as cli; cli._LONG = 1; cli.main()"
+    command = [sys.executable, "-c", code, "trace", "--log", str(GOLDEN / "mail.log"), "6AMG9F89004499"]
+    reader, writer = os.openpty() if terminal else os.pipe()
+    try:
+        result = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=writer)
+        os.write(writer, b"end\n")
+        written = os.read(reader, 65536)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert result.stdout.startswith(b"Message ")
+    assert (b"Reading the logs" in written) is terminal
 
 
 def test_explain_prints_each_field() -> None:

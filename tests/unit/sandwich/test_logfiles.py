@@ -52,6 +52,15 @@ def test_a_name_with_wildcards_is_itself(tmp_path: Path) -> None:
     assert rotated(tmp_path / "*") == [tmp_path / "*"]
 
 
+def test_a_dangling_link_among_rotated_files_is_named(tmp_path: Path) -> None:
+    """And costs nothing else."""
+    (tmp_path / "mail.log").write_bytes(b"wanted\n")
+    (tmp_path / "mail.log.1").symlink_to("absent")
+    said: list[str] = []
+    assert found(tmp_path / "mail.log", complain=said.append) == [b"wanted"]
+    assert len(said) == 1
+
+
 def test_a_compressed_file_is_known_by_its_content(tmp_path: Path) -> None:
     """Whatever its name."""
     file = tmp_path / "archive"

@@ -97,6 +97,7 @@ def test_what_a_client_chooses_changes_no_other_field(sender: str, message_id: s
     event = parse("6AMG4FAU001849: " + FROM.format(sender, message_id), NOW)
     assert (event.get("from"), event.get("size")) == (sender, "1")
     assert (event.get("relay"), event.get("daemon"), event.get("nrcpts")) == ("h [1.2.3.4]", "MTA", "1")
+    assert event.get("proto") == "ESMTP"
     assert message_id.startswith(event.get("msgid") or "-")
 
 

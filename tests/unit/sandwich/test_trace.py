@@ -172,6 +172,14 @@ def test_the_number_of_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(in_lines("<a@b>", *lines)) == 3
 
 
+def test_the_number_of_links_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Very many messages that were answered with one queue ID fill no memory either."""
+    monkeypatch.setattr(traces, "QUEUE_IDS_FOLLOWED", 3)
+    end = "to=<r@y>, dsn=2.0.0, stat=Sent (6AMG00aa000000 Message accepted)"
+    (found,) = in_lines("6AMG00aa000000", *(f"6AMG00aa00000{number}: {end}" for number in range(1, 9)))
+    assert len(found.queue_ids) <= 3
+
+
 def test_the_number_of_events_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue ID with very many lines fills no memory."""
     monkeypatch.setattr(traces, "EVENTS_KEPT", 5)
