@@ -30,6 +30,7 @@ demo-stop: environment
 
 # The unit and milter tests run on the oldest and the newest Python that the machine has, then everything on .venv's.
 test: environment
+	@deploy/debian/install deploy/debian/packages-test.txt
 	@.venv/bin/python tests/pythons.py tests/unit tests/milter
 	@$(RUN) -m pytest -p no:cacheprovider
 
