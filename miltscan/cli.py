@@ -7,7 +7,7 @@ Exit statuses: 2 for a wrong configuration or usage; `run` and `check` 1 if the 
 # ruff: noqa: PLC0415, D301  imports inside functions, for the reason above; a real \b keeps the lines of an example
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -21,6 +21,7 @@ from miltscan.errors import MiltscanError, StartError
 if TYPE_CHECKING:
     from miltscan.core.report import Report
     from miltscan.core.verdict import Outcome
+    from miltscan.sandwich.doctor import Step
     from miltscan.sandwich.logfiles import Logs
     from miltscan.service.pipeline import Pipeline
 
@@ -105,13 +106,78 @@ def check(config: Config = None) -> None:
     """
     with _told():
         settings = load(config)
-    from miltscan.service.check import Level, findings
+    from miltscan.core.finding import Level
+    from miltscan.service.check import findings
 
     failed = False
     for finding in findings(settings):
         typer.secho(str(finding), fg=_COLORS.get(finding.level))
         failed |= finding.level is Level.ERROR
     raise typer.Exit(int(failed))
+
+
+@app.command()
+def doctor(  # noqa: PLR0913  one per option
+    *,
+    incoming: Annotated[
+        Path | None,
+        typer.Option(
+            help="The .cf file of the incoming sendmail [default: /etc/mail/incoming.cf, else sendmail.cf there]",
+            show_default=False,
+        ),
+    ] = None,
+    delivery: Annotated[Path, typer.Option(help="The .cf file of the delivery sendmail.")] = Path(
+        "/etc/mail/delivery.cf"
+    ),
+    send: Annotated[
+        bool, typer.Option("--send", help="Send a clean message and a test signature the whole way.")
+    ] = False,
+    to: Annotated[str, typer.Option(help="The recipient of both.")] = "postmaster",
+    log: Annotated[
+        Path | None, typer.Option(help="The log of both sendmails [default: syslog's, else the journal]")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    config: Config = None,
+) -> None:
+    """Look at the whole sandwich.
+
+    Each step of a message's way: who listens, both .cf files, sockets, queues, clamd, the host. Status 0 if all is
+    well, 1 if something is wrong, be it a warning. Run it as root.
+
+    \b
+    Examples:
+      miltscan doctor
+      miltscan doctor --send --to you@example.org
+      miltscan doctor --json | jq '.findings[] | select(.level != "ok")'
+    """
+    with _told():
+        settings = load(config)
+    from miltscan.sandwich.doctor import Errand, examine, first_incoming
+
+    steps = examine(settings, Errand(incoming or first_incoming(), delivery, to if send else None, log))
+    raise typer.Exit(_print_steps_json(steps) if json else _print_steps(steps))
+
+
+def _print_steps(steps: "Iterable[Step]") -> int:
+    """Prints each step as soon as it is done; the exit status."""
+    wrong = 0
+    for number, step in enumerate(steps, 1):
+        typer.secho(f"{number}. {step.title}", bold=True)
+        for finding in step.findings:
+            typer.secho(f"   {finding}", fg=_COLORS.get(finding.level))
+            wrong += finding.level != "ok"
+    typer.echo("all is well" if not wrong else f"{wrong} of these lines say what is wrong")
+    return int(wrong > 0)
+
+
+def _print_steps_json(steps: "Iterable[Step]") -> int:
+    from dataclasses import asdict
+    from json import dumps
+
+    found = [{"step": step.title, **asdict(finding)} for step in steps for finding in step.findings]
+    well = all(one["level"] == "ok" for one in found)
+    typer.echo(dumps({"well": well, "findings": found}, indent=2))
+    return int(not well)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Socket addresses as sendmail writes them: `unix:/path` and `inet:PORT@HOST`; opens nothing."""
 
+import ipaddress
 from dataclasses import dataclass
 
 _EXPECTED = "expected unix:/absolute/path or inet:PORT@HOST"
@@ -29,6 +30,15 @@ class InetAddress:
 
 
 Address = UnixAddress | InetAddress
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or address, bare or in brackets, is this one alone; nothing is looked up."""
+    bare = host.strip("[]").lower().removeprefix("ipv6:")
+    try:
+        return ipaddress.ip_address(bare).is_loopback
+    except ValueError:
+        return bare == "localhost"
 
 
 def parse_address(text: str) -> Address:

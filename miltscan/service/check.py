@@ -4,20 +4,17 @@ An error is what would break mail or the start of the service; a warning is what
 """
 
 import grp
-import ipaddress
 import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from miltscan.config.settings import HeaderMode, Settings
 from miltscan.config.units import show_size
 from miltscan.core.action import ActionName
-from miltscan.core.address import Address, InetAddress
-from miltscan.core.text import readable
+from miltscan.core.address import Address, InetAddress, is_loopback
+from miltscan.core.finding import Finding, Level
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd import ClamdEngine
 from miltscan.engines.clamd_client import version
@@ -28,28 +25,6 @@ from miltscan.service.servers import Seen, Servers
 _DAY = 86400  # seconds
 _PATIENCE = 5.0  # seconds for clamd to tell its version
 _OLD = 2 * _DAY  # signatures come out at least daily
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing seen: about what, what it is, and what to do (empty where nothing is to do)."""
-
-    level: Level
-    subject: str
-    text: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        line = f"{self.level:7}  {self.subject}: {self.text}"
-        return readable(f"{line}; {self.remedy}" if self.remedy else line)
 
 
 Probe = Callable[[Settings, Observer], None]
@@ -83,17 +58,10 @@ def socket_finding(settings: Settings) -> Iterator[Finding]:
 
 def _tcp(address: InetAddress) -> Finding:
     """The milter protocol has neither password nor encryption."""
-    if _is_loopback(address.host):
+    if is_loopback(address.host):
         return Finding(Level.OK, "milter.socket", f"{address} is on loopback")
     remedy = "let a firewall admit the MTA alone, or use a unix socket"
     return Finding(Level.WARNING, "milter.socket", f"{address} can be reached by other hosts", remedy)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def socket_folder(path: Path) -> Iterator[Finding]:

@@ -14,9 +14,10 @@ from typer.testing import CliRunner, Result
 from miltscan import __version__
 from miltscan.cli import app
 from miltscan.config.settings import Settings, parse
+from miltscan.core.finding import Finding, Level
 from miltscan.core.verdict import Verdict
 from miltscan.errors import StartError
-from miltscan.service.check import Finding, Level
+from miltscan.sandwich.doctor import Errand, Step
 
 
 class CleanEngine:
@@ -54,7 +55,7 @@ def test_the_version() -> None:
     assert (result.exit_code, result.stdout) == (0, f"miltscan {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["run", "check", "scan", "trace", "config"])
+@pytest.mark.parametrize("command", ["run", "check", "doctor", "scan", "trace", "config"])
 def test_each_command_has_help_with_examples(command: str) -> None:
     """An example stands on a line of its own."""
     result = miltscan(command, "--help")
@@ -66,11 +67,12 @@ def test_help_lists_commands_and_an_example() -> None:
     """Without arguments too."""
     result = miltscan("--help")
     assert all(
-        word in result.stdout for word in ("run ", "check ", "scan ", "trace ", "config ", "Example: miltscan check")
+        word in result.stdout
+        for word in ("run ", "check ", "doctor ", "scan ", "trace ", "config ", "Example: miltscan check")
     )
 
 
-@pytest.mark.parametrize("command", [["run"], ["check"], ["scan", "f"], ["config"]])
+@pytest.mark.parametrize("command", [["run"], ["check"], ["doctor"], ["scan", "f"], ["config"]])
 def test_a_wrong_configuration_is_lines_and_status_2(command: list[str], tmp_path: Path) -> None:
     """Every mistake on standard error, no traceback."""
     file = tmp_path / "f.toml"
@@ -138,6 +140,48 @@ def test_check_fails_only_for_errors(level: Level, status: int, config: Path, mo
     monkeypatch.setattr("miltscan.service.check.findings", findings)
     result = miltscan("check", "--config", config)
     assert (result.exit_code, result.stdout) == (status, f"{level:7}  a: b; c\nok       d: e\n")
+
+
+def step(level: Level) -> Step:
+    """A step with one finding of this level."""
+    return Step("the way", (Finding(level, "a", "b", "c"),))
+
+
+@pytest.mark.parametrize("level", Level)
+def test_doctor_prints_steps_and_ends_with_the_worst(
+    level: Level, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status 0 only if nothing is wrong, a warning included."""
+    monkeypatch.setattr("miltscan.sandwich.doctor.examine", lambda *_: iter([step(level)]))
+    result = miltscan("doctor", "--config", config)
+    end = "all is well" if level is Level.OK else "1 of these lines say what is wrong"
+    assert result.stdout == f"1. the way\n   {level:7}  a: b; c\n{end}\n"
+    assert result.exit_code == int(level is not Level.OK)
+
+
+@pytest.mark.parametrize("level", Level)
+def test_doctor_prints_json(level: Level, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One object, with the same status."""
+    monkeypatch.setattr("miltscan.sandwich.doctor.examine", lambda *_: iter([step(level)]))
+    result = miltscan("doctor", "--json", "--config", config)
+    finding = {"step": "the way", "level": level, "subject": "a", "text": "b", "remedy": "c"}
+    assert json.loads(result.stdout) == {"well": level is Level.OK, "findings": [finding]}
+    assert result.exit_code == int(level is not Level.OK)
+
+
+def test_doctor_is_told_what_to_look_at(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both files, and, only with --send, a recipient."""
+    errands: list[Errand] = []
+
+    def examine(_: Settings, errand: Errand) -> Iterator[Step]:
+        errands.append(errand)
+        return iter(())
+
+    monkeypatch.setattr("miltscan.sandwich.doctor.examine", examine)
+    miltscan("doctor", "--config", config, "--incoming", "/i", "--delivery", "/d", "--to", "a@example.org")
+    miltscan("doctor", "--config", config, "--incoming", "/i", "--send", "--log", "/l")
+    places = [(str(one.incoming), str(one.delivery), one.recipient, one.log and str(one.log)) for one in errands]
+    assert places == [("/i", "/d", None, None), ("/i", "/etc/mail/delivery.cf", "postmaster", "/l")]
 
 
 @pytest.fixture

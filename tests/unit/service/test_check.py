@@ -10,10 +10,10 @@ import pytest
 
 from miltscan.config.settings import Settings, parse
 from miltscan.core.address import InetAddress, UnixAddress
+from miltscan.core.finding import Finding, Level
 from miltscan.core.verdict import Fault
 from miltscan.engines.base import Observer
 from miltscan.service import check, clamdconf
-from miltscan.service.check import Finding, Level
 from miltscan.service.servers import Seen, Servers
 
 DAY = 86400.0

@@ -1,0 +1,142 @@
+"""Reads a sendmail .cf file: its options, daemons, filters and mailers. It judges nothing and opens nothing.
+
+The form is that of the Sendmail Installation and Operation Guide, section 5 (version 8.14 to 8.18): one letter tells
+the kind of a line, a line that begins with a blank continues the one before, and of a field `Name=value` only the first
+letter of the name counts. Rulesets, macros, classes and headers are left out.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_DEFAULTS = {
+    "queuedirectory": "/var/spool/mqueue",
+    "pidfile": "/var/run/sendmail.pid",
+    "supersafe": "true",
+    "inputmailfilters": "",
+    "dontblamesendmail": "safe",
+    "runasuser": "",
+}
+_SERVICES = {"smtp": 25, "mta": 25, "esmtp": 25, "smtps": 465, "submission": 587}
+_BACKLOG = 10  # connections; sendmail's own
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """One DaemonPortOptions: where sendmail listens. An empty address is all of them; a port of 0 is not known."""
+
+    name: str
+    address: str
+    port: int
+    backlog: int
+    filters: str | None  # names of its own; None: those of InputMailFilters
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One X line: a milter. `fault` is its F= (empty: mail passes while it is down), `times` its T= in seconds."""
+
+    name: str
+    socket: str
+    fault: str
+    times: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Mailer:
+    """One M line: program (P=), flags (F=) and argument vector (A=)."""
+
+    name: str
+    program: str
+    flags: str
+    arguments: tuple[str, ...]
+
+    @property
+    def speaks_smtp(self) -> bool:
+        """Whether it opens a TCP connection."""
+        return self.program in {"[IPC]", "[TCP]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a .cf file says; option names are in lower case, as sendmail does not tell cases apart."""
+
+    options: Mapping[str, str]
+    daemons: tuple[Daemon, ...]
+    filters: Mapping[str, Filter]
+    mailers: Mapping[str, Mailer]
+
+    def asked(self, daemon: Daemon) -> list[Filter]:
+        """The filters that this daemon asks, in order; a name without an X line is left out, as sendmail does."""
+        names = self.options["inputmailfilters"] if daemon.filters is None else daemon.filters
+        return [self.filters[name] for name in re.split(r"[,;\s]+", names) if name in self.filters]
+
+    def macros(self, stage: str) -> set[str]:
+        """The macros sent to filters at `stage` (connect, helo, envfrom, envrcpt, data, eoh, eom)."""
+        return set(re.split(r"[,\s]+", self.options.get(f"milter.macros.{stage}", ""))) - {""}
+
+
+def parse(text: str) -> Configuration:
+    """The configuration in the text of a .cf file; of what stands there twice the last one counts, as in sendmail."""
+    lines = re.sub(r"\n[ \t]+", " ", text).splitlines()
+    options = dict(_DEFAULTS)
+    daemons = []
+    for name, value in (_option(line) for line in lines if line.startswith("O ")):
+        if name == "daemonportoptions":
+            daemons.append(_daemon(_fields(value)))
+        options[name] = value
+    filters = [_filter(*_named(line)) for line in lines if line.startswith("X")]
+    mailers = [_mailer(*_named(line)) for line in lines if line.startswith("M")]
+    return Configuration(
+        options,
+        tuple(daemons) or (_daemon({}),),
+        {one.name: one for one in filters},
+        {one.name: one for one in mailers},
+    )
+
+
+def _option(line: str) -> tuple[str, str]:
+    name, _, value = line[2:].partition("=")
+    return name.strip().lower(), value.strip()
+
+
+def _named(line: str) -> tuple[str, dict[str, str]]:
+    name, _, rest = line[1:].partition(",")
+    return name.strip(), _fields(rest)
+
+
+def _fields(text: str) -> dict[str, str]:
+    """The fields by their first letter in upper case."""
+    pairs = (field.strip().partition("=") for field in text.split(","))
+    return {name[0].upper(): value.strip() for name, _, value in pairs if name}
+
+
+def _daemon(fields: Mapping[str, str]) -> Daemon:
+    port, backlog = fields.get("P", "smtp"), fields.get("L", "")
+    address = fields.get("A", "")
+    return Daemon(
+        fields.get("N", "Daemon0"),
+        "" if address in {"0.0.0.0", "::"} else address,  # noqa: S104 - read, not bound
+        int(port) if port.isdigit() else _SERVICES.get(port.lower(), 0),
+        int(backlog) if backlog.isdigit() else _BACKLOG,
+        fields.get("I"),
+    )
+
+
+def _filter(name: str, fields: Mapping[str, str]) -> Filter:
+    times = (one.strip().partition(":") for one in fields.get("T", "").split(";"))
+    return Filter(
+        name, fields.get("S", ""), fields.get("F", ""), {key.upper(): seconds(value) for key, _, value in times if key}
+    )
+
+
+def _mailer(name: str, fields: Mapping[str, str]) -> Mailer:
+    return Mailer(name, fields.get("P", ""), fields.get("F", ""), tuple(fields.get("A", "").split()))
+
+
+def seconds(text: str) -> float:
+    """A duration such as `1h30m` or `10` (seconds); 0, which fits nowhere, for what is none."""
+    if not re.fullmatch(r"([0-9]+[smhdw]?)+", text.lower()):
+        return 0
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smhdw]?)", text.lower()))

@@ -1,0 +1,162 @@
+"""`miltscan doctor`: walks the way of a message, from the host below to the delivery sendmail, and says what is wrong.
+
+It puts the parts together and decides nothing; it changes nothing but, when asked to, by two messages that it sends.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from miltscan.config.settings import Settings
+from miltscan.core.address import is_loopback
+from miltscan.core.finding import Finding, error, good
+from miltscan.sandwich import daemon_rules, filter_rules, host, mailer_rules, ports, rights, running, send
+from miltscan.sandwich.cf import Configuration, parse
+from miltscan.sandwich.clamd_access import access_findings
+from miltscan.sandwich.mailer_rules import Program, Tcp
+from miltscan.sandwich.processes import listens
+from miltscan.service import check
+
+INCOMING_FILES = (Path("/etc/mail/incoming.cf"), Path("/etc/mail/sendmail.cf"))
+DELIVERY_FILE = Path("/etc/mail/delivery.cf")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the way, and what was found there."""
+
+    title: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What to look at: both .cf files, and, if two messages are to be sent, to whom, and the log to follow them in."""
+
+    incoming: Path
+    delivery: Path
+    recipient: str | None = None
+    log: Path | None = None
+
+
+def first_incoming() -> Path:
+    """The .cf file of incoming where none is named."""
+    return next((file for file in INCOMING_FILES if file.exists()), INCOMING_FILES[0])
+
+
+def examine(settings: Settings, errand: Errand) -> Iterator[Step]:
+    """All steps, one after the other; the last one sends."""
+    incoming, delivery = _read(errand.incoming), _read(errand.delivery)
+    here = [conf for conf in (incoming, delivery) if isinstance(conf, Configuration)]
+    yield _step("host", _host([daemon.port for conf in here for daemon in conf.daemons]))
+    yield _step("incoming sendmail", _incoming(incoming, errand, settings))
+    yield _step("miltscan", _miltscan(incoming, settings))
+    yield _step("clamd and miltscan's folders", [*check.findings(settings), *access_findings(settings)])
+    yield _step("delivery sendmail", _delivery(incoming, delivery, errand, settings))
+    if isinstance(incoming, Configuration) and isinstance(delivery, Configuration):
+        yield _step("both sendmails", _both(incoming, delivery))
+    if errand.recipient is not None and isinstance(incoming, Configuration):
+        place = _place(incoming)
+        found = send.send_findings(place, errand.recipient, settings.policy.on_infected, errand.log)
+        yield _step(f"two messages through {place[0]}:{place[1]}", found)
+
+
+def _step(title: str, findings: Iterable[Finding]) -> Step:
+    return Step(title, tuple(findings))
+
+
+def _read(file: Path) -> Configuration | OSError:
+    try:
+        return parse(file.read_text(errors="replace"))
+    except OSError as problem:
+        return problem
+
+
+def _host(all_ports: list[int]) -> Iterator[Finding]:
+    yield host.user_finding(os.geteuid())
+    yield from host.name_findings()
+    yield from host.selinux_findings(all_ports, [port for port in all_ports if not listens(port)])
+
+
+def _incoming(conf: Configuration | OSError, errand: Errand, settings: Settings) -> Iterator[Finding]:
+    if isinstance(conf, OSError):
+        yield error("incoming.cf", f"{errand.incoming}: {conf.strerror}", "name it: --incoming FILE")
+        return
+    yield from daemon_rules.daemon_findings("incoming.cf", conf)
+    yield from filter_rules.filter_findings(conf, settings)
+    delivery = _read(errand.delivery)
+    wanted = {one.port for one in delivery.daemons} if isinstance(delivery, Configuration) else set()
+    yield from mailer_rules.incoming_findings(conf, wanted, str(errand.delivery))
+    yield from _sendmail("incoming", errand.incoming, conf, settings, daemon=True)
+
+
+def _sendmail(name: str, file: Path, conf: Configuration, settings: Settings, *, daemon: bool) -> Iterator[Finding]:
+    """What the running sendmail of this file shows; one that is no daemon is started for each message."""
+    pid_file, queue = conf.options["pidfile"], conf.options["queuedirectory"]
+    for one in conf.daemons if daemon else ():
+        yield from ports.smtp_findings(f"{name} port {one.port}", _host_of(one.address), one.port)
+    yield from running.running_findings(name, file, pid_file, conf.daemons[0].port if daemon else None)
+    yield from running.queue_run_findings(name, pid_file, queue)
+    who = rights.identity(conf.options["runasuser"])
+    if who is None:
+        text = f"{conf.options['runasuser']}: no such user or group"
+        yield error(f"{name} RunAsUser", text, "create it, or name another one")
+    else:
+        yield from rights.queue_findings(name, queue, who)
+    yield from running.waiting_findings(name, queue, time.time())
+    for folder in rights.queue_folders(queue)[:1]:
+        yield from host.room_findings(f"{name} queue {folder}", folder, settings.limits.message_size)
+
+
+def _host_of(address: str) -> str:
+    return address or "127.0.0.1"
+
+
+def _place(conf: Configuration) -> tuple[str, int]:
+    return _host_of(conf.daemons[0].address), conf.daemons[0].port
+
+
+def _miltscan(conf: Configuration | OSError, settings: Settings) -> Iterator[Finding]:
+    """The socket, as its listener and as sendmail's user see it."""
+    socket = settings.milter.socket
+    yield from ports.milter_findings(socket)
+    if isinstance(conf, OSError) or not str(socket).startswith("unix:"):
+        return
+    who = rights.identity(conf.options["runasuser"])
+    path = Path(str(socket).removeprefix("unix:"))
+    if who is not None:
+        yield from rights.socket_findings(path, who, conf.options["dontblamesendmail"])
+
+
+def _delivery(
+    incoming: Configuration | OSError, conf: Configuration | OSError, errand: Errand, settings: Settings
+) -> Iterator[Finding]:
+    where = mailer_rules.target(incoming) if isinstance(incoming, Configuration) else None
+    if isinstance(conf, OSError):
+        yield from _elsewhere(where, errand.delivery, conf)
+        return
+    yield from daemon_rules.daemon_findings("delivery.cf", conf)
+    yield from daemon_rules.delivery_findings(conf)
+    for one in conf.filters.values():
+        yield from filter_rules.fault_findings("delivery.cf", one)
+    back = {one.port for one in incoming.daemons} if isinstance(incoming, Configuration) else set()
+    yield from mailer_rules.delivery_findings(conf, back)
+    yield from _sendmail("delivery", errand.delivery, conf, settings, daemon=not isinstance(where, Program))
+
+
+def _elsewhere(where: mailer_rules.Handoff, file: Path, problem: OSError) -> Iterator[Finding]:
+    """A delivery sendmail whose file is not here: on another host, by what incoming says, or lost."""
+    if isinstance(where, Tcp) and where.port.isdigit() and not is_loopback(where.host):
+        yield good("delivery.cf", f"on {where.host}: run miltscan doctor there, too")
+        yield ports.greeting_finding(f"delivery {where.host}", where.host.strip("[]"), int(where.port))
+    else:
+        yield error("delivery.cf", f"{file}: {problem.strerror}", "name it: --delivery FILE")
+
+
+def _both(incoming: Configuration, delivery: Configuration) -> Iterator[Finding]:
+    yield from daemon_rules.shared_findings(incoming, delivery)
+    folders = [rights.queue_folders(conf.options["queuedirectory"])[:1] for conf in (incoming, delivery)]
+    if all(folders):
+        yield from rights.alike(folders[0][0], folders[1][0])

@@ -1,0 +1,399 @@
+"""`miltscan doctor` on the real sandwich: all is well, then one thing after the other is broken, and it names each."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from typer.testing import CliRunner
+
+from miltscan.cli import app
+from tests.harness import ports
+from tests.harness.milter import accepts
+from tests.harness.miltscan import ScanningSandwich, Tables
+from tests.harness.processes import wait_until
+from tests.harness.sandwich import private_folder
+
+SMALL: Tables = {"limits": {"message_size": "1MiB"}, "clamd": {"canary_interval": "1s"}, "milter": {"workers": 1}}
+DAY = 86400
+
+Break = Callable[[ScanningSandwich], AbstractContextManager[object]]
+"""Breaks one thing; whole again at the end of the context."""
+
+
+class Case(NamedTuple):
+    """A break, and what doctor has to say of it: in which subject, and which words."""
+
+    broken: Break
+    subject: str
+    text: str
+
+
+@pytest.fixture(scope="module")
+def whole() -> Iterator[ScanningSandwich]:
+    """A sandwich with queue runs."""
+    with private_folder() as folder:
+        sandwich = ScanningSandwich(folder, SMALL)
+        sandwich.queue_interval = "1h"
+        with sandwich:
+            yield sandwich
+
+
+@pytest.fixture(autouse=True)
+def dotted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This host's name has a dot, as the sandwich's sendmails are told, too."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "mx.example.test")
+
+
+def doctor(sandwich: ScanningSandwich, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    """Exit status, and the findings that are not ok."""
+    places: list[str | Path] = ["--incoming", sandwich.incoming.configuration, "--log", sandwich.syslog.file]
+    places += ["--delivery", sandwich.delivery.configuration, "--config", sandwich.miltscan.configuration]
+    result = CliRunner().invoke(app, ["doctor", "--json", *map(str, places), *arguments], catch_exceptions=False)
+    told = json.loads(result.stdout)
+    assert told["well"] is (result.exit_code == 0)
+    return result.exit_code, [one for one in told["findings"] if one["level"] != "ok"]
+
+
+def wrong(sandwich: ScanningSandwich, *arguments: str) -> list[tuple[str, str]]:
+    """Subject and text of what is wrong; each has a remedy. How old the host's signatures are is not our matter."""
+    status, found = doctor(sandwich, *arguments)
+    assert all(one["remedy"] for one in found)
+    assert status == int(bool(found))
+    return [(one["subject"], one["text"]) for one in found if "days old" not in one["text"]]
+
+
+@contextmanager
+def edited(file: Path, *changes: tuple[str, str]) -> Iterator[None]:
+    """The file with each pattern replaced; its time stays, as if the daemon had been started with it."""
+    before, times = file.read_text(), file.stat()
+    text = before
+    for pattern, replacement in changes:
+        text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
+        assert count, f"{pattern} is not in {file}"
+    try:
+        file.write_text(text)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        yield
+    finally:
+        file.write_text(before)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def incoming(*changes: tuple[str, str]) -> Break:
+    """A break of incoming.cf."""
+    return lambda sandwich: edited(sandwich.incoming.configuration, *changes)
+
+
+def delivery(*changes: tuple[str, str]) -> Break:
+    """A break of delivery.cf."""
+    return lambda sandwich: edited(sandwich.delivery.configuration, *changes)
+
+
+def clamd(*changes: tuple[str, str]) -> Break:
+    """A break of clamd.conf."""
+    return lambda sandwich: edited(sandwich.clamd.folder / "clamd.conf", *changes)
+
+
+def mailer(name: str, field: str, value: str) -> tuple[str, str]:
+    """Another value for one field of a mailer, which may stand in a continuation line."""
+    return rf"^(M{name},(?:[^\n]|\n\t)*?\b{field}=)(?:TCP )?[^,\n]*", rf"\g<1>{value}"
+
+
+@contextmanager
+def mode(path: Path, bits: int) -> Iterator[None]:
+    """Another mode."""
+    before = path.stat().st_mode & 0o7777
+    path.chmod(bits)
+    try:
+        yield
+    finally:
+        path.chmod(before)
+
+
+@contextmanager
+def gone(path: Path) -> Iterator[None]:
+    """The file or folder is away."""
+    away = path.with_name(f"{path.name}.away")
+    path.rename(away)
+    try:
+        yield
+    finally:
+        away.rename(path)
+
+
+@contextmanager
+def nobody_runs(sandwich: ScanningSandwich) -> Iterator[None]:
+    """The sendmail of incoming is another user than root, and the socket is root's alone."""
+    with mode(sandwich.miltscan.socket, 0o600), incoming((r"\Z", "O RunAsUser=nobody\n"))(sandwich):
+        yield
+
+
+@contextmanager
+def changed_later(sandwich: ScanningSandwich) -> Iterator[None]:
+    """The .cf file is younger than the process."""
+    file, before = sandwich.incoming.configuration, sandwich.incoming.configuration.stat()
+    os.utime(file, (before.st_atime, before.st_mtime + DAY))
+    try:
+        yield
+    finally:
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@contextmanager
+def old_mail(sandwich: ScanningSandwich) -> Iterator[None]:
+    """A message that nobody hands over."""
+    file = sandwich.incoming.queue / "qf6AMG2Lqw032516"
+    file.touch()
+    os.utime(file, (0, 0))
+    try:
+        yield
+    finally:
+        file.unlink()
+
+
+IMPOSTOR = """
+import socket, sys
+family = socket.AF_UNIX if "/" in sys.argv[1] else socket.AF_INET
+server = socket.socket(family)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(sys.argv[1] if family == socket.AF_UNIX else ("127.0.0.1", int(sys.argv[1])))
+server.listen()
+while True:
+    server.accept()[0].close()
+"""
+
+
+@contextmanager
+def impostor(sandwich: ScanningSandwich, place: str | Path, there: Callable[[], bool]) -> Iterator[None]:
+    """Something listens at `place` and hangs up on everybody."""
+    other = sandwich.programs.start("other", [sys.executable, "-c", IMPOSTOR, place])
+    try:
+        wait_until(there, 10, "the other program")
+        yield
+    finally:
+        other.terminate()
+
+
+@contextmanager
+def another_program(sandwich: ScanningSandwich) -> Iterator[None]:
+    """The delivery sendmail is stopped, and something else has its port."""
+    port = sandwich.delivery.port
+    sandwich.delivery.stop()
+    with impostor(sandwich, str(port), lambda: ports.is_open(port)):
+        yield
+
+
+@contextmanager
+def another_milter(sandwich: ScanningSandwich) -> Iterator[None]:
+    """Miltscan is stopped, and something else has its socket."""
+    sandwich.miltscan.stop()
+    path = sandwich.miltscan.socket
+    with impostor(sandwich, path, lambda: accepts(path)):
+        yield
+    path.unlink()
+
+
+@contextmanager
+def stopped(part: str, sandwich: ScanningSandwich) -> Iterator[None]:
+    """A program is stopped."""
+    getattr(sandwich, part).stop()
+    yield
+
+
+@contextmanager
+def started_twice(sandwich: ScanningSandwich) -> Iterator[None]:
+    """The pid file is that of a process which does not listen."""
+    with edited(sandwich.incoming.pid_file, (r"\A\d+", str(sandwich.delivery.running.pid))):
+        yield
+
+
+CASES = {
+    # incoming.cf: the filter
+    "fail-open": Case(incoming((r", F=T,", ",")), "filter miltscan F=", "passes unscanned (fail-open)"),
+    "refuses for good": Case(incoming((r", F=T,", ", F=R,")), "filter miltscan F=", "refused for good"),
+    "short E:": Case(incoming((r"E:5m", "E:30s")), "filter miltscan T=", "E:30s is not above"),
+    "short R:": Case(incoming((r"R:30s", "R:1s")), "filter miltscan T=", "R:1s leaves no time"),
+    "slow C:": Case(incoming((r"C:10s", "C:5m")), "filter miltscan T=", "C:300s"),
+    "no filter": Case(incoming((r"^O InputMailFilters.*", "")), "daemon incoming", "mail passes unscanned"),
+    "another socket": Case(incoming((r"S=unix:[^,]*", "S=unix:/run/other.sock")), "daemon incoming", "does not ask"),
+    "no client address": Case(incoming((r", \{client_addr\}", "")), "incoming.cf macros", "{client_addr} is not sent"),
+    "no queue ID": Case(incoming((r"(envfrom|eom)=i, ", r"\1=")), "incoming.cf macros", "i is not sent"),
+    # incoming.cf: mailers, daemon
+    "no k": Case(incoming(mailer("esmtp", "F", "mDFMuXa")), "incoming.cf Mesmtp", "has no k"),
+    "local with f": Case(incoming(mailer("local", "F", "klsDFMAf")), "incoming.cf Mlocal", "has f"),
+    "to the Internet": Case(incoming(mailer("smtp", "A", "TCP $h")), "incoming.cf Msmtp", "past the delivery"),
+    "old scanner": Case(incoming(mailer("relay", "A", "TCP [127.0.0.1] 18000")), "incoming.cf Mrelay", "port 18000"),
+    "own mailbox": Case(incoming(mailer("local", "P", "/usr/bin/procmail")), "incoming.cf Mlocal", "by itself"),
+    "no Listen": Case(incoming((r", Listen=511", "")), "daemon incoming", "Listen=10"),
+    "unsafe queue": Case(incoming((r"^O SuperSafe=.*", "O SuperSafe=False")), "incoming.cf SuperSafe", "loses mail"),
+    "edited since": Case(changed_later, "incoming configuration", "has changed since the start"),
+    "no incoming.cf": Case(lambda s: gone(s.incoming.configuration), "incoming.cf", "No such file"),
+    # delivery.cf
+    "one queue": Case(delivery((r"/mqueuedelivery$", "/mqueue")), "queues", "belongs to both"),
+    "one pid file": Case(delivery((r"/delivery\.pid$", "/incoming.pid")), "pid files", "both write"),
+    "open to all": Case(delivery((r"Addr=127.0.0.1, ", "")), "delivery.cf daemon", "gets around the scan"),
+    "a loop": Case(
+        lambda s: delivery(mailer("relay", "A", f"TCP [127.0.0.1] {s.incoming.port}"))(s),
+        "delivery.cf Mrelay",
+        "a loop",
+    ),
+    "delivery without k": Case(delivery(mailer("smtp8", "F", "mDFMuX8")), "delivery.cf Msmtp8", "has no k"),
+    "no delivery.cf": Case(lambda s: gone(s.delivery.configuration), "delivery.cf", "No such file"),
+    # folders, files, sockets
+    "open queue": Case(lambda s: mode(s.incoming.queue, 0o777), "incoming queue", "any user of the host"),
+    "unlike queues": Case(lambda s: mode(s.delivery.queue, 0o750), "queues", "0750"),
+    "no queue": Case(lambda s: gone(s.delivery.queue), "delivery queue", "No such file"),
+    "old mail": Case(old_mail, "incoming queue", "1 wait, the oldest for"),
+    "no pid file": Case(lambda s: gone(s.delivery.pid_file), "delivery pid file", "is not there"),
+    "stale pid file": Case(
+        lambda s: edited(s.incoming.pid_file, (r"\A\d+", str(2**22 + 1))), "incoming pid file", "is stale: there is no"
+    ),
+    "another's pid": Case(
+        lambda s: edited(s.incoming.pid_file, (r"\A\d+", str(os.getpid()))), "incoming pid file", "is stale: that is"
+    ),
+    "started twice": Case(started_twice, "incoming pid file", "two were started"),
+    "no queue run": Case(lambda s: edited(s.delivery.pid_file, (r" -q\w+", "")), "delivery queue run", "none is seen"),
+    "another file": Case(
+        lambda s: edited(s.delivery.pid_file, (r"delivery\.cf", "sendmail.cf")),
+        "delivery configuration",
+        "it runs with",
+    ),
+    "open socket folder": Case(lambda s: mode(s.folder / "run", 0o777), "socket ", "takes the socket for unsafe"),
+    "group's socket folder": Case(lambda s: mode(s.folder / "run", 0o775), "socket ", "takes the socket for unsafe"),
+    "closed socket": Case(nobody_runs, "socket ", "nobody, as which sendmail runs, may not connect"),
+    "no spool": Case(lambda s: gone(s.folder / "spool"), "spool.directory", "cannot take a message"),
+    # clamd's configuration
+    "hidden limits": Case(clamd((r"^AlertExceedsMax yes", "AlertExceedsMax no")), "clamd unix:", "AlertExceedsMax off"),
+    "low limit": Case(clamd((r"^MaxFileSize .*", "MaxFileSize 1K")), "clamd unix:", "MaxFileSize 1KiB is below"),
+    "slow clamd": Case(clamd((r"^MaxScanTime .*", "MaxScanTime 0")), "clamd unix:", "MaxScanTime no limit"),
+}
+
+
+def test_all_is_well(whole: ScanningSandwich) -> None:
+    """Nothing is wrong, and two messages go the whole way: each hop says what it did."""
+    assert wrong(whole, "--send") == []
+    places: list[str | Path] = ["--incoming", whole.incoming.configuration, "--delivery", whole.delivery.configuration]
+    places += ["--config", whole.miltscan.configuration, "--log", whole.syslog.file]
+    lines = CliRunner().invoke(app, ["doctor", "--send", *map(str, places)]).stdout
+    for told in (
+        r"clean message: incoming: 250 2\.0\.0 \w+ Message accepted",
+        r"clean message: miltscan: X-Virus-Status: Clean",
+        r"clean message: handoff: stat=Sent \(\w+ Message accepted",
+        r"clean message: delivery: \w+: stat=Sent \(.* in the mailbox\)",
+        r"test signature: incoming: 550 5\.7\.1 Virus found: \S+ \(\w+\), as policy\.on_infected = reject wants",
+        r"incoming port \d+: sendmail listens \(pid \d+\)",
+        r"milter unix:\S+: miltscan listens \(pid \d+\)",
+        r"delivery port \d+: greets with 220 ",
+    ):
+        assert re.search(rf"^   ok       {told}", lines, re.MULTILINE), told
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_thing_is_broken(whole: ScanningSandwich, name: str) -> None:
+    """Doctor names it, though the programs run on; when it is whole again so is the finding."""
+    case = CASES[name]
+    with case.broken(whole):
+        found = wrong(whole)
+    assert [one for one in found if case.subject in one[0] and case.text in one[1]], found
+
+
+def test_whole_again(whole: ScanningSandwich) -> None:
+    """What the cases above broke was the cause of what they found."""
+    assert wrong(whole) == []
+
+
+def test_a_host_name_without_a_dot(whole: ScanningSandwich, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sendmail would sleep at each start."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "mx")
+    monkeypatch.setattr(socket, "gethostbyname_ex", lambda name: (name, [], ["127.0.1.1"]))
+    assert wrong(whole) == [("host name", "mx has no dot: each start of a sendmail sleeps 60 seconds")]
+
+
+def test_a_full_disk(whole: ScanningSandwich, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of spool and both queues."""
+    room = os.statvfs(whole.folder)
+    full = os.statvfs_result([*room[:3], 10, 10, *room[5:]])
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    assert sorted(subject.split(" /")[0] for subject, _ in wrong(whole)) == [
+        "delivery queue",
+        "incoming queue",
+        "spool.directory",
+    ]
+
+
+@pytest.fixture
+def fragile(whole: ScanningSandwich) -> Iterator[ScanningSandwich]:
+    """The same, whole again after each test."""
+    yield whole
+    whole.repair()
+
+
+RUNNING = {
+    "miltscan stopped": Case(partial(stopped, "miltscan"), "milter unix:", "nobody listens"),
+    "another milter": Case(another_milter, "milter unix:", "listens there, not miltscan"),
+    "delivery stopped": Case(partial(stopped, "delivery"), "delivery port", "nobody listens"),
+    "another program": Case(another_program, "delivery port", "not sendmail"),
+    "clamd stopped": Case(partial(stopped, "clamd"), "clamd unix:", "does not find the test signature"),
+}
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_one_program_is_not_there(fragile: ScanningSandwich, name: str) -> None:
+    """Or another one is in its place."""
+    case = RUNNING[name]
+    with case.broken(fragile):
+        found = wrong(fragile)
+    assert [one for one in found if case.subject in one[0] and case.text in one[1]], found
+
+
+def test_a_clamd_whose_temporary_folder_is_gone(fragile: ScanningSandwich) -> None:
+    """It answers, and answers OK for what it cannot scan."""
+    shutil.rmtree(fragile.clamd.temporary)
+    try:
+        assert any("does not find the test signature" in text for _, text in wrong(fragile))
+    finally:
+        fragile.clamd.temporary.mkdir()
+
+
+def sent(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What is said of the two messages."""
+    return [one for one in found if one[0].startswith(("clean message", "test signature"))]
+
+
+def test_two_messages_without_miltscan(fragile: ScanningSandwich) -> None:
+    """F=T: both are tempfailed, which is wrong for either."""
+    fragile.miltscan.stop()
+    told = sent(wrong(fragile, "--send"))
+    assert [subject for subject, _ in told] == ["clean message: incoming", "test signature: incoming"]
+    assert all(text.startswith("451 4.3.2") for _, text in told)
+
+
+def test_two_messages_without_a_delivery_sendmail(fragile: ScanningSandwich) -> None:
+    """The clean one stays in the queue of incoming, with the reason."""
+    fragile.delivery.stop()
+    ((subject, text),) = sent(wrong(fragile, "--send"))
+    assert (subject, text.startswith("stat=Deferred")) == ("clean message: handoff", True)
+
+
+def test_two_messages_past_the_filter(fragile: ScanningSandwich) -> None:
+    """An incoming sendmail that asks nobody accepts the test signature."""
+    fragile.incoming.stop()
+    try:
+        with incoming((r"^O InputMailFilters.*", ""))(fragile):
+            fragile.incoming.start(fragile.queue_interval)
+            fragile.incoming.wait_ready()
+            told = sent(wrong(fragile, "--send"))
+    finally:
+        fragile.incoming.stop()
+        fragile.incoming.start(fragile.queue_interval)
+        fragile.incoming.wait_ready()
+    assert [(subject, "it was ACCEPTED" in text) for subject, text in told] == [("test signature: incoming", True)]
