@@ -31,6 +31,12 @@ class Daemon:
     port: int
     backlog: int
     filters: str | None  # names of its own; None: those of InputMailFilters
+    inet6: bool = False
+
+    @property
+    def host(self) -> str:
+        """Where a client on this host reaches it."""
+        return self.address or ("::1" if self.inet6 else "127.0.0.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,7 @@ def _daemon(fields: Mapping[str, str]) -> Daemon:
         int(port) if port.isdigit() else _SERVICES.get(port.lower(), 0),
         int(backlog) if backlog.isdigit() else _BACKLOG,
         fields.get("I"),
+        fields.get("F", "").lower() == "inet6",
     )
 
 

@@ -58,7 +58,7 @@ def examine(settings: Settings, errand: Errand) -> Iterator[Step]:
     if isinstance(incoming, Configuration) and isinstance(delivery, Configuration):
         yield _step("both sendmails", _both(incoming, delivery))
     if errand.recipient is not None and isinstance(incoming, Configuration):
-        place = _place(incoming)
+        place = (incoming.daemons[0].host, incoming.daemons[0].port)
         found = send.send_findings(place, errand.recipient, settings.policy.on_infected, errand.log)
         yield _step(f"two messages through {place[0]}:{place[1]}", found)
 
@@ -96,7 +96,7 @@ def _sendmail(name: str, file: Path, conf: Configuration, settings: Settings, *,
     """What the running sendmail of this file shows; one that is no daemon is started for each message."""
     pid_file, queue = conf.options["pidfile"], conf.options["queuedirectory"]
     for one in conf.daemons if daemon else ():
-        yield from ports.smtp_findings(f"{name} port {one.port}", _host_of(one.address), one.port)
+        yield from ports.smtp_findings(f"{name} port {one.port}", one.host, one.port)
     yield from running.running_findings(name, file, pid_file, conf.daemons[0].port if daemon else None)
     yield from running.queue_run_findings(name, pid_file, queue)
     who = rights.identity(conf.options["runasuser"])
@@ -108,14 +108,6 @@ def _sendmail(name: str, file: Path, conf: Configuration, settings: Settings, *,
     yield from running.waiting_findings(name, queue, time.time())
     for folder in rights.queue_folders(queue)[:1]:
         yield from host.room_findings(f"{name} queue {folder}", folder, settings.limits.message_size)
-
-
-def _host_of(address: str) -> str:
-    return address or "127.0.0.1"
-
-
-def _place(conf: Configuration) -> tuple[str, int]:
-    return _host_of(conf.daemons[0].address), conf.daemons[0].port
 
 
 def _miltscan(conf: Configuration | OSError, settings: Settings) -> Iterator[Finding]:

@@ -25,6 +25,8 @@ from tests.harness.sandwich import private_folder
 SMALL: Tables = {"limits": {"message_size": "1MiB"}, "clamd": {"canary_interval": "1s"}, "milter": {"workers": 1}}
 DAY = 86400
 
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root sees every process and file")
+
 Break = Callable[[ScanningSandwich], AbstractContextManager[object]]
 """Breaks one thing; whole again at the end of the context."""
 

@@ -1,0 +1,57 @@
+"""Small .cf files for the rules, and how findings are compared."""
+
+from collections.abc import Iterable
+
+from miltscan.core.finding import Finding, Level
+from miltscan.sandwich.cf import Configuration, parse
+
+INCOMING = """\
+# comment
+O DaemonPortOptions=Family=inet, Name=incoming, Addr=0.0.0.0, Port=smtp, Listen=511
+O QueueDirectory=/var/spool/mqueue
+O SuperSafe=PostMilter
+O PidFile=/run/incoming.pid
+O InputMailFilters=miltscan
+O Milter.macros.connect=j, _, {client_addr}
+O Milter.macros.envfrom=i, {auth_type}
+O Milter.macros.envrcpt={rcpt_mailer}
+O Milter.macros.eom={msg_id}
+Xmiltscan, S=unix:/run/miltscan/miltscan.sock, F=T, T=C:10s;S:30s;R:30s;E:5m
+Mlocal,\t\tP=[IPC], F=klsDFMAw5:/|@qmnX, S=EnvFromL/HdrFromL, E=\\r\\n,
+\t\tT=DNS/RFC822/SMTP,
+\t\tA=TCP [127.0.0.1] 19000
+Msmtp,\t\tP=[IPC], F=mDFMuXk, A=TCP [127.0.0.1] 19000
+Mesmtp,\t\tP=[IPC], F=mDFMuXak, A=TCP [127.0.0.1] 19000
+Msmtp8,\t\tP=[IPC], F=mDFMuX8k, A=TCP [127.0.0.1] 19000
+Mdsmtp,\t\tP=[IPC], F=mDFMuXa%k, A=TCP [127.0.0.1] 19000
+Mrelay,\t\tP=[IPC], F=mDFMuXa8k, A=TCP [127.0.0.1] 19000
+"""
+DELIVERY = """\
+O DaemonPortOptions=Name=delivery, Addr=127.0.0.1, Port=19000, Listen=511
+O QueueDirectory=/var/spool/mqueuedelivery
+O PidFile=/run/delivery.pid
+Mlocal, P=/usr/sbin/sensible-mda, F=lsDFMAw5:/|@qPn9S, A=sensible-mda $g $u $h
+Mesmtp, P=[IPC], F=mDFMuXak, A=TCP $h
+Mrelay, P=[IPC], F=mDFMuXa8k, A=TCP smart.example.org
+"""
+
+
+def cf(text: str, *changes: tuple[str, str]) -> Configuration:
+    """The configuration after replacements, each of which has to find something."""
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return parse(text)
+
+
+def bad(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    """Level and text of what is not ok; each of them has a remedy."""
+    wrong = [finding for finding in findings if finding.level is not Level.OK]
+    assert all(finding.remedy for finding in wrong)
+    return [(finding.level.value, f"{finding.subject}: {finding.text}") for finding in wrong]
+
+
+def only(findings: Iterable[Finding], level: str, words: str) -> bool:
+    """Whether one thing is wrong, of this level and with these words; no words: whether nothing is."""
+    found = bad(findings)
+    return not found if not words else [(level, words in text) for level, text in found] == [(level, True)]

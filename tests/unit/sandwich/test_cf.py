@@ -1,0 +1,87 @@
+"""What is read of a .cf file."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miltscan.sandwich.cf import Daemon, Filter, Mailer, parse, seconds
+from tests.unit.sandwich.support import INCOMING, cf
+
+
+def test_a_whole_file() -> None:
+    """Options, daemon, filter, and a mailer over three lines."""
+    conf = parse(INCOMING)
+    assert conf.options["queuedirectory"] == "/var/spool/mqueue"
+    assert conf.daemons == (Daemon("incoming", "", 25, 511, None),)
+    times = {"C": 10, "S": 30, "R": 30, "E": 300}
+    assert conf.filters == {"miltscan": Filter("miltscan", "unix:/run/miltscan/miltscan.sock", "T", times)}
+    assert conf.mailers["local"] == Mailer("local", "[IPC]", "klsDFMAw5:/|@qmnX", ("TCP", "[127.0.0.1]", "19000"))
+    assert conf.macros("envfrom") == {"i", "{auth_type}"}
+    assert conf.macros("helo") == set()
+
+
+def test_an_empty_file_means_sendmails_defaults() -> None:
+    """One daemon on all addresses, port 25, backlog 10."""
+    conf = parse("")
+    assert conf.daemons == (Daemon("Daemon0", "", 25, 10, None),)
+    assert (conf.options["queuedirectory"], conf.options["pidfile"]) == ("/var/spool/mqueue", "/var/run/sendmail.pid")
+    assert (conf.filters, conf.mailers) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("line", "daemon"),
+    [
+        ("Port=19000", Daemon("Daemon0", "", 19000, 10, None)),
+        ("P=submission, N=MSA, A=::", Daemon("MSA", "", 587, 10, None)),
+        ("Port=unheard-of, Addr=::1", Daemon("Daemon0", "::1", 0, 10, None)),
+        ("Listen=many, InputMailFilters=a;b", Daemon("Daemon0", "", 25, 10, "a;b")),
+    ],
+)
+def test_daemons(line: str, daemon: Daemon) -> None:
+    """Only the first letter of a field's name counts; services have names."""
+    assert parse(f"O DaemonPortOptions={line}\n").daemons == (daemon,)
+
+
+@pytest.mark.parametrize(
+    ("line", "host"), [("Family=inet", "127.0.0.1"), ("Family=inet6", "::1"), ("Addr=192.0.2.1", "192.0.2.1")]
+)
+def test_where_a_daemon_is_reached(line: str, host: str) -> None:
+    """From the same host."""
+    assert parse(f"O DaemonPortOptions={line}\n").daemons[0].host == host
+
+
+def test_the_last_of_two_options_counts_but_each_daemon() -> None:
+    """Names are told apart without regard to case."""
+    conf = parse("O PIDFILE=/a\nO PidFile=/b\nO DaemonPortOptions=N=a\nO DaemonPortOptions=N=b\n")
+    assert (conf.options["pidfile"], [daemon.name for daemon in conf.daemons]) == ("/b", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ([], ["miltscan"]),
+        ([("InputMailFilters=miltscan", "InputMailFilters=other, miltscan")], ["miltscan"]),
+        ([("O InputMailFilters=miltscan\n", "")], []),
+        ([("Listen=511", "Listen=511, I=")], []),
+        ([("Listen=511", "Listen=511, I=miltscan"), ("InputMailFilters=miltscan", "InputMailFilters=")], ["miltscan"]),
+    ],
+)
+def test_the_filters_of_a_daemon(changes: list[tuple[str, str]], names: list[str]) -> None:
+    """Its own list goes before the common one; a filter that is not defined is not asked."""
+    conf = cf(INCOMING, *changes)
+    assert [one.name for one in conf.asked(conf.daemons[0])] == names
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("10", 10), ("10s", 10), ("5m", 300), ("1h30m", 5400), ("", 0), ("soon", 0), ("-5s", 0)]
+)
+def test_durations(text: str, value: float) -> None:
+    """As sendmail writes them."""
+    assert seconds(text) == value
+
+
+@given(st.text())
+def test_no_text_makes_it_raise(text: str) -> None:
+    """A file that is no .cf file leaves the defaults."""
+    assert parse(text).options["queuedirectory"] is not None
+    assert parse(f"O DaemonPortOptions={text}\nXa, {text}\nMb, {text}\n").daemons

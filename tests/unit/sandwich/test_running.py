@@ -1,0 +1,108 @@
+"""Whether a sendmail runs as its files say."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from miltscan.core.finding import Level
+from miltscan.sandwich import running
+from miltscan.sandwich.processes import Process
+from miltscan.sandwich.running import PidFile, pid_findings, queue_run, read_pid_file, waiting
+from tests.unit.sandwich.support import bad, only
+
+NOW = 1_000_000_000.0
+SENDMAIL = Process(7, "sendmail", "sendmail: accepting connections", NOW)
+SHELL = Process(7, "bash", "bash", NOW)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A .cf file, older than the sendmail that runs with it."""
+    path = tmp_path / "a.cf"
+    path.touch()
+    os.utime(path, (NOW - 60, NOW - 60))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("found", "holding", "words"),
+    [
+        (PidFile("p", 7, "sendmail -bd", SENDMAIL), [7, 8], ""),
+        (PidFile("p", 7, "sendmail -bd", SENDMAIL), [], ""),
+        (None, [7], "is not there or cannot be read"),
+        (PidFile("p", 7, "", None), [7], "is stale: there is no process 7"),
+        (PidFile("p", 7, "", SHELL), [], "is stale: that is bash (pid 7) now"),
+        (PidFile("p", 7, "", SENDMAIL), [9], "names 7, but process 9 listens: two were started"),
+        (PidFile("p", 7, "sendmail -bd -C /etc/mail/b.cf", SENDMAIL), [7], "it runs with /etc/mail/b.cf, not with"),
+        (PidFile("p", 7, "sendmail -bd -C/etc/mail/b.cf", SENDMAIL), [7], "it runs with /etc/mail/b.cf, not with"),
+    ],
+)
+def test_pid_files(found: PidFile | None, holding: list[int], words: str, file: Path) -> None:
+    """It names the process that listens, which runs with this .cf file."""
+    assert only(pid_findings("incoming", "p", found, holding, file), "error", words)
+
+
+def test_a_file_that_changed_after_the_start(file: Path) -> None:
+    """What stands there is not what runs; a link to it is the same file."""
+    link = file.with_name("link.cf")
+    link.symlink_to(file)
+    found = PidFile("p", 7, f"sendmail -bd -C {link} -q5m", SENDMAIL)
+    assert bad(pid_findings("incoming", "p", found, [7], file)) == []
+    os.utime(file, (NOW + 60, NOW + 60))
+    assert only(pid_findings("incoming", "p", found, [7], file), "error", "has changed since the start")
+
+
+def test_reading_a_pid_file(tmp_path: Path) -> None:
+    """Pid, command, process; garbage is a pid of nobody."""
+    path = tmp_path / "pid"
+    assert read_pid_file(str(path)) is None
+    path.write_text(f"{os.getpid()}\n/usr/sbin/sendmail -bd\n")
+    found = read_pid_file(str(path))
+    assert found is not None
+    assert (found.pid, found.command) == (os.getpid(), "/usr/sbin/sendmail -bd")
+    assert found.process is not None
+    path.write_text("garbage")
+    assert read_pid_file(str(path)) == PidFile(str(path), 0, "", None)
+
+
+@pytest.mark.parametrize(
+    ("command", "titles", "text"),
+    [
+        ("sendmail -bd -q5m", [], "every 5m"),
+        ("sendmail -bd -qp1m", [], "every 1m"),
+        ("sendmail -bd", ["sendmail: Queue runner@01:00:00 for /var/spool/mqueue"], "by a queue runner of its own"),
+        ("sendmail -bd", ["sendmail: Queue runner@01:00:00 for /var/spool/other"], "none is seen"),
+        ("sendmail -bd -q", [], "none is seen"),
+        ("", ["less /var/spool/mqueue"], "none is seen"),
+    ],
+)
+def test_queue_runs(command: str, titles: list[str], text: str) -> None:
+    """By the daemon or beside it."""
+    finding = queue_run("incoming", command, titles, "/var/spool/mqueue")
+    assert finding.text.startswith(text)
+    assert (finding.level is Level.OK) is (text != "none is seen")
+
+
+@pytest.mark.parametrize(
+    ("times", "level", "text"),
+    [
+        ([], Level.OK, "no message waits"),
+        ([NOW - 3600, NOW - 60], Level.OK, "2 wait, the oldest for 1.0 h"),
+        ([NOW - 60, NOW - 18000], Level.WARNING, "2 wait, the oldest for 5.0 h"),
+    ],
+)
+def test_what_waits(times: list[float], level: Level, text: str) -> None:
+    """A while is normal, hours are not."""
+    finding = waiting("incoming", times, NOW)
+    assert (finding.level, finding.text) == (level, text)
+
+
+def test_messages_are_counted_in_every_queue_folder(tmp_path: Path) -> None:
+    """Also where queue files have a folder of their own."""
+    for name in ("q1/qfA", "q2/qf/qfB", "q2/dfB"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (NOW, NOW))
+    (found,) = running.waiting_findings("incoming", f"{tmp_path}/q*", NOW)
+    assert found.text == "2 wait, the oldest for 0.0 h"

@@ -1,0 +1,118 @@
+"""What is made of the log and of replies; the sending itself is tested with the real sandwich."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from miltscan.core.action import ActionName
+from miltscan.core.finding import Level
+from miltscan.sandwich import send
+from miltscan.sandwich.hops import Way, follow, way_findings
+from miltscan.sandwich.send import Reply, clean_finding, infected_finding, open_log, queue_id, submit
+from tests.unit.sandwich.support import bad
+
+LOG = """\
+Nov 22 16:02:21 incoming[1]: AA1: from=<>, size=134, nrcpts=1, msgid=<a@example.org>, relay=localhost [127.0.0.1]
+Nov 22 16:02:21 incoming[1]: AA1: Milter (miltscan) insert (0): header: X-Virus-Status:  Clean
+Nov 22 16:02:21 incoming[2]: AA1: to=<postmaster>, dsn=2.0.0, stat=Sent (BB2 Message accepted for delivery)
+Nov 22 16:02:21 delivery[3]: BB2: to=<postmaster>, delay=00:00:00, mailer=local, dsn=2.0.0, stat=Sent
+""".splitlines()
+
+
+def test_a_message_is_followed_through_both_logs() -> None:
+    """By the queue ID that incoming logs of delivery."""
+    way = follow(LOG, "AA1")
+    assert way == Way("Clean", "Sent (BB2 Message accepted for delivery)", "BB2", "Sent")
+    assert way.over
+    assert follow(LOG, "A") == Way("", "", "", "")
+    assert not follow(LOG[:2], "AA1").over
+    assert not follow(LOG[:3], "AA1").over
+
+
+def test_the_last_word_counts_and_a_reply_may_have_a_status() -> None:
+    """A deferred message is sent later; other versions put 2.0.0 in front of the queue ID."""
+    line = "AA1: to=<a>, dsn=2.0.0, stat=Sent (2.0.0 CC3 Message accepted for delivery)"
+    lines = ["AA1: to=<a>, dsn=4.0.0, stat=Deferred: Connection refused by [127.0.0.1]", line]
+    assert follow(lines[:1], "AA1").over
+    assert follow(lines, "AA1").delivery_id == "CC3"
+
+
+@pytest.mark.parametrize(
+    ("way", "wrong"),
+    [
+        (Way("Clean", "Sent (B ...)", "B", "Sent (in the mailbox)"), []),
+        (Way("", "Sent (B ...)", "B", "Sent"), []),
+        (Way("Clean", "", "", ""), [("error", "nothing is logged: it waits in the queue of incoming")]),
+        (Way("Clean", "Deferred: refused", "", ""), [("error", "stat=Deferred: refused")]),
+        (Way("Clean", "Sent (B ...)", "B", ""), [("warning", "B: nothing is logged yet: it waits in the queue")]),
+        (Way("Clean", "Sent (B ...)", "B", "User unknown"), [("error", "B: stat=User unknown")]),
+    ],
+)
+def test_each_hop_is_judged(way: Way, wrong: list[tuple[str, str]]) -> None:
+    """Where it stopped, and why."""
+    found = [one for one in way_findings(way) if one.level is not Level.OK]
+    assert [(one.level, one.text) for one in found] == wrong
+    assert all(one.remedy for one in found)
+
+
+@pytest.mark.parametrize(
+    ("reply", "policy", "level"),
+    [
+        (Reply(550, "5.7.1 Virus found: Eicar (A)"), ActionName.REJECT, Level.OK),
+        (Reply(554, "5.7.1 Command rejected"), ActionName.REJECT, Level.ERROR),
+        (Reply(451, "4.3.2 Please try again later"), ActionName.REJECT, Level.ERROR),
+        (Reply(451, "4.7.1 ..."), ActionName.TEMPFAIL, Level.OK),
+        (Reply(250, "2.0.0 A Message accepted"), ActionName.REJECT, Level.ERROR),
+        (Reply(250, "2.0.0 A Message accepted"), ActionName.DISCARD, Level.OK),
+        (Reply(0, "no reply"), ActionName.REJECT, Level.ERROR),
+    ],
+)
+def test_the_reply_to_the_test_signature(reply: Reply, policy: ActionName, level: Level) -> None:
+    """What the policy wants, and from miltscan; an accepted one cries out."""
+    finding = infected_finding(reply, policy)
+    assert finding.level is level
+    assert ("ACCEPTED" in finding.text) is (reply.code == 250 and policy is ActionName.REJECT)
+
+
+def test_the_reply_to_the_clean_message() -> None:
+    """250, or something is wrong."""
+    assert clean_finding(Reply(250, "2.0.0 A Message accepted for delivery")).level is Level.OK
+    assert [level for level, _ in bad([clean_finding(Reply(451, "4.7.1"))])] == ["error"]
+
+
+def test_queue_ids() -> None:
+    """With an enhanced status or without; a word that is in no log otherwise."""
+    texts = ["2.0.0 AA1 Message accepted for delivery", "AA1 Message accepted for delivery", "ok"]
+    assert [queue_id(Reply(250, text)) for text in texts] == ["AA1", "AA1", "no-queue-id"]
+
+
+def test_only_new_lines_of_a_log_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that is not there is none; without a name those of syslog are looked for."""
+    file = tmp_path / "mail.log"
+    assert open_log(file) is None
+    file.write_text("old\n")
+    monkeypatch.setattr(send, "LOGS", (tmp_path / "absent", file))
+    log, named = open_log(None), open_log(file)
+    assert log is not None
+    assert named is not None
+    with file.open("a") as more:
+        more.write("new\n")
+    assert (log(), named()) == (["new"], ["new"])
+
+
+def test_nobody_listens() -> None:
+    """A reply of its own, no exception."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert submit(("127.0.0.1", port), "postmaster", b"").code == 0
+
+
+def test_without_a_log_the_way_is_not_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Which is said, with the option that names one."""
+    replies = [Reply(250, "2.0.0 A Message accepted"), Reply(550, "5.7.1 Eicar")]
+    monkeypatch.setattr(send, "submit", lambda *_: replies.pop(0))
+    found = [*send.send_findings(("h", 25), "postmaster", ActionName.REJECT, tmp_path / "absent")]
+    assert [(one.level, one.remedy) for one in found if one.level is not Level.OK] == [
+        ("warning", "name it: --log FILE")
+    ]
