@@ -113,9 +113,9 @@ def _named(line: str) -> tuple[str, dict[str, str]]:
 
 
 def _fields(text: str) -> dict[str, str]:
-    """The fields by their first letter in upper case."""
+    """The fields by their first letter; its case counts (`c` is children, `q` queueLA)."""
     pairs = (field.strip().partition("=") for field in text.split(","))
-    return {name[0].upper(): value.strip() for name, _, value in pairs if name}
+    return {name[0]: value.strip() for name, _, value in pairs if name}
 
 
 def _daemon(fields: Mapping[str, str]) -> Daemon:
@@ -134,7 +134,7 @@ def _daemon(fields: Mapping[str, str]) -> Daemon:
 def _filter(name: str, fields: Mapping[str, str]) -> Filter:
     times = (one.strip().partition(":") for one in fields.get("T", "").split(";"))
     return Filter(
-        name, fields.get("S", ""), fields.get("F", ""), {key.upper(): seconds(value) for key, _, value in times if key}
+        name, fields.get("S", ""), fields.get("F", ""), {key: seconds(value) for key, _, value in times if key}
     )
 
 

@@ -52,8 +52,8 @@ def _group(name: str) -> int:
 def socket_findings(path: Path, who: Identity, blame: str) -> Iterator[Finding]:
     """The milter's unix socket; `blame` is DontBlameSendmail.
 
-    sendmail calls it unsafe, and the filter dead, below a folder that group or others may write (measured), and when
-    it is a symbolic link.
+    sendmail calls it unsafe, and the filter dead, below a folder (whichever above it) that group or others may write,
+    and when it is a symbolic link (measured with 8.17). GroupWritableDirPathSafe in DontBlameSendmail excuses groups.
     """
     subject = f"socket {path}"
     try:

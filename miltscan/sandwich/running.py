@@ -77,7 +77,8 @@ def queue_run(name: str, command: str, running: Sequence[str], queue: str) -> Fi
     subject = f"{name} queue run"
     if own := re.search(r"\s-q(\S+)", command):
         return good(subject, f"every {own[1].removeprefix('p')}")
-    if any("ueue" in title and "unner" in title and queue.rstrip("*") in title for title in running):
+    folder = re.escape(queue.removesuffix("*")) + ("" if queue.endswith("*") else r"(?![\w.-])")
+    if any(re.search(rf"^sendmail: .*queue.* {folder}", title, re.IGNORECASE) for title in running):
         return good(subject, "by a queue runner of its own")
     text = "none is seen: what cannot be handed over at once stays in the queue until somebody sends it by hand"
     return warning(subject, text, "start it with -q5m, or a queue runner beside it")

@@ -20,6 +20,11 @@ def test_a_whole_file() -> None:
     assert conf.macros("helo") == set()
 
 
+def test_a_line_goes_on_after_any_blank() -> None:
+    """A tabulator or a space."""
+    assert parse("Ma, P=[IPC],\n  F=k,\n\tA=TCP b 1\n").mailers["a"] == Mailer("a", "[IPC]", "k", ("TCP", "b", "1"))
+
+
 def test_an_empty_file_means_sendmails_defaults() -> None:
     """One daemon on all addresses, port 25, backlog 10."""
     conf = parse("")
@@ -34,11 +39,12 @@ def test_an_empty_file_means_sendmails_defaults() -> None:
         ("Port=19000", Daemon("Daemon0", "", 19000, 10, None)),
         ("P=submission, N=MSA, A=::", Daemon("MSA", "", 587, 10, None)),
         ("Port=unheard-of, Addr=::1", Daemon("Daemon0", "::1", 0, 10, None)),
+        ("p=1, listen=9, inputs=a", Daemon("Daemon0", "", 25, 10, None)),
         ("Listen=many, InputMailFilters=a;b", Daemon("Daemon0", "", 25, 10, "a;b")),
     ],
 )
 def test_daemons(line: str, daemon: Daemon) -> None:
-    """Only the first letter of a field's name counts; services have names."""
+    """Only the first letter of a field's name counts, with its case; services have names."""
     assert parse(f"O DaemonPortOptions={line}\n").daemons == (daemon,)
 
 

@@ -86,6 +86,8 @@ def test_selinux_is_read(content: str | None, words: str, tmp_path: Path, monkey
         (1000 * MIB, None, "", ""),
         (1000 * MIB, 1000, "", ""),
         (999 * MIB, 5000, "warning", "less than ten messages"),
+        (100 * MIB, 5000, "warning", "less than ten messages"),
+        (100 * MIB - 1, 5000, "error", "less than one message"),
         (99 * MIB, 5000, "error", "less than one message of limits.message_size = 100MiB"),
         (1000 * MIB, 999, "error", "only 999 inodes free"),
     ],

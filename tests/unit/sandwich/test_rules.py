@@ -107,6 +107,7 @@ def test_where_a_filter_leads(there: str, ours: str, *, same: bool) -> None:
         ("F=mDFMuXa8k, A=TCP [127.0.0.1] 19000", "F=mDFMuXa8k, A=IPC [127.0.0.1]", "port 25, but the delivery"),
         ("F=mDFMuXa8k, A=TCP [127.0.0.1] 19000", "F=mDFMuXa8k", "delivers by itself"),
         ("Msmtp,\t\tP=[IPC]", "Msmtp,\t\tP=/bin/uux", "Msmtp: P=/bin/uux, A=TCP [127.0.0.1] 19000: delivers by"),
+        ("P=[IPC], F=klsDFMAw5", "P=/bin/x, F=kflsDFMAw5", "Mlocal: P=/bin/x, A=TCP [127.0.0.1] 19000: delivers by"),
         ("Mrelay,", "Mother,", "Mrelay: there is no such mailer"),
         ("P=[IPC], F=mDFMuXk, A=TCP [127.0.0.1] 19000", BS, ""),
         ("P=[IPC], F=mDFMuXk, A=TCP [127.0.0.1] 19000", BS.replace("-C/etc/mail/delivery.cf", ""), "its default file"),
@@ -170,6 +171,12 @@ def test_the_address_of_delivery(address: str, words: str) -> None:
     """Who reaches it gets around the scan."""
     conf = cf(DELIVERY, ("Addr=127.0.0.1", f"Addr={address}"))
     assert only(daemon_rules.delivery_findings(conf), "warning", words)
+
+
+def test_a_queue_among_those_of_the_other() -> None:
+    """Whichever of the two has several."""
+    incoming = cf(INCOMING, ("/var/spool/mqueue", "/var/spool/mq*"))
+    assert only(daemon_rules.shared_findings(incoming, cf(DELIVERY)), "error", "belongs to both")
 
 
 @pytest.mark.parametrize(
