@@ -2,7 +2,7 @@
 
 The form is that of the Sendmail Installation and Operation Guide, section 5 (version 8.14 to 8.18): one letter tells
 the kind of a line, a line that begins with a blank continues the one before, and of a field `Name=value` only the first
-letter of the name counts. Rulesets, macros, classes and headers are left out.
+letter of the name counts. Rulesets, macros and headers are left out.
 """
 
 import re
@@ -72,6 +72,7 @@ class Configuration:
     daemons: tuple[Daemon, ...]
     filters: Mapping[str, Filter]
     mailers: Mapping[str, Mailer]
+    classes: Mapping[str, tuple[str, ...]]
 
     def asked(self, daemon: Daemon) -> list[Filter]:
         """The filters that this daemon asks, in order; a name without an X line is left out, as sendmail does."""
@@ -99,7 +100,16 @@ def parse(text: str) -> Configuration:
         tuple(daemons) or (_daemon({}),),
         {one.name: one for one in filters},
         {one.name: one for one in mailers},
+        _classes(text),
     )
+
+
+def _classes(text: str) -> dict[str, tuple[str, ...]]:
+    """The words of each class with a long name; those in files are left out."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, words in re.findall(r"^C\{(\w+)\}(.*)", text, re.MULTILINE):
+        found[name] = (*found.get(name, ()), *words.split())
+    return found
 
 
 def _option(line: str) -> tuple[str, str]:

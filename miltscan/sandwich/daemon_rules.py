@@ -36,11 +36,17 @@ def _super_safe(file: str, value: str) -> Finding:
 
 
 def delivery_findings(conf: Configuration) -> Iterator[Finding]:
-    """Only the incoming host talks to it: who reaches it otherwise gets around the scan."""
+    """Only the incoming hosts talk to it: who reaches it otherwise gets around the scan.
+
+    The class DeliveryFrom is the list of miltscan-delivery.m4: other clients hear 550.
+    """
+    admitted = conf.classes.get("DeliveryFrom", ())
     for daemon in conf.daemons:
-        if not is_loopback(daemon.address):
+        if admitted:
+            yield good(f"delivery.cf daemon {daemon.name}", f"admits only {', '.join(admitted)}")
+        elif not is_loopback(daemon.address):
             text = f"listens on {daemon.address or 'all addresses'}: who reaches it gets around the scan"
-            remedy = "Addr=127.0.0.1; with the two on different hosts let a firewall admit the incoming hosts alone"
+            remedy = "Addr=127.0.0.1; with incoming on other hosts name them in SITE_DELIVERY_FROM"
             yield warning(f"delivery.cf daemon {daemon.name}", text, remedy)
 
 

@@ -97,7 +97,8 @@ def _sendmail(name: str, file: Path, conf: Configuration, settings: Settings, *,
     pid_file, queue = conf.options["pidfile"], conf.options["queuedirectory"]
     for one in conf.daemons if daemon else ():
         yield from ports.smtp_findings(f"{name} port {one.port}", one.host, one.port)
-    yield from running.running_findings(name, file, pid_file, conf.daemons[0].port if daemon else None)
+    if daemon or Path(pid_file).exists():  # the pid file of a queue runner may be another one
+        yield from running.running_findings(name, file, pid_file, conf.daemons[0].port if daemon else None)
     yield from running.queue_run_findings(name, pid_file, queue)
     who = rights.identity(conf.options["runasuser"])
     if who is None:

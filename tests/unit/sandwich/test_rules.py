@@ -179,6 +179,13 @@ def test_a_queue_among_those_of_the_other() -> None:
     assert only(daemon_rules.shared_findings(incoming, cf(DELIVERY)), "error", "belongs to both")
 
 
+def test_a_delivery_sendmail_with_a_list_may_listen_to_others() -> None:
+    """Whoever is not in it hears 550."""
+    conf = cf(DELIVERY.replace("Addr=127.0.0.1, ", "") + "C{DeliveryFrom}127.0.0.1 192.0.2\nC{DeliveryFrom}10.1.1.1\n")
+    (found,) = daemon_rules.delivery_findings(conf)
+    assert (found.level, found.text) == (Level.OK, "admits only 127.0.0.1, 192.0.2, 10.1.1.1")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
