@@ -348,3 +348,38 @@ def show_config(
     with _told():
         settings = load(config)
     typer.echo(as_markdown(settings) if markdown else as_toml(settings), nl=False)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="clamav-milter.conf, imss.ini or intscan.ini.")],
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Write the files there instead of printing them."),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="What FILE is, if its name and text do not tell.")
+    ] = None,
+) -> None:
+    """Take over another scanner's settings.
+
+    It makes a miltscan.toml, a site.m4 for sendmail/ and differences.txt: every option, what becomes of it, and why. A
+    file that is there already is never overwritten: then nothing is written, and the status is 2.
+
+    \b
+    Examples:
+      miltscan import /etc/clamav/clamav-milter.conf
+      miltscan import --output ./new /etc/iscan/intscan.ini && less ./new/differences.txt
+    """
+    from miltscan.migration.files import read, write
+    from miltscan.migration.formats import draft, recognise
+    from miltscan.migration.render import as_files
+
+    with _told():
+        text = read(file)
+        files = as_files(draft(kind or recognise(file.name, text), text), file.name)
+        for path in write(output, files) if output else ():
+            typer.echo(path)
+    if output is None:
+        typer.echo("\n".join(f"==> {name} <==\n{content}" for name, content in files.items()), nl=False)

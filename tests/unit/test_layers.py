@@ -11,7 +11,7 @@ ROWS = (
     ("__main__",),
     ("cli",),
     ("service.run",),
-    ("service.worker", "service.exporter", "service.scan", "sandwich.*"),
+    ("service.worker", "service.exporter", "service.scan", "sandwich.*", "migration.*"),
     ("service.check",),
     ("service.supervisor", "service.listener", "service.milter", "service.clamdconf", "service.servers"),
     ("service.conversation", "config.*"),
@@ -20,7 +20,7 @@ ROWS = (
     ("core.*",),
     ("errors",),
 )
-SIBLINGS = ("config.*", "core.*", "engines.*", "telemetry.*", "quarantine.*", "sandwich.*")
+SIBLINGS = ("config.*", "core.*", "engines.*", "telemetry.*", "quarantine.*", "sandwich.*", "migration.*")
 """Packages whose modules may import each other within their row."""
 DOORS = {
     "milter": ("service.milter",),

@@ -1,0 +1,1 @@
+"""The configurations of other scanners, and what becomes of each of their options here."""

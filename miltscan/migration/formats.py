@@ -1,0 +1,36 @@
+"""Which format a file has, by its name or by what stands in it, and the draft made of it. It opens no file."""
+
+import re
+from collections.abc import Callable
+
+from miltscan.errors import ConfigError
+from miltscan.migration import clamav_milter, imss, intscan
+from miltscan.migration.draft import Draft
+
+FORMATS: dict[str, Callable[[str], Draft]] = {
+    "clamav-milter.conf": clamav_milter.draft,
+    "imss.ini": imss.draft,
+    "intscan.ini": intscan.draft,
+}
+_SIGNS = {
+    "clamav-milter.conf": r"^\s*(?:MilterSocket|ClamdSocket)\s",
+    "imss.ini": r"(?i)^\s*(?:smtp_allow_client_ip|smtp_greeting_msg|downstream_smtp_server\w*)\s*=",
+    "intscan.ini": r"(?i)^\s*(?:original|svcport)\s*=",
+}
+"""What stands in a file of each format and in no other, looked for in this order."""
+
+
+def recognise(name: str, text: str) -> str:
+    """The format of the file `name`; raises ConfigError where neither its name nor its text tells."""
+    named = [known for known in FORMATS if known in name]
+    signed = [known for known, sign in _SIGNS.items() if re.search(sign, text, re.MULTILINE)]
+    if not named + signed:
+        raise ConfigError(f"{name}: expected {', '.join(FORMATS)}; --format says which it is")
+    return [*named, *signed][0]
+
+
+def draft(kind: str, text: str) -> Draft:
+    """The draft of `text`; raises ConfigError for a format that is none."""
+    if kind not in FORMATS:
+        raise ConfigError(f"--format {kind}: expected one of {', '.join(FORMATS)}")
+    return FORMATS[kind](text)

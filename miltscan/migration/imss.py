@@ -1,0 +1,28 @@
+"""imss.ini: the keys of InterScan Messaging Security Suite about the way of mail, and what becomes of each.
+
+The vendor documents no list of keys; those here are the ones that a sandwich is set up with, and the usual names for
+the rest.
+"""
+
+from miltscan.migration import ini, relay
+from miltscan.migration.draft import Draft, Rule
+
+SECTIONS = ("smtp", "socket", "general")
+KEYS: dict[str, Rule] = {
+    "smtp_greeting_msg": relay.greeting,
+    "smtp_allow_client_ip": relay.clients,
+    "smtp_port": relay.port,
+    "smtp_listen_port": relay.port,
+    "proxy_port": relay.port,
+    "bind_address": relay.address,
+    "downstream_smtp_server": relay.downstream,
+    "downstream_smtp_server_addr": relay.downstream_host,
+    "downstream_smtp_server_port": relay.downstream_port,
+    "max_message_size": relay.message_size,
+    "smtp_max_message_size": relay.message_size,
+}
+
+
+def draft(text: str) -> Draft:
+    """What becomes of each key."""
+    return ini.draft(text, KEYS, SECTIONS)

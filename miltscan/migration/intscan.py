@@ -1,0 +1,27 @@
+"""intscan.ini: the keys of InterScan VirusWall about the way of mail, and what becomes of each.
+
+`original` is the next server, or the sendmail that is started for each message. Other sections (HTTP, FTP) have keys of
+the same names. The vendor documents no list of keys: beside `original` these are the usual names.
+"""
+
+from miltscan.migration import ini, relay
+from miltscan.migration.draft import Draft, Rule
+
+SECTIONS = ("smtp", "mail", "email", "e-mail")
+KEYS: dict[str, Rule] = {
+    "original": relay.downstream,
+    "svcport": relay.port,
+    "port": relay.port,
+    "smtp_port": relay.port,
+    "greeting": relay.greeting,
+    "smtp_greeting_msg": relay.greeting,
+    "allow_client_ip": relay.clients,
+    "smtp_allow_client_ip": relay.clients,
+    "max_message_size": relay.message_size,
+    "maxmessagesize": relay.message_size,
+}
+
+
+def draft(text: str) -> Draft:
+    """What becomes of each key."""
+    return ini.draft(text, KEYS, SECTIONS)

@@ -1,0 +1,4 @@
+dnl From imss.ini, for make -C sendmail OUT=/etc/mail SITE=/etc/mail/site.m4
+dnl A setting that is not here has its default: sendmail/README.md lists them all.
+define(`SITE_DELIVERY_HOST', `[127.0.0.1]')dnl
+define(`SITE_DELIVERY_PORT', `19000')dnl
