@@ -144,8 +144,9 @@ def _server(value: str) -> str:
 def _size(values: Sequence[str]) -> Outcome:
     size = min(parse_size(values[0]), _LARGEST)
     why = (
-        "clamav-milter calls a larger message clean after a look at its first part; it is still accepted, but "
-        'marked and counted as unscanned: consider policy.on_unscanned.too_large = "reject" and a larger limit'
+        "clamav-milter calls a larger message clean after a look at its first part; it is still accepted, but counted "
+        'as unscanned, and marked if headers.mode is "replace"; consider policy.on_unscanned.too_large = "reject" '
+        "and a larger limit"
     )
     return Outcome(Fate.CHANGED, why, {"limits.message_size": size, "policy.on_unscanned.too_large": "accept"})
 

@@ -1,0 +1,55 @@
+"""Imports of whole files: each folder of tests/corpus/migration has an input and, beside it, what it leads to."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from miltscan.config.settings import parse
+from miltscan.migration.files import read
+from miltscan.migration.formats import draft, recognise
+from miltscan.migration.render import as_files
+from tests.harness import programs
+
+CORPUS = Path(__file__).parents[2] / "corpus" / "migration"
+CASES = sorted(folder.name for folder in CORPUS.iterdir())
+RESULTS = ("miltscan.toml", "site.m4", "differences.txt")
+
+
+def source(case: str) -> Path:
+    """The input: what is not a result."""
+    (file,) = [file for file in (CORPUS / case).iterdir() if file.name not in RESULTS]
+    return file
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_file_leads_to_what_stands_beside_it(case: str) -> None:
+    """Byte for byte, all three files."""
+    file = source(case)
+    text = read(file)
+    made = as_files(draft(recognise(file.name, text), text), file.name)
+    assert made == {name: (CORPUS / case / name).read_text() for name in RESULTS}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_configuration_loads(case: str) -> None:
+    """The service takes it as it is."""
+    parse((CORPUS / case / "miltscan.toml").read_bytes(), "miltscan.toml")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_sendmail_is_built_from_the_settings(case: str, tmp_path: Path) -> None:
+    """m4 takes the file, and every value of it stands in one of the two configurations."""
+    site = CORPUS / case / "site.m4"
+    make = ["make", "-s", "-C", str(programs.CHECKOUT / "sendmail"), f"OUT={tmp_path}", f"SITE={site}"]
+    where = [f"CF_DIR={programs.data('/usr/share/sendmail/cf')}", f"M4={programs.find('m4')}"]
+    subprocess.run([*make, *where], check=True, capture_output=True)
+    built = (tmp_path / "incoming.cf").read_text() + (tmp_path / "delivery.cf").read_text()
+    values = [line.split("`")[2].partition("'")[0] for line in site.read_text().splitlines() if "define(" in line]
+    assert [value for value in values if value != "program" and value not in built] == []
+
+
+def test_two_formats_are_told_apart_by_their_text() -> None:
+    """A copy under another name."""
+    told = {source(case).name: recognise("copy", source(case).read_text()) for case in CASES}
+    assert told == {name: name for name in ("clamav-milter.conf", "imss.ini", "intscan.ini")}
