@@ -16,7 +16,7 @@ from miltscan import __version__
 from miltscan.config import units
 from miltscan.config.mistakes import mistakes, relation, syntax
 from miltscan.core.action import ActionName
-from miltscan.core.address import Address, InetAddress
+from miltscan.core.address import Address, InetAddress, Network
 from miltscan.core.policy import Policy
 from miltscan.core.verdict import Limit
 from miltscan.errors import ConfigError
@@ -68,6 +68,9 @@ class Milter(Table):
     socket_mode: Annotated[int, units.MODE] = _key("0660", "file mode of a unix socket", restart=True)
     socket_group: Annotated[str, units.NAME] = _key(
         "", "group of a unix socket, which the MTA has to be in", restart=True
+    )
+    allow: Annotated[tuple[Network, ...], units.NETWORKS] = _key(
+        ["127.0.0.0/8", "::1"], "hosts that may connect to a TCP socket; a unix socket has its mode and group"
     )
     workers: Annotated[int, units.count(1, 64)] = _key(2, "processes that serve the socket", restart=True)
 

@@ -3,6 +3,7 @@
 Each `Kind` says in one phrase what it expects, which is at once the error a user reads and the documentation.
 """
 
+import ipaddress
 import json
 import re
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Generic, TypeVar
 
 from pydantic_core import CoreSchema, core_schema
 
-from miltscan.core.address import Address, InetAddress, parse_address
+from miltscan.core.address import Address, InetAddress, Network, parse_address
 
 Toml = str | int | list[str]
 T = TypeVar("T")
@@ -186,11 +187,41 @@ def _mode(value: object) -> int:
     return int(_text(value), 8)
 
 
+_MOST_NETWORKS = 64  # what fits into a socket filter: service/admission.py
+
+
+def _networks(value: object) -> tuple[Network, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError
+    if len(value) > _MOST_NETWORKS:
+        raise ValueError(f"expected at most {_MOST_NETWORKS} networks")
+    return tuple(_network(_text(item)) for item in value)
+
+
+def _network(text: str) -> Network:
+    """One address or network; an interface (`%eth0`) is no part of what a packet says of its source."""
+    try:
+        if "%" not in text:
+            return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    raise ValueError(f"expected an address, or a network without host bits such as 192.0.2.0/24, not {text}")
+
+
+def _show_network(network: Network) -> str:
+    return str(network.network_address if network.prefixlen == network.max_prefixlen else network)
+
+
 ADDRESS = Kind("unix:/absolute/path or inet:PORT@HOST", _address, str)
 ADDRESSES = Kind(
     'a list of addresses such as ["unix:/absolute/path", "inet:PORT@HOST"]',
     _addresses,
     lambda addresses: [str(address) for address in addresses],
+)
+NETWORKS = Kind(
+    'a list of addresses and networks such as ["127.0.0.1", "192.0.2.0/24", "2001:db8::/32"]',
+    _networks,
+    lambda networks: [_show_network(network) for network in networks],
 )
 LISTEN = Kind('HOST:PORT, or "off"', _listen, _show_listen)
 FOLDER = Kind("the absolute path of a folder", _folder, str)

@@ -1,4 +1,4 @@
-"""Socket addresses as sendmail writes them: `unix:/path` and `inet:PORT@HOST`; opens nothing."""
+"""Socket addresses as sendmail writes them (`unix:/path` and `inet:PORT@HOST`), and networks; opens nothing."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ class InetAddress:
 
 
 Address = UnixAddress | InetAddress
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def is_loopback(host: str) -> bool:

@@ -7,13 +7,13 @@ import grp
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from miltscan.config.settings import HeaderMode, Settings
 from miltscan.config.units import show_size
 from miltscan.core.action import ActionName
-from miltscan.core.address import Address, InetAddress, is_loopback
+from miltscan.core.address import Address, InetAddress, Network, is_loopback
 from miltscan.core.finding import Finding, Level
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd import ClamdEngine
@@ -51,17 +51,23 @@ def socket_finding(settings: Settings) -> Iterator[Finding]:
     """Whether the MTA can reach the milter socket, and nobody else."""
     address = settings.milter.socket
     if isinstance(address, InetAddress):
-        yield _tcp(address)
+        yield _tcp(address, settings.milter.allow)
     else:
         yield from socket_folder(Path(address.path))
 
 
-def _tcp(address: InetAddress) -> Finding:
+def _tcp(address: InetAddress, allow: Sequence[Network]) -> Finding:
     """The milter protocol has neither password nor encryption."""
     if is_loopback(address.host):
         return Finding(Level.OK, "milter.socket", f"{address} is on loopback")
-    remedy = "let a firewall admit the MTA alone, or use a unix socket"
-    return Finding(Level.WARNING, "milter.socket", f"{address} can be reached by other hosts", remedy)
+    others = [network for network in allow if not network.is_loopback]
+    if not others:
+        text = f"{address} is for other hosts, but milter.allow lists none"
+        return Finding(Level.WARNING, "milter.allow", text, "list the hosts of the MTA there")
+    if any(network.prefixlen == 0 for network in others):
+        return Finding(Level.WARNING, "milter.allow", "everybody may connect", "list the hosts of the MTA alone")
+    text = f"{address} takes mail in clear text from {', '.join(map(str, others))}"
+    return Finding(Level.WARNING, "milter.socket", text, "see that the way is a tunnel: docs/machines.md")
 
 
 def socket_folder(path: Path) -> Iterator[Finding]:

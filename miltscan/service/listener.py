@@ -1,24 +1,34 @@
-"""Binds the milter socket: one listener that all workers share. It accepts nothing itself."""
+"""Binds the milter socket: one listener that all workers share, for listed networks only. It accepts nothing itself."""
 
 import grp
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from miltscan.core.address import Address, InetAddress, UnixAddress
+from miltscan.core.address import Address, InetAddress, Network, UnixAddress
 from miltscan.errors import StartError
+from miltscan.service.admission import admit
 
 _BACKLOG = 511
+_TCP_OPTIONS = (  # each connection inherits them
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),  # a host that vanished must not keep its sessions open for two hours
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),  # our replies are small and awaited
+)
 
 
-def bind(address: Address, mode: int, group: str | None) -> socket.socket:
+def bind(address: Address, mode: int, group: str | None, allow: Sequence[Network]) -> socket.socket:
     """The listening socket, non-blocking: a blocking one hung a worker in accept() for ever (measured).
 
-    `mode` and `group` are those of the socket file. StartError names what is in the way.
+    `mode` and `group` are those of the socket file, `allow` are the networks whose hosts may connect by TCP. StartError
+    names what is in the way.
     """
-    listener = _bind_unix(address, mode, group) if isinstance(address, UnixAddress) else _bind_inet(address)
+    listener = _bind_unix(address, mode, group) if isinstance(address, UnixAddress) else _bind_inet(address, allow)
     listener.listen(_BACKLOG)
     listener.settimeout(0)  # non-blocking
     return listener
@@ -31,15 +41,33 @@ def unbind(address: Address) -> None:
             Path(address.path).unlink()
 
 
-def _bind_inet(address: InetAddress) -> socket.socket:
+def _bind_inet(address: InetAddress, allow: Sequence[Network]) -> socket.socket:
+    listener = socket.socket(_family(address), socket.SOCK_STREAM)
     try:
-        return socket.create_server((address.host, address.port), family=_family(address), backlog=_BACKLOG)
+        _prepare(listener, allow)
+        listener.bind((address.host, address.port))
+    except StartError:
+        listener.close()
+        raise
     except UnicodeError as error:  # of the IDNA codec
+        listener.close()
         raise StartError(f"milter.socket {address}: {address.host!r} is no host name") from error
     except OSError as error:
+        listener.close()
         raise StartError(
             f"milter.socket {address}: {error.strerror}; choose another port or end what uses it"
         ) from error
+    return listener
+
+
+def _prepare(listener: socket.socket, allow: Sequence[Network]) -> None:
+    """Before anybody can connect."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if listener.family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    for option in _TCP_OPTIONS:
+        listener.setsockopt(*option)
+    admit(listener, allow)
 
 
 def _family(address: InetAddress) -> socket.AddressFamily:

@@ -10,9 +10,10 @@ from structlog.typing import FilteringBoundLogger
 
 from miltscan import __version__
 from miltscan.config.render import needs_restart
-from miltscan.config.settings import Settings, load
+from miltscan.config.settings import Milter, Settings, load
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
 from miltscan.service import exporter, listener, notify
+from miltscan.service.admission import admit
 from miltscan.service.signals import reset
 from miltscan.service.spool import Spool
 from miltscan.service.supervisor import READY, Link, Role, Supervisor
@@ -31,13 +32,17 @@ def serve(settings: Settings, path: Path | None) -> int:
     """
     log.configure(settings.log.format, settings.log.level)
     _try_spool(settings)
-    public = listener.bind(settings.milter.socket, settings.milter.socket_mode, settings.milter.socket_group)
+    public = _bind_milter(settings.milter)
     try:
         web = _bind_exporter(settings)
         metrics.prepare(Path(settings.exporter.directory))  # not before the socket is ours: another one may run
         return _Service(settings, path, public, web, log.logger()).run()
     finally:
         _let_go(public, settings)
+
+
+def _bind_milter(milter: Milter) -> socket.socket:
+    return listener.bind(milter.socket, milter.socket_mode, milter.socket_group, milter.allow)
 
 
 def _let_go(public: socket.socket, settings: Settings) -> None:
@@ -153,6 +158,7 @@ class _Service:
         try:
             new = load(self.path)
             _try_spool(new)
+            admit(self.public, new.milter.allow)  # for the workers too: it is one socket
         except (ConfigError, StartError) as error:
             metrics.reloaded(ok=False)
             self.log.error("reload_failed", why=str(error).splitlines())
@@ -169,7 +175,8 @@ class _Service:
 def _keep(old: Settings, new: Settings) -> Settings:
     """The new settings, but for what takes effect at the next start only."""
     written = new.log.model_copy(update={"format": old.log.format})
-    return new.model_copy(update={"milter": old.milter, "exporter": old.exporter, "log": written})
+    milter = old.milter.model_copy(update={"allow": new.milter.allow})
+    return new.model_copy(update={"milter": milter, "exporter": old.exporter, "log": written})
 
 
 def _leave_signals_to_the_supervisor() -> None:

@@ -16,7 +16,16 @@ ROWS = (
     ("service.supervisor", "service.listener", "service.milter", "service.clamdconf", "service.servers"),
     ("service.conversation", "config.*"),
     ("service.pipeline",),
-    ("service.spool", "service.pool", "service.signals", "service.notify", "engines.*", "telemetry.*", "quarantine.*"),
+    (
+        "service.spool",
+        "service.pool",
+        "service.admission",
+        "service.signals",
+        "service.notify",
+        "engines.*",
+        "telemetry.*",
+        "quarantine.*",
+    ),
     ("core.*",),
     ("errors",),
 )

@@ -18,6 +18,7 @@ FULL = """
 socket = "inet:7357@127.0.0.1"
 socket_mode = "0666"
 socket_group = "smmsp"
+allow = ["192.0.2.0/24", "2001:db8::1"]
 workers = 4
 [spool]
 directory = "/srv/spool"
@@ -109,6 +110,13 @@ def test_settings_never_change() -> None:
         (
             "[limits]\nmessage_size = 1",
             ('f: key limits.message_size = 1: expected a size such as "1MiB", from 1KiB to 2GB'),
+        ),
+        (
+            '[milter]\nallow = ["192.0.2.1/24"]',
+            (
+                'f: key milter.allow = ["192.0.2.1/24"]: expected an address, or a network without host bits such as '
+                "192.0.2.0/24, not 192.0.2.1/24"
+            ),
         ),
         ("[milter]\nworkers = 65", "f: key milter.workers = 65: expected a whole number from 1 to 64"),
         ("[milter]\nworkers = true", "f: key milter.workers = true: expected a whole number from 1 to 64"),

@@ -78,13 +78,19 @@ def test_a_file_in_the_place_of_the_socket_is_an_error(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("host", "warned"),
-    [("127.0.0.1", False), ("localhost", False), ("[::1]", False), ("0.0.0.0", True), ("mx.example.test", True)],  # noqa: S104 - it is what we warn of
+    ("host", "allow", "subjects"),
+    [
+        *((host, '["127.0.0.1"]', []) for host in ("127.0.0.1", "localhost", "[::1]")),
+        ("192.0.2.11", '["192.0.2.1"]', ["milter.socket"]),
+        ("mx.example.test", '["127.0.0.0/8", "192.0.2.0/24"]', ["milter.socket"]),
+        ("192.0.2.11", '["127.0.0.0/8", "::1"]', ["milter.allow"]),
+        ("192.0.2.11", '["192.0.2.1", "0.0.0.0/0"]', ["milter.allow"]),
+    ],
 )
-def test_a_tcp_socket_that_others_reach_is_a_warning(host: str, *, warned: bool) -> None:
-    """The milter protocol has no password."""
-    found = bad(check.socket_finding(settings(f'[milter]\nsocket = "inet:7357@{host}"')))
-    assert found == ([("warning", "milter.socket")] if warned else [])
+def test_a_tcp_socket_that_others_reach_is_a_warning(host: str, allow: str, subjects: list[str]) -> None:
+    """The milter protocol is not encrypted; a list without other hosts, or with all of them, is a mistake."""
+    found = bad(check.socket_finding(settings(f'[milter]\nsocket = "inet:7357@{host}"\nallow = {allow}')))
+    assert found == [("warning", subject) for subject in subjects]
 
 
 def test_a_group_has_to_exist() -> None:

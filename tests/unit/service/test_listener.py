@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from miltscan.config.settings import Settings
 from miltscan.core.address import Address, InetAddress, UnixAddress
 from miltscan.errors import StartError
 from miltscan.service.listener import bind, unbind
+
+LOOPBACK = Settings().milter.allow
 
 
 @pytest.fixture
@@ -24,14 +27,14 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def _bound(address: Address, mode: int = 0o660, group: str | None = None) -> Iterator[socket.socket]:
-    with bind(address, mode, group) as listener:
+    with bind(address, mode, group, LOOPBACK) as listener:
         yield listener
 
 
 def _refused(address: Address, words: str, group: str | None = None) -> None:
     before = len([*Path("/proc/self/fd").iterdir()])
     with pytest.raises(StartError, match=words):
-        bind(address, 0o660, group)
+        bind(address, 0o660, group, LOOPBACK)
     assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
