@@ -1,0 +1,466 @@
+"""Incoming, scanner and delivery on hosts of their own: two incoming hosts, two scanners, HAProxy, and what dies.
+
+The hosts are network namespaces with the addresses of deploy/haproxy/miltscan.cfg, which is used as it is but for the
+folder of its socket. incoming1 asks HAProxy on its own host, incoming2 asks scanner1 directly.
+"""
+
+import csv
+import os
+import smtplib
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.mta import MTA
+from tests.harness import client, messages, preload, programs
+from tests.harness.clamav import Clamd
+from tests.harness.client import Reply, new_message_id, text_message
+from tests.harness.mailbox import Mailbox
+from tests.harness.miltscan import Miltscan, Tables
+from tests.harness.network import Host, Network
+from tests.harness.processes import Programs, wait_until
+from tests.harness.sandwich import private_folder
+from tests.harness.sendmail import Sendmail, Settings, build
+from tests.harness.syslog import Syslog
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+
+HOSTS = {
+    "incoming1": "192.0.2.1",
+    "incoming2": "192.0.2.2",
+    "scanner1": "192.0.2.11",
+    "scanner2": "192.0.2.12",
+    "delivery": "192.0.2.21",
+    "stranger": "192.0.2.99",
+}
+INCOMING = [HOSTS["incoming1"], HOSTS["incoming2"]]
+SMTP_PORT, MILTER_PORT, EXPORTER_PORT, DELIVERY_PORT = 25, 10025, 9464, 19000
+TUNNEL_PORT = 10026
+STUNNEL = programs.CHECKOUT / "deploy" / "stunnel"
+HAPROXY = programs.CHECKOUT / "deploy" / "haproxy" / "miltscan.cfg"
+TEMPFAIL = (451, "4.3.2")
+
+
+class Scanner:
+    """A host with clamd and miltscan."""
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        self.host = host
+        self.programs = Programs(folder)
+        self.clamd = Clamd.prepare(self.programs, test_database=True)
+        self.miltscan = Miltscan(self.programs, Path(), [f"unix:{self.clamd.socket}"], {})
+        self.miltscan.exporter_port = EXPORTER_PORT
+        self.allow(INCOMING)
+
+    def allow(self, networks: list[str]) -> None:
+        """Writes the configuration with these networks and the host itself, where a tunnel ends."""
+        tables: Tables = {
+            "milter": {"socket": f"inet:{MILTER_PORT}@{self.host.address}", "allow": [*networks, self.host.address]},
+            "exporter": {"listen": f"0.0.0.0:{EXPORTER_PORT}"},
+            "clamd": {"canary_interval": "1s"},
+        }
+        self.miltscan.configure(tables)
+
+    def start(self) -> None:
+        """Starts what does not run; returns at once."""
+        with self.host.inside():
+            for part in (self.clamd, self.miltscan):
+                if part.program is None or not part.running.alive:
+                    part.start()
+
+    def wait_ready(self) -> None:
+        """Returns when clamd has found the test signature."""
+        with self.host.inside():
+            wait_until(lambda: self.miltscan.ready, 20, f"{self.host.namespace} ready")
+
+    @property
+    def messages(self) -> int:
+        """How many messages it has decided."""
+        return len(self.miltscan.events("message"))
+
+
+class Incoming:
+    """A host with the incoming sendmail, which asks `milter`."""
+
+    def __init__(self, host: Host, folder: Path, milter: str) -> None:
+        self.host = host
+        self.programs = Programs(folder)
+        site = {"SITE_MILTER": milter, "SITE_DELIVERY_HOST": f"[{HOSTS['delivery']}]"}
+        build(folder, Settings(SMTP_PORT, DELIVERY_PORT, 0, site=site))
+        self.sendmail = Sendmail(self.programs, "incoming", SMTP_PORT)
+        shorten_connect_timeout(self.sendmail.configuration)
+
+    def start(self) -> None:
+        """Starts syslog and sendmail."""
+        with self.host.inside():
+            self.syslog = Syslog.start(self.programs, preload.log_socket(self.programs.folder))
+            self.sendmail.start()
+            self.sendmail.wait_ready()
+
+    def send(self, message: bytes | None = None) -> Reply:
+        """What a client on this host hears for a message, a clean one by default."""
+        with self.host.inside():
+            return client.send(SMTP_PORT, message or text_message(new_message_id()))
+
+    def session(self) -> smtplib.SMTP:
+        """An SMTP session that has got as far as MAIL, when its milter connection is open."""
+        with self.host.inside():
+            session = smtplib.SMTP("127.0.0.1", SMTP_PORT, "client.example.org", timeout=60)
+        session.ehlo()
+        assert session.mail(client.SENDER)[0] == 250
+        return session
+
+
+class Delivery:
+    """A host with the delivery sendmail and the mailbox."""
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        self.host = host
+        self.programs = Programs(folder)
+        with host.inside():
+            self.mailbox = Mailbox.start(self.programs)
+        site = {"SITE_DELIVERY_LISTEN": "0.0.0.0", "SITE_DELIVERY_FROM": " ".join(INCOMING)}  # noqa: S104  on its own network
+        build(folder, Settings(SMTP_PORT, DELIVERY_PORT, self.mailbox.port, site=site))
+        self.sendmail = Sendmail(self.programs, "delivery", DELIVERY_PORT)
+
+    def start(self) -> None:
+        """Starts syslog and sendmail."""
+        with self.host.inside():
+            Syslog.start(self.programs, preload.log_socket(self.programs.folder))
+            self.sendmail.start()
+            self.sendmail.wait_ready()
+            self.mailbox.wait_ready()
+
+
+def shorten_connect_timeout(configuration: Path) -> None:
+    """Connecting to a milter that does not answer may last two seconds, not ten: the tests wait for it."""
+    text = configuration.read_text()
+    assert text.count("T=C:10s") == 1
+    configuration.write_text(text.replace("T=C:10s", "T=C:2s"))
+
+
+class HAProxy:
+    """deploy/haproxy/miltscan.cfg on an incoming host."""
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        self.host = host
+        self.programs = Programs(folder)
+        self.socket = folder / "miltscan.sock"
+        self.configuration = folder / "haproxy.cfg"
+        text = HAPROXY.read_text().replace("/run/haproxy", str(folder))
+        self.configuration.write_text(text.replace("/dev/log", str(preload.log_socket(folder))))
+
+    def start(self) -> None:
+        """Starts it; returns when its socket accepts."""
+        with self.host.inside():
+            program = self.programs.start("haproxy", [programs.find("haproxy"), "-db", "-f", self.configuration])
+        program.wait_ready(self.socket.exists)
+
+    def ask(self, command: str) -> str:
+        """What it answers on its admin socket."""
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(str(self.programs.folder / "admin.sock"))
+            admin.sendall(f"{command}\n".encode())
+            return b"".join(iter(lambda: admin.recv(65536), b"")).decode()
+
+    def up(self) -> set[str]:
+        """The scanners that it takes for ready."""
+        rows = csv.DictReader(self.ask("show stat").removeprefix("# ").splitlines())
+        return {row["svname"] for row in rows if row["svname"].startswith("scanner") and row["status"].startswith("UP")}
+
+    def idle(self) -> bool:
+        """Whether no session of sendmail is open."""
+        rows = csv.DictReader(self.ask("show stat").removeprefix("# ").splitlines())
+        return all(row["scur"] == "0" for row in rows)
+
+    def wait_up(self, *scanners: str) -> None:
+        """Returns when it takes these, and no others, for ready."""
+        wait_until(lambda: self.up() == set(scanners), 20, f"HAProxy with {scanners} (it has {self.up()})")
+
+
+@dataclass(frozen=True)
+class Machines:
+    """All hosts, running."""
+
+    network: Network
+    incoming1: Incoming
+    incoming2: Incoming
+    haproxy: HAProxy
+    scanner1: Scanner
+    scanner2: Scanner
+    delivery: Delivery
+
+    def start(self) -> None:
+        """All of them, the scanners first: clamd takes longest."""
+        for part in (self.scanner1, self.scanner2, self.delivery, self.incoming1, self.incoming2, self.haproxy):
+            part.start()
+        self.repair()
+
+    def repair(self) -> None:
+        """Whatever a test has ended, unplugged or configured: all runs again as in the beginning."""
+        for scanner in (self.scanner1, self.scanner2):
+            scanner.host.plug()
+            scanner.start()
+        for scanner in (self.scanner1, self.scanner2):
+            scanner.wait_ready()
+        self.haproxy.wait_up("scanner1", "scanner2")
+        wait_until(self.haproxy.idle, 20, "HAProxy without a session")
+
+
+@pytest.fixture(scope="module")
+def all_machines() -> Iterator[Machines]:
+    """The hosts and what runs on them, each in a folder of its own."""
+    with ExitStack() as stack:
+        network = stack.enter_context(Network.of(HOSTS))
+        folders = {name: stack.enter_context(private_folder()) for name in HOSTS}
+        haproxy = HAProxy(network["incoming1"], folders["incoming1"])
+        machines = Machines(
+            network,
+            Incoming(network["incoming1"], folders["incoming1"], f"unix:{haproxy.socket}"),
+            Incoming(network["incoming2"], folders["incoming2"], f"inet:{MILTER_PORT}@{HOSTS['scanner1']}"),
+            haproxy,
+            Scanner(network["scanner1"], folders["scanner1"]),
+            Scanner(network["scanner2"], folders["scanner2"]),
+            Delivery(network["delivery"], folders["delivery"]),
+        )
+        for part in (
+            machines.scanner1,
+            machines.scanner2,
+            machines.delivery,
+            machines.incoming1,
+            machines.incoming2,
+            haproxy,
+        ):
+            stack.callback(part.programs.end)
+        machines.start()
+        yield machines
+
+
+@pytest.fixture
+def machines(all_machines: Machines) -> Iterator[Machines]:
+    """The same, whole again after each test."""
+    yield all_machines
+    all_machines.repair()
+
+
+def infected() -> bytes:
+    """A message with the test signature."""
+    return messages.as_wire(messages.infected())
+
+
+def test_three_hosts_and_more(machines: Machines) -> None:
+    """Clean mail of both incoming hosts reaches the mailbox behind the delivery host; infected mail is refused."""
+    for incoming in (machines.incoming1, machines.incoming2):
+        message_id = new_message_id()
+        assert incoming.send(text_message(message_id)).code == 250
+        delivered = machines.delivery.mailbox.wait_for(message_id)
+        assert "miltscan" in str(delivered.message["X-Virus-Scanned"])
+        assert incoming.send(infected()).code == 550
+
+
+def test_both_scanners_have_their_share(machines: Machines) -> None:
+    """HAProxy gives sessions to both."""
+    before = [machines.scanner1.messages, machines.scanner2.messages]
+    assert {machines.incoming1.send().code for _ in range(4)} == {250}
+    assert machines.scanner1.messages - before[0] > 0
+    assert machines.scanner2.messages - before[1] > 0
+
+
+def test_only_listed_hosts_reach_the_milter_socket(machines: Machines) -> None:
+    """A host that is not listed hears nothing, though the exporter beside it answers; a listed one is served."""
+    scanner = HOSTS["scanner1"]
+    with machines.network["stranger"].inside():
+        with pytest.raises(TimeoutError):
+            socket.create_connection((scanner, MILTER_PORT), timeout=0.5)
+        socket.create_connection((scanner, EXPORTER_PORT), timeout=5).close()
+    with machines.network["incoming2"].inside(), MTA.open(f"inet:{MILTER_PORT}@{scanner}") as mta:
+        assert mta.send_message().accepted
+
+
+def test_an_incoming_host_that_is_not_listed_tempfails(machines: Machines) -> None:
+    """F=T: its clients hear 451, until a reload lists it again; the host that stays listed goes on."""
+    scanner = machines.scanner1
+    scanner.allow(INCOMING[:1])
+    scanner.miltscan.reload_and_wait()
+    assert heard(machines.incoming2.send()) == TEMPFAIL
+    assert machines.incoming2.syslog.find(r"Milter \(miltscan\): to error state")
+    assert machines.incoming1.send().code == 250
+    scanner.allow(INCOMING)
+    scanner.miltscan.reload_and_wait()
+    assert machines.incoming2.send().code == 250
+
+
+def test_an_open_session_outlives_a_new_list(machines: Machines) -> None:
+    """What a reload takes off the list may end what it began."""
+    scanner = machines.scanner1
+    with machines.incoming2.session() as session:
+        scanner.allow(INCOMING[:1])
+        scanner.miltscan.reload_and_wait()
+        assert finish(session).code == 250
+    scanner.allow(INCOMING)
+    scanner.miltscan.reload_and_wait()
+
+
+def test_delivery_takes_mail_from_the_incoming_hosts_only(machines: Machines) -> None:
+    """A stranger is refused, whatever it sends; so is a scanner."""
+    for name in ("stranger", "scanner1"):
+        with machines.network[name].inside(), smtplib.SMTP(HOSTS["delivery"], DELIVERY_PORT, name, 20) as session:
+            session.ehlo()
+            code, text = session.mail(client.SENDER)
+            assert (code, text[:5]) == (550, b"5.7.1")
+
+
+def test_delivery_host_down(machines: Machines) -> None:
+    """The client hears 250, and the message waits in the queue of incoming."""
+    message_id = new_message_id()
+    machines.delivery.sendmail.stop()
+    assert machines.incoming1.send(text_message(message_id)).code == 250
+    assert machines.incoming1.sendmail.queued()
+    with machines.delivery.host.inside():
+        machines.delivery.sendmail.start()
+        machines.delivery.sendmail.wait_ready()
+    with machines.incoming1.host.inside():
+        machines.incoming1.sendmail.flush()
+    assert machines.delivery.mailbox.wait_for(message_id)
+
+
+def test_miltscan_of_one_scanner_killed(machines: Machines) -> None:
+    """The host without HAProxy tempfails at once; behind HAProxy every message finds the other scanner."""
+    machines.scanner1.miltscan.kill()
+    assert heard(machines.incoming2.send()) == TEMPFAIL
+    assert [machines.incoming1.send().code for _ in range(4)] == [250] * 4
+    assert machines.incoming1.send(infected()).code == 550
+
+
+def test_miltscan_killed_in_mid_session(machines: Machines) -> None:
+    """The session that it had in hand hears 451; once it runs again, a new one is served."""
+    with machines.incoming2.session() as session:
+        machines.scanner1.miltscan.kill()
+        assert heard(finish(session)) == TEMPFAIL
+    machines.repair()
+    assert machines.incoming2.send().code == 250
+
+
+def test_clamd_of_one_scanner_stopped(machines: Machines) -> None:
+    """/readyz says no, HAProxy takes the scanner out, and all mail goes to the other."""
+    machines.scanner1.clamd.stop()
+    machines.haproxy.wait_up("scanner2")
+    before = machines.scanner1.messages
+    assert {machines.incoming1.send().code for _ in range(4)} == {250}
+    assert machines.scanner1.messages == before
+
+
+def test_scanner_drained_by_hand(machines: Machines) -> None:
+    """Before work on a scanner: sessions that are open there end as if nothing were, new ones go to the other."""
+    sessions = [machines.incoming1.session() for _ in range(2)]
+    machines.haproxy.ask("set server miltscan/scanner1 state drain")
+    before = machines.scanner1.messages
+    assert {machines.incoming1.send().code for _ in range(3)} == {250}
+    assert machines.scanner1.messages == before
+    for session in sessions:
+        with session:
+            assert finish(session).code == 250
+    machines.haproxy.ask("set server miltscan/scanner1 state ready")
+
+
+def test_scanner_without_power(machines: Machines) -> None:
+    """Nobody is told, yet no session waits for R:30s: HAProxy cuts it when its checks fail; its client hears 451."""
+    sessions = [machines.incoming1.session() for _ in range(2)]
+    machines.scanner1.host.unplug()
+    machines.haproxy.wait_up("scanner2")
+    replies = []
+    for session in sessions:
+        with session:
+            replies.append(finish(session).code)
+    assert sorted(replies) == [250, 451]
+    assert machines.incoming1.send().code == 250
+
+
+def test_no_scanner_left(machines: Machines) -> None:
+    """451 and never unscanned; when one is back, mail flows."""
+    for scanner in (machines.scanner1, machines.scanner2):
+        scanner.miltscan.kill()
+    machines.haproxy.wait_up()
+    assert heard(machines.incoming1.send()) == TEMPFAIL
+    machines.scanner2.start()
+    machines.scanner2.wait_ready()
+    machines.haproxy.wait_up("scanner2")
+    assert machines.incoming1.send().code == 250
+
+
+class Tunnel:
+    """The two files of deploy/stunnel between incoming2 and scanner1, each host with a key of its own."""
+
+    def __init__(self, machines: Machines) -> None:
+        self.machines = machines
+        self.socket = machines.incoming2.programs.folder / "miltscan.sock"
+
+    def start(self, incoming_key: str, scanner_key: str) -> None:
+        """Starts both ends; they go with their hosts."""
+        scanner, incoming = self.machines.scanner1, self.machines.incoming2
+        self._end(scanner.host, scanner.programs, "miltscan-scanner.conf", scanner_key)
+        self._end(incoming.host, incoming.programs, "miltscan-incoming.conf", incoming_key)
+        with scanner.host.inside():
+            wait_until(lambda: connects(HOSTS["scanner1"], TUNNEL_PORT), 10, "stunnel on the scanner")
+        wait_until(self.socket.exists, 10, "stunnel on the incoming host")
+
+    def stop(self) -> None:
+        """Ends both."""
+        for part in (self.machines.incoming2, self.machines.scanner1):
+            part.programs.running.pop().terminate()
+
+    def _end(self, host: Host, owner: Programs, name: str, key: str) -> None:
+        secrets = owner.folder / "miltscan.psk"
+        secrets.write_text(f"incoming1:{key}\n")
+        secrets.chmod(0o600)
+        text = (STUNNEL / name).read_text().replace("/etc/stunnel", str(owner.folder))
+        text = text.replace("/run/stunnel4", str(owner.folder)).replace("127.0.0.1:", f"{HOSTS['scanner1']}:")
+        configuration = owner.folder / name
+        configuration.write_text(text)
+        with host.inside():
+            owner.start("stunnel", [programs.find("stunnel4"), configuration])
+
+
+def connects(address: str, port: int) -> bool:
+    """Whether something accepts connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex((address, port)) == 0
+
+
+@pytest.fixture
+def tunnel(machines: Machines) -> Iterator[Tunnel]:
+    """Not started; stopped after the test."""
+    tunnel = Tunnel(machines)
+    yield tunnel
+    tunnel.stop()
+
+
+def test_tunnel(tunnel: Tunnel) -> None:
+    """With one key on both sides a milter session goes through, by the shipped files."""
+    tunnel.start("ab" * 32, "ab" * 32)
+    with MTA.open(f"unix:{tunnel.socket}") as mta:
+        assert mta.send_message().accepted
+
+
+def test_tunnel_with_another_key(tunnel: Tunnel) -> None:
+    """Who does not have the key reaches nothing."""
+    tunnel.start("ab" * 32, "cd" * 32)
+    with pytest.raises((OSError, EOFError)), MTA.open(f"unix:{tunnel.socket}") as mta:
+        mta.send_message()
+
+
+def heard(reply: Reply) -> tuple[int, str]:
+    """Code and enhanced code."""
+    return reply.code, reply.text.partition(" ")[0]
+
+
+def finish(session: smtplib.SMTP) -> Reply:
+    """RCPT, DATA and a clean message: the reply that decided."""
+    code, text = session.rcpt(client.RECIPIENT)
+    if code < 400:
+        code, text = session.data(text_message(new_message_id()))
+    return Reply(code, text.decode())
