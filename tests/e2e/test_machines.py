@@ -6,6 +6,7 @@ folder of its socket. incoming1 asks HAProxy on its own host, incoming2 asks sca
 
 import csv
 import os
+import shutil
 import smtplib
 import socket
 from collections.abc import Iterator
@@ -149,21 +150,25 @@ class HAProxy:
     def __init__(self, host: Host, folder: Path) -> None:
         self.host = host
         self.programs = Programs(folder)
+        self.run = folder / "haproxy"
+        self.run.mkdir()
+        shutil.chown(self.run, "haproxy", "haproxy")
+        self.run.chmod(0o2775)  # as /run/haproxy of the Debian package
         self.socket = folder / "miltscan.sock"
         self.configuration = folder / "haproxy.cfg"
-        text = HAPROXY.read_text().replace("/run/haproxy", str(folder))
+        text = HAPROXY.read_text().replace("/run/haproxy", str(self.run)).replace("/run/miltscan-proxy", str(folder))
         self.configuration.write_text(text.replace("/dev/log", str(preload.log_socket(folder))))
 
     def start(self) -> None:
         """Starts it; returns when its socket accepts."""
         with self.host.inside():
-            program = self.programs.start("haproxy", [programs.find("haproxy"), "-db", "-f", self.configuration])
-        program.wait_ready(self.socket.exists)
+            self.program = self.programs.start("haproxy", [programs.find("haproxy"), "-db", "-f", self.configuration])
+        self.program.wait_ready(self.socket.exists)
 
     def ask(self, command: str) -> str:
         """What it answers on its admin socket."""
         with socket.socket(socket.AF_UNIX) as admin:
-            admin.connect(str(self.programs.folder / "admin.sock"))
+            admin.connect(str(self.run / "admin.sock"))
             admin.sendall(f"{command}\n".encode())
             return b"".join(iter(lambda: admin.recv(65536), b"")).decode()
 
@@ -345,6 +350,24 @@ def test_miltscan_killed_in_mid_session(machines: Machines) -> None:
     assert machines.incoming2.send().code == 250
 
 
+def test_miltscan_killed_in_mid_session_behind_haproxy(machines: Machines) -> None:
+    """Only the session that it had hears 451; its next try in a new session finds the other scanner."""
+    sessions = [machines.incoming1.session() for _ in range(2)]
+    machines.scanner1.miltscan.kill()
+    assert sorted(finished(sessions)) == [250, 451]
+    assert machines.incoming1.send().code == 250
+
+
+def test_haproxy_killed(machines: Machines) -> None:
+    """451 and never unscanned; when it is back, mail flows."""
+    machines.haproxy.program.kill()
+    assert heard(machines.incoming1.send()) == TEMPFAIL
+    machines.haproxy.socket.unlink(missing_ok=True)
+    machines.haproxy.start()
+    machines.haproxy.wait_up("scanner1", "scanner2")
+    assert machines.incoming1.send().code == 250
+
+
 def test_clamd_of_one_scanner_stopped(machines: Machines) -> None:
     """/readyz says no, HAProxy takes the scanner out, and all mail goes to the other."""
     machines.scanner1.clamd.stop()
@@ -361,9 +384,7 @@ def test_scanner_drained_by_hand(machines: Machines) -> None:
     before = machines.scanner1.messages
     assert {machines.incoming1.send().code for _ in range(3)} == {250}
     assert machines.scanner1.messages == before
-    for session in sessions:
-        with session:
-            assert finish(session).code == 250
+    assert finished(sessions) == [250, 250]
     machines.haproxy.ask("set server miltscan/scanner1 state ready")
 
 
@@ -372,12 +393,9 @@ def test_scanner_without_power(machines: Machines) -> None:
     sessions = [machines.incoming1.session() for _ in range(2)]
     machines.scanner1.host.unplug()
     machines.haproxy.wait_up("scanner2")
-    replies = []
-    for session in sessions:
-        with session:
-            replies.append(finish(session).code)
-    assert sorted(replies) == [250, 451]
+    assert sorted(finished(sessions)) == [250, 451]
     assert machines.incoming1.send().code == 250
+    assert heard(machines.incoming2.send()) == TEMPFAIL
 
 
 def test_no_scanner_left(machines: Machines) -> None:
@@ -418,7 +436,7 @@ class Tunnel:
         secrets.write_text(f"incoming1:{key}\n")
         secrets.chmod(0o600)
         text = (STUNNEL / name).read_text().replace("/etc/stunnel", str(owner.folder))
-        text = text.replace("/run/stunnel4", str(owner.folder)).replace("127.0.0.1:", f"{HOSTS['scanner1']}:")
+        text = text.replace("/run/miltscan-proxy", str(owner.folder)).replace("127.0.0.1:", f"{HOSTS['scanner1']}:")
         configuration = owner.folder / name
         configuration.write_text(text)
         with host.inside():
@@ -464,3 +482,12 @@ def finish(session: smtplib.SMTP) -> Reply:
     if code < 400:
         code, text = session.data(text_message(new_message_id()))
     return Reply(code, text.decode())
+
+
+def finished(sessions: list[smtplib.SMTP]) -> list[int]:
+    """The codes that these sessions hear for their messages; all are closed."""
+    codes = []
+    for session in sessions:
+        with session:
+            codes.append(finish(session).code)
+    return codes
