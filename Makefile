@@ -28,11 +28,13 @@ demo: environment
 demo-stop: environment
 	@$(RUN) -m tests.demo stop
 
-# The unit and milter tests run on the oldest and the newest Python that the machine has, then everything on .venv's.
+# Everything on .venv's Python, and beside it the unit and milter tests on the oldest and the newest that the machine has.
 test: environment
 	@deploy/debian/install deploy/debian/packages-test.txt
-	@.venv/bin/python tests/pythons.py tests/unit tests/milter
-	@$(RUN) -m pytest -p no:cacheprovider
+	@.venv/bin/python tests/pythons.py tests/unit tests/milter >.venv/pythons.log 2>&1 & others=$$!; \
+	status=0; $(RUN) -m pytest -p no:cacheprovider || status=$$?; \
+	wait $$others || { cat .venv/pythons.log; exit 1; }; \
+	grep -E '^Python|passed' .venv/pythons.log; exit $$status
 
 bench: environment
 	@deploy/debian/install deploy/debian/packages-bench.txt
