@@ -9,6 +9,7 @@ import smtplib
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,7 +115,8 @@ class Host:
     def end(self) -> None:
         """Whatever a test has left."""
         for process in self.left():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it may end by itself meanwhile
+                process.kill()
 
     def send(self, body: bytes, name: str) -> client.Reply:
         """A message to incoming."""
