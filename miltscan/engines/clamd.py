@@ -26,17 +26,22 @@ _NOBODY = Verdict.unscanned(ENGINE, Limit.NO_ENGINE, "no clamd passes its canary
 class ClamdEngine:
     """An engine (see `base.Engine`) for many threads; `canary_interval` in seconds.
 
+    `sessions` is how many connections to each server are kept open between scans.
     Either `start()` and `stop()`, for a service, or `probe()`, for a command that scans a few messages: before one of
     them every server counts as down.
     """
 
     name = ENGINE
 
-    def __init__(self, servers: Sequence[Address], canary_interval: float, observer: Observer) -> None:
-        self._servers = [Server(address) for address in dict.fromkeys(servers)]
+    def __init__(
+        self, servers: Sequence[Address], canary_interval: float, observer: Observer, sessions: int = 0
+    ) -> None:
+        self._servers = [Server(address, sessions) for address in dict.fromkeys(servers)]
         self._observer = observer
         self._watches = {server.name: Watch(server, canary_interval, observer) for server in self._servers}
         self._turn = count()
+        for server in self._servers:
+            finalize(self, server.sweep, 0.0)
 
     def start(self) -> None:
         """A canary for every server, then a daemon thread for each that goes on with them.

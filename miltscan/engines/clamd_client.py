@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 import pyclamd
 
 from miltscan.core.verdict import Fault
-from miltscan.engines.clamd_reply import CLEAN, MAX_REPLY, Failed, Form, Reply, parse_reply
+from miltscan.engines.clamd_reply import CLEAN, MAX_REPLY, Failed, Form, Reply, parse_numbered, parse_reply
 from miltscan.engines.wire import Target, Wire
 from miltscan.errors import SpoolError
 
@@ -34,7 +34,11 @@ class _ScanPath:
 
     def __init__(self, target: Target, deadline: float, tick: Callable[[], None]) -> None:
         self._wire = Wire(target, deadline, tick)
+        self._asked = 0
         self.connect = self._wire.connect
+        self.quiet = self._wire.quiet
+        self.renew = self._wire.renew
+        self.close = self._wire.close
 
     def __enter__(self) -> Self:
         return self
@@ -43,9 +47,13 @@ class _ScanPath:
         self._wire.close()
 
     def fildes(self, descriptor: int) -> Reply:
-        """Lets clamd read the open file: command, descriptor and the one byte that it rides on go in one sendmsg()."""
-        self._wire.send_descriptor(b"zFILDES\0\0", descriptor)
-        return self._reply(Form.DESCRIPTOR)
+        """Lets clamd read the open file: command, descriptor and the one byte that it rides on go in one sendmsg().
+
+        In a session, so that the connection serves for more: a reply counts only with the number of its command.
+        """
+        self._asked += 1
+        self._wire.send_descriptor(b"zFILDES\0\0" if self._asked > 1 else b"zIDSESSION\0zFILDES\0\0", descriptor)
+        return parse_numbered(self._wire.receive_line(b"\0", MAX_REPLY), Form.DESCRIPTOR, self._asked)
 
     def instream(self, descriptor: int) -> Reply:
         """Sends the file's content; raises SpoolError if it cannot be read.
@@ -57,11 +65,11 @@ class _ScanPath:
                 self._wire.send(frame)
         except ConnectionError:
             self._wire.broken = True
-        return self._reply(Form.STREAM)
+        return self._streamed()
 
-    def _reply(self, form: Form) -> Reply:
+    def _streamed(self) -> Reply:
         """The reply; an OK to half a message is none, nor one that a reset may have cut off from what follows."""
-        reply = parse_reply(self._wire.receive(MAX_REPLY), form)
+        reply = parse_reply(self._wire.receive(MAX_REPLY), Form.STREAM)
         if reply is CLEAN and self._wire.broken:
             return Failed(Fault.CLOSED, "OK, but the connection broke")
         return reply

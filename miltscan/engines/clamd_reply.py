@@ -73,6 +73,16 @@ _LIMITS = {"Heuristics.Limits.Exceeded": Limit.LIMITS, "Heuristics.Encrypted": L
 """What clamd says by a signature's name although it is a limit of its own (AlertExceedsMax, AlertEncrypted)."""
 
 
+def parse_numbered(data: bytes, form: Form, number: int) -> Reply:
+    """All that clamd sent since the `number`-th command of a session, as its reply. Total: never raises."""
+    prefix = b"%d: " % number
+    if data.startswith(prefix):
+        return parse_reply(data[len(prefix) :], form)
+    if data == b"UNKNOWN COMMAND\0":
+        return Failed(Fault.REPORTED, "IDSESSION is unknown", refused=True)
+    return _failed(data) if data else _CLOSED
+
+
 def parse_reply(data: bytes, form: Form) -> Reply:
     """All that clamd sent on one connection, as the reply to a scan of this form. Total: never raises."""
     if verdict := _VERDICT[form].fullmatch(data):

@@ -1,19 +1,32 @@
 """One clamd: how a message is put to it, and what is known of its health; it decides nothing about either."""
 
-from collections.abc import Callable
+from collections import deque
+from contextlib import suppress
+from time import monotonic
+from typing import NamedTuple
 
 from miltscan.core.address import Address, UnixAddress
 from miltscan.core.verdict import Fault, Limit, Verdict
-from miltscan.engines.clamd_client import Version, open_client
+from miltscan.engines.base import Tick
+from miltscan.engines.clamd_client import Client, Version, open_client
 from miltscan.engines.clamd_reply import Failed, Limited, Reply
 from miltscan.engines.wire import DeadlineError, Target
 from miltscan.errors import SpoolError
 
 ENGINE = "clamd"
+IDLE = 10.0
+"""Seconds for which an unused session is kept."""
 
 
 class AbandonedError(Exception):
     """Raised by a tick to end the wait for a server: somebody else has learnt that it is vain."""
+
+
+class _Session(NamedTuple):
+    """A connection that awaits its next command; `used` in time.monotonic seconds."""
+
+    client: Client
+    used: float
 
 
 class Server:
@@ -21,10 +34,13 @@ class Server:
 
     `up` is written by the canary alone, `told`: an observer has heard of it, `suspect`: an exchange failed since
     the last canary. In time.monotonic seconds: `answered` is when a scan last got a reply, `tested` when a canary last
-    began, `due` when the next one begins.
+    began, `due` when the next one begins. At most `keep` connections are kept open between scans: idle ones count
+    against clamd's MaxQueue, and too many would keep others from it (measured).
     """
 
     __slots__ = (
+        "_keep",
+        "_sessions",
         "address",
         "answered",
         "clean",
@@ -39,8 +55,10 @@ class Server:
         "version",
     )
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, keep: int = 0) -> None:
         self.address = address
+        self._keep = keep
+        self._sessions: deque[_Session] = deque()
         self.name = str(address)
         self.clean = Verdict.clean(ENGINE, self.name)  # made once: most messages get it
         self.target: Target | None = None
@@ -53,31 +71,73 @@ class Server:
 
     def forget(self, target: Target) -> None:
         """Starts anew with what may be another clamd: it may take a descriptor although the last one did not."""
+        self.sweep(0.0)
         self.target = target
         self.takes_descriptor = isinstance(self.address, UnixAddress)
 
-    def exchange(self, descriptor: int, deadline: float, tick: Callable[[], None]) -> Reply:
+    def exchange(self, descriptor: int, deadline: float, tick: Tick) -> Reply:
         """The word of this clamd on the open file by `deadline`; where it takes no descriptor, the content is sent."""
-        reply = self._exchange(descriptor, deadline, tick)
+        reply = self._ask(descriptor, deadline, tick)
         if isinstance(reply, Failed) and reply.refused:
             self.takes_descriptor = False
-            reply = self._exchange(descriptor, deadline, tick)
+            reply = self._ask(descriptor, deadline, tick)
         return reply
 
-    def _exchange(self, descriptor: int, deadline: float, tick: Callable[[], None]) -> Reply:
-        if self.target is None:
-            return Failed(Fault.CONNECT, "its address is not known yet")
-        fault = Fault.CONNECT
+    def sweep(self, age: float) -> None:
+        """Closes the sessions that nobody has used for `age` seconds."""
+        now = monotonic()
+        with suppress(IndexError):  # no more of them, or a scan has just taken it
+            while now - self._sessions[0].used >= age:
+                self._sessions.popleft().client.close()
+
+    def _ask(self, descriptor: int, deadline: float, tick: Tick) -> Reply:
+        client = self._take()
+        fault = Fault.CLOSED if client else Fault.CONNECT
+        whole = False
         try:
-            with open_client(self.target, deadline, tick) as client:
-                client.connect()
+            if client:
+                client.renew(deadline, tick)
+            else:
+                client = self._connect(deadline, tick)
                 fault = Fault.CLOSED
-                return client.fildes(descriptor) if self.takes_descriptor else client.instream(descriptor)
+            reply = client.fildes(descriptor) if self.takes_descriptor else client.instream(descriptor)
+            whole = self.takes_descriptor and not isinstance(reply, Failed)
         except DeadlineError:
-            return Limited(Limit.TIMEOUT, "no reply in time")
+            reply = Limited(Limit.TIMEOUT, "no reply in time")
         except AbandonedError as reason:
-            return Failed(Fault.CANARY, str(reason))
+            reply = Failed(Fault.CANARY, str(reason))
         except SpoolError as error:
-            return Failed(Fault.SPOOL, str(error))
+            reply = Failed(Fault.SPOOL, str(error))
         except OSError as error:
-            return Failed(fault, str(error))
+            reply = Failed(fault, str(error))
+        if client:
+            self._keep_or_close(client, whole=whole)
+        return reply
+
+    def _take(self) -> Client | None:
+        """A session that clamd has neither ended nor is about to: by default it ends one that is idle for 30 s."""
+        with suppress(IndexError):
+            while True:
+                session = self._sessions.pop()
+                if session.client.quiet() and monotonic() - session.used < IDLE:
+                    return session.client
+                session.client.close()
+        return None
+
+    def _connect(self, deadline: float, tick: Tick) -> Client:
+        if self.target is None:
+            raise OSError("its address is not known yet")
+        client = open_client(self.target, deadline, tick)
+        try:
+            client.connect()
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    def _keep_or_close(self, client: Client, *, whole: bool) -> None:
+        """A session whose last exchange did not end whole is closed: a late word must not meet another message."""
+        if whole and len(self._sessions) < self._keep:
+            self._sessions.append(_Session(client, monotonic()))
+        else:
+            client.close()

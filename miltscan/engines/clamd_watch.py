@@ -13,7 +13,7 @@ from miltscan.core.verdict import Fault
 from miltscan.engines.base import Observer
 from miltscan.engines.canary import canary_mail, missed, spooled
 from miltscan.engines.clamd_client import ping, test_signature, version
-from miltscan.engines.clamd_server import ENGINE, AbandonedError, Server
+from miltscan.engines.clamd_server import ENGINE, IDLE, AbandonedError, Server
 from miltscan.engines.wire import DeadlineError, targets
 
 PATIENCE = 2.0
@@ -124,6 +124,7 @@ class Watch:
         up = not why
         changed = server.up is not up or not server.told
         server.up, server.told = up, True
+        server.sweep(IDLE if up else 0.0)
         if up:
             self._observer.canary_passed(ENGINE, server.name)
         elif changed:

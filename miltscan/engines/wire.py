@@ -55,14 +55,29 @@ class Wire:
     `broken` says that the peer has reset the connection, or hung up while we wrote: what it said may not be all.
     """
 
-    __slots__ = ("_deadline", "_next_tick", "_socket", "_target", "_tick", "broken")
+    __slots__ = ("_deadline", "_limit", "_next_tick", "_socket", "_target", "_tick", "broken")
 
     def __init__(self, target: Target, deadline: float, tick: Callable[[], None]) -> None:
         self._target = target
         self._deadline = deadline
         self._tick = tick
+        self._limit = b""
         self.broken = False
         self._socket = socket.socket(target.family, socket.SOCK_STREAM)
+
+    def quiet(self) -> bool:
+        """Whether the peer has neither hung up nor said anything that nobody has read."""
+        try:
+            self._socket.recv(1, socket.MSG_DONTWAIT)
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
+        return False
+
+    def renew(self, deadline: float, tick: Callable[[], None]) -> None:
+        """Another exchange on a connection that has ended its last one whole."""
+        self._deadline = deadline
+        self._tick = tick
+        self._limit_waits(monotonic())
 
     def connect(self) -> None:
         """Connects; OSError if the peer cannot be reached."""
@@ -103,6 +118,19 @@ class Wire:
                 raise
         return data
 
+    def receive_line(self, end: bytes, limit: int) -> bytes:
+        """Everything up to an `end` that is the last byte so far; less at the end of file, at most `limit` + 1 bytes.
+
+        OSError as for `receive`.
+        """
+        data = self._persist(self._socket.recv, limit + 1)
+        while data and len(data) <= limit and not data.endswith(end):
+            self._pulse()
+            if not (piece := self._persist(self._socket.recv, limit + 1 - len(data))):
+                break
+            data += piece
+        return data
+
     def close(self) -> None:
         """Ends the connection; never raises, and may be called again."""
         self._socket.close()
@@ -127,6 +155,8 @@ class Wire:
         if left <= 0:
             raise DeadlineError
         self._next_tick = now + min(left, SLICE)
-        wait = _SLICE_TIMEVAL if left >= SLICE else _timeval(max(left, _SHORTEST_WAIT))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
+        limit = _SLICE_TIMEVAL if left >= SLICE else _timeval(max(left, _SHORTEST_WAIT))
+        if limit != self._limit:
+            self._limit = limit
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

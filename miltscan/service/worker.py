@@ -33,6 +33,7 @@ _PUBLISH = 0.25  # seconds between two updates of the metrics
 _KEEP = 600.0  # seconds between two signs of life of the control sessions
 _LOOK = 0.05  # seconds between two looks at what still runs, while draining
 _QUIET = 0.2  # seconds without work after which a drain is done: a session that has just been accepted shows itself
+_SESSIONS = 8  # that all workers keep open to a clamd: below its MaxThreads (10) and a quarter of its MaxQueue (100)
 _GRACE = 5.0  # seconds for which a drain waits for sessions that have no transaction open
 
 
@@ -147,7 +148,8 @@ class Worker:
         self._milter.runtime = self._runtime(settings)
 
     def _start_engine(self, settings: Settings) -> ClamdEngine:
-        engine = ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, EngineObserver(self._watch.log))
+        clamd, observer = settings.clamd, EngineObserver(self._watch.log)
+        engine = ClamdEngine(clamd.servers, clamd.canary_interval, observer, _SESSIONS // settings.milter.workers)
         engine.start()
         return engine
 

@@ -196,6 +196,11 @@ class FakeClamd:
             Path(self.address.removeprefix("unix:")).unlink(missing_ok=True)
         self.drop_connections()
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
     def drop_connections(self) -> None:
         """Cut every open connection, as a clamd that is killed does, and wait for their threads."""
         for thread, connection in list(self._connections.items()):

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -11,14 +11,17 @@ import pytest
 from miltscan.core.address import InetAddress, parse_address
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.engines.clamd import ClamdEngine
+from miltscan.engines.clamd_server import Server
+from miltscan.engines.wire import targets
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.eicar import EICAR
-from tests.unit.engines.support import Memo, message, nothing, soon, until
+from tests.unit.engines.support import PATIENCE, Memo, message, nothing, soon, until
 
 CLEAN = b"Subject: hello\r\n\r\nhello\r\n"
 INFECTED = b"Subject: hello\r\n\r\n" + EICAR
 LARGE = b"Subject: large\r\n\r\n" + bytes(3_000_000)
+KEPT = 2  # sessions
 NEVER = 3600.0  # seconds: no second canary in this test, unless something asks for it
 
 
@@ -42,7 +45,7 @@ def pair(tmp_path: Path) -> Iterator[tuple[FakeClamd, FakeClamd]]:
 @contextmanager
 def running(*servers: FakeClamd, interval: float = NEVER, memo: Memo | None = None) -> Iterator[ClamdEngine]:
     """An engine that sends canaries, started."""
-    engine = ClamdEngine([parse_address(server.address) for server in servers], interval, memo or Memo())
+    engine = ClamdEngine([parse_address(server.address) for server in servers], interval, memo or Memo(), KEPT)
     engine.start()
     try:
         yield engine
@@ -52,7 +55,7 @@ def running(*servers: FakeClamd, interval: float = NEVER, memo: Memo | None = No
 
 def probed(*servers: FakeClamd, memo: Memo | None = None) -> ClamdEngine:
     """An engine without a thread."""
-    engine = ClamdEngine([parse_address(server.address) for server in servers], NEVER, memo or Memo())
+    engine = ClamdEngine([parse_address(server.address) for server in servers], NEVER, memo or Memo(), KEPT)
     engine.probe()
     return engine
 
@@ -91,7 +94,8 @@ def test_a_refused_descriptor_is_remembered(tmp_path: Path) -> None:
         clamd.fildes_refusal = b"UNKNOWN COMMAND"
         engine = probed(clamd)
         scan(engine, CLEAN)
-        assert [command for command in clamd.commands if command != b"VERSION"] == [b"FILDES", b"INSTREAM", b"INSTREAM"]
+        asked = [command for command in clamd.commands if command != b"VERSION"]
+        assert asked == [b"IDSESSION", b"FILDES", b"INSTREAM", b"INSTREAM"]
 
 
 @pytest.mark.parametrize("name", lies.FAULTS)
@@ -165,11 +169,79 @@ def test_a_deadline_that_has_passed(clamd: FakeClamd) -> None:
     assert scan(probed(clamd), CLEAN, time.monotonic()).reason is Limit.TIMEOUT
 
 
+def test_a_session_serves_for_many_messages(tmp_path: Path) -> None:
+    """The canary's, too."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = probed(clamd)
+        verdicts = [scan(engine, data).outcome for data in (CLEAN, INFECTED, CLEAN)]
+        assert verdicts == [Outcome.CLEAN, Outcome.INFECTED, Outcome.CLEAN]
+        assert clamd.commands.count(b"IDSESSION") == 1
+
+
+def test_a_session_that_clamd_has_ended_is_no_fault(tmp_path: Path) -> None:
+    """An idle one ends by its IdleTimeout."""
+    memo = Memo()
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = probed(clamd, memo=memo)
+        clamd.drop_connections()
+        assert scan(engine, CLEAN).outcome is Outcome.CLEAN
+        assert clamd.commands.count(b"IDSESSION") == 2
+    assert memo.faults == []
+
+
+def test_idle_sessions_are_closed(tmp_path: Path) -> None:
+    """By the canary after the next, and all of them where the server is down; no more are kept than allowed."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        server = Server(parse_address(clamd.address), keep=1)
+        server.target = targets(server.address)[0]
+        with message(CLEAN) as made:
+            server.exchange(made.content.fileno(), soon(), nothing)
+        server.sweep(3600.0)
+        assert clamd.connections == 1
+        server.sweep(0.0)
+        until(lambda: clamd.connections == 0)
+        unkept = ClamdEngine([parse_address(clamd.address)], NEVER, Memo(), sessions=0)
+        unkept.probe()
+        until(lambda: clamd.connections == 0)
+
+
+@pytest.mark.parametrize("name", lies.FAULTS)
+def test_no_lie_in_a_kept_session_is_clean(tmp_path: Path, name: str) -> None:
+    """The session served honestly before, so it was kept; after the lie it is not."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = probed(clamd)
+        assert scan(engine, CLEAN).outcome is Outcome.CLEAN
+        clamd.behaviour = lies.FAULTS[name]
+        assert scan(engine, INFECTED).outcome in {Outcome.ERROR, Outcome.UNSCANNED}
+        clamd.behaviour = lies.honest
+        assert scan(engine, INFECTED).outcome is Outcome.INFECTED
+
+
+def test_an_answer_that_was_not_asked_for_yet_is_not_taken(tmp_path: Path) -> None:
+    """A second OK behind the first, with the next number and a little late."""
+
+    def hasty(scan: lies.Scan) -> None:
+        lies.honest(scan)
+        time.sleep(0.05)  # so that it comes when the first reply has been read
+        with suppress(OSError):
+            scan.send(b"2: fd[10]: OK\0")
+            sent.set()
+
+    sent = threading.Event()
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        clamd.behaviour = hasty
+        engine = probed(clamd)
+        assert sent.wait(PATIENCE)
+        clamd.behaviour = lies.honest
+        assert scan(engine, INFECTED).outcome is Outcome.INFECTED
+
+
 def test_a_full_backlog_is_waited_for(tmp_path: Path) -> None:
     """A clamd that does not accept for a while costs time, not the message."""
     verdicts: list[Verdict] = []
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         engine = probed(clamd)
+        clamd.drop_connections()
         thread = threading.Thread(target=lambda: verdicts.append(scan(engine, CLEAN)))
         with clamd.not_accepting():
             assert scan(engine, CLEAN, time.monotonic() + 0.1).reason is Limit.TIMEOUT
