@@ -98,14 +98,14 @@ def test_no_password_in_clear_text(guarded: Sandwich) -> None:
 
 def test_auth_and_tls_are_off_by_default(plain_sandwich: Sandwich) -> None:
     """Without SITE_AUTH and SITE_CERTIFICATE neither is offered."""
-    with smtplib.SMTP("127.0.0.1", plain_sandwich.incoming.port, timeout=20) as smtp:
+    with smtplib.SMTP("127.0.0.1", plain_sandwich.incoming.port, timeout=60) as smtp:
         smtp.ehlo()
         assert not {"auth", "starttls"} & smtp.esmtp_features.keys()
 
 
 def session(sandwich: Sandwich) -> smtplib.SMTP:
     """An outsider's session with the incoming sendmail."""
-    return smtplib.SMTP("127.0.0.1", sandwich.incoming.port, "client.example.org", 20, (OUTSIDE, 0))
+    return smtplib.SMTP("127.0.0.1", sandwich.incoming.port, "client.example.org", 60, (OUTSIDE, 0))
 
 
 def authenticate(smtp: smtplib.SMTP, mechanism: str, password: str) -> tuple[int, bytes]:
@@ -125,14 +125,14 @@ def test_stranger_may_not_speak_to_delivery(plain_sandwich: Sandwich, recipient:
 
 def test_stranger_hears_550_at_once(plain_sandwich: Sandwich) -> None:
     """The client is refused for its address, before it can name a sender."""
-    with smtplib.SMTP("127.0.0.1", plain_sandwich.delivery.port, timeout=20, source_address=(OUTSIDE, 0)) as smtp:
+    with smtplib.SMTP("127.0.0.1", plain_sandwich.delivery.port, timeout=60, source_address=(OUTSIDE, 0)) as smtp:
         smtp.ehlo()
         assert smtp.mail(client.SENDER) == (550, b"5.7.1 Access denied: this is no public mail server")
 
 
 def test_delivery_has_a_greeting_of_its_own(plain_sandwich: Sandwich) -> None:
     """Who reaches it by telnet sees which of the two it is; it offers neither AUTH nor STARTTLS."""
-    with smtplib.SMTP(timeout=20) as smtp:
+    with smtplib.SMTP(timeout=60) as smtp:
         code, text = smtp.connect("127.0.0.1", plain_sandwich.delivery.port)
         smtp.ehlo()
         assert code == 220

@@ -32,7 +32,7 @@ def config(clamd: Clamd) -> Path:
 def miltscan(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """A run of the program."""
     command = [sys.executable, "-m", "miltscan", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
 
 
 def test_check_finds_a_working_clamd_and_its_configuration(clamd: Clamd, config: Path) -> None:

@@ -47,7 +47,7 @@ def run(name: str, *arguments: str | Path, units: Path | None = None) -> subproc
     if units:
         environment["SYSTEMD_UNIT_PATH"] = f"{units}:"
     command = [str(part) for part in (program, *arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=60)
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=200)
 
 
 def verify(folder: Path) -> tuple[int, list[str]]:

@@ -19,10 +19,10 @@ from miltscan.cli import app
 from tests.harness import ports
 from tests.harness.milter import accepts
 from tests.harness.miltscan import ScanningSandwich, Tables
-from tests.harness.processes import wait_until
+from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
 
-SMALL: Tables = {"limits": {"message_size": "1MiB"}, "clamd": {"canary_interval": "1s"}, "milter": {"workers": 1}}
+SMALL: Tables = {"limits": {"message_size": "1MiB"}, "clamd": {"canary_interval": "3s"}, "milter": {"workers": 1}}
 DAY = 86400
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root sees every process and file")
@@ -179,7 +179,7 @@ def impostor(sandwich: ScanningSandwich, place: str | Path, there: Callable[[], 
     """Something listens at `place` and hangs up on everybody."""
     other = sandwich.programs.start("other", [sys.executable, "-c", IMPOSTOR, place])
     try:
-        wait_until(there, 10, "the other program")
+        wait_until(there, PATIENCE, "the other program")
         yield
     finally:
         other.terminate()

@@ -10,7 +10,7 @@ from tests.harness.client import new_message_id, text_message
 from tests.harness.miltscan import ScanningSandwich, Tables
 from tests.harness.sandwich import private_folder
 
-QUICK: Tables = {"clamd": {"canary_interval": "1s"}, "milter": {"workers": 1}}
+QUICK: Tables = {"clamd": {"canary_interval": "3s"}, "milter": {"workers": 1}}
 Pair = tuple[ScanningSandwich, FakeClamd]
 
 

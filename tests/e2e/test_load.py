@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness.client import Reply, new_message_id, text_message
 from tests.harness.miltscan import Miltscan, ScanningSandwich
-from tests.harness.processes import wait_until
+from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
 from tests.harness.sendmail import Sendmail
 
@@ -38,7 +38,7 @@ class Traffic:
 
     def wait_for_replies(self, count: int) -> None:
         """Returns when so many have been answered."""
-        wait_until(lambda: sum(reply.done() for reply in self._replies.values()) >= count, 60, f"{count} replies")
+        wait_until(lambda: sum(reply.done() for reply in self._replies.values()) >= count, PATIENCE, f"{count} replies")
 
     def replies(self) -> dict[str, Reply]:
         """All replies; raises what a client met instead of one."""
@@ -48,7 +48,7 @@ class Traffic:
     def wait_for_mail(self) -> list[Message]:
         """What arrived, when both queues are empty: each accepted message at least once, and no other."""
         for sendmail in (self.sandwich.incoming, self.sandwich.delivery):
-            wait_until(partial(_is_empty, sendmail), 60, f"an empty queue of {sendmail.name}")
+            wait_until(partial(_is_empty, sendmail), PATIENCE, f"an empty queue of {sendmail.name}")
         arrived = [delivered.message for delivered in self.sandwich.mailbox.messages()]
         ours = [message for message in arrived if message["Message-ID"] in self._replies]
         accepted = {message_id for message_id, reply in self.replies().items() if reply.code == 250}
@@ -78,8 +78,8 @@ def test_worker_killed(busy: ScanningSandwich) -> None:
     assert all(code == 250 or 400 <= code < 500 for code in codes), codes
     assert codes[250] >= 100
     traffic.wait_for_mail()
-    wait_until(lambda: len(busy.miltscan.workers()) == 2, 20, "both workers again")
-    assert busy.miltscan.metric("worker_respawns_total") == respawns + 2
+    wait_until(lambda: len(busy.miltscan.workers()) == 2, PATIENCE, "both workers again")
+    wait_until(lambda: busy.miltscan.metric("worker_respawns_total") == respawns + 2, PATIENCE, "two respawns")
     assert busy.send(text_message(new_message_id())).code == 250
 
 
@@ -94,7 +94,7 @@ def has_mark(sandwich: ScanningSandwich, *, marked: bool) -> bool:
 CHANGES: list[tuple[Callable[[Miltscan], object], bool]] = [
     (lambda miltscan: miltscan.configure({"headers": {"mode": "none"}}), False),
     (lambda miltscan: miltscan.configuration.write_text("[headers]\nmode = 'replase'\n"), False),
-    (lambda miltscan: miltscan.configure({"clamd": {"canary_interval": "1s"}}), True),
+    (lambda miltscan: miltscan.configure({"clamd": {"canary_interval": "3s"}}), True),
     (lambda miltscan: miltscan.configure({}), True),
 ]
 
@@ -107,11 +107,12 @@ def test_reload_while_mail_flows(busy: ScanningSandwich) -> None:
         traffic.wait_for_replies(40 * number)
         change(busy.miltscan)
         busy.miltscan.reload_and_wait()
-        wait_until(partial(has_mark, busy, marked=marked), 20, "messages that are marked as configured")
+        wait_until(partial(has_mark, busy, marked=marked), PATIENCE, "messages that are marked as configured")
     assert Counter(reply.code for reply in traffic.replies().values()) == {250: 200}
     marks = {(mail["X-Virus-Scanned"] is not None, mail["X-Virus-Status"]) for mail in traffic.wait_for_mail()}
     assert marks <= {(True, "Clean"), (False, None)}
-    assert busy.miltscan.metric("reloads_total", result="failed") == failed + 1
+    reloads = partial(busy.miltscan.metric, "reloads_total", result="failed")
+    wait_until(lambda: reloads() == failed + 1, PATIENCE, "a reload that failed")
     assert len(busy.miltscan.events("reload_failed")) == 1
 
 

@@ -21,9 +21,10 @@ from tests.harness import client, messages, preload, programs
 from tests.harness.clamav import Clamd
 from tests.harness.client import Reply, new_message_id, text_message
 from tests.harness.mailbox import Mailbox
+from tests.harness.milter import accepts
 from tests.harness.miltscan import Miltscan, Tables
 from tests.harness.network import Host, Network
-from tests.harness.processes import Programs, wait_until
+from tests.harness.processes import PATIENCE, Programs, wait_until
 from tests.harness.sandwich import private_folder
 from tests.harness.sendmail import Sendmail, Settings, build
 from tests.harness.syslog import Syslog
@@ -62,7 +63,7 @@ class Scanner:
         tables: Tables = {
             "milter": {"socket": f"inet:{MILTER_PORT}@{self.host.address}", "allow": [*networks, self.host.address]},
             "exporter": {"listen": f"0.0.0.0:{EXPORTER_PORT}"},
-            "clamd": {"canary_interval": "1s"},
+            "clamd": {"canary_interval": "3s"},
         }
         self.miltscan.configure(tables)
 
@@ -76,7 +77,7 @@ class Scanner:
     def wait_ready(self) -> None:
         """Returns when clamd has found the test signature."""
         with self.host.inside():
-            wait_until(lambda: self.miltscan.ready, 20, f"{self.host.namespace} ready")
+            wait_until(lambda: self.miltscan.ready, PATIENCE, f"{self.host.namespace} ready")
 
     @property
     def messages(self) -> int:
@@ -163,7 +164,7 @@ class HAProxy:
         """Starts it; returns when its socket accepts."""
         with self.host.inside():
             self.program = self.programs.start("haproxy", [programs.find("haproxy"), "-db", "-f", self.configuration])
-        self.program.wait_ready(self.socket.exists)
+        self.program.wait_ready(lambda: accepts(self.socket) and accepts(self.run / "admin.sock"))
 
     def ask(self, command: str) -> str:
         """What it answers on its admin socket."""
@@ -184,7 +185,7 @@ class HAProxy:
 
     def wait_up(self, *scanners: str) -> None:
         """Returns when it takes these, and no others, for ready."""
-        wait_until(lambda: self.up() == set(scanners), 20, f"HAProxy with {scanners} (it has {self.up()})")
+        wait_until(lambda: self.up() == set(scanners), PATIENCE, f"HAProxy with {scanners} (it has {self.up()})")
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ class Machines:
         for scanner in (self.scanner1, self.scanner2):
             scanner.wait_ready()
         self.haproxy.wait_up("scanner1", "scanner2")
-        wait_until(self.haproxy.idle, 20, "HAProxy without a session")
+        wait_until(self.haproxy.idle, PATIENCE, "HAProxy without a session")
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +293,7 @@ def test_an_incoming_host_that_is_not_listed_tempfails(machines: Machines) -> No
     scanner.allow(INCOMING[:1])
     scanner.miltscan.reload_and_wait()
     assert heard(machines.incoming2.send()) == TEMPFAIL
-    assert machines.incoming2.syslog.find(r"Milter \(miltscan\): to error state")
+    machines.incoming2.syslog.wait_for(r"Milter \(miltscan\): to error state")
     assert machines.incoming1.send().code == 250
     scanner.allow(INCOMING)
     scanner.miltscan.reload_and_wait()
@@ -313,7 +314,7 @@ def test_an_open_session_outlives_a_new_list(machines: Machines) -> None:
 def test_delivery_takes_mail_from_the_incoming_hosts_only(machines: Machines) -> None:
     """A stranger is refused, whatever it sends; so is a scanner."""
     for name in ("stranger", "scanner1"):
-        with machines.network[name].inside(), smtplib.SMTP(HOSTS["delivery"], DELIVERY_PORT, name, 20) as session:
+        with machines.network[name].inside(), smtplib.SMTP(HOSTS["delivery"], DELIVERY_PORT, name, 60) as session:
             session.ehlo()
             code, text = session.mail(client.SENDER)
             assert (code, text[:5]) == (550, b"5.7.1")
@@ -329,7 +330,7 @@ def test_delivery_host_down(machines: Machines) -> None:
         machines.delivery.sendmail.start()
         machines.delivery.sendmail.wait_ready()
     with machines.incoming1.host.inside():
-        machines.incoming1.sendmail.flush()
+        machines.incoming1.sendmail.drain()
     assert machines.delivery.mailbox.wait_for(message_id)
 
 
@@ -423,8 +424,8 @@ class Tunnel:
         self._end(scanner.host, scanner.programs, "miltscan-scanner.conf", scanner_key)
         self._end(incoming.host, incoming.programs, "miltscan-incoming.conf", incoming_key)
         with scanner.host.inside():
-            wait_until(lambda: connects(HOSTS["scanner1"], TUNNEL_PORT), 10, "stunnel on the scanner")
-        wait_until(self.socket.exists, 10, "stunnel on the incoming host")
+            wait_until(lambda: connects(HOSTS["scanner1"], TUNNEL_PORT), PATIENCE, "stunnel on the scanner")
+        wait_until(lambda: accepts(self.socket), PATIENCE, "stunnel on the incoming host")
 
     def stop(self) -> None:
         """Ends both."""

@@ -12,7 +12,7 @@ from tests.fakes.eicar import EICAR
 from tests.harness import messages
 from tests.harness.client import RECIPIENT, SENDER, Reply, new_message_id, text_message
 from tests.harness.miltscan import ScanningSandwich
-from tests.harness.processes import wait_until
+from tests.harness.processes import PATIENCE, wait_until
 
 LINE = b"0123456789" * 90 + b"\r\n"
 
@@ -124,7 +124,7 @@ def test_odd_header_name_begins_the_body(sandwich: ScanningSandwich, name: bytes
     message = with_header(name + b": yes")
     body = b"\r\n\r\n" + message[message.index(name) :]
     assert sandwich.send(message).code == 250
-    wait_until(lambda: any(m.raw.endswith(body) for m in sandwich.mailbox.messages()), 20, "the message")
+    wait_until(lambda: any(m.raw.endswith(body) for m in sandwich.mailbox.messages()), PATIENCE, "the message")
 
 
 @pytest.mark.parametrize(
@@ -208,9 +208,9 @@ def test_client_gone_in_mid_body(sandwich: ScanningSandwich) -> None:
     assert session.docmd("DATA")[0] == 354
     session.send(message)
     session.close()
-    wait_until(lambda: not sandwich.incoming.queued(), 20, "an empty queue")
+    wait_until(lambda: not sandwich.incoming.queued(), PATIENCE, "an empty queue")
     for gauge in ("sessions", "transactions_in_flight"):
-        wait_until(partial(is_zero, sandwich, gauge), 20, f"no open {gauge}")
+        wait_until(partial(is_zero, sandwich, gauge), PATIENCE, f"no open {gauge}")
     assert sandwich.send(text_of(1000)).code == 250
     assert sandwich.mailbox.find(id_of(message)) == []
 

@@ -6,7 +6,6 @@ import pytest
 
 from tests.harness import cf
 from tests.harness.client import RECIPIENT, new_message_id, text_message
-from tests.harness.processes import wait_until
 from tests.harness.sandwich import Sandwich, private_folder
 
 HANDOFF = ["smtp", "esmtp", "smtp8", "dsmtp", "relay", "local"]
@@ -77,16 +76,14 @@ def test_delivery_down_and_back(plain_sandwich: Sandwich) -> None:
     message_id = new_message_id()
     plain_sandwich.delivery.stop()
     reply = plain_sandwich.send(text_message(message_id))
-    queue_id = plain_sandwich.trace(message_id).incoming
+    queue_id = reply.queue_id
     plain_sandwich.syslog.wait_for(rf"{queue_id}: to=.*stat=Deferred: Connection refused")
     still_queued = plain_sandwich.incoming.queued()
     plain_sandwich.delivery.start()
     plain_sandwich.delivery.wait_ready()
-    plain_sandwich.incoming.flush()
+    plain_sandwich.incoming.drain()
     plain_sandwich.mailbox.wait_for(message_id)
-    assert reply.code == 250
     assert queue_id in still_queued
-    wait_until(lambda: not plain_sandwich.incoming.queued(), 10, "an empty mqueue")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import os
 import pwd
 import re
 import shlex
-import signal
 import smtplib
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from tests.harness import client, milter_settings, ports, preload, programs
 from tests.harness.clamav import Clamd
 from tests.harness.mailbox import Mailbox
 from tests.harness.milter import accepts
-from tests.harness.processes import Program, Programs, wait_until
+from tests.harness.processes import PATIENCE, Program, Programs, ended, wait_until
 from tests.harness.sandwich import private_folder
 from tests.harness.sendmail import DOMAIN, Sendmail, Settings, build
 
@@ -72,7 +71,7 @@ class Host:
             "MILTSCAN_RUN": self.folder / "run",
             "MILTSCAN_LOG": self.folder / "log.d" / "miltscan.log",
             "SENDMAIL_PATIENCE": 1,
-            "START_PATIENCE": 20,
+            "START_PATIENCE": 60,
             **more,
         }
         lines = [f"{name}={shlex.quote(str(value))}\n" for name, value in values.items()]
@@ -82,7 +81,7 @@ class Host:
         """The script with an argument. Its output goes to files: a daemon that kept a pipe open would be waited for."""
         with (self.folder / "out").open("w+") as out, (self.folder / "err").open("w+") as err:
             environment = {**os.environ, "MILTSCAN_DEFAULTS": str(self.folder / "defaults")}
-            done = subprocess.run([SCRIPT, command], check=False, stdout=out, stderr=err, env=environment, timeout=90)
+            done = subprocess.run([SCRIPT, command], check=False, stdout=out, stderr=err, env=environment, timeout=200)
         texts = [(self.folder / name).read_text() for name in ("out", "err")]
         return subprocess.CompletedProcess(done.args, done.returncode, *texts)
 
@@ -113,10 +112,15 @@ class Host:
             return False
 
     def end(self) -> None:
-        """Whatever a test has left."""
-        for process in self.left():
+        """Whatever a test has left, until nothing is: a supervisor may just have replaced a worker."""
+        wait_until(lambda: not self._killed(), PATIENCE, "the end of all that was started")
+
+    def _killed(self) -> list[psutil.Process]:
+        left = self.left()
+        for process in left:
             with suppress(psutil.NoSuchProcess):  # it may end by itself meanwhile
                 process.kill()
+        return left
 
     def send(self, body: bytes, name: str) -> client.Reply:
         """A message to incoming."""
@@ -153,10 +157,10 @@ def test_start_and_stop(host: Host) -> None:
     assert (result.returncode, told(result, "started, pid")) == (0, PARTS), result
     assert set(host.recorded()) == set(PARTS)
     for port in (host.incoming.port, host.delivery.port):
-        with smtplib.SMTP("127.0.0.1", port, timeout=10) as session:
+        with smtplib.SMTP("127.0.0.1", port, timeout=60) as session:
             assert session.noop()[0] == 250
     assert accepts(host.socket)
-    wait_until(lambda: host.send(b"clean\r\n", "clean").code == 250, 20, "miltscan's engine")
+    wait_until(lambda: host.send(b"clean\r\n", "clean").code == 250, PATIENCE, "miltscan's engine")
     assert host.mailbox.wait_for(f"<clean@{DOMAIN}>").message["X-Virus-Scanned"]
     assert host.send(EICAR + b"\r\n", "virus").code == 550
     assert (host.run("status").returncode, told(host.run("status"), "runs, pid")) == (0, PARTS)
@@ -196,9 +200,9 @@ def test_one_part_missing(host: Host, part: str) -> None:
 
 def crash(pid: int) -> None:
     """Kill -9, and wait for the end."""
-    os.kill(pid, signal.SIGKILL)
     process = psutil.Process(pid)
-    wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 10, "its end")
+    process.kill()
+    wait_until(lambda: ended(process), PATIENCE, "its end")
 
 
 @pytest.mark.parametrize("text", ["", "garbage\n", "0\n", "-1\n", "4194304\n", "STRANGER\n"])
@@ -239,7 +243,7 @@ def started(host: Host, name: str, command: list[str | Path], part: str) -> Prog
 def test_an_open_session_does_not_outlive_a_stop(host: Host) -> None:
     """A client that does not leave is left after the patience; its session ends with the rest."""
     host.start()
-    with smtplib.SMTP("127.0.0.1", host.incoming.port, timeout=30) as session:
+    with smtplib.SMTP("127.0.0.1", host.incoming.port, timeout=60) as session:
         session.ehlo()
         assert host.run("stop").returncode == 0
         assert host.left() == []
@@ -250,7 +254,7 @@ def test_an_open_session_does_not_outlive_a_stop(host: Host) -> None:
 def test_what_a_crash_has_left_is_ended(host: Host) -> None:
     """The session of a sendmail that was killed goes on without it, until a stop."""
     host.start()
-    with smtplib.SMTP("127.0.0.1", host.incoming.port, timeout=30) as session:
+    with smtplib.SMTP("127.0.0.1", host.incoming.port, timeout=60) as session:
         session.ehlo()
         crash(host.pids["incoming"])
         assert session.noop()[0] == 250
@@ -282,11 +286,11 @@ def test_restart(host: Host) -> None:
 def test_reload(host: Host) -> None:
     """Miltscan reads its configuration, no process is replaced."""
     host.start()
-    wait_until(lambda: host.send(EICAR + b"\r\n", "virus").code == 550, 20, "miltscan's engine")
+    wait_until(lambda: host.send(EICAR + b"\r\n", "virus").code == 550, PATIENCE, "miltscan's engine")
     with (host.folder / "miltscan.toml").open("a") as file:
         file.write('[policy]\non_infected = "tempfail"\n')
     assert host.run("reload").returncode == 0
-    wait_until(lambda: host.send(EICAR + b"\r\n", "virus").code == 451, 20, "the new configuration")
+    wait_until(lambda: host.send(EICAR + b"\r\n", "virus").code == 451, PATIENCE, "the new configuration")
     assert host.recorded() == host.pids
 
 

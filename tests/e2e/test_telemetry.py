@@ -1,12 +1,14 @@
 """What one learns of a message from outside: its log line beside sendmail's, the metrics, a Prometheus."""
 
+from typing import Any
+
 import psutil
 import pytest
 
 from tests.harness import messages
 from tests.harness.client import RECIPIENT, SENDER, new_message_id, text_message
 from tests.harness.miltscan import ScanningSandwich
-from tests.harness.processes import wait_until
+from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.prometheus import Prometheus
 
 
@@ -43,7 +45,7 @@ def test_log_line_of_a_refused_message(sandwich: ScanningSandwich) -> None:
     assert (line["outcome"], line["rule"], line["action"]) == ("infected", "policy.on_infected", "reject")
     assert line["signature"] in reply.text
     assert f"({line['queue_id']})" in reply.text
-    assert sandwich.syslog.find(rf"{line['queue_id']}: Milter: data, reject=550 5\.7\.1 Virus found")
+    sandwich.syslog.wait_for(rf"{line['queue_id']}: Milter: data, reject=550 5\.7\.1 Virus found")
 
 
 def test_hostile_bytes_stay_in_their_line(sandwich: ScanningSandwich) -> None:
@@ -51,7 +53,7 @@ def test_hostile_bytes_stay_in_their_line(sandwich: ScanningSandwich) -> None:
     mark = new_message_id().strip("<>")
     hostile = text_message("<MARK>").replace(b"<MARK>", b"<\x1b[2J\xff\xe2\x80\xae" + mark.encode() + b">")
     assert sandwich.send(hostile, sender='"a\x1b[31m"@example.org').code == 250
-    wait_until(lambda: mark in sandwich.miltscan.running.log.read_text(), 10, "the log line")
+    wait_until(lambda: mark in sandwich.miltscan.running.log.read_text(), PATIENCE, "the log line")
     raw = next(line for line in sandwich.miltscan.running.log.read_text().splitlines() if mark in line)
     assert raw.isprintable()
     assert raw.isascii()
@@ -79,7 +81,7 @@ def test_counters_move(sandwich: ScanningSandwich, name: str, labels: dict[str, 
         messages.as_wire(messages.with_attachment("Encrypted", messages.encrypted_zip())),
     ):
         sandwich.send(mail)
-    wait_until(lambda: sandwich.miltscan.metric(name, **labels) > before, 10, f"more of {name} {labels}")
+    wait_until(lambda: sandwich.miltscan.metric(name, **labels) > before, PATIENCE, f"more of {name} {labels}")
 
 
 def test_nothing_went_wrong_unseen(sandwich: ScanningSandwich) -> None:
@@ -94,8 +96,8 @@ def test_prometheus_reads_the_exporter(sandwich: ScanningSandwich) -> None:
     assert sandwich.send(text_message(new_message_id())).code == 250
     prometheus = Prometheus.start(sandwich.programs, sandwich.miltscan.exporter_port)
     try:
-        wait_until(lambda: prometheus.query('up{job="miltscan"}') == [1.0], 30, "up == 1")
-        assert prometheus.query("sum(miltscan_messages_total)")[0] >= 1
+        wait_until(lambda: prometheus.query('up{job="miltscan"}') == [1.0], PATIENCE, "up == 1")
+        wait_until(lambda: prometheus.query("sum(miltscan_messages_total) >= 1"), PATIENCE, "the message in Prometheus")
         assert prometheus.query("miltscan_build_info") == [1.0]
     finally:
         prometheus.program.terminate()
@@ -105,6 +107,14 @@ def test_everything_listens_on_loopback_only(sandwich: ScanningSandwich) -> None
     """No part of the sandwich, the exporter included, can be reached from elsewhere; none needs IPv6."""
     processes = [psutil.Process(program.pid) for program in sandwich.programs.running if program.alive]
     everyone = [one for process in processes for one in (process, *process.children(recursive=True))]
-    listening = {c.laddr for one in everyone for c in one.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    listening = {address for one in everyone for address in listeners(one)}
     assert {address.ip for address in listening} == {"127.0.0.1"}
     assert len(listening) >= 5
+
+
+def listeners(process: psutil.Process) -> list[Any]:
+    """The addresses that it listens on; none if it has ended meanwhile, as a delivery does."""
+    try:
+        return [c.laddr for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    except psutil.NoSuchProcess:
+        return []

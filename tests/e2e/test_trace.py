@@ -11,14 +11,14 @@ import pytest
 from tests.harness import messages
 from tests.harness.client import RECIPIENT, SENDER, new_message_id, text_message
 from tests.harness.miltscan import ScanningSandwich, Tables
-from tests.harness.processes import wait_until
+from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
 
 
 @pytest.fixture(scope="module")
 def fragile() -> Iterator[ScanningSandwich]:
     """A sandwich of which parts are stopped."""
-    tables: Tables = {"clamd": {"canary_interval": "1s"}, "milter": {"workers": 1}}
+    tables: Tables = {"clamd": {"canary_interval": "3s"}, "milter": {"workers": 1}}
     with private_folder() as folder, ScanningSandwich(folder, tables) as sandwich:
         yield sandwich
 
@@ -45,7 +45,7 @@ def traced(sandwich: ScanningSandwich, subject: str, status: str) -> dict[str, A
         traces = [json.loads(line) for line in lines]
         return traces[0] if [trace["status"] for trace in traces] == [status] else None
 
-    return wait_until(found, 20, f"a trace of {subject} that says {status}")
+    return wait_until(found, PATIENCE, f"a trace of {subject} that says {status}")
 
 
 def scan_of(trace: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def test_accepted(sandwich: ScanningSandwich) -> None:
     message_id = new_message_id()
     recipients = [RECIPIENT, "someone@elsewhere.example"]
     assert sandwich.send(text_message(message_id), recipients=recipients).code == 250
-    wait_until(lambda: len(sandwich.mailbox.find(message_id)) == 2, 20, "both copies in the mailbox")
+    wait_until(lambda: len(sandwich.mailbox.find(message_id)) == 2, PATIENCE, "both copies in the mailbox")
     trace = traced(sandwich, message_id, "delivered")
     incoming, *delivery = trace["queue_ids"]
     assert len(delivery) == 2
@@ -120,7 +120,7 @@ def test_tempfailed_then_accepted(sandwich: ScanningSandwich) -> None:
     def statuses() -> list[str]:
         return [json.loads(line)["status"] for line in run(sandwich, "--json", message_id).stdout.splitlines()]
 
-    wait_until(lambda: statuses()[-1] == "delivered", 20, "the delivery in the log")
+    wait_until(lambda: statuses()[-1] == "delivered", PATIENCE, "the delivery in the log")
     assert set(statuses()[:-1]) == {"tempfailed"}
 
 
@@ -134,7 +134,7 @@ def test_deferred_then_delivered(sandwich: ScanningSandwich) -> None:
     assert before["recipients"][0]["dsn"] == "4.4.1"
     sandwich.delivery.start()
     sandwich.delivery.wait_ready()
-    sandwich.incoming.flush()
+    sandwich.incoming.drain()
     sandwich.mailbox.wait_for(message_id)
     trace = traced(sandwich, message_id, "delivered")
     incoming, delivery = trace["queue_ids"]

@@ -203,7 +203,9 @@ class FakeClamd:
 
     def drop_connections(self) -> None:
         """Cut every open connection, as a clamd that is killed does, and wait for their threads."""
-        for thread, connection in list(self._connections.items()):
+        with self._accepting:  # none is half begun
+            connections = list(self._connections.items())
+        for thread, connection in connections:
             with contextlib.suppress(OSError):  # closed meanwhile
                 connection.socket.shutdown(socket.SHUT_RDWR)
             thread.join()

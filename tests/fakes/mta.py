@@ -145,7 +145,7 @@ class MTA:
     gone, ProtocolError when it talks nonsense. `values` and `without` may be changed between steps.
     """
 
-    def __init__(self, connection: socket.socket, offer: Options | None = None, timeout: float = 10.0) -> None:
+    def __init__(self, connection: socket.socket, offer: Options | None = None, timeout: float = 60.0) -> None:
         connection.settimeout(timeout)
         self.connection = connection
         self.offer = offer or Options()
@@ -157,7 +157,7 @@ class MTA:
         self._queue_ids = itertools.count(1)
 
     @classmethod
-    def open(cls, address: str, offer: Options | None = None, timeout: float = 10.0) -> Self:
+    def open(cls, address: str, offer: Options | None = None, timeout: float = 60.0) -> Self:
         """Connect to `unix:/path` or `inet:PORT@HOST` and negotiate."""
         mta = cls(dial(address, timeout), offer, timeout)
         try:

@@ -81,7 +81,7 @@ class Clamd:
         command: list[str | Path] = [program, "--config-file", self.folder / "clamd.conf"]
         self.program = self.programs.start(self.name, command, programs.environment(program))
 
-    def wait_ready(self, timeout: float = 60.0) -> None:
+    def wait_ready(self, timeout: float = 100.0) -> None:
         """Returns when it answers PING; loading all real signatures takes some 20 seconds."""
         self.running.wait_ready(self.answers, timeout)
 

@@ -1,5 +1,6 @@
 """An SMTP client that says what it heard: the reply that decided about the message, whichever step it came at."""
 
+import re
 import smtplib
 import uuid
 from collections.abc import Sequence
@@ -18,6 +19,13 @@ class Reply:
 
     def __str__(self) -> str:
         return f"{self.code} {self.text}"
+
+    @property
+    def queue_id(self) -> str:
+        """What sendmail calls the message that it has accepted: here at once, in its log some time later."""
+        found = re.fullmatch(r"2\.0\.0 (\w+) Message accepted for delivery", self.text)
+        assert found, self
+        return found[1]
 
 
 def new_message_id() -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.harness import ports
-from tests.harness.processes import Program, Programs, wait_until
+from tests.harness.processes import PATIENCE, Program, Programs, wait_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Mailbox:
         """The messages with this Message-ID, angle brackets included."""
         return [delivered for delivered in self.messages() if delivered.message["Message-ID"] == message_id]
 
-    def wait_for(self, message_id: str, timeout: float = 20.0) -> Delivered:
+    def wait_for(self, message_id: str, timeout: float = PATIENCE) -> Delivered:
         """The first message with this Message-ID; ProgramError if none comes within `timeout` seconds."""
         return wait_until(lambda: self.find(message_id), timeout, f"{message_id} in the mailbox")[0]
 

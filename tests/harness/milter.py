@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.harness.processes import Program, Programs
+from tests.harness.processes import PATIENCE, Program, Programs
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Milter:
         """Starts it (again); returns before it is ready."""
         self.program = self.programs.start(self.name, self.command, self.environment)
 
-    def wait_ready(self, timeout: float = 15.0) -> None:
+    def wait_ready(self, timeout: float = PATIENCE) -> None:
         """Returns when its socket accepts connections."""
         self.running.wait_ready(lambda: accepts(self.socket), timeout)
 
@@ -36,7 +36,7 @@ class Milter:
 
     def stop(self) -> None:
         """TERM, and waits for its end."""
-        self.running.terminate(timeout=30)
+        self.running.terminate(timeout=PATIENCE)
 
     def kill(self) -> None:
         """Kill -9 to it and all its processes."""

@@ -18,7 +18,7 @@ from tests.harness import ports
 from tests.harness.clamav import Clamd
 from tests.harness.client import Reply
 from tests.harness.milter import Milter
-from tests.harness.processes import Programs, wait_until
+from tests.harness.processes import PATIENCE, Programs, threads, wait_until
 from tests.harness.sandwich import Sandwich
 
 Tables = Mapping[str, Mapping[str, Any]]
@@ -51,7 +51,7 @@ class Miltscan(Milter):
         """SIGHUP; returns when the supervisor says what came of it."""
         before = self._reloads()
         self.reload()
-        wait_until(lambda: self._reloads() > before, 10, "the end of the reload")
+        wait_until(lambda: self._reloads() > before, PATIENCE, "the end of the reload")
 
     def _reloads(self) -> int:
         return len(self.events("reload")) + len(self.events("reload_failed"))
@@ -64,7 +64,7 @@ class Miltscan(Milter):
 
     def wait_for_message(self, **fields: object) -> dict[str, Any]:
         """The first log line of a message with these fields; ProgramError if none is written in time."""
-        return wait_until(lambda: self.events("message", **fields), 10, f"a log line with {fields}")[0]
+        return wait_until(lambda: self.events("message", **fields), PATIENCE, f"a log line with {fields}")[0]
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of all samples `miltscan_NAME` that have these labels."""
@@ -74,7 +74,7 @@ class Miltscan(Milter):
 
     def wait_for_engines(self, up: int) -> None:
         """Returns when so many servers pass their canary."""
-        wait_until(lambda: self.metric("engine_up") == up, 20, f"{up} engines that are up")
+        wait_until(lambda: self.metric("engine_up") == up, PATIENCE, f"{up} engines that are up")
 
     @property
     def ready(self) -> bool:
@@ -88,13 +88,13 @@ class Miltscan(Milter):
 
     def get(self, path: str) -> str:
         """What the exporter answers."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.exporter_port}{path}", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.exporter_port}{path}", timeout=30) as response:
             text: str = response.read().decode()
             return text
 
     def workers(self) -> list[psutil.Process]:
         """The processes that serve mail: those with a thread of libmilter."""
-        return [child for child in psutil.Process(self.running.pid).children() if child.num_threads() > 1]
+        return [child for child in psutil.Process(self.running.pid).children() if threads(child) > 1]
 
 
 class ScanningSandwich(Sandwich):
@@ -139,11 +139,11 @@ class ScanningSandwich(Sandwich):
         self._wait_ready()
 
     def _wait_ready(self) -> None:
-        wait_until(lambda: self.miltscan.ready, 20, "an engine that is up")
+        wait_until(lambda: self.miltscan.ready, PATIENCE, "an engine that is up")
 
     def retry(self, message: bytes) -> Reply:
         """As `send`, again and again as a client that keeps its message does, until it is accepted."""
-        return wait_until(lambda: reply if (reply := self.send(message)).code == 250 else None, 20, "a 250")
+        return wait_until(lambda: reply if (reply := self.send(message)).code == 250 else None, PATIENCE, "a 250")
 
     def repair(self) -> None:
         """Whatever a test has stopped, paused, killed or configured: all runs again as in the beginning."""

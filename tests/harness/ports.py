@@ -1,11 +1,18 @@
-"""Free TCP ports on loopback: the wanted one, or another one when it is in use."""
+"""Free TCP ports on loopback: the wanted one, or another one when it is in use.
 
+A port is bound some time after it was chosen. So that nobody else is given it meanwhile, each process takes its ports
+in turn from a block that it has for itself as long as it lives.
+"""
+
+import itertools
 import random
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 # Below the range from which the kernel takes ports for outgoing connections: none takes ours before its program does.
-_FIRST, _LAST = 20000, 31999
+_FIRST, _LAST, _BLOCK = 20000, 31999, 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +31,33 @@ class Port:
 
 
 def choose(wanted: int = 0) -> Port:
-    """`wanted` if it is free, else a random free port. Raises OSError when there is none."""
+    """`wanted` if it is free, else the next free port of our block. Raises OSError when there is none."""
     candidates = [wanted] if wanted else []
-    candidates += random.sample(range(_FIRST, _LAST), 200)
-    for number in candidates:
+    for number in itertools.chain(candidates, itertools.islice(_ours(), _BLOCK)):
         if _is_free(number):
             return Port(number, wanted)
     raise OSError("no free port on 127.0.0.1")
+
+
+@cache
+def _ours() -> Iterator[int]:
+    """The ports of a block that no other process has, round and round."""
+    blocks = range(_FIRST, _LAST, _BLOCK)
+    for first in random.sample(blocks, len(blocks)):
+        if _reserve(first):
+            return itertools.cycle(range(first, first + _BLOCK))
+    raise OSError("every block of ports is in use")
+
+
+def _reserve(first: int) -> bool:
+    """Whether the block was nobody's. The reservation is a name that the kernel takes back when this process ends."""
+    with socket.socket(socket.AF_UNIX) as name:
+        try:
+            name.bind(f"\0miltscan-ports-{first}")
+        except OSError:
+            return False
+        name.detach()  # left open
+    return True
 
 
 def _is_free(number: int) -> bool:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeVar
@@ -19,6 +20,7 @@ import psutil
 from tests.harness.programs import CHECKOUT
 
 Result = TypeVar("Result")
+PATIENCE = 60.0  # seconds for what takes none on an idle machine
 
 
 class ProgramError(Exception):
@@ -55,7 +57,7 @@ class Program:
         """Whether it has not ended yet."""
         return self.process.poll() is None
 
-    def wait_ready(self, condition: Callable[[], Result | None], timeout: float = 15.0) -> Result:
+    def wait_ready(self, condition: Callable[[], Result | None], timeout: float = PATIENCE) -> Result:
         """As wait_until, but a program that ends meanwhile is a ProgramError with the end of its log."""
 
         def ready() -> Result | None:
@@ -69,7 +71,7 @@ class Program:
         """Sends a signal to the program itself, not to its children."""
         self.process.send_signal(number)
 
-    def terminate(self, timeout: float = 10.0) -> int:
+    def terminate(self, timeout: float = 30.0) -> int:
         """TERM, after `timeout` seconds KILL, in the end KILL to what is left of its group. Returns its exit status."""
         if self.alive:
             self.process.send_signal(signal.SIGCONT)
@@ -87,7 +89,9 @@ class Program:
             kill_group(self.pid)
             self.record.unlink()
         self.ended = True
-        return self.process.wait()
+        status = self.process.wait()
+        wait_until(lambda: not living(self.pid), PATIENCE, f"the end of all processes of {self.name}")
+        return status
 
     def tail(self) -> str:
         """The last 800 characters it printed."""
@@ -141,7 +145,35 @@ def kill_group(group: int) -> None:
         return
 
 
-def end_recorded(folder: Path, timeout: float = 10.0) -> list[str]:
+def living(group: int) -> list[psutil.Process]:
+    """The processes of a group, but for those that wait only for their parent to hear of their end."""
+    return [process for process in psutil.process_iter() if _group_of(process) == group]
+
+
+def _group_of(process: psutil.Process) -> int:
+    try:
+        return 0 if ended(process) else os.getpgid(process.pid)
+    except ProcessLookupError:
+        return 0
+
+
+def ended(process: psutil.Process) -> bool:
+    """Whether it is gone, or a zombie."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def threads(process: psutil.Process) -> int:
+    """How many threads it runs; 0 if it has ended meanwhile."""
+    try:
+        return process.num_threads()
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def end_recorded(folder: Path, timeout: float = 30.0) -> list[str]:
     """Ends what another process started in `folder` and left running; the names of what was ended.
 
     A pid that meanwhile belongs to another process is recognized by its start time and left alone.
@@ -149,7 +181,8 @@ def end_recorded(folder: Path, timeout: float = 10.0) -> list[str]:
     found = [(record, json.loads(record.read_text())) for record in sorted(folder.glob("*.pid.json"))]
     programs = {record: process for record, entry in found if (process := _recorded_process(**entry)) is not None}
     for process in programs.values():
-        process.terminate()
+        with suppress(psutil.NoSuchProcess):  # it may end by itself meanwhile
+            process.terminate()
     psutil.wait_procs(list(programs.values()), timeout=timeout)
     for record, process in programs.items():
         kill_group(process.pid)

@@ -39,7 +39,7 @@ class Prometheus:
             f"--web.listen-address=127.0.0.1:{port}",
         ]
         started = cls(owner.start("prometheus", command), port)
-        started.program.wait_ready(started._is_ready, 30)
+        started.program.wait_ready(started._is_ready)
         return started
 
     def _is_ready(self) -> bool:
@@ -56,6 +56,6 @@ class Prometheus:
         return [float(series["value"][1]) for series in found["data"]["result"]]
 
     def _get(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as response:
             content: bytes = response.read()
             return content

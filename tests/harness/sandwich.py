@@ -23,7 +23,7 @@ from tests.harness import client, hostname, ports, preload, programs
 from tests.harness.clamav import Clamd
 from tests.harness.mailbox import Mailbox
 from tests.harness.milter import Milter
-from tests.harness.processes import Programs, wait_until
+from tests.harness.processes import PATIENCE, Programs, wait_until
 from tests.harness.sendmail import Sendmail, Settings, build
 from tests.harness.syslog import Syslog
 
@@ -161,7 +161,7 @@ class Sandwich:
         handed = self.syslog.find(rf"incoming\[\d+\]: {incoming[1]}: to=.*stat=Sent \((\w+) Message accepted")
         return Trace(incoming[1], handed and handed[1])
 
-    def wait_for_trace(self, message_id: str, timeout: float = 10.0) -> Trace:
+    def wait_for_trace(self, message_id: str, timeout: float = PATIENCE) -> Trace:
         """As trace, but waits until the message has both queue IDs; ProgramError after `timeout` seconds."""
 
         def handed_over() -> Trace | None:
@@ -170,7 +170,7 @@ class Sandwich:
 
         return wait_until(handed_over, timeout, f"both queue IDs of {message_id} in the log")
 
-    def wait_until_empty(self, timeout: float = 20.0) -> None:
+    def wait_until_empty(self, timeout: float = PATIENCE) -> None:
         """Returns when both queues are empty: all is delivered. ProgramError after `timeout` seconds."""
         wait_until(lambda: not self.incoming.queued() and not self.delivery.queued(), timeout, "two empty queues")
 

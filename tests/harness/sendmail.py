@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.harness import ports, preload, programs
-from tests.harness.processes import Program, Programs
+from tests.harness.processes import PATIENCE, Program, Programs, wait_until
 
 DOMAIN = "example.test"
 
@@ -87,20 +87,25 @@ class Sendmail:
         self.program = self.programs.start(self.name, self.command("-bD", *runs), self._environment)
 
     def start_queue_runner(self, queue_interval: str = "1h") -> None:
-        """Instead of the daemon a process that only runs the queue; -d99.100: not in the background."""
+        """Instead of the daemon a process that only runs the queue (-d99.100: in the foreground); ready on return."""
+        self.pid_file.unlink(missing_ok=True)
         self.program = self.programs.start(
             self.name, self.command(f"-q{queue_interval}", "-d99.100"), self._environment
         )
+        self.running.wait_ready(self._has_written_its_pid)
 
-    def wait_ready(self, timeout: float = 15.0) -> None:
+    def wait_ready(self, timeout: float = PATIENCE) -> None:
         """Returns when it accepts connections; ProgramError after `timeout` seconds."""
-        self.running.wait_ready(lambda: ports.is_open(self.port) and self.pid_file.exists(), timeout)
+        self.running.wait_ready(lambda: ports.is_open(self.port) and self._has_written_its_pid(), timeout)
 
     @property
     def running(self) -> Program:
         """The started daemon."""
         assert self.program is not None, f"{self.name} was not started"
         return self.program
+
+    def _has_written_its_pid(self) -> bool:
+        return self.pid_file.exists() and self.pid_file.read_text().startswith(f"{self.running.pid}\n")
 
     def stop(self) -> None:
         """Ends the daemon and every session and delivery it forked; queued messages stay queued."""
@@ -109,6 +114,15 @@ class Sendmail:
     def flush(self) -> None:
         """One queue run, over when this returns."""
         self.run("-q")
+
+    def drain(self) -> None:
+        """Queue runs until its queue is empty: a run skips a message that the delivery before it still has locked."""
+
+        def drained() -> bool:
+            self.flush()
+            return not self.queued()
+
+        wait_until(drained, PATIENCE, f"an empty {self.queue.name}")
 
     def run(self, *arguments: str) -> None:
         """Runs this sendmail with other arguments to its end: `-bi` builds the aliases. Raises CalledProcessError."""

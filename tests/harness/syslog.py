@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.processes import Programs, wait_until
+from tests.harness.processes import PATIENCE, Programs, wait_until
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Syslog:
         """As find, but the last such line."""
         return next((match for line in reversed(self.lines()) if (match := re.search(pattern, line))), None)
 
-    def wait_for(self, pattern: str, timeout: float = 10.0) -> re.Match[str]:
+    def wait_for(self, pattern: str, timeout: float = PATIENCE) -> re.Match[str]:
         """As find, but waits for such a line; ProgramError after `timeout` seconds."""
         return wait_until(lambda: self.find(pattern), timeout, f"a log line like {pattern!r}")
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.clamd_lies import honest
-from tests.harness.processes import wait_until
-from tests.milter.daemon import PATIENCE, Daemon
+from tests.harness.processes import PATIENCE, wait_until
+from tests.milter.daemon import Daemon
 
 Fleet = Callable[..., Daemon]
 

@@ -13,7 +13,7 @@ from tests.bench.filters import Filter
 from tests.bench.load import Load, RefusedError
 from tests.bench.report import Results
 from tests.harness.milter import Milter
-from tests.harness.processes import Programs, wait_until
+from tests.harness.processes import PATIENCE, Programs, wait_until
 
 SCRIPT = Path(__file__).with_name("scripted_filter.py")
 LOAD = Load(size=1_000, messages=7, sessions=2, in_session=3)
@@ -59,7 +59,9 @@ def test_every_message_is_sent(programs: Programs) -> None:
     filter_ = start(programs, "filter")
     load.run(filter_.socket, LOAD, iter(range(100)))
     log = filter_.milter.running.log
-    wait_until(lambda: sum(line.startswith("eom") for line in log.read_text().splitlines()) == 7, 10, "7 messages")
+    wait_until(
+        lambda: sum(line.startswith("eom") for line in log.read_text().splitlines()) == 7, PATIENCE, "7 messages"
+    )
 
 
 def test_a_filter_that_refuses_is_not_measured(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,9 @@ from tests.fakes.clamd_lies import Slow, unless_canary
 from tests.fakes.eicar import EICAR
 from tests.fakes.milter_wire import Code, Command, HeaderEdit
 from tests.fakes.mta import Message, Result
-from tests.harness.processes import wait_until
+from tests.harness.processes import PATIENCE, wait_until
 from tests.milter.conftest import Fleet
-from tests.milter.daemon import PATIENCE, Daemon, scanned
+from tests.milter.daemon import Daemon, scanned
 
 VIRUS = EICAR + b"\r\n"
 OVER = 1_100_000  # bytes: above limits.message_size of these tests

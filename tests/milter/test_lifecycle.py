@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.fakes import clamd_lies as lies
@@ -18,9 +17,11 @@ from tests.fakes.clamd_lies import Slow, unless_canary
 from tests.fakes.eicar import EICAR
 from tests.fakes.milter_wire import Command
 from tests.fakes.mta import MTA, Message, Result
-from tests.harness.processes import wait_until
+from tests.harness import ports
+from tests.harness.milter import accepts
+from tests.harness.processes import PATIENCE, living, wait_until
 from tests.milter.conftest import Fleet
-from tests.milter.daemon import PATIENCE, Daemon
+from tests.milter.daemon import Daemon
 
 VIRUS = Message(body=EICAR + b"\r\n")
 BROKEN = str(Path(__file__).with_name("broken_service.py"))
@@ -63,15 +64,7 @@ def half_sent(mta: MTA, message: Message) -> Iterator[tuple[Command, object]]:
 
 def group_is_gone(group: int) -> bool:
     """Whether no process is left of the service whose supervisor has, or had, this pid."""
-    return not [process for process in psutil.process_iter() if group_of(process) == group]
-
-
-def group_of(process: psutil.Process) -> int:
-    """Its process group; 0 if it is gone or a zombie."""
-    try:
-        return 0 if process.status() == psutil.STATUS_ZOMBIE else os.getpgid(process.pid)
-    except (psutil.NoSuchProcess, ProcessLookupError):
-        return 0
+    return not living(group)
 
 
 # Reload
@@ -91,7 +84,7 @@ def test_a_reload_takes_effect_at_the_next_mail(started: Callable[..., Daemon]) 
         assert mta.send_message(VIRUS).reply.smtp.startswith(b"451")
     (line,) = daemon.logged("reload")
     assert line["needs_restart"] == []
-    assert daemon.metric("reloads_total", result="ok") == 1
+    daemon.wait_metric("reloads_total", 1, result="ok")
 
 
 def test_what_a_reload_changes(started: Callable[..., Daemon]) -> None:
@@ -128,7 +121,8 @@ def test_a_wrong_file_changes_nothing(started: Callable[..., Daemon]) -> None:
         lines = daemon.wait_logged("reload_failed", times)
         assert str(daemon.config) in lines[-1]["why"][0]
         assert daemon.send(VIRUS).reply.smtp.startswith(b"451")
-    assert (daemon.metric("reloads_total", result="failed"), daemon.metric("reloads_total", result="ok")) == (4, 0)
+    daemon.wait_metric("reloads_total", 4, result="failed")
+    assert daemon.metric("reloads_total", result="ok") == 0
     daemon.write()
     daemon.running.signal(signal.SIGHUP)
     wait_until(lambda: daemon.send(VIRUS).reply.smtp.startswith(b"550"), PATIENCE, "the new configuration")
@@ -203,7 +197,7 @@ def test_a_killed_worker_is_replaced(started: Callable[..., Daemon]) -> None:
     assert (line["child"], line["status"]) == ("worker 0", "killed by SIGKILL")
     wait_until(daemon.idle, PATIENCE, "gauges at 0")
     wait_until(lambda: daemon.send().accepted, PATIENCE, "mail")
-    assert daemon.metric("worker_respawns_total") == 1
+    daemon.wait_metric("worker_respawns_total", 1)
     daemon.wait_metric("messages_total", 2, action="accept")
     daemon.wait_metric("workers", 1)
 
@@ -247,7 +241,7 @@ def test_a_killed_supervisor_takes_its_workers_with_it(started: Callable[..., Da
     dead = daemon.running.pid
     with scanning(daemon) as (slow, result):
         os.kill(dead, signal.SIGKILL)
-        wait_until(lambda: not accepts_mail(daemon), PATIENCE, "no more sessions")
+        wait_until(lambda: not accepts(daemon.folder / "sock"), PATIENCE, "no more sessions")
         daemon.start()
         daemon.wait_ready()
         assert not group_is_gone(dead)
@@ -346,8 +340,7 @@ def test_the_socket_has_its_mode(started: Callable[..., Daemon]) -> None:
 
 def test_tcp(started: Callable[..., Daemon]) -> None:
     """The milter socket may be a TCP port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = ports.choose().number
     started(milter__socket=f"inet:{port}@127.0.0.1")
     with MTA.open(f"inet:{port}@127.0.0.1") as mta:
         assert mta.send_message().accepted

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.milter.daemon import PATIENCE, Daemon
+from tests.harness.processes import PATIENCE
+from tests.milter.daemon import Daemon
 
 
 @pytest.fixture

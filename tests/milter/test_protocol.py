@@ -11,8 +11,8 @@ from tests.fakes.clamd_lies import Slow, unless_canary
 from tests.fakes.eicar import EICAR
 from tests.fakes.milter_wire import Actions, Code, Command, Options, Protocol, Reply, encode, packet
 from tests.fakes.mta import MTA, Message, dial
-from tests.harness.processes import wait_until
-from tests.milter.daemon import PATIENCE, Daemon, scanned
+from tests.harness.processes import PATIENCE, wait_until
+from tests.milter.daemon import Daemon, scanned
 from tests.milter.scans import Together
 
 PREFACE = b"Received: from miltscan by localhost; Thu, 1 Jan 1970 00:00:00 +0000\r\n"

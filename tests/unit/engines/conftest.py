@@ -3,7 +3,9 @@
 import pytest
 
 from miltscan.engines import clamd_watch, wire
+from miltscan.engines.clamd_client import ping
 from tests.fakes import clamd
+from tests.unit.engines.support import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -13,3 +15,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "_SLICE_TIMEVAL", wire._timeval(0.05))  # noqa: SLF001  # made of SLICE at import
     monkeypatch.setattr(clamd_watch, "RETRY", 0.05)
     monkeypatch.setattr(clamd, "POLL", 0.002)
+
+
+@pytest.fixture
+def patient_ping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PING is waited for, however busy this machine is: for tests with less patience than such a machine needs."""
+    monkeypatch.setattr(clamd_watch, "ping", lambda target, _timeout: ping(target, PATIENCE))

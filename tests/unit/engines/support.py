@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from miltscan.core.message import PREFACE, Client, Envelope, Message
 from miltscan.core.verdict import Fault
 
-PATIENCE = 20  # seconds until a test is given up
+PATIENCE = 60  # seconds until a test is given up
 
 
 @dataclass

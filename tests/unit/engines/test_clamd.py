@@ -355,19 +355,20 @@ def test_a_liar_is_found_on_the_interval(tmp_path: Path) -> None:
 def test_a_hung_server_is_given_up(pair: tuple[FakeClamd, FakeClamd]) -> None:
     """Its canary gets no answer, so its message goes to the other long before the deadline."""
     first, second = pair
-    with running(*pair, interval=0.15) as engine:
+    with running(*pair, interval=1.0) as engine:
         hang(first)
         assert [scan(engine, INFECTED).server for _ in range(2)] == [second.address] * 2
 
 
 def test_the_only_server_hangs(tmp_path: Path) -> None:
     """The message that waits is given up with an error, those that come later find no engine."""
-    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, interval=0.15) as engine:
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, interval=1.0) as engine:
         hang(clamd)
         assert scan(engine, CLEAN).reason is Fault.CANARY
         assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
 
 
+@pytest.mark.usefixtures("patient_ping")
 def test_scans_from_many_threads(pair: tuple[FakeClamd, FakeClamd]) -> None:
     """Each thread gets the verdict on its own message."""
     wrong: list[Verdict] = []
@@ -393,7 +394,7 @@ def test_stop_ends_a_canary_in_flight(tmp_path: Path) -> None:
     memo = Memo()
     slow = lies.Slow()
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
-        with running(clamd, interval=0.5, memo=memo):
+        with running(clamd, interval=1.5, memo=memo):
             clamd.behaviour = slow
             until(slow.entered.is_set)
         assert "clamd-canary" not in {thread.name for thread in threading.enumerate()}

@@ -94,6 +94,7 @@ def test_an_observer_that_fails_does_not_end_the_watch(tmp_path: Path) -> None:
         made.join()
 
 
+@pytest.mark.usefixtures("patient_ping")
 @pytest.mark.parametrize(
     ("answered", "pong", "up"), [(float("inf"), b"", True), (0.0, b"PONG", True), (0.0, b"", False)]
 )

@@ -38,7 +38,7 @@ def unix_clamd(tmp_path: Path) -> Iterator[FakeClamd]:
         yield server
 
 
-def dial(clamd: FakeClamd, timeout: float = 5) -> socket.socket:
+def dial(clamd: FakeClamd, timeout: float = 60) -> socket.socket:
     """A client's connection, with a timeout on everything."""
     client = socket.socket(socket.AF_UNIX if isinstance(clamd.endpoint, str) else socket.AF_INET)
     client.settimeout(timeout)
@@ -221,12 +221,12 @@ def test_slow_until_released(clamd: FakeClamd) -> None:
     clamd.behaviour = slow = lies.Slow()
     with dial(clamd) as client:
         client.sendall(instream(PLAIN))
-        assert slow.entered.wait(5)
+        assert slow.entered.wait(60)
         assert ask(clamd, b"zPING\0") == b"PONG\0"
         client.settimeout(0.05)
         with pytest.raises(TimeoutError):
             client.recv(1)
-        client.settimeout(5)
+        client.settimeout(60)
         slow.released.set()
         assert all_of(client) == FOUND
 

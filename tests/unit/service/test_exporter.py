@@ -21,7 +21,7 @@ from miltscan.errors import StartError
 from miltscan.service import exporter
 from miltscan.service.supervisor import Link
 from miltscan.telemetry import metrics
-from tests.harness.processes import wait_until
+from tests.harness.processes import PATIENCE, wait_until
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 SERVER = "unix:/run/clamd.ctl"
@@ -86,7 +86,7 @@ def _worker(directory: Path, *, canary_age: float | None = None, workers: int = 
 
 
 def _ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
@@ -96,7 +96,7 @@ def _ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[htt
 
 
 def _raw(port: int, data: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         with contextlib.suppress(OSError):
             client.sendall(data)
             client.shutdown(socket.SHUT_WR)
@@ -235,7 +235,7 @@ def test_new_settings_count(running: Running) -> None:
     assert _ask(running.port, "/readyz")[0].status == 503
     running.lifeline.send("an order to workers")
     running.lifeline.send(Settings.model_validate({"clamd": {"canary_interval": "20s"}}))
-    wait_until(lambda: _ask(running.port, "/readyz")[0].status == 200, 10, "the new settings")
+    wait_until(lambda: _ask(running.port, "/readyz")[0].status == 200, PATIENCE, "the new settings")
 
 
 def test_it_ends_at_sigterm(running: Running) -> None:

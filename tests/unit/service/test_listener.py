@@ -14,6 +14,7 @@ from miltscan.config.settings import Settings
 from miltscan.core.address import Address, InetAddress, UnixAddress
 from miltscan.errors import StartError
 from miltscan.service.listener import bind, unbind
+from tests.harness import ports
 
 LOOPBACK = Settings().milter.allow
 
@@ -48,9 +49,7 @@ def _connect(path: Path) -> None:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
+    return ports.choose().number
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])

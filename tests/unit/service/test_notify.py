@@ -23,7 +23,7 @@ def manager(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         name = f"{folder}/notify"
         listener.bind(name if request.param == "path" else f"\0{name}")
-        listener.settimeout(5)
+        listener.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", name if request.param == "path" else f"@{name}")
         yield listener
 

@@ -166,7 +166,7 @@ def test_scans_never_pass_the_slots() -> None:
         with lock:
             running += 1
             most = max(most, running)
-        together.wait(10)
+        together.wait(60)
         with lock:
             running -= 1
 
@@ -176,7 +176,7 @@ def test_scans_never_pass_the_slots() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert most == 2
     assert [report.verdict for report in reports] == [CLEAN] * 4
 

@@ -17,7 +17,7 @@ import pytest
 from miltscan.service.supervisor import _backoff
 
 ROOT = Path(__file__).parents[3]
-PATIENCE = 10.0  # seconds for anything to happen
+PATIENCE = 60.0  # seconds for anything to happen
 
 
 class Service:
