@@ -158,7 +158,9 @@ class HAProxy:
         self.socket = folder / "miltscan.sock"
         self.configuration = folder / "haproxy.cfg"
         text = HAPROXY.read_text().replace("/run/haproxy", str(self.run)).replace("/run/miltscan-proxy", str(folder))
-        self.configuration.write_text(text.replace("/dev/log", str(preload.log_socket(folder))))
+        text = text.replace("/dev/log", str(preload.log_socket(folder)))
+        assert text.count("timeout check 1s") == 1  # a busy test machine needs longer for an answer
+        self.configuration.write_text(text.replace("timeout check 1s", "timeout check 5s"))
 
     def start(self) -> None:
         """Starts it; returns when its socket accepts."""
