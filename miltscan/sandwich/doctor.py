@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miltscan.config.settings import Settings
-from miltscan.core.address import is_loopback
+from miltscan.core.address import Address, UnixAddress, is_loopback
 from miltscan.core.finding import Finding, error, good
-from miltscan.sandwich import daemon_rules, filter_rules, host, mailer_rules, ports, rights, running, send
+from miltscan.sandwich import daemon_rules, filter_rules, host, mailer_rules, ports, rights, running, scanner, send
 from miltscan.sandwich.cf import Configuration, parse
 from miltscan.sandwich.clamd_access import access_findings
 from miltscan.sandwich.mailer_rules import Program, Tcp
@@ -53,7 +53,7 @@ def examine(settings: Settings, errand: Errand) -> Iterator[Step]:
     yield _step("host", _host([daemon.port for conf in here for daemon in conf.daemons]))
     yield _step("incoming sendmail", _incoming(incoming, errand, settings))
     yield _step("miltscan", _miltscan(incoming, settings))
-    yield _step("clamd and miltscan's folders", [*check.findings(settings), *access_findings(settings)])
+    yield _step("clamd and miltscan's folders", _scanning(incoming, settings))
     yield _step("delivery sendmail", _delivery(incoming, delivery, errand, settings))
     if isinstance(incoming, Configuration) and isinstance(delivery, Configuration):
         yield _step("both sendmails", _both(incoming, delivery))
@@ -85,7 +85,7 @@ def _incoming(conf: Configuration | OSError, errand: Errand, settings: Settings)
         yield error("incoming.cf", f"{errand.incoming}: {conf.strerror}", "name it: --incoming FILE")
         return
     yield from daemon_rules.daemon_findings("incoming.cf", conf)
-    yield from filter_rules.filter_findings(conf, settings)
+    yield from filter_rules.filter_findings(conf, settings, scanner.proxied(conf, settings.milter.socket))
     delivery = _read(errand.delivery)
     wanted = {one.port for one in delivery.daemons} if isinstance(delivery, Configuration) else set()
     yield from mailer_rules.incoming_findings(conf, wanted, str(errand.delivery))
@@ -112,15 +112,38 @@ def _sendmail(name: str, file: Path, conf: Configuration, settings: Settings, *,
 
 
 def _miltscan(conf: Configuration | OSError, settings: Settings) -> Iterator[Finding]:
-    """The socket, as its listener and as sendmail's user see it."""
-    socket = settings.milter.socket
-    yield from ports.milter_findings(socket)
-    if isinstance(conf, OSError) or not str(socket).startswith("unix:"):
+    """The sockets that incoming asks, as their listeners and as sendmail's user see them."""
+    others = [] if isinstance(conf, OSError) else scanner.elsewhere(conf, settings.milter.socket)
+    for address in others:
+        yield from scanner.findings(address)
+        yield from _rights(conf, address)
+    if _is_elsewhere(conf, settings):
+        yield good("miltscan", "not on this host: run miltscan doctor on the scanners, too")
+    else:
+        yield from ports.milter_findings(settings.milter.socket)
+        yield from _rights(conf, settings.milter.socket)
+
+
+def _rights(conf: Configuration | OSError, socket: Address) -> Iterator[Finding]:
+    if isinstance(conf, OSError) or not isinstance(socket, UnixAddress):
         return
     who = rights.identity(conf.options["runasuser"])
-    path = Path(str(socket).removeprefix("unix:"))
     if who is not None:
-        yield from rights.socket_findings(path, who, conf.options["dontblamesendmail"])
+        yield from rights.socket_findings(Path(socket.path), who, conf.options["dontblamesendmail"])
+
+
+def _is_elsewhere(conf: Configuration | OSError, settings: Settings) -> bool:
+    """Whether mail is scanned on other hosts alone."""
+    if isinstance(conf, OSError) or ports.anybody(settings.milter.socket):
+        return False
+    return bool(scanner.elsewhere(conf, settings.milter.socket))
+
+
+def _scanning(conf: Configuration | OSError, settings: Settings) -> Iterator[Finding]:
+    if _is_elsewhere(conf, settings):
+        yield good("clamd", "not on this host")
+    else:
+        yield from [*check.findings(settings), *access_findings(settings)]
 
 
 def _delivery(

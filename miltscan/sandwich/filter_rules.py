@@ -3,7 +3,7 @@
 From facts to findings; it looks at nothing itself. The measured ground of each rule stands beside it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from miltscan.config.settings import Limits, Settings
 from miltscan.core.address import Address, InetAddress, is_loopback, parse_address
@@ -24,16 +24,16 @@ _NEEDED = {
 }
 
 
-def filter_findings(conf: Configuration, settings: Settings) -> Iterator[Finding]:
-    """Each daemon of the incoming sendmail asks miltscan, and takes no mail without its answer."""
+def filter_findings(conf: Configuration, settings: Settings, proxies: Collection[Address] = ()) -> Iterator[Finding]:
+    """Each daemon of the incoming sendmail asks miltscan, or a proxy of it, and takes no mail without its answer."""
     for daemon in conf.daemons:
         subject = f"incoming.cf daemon {daemon.name}"
-        ours = [one for one in conf.asked(daemon) if reaches(one, settings.milter.socket)]
+        ours = [one for one in conf.asked(daemon) if reaches(one, settings.milter.socket, proxies)]
         if ours:
             yield good(subject, f"asks filter {ours[0].name} at {ours[0].socket}")
         else:
             yield error(subject, f"does not ask {settings.milter.socket}: mail passes unscanned", _how_to_ask(settings))
-    found = [one for one in conf.filters.values() if reaches(one, settings.milter.socket)]
+    found = [one for one in conf.filters.values() if reaches(one, settings.milter.socket, proxies)]
     for one in found[:1]:
         yield from fault_findings("incoming.cf", one)
         yield from time_findings(one, settings.limits)
@@ -44,12 +44,14 @@ def _how_to_ask(settings: Settings) -> str:
     return f"INPUT_MAIL_FILTER(`miltscan', `S={settings.milter.socket}, F=T, T=C:10s;S:30s;R:30s;E:5m')"
 
 
-def reaches(one: Filter, socket: Address) -> bool:
-    """Whether the filter's S= leads to `socket`; another host may be a proxy or a scanner, and is believed."""
+def reaches(one: Filter, socket: Address, proxies: Collection[Address] = ()) -> bool:
+    """Whether the filter's S= leads to `socket` or a proxy of this host; another host is believed to."""
     try:
         address = parse_address(one.socket)
     except ValueError:
         return False
+    if address in proxies:
+        return True
     if isinstance(address, InetAddress):
         here = is_loopback(address.host)
         return not here or (isinstance(socket, InetAddress) and socket.port == address.port)

@@ -1,15 +1,15 @@
-"""What sendmail's log says of one message on its way through both sendmails. From lines to findings; it reads nothing.
-
-The lines are those of sendmail 8.14 to 8.18 at LogLevel 9: `QUEUE_ID: to=..., dsn=2.0.0, stat=Sent (... )`.
-"""
+"""What sendmail logs of one message on its way through both: from lines to findings. It reads nothing."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from miltscan.core.finding import Finding, error, good, warning
+from miltscan.sandwich.logline import Event, Kind, handoff, parse
 
-_NEXT = re.compile(r"Sent \((?:\d\.\d\.\d )?(\S+) Message accepted for delivery\)")
+_MARK = re.compile(r"Milter.*X-Virus-Status:(.*)")
+_ANY_TIME = datetime.max.replace(tzinfo=UTC)  # when it was does not matter here
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +29,20 @@ class Way:
 
 def follow(lines: Sequence[str], queue_id: str) -> Way:
     """The way of the message that is `queue_id` at incoming."""
-    handed = _last(lines, rf"\b{queue_id}: to=.*?\bstat=(.*)")
-    delivery_id = found[1] if (found := _NEXT.match(handed)) else ""
-    return Way(
-        _last(lines, rf"\b{queue_id}: Milter.*X-Virus-Status: *(.*)"),
-        handed,
-        delivery_id,
-        _last(lines, rf"\b{re.escape(delivery_id)}: to=.*?\bstat=(.*)") if delivery_id else "",
-    )
+    events = [parse(line, _ANY_TIME) for line in lines]
+    marks = [found[1] for one in events if one.queue_id == queue_id and (found := _MARK.match(one.text))]
+    handed = _last_attempt(events, queue_id)
+    delivery_id = (handed and handoff(handed)) or ""
+    return Way((marks or [""])[-1].strip(), _stat(handed), delivery_id, _stat(_last_attempt(events, delivery_id)))
 
 
-def _last(lines: Sequence[str], pattern: str) -> str:
-    found = (match for line in reversed(lines) if (match := re.search(pattern, line)))
-    return match[1].strip() if (match := next(found, None)) else ""
+def _last_attempt(events: Sequence[Event], queue_id: str) -> Event | None:
+    found = (one for one in reversed(events) if one.kind is Kind.DELIVERY and one.queue_id == queue_id)
+    return next(found, None)
+
+
+def _stat(event: Event | None) -> str:
+    return (event and event.get("stat")) or ""
 
 
 def way_findings(way: Way) -> Iterator[Finding]:

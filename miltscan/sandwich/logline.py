@@ -101,7 +101,7 @@ def handoff(event: Event) -> str | None:
     """
     if event.kind is not Kind.DELIVERY or not (event.get("dsn") or "").startswith("2."):
         return None
-    found = re.match(rf"Sent \(({QUEUE_ID.pattern}) Message accepted", event.get("stat") or "")
+    found = re.match(rf"Sent \((?:\d\.\d\.\d )?({QUEUE_ID.pattern}) Message accepted", event.get("stat") or "")
     return found[1] if found else None
 
 

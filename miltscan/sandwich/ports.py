@@ -31,6 +31,11 @@ def milter_findings(address: Address) -> Iterator[Finding]:
     yield negotiation_finding(subject, address)
 
 
+def anybody(address: Address) -> bool:
+    """Whether somebody listens at a socket of this host."""
+    return _connects(address) if isinstance(address, UnixAddress) else listens(address.port)
+
+
 def who_listens(subject: str, wanted: str, there: bool, found: Sequence[Process]) -> Finding:  # noqa: FBT001 - two facts
     """The program that has to be `wanted`; `there` says that somebody listens, seen or not."""
     right = [one for one in found if (one.is_sendmail if wanted == "sendmail" else one.is_miltscan)]
@@ -56,15 +61,20 @@ def greeting_finding(subject: str, host: str, port: int) -> Finding:
     return error(subject, f"greets with {line[0] if line else 'nothing'}", "look into its log")
 
 
-def negotiation_finding(subject: str, address: Address) -> Finding:
-    """The first step of the milter protocol: a filter answers an offer with what it takes of it."""
+def negotiation_finding(subject: str, address: Address, remedy: str = "systemctl restart miltscan") -> Finding:
+    """The first step of the milter protocol: a filter answers an offer with what it takes of it.
+
+    `remedy` is for a filter that does not answer, which a proxy shows by hanging up.
+    """
     try:
         with closing(_connected(address)) as connection:
             connection.sendall(_NEGOTIATE)
             answer = connection.recv(512)
             connection.sendall(_QUIT)
     except OSError as problem:
-        return error(subject, f"no answer: {problem}", "systemctl restart miltscan")
+        return error(subject, f"no answer: {problem}", remedy)
+    if not answer:
+        return error(subject, "no answer: it hangs up", remedy)
     if answer[4:5] == b"O":
         return good(subject, "answers a milter's first step")
     return error(subject, "does not speak the milter protocol", "see which program has the socket")

@@ -12,30 +12,34 @@ from miltscan.sandwich.hops import Way, follow, way_findings
 from miltscan.sandwich.send import Reply, clean_finding, infected_finding, open_log, queue_id, submit
 from tests.unit.sandwich.support import bad
 
+AA1 = "AAA00001"
 LOG = """\
-Nov 22 16:02:21 incoming[1]: AA1: from=<>, size=134, nrcpts=1, msgid=<a@example.org>, relay=localhost [127.0.0.1]
-Nov 22 16:02:21 incoming[1]: AA1: Milter (miltscan) insert (0): header: X-Virus-Status:  Clean
-Nov 22 16:02:21 incoming[2]: AA1: to=<postmaster>, dsn=2.0.0, stat=Sent (BB2 Message accepted for delivery)
-Nov 22 16:02:21 delivery[3]: BB2: to=<postmaster>, delay=00:00:00, mailer=local, dsn=2.0.0, stat=Sent
+Nov 22 16:02:21 incoming[1]: AAA00001: from=<>, size=134, nrcpts=1, msgid=<a@example.org>, relay=localhost [127.0.0.1]
+Nov 22 16:02:21 incoming[1]: AAA00001: Milter (miltscan) insert (0): header: X-Virus-Status:  Clean
+Nov 22 16:02:21 incoming[2]: AAA00001: to=<postmaster>, dsn=2.0.0, stat=Sent (BBB00002 Message accepted for delivery)
+Nov 22 16:02:21 delivery[3]: BBB00002: to=<postmaster>, delay=00:00:00, mailer=local, dsn=2.0.0, stat=Sent
 """.splitlines()
 
 
 def test_a_message_is_followed_through_both_logs() -> None:
     """By the queue ID that incoming logs of delivery."""
-    way = follow(LOG, "AA1")
-    assert way == Way("Clean", "Sent (BB2 Message accepted for delivery)", "BB2", "Sent")
+    way = follow(LOG, AA1)
+    assert way == Way("Clean", "Sent (BBB00002 Message accepted for delivery)", "BBB00002", "Sent")
     assert way.over
-    assert follow(LOG, "A") == follow(LOG, "A1") == Way("", "", "", "")
-    assert not follow(LOG[:2], "AA1").over
-    assert not follow(LOG[:3], "AA1").over
+    assert follow(LOG, AA1[:-1]) == follow(LOG, AA1[1:]) == Way("", "", "", "")
+    assert not follow(LOG[:2], AA1).over
+    assert not follow(LOG[:3], AA1).over
 
 
 def test_the_last_word_counts_and_a_reply_may_have_a_status() -> None:
     """A deferred message is sent later; other versions put 2.0.0 in front of the queue ID."""
-    line = "AA1: to=<a>, dsn=2.0.0, stat=Sent (2.0.0 CC3 Message accepted for delivery)"
-    lines = ["AA1: to=<a>, dsn=4.0.0, stat=Deferred: Connection refused by [127.0.0.1]", line]
-    assert follow(lines[:1], "AA1").over
-    assert follow(lines, "AA1").delivery_id == "CC3"
+    line = "AAA00001: to=<a>, dsn=2.0.0, stat=Sent (2.0.0 CCC00003 Message accepted for delivery)"
+    lines = [
+        "AAA00001: to=<a>, dsn=4.0.0, stat=Deferred: Connection refused by [127.0.0.1]",
+        line,
+    ]
+    assert follow(lines[:1], AA1).over
+    assert follow(lines, AA1).delivery_id == "CCC00003"
 
 
 @pytest.mark.parametrize(
