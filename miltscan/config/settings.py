@@ -155,6 +155,21 @@ class Exporter(Table):
     directory: Annotated[str, units.FOLDER] = _key(
         "/run/miltscan/metrics", "folder of the counters that the processes share", restart=True
     )
+    allow: Annotated[tuple[Network, ...], units.NETWORKS] = _key(
+        ["127.0.0.0/8", "::1"], "hosts that may connect to the exporter"
+    )
+    certificate: Annotated[str, units.FILE] = _key("", "PEM file of its certificate and chain; with it, it speaks TLS")
+    key: Annotated[str, units.FILE] = _key("", "PEM file of the private key, if it is not in the certificate's file")
+    client_ca: Annotated[str, units.FILE] = _key("", "PEM file of the CA that clients need a certificate of")
+    users_file: Annotated[str, units.FILE] = _key("", "users who may read it, as htpasswd -B writes them")
+    token_file: Annotated[str, units.FILE] = _key("", "bearer tokens that may read it, one a line")
+
+    @model_validator(mode="after")
+    def _with_certificate(self) -> "Exporter":
+        for name in ("key", "client_ca"):
+            if getattr(self, name) and not self.certificate:
+                raise relation(f"key exporter.{name}: expected exporter.certificate beside it")
+        return self
 
 
 class Log(Table):

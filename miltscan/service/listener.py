@@ -1,4 +1,4 @@
-"""Binds the milter socket: one listener that all workers share, for listed networks only. It accepts nothing itself."""
+"""Binds the milter socket, one listener that all workers share, and the exporter's. It accepts nothing itself."""
 
 import grp
 import os
@@ -13,6 +13,7 @@ from miltscan.errors import StartError
 from miltscan.service.admission import admit
 
 _BACKLOG = 511
+_HTTP_BACKLOG = 128
 _TCP_OPTIONS = (  # each connection inherits them
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),  # a host that vanished must not keep its sessions open for two hours
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
@@ -32,6 +33,17 @@ def bind(address: Address, mode: int, group: str | None, allow: Sequence[Network
     listener.listen(_BACKLOG)
     listener.settimeout(0)  # non-blocking
     return listener
+
+
+def bind_http(host: str, port: int) -> socket.socket:
+    """The exporter's listening socket (port 0: any free one). Raises StartError."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_HTTP_BACKLOG)
+    except OSError as error:
+        raise StartError(
+            f"exporter.listen: cannot listen on {host}:{port}: {error.strerror}; is another service there?"
+        ) from error
 
 
 def unbind(address: Address) -> None:

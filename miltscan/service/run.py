@@ -12,7 +12,7 @@ from miltscan import __version__
 from miltscan.config.render import needs_restart
 from miltscan.config.settings import Milter, Settings, load
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
-from miltscan.service import exporter, listener, notify
+from miltscan.service import access, listener, notify
 from miltscan.service.admission import admit
 from miltscan.service.signals import reset
 from miltscan.service.spool import Spool
@@ -64,8 +64,12 @@ def _try_spool(settings: Settings) -> None:
 
 
 def _bind_exporter(settings: Settings) -> socket.socket | None:
+    """None if there is to be no exporter. Files that it cannot use are found out now: StartError."""
     address = settings.exporter.listen
-    return exporter.bind(address.host, address.port) if address else None
+    if address is None:
+        return None
+    access.load(settings.exporter)
+    return listener.bind_http(address.host, address.port)
 
 
 @dataclass
@@ -107,8 +111,11 @@ class _Service:
         return Role(f"worker {number}", main)
 
     def _export(self, link: Link) -> None:
+        from miltscan.service import exporter  # noqa: PLC0415 - HTTP is for this process alone
+
         _leave_signals_to_the_supervisor()
         self.public.close()
+        metrics.attach(self._directory, _EXPORTER)
         if self.web:
             link.send(READY)
             exporter.serve(self.web, self._directory, self.settings, link)
@@ -158,6 +165,8 @@ class _Service:
         try:
             new = load(self.path)
             _try_spool(new)
+            if self.web:
+                access.load(new.exporter)
             admit(self.public, new.milter.allow)  # for the workers too: it is one socket
         except (ConfigError, StartError) as error:
             metrics.reloaded(ok=False)
@@ -176,7 +185,8 @@ def _keep(old: Settings, new: Settings) -> Settings:
     """The new settings, but for what takes effect at the next start only."""
     written = new.log.model_copy(update={"format": old.log.format})
     milter = old.milter.model_copy(update={"allow": new.milter.allow})
-    return new.model_copy(update={"milter": milter, "exporter": old.exporter, "log": written})
+    exporter = new.exporter.model_copy(update={"listen": old.exporter.listen, "directory": old.exporter.directory})
+    return new.model_copy(update={"milter": milter, "exporter": exporter, "log": written})
 
 
 def _leave_signals_to_the_supervisor() -> None:

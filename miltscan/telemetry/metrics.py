@@ -158,6 +158,13 @@ SIGNATURES_PUBLISHED = Family(
 EXCEPTIONS = Family(
     Counter, "exceptions_total", "How many bugs of ours were met, and where?", ("where",), known=tuple(Place)
 )
+HTTP_REFUSED = Family(
+    Counter,
+    "http_refused_total",
+    "How many connections or requests did the exporter not serve, and why?",
+    ("reason",),
+    known=("network", "crowd", "tls", "request", "credentials", "busy", "response"),
+)
 LOG_LINES_LOST = Family(Counter, "log_lines_lost_total", "How many log lines could not be written?")
 WORKERS = Family(Gauge, "workers", "How many workers run?", multiprocess_mode="livesum")
 RESPAWNS = Family(Counter, "worker_respawns_total", "How many dead workers were replaced?")

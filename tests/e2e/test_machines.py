@@ -62,7 +62,7 @@ class Scanner:
         """Writes the configuration with these networks and the host itself, where a tunnel ends."""
         tables: Tables = {
             "milter": {"socket": f"inet:{MILTER_PORT}@{self.host.address}", "allow": [*networks, self.host.address]},
-            "exporter": {"listen": f"0.0.0.0:{EXPORTER_PORT}"},
+            "exporter": {"listen": f"0.0.0.0:{EXPORTER_PORT}", "allow": [*INCOMING, "127.0.0.0/8"]},
             "clamd": {"canary_interval": "3s"},
         }
         self.miltscan.configure(tables)
@@ -279,12 +279,13 @@ def test_both_scanners_have_their_share(machines: Machines) -> None:
 
 
 def test_only_listed_hosts_reach_the_milter_socket(machines: Machines) -> None:
-    """A host that is not listed hears nothing, though the exporter beside it answers; a listed one is served."""
+    """A host that is not listed hears nothing, nor does the exporter answer it; a listed one is served."""
     scanner = HOSTS["scanner1"]
     with machines.network["stranger"].inside():
         with pytest.raises(TimeoutError):
             socket.create_connection((scanner, MILTER_PORT), timeout=0.5)
-        socket.create_connection((scanner, EXPORTER_PORT), timeout=5).close()
+        with socket.create_connection((scanner, EXPORTER_PORT), timeout=5) as web:
+            assert web.recv(1) == b""
     with machines.network["incoming2"].inside(), MTA.open(f"inet:{MILTER_PORT}@{scanner}") as mta:
         assert mta.send_message().accepted
 

@@ -46,6 +46,12 @@ mode = "none"
 [exporter]
 listen = "off"
 directory = "/srv/metrics"
+allow = ["192.0.2.9"]
+certificate = "/srv/exporter.crt"
+key = "/srv/exporter.key"
+client_ca = "/srv/ca.crt"
+users_file = "/srv/users"
+token_file = "/srv/token"
 [log]
 format = "console"
 level = "debug"
@@ -136,6 +142,11 @@ def test_settings_never_change() -> None:
                 'f: keys limits.queue_wait + limits.scan_timeout = "5m": '
                 "expected less than 5m, when the MTA gives up (timeout E: of its milter)"
             ),
+        ),
+        ('[exporter]\nkey = "/a.pem"', "f: key exporter.key: expected exporter.certificate beside it"),
+        (
+            '[exporter]\ntoken_file = "token"',
+            ('f: key exporter.token_file = "token": expected the absolute path of a file, or an empty text for none'),
         ),
         ("\na =", "f: line 2: Invalid value"),
         ("[log]\nlevel = yes", "f: line 2, column 9: Invalid value"),

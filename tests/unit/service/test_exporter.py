@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from miltscan.config.settings import Settings
 from miltscan.errors import StartError
-from miltscan.service import exporter
+from miltscan.service import exporter, listener
 from miltscan.service.supervisor import Link
 from miltscan.telemetry import metrics
 from tests.harness.processes import PATIENCE, wait_until
@@ -54,16 +54,16 @@ def _fork(work: Callable[[], object]) -> int:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     """An exporter in a process of its own on a free port, as the supervisor starts it."""
-    listener = exporter.bind("127.0.0.1", 0)
+    web = listener.bind_http("127.0.0.1", 0)
     link, lifeline = Pipe()
 
     def child() -> None:
         lifeline.close()
-        exporter.serve(listener, tmp_path, Settings(), link)
+        exporter.serve(web, tmp_path, Settings(), link)
 
     pid = _fork(child)
-    port = listener.getsockname()[1]
-    listener.close()
+    port = web.getsockname()[1]
+    web.close()
     link.close()
     yield Running(pid, port, tmp_path, lifeline)
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
@@ -204,7 +204,7 @@ def test_reasons_not_to_be_ready(samples: exporter.Samples, reasons: list[str]) 
 )
 def test_wrong_requests_harm_nobody(running: Running, data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     """They hear 400 or nothing; the next one is answered, and nobody is told."""
-    assert _raw(running.port, data)[:12] in {b"", b"HTTP/1.1 400"}
+    assert _raw(running.port, data)[:12] in {b"", b"HTTP/1.1 400", b"HTTP/1.1 431"}
     assert _ask(running.port, "/")[0].status == 200
     assert capfd.readouterr().err == ""
 
@@ -243,7 +243,7 @@ def test_it_ends_at_sigterm(running: Running) -> None:
     assert _ask(running.port, "/")[0].status == 200
     os.kill(running.pid, signal.SIGTERM)
     assert os.waitpid(running.pid, 0)[1] == 0
-    exporter.bind("127.0.0.1", running.port).close()
+    listener.bind_http("127.0.0.1", running.port).close()
 
 
 def test_it_ends_with_its_parent(running: Running) -> None:
@@ -256,13 +256,13 @@ def test_it_ends_with_its_parent(running: Running) -> None:
 def test_a_port_in_use_is_named() -> None:
     """The start ends with the address and the key to change."""
     with (
-        exporter.bind("127.0.0.1", 0) as taken,
+        listener.bind_http("127.0.0.1", 0) as taken,
         pytest.raises(StartError, match=rf"exporter\.listen.*127\.0\.0\.1:{taken.getsockname()[1]}"),
     ):
-        exporter.bind(*taken.getsockname())
+        listener.bind_http(*taken.getsockname())
 
 
 def test_an_unknown_host_is_named() -> None:
     """A name that means nothing here is a StartError as well."""
     with pytest.raises(StartError, match=r"exporter\.listen.*nowhere\.invalid:9464"):
-        exporter.bind("nowhere.invalid", 9464)
+        listener.bind_http("nowhere.invalid", 9464)
