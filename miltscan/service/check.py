@@ -20,6 +20,7 @@ from miltscan.engines.clamd import ClamdEngine
 from miltscan.engines.clamd_client import version
 from miltscan.engines.wire import targets
 from miltscan.service import clamdconf
+from miltscan.service.accesscheck import exporter_findings
 from miltscan.service.servers import Seen, Servers
 
 _DAY = 86400  # seconds
@@ -42,6 +43,7 @@ def findings(settings: Settings, probe: Probe = probe_clamd) -> Iterator[Finding
     yield from group_finding(settings.milter.socket_group)
     yield from spool_finding(Path(settings.spool.directory), settings)
     yield from policy_findings(settings)
+    yield from exporter_findings(settings.exporter)
     yield from _servers(settings, probe)
     for server in settings.clamd.servers:
         yield from clamd_settings(server, settings)

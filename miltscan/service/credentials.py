@@ -20,7 +20,7 @@ _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}", re.ASCII)
 _HIGHEST_COST = 14  # one second or more; a cost of 20 would take minutes, and nobody would be let in
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,512}=*", re.ASCII)  # RFC 6750 section 2.1
 _MOST_LINES = 256
-_LONGEST_PASSWORD = 72  # bytes: bcrypt looks at no more
+_LONGEST_PASSWORD = 72  # bytes: bcrypt looks at no more, and not past a NUL
 _REMEMBERED = 256  # wrong credentials, about 100 bytes each; right ones are at most one a user
 
 
@@ -128,7 +128,7 @@ class Credentials:
 
     def _password_fits(self, user: str, password: bytes) -> bool:
         """An unknown user costs a hash too: the time tells nobody which users there are."""
-        if not 0 < len(password) <= _LONGEST_PASSWORD:
+        if not 0 < len(password) <= _LONGEST_PASSWORD or b"\0" in password:
             return False
         import bcrypt  # noqa: PLC0415 - where passwords are checked only, and not in each worker
 

@@ -88,6 +88,8 @@ class Exchange:
 
 
 def _request(event: h11.Request) -> Request:
+    if not event.http_version.startswith(b"1."):
+        raise NotHTTPError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
     path, _, query = event.target.decode("latin-1").partition("?")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
     return Request(event.method.decode("latin-1"), path, headers, query)

@@ -8,6 +8,7 @@ them: a crowd of idle connections never keeps a scrape out.
 
 import asyncio
 import socket
+import struct
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,8 @@ from miltscan.service.gate import Gate
 
 _CONNECTIONS = 64  # open at once, at most
 _RECEIVE_BUFFER = 16384  # bytes that the kernel holds for each connection, and so about the most that one read brings
+_SEND_BUFFER = 131072  # the same for what a peer does not read
+_RESET = struct.pack("ii", 1, 0)  # struct linger: close(2) forgets what is unsent
 _PAUSE = 0.5  # seconds without accept(2) when descriptors have run out
 
 
@@ -61,6 +64,7 @@ class Server:
         """Accept until cancelled; then close what is open."""
         self.listener.settimeout(0)  # non-blocking
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         try:
             while True:
                 await self._accept()
@@ -88,7 +92,12 @@ class Server:
             self._make_room()
         task = asyncio.get_running_loop().create_task(self._connection(connection, peer))
         self._open[task] = peer
-        task.add_done_callback(lambda task: self._open.pop(task, None))
+        task.add_done_callback(lambda task: self._end(task, connection))
+
+    def _end(self, task: "asyncio.Task[None]", connection: socket.socket) -> None:
+        """However it ended, be it before it began."""
+        self._open.pop(task, None)
+        connection.close()
 
     def _make_room(self) -> None:
         crowd = Counter(self._open.values()).most_common(1)[0][0]
@@ -100,16 +109,17 @@ class Server:
     async def _connection(self, connection: socket.socket, peer: str) -> None:
         """What the peer does wrong ends this connection and nothing else."""
         access = self.access
-        with connection:  # a transport that took it over has closed it before
-            try:
-                reader, writer = await _streams(connection, access)
-            except (TimeoutError, OSError):
-                self.refused(Refusal.TLS, peer)
-                return
-            try:
-                await self._exchange(Exchange(reader, writer), access, peer)
-            finally:
-                writer.transport.abort()  # closed already, or whoever it is has had his time
+        try:
+            reader, writer = await _streams(connection, access)
+        except (TimeoutError, OSError):
+            self.refused(Refusal.TLS, peer)
+            return
+        try:
+            await self._exchange(Exchange(reader, writer), access, peer)
+        finally:
+            if not writer.is_closing():  # whoever it is has had his time, and nothing of ours stays in the kernel
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            writer.transport.abort()
 
     async def _exchange(self, exchange: Exchange, access: Access, peer: str) -> None:
         """One request, one response."""

@@ -13,7 +13,7 @@ from miltscan.errors import StartError
 from miltscan.service.admission import admit
 
 _BACKLOG = 511
-_HTTP_BACKLOG = 128
+_HTTP_BACKLOG = 511
 _TCP_OPTIONS = (  # each connection inherits them
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),  # a host that vanished must not keep its sessions open for two hours
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),

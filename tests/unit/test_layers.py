@@ -13,6 +13,7 @@ ROWS = (
     ("service.run",),
     ("service.worker", "service.exporter", "service.scan", "sandwich.*", "migration.*"),
     ("service.check", "service.http"),
+    ("service.accesscheck",),
     (
         "service.access",
         "service.gate",
