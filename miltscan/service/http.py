@@ -83,8 +83,8 @@ class Server:
         if self.access.admits(peer):
             self._begin(connection, peer)
         else:
-            connection.close()
             self.refused(Refusal.NETWORK, peer)
+            connection.close()
         await asyncio.sleep(0)  # the open connections have their turn
 
     def _begin(self, connection: socket.socket, peer: str) -> None:

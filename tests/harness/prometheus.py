@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 _CONFIGURATION = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs: [{{job_name: miltscan, static_configs: [{{targets: ["127.0.0.1:{exporter_port}"]}}]}}]
+scrape_configs: {jobs}
 """
+_JOB = '[{{job_name: miltscan, static_configs: [{{targets: ["127.0.0.1:{exporter_port}"]}}]}}]'
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,15 @@ class Prometheus:
     port: int
 
     @classmethod
-    def start(cls, owner: Programs, exporter_port: int) -> "Prometheus":
-        """Starts it below the folder of `owner`; returns when it answers queries."""
+    def start(cls, owner: Programs, exporter_port: int, jobs: str = "") -> "Prometheus":
+        """Starts it below the folder of `owner`; returns when it answers queries.
+
+        `jobs`, the value of `scrape_configs`, replace the scrape of that port.
+        """
         folder, port = owner.folder / "prometheus", ports.choose().number
         folder.mkdir()
-        (folder / "prometheus.yml").write_text(_CONFIGURATION.format(exporter_port=exporter_port))
+        jobs = jobs or _JOB.format(exporter_port=exporter_port)
+        (folder / "prometheus.yml").write_text(_CONFIGURATION.format(jobs=jobs))
         command: list[str | Path] = [
             programs.find("prometheus"),
             f"--config.file={folder}/prometheus.yml",

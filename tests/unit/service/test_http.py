@@ -247,7 +247,7 @@ def test_a_network_that_is_not_listed(start: Start) -> None:
     """It is hung up on before a word; a new list counts at once."""
     running = start(replace(PLAIN, allow=PLAIN.allow[1:]))
     assert running.ask() == (b"", b"")
-    assert running.refused == [(Refusal.NETWORK, "127.0.0.1")]
+    wait_until(lambda: running.refused == [(Refusal.NETWORK, "127.0.0.1")], PATIENCE, "a refusal")
     running.server.access = PLAIN
     assert status(running.ask()) == 200
 
