@@ -272,6 +272,7 @@ def test_a_crowd_does_not_keep_others_out(start: Start, monkeypatch: pytest.Monk
             assert received(client).startswith(b"HTTP/1.1 200 ")
         assert {peer for reason, peer in running.refused if reason is Refusal.CROWD} == {"127.0.0.1"}
         assert running.reasons.count(Refusal.CROWD) >= 1000 - 64
+        wait_until(lambda: descriptors() <= before + 1010 + 64, PATIENCE, "that those who lost their place are closed")
     wait_until(lambda: descriptors() <= before, PATIENCE, "closed connections")
 
 
