@@ -167,6 +167,13 @@ def test_an_answer_is_framed(start: Start) -> None:
     assert b"GMT" in fields[b"Date"]
 
 
+def test_small_writes_are_not_held_back(start: Start) -> None:
+    """By TLS an answer follows other small packets: with Nagle's algorithm it would wait 40 ms for their receipt."""
+    running = start(PLAIN)
+    assert status(running.ask()) == 200
+    assert running.server.listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_head_request_has_no_body(start: Start) -> None:
     """But the length that the body would have."""
     running = start(PLAIN)
