@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from miltscan.config.settings import Settings
 from miltscan.errors import StartError
 from miltscan.service import exporter, listener
+from miltscan.service.http import Refusal
 from miltscan.service.supervisor import Link
 from miltscan.telemetry import metrics
 from tests.harness.processes import PATIENCE, wait_until
@@ -251,6 +252,11 @@ def test_it_ends_with_its_parent(running: Running) -> None:
     with socket.create_connection(("127.0.0.1", running.port)):
         running.lifeline.close()
         assert os.waitpid(running.pid, 0)[1] == 0
+
+
+def test_every_reason_to_refuse_is_counted_from_the_start() -> None:
+    """The label's values are those that the server gives."""
+    assert metrics.HTTP_REFUSED._known == [(reason,) for reason in Refusal]  # noqa: SLF001
 
 
 def test_a_port_in_use_is_named() -> None:
