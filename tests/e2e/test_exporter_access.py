@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes.clamd import FakeClamd
 from tests.harness.certificates import Authority
-from tests.harness.processes import wait_until
+from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.prometheus import Prometheus
 from tests.milter.daemon import CHECKOUT, Daemon
 
@@ -102,14 +102,14 @@ def _service(stack: ExitStack, folder: Path, settings: dict[str, object]) -> Dae
 @pytest.mark.parametrize("job", DOCUMENTED)
 def test_prometheus_scrapes_as_documented(prometheus: Prometheus, job: str) -> None:
     """The target is up, and the metrics are there."""
-    wait_until(lambda: prometheus.query(f'up{{job="{job}"}}') == [1.0], 60, f"{job} up")
-    wait_until(lambda: prometheus.query(f'miltscan_workers{{job="{job}"}}') == [1.0], 60, "its metrics")
+    wait_until(lambda: prometheus.query(f'up{{job="{job}"}}') == [1.0], PATIENCE, f"{job} up")
+    wait_until(lambda: prometheus.query(f'miltscan_workers{{job="{job}"}}') == [1.0], PATIENCE, "its metrics")
 
 
 @pytest.mark.parametrize("job", ["anonymous", "clear", "stranger", "distrust"])
 def test_prometheus_needs_what_is_asked(prometheus: Prometheus, job: str) -> None:
     """Without credentials, TLS, a certificate or the CA the target is down."""
-    wait_until(lambda: prometheus.query(f'up{{job="{job}"}}') == [0.0], 60, f"{job} down")
+    wait_until(lambda: prometheus.query(f'up{{job="{job}"}}') == [0.0], PATIENCE, f"{job} down")
     assert prometheus.query(f'miltscan_workers{{job="{job}"}}') == []
 
 
@@ -117,4 +117,4 @@ def test_refusals_are_counted(prometheus: Prometheus) -> None:
     """By reason: what keeps a scraper out is seen by those that are let in."""
     for reason in ("credentials", "tls"):
         query = f'miltscan_http_refused_total{{job="token",reason="{reason}"}} > 0'
-        wait_until(lambda query=query: prometheus.query(query), 60, query)  # type: ignore[misc]
+        wait_until(lambda query=query: prometheus.query(query), PATIENCE, query)  # type: ignore[misc]

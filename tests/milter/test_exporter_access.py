@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from tests.harness.certificates import Authority
-from tests.harness.processes import wait_until
+from tests.harness.processes import PATIENCE, wait_until
 from tests.milter.conftest import Fleet
-from tests.milter.daemon import PATIENCE, Daemon
+from tests.milter.daemon import Daemon
 
 HASHED = "joe:$2y$05$WTTddQbV1pswRPfzcs.gcew.OjbCJQl08OgM8SYWkUXia71CzpbIK\n"  # of "correct horse"
 TOKEN = "0123456789abcdef"  # noqa: S105 - not anybody's

@@ -22,9 +22,8 @@ from miltscan.service.credentials import Credentials
 from miltscan.service.exchange import Request, Response
 from miltscan.service.http import Refusal, Server
 from tests.harness.certificates import Authority
-from tests.harness.processes import wait_until
+from tests.harness.processes import PATIENCE, wait_until
 
-PATIENCE = 30.0  # seconds for what takes none on an idle machine
 PLAIN = load(Settings().exporter)
 USERS = {"joe": b"$2y$05$WTTddQbV1pswRPfzcs.gcew.OjbCJQl08OgM8SYWkUXia71CzpbIK"}  # of "correct horse"
 TOKEN = "0123456789abcdef"  # noqa: S105 - not one of anybody's
