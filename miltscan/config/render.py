@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,12 @@ def as_toml(settings: Settings) -> str:
     """The settings as a file that gives them back; meaning, what is expected and default stand as comments."""
     tables = groupby(keys(settings), lambda key: key.table)
     return "\n".join(f"[{table}]\n{''.join(map(_toml_lines, group))}" for table, group in tables)
+
+
+def fingerprint(settings: Settings) -> str:
+    """The first 12 digits of the SHA-256 of all values: the same for two files that mean the same."""
+    values = "".join(f"{key}={key.value}\n" for key in keys(settings))
+    return sha256(values.encode()).hexdigest()[:12]
 
 
 def _toml_lines(key: Key) -> str:

@@ -172,6 +172,14 @@ class Exporter(Table):
         return self
 
 
+class Queues(Table):
+    """`[queues]`: the queues of the two sendmails, whose length the exporter tells."""
+
+    incoming: Annotated[str, units.QUEUE] = _key("/var/spool/mqueue", "queue of the incoming sendmail")
+    delivery: Annotated[str, units.QUEUE] = _key("/var/spool/mqueuedelivery", "queue of the delivery sendmail")
+    interval: Annotated[float, units.duration("1s", "1h")] = _key("15s", "the queues are looked at this often")
+
+
 class Log(Table):
     """`[log]`: the log on standard output."""
 
@@ -189,6 +197,7 @@ class Settings(Table):
     policy: PolicyTable = PolicyTable()
     headers: Headers = Headers()
     exporter: Exporter = Exporter()
+    queues: Queues = Queues()
     log: Log = Log()
 
     def policy_for(self, hostname: str) -> Policy:

@@ -185,6 +185,11 @@ def _file(value: object) -> str:
     return _text(value) and _folder(value)
 
 
+def _queue(value: object) -> str:
+    """Where sendmail's own QueueDirectory would be written: `/var/spool/mqueue/q*` stands for several folders."""
+    return _folder(value) if value else _text(value)
+
+
 def _mode(value: object) -> int:
     if not re.fullmatch("0?[0-7]{3}", _text(value)):
         raise ValueError
@@ -230,5 +235,6 @@ NETWORKS = Kind(
 LISTEN = Kind('HOST:PORT, or "off"', _listen, _show_listen)
 FOLDER = Kind("the absolute path of a folder", _folder, str)
 FILE = Kind("the absolute path of a file, or an empty text for none", _file, str)
+QUEUE = Kind("the absolute path of a queue folder, which may end in *, or an empty text for none", _queue, str)
 MODE = Kind('a file mode such as "0660"', _mode, lambda mode: f"{mode:04o}")
 NAME = Kind("a name, or an empty text for none", _text, str)

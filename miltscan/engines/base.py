@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from miltscan.core.load import Load
 from miltscan.core.message import Message
 from miltscan.core.verdict import Fault, Verdict
 
@@ -33,3 +34,6 @@ class Observer(Protocol):
 
     def signatures(self, engine: str, server: str, version: int, published: float) -> None:
         """The server's signature database: its version and when it was published (seconds since the epoch)."""
+
+    def load(self, engine: str, server: str, load: Load | None) -> None:
+        """How busy the server was just now; None if it does not tell."""

@@ -14,8 +14,10 @@ from typing import NamedTuple, Self
 
 import pyclamd
 
+from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
 from miltscan.engines.clamd_reply import CLEAN, MAX_REPLY, Failed, Form, Reply, parse_numbered, parse_reply
+from miltscan.engines.clamd_stats import parse_stats
 from miltscan.engines.wire import Target, Wire
 from miltscan.errors import SpoolError
 
@@ -157,10 +159,9 @@ def version(target: Target, timeout: float) -> Version | None:
     return parse_version(str(_ask(target, timeout, "version")))
 
 
-def stats(target: Target, timeout: float) -> str | None:
+def stats(target: Target, timeout: float) -> Load | None:
     """What clamd tells of its threads and queue within `timeout` seconds, or None."""
-    answer = str(_ask(target, timeout, "stats"))
-    return answer if answer.startswith("POOLS:") else None
+    return parse_stats(str(_ask(target, timeout, "stats")))
 
 
 def reload(target: Target, timeout: float) -> bool:

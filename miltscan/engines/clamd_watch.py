@@ -12,7 +12,7 @@ from time import monotonic
 from miltscan.core.verdict import Fault
 from miltscan.engines.base import Observer
 from miltscan.engines.canary import canary_mail, missed, spooled
-from miltscan.engines.clamd_client import ping, test_signature, version
+from miltscan.engines.clamd_client import ping, stats, test_signature, version
 from miltscan.engines.clamd_server import ENGINE, IDLE, AbandonedError, Server
 from miltscan.engines.wire import DeadlineError, targets
 
@@ -72,6 +72,7 @@ class Watch:
             server.due = min(server.due, monotonic() + RETRY)
         else:
             self._look_for_reload(server)
+            self._observer.load(ENGINE, server.name, stats(server.target, self._patience) if server.target else None)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -7,7 +7,7 @@ import grp
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from miltscan.config.settings import HeaderMode, Settings
@@ -19,6 +19,7 @@ from miltscan.engines.base import Observer
 from miltscan.engines.clamd import ClamdEngine
 from miltscan.engines.clamd_client import version
 from miltscan.engines.wire import targets
+from miltscan.sandwich.queues import look
 from miltscan.service import clamdconf
 from miltscan.service.accesscheck import exporter_findings
 from miltscan.service.servers import Seen, Servers
@@ -42,6 +43,7 @@ def findings(settings: Settings, probe: Probe = probe_clamd) -> Iterator[Finding
     yield from socket_finding(settings)
     yield from group_finding(settings.milter.socket_group)
     yield from spool_finding(Path(settings.spool.directory), settings)
+    yield from queue_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
     yield from policy_findings(settings)
     yield from exporter_findings(settings.exporter)
     yield from _servers(settings, probe)
@@ -139,6 +141,22 @@ def room_finding(free: int, settings: Settings) -> Finding:
         text = f"{text}, less than limits.concurrent_scans messages of the largest size ({show_size(all_at_once)})"
         return Finding(Level.WARNING, "spool.directory", text, remedy)
     return Finding(Level.OK, "spool.directory", text)
+
+
+def queue_findings(queues: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the metrics can tell how much waits in these queues; an empty path is none."""
+    for name, path in queues.items():
+        key = f"queues.{name}"
+        try:
+            if path:
+                found = look(path)
+                yield Finding(Level.OK, key, f"{path} can be read: {found.entries} messages wait")
+        except FileNotFoundError:
+            remedy = f'name the QueueDirectory of the {name} sendmail, or "" if it runs elsewhere'
+            yield Finding(Level.WARNING, key, f"{path} does not exist: no metrics of it", remedy)
+        except OSError as error:
+            remedy = f"let {_user()} list it: docs/metrics.md"
+            yield Finding(Level.WARNING, key, f"{path} cannot be read: {error.strerror}; no metrics of it", remedy)
 
 
 _FAIL_OPEN = {"policy.on_error", "policy.on_unscanned.no_engine"}

@@ -20,8 +20,10 @@ from miltscan.errors import StartError
 from miltscan.service import access
 from miltscan.service.exchange import Request, Response
 from miltscan.service.http import Refusal, Server
+from miltscan.service.measure import Measure
 from miltscan.service.supervisor import Link, received
 from miltscan.telemetry import log, metrics
+from miltscan.telemetry.merge import collected
 
 _CANARIES_MISSED = 3  # a service whose last passed canary is older than this many intervals is not ready
 _INDEX = b"""<!doctype html><title>miltscan</title>
@@ -58,12 +60,13 @@ def _index(_site: Site, _request: Request) -> Response:
 
 
 def _metrics(site: Site, request: Request) -> Response:
-    registry = metrics.collected(site.directory)
+    began, registry = time.monotonic(), collected(site.directory)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    body = encode(registry)
-    if not gzip_accepted(request.headers.get("accept-encoding", "")):
-        return Response(HTTPStatus.OK, body, content_type)
-    return Response(HTTPStatus.OK, gzip.compress(body, 1), content_type, {"Content-Encoding": "gzip"})
+    body, headers = encode(registry), dict[str, str]()
+    if gzip_accepted(request.headers.get("accept-encoding", "")):
+        body, headers = gzip.compress(body, 1), {"Content-Encoding": "gzip"}
+    metrics.SCRAPE_SECONDS.child().set(time.monotonic() - began)  # it stands in the next answer
+    return Response(HTTPStatus.OK, body, content_type, headers)
 
 
 def _healthz(site: Site, request: Request) -> Response:
@@ -99,7 +102,7 @@ Samples = Mapping[str, Mapping[str, float]]
 
 def _samples(directory: Path) -> Samples:
     found: dict[str, dict[str, float]] = {}
-    for metric in metrics.collected(directory).collect():
+    for metric in collected(directory).collect():
         for sample in metric.samples:
             found.setdefault(sample.name, {})[sample.labels.get("server", "")] = sample.value
     return found
@@ -134,14 +137,16 @@ async def _serve(listener: socket.socket, site: Site, link: Link | None) -> None
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     entry = access.load(site.settings.exporter)
     server = Server(listener, entry, lambda request: respond(site, request), PUBLIC, _refused)
+    measure = Measure(site.settings)
+    measure.start()
     if link:
-        loop.add_reader(link.fileno(), _obey, link, site, server, stop)
+        loop.add_reader(link.fileno(), _obey, link, site, server, measure, stop)
     serving = loop.create_task(server.serve())
     await stop.wait()
     serving.cancel()
 
 
-def _obey(link: Link, site: Site, server: Server, stop: asyncio.Event) -> None:
+def _obey(link: Link, site: Site, server: Server, measure: Measure, stop: asyncio.Event) -> None:
     order = received(link)
     if order is None:
         stop.set()
@@ -149,6 +154,7 @@ def _obey(link: Link, site: Site, server: Server, stop: asyncio.Event) -> None:
         site.settings = order
         log.configure(order.log.format, order.log.level)
         _reload(server, order)
+        measure.follow(order)
 
 
 def _reload(server: Server, settings: Settings) -> None:

@@ -3,13 +3,13 @@
 import signal
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
 from miltscan import __version__
-from miltscan.config.render import needs_restart
+from miltscan.config.render import fingerprint, needs_restart
 from miltscan.config.settings import Milter, Settings, load
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
 from miltscan.service import access, listener, notify
@@ -18,7 +18,8 @@ from miltscan.service.signals import reset
 from miltscan.service.spool import Spool
 from miltscan.service.supervisor import READY, Link, Role, Supervisor
 from miltscan.service.worker import Worker
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import family, log, metrics, recording
+from miltscan.telemetry.process import Usage
 
 _PATIENCE = 10.0  # seconds a drain may take beyond the longest scan
 _SUPERVISOR = "supervisor"
@@ -35,7 +36,7 @@ def serve(settings: Settings, path: Path | None) -> int:
     public = _bind_milter(settings.milter)
     try:
         web = _bind_exporter(settings)
-        metrics.prepare(Path(settings.exporter.directory))  # not before the socket is ours: another one may run
+        family.prepare(Path(settings.exporter.directory))  # not before the socket is ours: another one may run
         return _Service(settings, path, public, web, log.logger()).run()
     finally:
         _let_go(public, settings)
@@ -81,11 +82,12 @@ class _Service:
     public: socket.socket
     web: socket.socket | None
     log: FilteringBoundLogger
+    usage: Usage = field(default_factory=lambda: Usage(_SUPERVISOR))
 
     def run(self) -> int:
         """Until the supervisor ends."""
-        metrics.attach(self._directory, _SUPERVISOR)
-        metrics.started()
+        family.attach(self._directory, _SUPERVISOR)
+        recording.started(fingerprint(self.settings), self.settings.milter.workers)
         self.log.info("start", version=__version__, socket=str(self.settings.milter.socket))
         patience = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _PATIENCE
         status = Supervisor(self._roles(), self, patience).run()
@@ -105,7 +107,7 @@ class _Service:
             _leave_signals_to_the_supervisor()
             if self.web:
                 self.web.close()  # an orphan that drains must not keep a new service from the port
-            metrics.attach(self._directory, str(number))
+            family.attach(self._directory, str(number))
             Worker(self.settings, number, socket.gethostname()).run(self.public, link)
 
         return Role(f"worker {number}", main)
@@ -115,7 +117,7 @@ class _Service:
 
         _leave_signals_to_the_supervisor()
         self.public.close()
-        metrics.attach(self._directory, _EXPORTER)
+        family.attach(self._directory, _EXPORTER)
         if self.web:
             link.send(READY)
             exporter.serve(self.web, self._directory, self.settings, link)
@@ -124,6 +126,10 @@ class _Service:
         """Every child is ready."""
         self.log.info("ready", workers=self.settings.milter.workers)
         notify.ready(self._status)
+
+    def beat(self) -> None:
+        """What the supervisor uses."""
+        self.usage.tell()
 
     def stopping(self) -> None:
         """Nobody new is let in: who connects from now on is refused, and does not wait for the end of the drain."""
@@ -140,7 +146,7 @@ class _Service:
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """A child ended; its live gauges go with it."""
         with suppress(OSError):  # somebody has removed the metrics directory: no reason to end the service
-            metrics.worker_gone(role.name.removeprefix("worker "))
+            family.worker_gone(role.name.removeprefix("worker "))
         if pause is None:
             self.log.info("child_ended", child=role.name, status=status)
             return
@@ -169,15 +175,15 @@ class _Service:
                 access.load(new.exporter)
             admit(self.public, new.milter.allow)  # for the workers too: it is one socket
         except (ConfigError, StartError) as error:
-            metrics.reloaded(ok=False)
+            recording.reload_failed()
             self.log.error("reload_failed", why=str(error).splitlines())
             return None
         restart = needs_restart(self.settings, new)
-        metrics.reloaded(ok=True)
         log.configure(self.settings.log.format, new.log.level)
         self.log = log.logger()
         self.log.info("reload", needs_restart=restart)
-        self.settings = _keep(self.settings, new)
+        before, self.settings = self.settings, _keep(self.settings, new)
+        recording.reloaded(fingerprint(before), fingerprint(self.settings))
         return self.settings
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
 
 
@@ -47,3 +48,6 @@ class Servers:
         """The server's signature database."""
         seen = self._of(server)
         seen.version, seen.published = version, published
+
+    def load(self, _engine: str, _server: str, _load: Load | None) -> None:
+        """How busy it is says nothing of whether it is good."""

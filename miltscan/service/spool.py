@@ -12,6 +12,15 @@ from pathlib import Path
 
 from miltscan.errors import SpoolError
 
+_on_disk: set["Spool"] = set()
+"""The open spools of this process whose bytes are in a file."""
+
+
+def on_disk() -> tuple[int, int]:
+    """How many spools of this process are in files now, and their bytes. From any thread."""
+    spools = tuple(_on_disk)
+    return len(spools), sum(spool.size for spool in spools)
+
 
 class Spool:
     """The bytes of one message. `memory` in bytes is the size past which they move to a file in `directory`.
@@ -46,6 +55,8 @@ class Spool:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+            if self._on_disk:
+                _on_disk.discard(self)
 
     def _make_room(self, more: int) -> None:
         if self._fd < 0 and self.size + more <= self._memory:
@@ -57,6 +68,7 @@ class Spool:
         with tempfile.TemporaryFile(dir=self._directory, buffering=0) as file:
             disk = os.dup(file.fileno())
         memory, self._fd, self._on_disk = self._fd, disk, True
+        _on_disk.add(self)
         if memory >= 0:
             try:
                 _copy(memory, disk, self.size)

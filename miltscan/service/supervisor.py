@@ -23,6 +23,7 @@ READY = "ready"
 DRAIN = "drain"
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_BEAT = 5.0  # seconds between two beats, at most
 _SETTLED = 5.0  # seconds after which a child's end is no longer held against its start
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 30.0
@@ -56,6 +57,9 @@ class Hooks(Protocol):
 
     def failed(self, role: Role, error: BaseException) -> None:
         """In the child, before it ends: what its `main` raised."""
+
+    def beat(self) -> None:
+        """Told every few seconds at least, while nothing else happens too."""
 
     def reload(self) -> object | None:
         """A new order for every child; None if there is none."""
@@ -99,7 +103,8 @@ class Supervisor:
         self._posts = [_Post(role) for role in self.roles]
         while self._stopping is None or any(self._children()):
             self._spawn_due()
-            wait([signals.fileno(), *self._unready()], self._pause())
+            wait([signals.fileno(), *self._unready()], min(self._pause(), _BEAT))
+            self.hooks.beat()
             self._listen()
             self._obey(signals.read())
             self._reap()
@@ -112,12 +117,12 @@ class Supervisor:
     def _unready(self) -> list[Link]:
         return [child.link for child in self._children() if not child.ready]
 
-    def _pause(self) -> float | None:
+    def _pause(self) -> float:
         """Seconds until something is due: a respawn, or the end of our patience."""
         now = time.monotonic()
         if self._stopping is not None:
             return max(0.0, self._stopping - now)
-        return min((max(0.0, post.due - now) for post in self._posts if not post.child), default=None)
+        return min((max(0.0, post.due - now) for post in self._posts if not post.child), default=_BEAT)
 
     def _spawn_due(self) -> None:
         for post in self._posts:

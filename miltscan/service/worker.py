@@ -24,9 +24,11 @@ from miltscan.service.milter import Milter
 from miltscan.service.pipeline import Pipeline, Slots, scan_slots
 from miltscan.service.pool import Pool
 from miltscan.service.signals import Signals
+from miltscan.service.spool import on_disk
 from miltscan.service.supervisor import DRAIN, READY, Link
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import log, metrics, recording
 from miltscan.telemetry.observer import EngineObserver
+from miltscan.telemetry.process import Usage
 
 _COLLECT_AFTER = 10_000  # new containers: some thirty messages
 _PUBLISH = 0.25  # seconds between two updates of the metrics
@@ -45,6 +47,7 @@ class Watch:
         self.number = number
         self._lock = threading.Lock()
         self._reports: deque[Report] = deque()
+        self._usage = Usage(str(number))
         self.open_sessions = 0
         self.open_transactions = 0
 
@@ -72,12 +75,19 @@ class Watch:
         A worker that is killed takes the last few counts with it; every message has its line.
         """
         try:
-            while self._reports:
-                metrics.record(self._reports.popleft())
+            recording.record(self._taken())
             metrics.SESSIONS.child().set(self.open_sessions)
             metrics.TRANSACTIONS.child().set(self.open_transactions)
+            files, size = on_disk()
+            metrics.SPOOL_FILES.child().set(files)
+            metrics.SPOOL_BYTES.child().set(size)
+            self._usage.tell()
         except Exception as error:  # noqa: BLE001 - as above
             self.exception("report", error)
+
+    def _taken(self) -> list[Report]:
+        """The reports so far, which are taken off: messages may end meanwhile."""
+        return [self._reports.popleft() for _ in range(len(self._reports))]
 
     def exception(self, where: str, error: Exception) -> None:
         """Our own code failed."""
@@ -144,12 +154,15 @@ class Worker:
         if settings.limits.concurrent_scans != old.limits.concurrent_scans:
             self._slots = _slots(settings)
         if (settings.clamd, settings.log) != (old.clamd, old.log):
+            self._observer.retire()
             self._engine = self._start_engine(settings)
+            self._observer.forget(set(map(str, old.clamd.servers)) - set(map(str, settings.clamd.servers)))
         self._milter.runtime = self._runtime(settings)
 
     def _start_engine(self, settings: Settings) -> ClamdEngine:
-        clamd, observer = settings.clamd, EngineObserver(self._watch.log)
-        engine = ClamdEngine(clamd.servers, clamd.canary_interval, observer, _SESSIONS // settings.milter.workers)
+        clamd, self._observer = settings.clamd, EngineObserver(self._watch.log)
+        sessions = _SESSIONS // settings.milter.workers
+        engine = ClamdEngine(clamd.servers, clamd.canary_interval, self._observer, sessions)
         engine.start()
         return engine
 

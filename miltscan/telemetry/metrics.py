@@ -1,271 +1,327 @@
-"""Every metric of miltscan, defined once, and the few functions that feed them; it knows no log and no HTTP.
+"""The catalogue: every metric of miltscan, defined once, with unit, labels and the question it answers. It feeds none.
 
-Several processes count at once (prometheus_client's multiprocess mode): each writes memory-mapped files in one
-directory, named after its slot, and the exporter adds them up at a scrape. A slot is the name of a place in the
-service (`supervisor`, `0`, `1` ...), not a pid: a respawned worker goes on with its predecessor's files, so
-counters never fall and files do not pile up. Two live processes must never share a slot.
-
-prometheus_client wants the directory at import, in the environment. Here a metric is made when it is first used, and
-anew in `attach`, so the module can be imported before a fork; without `attach` it counts in memory (unit tests).
+`recording` feeds those of messages; who knows a thing sets the others. docs/metrics.md is made from it by `catalogue`.
 """
 
-import os
-import platform
-from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client import Counter, Gauge, Histogram
 
-from miltscan import __version__
-from miltscan.core.message import direction
-from miltscan.core.report import Report
-from miltscan.core.verdict import Fault, Limit
-from miltscan.errors import StartError
+from miltscan.core.action import ActionName
+from miltscan.core.message import Direction
+from miltscan.core.signature import CLASSES
+from miltscan.core.verdict import Fault, Limit, Outcome
+from miltscan.telemetry.family import DEFINED, Family, Label, closed
 
-_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client's multiprocess values look for it
+SIGNATURES_NAMED = 50
+"""Signatures that each worker gives a series of their own; the others are `OTHER_SIGNATURE`."""
+OTHER_SIGNATURE = "other"
+
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
 _BYTES = tuple(4**power for power in range(5, 15))  # 1 KiB to 256 MiB
-_MTA_ACCEPTS = "250"
-
-Kind = TypeVar("Kind", Counter, Gauge, Histogram)
 
 
 class Place(StrEnum):
     """Where an exception was caught; a metric label."""
 
     EOM = "eom"  # at the end of a message or in a step before it: the message was tempfailed
+    MEASURE = "measure"  # in the exporter, measuring queues and disk
     REPORT = "report"  # after the MTA was told: the message's counters or its line are missing
 
 
-class Family(Generic[Kind]):
-    """One metric: its definition, and the children (one per set of label values) that this process uses.
+class SizeClass(StrEnum):
+    """How big a message is; few, as each is a histogram of its own for every server."""
 
-    `known` lists label values that exist from the start with 0: a series that appears with its first event shows no
-    increase, and an alert on it stays silent.
-    """
-
-    def __init__(
-        self,
-        kind: type[Kind],
-        name: str,
-        question: str,
-        labels: tuple[str, ...] = (),
-        known: Iterable[str] = (),
-        **options: Any,  # noqa: ANN401 - handed through: buckets, multiprocess_mode
-    ) -> None:
-        self.kind: type[Kind] = kind
-        self.name = f"miltscan_{name}"
-        self.question = question
-        self.labels = labels
-        self._known = [(value,) for value in known] if labels else [()]
-        self._options = options
-        self.reset()
-        FAMILIES.append(self)
-
-    def reset(self) -> None:
-        """Forget every child: what is counted from now on goes where the process is attached."""
-        self._children: dict[tuple[str, ...], Kind] = {}
-        self._parent: Kind | None = None
-
-    def child(self, *labels: str) -> Kind:
-        """The counter, gauge or histogram for these label values; kept, as prometheus_client's own look-up is slow."""
-        try:
-            return self._children[labels]
-        except KeyError:
-            return self._children.setdefault(labels, self.parent.labels(*labels) if labels else self.parent)
-
-    @property
-    def parent(self) -> Kind:
-        """prometheus_client's own metric of this process."""
-        if self._parent is None:
-            self._parent = self.kind(self.name, self.question, self.labels, registry=None, **self._options)
-        return self._parent
-
-    def begin(self) -> None:
-        """Make the series that are known from the start."""
-        for labels in self._known:
-            self.child(*labels)
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
+    HUGE = "huge"
 
 
-FAMILIES: list[Family[Any]] = []
+SIZE_LIMITS = (32 * 2**10, 2**20, 10 * 2**20)
+"""Bytes up to which a message is small, medium, large."""
+
+
+class Queue(StrEnum):
+    """The queues of the two sendmails."""
+
+    INCOMING = "incoming"
+    DELIVERY = "delivery"
+
+
+_ENGINE = Label("engine", "the engines that are built in: clamd")
+_SERVER = Label("server", "the addresses in clamd.servers")
+_SIZE = Label("size", "one of small (up to 32 KiB), medium (1 MiB), large (10 MiB), huge", tuple(SizeClass))
+_QUEUE = closed("queue", Queue)
+_PROCESS = Label("process", "one of supervisor, exporter, and a number from 0 for each of milter.workers")
+_CODE = Label("code", "reply codes of the policy and of the milter: 250, 451, 550, 552", ("250", "451", "550", "552"))
+_SIGNATURE = Label(
+    "signature", f"the first {SIGNATURES_NAMED} that each worker finds, and other for the rest; the log names them all"
+)
+
+# Messages
 
 MESSAGES = Family(
-    Counter, "messages_total", "How many messages, which way, and how did they end?", ("direction", "outcome", "action")
+    Counter,
+    "messages_total",
+    "messages",
+    "How many messages, which way, and how did they end?",
+    (closed("direction", Direction), closed("outcome", Outcome), closed("action", ActionName)),
 )
 UNSCANNED = Family(
     Counter,
     "unscanned_total",
+    "messages",
     "How many messages were not scanned wholly, by the limit or the fault that decided?",
-    ("reason",),
-    known=(*Limit, *Fault),
+    (closed("reason", (*Limit, *Fault)),),
 )
 REPLIES = Family(
     Counter,
     "smtp_replies_total",
+    "replies",
     "What did clients hear for their messages? 250 is the MTA's own reply to what we accepted, held or discarded.",
-    ("code",),
-    known=("250", "451", "550", "552"),
+    (_CODE,),
+)
+DETECTIONS = Family(
+    Counter,
+    "detections_total",
+    "messages",
+    "How many messages were infected, by the class of the signature that was found (a word in its name)?",
+    (closed("class", CLASSES),),
+)
+SIGNATURE_DETECTIONS = Family(
+    Counter,
+    "signature_detections_total",
+    "messages",
+    "Which signatures were found, and how often? One that has a series keeps it until the next start.",
+    (_SIGNATURE,),
 )
 SCAN_SECONDS = Family(
-    Histogram, "scan_duration_seconds", "How long does an engine take for a message?", ("engine",), buckets=_SECONDS
+    Histogram,
+    "scan_duration_seconds",
+    "seconds",
+    "How long does a server of an engine take for a message of this size?",
+    (_ENGINE, _SERVER, _SIZE),
+    buckets=_SECONDS,
 )
 MESSAGE_SECONDS = Family(
-    Histogram, "message_duration_seconds", "How much time does miltscan add at EOM?", buckets=_SECONDS
+    Histogram, "message_duration_seconds", "seconds", "How much time does miltscan add at EOM?", buckets=_SECONDS
 )
 SLOT_WAIT_SECONDS = Family(
-    Histogram, "slot_wait_seconds", "How long do messages wait for a scan slot?", buckets=_SECONDS
+    Histogram, "slot_wait_seconds", "seconds", "How long do messages wait for a scan slot?", buckets=_SECONDS
 )
-MESSAGE_BYTES = Family(Histogram, "message_size_bytes", "How big are messages?", buckets=_BYTES)
-SHED = Family(Counter, "shed_total", "How many messages were put off because every scan slot stayed busy?")
-SESSIONS = Family(Gauge, "sessions", "How many MTA connections are open?", multiprocess_mode="livesum")
+MESSAGE_BYTES = Family(
+    Histogram, "message_size_bytes", "bytes", "How big are messages, and how much do they make?", buckets=_BYTES
+)
+SHED = Family(Counter, "shed_total", "messages", "How many were put off because every scan slot stayed busy?")
+
+# What is under way
+
+SESSIONS = Family(Gauge, "sessions", "connections", "How many MTA connections are open?", multiprocess_mode="livesum")
 TRANSACTIONS = Family(
-    Gauge, "transactions_in_flight", "How many messages are between MAIL and their reply?", multiprocess_mode="livesum"
+    Gauge,
+    "transactions_in_flight",
+    "messages",
+    "How many messages are between MAIL and their reply?",
+    multiprocess_mode="livesum",
 )
+SPOOL_FILES = Family(
+    Gauge,
+    "spool_files",
+    "files",
+    "How many messages under way are on disk, being too large for memory?",
+    multiprocess_mode="livesum",
+)
+SPOOL_BYTES = Family(
+    Gauge, "spool_bytes", "bytes", "How much disk do messages under way take?", multiprocess_mode="livesum"
+)
+SPOOL_FREE_BYTES = Family(
+    Gauge,
+    "spool_free_bytes",
+    "bytes",
+    "How much is free where spool.directory is?",
+    multiprocess_mode="livemostrecent",
+)
+
+# Engines
+
 ENGINE_ERRORS = Family(
-    Counter, "engine_errors_total", "How often did an exchange with an engine fail, and why?", ("engine", "reason")
+    Counter,
+    "engine_errors_total",
+    "exchanges",
+    "How often did an exchange with an engine fail, and why?",
+    (_ENGINE, closed("reason", Fault)),
 )
 ENGINE_UP = Family(
     Gauge,
     "engine_up",
+    "1 or 0",
     "Is the server of an engine up (1) for every worker? 0 if one worker or more sees it down.",
-    ("engine", "server"),
+    (_ENGINE, _SERVER),
     multiprocess_mode="livemin",
 )
 CANARY_PASSED = Family(
     Gauge,
     "canary_last_success_timestamp_seconds",
+    "seconds since 1970",
     "When did the server last find the test signature?",
-    ("engine", "server"),
+    (_ENGINE, _SERVER),
     multiprocess_mode="livemax",
 )
 SIGNATURES = Family(
     Gauge,
     "signature_database_version",
+    "version",
     "Which signature database does the server use?",
-    ("server",),
+    (_SERVER,),
     multiprocess_mode="livemostrecent",
 )
 SIGNATURES_PUBLISHED = Family(
     Gauge,
     "signature_database_published_timestamp_seconds",
+    "seconds since 1970",
     "When was that signature database published? Its age is time() less this.",
-    ("server",),
+    (_SERVER,),
     multiprocess_mode="livemostrecent",
 )
+CLAMD_QUEUE = Family(
+    Gauge,
+    "clamd_queue_length",
+    "commands",
+    "How many commands wait for a thread of clamd, by its STATS at the last canary?",
+    (_SERVER,),
+    multiprocess_mode="livemostrecent",
+)
+CLAMD_THREADS = Family(
+    Gauge,
+    "clamd_threads",
+    "threads",
+    "How many threads of clamd work, how many wait for work, and how many may there be (MaxThreads)?",
+    (_SERVER, closed("state", ("live", "idle", "max"))),
+    multiprocess_mode="livemostrecent",
+)
+
+# The queues of the sandwich
+
+QUEUE_ENTRIES = Family(
+    Gauge,
+    "queue_entries",
+    "messages",
+    "How many messages wait in a sendmail's queue?",
+    (_QUEUE,),
+    multiprocess_mode="livemostrecent",
+)
+QUEUE_BYTES = Family(
+    Gauge,
+    "queue_bytes",
+    "bytes",
+    "How much disk do their files take?",
+    (_QUEUE,),
+    multiprocess_mode="livemostrecent",
+)
+QUEUE_OLDEST = Family(
+    Gauge,
+    "queue_oldest_timestamp_seconds",
+    "seconds since 1970",
+    "Since when does the oldest message wait? No series while the queue is empty.",
+    (_QUEUE,),
+    multiprocess_mode="livemostrecent",
+)
+QUEUE_READABLE = Family(
+    Gauge,
+    "queue_readable",
+    "1 or 0",
+    "Could the queue be read (1)? If not, the other numbers of it are missing.",
+    (_QUEUE,),
+    multiprocess_mode="livemostrecent",
+)
+
+# The service itself
+
 EXCEPTIONS = Family(
-    Counter, "exceptions_total", "How many bugs of ours were met, and where?", ("where",), known=tuple(Place)
+    Counter,
+    "exceptions_total",
+    "exceptions",
+    "How many bugs of ours were met, and where?",
+    (closed("where", Place),),
 )
 HTTP_REFUSED = Family(
     Counter,
     "http_refused_total",
+    "requests",
     "How many connections or requests did the exporter not serve, and why?",
-    ("reason",),
-    known=("network", "crowd", "tls", "request", "credentials", "busy", "response"),
+    (closed("reason", ("network", "crowd", "tls", "request", "credentials", "busy", "response")),),
 )
-LOG_LINES_LOST = Family(Counter, "log_lines_lost_total", "How many log lines could not be written?")
-WORKERS = Family(Gauge, "workers", "How many workers run?", multiprocess_mode="livesum")
-RESPAWNS = Family(Counter, "worker_respawns_total", "How many dead workers were replaced?")
+LOG_LINES_LOST = Family(Counter, "log_lines_lost_total", "lines", "How many log lines could not be written?")
+WORKERS = Family(Gauge, "workers", "processes", "How many workers run?", multiprocess_mode="livesum")
+WORKERS_CONFIGURED = Family(
+    Gauge,
+    "workers_configured",
+    "processes",
+    "How many workers should run?",
+    multiprocess_mode="livemostrecent",
+)
+RESPAWNS = Family(Counter, "worker_respawns_total", "processes", "How many dead workers were replaced?")
 RELOADS = Family(
     Counter,
     "reloads_total",
+    "reloads",
     "How many reloads of the configuration went well or failed?",
-    ("result",),
-    ("ok", "failed"),
+    (closed("result", ("ok", "failed")),),
 )
 RELOADED = Family(
     Gauge,
     "config_last_reload_success_timestamp_seconds",
+    "seconds since 1970",
     "Since when is the present configuration in use?",
     multiprocess_mode="mostrecent",
 )
-BUILD = Family(Gauge, "build_info", "Which versions run? Always 1.", ("version", "python"), multiprocess_mode="livemax")
+CONFIG = Family(
+    Gauge,
+    "config_info",
+    "always 1",
+    "Which configuration is in use? Two services with the same hash use the same.",
+    (Label("hash", "one at a time: the first 12 digits of its SHA-256"),),
+    multiprocess_mode="livemostrecent",
+)
+BUILD = Family(
+    Gauge,
+    "build_info",
+    "always 1",
+    "Which versions run?",
+    (Label("version", "one"), Label("python", "one")),
+    multiprocess_mode="livemax",
+)
+RESIDENT = Family(
+    Gauge,
+    "process_resident_memory_bytes",
+    "bytes",
+    "How much memory does each process hold?",
+    (_PROCESS,),
+    multiprocess_mode="livemostrecent",
+)
+CPU = Family(
+    Counter,
+    "process_cpu_seconds_total",
+    "seconds",
+    "How much CPU does each process use? A worker goes on with its predecessor's count.",
+    (_PROCESS,),
+)
+DESCRIPTORS = Family(
+    Gauge,
+    "process_open_fds",
+    "descriptors",
+    "How many file descriptors does each process have open?",
+    (_PROCESS,),
+    multiprocess_mode="livemostrecent",
+)
+SCRAPE_SECONDS = Family(
+    Gauge,
+    "scrape_duration_seconds",
+    "seconds",
+    "How long did the exporter take for its last answer to a scrape?",
+    multiprocess_mode="livemostrecent",
+)
 
-
-def prepare(directory: Path) -> None:
-    """An empty directory (0700) for a new service: last time's counters are gone, as after any restart. StartError."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.chmod(0o700)
-        for file in directory.glob("*.db"):
-            file.unlink()
-    except OSError as error:
-        raise StartError(
-            f"metrics directory {directory}: {error.strerror}; it must be a directory that this user owns"
-        ) from error
-
-
-def attach(directory: Path, slot: str) -> None:
-    """Count in `directory` as `slot` from now on. To be called in each process after the fork, before any thread."""
-    os.environ[_DIRECTORY] = str(directory)
-    worker_gone(slot)  # of a predecessor that died unseen
-    values.ValueClass = values.MultiProcessValue(slot.__str__)  # type: ignore[no-untyped-call]
-    for family in FAMILIES:
-        family.reset()
-        family.begin()
-
-
-def worker_gone(slot: str) -> None:
-    """Drop the live gauges of a process that has ended; its counters stay."""
-    if _DIRECTORY in os.environ:
-        mark_process_dead(slot)  # type: ignore[no-untyped-call]
-
-
-def collected(directory: Path) -> CollectorRegistry:
-    """All processes' metrics together, read anew whenever the registry is asked."""
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]
-    return registry
-
-
-def started() -> None:
-    """Say what runs, and since when; once, by the supervisor."""
-    BUILD.child(__version__, platform.python_version()).set(1)
-    RELOADED.child().set_to_current_time()
-
-
-def reloaded(*, ok: bool) -> None:
-    """The configuration was read again: it is in use now (`ok`), or the former one stays."""
-    RELOADS.child("ok" if ok else "failed").inc()
-    if ok:
-        RELOADED.child().set_to_current_time()
-
-
-def record(report: Report) -> None:
-    """Count one message."""
-    message, verdict, decision = report.message, report.verdict, report.decision
-    way = direction(message.client, message.envelope)
-    MESSAGES.child(way, verdict.outcome, decision.action.name).inc()
-    REPLIES.child(str(decision.reply.code) if decision.reply else _MTA_ACCEPTS).inc()
-    MESSAGE_BYTES.child().observe(message.size)
-    MESSAGE_SECONDS.child().observe(report.seconds)
-    SLOT_WAIT_SECONDS.child().observe(report.waited)
-    for timed in report.verdicts:
-        SCAN_SECONDS.child(timed.verdict.engine).observe(timed.seconds)
-    if verdict.reason is not None:
-        UNSCANNED.child(verdict.reason).inc()
-    if verdict.reason is Limit.BUSY:
-        SHED.child().inc()
-
-
-def documentation() -> str:
-    """docs/metrics.md."""
-    rows = [
-        f"| `{family.name}` | {family.kind.__name__.lower()} | {', '.join(family.labels)} | {family.question} |"
-        for family in FAMILIES
-    ]
-    return "\n".join([_HEAD, *rows, ""])
-
-
-_HEAD = """\
-# Metrics
-
-Served by the exporter at `/metrics`, as text or OpenMetrics. Each label is bounded: servers and engines come from
-the configuration, all others from closed lists. A test compares this page with the code; it is made by
-
-    python -c 'from miltscan.telemetry import metrics; print(metrics.documentation(), end="")'
-
-| name | type | labels | the question it answers |
-| --- | --- | --- | --- |"""
+FAMILIES = tuple(DEFINED)
+"""Every metric, in the order of this page."""

@@ -1,11 +1,24 @@
 """Turns what an engine learns of its servers into metrics, and into a log line where something changed."""
 
 import time
+from collections.abc import Iterable
 
+from prometheus_client import Gauge
 from structlog.typing import FilteringBoundLogger
 
+from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
 from miltscan.telemetry import metrics
+from miltscan.telemetry.family import Family
+
+_STATES = (
+    metrics.ENGINE_UP,
+    metrics.CANARY_PASSED,
+    metrics.SIGNATURES,
+    metrics.SIGNATURES_PUBLISHED,
+    metrics.CLAMD_QUEUE,
+    metrics.CLAMD_THREADS,
+)
 
 
 class EngineObserver:
@@ -13,11 +26,22 @@ class EngineObserver:
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
+        self._retired = False
         self._versions: dict[tuple[str, str], int] = {}
+
+    def retire(self) -> None:
+        """Another engine has taken over: what this one still learns is logged and counted, but is not the state."""
+        self._retired = True
+
+    def forget(self, servers: Iterable[str]) -> None:
+        """These servers are no longer in the configuration: they have no state any more."""
+        for server in servers:
+            for family in _STATES:
+                family.forget_all(server)
 
     def server_state(self, engine: str, server: str, *, up: bool, why: str) -> None:
         """The server went up or down."""
-        metrics.ENGINE_UP.child(engine, server).set(up)
+        self._set(metrics.ENGINE_UP, (engine, server), up)
         if up:
             self._log.info("engine_up", engine=engine, server=server, why=why)
         else:
@@ -30,12 +54,26 @@ class EngineObserver:
 
     def canary_passed(self, engine: str, server: str) -> None:
         """The server found the test signature just now."""
-        metrics.CANARY_PASSED.child(engine, server).set(time.time())
+        self._set(metrics.CANARY_PASSED, (engine, server), time.time())
 
     def signatures(self, engine: str, server: str, version: int, published: float) -> None:
         """The server's signature database; a line only when its version is another one."""
-        metrics.SIGNATURES.child(server).set(version)
-        metrics.SIGNATURES_PUBLISHED.child(server).set(published)
+        self._set(metrics.SIGNATURES, (server,), version)
+        self._set(metrics.SIGNATURES_PUBLISHED, (server,), published)
         if self._versions.get((engine, server)) != version:
             self._versions[engine, server] = version
             self._log.info("signatures", engine=engine, server=server, version=version, published=published)
+
+    def load(self, _engine: str, server: str, load: Load | None) -> None:
+        """The work of the server; of one that does not tell nothing is known."""
+        if load is None:
+            metrics.CLAMD_QUEUE.forget_all(server)
+            metrics.CLAMD_THREADS.forget_all(server)
+            return
+        self._set(metrics.CLAMD_QUEUE, (server,), load.queue)
+        for state in ("live", "idle", "max"):
+            self._set(metrics.CLAMD_THREADS, (server, state), getattr(load, state))
+
+    def _set(self, family: Family[Gauge], labels: tuple[str, ...], value: float) -> None:
+        if not self._retired:
+            family.child(*labels).set(value)

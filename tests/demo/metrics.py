@@ -17,10 +17,12 @@ def is_ready(port: int) -> bool:
 
 
 def read(port: int) -> dict[str, int]:
-    """Every counter by its name and labels."""
+    """Every counter of events by its name and labels."""
     text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-    return {_title(s.name, s.labels): int(s.value) for s in samples if s.name.endswith(_SHOWN)}
+    return {
+        _title(s.name, s.labels): int(s.value) for s in samples if s.name.endswith(_SHOWN) and "_process_" not in s.name
+    }
 
 
 def _title(name: str, labels: Mapping[str, str]) -> str:

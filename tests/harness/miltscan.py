@@ -20,6 +20,7 @@ from tests.harness.client import Reply
 from tests.harness.milter import Milter
 from tests.harness.processes import PATIENCE, Programs, threads, wait_until
 from tests.harness.sandwich import Sandwich
+from tests.harness.sendmail import queue_folder
 
 Tables = Mapping[str, Mapping[str, Any]]
 
@@ -41,6 +42,7 @@ class Miltscan(Milter):
         ours: Tables = {
             "milter": {"socket": f"unix:{self.socket}"},
             "spool": {"directory": str(folder / "spool")},
+            "queues": {name: str(queue_folder(folder, name)) for name in ("incoming", "delivery")} | {"interval": "1s"},
             "clamd": {"servers": self.servers, "canary_interval": "5s"},
             "exporter": {"listen": f"127.0.0.1:{self.exporter_port}", "directory": str(folder / "metrics")},
         }
@@ -93,8 +95,8 @@ class Miltscan(Milter):
             return text
 
     def workers(self) -> list[psutil.Process]:
-        """The processes that serve mail: those with a thread of libmilter."""
-        return [child for child in psutil.Process(self.running.pid).children() if threads(child) > 1]
+        """The processes that serve mail: those with libmilter's threads; the exporter has two."""
+        return [child for child in psutil.Process(self.running.pid).children() if threads(child) > 2]
 
 
 class ScanningSandwich(Sandwich):

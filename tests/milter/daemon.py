@@ -58,7 +58,8 @@ class Daemon:
 
     def defaults(self) -> dict[str, object]:
         """Settings that keep everything in the folder: one worker, and a spool that small messages pass."""
-        (self.folder / "spool").mkdir(exist_ok=True)
+        for name in ("spool", "mqueue", "mqueuedelivery"):
+            (self.folder / name).mkdir(exist_ok=True)
         return {
             "milter.socket": self.address,
             "milter.workers": 1,
@@ -68,6 +69,9 @@ class Daemon:
             "clamd.canary_interval": "3s",  # below two seconds a server that is slow for one second counts as hung
             "exporter.listen": f"127.0.0.1:{self.port}",
             "exporter.directory": str(self.folder / "metrics"),
+            "queues.incoming": str(self.folder / "mqueue"),
+            "queues.delivery": str(self.folder / "mqueuedelivery"),
+            "queues.interval": "1s",
             "limits.scan_timeout": "30s",
             "limits.message_size": "1MiB",
         }
@@ -178,8 +182,8 @@ class Daemon:
     # The processes
 
     def workers(self) -> list[psutil.Process]:
-        """The worker processes: of the children those that run more than one thread."""
-        return [child for child in self.children() if threads(child) > 1]
+        """The worker processes: of the children those with libmilter's threads; the exporter has two."""
+        return [child for child in self.children() if threads(child) > 2]
 
     def children(self) -> list[psutil.Process]:
         """Workers and exporter."""

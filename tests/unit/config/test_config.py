@@ -52,6 +52,10 @@ key = "/srv/exporter.key"
 client_ca = "/srv/ca.crt"
 users_file = "/srv/users"
 token_file = "/srv/token"
+[queues]
+incoming = "/var/spool/mqueue/q*"
+delivery = ""
+interval = "1m"
 [log]
 format = "console"
 level = "debug"
@@ -122,6 +126,13 @@ def test_settings_never_change() -> None:
             (
                 'f: key milter.allow = ["192.0.2.1/24"]: expected an address, or a network without host bits such as '
                 "192.0.2.0/24, not 192.0.2.1/24"
+            ),
+        ),
+        (
+            "[queues]\ndelivery = 'mqueue'",
+            (
+                'f: key queues.delivery = "mqueue": expected the absolute path of a queue folder, which may end in *, '
+                "or an empty text for none"
             ),
         ),
         ("[milter]\nworkers = 65", "f: key milter.workers = 65: expected a whole number from 1 to 64"),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from miltscan.core.load import Load
 from miltscan.core.message import PREFACE, Client, Envelope, Message
 from miltscan.core.verdict import Fault
 
@@ -44,6 +45,13 @@ class Memo:
     faults: list[tuple[str, Fault]] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     versions: list[tuple[str, int, float]] = field(default_factory=list)
+
+    loads: list[tuple[str, Load | None]] = field(default_factory=list)
+
+    def load(self, engine: str, server: str, load: Load | None) -> None:
+        """Remember."""
+        assert engine == "clamd"
+        self.loads.append((server, load))
 
     def server_state(self, engine: str, server: str, *, up: bool, why: str) -> None:
         """Remember."""

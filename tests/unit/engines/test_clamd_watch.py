@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from miltscan.core.address import parse_address
+from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
 from miltscan.engines import clamd_watch
 from miltscan.engines.clamd_server import Server
@@ -123,3 +124,25 @@ def test_a_busy_server_is_not_a_hung_one(
         clamd.answers[b"PING"] = pong
         made.probe()
     assert server.up is up
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"POOLS: 1\n\nTHREADS: live 3  idle 1 max 12 idle-timeout 30\nQUEUE: 7 items\nEND", Load(7, 3, 1, 12)),
+        (b"UNKNOWN COMMAND", None),
+        (b"COMMAND UNAVAILABLE", None),
+        (b"", None),
+    ],
+)
+def test_each_passed_canary_tells_the_load(tmp_path: Path, answer: bytes, expected: Load | None) -> None:
+    """A clamd that does not answer STATS is up all the same."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        clamd.answers[b"STATS"] = answer
+        made, server, memo = watch(clamd)
+        made.probe()
+        assert server.up
+        assert memo.loads == [(clamd.address, expected)]
+        clamd.behaviour = lies.always_ok
+        made.probe()
+        assert len(memo.loads) == 1

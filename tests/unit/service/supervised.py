@@ -122,6 +122,9 @@ class Hooks:
         """A child raised."""
         tell("failed", role.name, repr(error))
 
+    def beat(self) -> None:
+        """Nothing to do."""
+
     def reload(self) -> object | None:
         """Every second reload finds a file that is wrong."""
         number = next(self._reloads)

@@ -182,6 +182,23 @@ def test_a_clamd_of_another_host_is_not_compared() -> None:
     assert (found.level, found.text) == (Level.OK, "its configuration file is not known and not compared")
 
 
+@pytest.mark.parametrize(
+    ("path", "level", "text"),
+    [
+        ("{folder}", Level.OK, "{folder} can be read: 2 messages wait"),
+        ("{folder}/gone", Level.WARNING, "{folder}/gone does not exist: no metrics of it"),
+        ("{folder}/qfA", Level.WARNING, "{folder}/qfA cannot be read: Not a directory; no metrics of it"),
+    ],
+)
+def test_queues(tmp_path: Path, path: str, level: Level, text: str) -> None:
+    """A queue that cannot be measured costs metrics, not mail; none is asked for by an empty path."""
+    for name in ("qfA", "qfB"):
+        (tmp_path / name).touch()
+    queues = {"incoming": path.format(folder=tmp_path), "delivery": ""}
+    (found,) = check.queue_findings(queues)
+    assert (found.level, found.subject, found.text) == (level, "queues.incoming", text.format(folder=tmp_path))
+
+
 def test_everything_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A world in which all is well, and the same with every server down."""
     folder = private_folder(tmp_path, monkeypatch)
@@ -197,6 +214,9 @@ def test_everything_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         servers = ["unix:{folder}/ctl"]
         [limits]
         message_size = "1KiB"
+        [queues]
+        incoming = "{folder}"
+        delivery = ""
     """)
     assert bad(check.findings(configured, works)) == []
     assert bad(check.findings(configured, lambda *_: None)) == [("error", f"clamd unix:{folder}/ctl")]

@@ -21,7 +21,7 @@ from miltscan.errors import StartError
 from miltscan.service import exporter, listener
 from miltscan.service.http import Refusal
 from miltscan.service.supervisor import Link
-from miltscan.telemetry import metrics
+from miltscan.telemetry import family, metrics
 from tests.harness.processes import PATIENCE, wait_until
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -77,7 +77,7 @@ def _worker(directory: Path, *, canary_age: float | None = None, workers: int = 
     """What a service with `workers` workers would have counted."""
 
     def work() -> None:
-        metrics.attach(directory, "0")
+        family.attach(directory, "0")
         metrics.WORKERS.child().set(workers)
         if canary_age is not None:
             metrics.ENGINE_UP.child("clamd", SERVER).set(1)
@@ -256,7 +256,7 @@ def test_it_ends_with_its_parent(running: Running) -> None:
 
 def test_every_reason_to_refuse_is_counted_from_the_start() -> None:
     """The label's values are those that the server gives."""
-    assert metrics.HTTP_REFUSED._known == [(reason,) for reason in Refusal]  # noqa: SLF001
+    assert metrics.HTTP_REFUSED.bounds[0].values == tuple(Refusal)
 
 
 def test_a_port_in_use_is_named() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.errors import SpoolError
-from miltscan.service.spool import Spool
+from miltscan.service.spool import Spool, on_disk
 
 KIB = 1024
 
@@ -162,3 +162,16 @@ def test_no_descriptor_left(tmp_path: Path, memory: int) -> None:
     spool = Spool(tmp_path, memory)
     with _limited(resource.RLIMIT_NOFILE, 0), pytest.raises(SpoolError, match="Too many open files"):
         spool.write(b"x")
+
+
+def test_what_is_on_disk_is_known(tmp_path: Path) -> None:
+    """Files and bytes of the spools that are open; what is in memory does not count."""
+    small, large = Spool(tmp_path, memory=100), Spool(tmp_path, memory=100)
+    _write(small, [10])
+    _write(large, [50, 60, 70])
+    assert on_disk() == (1, 180)
+    _write(small, [91])
+    assert on_disk() == (2, 281)
+    for spool in (small, large, large):
+        spool.close()
+    assert on_disk() == (0, 0)

@@ -15,10 +15,12 @@ from miltscan.core.action import Decision, Reject, Reply, TempFail
 from miltscan.core.report import Report
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.errors import StartError
-from miltscan.telemetry import metrics
+from miltscan.telemetry import catalogue, family, metrics, recording
+from miltscan.telemetry.merge import collected
 
 MakeReport = Callable[..., Report]
 
+SCAN = {"engine": "clamd", "server": "unix:/run/clamd.ctl", "size": "small"}
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
@@ -37,14 +39,14 @@ def _in_child(work: Callable[[], object]) -> None:
 
 def _count(directory: Path, slot: str, work: Callable[[], object]) -> None:
     def attached() -> None:
-        metrics.attach(directory, slot)
+        family.attach(directory, slot)
         work()
 
     _in_child(attached)
 
 
 def _value(directory: Path, name: str, **labels: str) -> float | None:
-    return metrics.collected(directory).get_sample_value(f"miltscan_{name}", labels)
+    return collected(directory).get_sample_value(f"miltscan_{name}", labels)
 
 
 def _parsed(parse: Callable[[str], Iterable[Metric]], scrape: bytes) -> set[str]:
@@ -53,13 +55,13 @@ def _parsed(parse: Callable[[str], Iterable[Metric]], scrape: bytes) -> set[str]
 
 def test_a_clean_message_is_counted(tmp_path: Path, make_report: MakeReport) -> None:
     """One message moves one counter each, and every histogram."""
-    _count(tmp_path, "0", lambda: metrics.record(make_report()))
+    _count(tmp_path, "0", lambda: recording.record([make_report()]))
     labels = {"direction": "outbound", "outcome": "clean", "action": "accept"}
     assert _value(tmp_path, "messages_total", **labels) == 1
     assert _value(tmp_path, "smtp_replies_total", code="250") == 1
-    assert _value(tmp_path, "scan_duration_seconds_count", engine="clamd") == 1
-    assert _value(tmp_path, "scan_duration_seconds_bucket", engine="clamd", le="0.01") == 0
-    assert _value(tmp_path, "scan_duration_seconds_bucket", engine="clamd", le="0.02") == 1
+    assert _value(tmp_path, "scan_duration_seconds_count", **SCAN) == 1
+    assert _value(tmp_path, "scan_duration_seconds_bucket", **SCAN, le="0.01") == 0
+    assert _value(tmp_path, "scan_duration_seconds_bucket", **SCAN, le="0.02") == 1
     assert _value(tmp_path, "message_size_bytes_sum") == 3000
     assert _value(tmp_path, "message_duration_seconds_count") == 1
     assert _value(tmp_path, "slot_wait_seconds_count") == 1
@@ -71,7 +73,7 @@ def test_a_shed_message_is_counted(tmp_path: Path, make_report: MakeReport) -> N
     """Too many at once: unscanned by its reason, shed, and the reply's code."""
     decision = Decision(TempFail(Reply(451, "4.7.1", "Busy")), "policy.on_unscanned.busy")
     report = make_report(Verdict.unscanned("limits", Limit.BUSY), decision)
-    _count(tmp_path, "0", lambda: metrics.record(report))
+    _count(tmp_path, "0", lambda: recording.record([report]))
     assert _value(tmp_path, "unscanned_total", reason="busy") == 1
     assert _value(tmp_path, "shed_total") == 1
     assert _value(tmp_path, "smtp_replies_total", code="451") == 1
@@ -81,16 +83,16 @@ def test_a_shed_message_is_counted(tmp_path: Path, make_report: MakeReport) -> N
 def test_an_infected_message_is_not_unscanned(tmp_path: Path, make_report: MakeReport) -> None:
     """`unscanned_total` counts limits and faults alone."""
     decision = Decision(Reject(Reply(550, "5.7.1", "Virus")), "policy.on_infected")
-    _count(tmp_path, "0", lambda: metrics.record(make_report(Verdict.infected("clamd", "Eicar"), decision)))
+    _count(tmp_path, "0", lambda: recording.record([make_report(Verdict.infected("clamd", "Eicar"), decision)]))
     assert _value(tmp_path, "messages_total", direction="outbound", outcome="infected", action="reject") == 1
     assert all(_value(tmp_path, "unscanned_total", reason=reason) == 0 for reason in Limit)
 
 
 def test_counters_go_on_when_a_worker_is_replaced(tmp_path: Path, make_report: MakeReport) -> None:
     """The next process with the same slot writes the same files."""
-    _count(tmp_path, "0", lambda: metrics.record(make_report()))
+    _count(tmp_path, "0", lambda: recording.record([make_report()]))
     files = sorted(file.name for file in tmp_path.iterdir())
-    _count(tmp_path, "0", lambda: metrics.record(make_report()))
+    _count(tmp_path, "0", lambda: recording.record([make_report()]))
     assert _value(tmp_path, "smtp_replies_total", code="250") == 2
     assert _value(tmp_path, "message_size_bytes_count") == 2
     assert sorted(file.name for file in tmp_path.iterdir()) == files
@@ -100,7 +102,7 @@ def test_slots_are_added_up(tmp_path: Path, make_report: MakeReport) -> None:
     """Counters and live sums of two workers are one number each."""
 
     def work() -> None:
-        metrics.record(make_report())
+        recording.record([make_report()])
         metrics.SESSIONS.child().inc(3)
 
     _count(tmp_path, "0", work)
@@ -120,9 +122,9 @@ def test_a_dead_worker_has_no_sessions(tmp_path: Path, monkeypatch: pytest.Monke
     _count(tmp_path, "0", work)
     _count(tmp_path, "1", work)
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    metrics.worker_gone("0")
+    family.worker_gone("0")
     assert _value(tmp_path, "sessions") == 3
-    metrics.worker_gone("1")
+    family.worker_gone("1")
     assert _value(tmp_path, "sessions") is None
     assert _value(tmp_path, "engine_up", engine="clamd", server="unix:/a") is None
     assert _value(tmp_path, "shed_total") == 2
@@ -154,12 +156,12 @@ def test_a_supervisor_that_counts_forks_workers_that_count(tmp_path: Path, make_
     """Each process writes to its own slot, whatever its parent had open."""
 
     def supervisor() -> None:
-        metrics.started()
+        recording.started("abc", 2)
         metrics.WORKERS.child().set(1)
         metrics.RESPAWNS.child().inc()
-        _count(tmp_path, "0", lambda: metrics.record(make_report()))
+        _count(tmp_path, "0", lambda: recording.record([make_report()]))
         metrics.RESPAWNS.child().inc()
-        metrics.reloaded(ok=False)
+        recording.reload_failed()
 
     _count(tmp_path, "supervisor", supervisor)
     assert _value(tmp_path, "worker_respawns_total") == 2
@@ -175,7 +177,7 @@ def test_a_supervisor_that_counts_forks_workers_that_count(tmp_path: Path, make_
 
 def test_without_a_directory_it_counts_in_memory(make_report: MakeReport) -> None:
     """A command that scans files, and a unit test, need no directory."""
-    metrics.record(make_report())
+    recording.record([make_report()])
     (family,) = metrics.REPLIES.child("250").collect()
     assert family.samples[0].value == 1
 
@@ -183,11 +185,11 @@ def test_without_a_directory_it_counts_in_memory(make_report: MakeReport) -> Non
 def test_prepare_empties_the_directory(tmp_path: Path) -> None:
     """A new service starts with its own counters, in a directory that nobody else can read."""
     directory = tmp_path / "run" / "metrics"
-    metrics.prepare(directory)
+    family.prepare(directory)
     (directory / "counter_0.db").touch()
     (directory / "other").touch()
     directory.chmod(0o755)
-    metrics.prepare(directory)
+    family.prepare(directory)
     assert [file.name for file in directory.iterdir()] == ["other"]
     assert directory.stat().st_mode & 0o777 == 0o700
 
@@ -196,19 +198,19 @@ def test_prepare_names_the_directory_that_cannot_be_used(tmp_path: Path) -> None
     """A file where the directory should be ends the start with one clear line."""
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match=re.escape(f"metrics directory {tmp_path / 'file'}")):
-        metrics.prepare(tmp_path / "file")
+        family.prepare(tmp_path / "file")
 
 
 def test_a_scrape_can_be_read_by_both_parsers(tmp_path: Path, make_report: MakeReport) -> None:
     """Text and OpenMetrics hold every metric that is known from the start."""
 
     def work() -> None:
-        metrics.started()
-        metrics.record(make_report())
+        recording.started("abc", 2)
+        recording.record([make_report()])
         metrics.CANARY_PASSED.child("clamd", 'inet:3310@"x"').set_to_current_time()
 
     _count(tmp_path, "0", work)
-    registry = metrics.collected(tmp_path)
+    registry = collected(tmp_path)
     text = _parsed(parse_text, generate_latest(registry))
     openmetrics = _parsed(parse_openmetrics, generate_openmetrics(registry))  # type: ignore[no-untyped-call]
     assert {"miltscan_messages", "miltscan_build_info", "miltscan_exceptions", "miltscan_scan_duration_seconds"} <= text
@@ -217,14 +219,37 @@ def test_a_scrape_can_be_read_by_both_parsers(tmp_path: Path, make_report: MakeR
 
 def test_the_documentation_lists_every_metric() -> None:
     """docs/metrics.md is what the code says."""
-    assert DOCS.read_text() == metrics.documentation()
+    assert DOCS.read_text() == catalogue.documentation()
 
 
 def test_metric_names_follow_the_rules() -> None:
     """One prefix, counters and only counters end in _total, each name once, each with a question or a statement."""
-    names = [family.name for family in metrics.FAMILIES]
+    names = [one.name for one in metrics.FAMILIES]
     assert len(names) == len(set(names))
-    for family in metrics.FAMILIES:
-        assert family.name.startswith("miltscan_")
-        assert family.name.endswith("_total") is (family.kind.__name__ == "Counter")
-        assert "?" in family.question
+    for one in metrics.FAMILIES:
+        assert one.name.startswith("miltscan_")
+        assert one.name.endswith("_total") is (one.kind.__name__ == "Counter")
+        assert "?" in one.question
+        assert one.unit
+        assert all(label.bound for label in one.bounds)
+
+
+def test_a_gauge_that_is_nobodys_any_more_is_not_shown(tmp_path: Path) -> None:
+    """Its file keeps it for ever; set again, it is back; what nobody has set is not there at all."""
+
+    def work() -> None:
+        for server in ("unix:/a", "unix:/b"):
+            metrics.SIGNATURES.child(server).set(1)
+            metrics.ENGINE_UP.child("clamd", server).set(1)
+        metrics.SIGNATURES.forget_all("unix:/a")
+        metrics.ENGINE_UP.forget_all("unix:/a")
+        metrics.CLAMD_QUEUE.child("unix:/a").set(1)
+        metrics.CLAMD_QUEUE.forget("unix:/a")
+        metrics.CLAMD_QUEUE.child("unix:/a").set(2)
+
+    _count(tmp_path, "0", work)
+    assert _value(tmp_path, "signature_database_version", server="unix:/a") is None
+    assert _value(tmp_path, "engine_up", engine="clamd", server="unix:/a") is None
+    assert _value(tmp_path, "engine_up", engine="clamd", server="unix:/b") == 1
+    assert _value(tmp_path, "clamd_queue_length", server="unix:/a") == 2
+    assert _value(tmp_path, "spool_free_bytes") is None

@@ -1,5 +1,6 @@
 """What engines tell of their servers becomes metrics and lines."""
 
+import math
 import time
 from collections.abc import MutableMapping
 from typing import Any
@@ -7,15 +8,17 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
 from miltscan.engines.base import Observer
 from miltscan.telemetry import log, metrics
+from miltscan.telemetry.family import Family
 from miltscan.telemetry.observer import EngineObserver
 
 SERVER = "unix:/run/clamd.ctl"
 
 
-def _value(family: metrics.Family[Any], *labels: str) -> object:
+def _value(family: Family[Any], *labels: str) -> object:
     return next(sample.value for metric in family.child(*labels).collect() for sample in metric.samples)
 
 
@@ -66,3 +69,38 @@ def test_a_new_signature_database_is_one_line() -> None:
     assert [line["version"] for line in lines] == [27000, 27001]
     assert _value(metrics.SIGNATURES, SERVER) == 27001
     assert _value(metrics.SIGNATURES_PUBLISHED, SERVER) == 1.7e9
+
+
+def _shown(family: Family[Any], *labels: str) -> bool:
+    value = _value(family, *labels)
+    return isinstance(value, float) and not math.isnan(value)
+
+
+def test_the_load_is_told_as_long_as_it_is_known() -> None:
+    """A clamd that does not answer STATS any more has no old numbers."""
+    assert _told("load", Load(queue=3, live=2, idle=1, max=12)) == []
+    assert _value(metrics.CLAMD_QUEUE, SERVER) == 3
+    assert [_value(metrics.CLAMD_THREADS, SERVER, state) for state in ("live", "idle", "max")] == [2, 1, 12]
+    _told("load", None)
+    assert not _shown(metrics.CLAMD_QUEUE, SERVER)
+    assert not _shown(metrics.CLAMD_THREADS, SERVER, "max")
+
+
+def test_a_server_that_is_no_longer_configured_has_no_state() -> None:
+    """Its engine may still finish messages and send canaries: that brings nothing back, and faults still count."""
+    old = EngineObserver(log.logger())
+    for server in (SERVER, "inet:3310@other"):
+        old.server_state("clamd", server, up=True, why="")
+        old.canary_passed("clamd", server)
+        old.signatures("clamd", server, 27000, 1.0)
+        old.load("clamd", server, Load(0, 1, 0, 12))
+    old.retire()
+    EngineObserver(log.logger()).forget({SERVER})
+    old.canary_passed("clamd", SERVER)
+    old.server_state("clamd", SERVER, up=True, why="")
+    old.server_fault("clamd", SERVER, Fault.CLOSED, "gone")
+    assert not _shown(metrics.ENGINE_UP, "clamd", SERVER)
+    assert not _shown(metrics.CANARY_PASSED, "clamd", SERVER)
+    assert not _shown(metrics.SIGNATURES, SERVER)
+    assert _shown(metrics.ENGINE_UP, "clamd", "inet:3310@other")
+    assert _value(metrics.ENGINE_ERRORS, "clamd", "closed") == 1

@@ -1,0 +1,48 @@
+"""Adds up what all processes count, for a scrape; it counts nothing itself.
+
+prometheus_client does the sums. It knows no exemplars where several processes count, and shows a gauge for as long as
+its file exists: here the exemplars join their samples, and a gauge that is NaN is nobody's any more
+(`Family.forget`) and left out.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar, Sample
+
+from miltscan.telemetry import exemplars
+
+_EXEMPLARS_ON = ("_bucket", "_total")
+
+
+def collected(directory: Path) -> CollectorRegistry:
+    """All processes' metrics together, read anew whenever the registry is asked."""
+    registry = CollectorRegistry()
+    registry.register(_Merged(directory))
+    return registry
+
+
+class _Merged(Collector):
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._sums = MultiProcessCollector(None, str(directory))  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterator[Metric]:
+        newest = exemplars.read(self._directory)
+        for metric in self._sums.collect():  # type: ignore[no-untyped-call]
+            metric.samples = [
+                _with_exemplar(sample, newest) for sample in metric.samples if sample.value == sample.value
+            ]
+            yield metric
+
+
+def _with_exemplar(sample: Sample, newest: Mapping[str, exemplars.Exemplar]) -> Sample:
+    if not sample.name.endswith(_EXEMPLARS_ON):
+        return sample
+    found = newest.get(exemplars.series(sample.name, tuple(sample.labels), tuple(sample.labels.values())))
+    return (
+        sample._replace(exemplar=Exemplar({"queue_id": found.queue_id}, found.value, found.time)) if found else sample
+    )

@@ -1,0 +1,106 @@
+"""Feeds the metrics of messages and of the service's life from what others know; it defines none."""
+
+import platform
+import time
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from miltscan import __version__
+from miltscan.core.message import direction
+from miltscan.core.report import Report
+from miltscan.core.signature import signature_class
+from miltscan.core.text import readable
+from miltscan.core.verdict import Limit, Outcome, Verdict
+from miltscan.telemetry import metrics
+from miltscan.telemetry.exemplars import EXEMPLARS
+from miltscan.telemetry.family import Measured, mark, observe
+from miltscan.telemetry.metrics import SIZE_LIMITS, SizeClass
+
+_MTA_ACCEPTS = 250
+_SIGNATURE_LENGTH = 100  # characters of a name that are shown
+_SIZES = tuple(SizeClass)
+
+
+def started(configuration: str, workers: int) -> None:
+    """Say what runs, and since when; once, by the supervisor. `configuration` is the hash of the one in use."""
+    metrics.BUILD.child(__version__, platform.python_version()).set(1)
+    metrics.CONFIG.child(configuration).set(1)
+    metrics.WORKERS_CONFIGURED.child().set(workers)
+    metrics.RELOADED.child().set_to_current_time()
+
+
+def reloaded(before: str, now: str) -> None:
+    """Another configuration is in use; both by their hashes, which may be the same."""
+    metrics.RELOADS.child("ok").inc()
+    metrics.RELOADED.child().set_to_current_time()
+    metrics.CONFIG.forget(before)
+    metrics.CONFIG.child(now).set(1)
+
+
+def reload_failed() -> None:
+    """The configuration could not be used: the former one stays."""
+    metrics.RELOADS.child("failed").inc()
+
+
+def record(reports: Iterable[Report]) -> None:
+    """Count messages. Many at once cost a fraction of what each would cost by itself."""
+    tally = _Tally()
+    for report in reports:
+        tally.add(report)
+    tally.write()
+
+
+class _Tally:
+    """What some messages add to the metrics: gathered first, then written, a series at a time."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+        self.ends: Counter[tuple[str, str, str, int]] = Counter()
+        self.sizes: list[Measured] = []
+        self.totals: list[Measured] = []
+        self.waits: list[Measured] = []
+        self.scans: defaultdict[tuple[str, ...], list[Measured]] = defaultdict(list)
+
+    def add(self, report: Report) -> None:
+        message, verdict, decision, verdicts, waited, total = report
+        size, queue_id, reply = message.size, message.queue_id, decision.reply
+        way = direction(message.client, message.envelope)
+        self.ends[way, verdict.outcome, decision.action.name, reply.code if reply else _MTA_ACCEPTS] += 1
+        self.sizes.append((size, queue_id))
+        self.totals.append((total, queue_id))
+        self.waits.append((waited, queue_id))
+        for one, seconds in verdicts:
+            if one.server:  # else nobody was asked (no slot, no server up), and nothing took time
+                name = _SIZES[bisect_left(SIZE_LIMITS, size)]
+                self.scans[one.engine, one.server, name].append((seconds, queue_id))
+        if verdict.outcome is not Outcome.CLEAN:
+            _record_unclean(verdict, queue_id, self.now)
+
+    def write(self) -> None:
+        for (way, outcome, action, code), count in self.ends.items():
+            metrics.MESSAGES.child(way, outcome, action).inc(count)
+            metrics.REPLIES.child(str(code)).inc(count)
+        if self.sizes:
+            observe(metrics.MESSAGE_BYTES, (), self.sizes, self.now)
+            observe(metrics.MESSAGE_SECONDS, (), self.totals, self.now)
+            observe(metrics.SLOT_WAIT_SECONDS, (), self.waits, self.now)
+        for labels, measured in self.scans.items():
+            observe(metrics.SCAN_SECONDS, labels, measured, self.now)
+        EXEMPLARS.write()
+
+
+def _record_unclean(verdict: Verdict, queue_id: str, now: float) -> None:
+    """Why a message was not scanned wholly, or what was found in it: its class, and its name while there is room."""
+    if verdict.reason is not None:
+        metrics.UNSCANNED.child(verdict.reason).inc()
+        mark(metrics.UNSCANNED, (verdict.reason,), queue_id, now)
+    if verdict.reason is Limit.BUSY:
+        metrics.SHED.child().inc()
+    if verdict.signature is not None:
+        kind, name = signature_class(verdict.signature), readable(verdict.signature, _SIGNATURE_LENGTH)
+        family = metrics.SIGNATURE_DETECTIONS
+        full = family.used >= metrics.SIGNATURES_NAMED and not family.knows(name)
+        family.child(metrics.OTHER_SIGNATURE if full else name).inc()
+        metrics.DETECTIONS.child(kind).inc()
+        mark(metrics.DETECTIONS, (kind,), queue_id, now)

@@ -1,0 +1,111 @@
+"""Messages counted many at once: the same sums as one by one, bounded names, and exemplars."""
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import Histogram
+
+from miltscan.core.action import Decision, Reject, Reply
+from miltscan.core.report import Report
+from miltscan.core.verdict import Verdict
+from miltscan.telemetry import exemplars, family, metrics, recording
+from miltscan.telemetry.exemplars import Exemplar, Exemplars
+from miltscan.telemetry.family import observe
+
+MakeReport = Callable[..., Report]
+REJECT = Decision(Reject(Reply(550, "5.7.1", "Virus")), "policy.on_infected")
+
+
+def _samples(one: family.Family[Any]) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *map(str, sample.labels.items())): sample.value
+        for metric in one.parent.collect()
+        for sample in metric.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def _values() -> Sequence[float]:
+    chance = random.Random(4)  # noqa: S311
+    return [0.0, 0.001, 120, 121, *(chance.expovariate(1) for _ in range(200))]
+
+
+def test_many_at_once_are_as_many_one_by_one() -> None:
+    """Every bucket and the sum, bounds included."""
+    expected = Histogram("miltscan_expected", "?", registry=None, buckets=metrics.MESSAGE_SECONDS.parent._upper_bounds)  # noqa: SLF001
+    for value in _values():
+        expected.observe(value)
+    observe(metrics.MESSAGE_SECONDS, (), [(value, "A") for value in _values()], 1.0)
+    found = [*_samples(metrics.MESSAGE_SECONDS).values()]
+    (wanted,) = expected.collect()
+    assert found == pytest.approx([one.value for one in wanted.samples if not one.name.endswith("_created")])
+
+
+@pytest.mark.parametrize(
+    ("size", "name"),
+    [
+        (0, "small"),
+        (32 * 2**10, "small"),
+        (32 * 2**10 + 1, "medium"),
+        (2**20 + 1, "large"),
+        (10 * 2**20, "large"),
+        (2**31, "huge"),
+    ],
+)
+def test_size_classes(make_report: MakeReport, size: int, name: str) -> None:
+    """The class's own limit belongs to it."""
+    report = make_report()
+    recording.record([report._replace(message=report.message._replace(size=size))])
+    assert metrics.SCAN_SECONDS.knows("clamd", "unix:/run/clamd.ctl", name)
+
+
+def test_who_was_not_asked_took_no_time(make_report: MakeReport) -> None:
+    """A verdict without a server is no scan."""
+    recording.record([make_report(Verdict.clean("clamd"))])
+    assert metrics.SCAN_SECONDS.used == 0
+
+
+def test_signatures_have_a_bounded_number_of_series(make_report: MakeReport) -> None:
+    """The first ones keep theirs, whatever comes; what is no printable text is shown as escapes."""
+    names = ["\x1b[2J" + "x" * 500, *(f"Win.Trojan.A-{number}" for number in range(500))]
+    recording.record(make_report(Verdict.infected("clamd", name), REJECT) for name in names + names[:2])
+    found = {labels[1]: value for labels, value in _samples(metrics.SIGNATURE_DETECTIONS).items()}
+    assert len(found) == metrics.SIGNATURES_NAMED + 1
+    assert sum(found.values()) == len(names) + 2
+    assert found["('signature', 'Win.Trojan.A-0')"] == 2
+    assert all(name.isprintable() and len(name) < 150 for name in found)
+    assert metrics.DETECTIONS.child("Trojan")._value.get() == 501  # noqa: SLF001
+
+
+def test_exemplars_are_the_newest_of_all_processes(tmp_path: Path) -> None:
+    """Each process has a file; a broken one has none; a queue ID that could be anything is left out."""
+    for slot, when in (("0", 10.0), ("1", 20.0)):
+        mine = Exemplars()
+        mine.attach(tmp_path, slot)
+        mine.keep("both", f"Q{slot}", 0.5, when)
+        mine.keep(f"only {slot}", f"Q{slot}", 0.5, when)
+        for wrong in ('a"b', "é", "x" * 65, "", "a b"):
+            mine.keep("wrong", wrong, 0.5, when)
+        mine.write()
+    (tmp_path / "exemplars_2.json").write_bytes(b"{")
+    (tmp_path / "exemplars_3.json").mkdir()
+    one, two = Exemplar("Q0", 0.5, 10.0), Exemplar("Q1", 0.5, 20.0)
+    assert exemplars.read(tmp_path) == {"both": two, "only 0": one, "only 1": two}
+
+
+def test_exemplars_are_written_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last of them too, as soon as the second is over."""
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    mine = Exemplars()
+    mine.attach(tmp_path, "0")
+    for number in range(3):
+        mine.keep("a", f"Q{number}", 0.5, 1.0)
+        mine.write()
+    assert exemplars.read(tmp_path)["a"].queue_id == "Q0"
+    now += 1.5
+    mine.write()
+    assert exemplars.read(tmp_path)["a"].queue_id == "Q2"
