@@ -83,6 +83,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "Kvirtuser hash -o /etc/mail/virtusertable",
         "O AliasFile=/etc/mail/aliases",
         "O SuperSafe=PostMilter",
+        "O TrustedUser=smmta",
     ],
 )
 def test_a_setting_is_in_incoming(built: Path, line: str) -> None:
@@ -98,6 +99,7 @@ def test_a_setting_is_in_incoming(built: Path, line: str) -> None:
         "C{DeliveryFrom}192.0.2.10 IPv6:2001:db8::10",
         "O QueueDirectory=/queues/out",
         "O PidFile=/run/sendmail/mta/delivery.pid",
+        "O TrustedUser=smmta",
         "O DaemonPortOptions=Family=inet, Name=delivery, Addr=127.0.0.1, Port=19001, M=AS, Listen=511",
         "DS[relay.example.net]",
         "Kmailertable hash -o /etc/mail/mailertable",

@@ -19,6 +19,7 @@ UNITS = [
     "miltscan.service",
     "miltscan-incoming.service",
     "miltscan-queue@incoming.service",
+    "miltscan-queue@submit.service",
 ]
 ALL = [*UNITS, "miltscan-sandwich.target", "clamav-daemon.service", "clamav-daemon.socket"]
 
@@ -81,8 +82,9 @@ def test_exposure(units: Path, unit: str, most: int) -> None:
 def text_of(unit: str) -> str:
     """The unit's file, with the name of an instance in place."""
     template, _, instance = unit.partition("@")
-    name = f"{template}@.service" if instance else unit
-    return (DEPLOY / "systemd" / name).read_text().replace("%i", instance.removesuffix(".service"))
+    files = [DEPLOY / "systemd" / (f"{template}@.service" if instance else unit)]
+    files += (DEPLOY / "systemd" / f"{unit}.d").glob("*")
+    return "".join(file.read_text() for file in files).replace("%i", instance.removesuffix(".service"))
 
 
 def names(text: str, key: str) -> set[str]:
@@ -97,6 +99,7 @@ def names(text: str, key: str) -> set[str]:
         ("miltscan-incoming.service", {"miltscan-delivery.service", "miltscan.service"}),
         ("miltscan-queue@delivery.service", {"miltscan-delivery.service"}),
         ("miltscan-queue@incoming.service", {"miltscan-delivery.service", "miltscan-incoming.service"}),
+        ("miltscan-queue@submit.service", {"miltscan-incoming.service"}),
     ],
 )
 def test_order(unit: str, after: set[str]) -> None:
@@ -132,7 +135,7 @@ def root(tmp_path: Path) -> Path:
     """A host's root folder with the users that Debian's packages make."""
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "passwd").write_text(
-        "root:x:0:0::/:/bin/sh\nsmmta:x:103:106::/:/bin/false\nclamav:x:102:105::/:/bin/false\n"
+        "root:x:0:0::/:/bin/sh\nsmmta:x:103:106::/:/bin/false\nsmmsp:x:104:107::/:/bin/false\nclamav:x:102:105::/:/bin/false\n"
     )
     (tmp_path / "etc" / "group").write_text("root:x:0:\nclamav:x:105:\nsmmta:x:106:\nsmmsp:x:107:\n")
     result = run("systemd-sysusers", f"--root={tmp_path}", DEPLOY / "sysusers.d" / "miltscan.conf")
@@ -154,6 +157,7 @@ def test_user(root: Path) -> None:
     [
         ("run/sendmail", 0o2755, (0, 106)),
         ("run/sendmail/mta", 0o2755, (103, 107)),
+        ("run/sendmail/msp", 0o2775, (104, 107)),
         ("var/spool/mqueuedelivery", 0o2750, (103, 107)),
         ("var/spool/miltscan", 0o700, (None, 107)),
         ("var/lib/clamav/tmp", 0o700, (102, 105)),

@@ -1,12 +1,16 @@
 """The sandwich alone: two real sendmails and a mailbox, with no milter or with one that is not there."""
 
+import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import cf
+from tests.harness import cf, ports
 from tests.harness.client import RECIPIENT, new_message_id, text_message
+from tests.harness.processes import Programs
 from tests.harness.sandwich import Sandwich, private_folder
+from tests.harness.sendmail import Sendmail, Settings, build
 
 HANDOFF = ["smtp", "esmtp", "smtp8", "dsmtp", "relay", "local"]
 
@@ -84,6 +88,21 @@ def test_delivery_down_and_back(plain_sandwich: Sandwich) -> None:
     plain_sandwich.incoming.drain()
     plain_sandwich.mailbox.wait_for(message_id)
     assert queue_id in still_queued
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_pid_file_in_a_folder_of_the_trusted_user() -> None:
+    """As on Debian: sendmail, as root, writes no pid file into a folder of anybody else."""
+    with private_folder() as folder, Programs(folder) as programs:
+        pid_file = folder / "pids" / "delivery.pid"
+        pid_file.parent.mkdir(mode=0o755)
+        shutil.chown(pid_file.parent, "nobody")
+        port = ports.choose().number
+        site = {"SITE_TRUSTED_USER": "nobody", "SITE_DELIVERY_PID": str(pid_file)}
+        build(folder, Settings(ports.choose().number, port, ports.choose().number, site=site))
+        delivery = Sendmail(programs, "delivery", port)
+        delivery.start()
+        delivery.running.wait_ready(pid_file.exists)
 
 
 @pytest.fixture(scope="module")

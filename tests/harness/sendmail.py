@@ -170,6 +170,7 @@ def build(folder: Path, settings: Settings) -> None:
         "SITE_DOMAIN": DOMAIN,
         "SITE_USER_CHECK": "",  # recipients need no account
         "SITE_LISTEN": "127.0.0.1",
+        "SITE_TRUSTED_USER": "",  # all files are ours
         "SITE_PORT": settings.incoming_port,
         "SITE_DELIVERY_PORT": settings.delivery_port,
         "SITE_MAILBOX_PORT": settings.mailbox_port,
