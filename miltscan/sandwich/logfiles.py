@@ -79,20 +79,24 @@ class Logs:
 
     def _of_journal(self, texts: Sequence[bytes]) -> Iterator[bytes]:
         try:
-            reader = subprocess.Popen(_JOURNALCTL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603  a constant
+            yield from (line for line in journal() if _has(line, texts))
         except OSError as error:
             self._say(f"journalctl: cannot be started: {error.strerror}")
-            return
-        with reader:
-            try:
-                yield from (line for line in exported(cast("IO[bytes]", reader.stdout)) if _has(line, texts))
-            finally:
-                reader.kill()
 
     def _say(self, text: str) -> None:
         if text not in self._complaints:
             self._complaints.add(text)
             self._complain(text)
+
+
+def journal(since: float = 0) -> Iterator[bytes]:
+    """The lines of mail and of miltscan in the journal, from a time on (seconds since the epoch). Raises OSError."""
+    command = [*_JOURNALCTL, f"--since=@{int(since)}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:  # noqa: S603  fixed words
+        try:
+            yield from exported(cast("IO[bytes]", reader.stdout))
+        finally:
+            reader.kill()
 
 
 def usual_files() -> list[Path]:

@@ -45,9 +45,10 @@ def tcp_inodes(table: str, port: int) -> set[int]:
 
 
 def unix_inodes(table: str, path: str) -> set[int]:
-    """The sockets of /proc/net/unix that listen at `path`."""
+    """The sockets of /proc/net/unix that listen at `path`, also as PATH.PID.tmp, which HAProxy renames (measured)."""
+    names = re.compile(rf"{re.escape(path)}(?:\.\d+\.tmp)?")
     rows = (line.split(maxsplit=7) for line in table.splitlines()[1:])
-    return {int(row[6]) for row in rows if len(row) > 7 and row[7] == path and int(row[3], 16) & 0x10000}  # noqa: PLR2004 - a table of 8 columns, the last one not always there; __SO_ACCEPTCON
+    return {int(row[6]) for row in rows if len(row) > 7 and names.fullmatch(row[7]) and int(row[3], 16) & 0x10000}  # noqa: PLR2004 - a table of 8 columns, the last one not always there; __SO_ACCEPTCON
 
 
 def listeners(port: int) -> list[Process]:

@@ -3,7 +3,6 @@
 import os
 import re
 import smtplib
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,8 +13,8 @@ from miltscan.core.finding import Finding, error, good, warning
 from miltscan.engines.canary import canary_mail
 from miltscan.engines.clamd_client import test_signature
 from miltscan.sandwich.hops import Way, follow, way_findings
+from miltscan.sandwich.logfiles import MAIL_LOGS, has_journal, journal
 
-LOGS = (Path("/var/log/mail.log"), Path("/var/log/maillog"))
 _PATIENCE = 330.0  # seconds for a reply: longer than sendmail waits for a filter (E:)
 _TRANSIT = 20.0  # seconds for the way from 250 to the mailbox
 _INTERVAL = 0.2  # seconds between two looks at the log
@@ -104,18 +103,14 @@ def queue_id(reply: Reply) -> str:
 
 def open_log(named: Path | None) -> Log | None:
     """The log from now on: `named`, else that of syslog, else the journal; None if there is none that we may read."""
-    for file in (named,) if named else LOGS:
+    for file in (named,) if named else MAIL_LOGS:
         if os.access(file, os.R_OK):
             start = file.stat().st_size
             return lambda: file.read_bytes()[start:].decode(errors="replace").splitlines()
-    if named or not Path("/run/systemd/journal").is_dir():
+    if named or not has_journal():
         return None
-    command = ["journalctl", "--quiet", "--no-pager", "--output=short", f"--since=@{int(time.time())}"]
-    return lambda: _run(command)
-
-
-def _run(command: list[str]) -> list[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()  # noqa: S603 - fixed words
+    began = time.time()
+    return lambda: [line.decode(errors="replace") for line in journal(began)]
 
 
 def _await(lines: Log, queue: str) -> Way:

@@ -5,7 +5,9 @@ folder of its socket. incoming1 asks HAProxy on its own host, incoming2 asks sca
 """
 
 import csv
+import json
 import os
+import re
 import shutil
 import smtplib
 import socket
@@ -15,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from miltscan.cli import app
 from tests.fakes.mta import MTA
 from tests.harness import client, messages, preload, programs
 from tests.harness.clamav import Clamd
@@ -288,6 +292,22 @@ def test_only_listed_hosts_reach_the_milter_socket(machines: Machines) -> None:
             assert web.recv(1) == b""
     with machines.network["incoming2"].inside(), MTA.open(f"inet:{MILTER_PORT}@{scanner}") as mta:
         assert mta.send_message().accepted
+
+
+def test_doctor_on_an_incoming_host(machines: Machines) -> None:
+    """It finds HAProxy and a filter behind it, and misses neither miltscan nor clamd here."""
+    conf = machines.incoming1.sendmail.configuration
+    settings = conf.with_name("miltscan.toml")
+    settings.write_text(f'[milter]\nsocket = "unix:{conf.parent}/absent.sock"\n')
+    files = ["--incoming", str(conf), "--delivery", str(conf.with_name("absent.cf")), "--config", str(settings)]
+    with machines.incoming1.host.inside():
+        result = CliRunner().invoke(app, ["doctor", "--json", *files], catch_exceptions=False)
+    found = [one for one in json.loads(result.stdout)["findings"] if one["step"] in {"miltscan", "delivery sendmail"}]
+    assert [one for one in found if one["level"] != "ok"] == []
+    texts = [one["text"] for one in found]
+    assert re.match(r"haproxy \(pid \d+\) listens", texts[0])
+    assert "answers a milter's first step" in texts
+    assert not [one for one in json.loads(result.stdout)["findings"] if "does not ask" in one["text"]]
 
 
 def test_an_incoming_host_that_is_not_listed_tempfails(machines: Machines) -> None:

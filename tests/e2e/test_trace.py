@@ -103,8 +103,9 @@ def test_tempfailed(sandwich: ScanningSandwich) -> None:
     """An engine that is down."""
     message_id = new_message_id()
     sandwich.clamd.stop()
+    sandwich.miltscan.wait_for_engines(0)
     assert sandwich.send(text_message(message_id)).code == 451
-    assert scan_of(traced(sandwich, message_id, "tempfailed"))["outcome"] == "error"
+    assert scan_of(traced(sandwich, message_id, "tempfailed"))["outcome"] == "unscanned"
 
 
 def test_tempfailed_then_accepted(sandwich: ScanningSandwich) -> None:

@@ -35,6 +35,7 @@ Num       RefCount Protocol Flags    Type St Inode Path
 00000000a461f186: 00000002 00000000 00010000 0001 01 3394245 /run/mil tscan.sock
 00000000a461f187: 00000003 00000000 00000000 0001 03 3394246 /run/mil tscan.sock
 00000000a461f188: 00000003 00000000 00000000 0001 03 3394247
+00000000a461f189: 00000002 00000000 00010000 0001 01 3394248 /run/haproxy.sock.8805.tmp
 """
 SENDMAIL = Process(7, "sendmail", "sendmail: accepting connections", 0)
 MILTSCAN = Process(8, "python3.11", "/opt/miltscan/bin/python /opt/miltscan/bin/miltscan run", 0)
@@ -45,6 +46,7 @@ def test_tables_of_sockets() -> None:
     """Only those that listen, at this port or path."""
     assert (tcp_inodes(TCP, 19000), tcp_inodes(TCP, 19001), tcp_inodes(TCP6, 25)) == ({3394157}, set(), {77})
     assert (unix_inodes(UNIX, "/run/mil tscan.sock"), unix_inodes(UNIX, "/run")) == ({3394245}, set())
+    assert (unix_inodes(UNIX, "/run/haproxy.sock"), unix_inodes(UNIX, "/run/haproxy")) == ({3394248}, set())
     assert (tcp_inodes("", 25), unix_inodes("", "/")) == (set(), set())
 
 

@@ -1,5 +1,6 @@
 """What is made of the log and of replies; the sending itself is tested with the real sandwich."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from miltscan.sandwich.hops import Way, follow, way_findings
 from miltscan.sandwich.send import Reply, clean_finding, infected_finding, open_log, queue_id, submit
 from tests.unit.sandwich.support import bad
 
+GOLDEN = Path(__file__).with_name("golden")
 AA1 = "AAA00001"
 LOG = """\
 Nov 22 16:02:21 incoming[1]: AAA00001: from=<>, size=134, nrcpts=1, msgid=<a@example.org>, relay=localhost [127.0.0.1]
@@ -96,13 +98,30 @@ def test_only_new_lines_of_a_log_are_read(tmp_path: Path, monkeypatch: pytest.Mo
     file = tmp_path / "mail.log"
     assert open_log(file) is None
     file.write_text("old\n")
-    monkeypatch.setattr(send, "LOGS", (tmp_path / "absent", file))
+    monkeypatch.setattr(send, "MAIL_LOGS", (tmp_path / "absent", file))
     log, named = open_log(None), open_log(file)
     assert log is not None
     assert named is not None
     with file.open("a") as more:
         more.write("new\n")
     assert (log(), named()) == (["new"], ["new"])
+
+
+def test_the_journal_is_read_where_there_is_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorded export of a real journal, from now on; nothing without a journal, or where a log is named."""
+    monkeypatch.setattr(send, "MAIL_LOGS", ())
+    monkeypatch.setattr(send, "has_journal", lambda: False)
+    assert open_log(None) is None
+    monkeypatch.setattr(send, "has_journal", lambda: True)
+    assert open_log(tmp_path / "absent") is None
+    program = tmp_path / "journalctl"
+    program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\ncat {GOLDEN}/journal.export\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    log = open_log(None)
+    assert log is not None
+    assert follow(log(), "6AMG9F89004499").handed.startswith("Sent (")
+    assert "--since=@" in (tmp_path / "asked").read_text()
 
 
 def test_nobody_listens() -> None:
