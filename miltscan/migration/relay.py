@@ -50,7 +50,10 @@ def clients(values: Sequence[str]) -> Outcome:
     if not parts:
         raise ValueError("expected addresses")
     site = {"SITE_DELIVERY_FROM": " ".join(dict.fromkeys(parts))}
-    why = "they were the incoming sendmails, and now speak to delivery themselves; all others hear 550"
+    why = (
+        "they were the incoming sendmails, and now speak to delivery themselves; all others hear 550; a scanner on "
+        "a host of its own wants them in milter.allow"
+    )
     return Outcome(Fate.SAME, why, site=site)
 
 
