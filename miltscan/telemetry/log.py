@@ -5,7 +5,7 @@ are ours. A line is one write(2) of less than PIPE_BUF bytes, which POSIX makes 
 workers never mix. A line that cannot be written is counted and dropped: the log never fails a message.
 
 Context is bound to a logger, never put into contextvars: those follow the connection, not the message, because
-libmilter moves a connection between threads. Events and fields are listed in docs/logging.md. It holds no metric.
+libmilter moves a connection between threads. Events and fields are defined in `events`. It holds no metric.
 """
 
 import os
@@ -29,9 +29,9 @@ from miltscan.telemetry import metrics
 
 LINE_LIMIT = 4095  # bytes with the line feed: below PIPE_BUF of Linux (4,096), up to which a pipe takes a write whole
 RECIPIENTS_SHOWN = 20
+FRAMES_SHOWN = 8
+CHAIN_SHOWN = 3
 _TEXT_LIMITS = (1000, 500, 250, 125, 62, 31, 15)  # characters of each text, tried until the line fits
-_FRAMES_SHOWN = 8
-_CHAIN_SHOWN = 3
 _INTEGERS = range(-(2**63), 2**64)  # what orjson can encode
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -137,7 +137,7 @@ def _exception(_logger: object, _level: str, event: Event) -> Event:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    for _ in range(_CHAIN_SHOWN):
+    for _ in range(CHAIN_SHOWN):
         if error is None:
             return
         yield error
@@ -146,7 +146,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _frames(error: BaseException) -> Iterator[str]:
     yield type(error).__name__
-    for frame in traceback.extract_tb(error.__traceback__)[-_FRAMES_SHOWN:]:
+    for frame in traceback.extract_tb(error.__traceback__)[-FRAMES_SHOWN:]:
         yield f"{frame.filename}:{frame.lineno} {frame.name}: {frame.line}"
 
 

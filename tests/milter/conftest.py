@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from miltscan.telemetry import events
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.clamd_lies import honest
 from tests.harness.processes import PATIENCE, wait_until
@@ -24,8 +25,15 @@ def private_daemon(stack: ExitStack, settings: dict[str, object]) -> Daemon:
     stack.callback(shutil.rmtree, folder)
     clamd = stack.enter_context(FakeClamd.unix(folder / "clamd"))
     daemon = Daemon(folder, clamd, settings)
+    stack.callback(documented, daemon)
     stack.callback(daemon.end)
     return daemon
+
+
+def documented(daemon: Daemon) -> None:
+    """Whatever a test did, each line that the service has written is as docs/logging.md says."""
+    wrong = [text for line in daemon.all_lines() for text in events.deviations(line)]
+    assert wrong == []
 
 
 @pytest.fixture(scope="module")

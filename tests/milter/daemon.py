@@ -127,6 +127,11 @@ class Daemon:
         whole, _, _ = self.running.log.read_bytes().rpartition(b"\n")
         return [json.loads(line) for line in whole.splitlines()]
 
+    def all_lines(self) -> list[Line]:
+        """All that was logged over all starts, by events alone: a service that was killed may leave half a line."""
+        texts = [text for log in sorted(self.folder.glob("run*.log")) for text in log.read_text().split("\n")[:-1]]
+        return [json.loads(text) for text in texts if text.startswith("{")]
+
     def logged(self, event: str, **fields: object) -> list[Line]:
         """The lines of this event with these fields."""
         return [line for line in self.lines() if line["event"] == event and fields.items() <= line.items()]

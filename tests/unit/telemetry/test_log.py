@@ -1,6 +1,5 @@
 """Log lines: one per event, whatever a message brings with it."""
 
-import ast
 import json
 import os
 import re
@@ -13,7 +12,6 @@ from typing import Any
 import pytest
 import structlog
 
-import miltscan
 from miltscan.core.action import Accept, Action, Decision, Reject, Reply, TempFail
 from miltscan.core.message import Client
 from miltscan.core.report import Report
@@ -21,9 +19,6 @@ from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.telemetry import log, metrics
 
 MakeReport = Callable[..., Report]
-
-PACKAGE = Path(miltscan.__file__).parent
-DOCUMENTED = (PACKAGE.parent / "docs" / "logging.md").read_text()
 
 HOSTILE = [
     b"\x1b[2J\x1b]0;title\x07",
@@ -311,35 +306,3 @@ def _child_that_logs(writing: int, make_report: MakeReport, number: int) -> int:
         status = 0
     finally:
         os._exit(status)
-
-
-def _documented_events() -> dict[str, set[str]]:
-    rows = re.findall(r"^\| `(\w+)` \| [a-z, ]+ \| ([^|]+) \|", DOCUMENTED, re.MULTILINE)
-    return {name: set(filter(None, fields.strip().split(", "))) for name, fields in rows}
-
-
-def _events_in(source: Path) -> Iterator[tuple[str, set[str]]]:
-    """Each call like `log.info("event", field=...)`: the event and its fields."""
-    for node in ast.walk(ast.parse(source.read_text())):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) == 1):
-            continue
-        first, levels = node.args[0], {"debug", "info", "warning", "error", "exception", "critical"}
-        if node.func.attr in levels and isinstance(first, ast.Constant) and isinstance(first.value, str):
-            fields = {keyword.arg for keyword in node.keywords if keyword.arg} - {"exc_info"}
-            yield first.value, fields
-
-
-def test_each_event_and_its_fields_are_documented() -> None:
-    """docs/logging.md has a row for each event in the code, with its fields, and for none that is not there."""
-    documented = _documented_events()
-    used: dict[str, set[str]] = {}
-    for source in PACKAGE.rglob("*.py"):
-        for name, fields in _events_in(source):
-            used.setdefault(name, set()).update(fields)
-    assert {name: fields for name, fields in documented.items() if name != "message"} == used
-
-
-def test_each_field_of_a_message_is_documented(make_report: MakeReport) -> None:
-    """The table of fields is the line's, in its order."""
-    table = DOCUMENTED.partition("## Fields of `message`")[2]
-    assert list(log.message_fields(make_report(), 0)) == re.findall(r"^\| `(\w+)`", table, re.MULTILINE)

@@ -1,0 +1,66 @@
+"""A running service logs every event that is defined, each as docs/logging.md says, and none that is not there."""
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from miltscan.telemetry import events
+from tests.fakes import clamd_lies as lies
+from tests.fakes.eicar import EICAR
+from tests.fakes.mta import Message
+from tests.milter.conftest import Fleet, documented
+from tests.milter.daemon import Daemon
+
+BROKEN = str(Path(__file__).with_name("broken_service.py"))
+
+
+def serve(daemon: Daemon) -> None:
+    """Mail of each kind; an engine that goes and comes back; reloads; a worker that dies; a stop."""
+    for number, body in enumerate((b"clean\r\n", EICAR, b"x" * 70_000)):
+        daemon.send(Message(body=body, queue_id=b"M%d" % number, sender=b'<"client":"1.2.3.4"@example.org>'))
+    daemon.clamd.behaviour = lies.always_ok
+    daemon.wait_logged("engine_down")
+    daemon.send(Message(queue_id=b"DOWN"))
+    daemon.clamd.behaviour = lies.honest
+    daemon.wait_logged("engine_up", 2)
+    daemon.write(log__level="debug", limits__message_size="64KiB")
+    daemon.running.signal(signal.SIGHUP)
+    daemon.wait_logged("reload")
+    daemon.clamd.behaviour = lies.always_ok
+    daemon.wait_logged("engine_fault")
+    daemon.config.write_text("nonsense")
+    daemon.running.signal(signal.SIGHUP)
+    daemon.wait_logged("reload_failed")
+    daemon.workers()[0].kill()
+    daemon.wait_logged("child_died")
+    assert daemon.stop() == 0
+
+
+def fail(daemon: Daemon) -> None:
+    """A message at which our own code fails."""
+    daemon.wait_ready()
+    daemon.send(Message(sender=b"<bug@example.org>"))
+    daemon.wait_logged("exception")
+    daemon.stop()
+
+
+ENDS: dict[str, Callable[[Daemon], object]] = {"decide": fail, "boot": Daemon.ended, "boot-bug": Daemon.ended}
+"""What follows the start of a service with this defect."""
+
+
+def test_every_event(own: Fleet) -> None:
+    """Three services: one that works, one with a bug, and two that cannot start for different reasons."""
+    daemons = {defect: own() for defect in ("", *ENDS)}
+    for defect, daemon in daemons.items():
+        if defect:
+            daemon.command = (sys.executable, BROKEN, defect, "run")
+        daemon.start()
+    daemons[""].wait_ready()
+    serve(daemons[""])
+    for defect, end in ENDS.items():
+        end(daemons[defect])
+    seen = {str(line["event"]) for daemon in daemons.values() for line in daemon.all_lines()}
+    assert {event.name for event in events.EVENTS} - seen == set()
+    for daemon in daemons.values():
+        documented(daemon)
