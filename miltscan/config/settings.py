@@ -187,6 +187,15 @@ class Log(Table):
     level: Annotated[LogLevel, units.choice(LogLevel)] = _key("info", "the mildest line that is written")
 
 
+class Tracing(Table):
+    """`[tracing]`: a span per message by OpenTelemetry; needs `pip install miltscan[otel]`."""
+
+    endpoint: Annotated[str, units.COLLECTOR] = _key("", "collector of traces, OTLP over HTTP", restart=True)
+    addresses: Annotated[bool, units.FLAG] = _key(
+        default=False, meaning="whether traces name sender, recipients, client and Message-ID", restart=True
+    )
+
+
 class Settings(Table):
     """The whole configuration."""
 
@@ -199,6 +208,7 @@ class Settings(Table):
     exporter: Exporter = Exporter()
     queues: Queues = Queues()
     log: Log = Log()
+    tracing: Tracing = Tracing()
 
     def policy_for(self, hostname: str) -> Policy:
         """The policy of the core; `hostname` is what X-Virus-Scanned names."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic_core import CoreSchema, core_schema
 
@@ -116,6 +117,28 @@ def choice(names: type[E]) -> Kind[E]:
         return names(_text(value))
 
     return Kind(expected, read, str)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError  # noqa: TRY004 - as in `count`
+    return value
+
+
+_TRACES_PATH = "/v1/traces"  # of OTLP over HTTP
+
+
+def _collector(value: object) -> str:
+    """The URL with the path that the protocol has by default; empty for none."""
+    text = _text(value)
+    if not text:
+        return ""
+    parts = urlsplit(text)
+    if not (text.isascii() and text.isprintable() and parts.scheme in {"http", "https"} and parts.hostname):
+        raise ValueError
+    if parts.username is not None or parts.query or parts.fragment or parts.port == 0:
+        raise ValueError
+    return text if parts.path.strip("/") else f"{text.rstrip('/')}{_TRACES_PATH}"
 
 
 def _within(value: N, low: N, high: N) -> N:
@@ -237,4 +260,6 @@ FOLDER = Kind("the absolute path of a folder", _folder, str)
 FILE = Kind("the absolute path of a file, or an empty text for none", _file, str)
 QUEUE = Kind("the absolute path of a queue folder, which may end in *, or an empty text for none", _queue, str)
 MODE = Kind('a file mode such as "0660"', _mode, lambda mode: f"{mode:04o}")
+FLAG = Kind("true or false", _flag, bool)
+COLLECTOR = Kind('a URL such as "http://127.0.0.1:4318/v1/traces", or an empty text for none', _collector, str)
 NAME = Kind("a name, or an empty text for none", _text, str)

@@ -23,6 +23,7 @@ from miltscan.sandwich.queues import look
 from miltscan.service import clamdconf
 from miltscan.service.accesscheck import exporter_findings
 from miltscan.service.servers import Seen, Servers
+from miltscan.telemetry.traces import missing
 
 _DAY = 86400  # seconds
 _PATIENCE = 5.0  # seconds for clamd to tell its version
@@ -46,6 +47,7 @@ def findings(settings: Settings, probe: Probe = probe_clamd) -> Iterator[Finding
     yield from queue_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
     yield from policy_findings(settings)
     yield from exporter_findings(settings.exporter)
+    yield from tracing_finding(settings.tracing.endpoint)
     yield from _servers(settings, probe)
     for server in settings.clamd.servers:
         yield from clamd_settings(server, settings)
@@ -185,6 +187,15 @@ def _unscanned(key: str, action: ActionName, mode: HeaderMode) -> Iterator[Findi
     if accepted and mode is HeaderMode.NONE:
         text = 'unscanned mail is accepted, and with headers.mode = "none" nothing marks it'
         yield Finding(Level.WARNING, key, text, 'set headers.mode = "replace", or another action')
+
+
+def tracing_finding(endpoint: str) -> Iterator[Finding]:
+    """Whether the packages for traces are there, if any are wanted; without them the service runs all the same."""
+    if endpoint and (why := missing()):
+        package, _, remedy = why.partition(": ")
+        yield Finding(Level.WARNING, "tracing.endpoint", f"{package}, nothing is traced", f"run: {remedy}")
+    elif endpoint:
+        yield Finding(Level.OK, "tracing.endpoint", f"traces go to {endpoint}")
 
 
 def server_findings(server: str, seen: Seen, now: float, *, others: bool) -> Iterator[Finding]:

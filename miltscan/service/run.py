@@ -12,18 +12,19 @@ from miltscan import __version__
 from miltscan.config.render import fingerprint, needs_restart
 from miltscan.config.settings import Milter, Settings, load
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
-from miltscan.service import access, listener, notify
+from miltscan.service import access, listener, notify, tracer
 from miltscan.service.admission import admit
 from miltscan.service.signals import reset
 from miltscan.service.spool import Spool
 from miltscan.service.supervisor import READY, Link, Role, Supervisor
 from miltscan.service.worker import Worker
-from miltscan.telemetry import family, log, metrics, recording
+from miltscan.telemetry import family, log, metrics, recording, traces
 from miltscan.telemetry.process import Usage
 
 _PATIENCE = 10.0  # seconds a drain may take beyond the longest scan
 _SUPERVISOR = "supervisor"
 _EXPORTER = "exporter"
+_TRACER = "tracer"
 
 
 def serve(settings: Settings, path: Path | None) -> int:
@@ -83,12 +84,14 @@ class _Service:
     web: socket.socket | None
     log: FilteringBoundLogger
     usage: Usage = field(default_factory=lambda: Usage(_SUPERVISOR))
+    way: tuple[socket.socket, socket.socket] | None = field(default=None, init=False)  # of traces, if any are wanted
 
     def run(self) -> int:
         """Until the supervisor ends."""
         family.attach(self._directory, _SUPERVISOR)
         recording.started(fingerprint(self.settings), self.settings.milter.workers)
         self.log.info("start", version=__version__, socket=str(self.settings.milter.socket))
+        self.way = self._open_way()
         patience = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _PATIENCE
         status = Supervisor(self._roles(), self, patience).run()
         self.log.info("stop", status=status)
@@ -100,7 +103,18 @@ class _Service:
 
     def _roles(self) -> list[Role]:
         workers = [self._worker(number) for number in range(self.settings.milter.workers)]
-        return [*workers, Role(_EXPORTER, self._export, outlives=True)] if self.web else workers
+        others = [Role(_EXPORTER, self._export, outlives=True)] if self.web else []
+        others += [Role(_TRACER, self._trace, outlives=True)] if self.way else []
+        return [*workers, *others]
+
+    def _open_way(self) -> tuple[socket.socket, socket.socket] | None:
+        """Mail is worth more than its traces: without the packages for them the service runs, and says so."""
+        if not self.settings.tracing.endpoint:
+            return None
+        if why := traces.missing():
+            self.log.error("tracing_off", why=why)
+            return None
+        return traces.way()
 
     def _worker(self, number: int) -> Role:
         def main(link: Link) -> None:
@@ -108,7 +122,8 @@ class _Service:
             if self.web:
                 self.web.close()  # an orphan that drains must not keep a new service from the port
             family.attach(self._directory, str(number))
-            Worker(self.settings, number, socket.gethostname()).run(self.public, link)
+            sender = traces.Traces(self.way[0], addresses=self.settings.tracing.addresses) if self.way else None
+            Worker(self.settings, number, socket.gethostname(), sender).run(self.public, link)
 
         return Role(f"worker {number}", main)
 
@@ -121,6 +136,17 @@ class _Service:
         if self.web:
             link.send(READY)
             exporter.serve(self.web, self._directory, self.settings, link)
+
+    def _trace(self, link: Link) -> None:
+        """Ready at once: what keeps it from its work must not keep the service from starting."""
+        _leave_signals_to_the_supervisor()
+        self.public.close()
+        if self.web:
+            self.web.close()
+        if self.way:
+            family.attach(self._directory, _TRACER)
+            link.send(READY)
+            tracer.run(self.way[1], self.settings.tracing.endpoint, link)
 
     def ready(self) -> None:
         """Every child is ready."""
@@ -150,7 +176,7 @@ class _Service:
         if pause is None:
             self.log.info("child_ended", child=role.name, status=status)
             return
-        if role.name != _EXPORTER:
+        if role.name not in {_EXPORTER, _TRACER}:
             metrics.RESPAWNS.child().inc()
         self.log.error("child_died", child=role.name, status=status, respawn_after=pause)
 
@@ -192,7 +218,8 @@ def _keep(old: Settings, new: Settings) -> Settings:
     written = new.log.model_copy(update={"format": old.log.format})
     milter = old.milter.model_copy(update={"allow": new.milter.allow})
     exporter = new.exporter.model_copy(update={"listen": old.exporter.listen, "directory": old.exporter.directory})
-    return new.model_copy(update={"milter": milter, "exporter": exporter, "log": written})
+    kept = {"milter": milter, "exporter": exporter, "log": written, "tracing": old.tracing}
+    return new.model_copy(update=kept)
 
 
 def _leave_signals_to_the_supervisor() -> None:

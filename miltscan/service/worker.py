@@ -29,6 +29,7 @@ from miltscan.service.supervisor import DRAIN, READY, Link
 from miltscan.telemetry import log, metrics, recording
 from miltscan.telemetry.observer import EngineObserver
 from miltscan.telemetry.process import Usage
+from miltscan.telemetry.traces import Traces
 
 _COLLECT_AFTER = 10_000  # new containers: some thirty messages
 _PUBLISH = 0.25  # seconds between two updates of the metrics
@@ -95,13 +96,35 @@ class Watch:
         self.log.error("exception", where=where, exc_info=error)
 
 
+class TracingWatch(Watch):
+    """A watch that also has each message traced; without tracing there is none, and no cost."""
+
+    def __init__(self, logger: FilteringBoundLogger, number: int, traces: Traces) -> None:
+        super().__init__(logger, number)
+        self._traces = traces
+
+    def done(self, report: Report) -> None:
+        """As in Watch; the trace is made with the next `publish`."""
+        super().done(report)
+        self._traces.take(report)
+
+    def publish(self) -> None:
+        """As in Watch, and hand the traces on."""
+        super().publish()
+        try:
+            self._traces.send()
+        except Exception as error:  # noqa: BLE001 - as in Watch
+            self.exception("report", error)
+
+
 class Worker:
     """The state of one worker process. `number` counts the workers from 0, `hostname` is what our headers name."""
 
-    def __init__(self, settings: Settings, number: int, hostname: str) -> None:
+    def __init__(self, settings: Settings, number: int, hostname: str, traces: Traces | None = None) -> None:
         self._hostname = hostname
         self._settings = settings
-        self._watch = Watch(log.logger(worker=number), number)
+        logger = log.logger(worker=number)
+        self._watch = TracingWatch(logger, number, traces) if traces else Watch(logger, number)
         self._slots = _slots(settings)
         self._engine = self._start_engine(settings)
         self._thread = threading.Thread(target=self._serve, name="libmilter", daemon=True)

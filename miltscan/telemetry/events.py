@@ -45,6 +45,7 @@ _ENGINE = Field("engine", Type.TEXT, "The engine's name.", "names of engines")
 _SERVER = Field("server", Type.TEXT, "The engine's server, as the configuration has it.", "configured servers")
 _CHILD = Field("child", Type.TEXT, "Which process: `worker N`, `exporter` or `tracer`.", "closed list")
 _WHY = Field("why", Type.TEXT, "The cause, in words.", _ANY)
+_ENDPOINT = Field("endpoint", Type.TEXT, "Where traces go: `tracing.endpoint`.", "its line")
 _ENDED = Field("status", Type.TEXT, "How the process ended: `exit status N` or `killed by SIGNAL`.", "closed list")
 _REFUSALS = ("network", "crowd", "tls", "request", "credentials", "busy", "response")
 _BUG = (
@@ -147,6 +148,9 @@ EVENTS = (
         "The file is wrong; the former configuration stays.",
         (Field("why", Type.TEXTS, "A text per mistake.", "mistakes of the file"),),
     ),
+    Event("tracing_off", ("error",), "Traces are wanted, but the packages for them are missing.", (_WHY,)),
+    Event("tracing_works", ("info",), "The collector takes traces (told on a change).", (_ENDPOINT,)),
+    Event("tracing_fails", ("warning",), "The collector takes no traces (told on a change).", (_ENDPOINT, _WHY)),
     Event("child_ended", ("info",), "A process ended while the service stops.", (_CHILD, _ENDED)),
     Event(
         "child_died",

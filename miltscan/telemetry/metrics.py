@@ -253,6 +253,13 @@ HTTP_REFUSED = Family(
     (closed("reason", ("network", "crowd", "tls", "request", "credentials", "busy", "response")),),
 )
 LOG_LINES_LOST = Family(Counter, "log_lines_lost_total", "lines", "How many log lines could not be written?")
+TRACES = Family(
+    Counter,
+    "traces_total",
+    "traces",
+    "What became of the traces of messages: exported, dropped on the way to the tracer, or failed at the collector?",
+    (closed("result", ("exported", "failed", "dropped")),),
+)
 WORKERS = Family(Gauge, "workers", "processes", "How many workers run?", multiprocess_mode="livesum")
 WORKERS_CONFIGURED = Family(
     Gauge,

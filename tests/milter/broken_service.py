@@ -13,6 +13,7 @@ from miltscan.errors import StartError
 from miltscan.service import pipeline
 from miltscan.service.milter import Milter
 from miltscan.service.worker import Worker
+from miltscan.telemetry import traces
 
 
 def fails(error: BaseException) -> Callable[..., NoReturn]:
@@ -44,6 +45,7 @@ DEFECTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
     "escape": (Milter, "_finish", fails(RuntimeError("defect behind every handler"))),
     "boot": (Worker, "__init__", fails(StartError("a worker cannot start here"))),
     "boot-bug": (Worker, "__init__", fails(RuntimeError("defect at start"))),
+    "no-otel": (traces, "find_spec", fails(ModuleNotFoundError("opentelemetry"))),
     "serve": (Milter, "main", main_loop),
 }
 

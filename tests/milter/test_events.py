@@ -7,6 +7,7 @@ from pathlib import Path
 
 from miltscan.telemetry import events
 from tests.fakes import clamd_lies as lies
+from tests.fakes.collector import Collector, collector
 from tests.fakes.eicar import EICAR
 from tests.fakes.mta import Message
 from tests.milter.conftest import Fleet, documented
@@ -15,13 +16,17 @@ from tests.milter.daemon import Daemon
 BROKEN = str(Path(__file__).with_name("broken_service.py"))
 
 
-def serve(daemon: Daemon) -> None:
-    """Mail of each kind; an engine that goes and comes back; reloads; a worker that dies; a stop."""
+def serve(daemon: Daemon, there: Collector) -> None:
+    """Mail of each kind; a collector and an engine that go and come back; reloads; a worker that dies; a stop."""
+    there.status = 400
     for number, body in enumerate((b"clean\r\n", EICAR, b"x" * 70_000)):
         daemon.send(Message(body=body, queue_id=b"M%d" % number, sender=b'<"client":"1.2.3.4"@example.org>'))
+    daemon.wait_logged("tracing_fails")
+    there.status = 200
     daemon.clamd.behaviour = lies.always_ok
     daemon.wait_logged("engine_down")
     daemon.send(Message(queue_id=b"DOWN"))
+    daemon.wait_logged("tracing_works")
     daemon.clamd.behaviour = lies.honest
     daemon.wait_logged("engine_up", 2)
     daemon.write(log__level="debug", limits__message_size="64KiB")
@@ -45,21 +50,27 @@ def fail(daemon: Daemon) -> None:
     daemon.stop()
 
 
-ENDS: dict[str, Callable[[Daemon], object]] = {"decide": fail, "boot": Daemon.ended, "boot-bug": Daemon.ended}
+ENDS: dict[str, Callable[[Daemon], object]] = {
+    "decide": fail,
+    "no-otel": Daemon.stop,
+    "boot": Daemon.ended,
+    "boot-bug": Daemon.ended,
+}
 """What follows the start of a service with this defect."""
 
 
 def test_every_event(own: Fleet) -> None:
-    """Three services: one that works, one with a bug, and two that cannot start for different reasons."""
-    daemons = {defect: own() for defect in ("", *ENDS)}
-    for defect, daemon in daemons.items():
-        if defect:
-            daemon.command = (sys.executable, BROKEN, defect, "run")
-        daemon.start()
-    daemons[""].wait_ready()
-    serve(daemons[""])
-    for defect, end in ENDS.items():
-        end(daemons[defect])
+    """Of a service that works, one with a bug, one that lacks a package, and two that cannot start."""
+    with collector() as there:
+        daemons = {defect: own(tracing__endpoint=there.url) for defect in ("", *ENDS)}
+        for defect, daemon in daemons.items():
+            if defect:
+                daemon.command = (sys.executable, BROKEN, defect, "run")
+            daemon.start()
+        daemons[""].wait_ready()
+        serve(daemons[""], there)
+        for defect, end in ENDS.items():
+            end(daemons[defect])
     seen = {str(line["event"]) for daemon in daemons.values() for line in daemon.all_lines()}
     assert {event.name for event in events.EVENTS} - seen == set()
     for daemon in daemons.values():

@@ -11,7 +11,7 @@ ROWS = (
     ("__main__",),
     ("cli",),
     ("service.run",),
-    ("service.worker", "service.exporter", "service.scan", "sandwich.*", "migration.*"),
+    ("service.worker", "service.exporter", "service.tracer", "service.scan", "sandwich.*", "migration.*"),
     ("service.check", "service.http", "service.measure"),
     ("service.accesscheck",),
     (
@@ -52,6 +52,7 @@ DOORS = {
     "h11": ("service.exchange",),
     "structlog": ("telemetry.log",),
     "typer": ("cli",),
+    "opentelemetry": ("service.tracer",),
     "rich": ("cli",),
     "pydantic": ("config.*",),
     "pydantic_core": ("config.*",),

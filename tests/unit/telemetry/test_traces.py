@@ -1,0 +1,159 @@
+"""What is told of a message for its trace, and that its way never makes a worker wait."""
+
+import json
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from miltscan.core.action import Decision, TempFail
+from miltscan.core.action import Reply as SmtpReply
+from miltscan.core.message import Client
+from miltscan.core.report import Report
+from miltscan.core.verdict import Fault, Verdict
+from miltscan.telemetry import metrics, traces
+
+MakeReport = Callable[..., Report]
+HOSTILE = "\x1b\u202e\udcff\U000e0001" * 300
+WORST = "\U0001d518" * 300
+
+
+@pytest.fixture
+def way() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends."""
+    ends = traces.way()
+    ends[1].settimeout(0)
+    yield ends
+    for end in ends:
+        end.close()
+
+
+def _taken(end: socket.socket) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while True:
+        try:
+            data = end.recv(10 * traces.DATAGRAM)
+        except BlockingIOError:
+            return found
+        assert len(data) <= traces.DATAGRAM
+        found += json.loads(data)
+
+
+def _dropped() -> float:
+    (family,) = metrics.TRACES.child("dropped").collect()
+    return family.samples[0].value
+
+
+def test_what_is_told_of_a_message(make_report: MakeReport) -> None:
+    """Its outcome and its times, and nobody's address."""
+    assert traces.record(make_report(), 5, addresses=False) == {
+        "ended": 5,
+        "seconds": 0.0134,
+        "waited": 0.0001,
+        "failed": False,
+        "attributes": {
+            "miltscan.queue_id": "4AB12CD3",
+            "miltscan.direction": "outbound",
+            "miltscan.size": 3000,
+            "miltscan.outcome": "clean",
+            "miltscan.rule": "clean",
+            "miltscan.action": "accept",
+        },
+        "engines": [
+            {
+                "name": "clamd",
+                "seconds": 0.01234,
+                "failed": False,
+                "attributes": {
+                    "miltscan.engine": "clamd",
+                    "miltscan.server": "unix:/run/clamd.ctl",
+                    "miltscan.outcome": "clean",
+                },
+            }
+        ],
+    }
+
+
+def test_what_is_told_of_a_failure(make_report: MakeReport) -> None:
+    """The fault and the code of the reply; the engine's own words may hold anything, and are not told."""
+    verdict = Verdict.error("clamd", Fault.CLOSED, "secret", "unix:/a")
+    told = traces.record(
+        make_report(verdict, Decision(TempFail(SmtpReply(451, "4.7.1", "later")), "policy.on_error")),
+        5,
+        addresses=False,
+    )
+    assert told["failed"]
+    assert told["engines"][0]["failed"]
+    assert (told["attributes"]["miltscan.reason"], told["attributes"]["miltscan.reply_code"]) == ("closed", 451)
+    assert "secret" not in json.dumps(told)
+
+
+@pytest.mark.parametrize("text", [HOSTILE, WORST], ids=["hostile", "worst"])
+def test_attributes_are_clean_and_bounded(
+    make_report: MakeReport, way: tuple[socket.socket, socket.socket], text: str
+) -> None:
+    """Whatever stands in every field of many messages: each arrives, in datagrams that fit."""
+    data = text.encode("utf-8", "surrogateescape")
+    report = make_report(
+        Verdict.infected("clamd", text, "unix:/a"),
+        client=Client(text, text),
+        sender=data,
+        recipients=(data,) * 500,
+        message_id=data,
+    )
+    sender = traces.Traces(way[0], addresses=True)
+    got: list[dict[str, Any]] = []
+    for _ in range(60):
+        sender.take(report)
+    while len(got) < 60:
+        sender.send()
+        some = _taken(way[1])
+        assert some
+        got += some
+    texts = [
+        text for value in got[0]["attributes"].values() for text in (value if isinstance(value, list) else [value])
+    ]
+    assert len([text for text in texts if isinstance(text, str)]) >= 26
+    assert all(len(text) <= 200 and text.isprintable() for text in texts if isinstance(text, str))
+
+
+def test_a_tracer_that_takes_nothing_holds_up_nobody(
+    make_report: MakeReport, way: tuple[socket.socket, socket.socket]
+) -> None:
+    """What fits stays, in order, the rest is dropped and counted; then it goes on."""
+    sender = traces.Traces(way[0], addresses=False)
+    for number in range(6 * traces.WAITING):
+        sender.take(make_report()._replace(seconds=number))
+        if number % 1000 == 0:
+            sender.send()
+    kept = 0
+    while got := _taken(way[1]):
+        assert [record["seconds"] for record in got] == [*range(kept, kept + len(got))]
+        kept += len(got)
+        sender.send()
+    assert kept >= traces.WAITING
+    assert kept + _dropped() == 6 * traces.WAITING
+    sender.take(make_report())
+    sender.send()
+    assert len(_taken(way[1])) == 1
+
+
+def test_a_tracer_that_is_gone_costs_its_traces_alone(
+    make_report: MakeReport, way: tuple[socket.socket, socket.socket]
+) -> None:
+    """Nothing is raised."""
+    way[1].close()
+    sender = traces.Traces(way[0], addresses=False)
+    sender.take(make_report())
+    sender.send()
+
+
+def test_the_packages_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are there in the tests; without them one line says what to do."""
+    assert traces.missing() is None
+    for name in [name for name in sys.modules if name.startswith("opentelemetry")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    assert traces.missing() == "OpenTelemetry is not installed: pip install 'miltscan[otel]'"
