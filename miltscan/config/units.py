@@ -133,10 +133,12 @@ def _collector(value: object) -> str:
     text = _text(value)
     if not text:
         return ""
-    parts = urlsplit(text)
-    if not (text.isascii() and text.isprintable() and parts.scheme in {"http", "https"} and parts.hostname):
-        raise ValueError
-    if parts.username is not None or parts.query or parts.fragment or parts.port == 0:
+    try:
+        parts, plain = urlsplit(text), text.isascii() and text.isprintable() and " " not in text
+        good = plain and parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # of a bracket or a port, in words of its own
+        raise ValueError from None
+    if not good or parts.username is not None or parts.query or parts.fragment:
         raise ValueError
     return text if parts.path.strip("/") else f"{text.rstrip('/')}{_TRACES_PATH}"
 

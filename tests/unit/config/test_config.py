@@ -59,6 +59,9 @@ interval = "1m"
 [log]
 format = "console"
 level = "debug"
+[tracing]
+endpoint = "https://collector.example.test"
+addresses = true
 """
 
 
@@ -229,6 +232,8 @@ def test_a_reload_tells_what_it_cannot_change() -> None:
         "exporter.listen",
         "exporter.directory",
         "log.format",
+        "tracing.endpoint",
+        "tracing.addresses",
     ]
     assert needs_restart(Settings(), Settings()) == []
 

@@ -118,3 +118,49 @@ def test_a_kind_says_what_it_expected(kind: units.Kind[object], text: object) ->
     """Whatever is wrong, the error says what would be right."""
     with pytest.raises(ValueError, match=r"^expected "):
         kind.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("", ""),
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+        ("https://[::1]:4318/", "https://[::1]:4318/v1/traces"),
+        ("https://collector.example.test/tenant/v1/traces", "https://collector.example.test/tenant/v1/traces"),
+    ],
+)
+def test_a_collector_has_the_usual_path(text: str, url: str) -> None:
+    """Unless one is given."""
+    assert units.COLLECTOR.parse(text) == url
+    assert units.COLLECTOR.parse(url) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "127.0.0.1:4318",
+        "ftp://127.0.0.1/",
+        "http://",
+        "http://a:99999/",
+        "http://a:0/",
+        "http://user:secret@a/",
+        "http://[a/",
+        "http://a/?b",
+        "http://a/\n",
+        "http://ä/",
+        4318,
+        None,
+    ],
+)
+def test_what_is_no_collector_is_refused(text: object) -> None:
+    """A password has its place in the environment, where no `miltscan config` prints it."""
+    with pytest.raises(ValueError, match="expected a URL"):
+        units.COLLECTOR.parse(text)
+
+
+@pytest.mark.parametrize("value", ["true", 1, 0, None])
+def test_a_flag_is_true_or_false(value: object) -> None:
+    """And nothing that looks like it."""
+    assert units.FLAG.parse(value=True) is True
+    with pytest.raises(ValueError, match="expected true or false"):
+        units.FLAG.parse(value)

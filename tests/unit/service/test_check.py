@@ -220,3 +220,15 @@ def test_everything_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """)
     assert bad(check.findings(configured, works)) == []
     assert bad(check.findings(configured, lambda *_: None)) == [("error", f"clamd unix:{folder}/ctl")]
+
+
+def test_traces_without_their_packages_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service runs all the same; where nothing is traced, nothing is said."""
+    assert [*check.tracing_finding("")] == []
+    (fine,) = check.tracing_finding("http://a/v1/traces")
+    assert str(fine) == "ok       tracing.endpoint: traces go to http://a/v1/traces"
+    monkeypatch.setattr("miltscan.telemetry.traces.find_spec", lambda _name: None)
+    (finding,) = check.tracing_finding("http://a/v1/traces")
+    assert (finding.level, finding.subject) == (Level.WARNING, "tracing.endpoint")
+    assert finding.text == "OpenTelemetry is not installed, nothing is traced"
+    assert finding.remedy == "run: pip install 'miltscan[otel]'"
