@@ -221,10 +221,10 @@ def test_slow_peers_do_not_hold_up_others(running: Running) -> None:
 
 
 def test_a_file_that_cannot_be_read_fails_one_scrape_alone(running: Running) -> None:
-    """A worker that is just making its files is no reason to end."""
+    """A broken file is no reason to end."""
     _worker(running.directory)
     half = running.directory / "counter_9.db"
-    half.touch()
+    half.write_bytes(b"?")
     assert _ask(running.port, "/metrics")[0].status == 500
     half.unlink()
     assert _ask(running.port, "/metrics")[0].status == 200

@@ -253,3 +253,11 @@ def test_a_gauge_that_is_nobodys_any_more_is_not_shown(tmp_path: Path) -> None:
     assert _value(tmp_path, "engine_up", engine="clamd", server="unix:/b") == 1
     assert _value(tmp_path, "clamd_queue_length", server="unix:/a") == 2
     assert _value(tmp_path, "spool_free_bytes") is None
+
+
+def test_a_file_that_is_just_being_made_fails_no_scrape(tmp_path: Path, make_report: MakeReport) -> None:
+    """A worker that starts makes its files empty first: what the others counted is told all the same."""
+    _count(tmp_path, "0", lambda: recording.record([make_report()]))
+    for name in ("counter_1.db", "gauge_livesum_1.db", "histogram_1.db"):
+        (tmp_path / name).touch()
+    assert _value(tmp_path, "smtp_replies_total", code="250") == 1
