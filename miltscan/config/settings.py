@@ -146,6 +146,14 @@ class Headers(Table):
     )
 
 
+class Keys(Table):
+    """`[keys]`: the secrets with which both sides of the sandwich know each other's word."""
+
+    file: Annotated[str, units.FILE] = _key(
+        "", "file of keys, a line `ID HEXKEY` each: the first one signs, all verify"
+    )
+
+
 class Exporter(Table):
     """`[exporter]`: metrics and health over HTTP."""
 
@@ -205,6 +213,7 @@ class Settings(Table):
     clamd: Clamd = Clamd()
     policy: PolicyTable = PolicyTable()
     headers: Headers = Headers()
+    keys: Keys = Keys()
     exporter: Exporter = Exporter()
     queues: Queues = Queues()
     log: Log = Log()

@@ -43,6 +43,8 @@ encrypted = "reject"
 busy = "discard"
 [headers]
 mode = "none"
+[keys]
+file = "/srv/keys"
 [exporter]
 listen = "off"
 directory = "/srv/metrics"

@@ -1,0 +1,65 @@
+"""The keys with which a sandwich proves to itself what it has done: their file as text. It reads no file.
+
+A line of it is `ID HEXKEY`; an empty line and one that begins with # say nothing. The first key signs, all verify:
+a new key is put first, and the ones below it stay for what they have signed. RFC 2104 section 3: a key as long
+as the hash, 32 bytes for SHA-256, is enough, a shorter one is not.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from miltscan.errors import ConfigError
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
+_SECRET = re.compile(r"(?:[0-9A-Fa-f]{2}){32,64}", re.ASCII)
+SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: what it is called where it is used, and its secret bytes, which no text shows."""
+
+    id: str
+    secret: bytes = field(repr=False)
+
+
+Keyring = tuple[Key, ...]
+"""All keys, the one that signs first; empty where there is no key."""
+
+
+def parse_keys(text: str, name: str) -> Keyring:
+    """The keys in the text of the file `name`; raises ConfigError with a line for each mistake, which shows no key."""
+    keys: list[Key] = []
+    mistakes = [*_read(text, keys)] or ([] if keys else ["holds no key; make one: miltscan keys new"])
+    if mistakes:
+        raise ConfigError("\n".join(f"{name}: {mistake}" for mistake in mistakes))
+    return tuple(keys)
+
+
+def _read(text: str, keys: list[Key]) -> Iterator[str]:
+    """The mistakes; the keys go to `keys`."""
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        fault = _fault(words, [key.id for key in keys])
+        if fault:
+            yield f"line {number}: {fault}"
+        else:
+            keys.append(Key(words[0], bytes.fromhex(words[1])))
+
+
+def _fault(words: Sequence[str], known: Sequence[str]) -> str:
+    if len(words) != 2 or not _ID.fullmatch(words[0]):  # noqa: PLR2004 - an id and a key
+        return "expected an id of at most 32 letters, digits, dots, dashes or underscores, and a key"
+    if not _SECRET.fullmatch(words[1]):
+        return f"key {words[0]}: expected 64 to 128 hexadecimal digits"
+    if words[0] in known:
+        return f"key {words[0]}: expected each id once"
+    return ""
+
+
+def with_new(text: str, key: Key) -> str:
+    """The text of a key file in which `key` stands first; nothing of what stood there is lost."""
+    return f"{key.id} {key.secret.hex()}\n{text}"

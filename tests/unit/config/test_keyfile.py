@@ -1,0 +1,60 @@
+"""The key file on disk: what is read, and what is refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from miltscan.config.keyfile import load_keys
+from miltscan.core.keys import Key
+from miltscan.errors import ConfigError
+
+TEXT = f"one {'0f' * 32}\n"
+
+
+def made(folder: Path, mode: int = 0o640, data: bytes = TEXT.encode()) -> str:
+    """A key file."""
+    file = folder / "keys"
+    file.write_bytes(data)
+    file.chmod(mode)
+    return str(file)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o400, 0o440])
+def test_a_file_that_only_we_read(tmp_path: Path, mode: int) -> None:
+    """Its owner and its group may."""
+    assert load_keys(made(tmp_path, mode)) == (Key("one", b"\x0f" * 32),)
+
+
+def test_no_file_no_keys() -> None:
+    """The setting is off by default."""
+    assert load_keys("") == ()
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o660, 0o641])
+def test_a_file_for_others_is_refused(tmp_path: Path, mode: int) -> None:
+    """Who reads it can sign, who writes it can make a key of his own."""
+    file = made(tmp_path, mode)
+    with pytest.raises(ConfigError) as caught:
+        load_keys(file)
+    wrong = f"{file}: mode {mode:04o} lets others read or write it"
+    assert str(caught.value) == f"{wrong}; run: chmod u=rw,g=r,o= {file}"
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    """Not there, no text, malformed: a line each."""
+    with pytest.raises(ConfigError, match=r"/absent: cannot be read: no such file or directory$"):
+        load_keys(f"{tmp_path}/absent")
+    with pytest.raises(ConfigError, match=r"/keys: line 2: expected ASCII$"):
+        load_keys(made(tmp_path, data=TEXT.encode() + b"\xff"))
+    with pytest.raises(ConfigError, match=r"/keys: line 1: key one: expected 64 to 128 hexadecimal digits$"):
+        load_keys(made(tmp_path, data=b"one 00\n"))
+
+
+@pytest.mark.parametrize("kind", ["device", "folder", "pipe"])
+def test_only_a_regular_file_is_a_key_file(tmp_path: Path, kind: str) -> None:
+    """Nothing is read without end, nobody is waited for."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    file = {"device": os.devnull, "folder": str(tmp_path), "pipe": f"{tmp_path}/pipe"}[kind]
+    with pytest.raises(ConfigError, match="expected a regular file"):
+        load_keys(file)
