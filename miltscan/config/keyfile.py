@@ -1,13 +1,29 @@
 """The key file on disk: read with all that can be wrong with it told in a line; what a key is says `core.keys`."""
 
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
+from miltscan.config.settings import Settings, load
 from miltscan.core.keys import Keyring, parse_keys
 from miltscan.errors import ConfigError
 
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP
 _LARGEST = 1 << 20  # bytes: thousands of keys
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings in force and the keys that they name: what the supervisor hands to its children."""
+
+    settings: Settings
+    keys: Keyring
+
+
+def load_all(path: Path | None) -> Loaded:
+    """The settings of `load(path)` with their keys. Raises ConfigError."""
+    settings = load(path)
+    return Loaded(settings, load_keys(settings.keys.file))
 
 
 def load_keys(file: str) -> Keyring:

@@ -154,6 +154,23 @@ class Keys(Table):
     )
 
 
+class Receipt(Table):
+    """`[receipt]`: what the incoming side says of a message to the delivery side; needs `keys.file`."""
+
+    max_age: Annotated[float, units.duration("1m", "168h")] = _key(
+        "1h", "a message whose receipt is older is scanned again at the delivery side"
+    )
+
+
+class Verify(Table):
+    """`[verify]`: the delivery side, which scans what has no valid receipt; mode, group and hosts as in `[milter]`."""
+
+    socket: Annotated[Address | None, units.NO_ADDRESS] = _key(
+        "", "socket on which the delivery MTA asks", restart=True
+    )
+    workers: Annotated[int, units.count(1, 64)] = _key(1, "processes that serve that socket", restart=True)
+
+
 class Exporter(Table):
     """`[exporter]`: metrics and health over HTTP."""
 
@@ -214,10 +231,17 @@ class Settings(Table):
     policy: PolicyTable = PolicyTable()
     headers: Headers = Headers()
     keys: Keys = Keys()
+    receipt: Receipt = Receipt()
+    verify: Verify = Verify()
     exporter: Exporter = Exporter()
     queues: Queues = Queues()
     log: Log = Log()
     tracing: Tracing = Tracing()
+
+    @property
+    def workers(self) -> int:
+        """The workers of both sockets, which share scan slots and sessions."""
+        return self.milter.workers + (self.verify.workers if self.verify.socket else 0)
 
     def policy_for(self, hostname: str) -> Policy:
         """The policy of the core; `hostname` is what X-Virus-Scanned names."""

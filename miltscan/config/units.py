@@ -172,6 +172,10 @@ def _address(value: object) -> Address:
     return parse_address(_text(value))
 
 
+def _no_address(value: object) -> Address | None:
+    return _address(value) if _text(value) else None
+
+
 def _addresses(value: object) -> tuple[Address, ...]:
     if not isinstance(value, list) or not value:
         raise ValueError
@@ -247,6 +251,11 @@ def _show_network(network: Network) -> str:
 
 
 ADDRESS = Kind("unix:/absolute/path or inet:PORT@HOST", _address, str)
+NO_ADDRESS = Kind(
+    "unix:/absolute/path or inet:PORT@HOST, or an empty text for none",
+    _no_address,
+    lambda address: "" if address is None else str(address),
+)
 ADDRESSES = Kind(
     'a list of addresses such as ["unix:/absolute/path", "inet:PORT@HOST"]',
     _addresses,

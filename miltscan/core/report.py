@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from miltscan.core.action import Decision
 from miltscan.core.message import Message
+from miltscan.core.receipt import Receipt
 from miltscan.core.verdict import Verdict
 
 
@@ -17,7 +18,8 @@ class Timed(NamedTuple):
 class Report(NamedTuple):
     """One message, its verdicts (the deciding one as `verdict`) and the decision.
 
-    `waited` is the time for a scan slot, `seconds` the whole time from EOM to the decision.
+    `waited` is the time for a scan slot, `seconds` the whole time from EOM to the decision. `receipt` says what the
+    message's receipt is worth; None where none was looked for.
     """
 
     message: Message
@@ -26,3 +28,4 @@ class Report(NamedTuple):
     verdicts: tuple[Timed, ...]
     waited: float
     seconds: float
+    receipt: Receipt | None = None

@@ -43,7 +43,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One engine's opinion of one message; never an action. Made by one of the four functions of the class.
+    """One engine's opinion of one message; never an action. Made by one of the functions of the class.
 
     `server` names which server of the engine said it, `detail` is a line for the log (any text, cleaned where shown).
     """
@@ -74,6 +74,11 @@ class Verdict:
     def error(cls, engine: str, fault: Fault, detail: str = "", server: str = "") -> "Verdict":
         """The engine failed."""
         return cls(engine, Outcome.ERROR, reason=fault, detail=detail, server=server)
+
+    @classmethod
+    def vouched(cls, outcome: Outcome) -> "Verdict":
+        """The engines of the incoming side ended so, by a receipt that is valid."""
+        return cls("receipt", outcome)
 
 
 _RANK = {outcome: rank for rank, outcome in enumerate(Outcome)}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
+from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
 from miltscan.errors import StartError
 from miltscan.service import access
@@ -150,11 +151,11 @@ def _obey(link: Link, site: Site, server: Server, measure: Measure, stop: asynci
     order = received(link)
     if order is None:
         stop.set()
-    elif isinstance(order, Settings):
-        site.settings = order
-        log.configure(order.log.format, order.log.level)
-        _reload(server, order)
-        measure.follow(order)
+    elif isinstance(order, Loaded):
+        site.settings = settings = order.settings
+        log.configure(settings.log.format, settings.log.level)
+        _reload(server, settings)
+        measure.follow(settings)
 
 
 def _reload(server: Server, settings: Settings) -> None:

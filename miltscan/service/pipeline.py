@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from miltscan.core.message import Message
 from miltscan.core.policy import Policy, decide
@@ -28,6 +29,13 @@ def scan_slots(number: int) -> Slots:
     for _ in range(number):
         slots.put(None)
     return slots
+
+
+class Process(Protocol):
+    """What makes a report of a message."""
+
+    def process(self, message: Message, tick: Tick) -> Report:
+        """The report; `tick` is called at least once a second meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

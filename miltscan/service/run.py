@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from miltscan import __version__
+from miltscan.config.keyfile import Loaded, load_all, load_keys
 from miltscan.config.render import fingerprint, needs_restart
-from miltscan.config.settings import Milter, Settings, load
+from miltscan.config.settings import Settings
+from miltscan.core.address import Address
+from miltscan.core.keys import Keyring
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
 from miltscan.service import access, listener, notify, tracer
 from miltscan.service.admission import admit
@@ -30,28 +34,49 @@ _TRACER = "tracer"
 def serve(settings: Settings, path: Path | None) -> int:
     """Run the service until it is told to stop; `path` is read again at SIGHUP. Returns the exit status.
 
-    Raises StartError if a socket or folder cannot be had.
+    Raises StartError if a socket or folder cannot be had, ConfigError if the keys cannot.
     """
+    keys = load_keys(settings.keys.file)
     log.configure(settings.log.format, settings.log.level)
     _try_spool(settings)
-    public = _bind_milter(settings.milter)
+    doors: list[_Door] = []
     try:
+        doors += _open(settings.milter.socket, settings, "milter.socket")
+        doors += _open(settings.verify.socket, settings, "verify.socket")
         web = _bind_exporter(settings)
         family.prepare(Path(settings.exporter.directory))  # not before the socket is ours: another one may run
-        return _Service(settings, path, public, web, log.logger()).run()
+        return _Service(settings, keys, path, doors, web, log.logger()).run()
     finally:
-        _let_go(public, settings)
+        _let_go(doors)
 
 
-def _bind_milter(milter: Milter) -> socket.socket:
-    return listener.bind(milter.socket, milter.socket_mode, milter.socket_group, milter.allow)
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """A socket on which an MTA asks."""
+
+    address: Address
+    public: socket.socket
+    verifies: bool
 
 
-def _let_go(public: socket.socket, settings: Settings) -> None:
-    """Close the socket and remove its file; once, for the file may soon be a successor's."""
-    if public.fileno() >= 0:
-        listener.unbind(settings.milter.socket)
-        public.close()
+def _open(address: Address | None, settings: Settings, key: str) -> list[_Door]:
+    """The door of this key, none where it has no address. Raises StartError."""
+    if address is None:
+        return []
+    ours = settings.milter
+    try:
+        public = listener.bind(address, ours.socket_mode, ours.socket_group, ours.allow)
+    except StartError as error:
+        raise StartError(str(error).replace("milter.socket ", f"{key} ", 1)) from error
+    return [_Door(address, public, verifies=key == "verify.socket")]
+
+
+def _let_go(doors: Sequence[_Door]) -> None:
+    """Close each socket and remove its file; once, for the file may soon be a successor's."""
+    for door in doors:
+        if door.public.fileno() >= 0:
+            listener.unbind(door.address)
+            door.public.close()
 
 
 def _try_spool(settings: Settings) -> None:
@@ -79,8 +104,9 @@ class _Service:
     """The supervisor's side of the service: `settings` are those in force."""
 
     settings: Settings
+    keys: Keyring
     path: Path | None
-    public: socket.socket
+    doors: Sequence[_Door]
     web: socket.socket | None
     log: FilteringBoundLogger
     usage: Usage = field(default_factory=lambda: Usage(_SUPERVISOR))
@@ -89,7 +115,7 @@ class _Service:
     def run(self) -> int:
         """Until the supervisor ends."""
         family.attach(self._directory, _SUPERVISOR)
-        recording.started(fingerprint(self.settings), self.settings.milter.workers)
+        recording.started(fingerprint(self.settings), self.settings.workers)
         self.log.info("start", version=__version__, socket=str(self.settings.milter.socket))
         self.way = self._open_way()
         patience = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _PATIENCE
@@ -102,7 +128,10 @@ class _Service:
         return Path(self.settings.exporter.directory)
 
     def _roles(self) -> list[Role]:
-        workers = [self._worker(number) for number in range(self.settings.milter.workers)]
+        """The workers of the first door, of the second one, numbered through, the exporter and the tracer."""
+        incoming, delivery = self.settings.milter.workers, self.settings.verify.workers
+        posts = [door for door in self.doors for _ in range(delivery if door.verifies else incoming)]
+        workers = [self._worker(number, door) for number, door in enumerate(posts)]
         others = [Role(_EXPORTER, self._export, outlives=True)] if self.web else []
         others += [Role(_TRACER, self._trace, outlives=True)] if self.way else []
         return [*workers, *others]
@@ -116,14 +145,18 @@ class _Service:
             return None
         return traces.way()
 
-    def _worker(self, number: int) -> Role:
+    def _worker(self, number: int, door: _Door) -> Role:
         def main(link: Link) -> None:
             _leave_signals_to_the_supervisor()
+            for other in self.doors:
+                if other is not door:
+                    other.public.close()
             if self.web:
                 self.web.close()  # an orphan that drains must not keep a new service from the port
             family.attach(self._directory, str(number))
             sender = traces.Traces(self.way[0], addresses=self.settings.tracing.addresses) if self.way else None
-            Worker(self.settings, number, socket.gethostname(), sender).run(self.public, link)
+            loaded = Loaded(self.settings, self.keys)
+            Worker(loaded, number, socket.gethostname(), sender, verifies=door.verifies).run(door.public, link)
 
         return Role(f"worker {number}", main)
 
@@ -131,7 +164,8 @@ class _Service:
         from miltscan.service import exporter  # noqa: PLC0415 - HTTP is for this process alone
 
         _leave_signals_to_the_supervisor()
-        self.public.close()
+        for door in self.doors:
+            door.public.close()
         family.attach(self._directory, _EXPORTER)
         if self.web:
             link.send(READY)
@@ -140,7 +174,8 @@ class _Service:
     def _trace(self, link: Link) -> None:
         """Ready at once: what keeps it from its work must not keep the service from starting."""
         _leave_signals_to_the_supervisor()
-        self.public.close()
+        for door in self.doors:
+            door.public.close()
         if self.web:
             self.web.close()
         if self.way:
@@ -150,7 +185,7 @@ class _Service:
 
     def ready(self) -> None:
         """Every child is ready."""
-        self.log.info("ready", workers=self.settings.milter.workers)
+        self.log.info("ready", workers=self.settings.workers)
         notify.ready(self._status)
 
     def beat(self) -> None:
@@ -160,7 +195,7 @@ class _Service:
     def stopping(self) -> None:
         """Nobody new is let in: who connects from now on is refused, and does not wait for the end of the drain."""
         notify.stopping("finishes what runs")
-        _let_go(self.public, self.settings)
+        _let_go(self.doors)
 
     def failed(self, role: Role, error: BaseException) -> None:
         """In a child: why it ends."""
@@ -180,8 +215,8 @@ class _Service:
             metrics.RESPAWNS.child().inc()
         self.log.error("child_died", child=role.name, status=status, respawn_after=pause)
 
-    def reload(self) -> Settings | None:
-        """The settings as they stand in the file now; a file that is wrong changes nothing."""
+    def reload(self) -> Loaded | None:
+        """The settings and keys as they stand in their files now; a file that is wrong changes nothing."""
         notify.reloading()
         new = self._read_again()
         notify.ready(
@@ -193,13 +228,15 @@ class _Service:
     def _status(self) -> str:
         return f"{self.settings.milter.workers} workers serve {self.settings.milter.socket}"
 
-    def _read_again(self) -> Settings | None:
+    def _read_again(self) -> Loaded | None:
         try:
-            new = load(self.path)
+            loaded = load_all(self.path)
+            new = loaded.settings
             _try_spool(new)
             if self.web:
                 access.load(new.exporter)
-            admit(self.public, new.milter.allow)  # for the workers too: it is one socket
+            for door in self.doors:
+                admit(door.public, new.milter.allow)  # for the workers too: it is one socket
         except (ConfigError, StartError) as error:
             recording.reload_failed()
             self.log.error("reload_failed", why=str(error).splitlines())
@@ -208,9 +245,9 @@ class _Service:
         log.configure(self.settings.log.format, new.log.level)
         self.log = log.logger()
         self.log.info("reload", needs_restart=restart)
-        before, self.settings = self.settings, _keep(self.settings, new)
+        before, self.settings, self.keys = self.settings, _keep(self.settings, new), loaded.keys
         recording.reloaded(fingerprint(before), fingerprint(self.settings))
-        return self.settings
+        return Loaded(self.settings, self.keys)
 
 
 def _keep(old: Settings, new: Settings) -> Settings:
@@ -218,7 +255,13 @@ def _keep(old: Settings, new: Settings) -> Settings:
     written = new.log.model_copy(update={"format": old.log.format})
     milter = old.milter.model_copy(update={"allow": new.milter.allow})
     exporter = new.exporter.model_copy(update={"listen": old.exporter.listen, "directory": old.exporter.directory})
-    kept = {"milter": milter, "exporter": exporter, "log": written, "tracing": old.tracing}
+    kept = {
+        "milter": milter,
+        "verify": old.verify,
+        "exporter": exporter,
+        "log": written,
+        "tracing": old.tracing,
+    }
     return new.model_copy(update=kept)
 
 

@@ -16,13 +16,15 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
+from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
 from miltscan.core.report import Report
 from miltscan.engines.clamd import ClamdEngine
 from miltscan.service.conversation import Runtime
 from miltscan.service.milter import Milter
-from miltscan.service.pipeline import Pipeline, Slots, scan_slots
+from miltscan.service.pipeline import Pipeline, Process, Slots, scan_slots
 from miltscan.service.pool import Pool
+from miltscan.service.receipts import HEADROOM, Signing, Verifying
 from miltscan.service.signals import Signals
 from miltscan.service.spool import on_disk
 from miltscan.service.supervisor import DRAIN, READY, Link
@@ -118,11 +120,18 @@ class TracingWatch(Watch):
 
 
 class Worker:
-    """The state of one worker process. `number` counts the workers from 0, `hostname` is what our headers name."""
+    """The state of one worker process. `number` counts the workers from 0, `hostname` is what our headers name.
 
-    def __init__(self, settings: Settings, number: int, hostname: str, traces: Traces | None = None) -> None:
+    One that `verifies` serves the delivery side: it believes receipts instead of making them.
+    """
+
+    def __init__(
+        self, loaded: Loaded, number: int, hostname: str, traces: Traces | None = None, *, verifies: bool = False
+    ) -> None:
         self._hostname = hostname
-        self._settings = settings
+        self._verifies = verifies
+        self._settings = settings = loaded.settings
+        self._keys = loaded.keys
         logger = log.logger(worker=number)
         self._watch = TracingWatch(logger, number, traces) if traces else Watch(logger, number)
         self._slots = _slots(settings)
@@ -165,13 +174,14 @@ class Worker:
             order = link.recv()
         except (EOFError, OSError):  # the supervisor has died
             return False
-        if isinstance(order, Settings):
+        if isinstance(order, Loaded):
             self._reload(order)
         return order != DRAIN
 
-    def _reload(self, settings: Settings) -> None:
+    def _reload(self, loaded: Loaded) -> None:
         """Messages that have begun keep what they began with, the engine too; the next MAIL sees the new."""
-        old, self._settings = self._settings, settings
+        old, settings = self._settings, loaded.settings
+        self._settings, self._keys = settings, loaded.keys
         log.configure(settings.log.format, settings.log.level)
         self._watch.log = log.logger(worker=self._watch.number)
         if settings.limits.concurrent_scans != old.limits.concurrent_scans:
@@ -184,7 +194,7 @@ class Worker:
 
     def _start_engine(self, settings: Settings) -> ClamdEngine:
         clamd, self._observer = settings.clamd, EngineObserver(self._watch.log)
-        sessions = _SESSIONS // settings.milter.workers
+        sessions = _SESSIONS // settings.workers
         engine = ClamdEngine(clamd.servers, clamd.canary_interval, self._observer, sessions)
         engine.start()
         return engine
@@ -193,7 +203,16 @@ class Worker:
         limits = settings.limits
         policy = settings.policy_for(self._hostname)
         pipeline = Pipeline([self._engine], policy, self._slots, limits.scan_timeout, limits.queue_wait)
-        return Runtime(pipeline, limits.message_size, Path(settings.spool.directory), settings.spool.memory)
+        size = limits.message_size + (HEADROOM if self._verifies else 0)
+        return Runtime(self._with_receipts(pipeline), size, Path(settings.spool.directory), settings.spool.memory)
+
+    def _with_receipts(self, pipeline: Pipeline) -> Process:
+        def failed(error: Exception) -> None:
+            self._watch.exception(metrics.Place.RECEIPT, error)
+
+        if self._verifies:
+            return Verifying(pipeline, self._keys, self._settings.receipt.max_age, failed)
+        return Signing(pipeline, self._keys, self._observer.version, failed) if self._keys else pipeline
 
     def _drain(self) -> None:
         """Accept nothing more, let what runs end: the longest scan at most.
@@ -222,7 +241,7 @@ class Worker:
 
 def _slots(settings: Settings) -> Slots:
     """This worker's share of the scan slots, rounded up."""
-    return scan_slots(-(-settings.limits.concurrent_scans // settings.milter.workers))
+    return scan_slots(-(-settings.limits.concurrent_scans // settings.workers))
 
 
 def _leave_alone_what_stays() -> None:

@@ -92,6 +92,7 @@ def message_fields(report: Report, worker: int) -> dict[str, object]:
         "outcome": verdict.outcome,
         "reason": verdict.reason,
         "signature": verdict.signature,
+        "receipt": report.receipt,
         "rule": decision.rule,
         "action": decision.action.name,
         "reply": str(decision.reply) if decision.reply else None,

@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from miltscan.core.action import ActionName
 from miltscan.core.message import Direction
+from miltscan.core.receipt import Receipt
 from miltscan.core.signature import CLASSES
 from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.telemetry.family import DEFINED, Family, Label, closed
@@ -26,6 +27,7 @@ class Place(StrEnum):
 
     EOM = "eom"  # at the end of a message or in a step before it: the message was tempfailed
     MEASURE = "measure"  # in the exporter, measuring queues and disk
+    RECEIPT = "receipt"  # in signing or checking a receipt: the message was scanned, here or at the delivery side
     REPORT = "report"  # after the MTA was told: the message's counters or its line are missing
 
 
@@ -53,7 +55,7 @@ _ENGINE = Label("engine", "the engines that are built in: clamd")
 _SERVER = Label("server", "the addresses in clamd.servers")
 _SIZE = Label("size", "one of small (up to 32 KiB), medium (1 MiB), large (10 MiB), huge", tuple(SizeClass))
 _QUEUE = closed("queue", Queue)
-_PROCESS = Label("process", "one of supervisor, exporter, and a number from 0 for each of milter.workers")
+_PROCESS = Label("process", "one of supervisor, exporter, and a number from 0 for each worker of both sockets")
 _CODE = Label("code", "reply codes of the policy and of the milter: 250, 451, 550, 552", ("250", "451", "550", "552"))
 _SIGNATURE = Label(
     "signature", f"the first {SIGNATURES_NAMED} that each worker finds, and other for the rest; the log names them all"
@@ -251,6 +253,13 @@ HTTP_REFUSED = Family(
     "requests",
     "How many connections or requests did the exporter not serve, and why?",
     (closed("reason", ("network", "crowd", "tls", "request", "credentials", "busy", "response")),),
+)
+RECEIPTS = Family(
+    Counter,
+    "receipts_total",
+    "messages",
+    "What were the receipts of messages worth at the delivery side? Only those with a valid one are not scanned there.",
+    (closed("result", Receipt),),
 )
 LOG_LINES_LOST = Family(Counter, "log_lines_lost_total", "lines", "How many log lines could not be written?")
 TRACES = Family(

@@ -39,6 +39,10 @@ class EngineObserver:
             for family in _STATES:
                 family.forget_all(server)
 
+    def version(self, engine: str, server: str) -> int:
+        """The server's signature database; 0 while it is not known."""
+        return self._versions.get((engine, server), 0)
+
     def server_state(self, engine: str, server: str, *, up: bool, why: str) -> None:
         """The server went up or down."""
         self._set(metrics.ENGINE_UP, (engine, server), up)

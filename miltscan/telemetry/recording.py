@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from miltscan import __version__
 from miltscan.core.message import direction
+from miltscan.core.receipt import Receipt
 from miltscan.core.report import Report
 from miltscan.core.signature import signature_class
 from miltscan.core.text import readable
@@ -63,7 +64,11 @@ class _Tally:
         self.scans: defaultdict[tuple[str, ...], list[Measured]] = defaultdict(list)
 
     def add(self, report: Report) -> None:
-        message, verdict, decision, verdicts, waited, total = report
+        message, verdict, decision, verdicts, waited, total, receipt = report
+        if receipt is not None:
+            metrics.RECEIPTS.child(receipt).inc()
+        if receipt is Receipt.VALID:  # it was counted where it was scanned
+            return
         size, queue_id, reply = message.size, message.queue_id, decision.reply
         way = direction(message.client, message.envelope)
         self.ends[way, verdict.outcome, decision.action.name, reply.code if reply else _MTA_ACCEPTS] += 1

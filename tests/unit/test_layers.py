@@ -24,6 +24,7 @@ ROWS = (
         "service.servers",
     ),
     ("service.conversation", "config.*"),
+    ("service.receipts",),
     ("service.pipeline",),
     (
         "service.spool",

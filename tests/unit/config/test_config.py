@@ -45,6 +45,11 @@ busy = "discard"
 mode = "none"
 [keys]
 file = "/srv/keys"
+[receipt]
+max_age = "30m"
+[verify]
+socket = "inet:7358@127.0.0.1"
+workers = 2
 [exporter]
 listen = "off"
 directory = "/srv/metrics"
@@ -231,6 +236,8 @@ def test_a_reload_tells_what_it_cannot_change() -> None:
         "milter.socket_mode",
         "milter.socket_group",
         "milter.workers",
+        "verify.socket",
+        "verify.workers",
         "exporter.listen",
         "exporter.directory",
         "log.format",

@@ -16,6 +16,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
 from miltscan.errors import StartError
 from miltscan.service import exporter, listener
@@ -235,7 +236,7 @@ def test_new_settings_count(running: Running) -> None:
     _worker(running.directory, canary_age=31)
     assert _ask(running.port, "/readyz")[0].status == 503
     running.lifeline.send("an order to workers")
-    running.lifeline.send(Settings.model_validate({"clamd": {"canary_interval": "20s"}}))
+    running.lifeline.send(Loaded(Settings.model_validate({"clamd": {"canary_interval": "20s"}}), ()))
     wait_until(lambda: _ask(running.port, "/readyz")[0].status == 200, PATIENCE, "the new settings")
 
 

@@ -1,0 +1,142 @@
+"""The scan receipt: what the incoming side says of a message it had scanned, in a header that nobody else can make.
+
+    X-Miltscan-Receipt: v=1; k=KEY; t=TIME; o=OUTCOME; s=SIGNATURES; a=ADDED; d=DIGEST; m=MAC
+
+DIGEST is that of the message as far as sendmail does not change it between its two sides, MAC is an HMAC-SHA256 of all
+that stands before it. As in DKIM (RFC 6376 sections 3.4.2 and 5.4) header fields count in their relaxed form, and as
+with its over-signing one that is added later breaks the receipt, unless it is one of those that sendmail itself adds or
+rewrites: `_REWRITTEN`, and ADDED, those it adds where they lack. The order of fields of different names does not count.
+Of the body every byte does.
+
+Pure; the digest of the body comes from outside, where the bytes are. Nothing here raises, whatever a header holds.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from operator import itemgetter
+from typing import NamedTuple
+
+from miltscan.core.action import RemoveHeader
+from miltscan.core.keys import Key, Keyring
+from miltscan.core.message import Header
+from miltscan.core.verdict import Outcome
+
+RECEIPT_HEADER = "X-Miltscan-Receipt"
+SKEW = 300.0
+"""Seconds that the clocks of two hosts may be apart."""
+
+_NAME = RECEIPT_HEADER.lower().encode()
+_REWRITTEN = frozenset(
+    # conf.c and headers.c of sendmail: addresses that it rewrites, folds anew or removes
+    b"from sender reply-to to cc bcc errors-to return-receipt-to delivery-receipt-to disposition-notification-to"
+    b" apparently-to"
+    # trace and envelope lines that it adds or removes
+    b" received return-path full-name x-authentication-warning content-length".split()
+)
+_REWRITTEN_PREFIXES = (b"resent-", b"x-virus-", b"x-miltscan-")
+_ADDED = (b"date", b"message-id")  # mailer flags D and M: added where they lack, else left alone
+_OUTCOMES = {outcome.encode(): outcome for outcome in Outcome}
+_BLANKS = bytes.maketrans(b"\t\r\n", b"   ")
+_RUN = re.compile(rb"  +")
+_FORM = re.compile(
+    rb"(v=1; k=(?P<key>[A-Za-z0-9._-]{1,32}); t=(?P<time>[0-9]{1,12}); o=(?P<outcome>[a-z]{1,16}); s=[0-9]{1,12};"
+    rb" a=(?P<added>[a-z-]*(?:,[a-z-]+)*); d=(?P<digest>[0-9a-f]{64})); m=(?P<mac>[0-9a-f]{64})"
+)
+
+
+class Receipt(StrEnum):
+    """What a message's receipt is worth; a metric label. Only `VALID` spares a scan."""
+
+    VALID = "valid"
+    NONE = "none"
+    FORGED = "forged"
+    STALE = "stale"
+    UNKNOWN_KEY = "unknown-key"
+    MISMATCH = "mismatch"
+
+
+class Claim(NamedTuple):
+    """What a receipt says: when (seconds since the epoch), how the scan ended, by which signature database."""
+
+    time: int
+    outcome: Outcome
+    signatures: int
+
+
+class Checked(NamedTuple):
+    """What a receipt is worth, and the outcome it tells if it is valid."""
+
+    receipt: Receipt
+    outcome: Outcome | None = None
+
+
+def sign(key: Key, claim: Claim, headers: Sequence[Header], body: bytes) -> str:
+    """The value of the receipt header for a message with these headers; `body` is the digest of its body."""
+    names = {name.lower() for name, _ in headers}
+    added = b",".join(name for name in _ADDED if name not in names)
+    said = (
+        f"v=1; k={key.id}; t={claim.time}; o={claim.outcome}; s={claim.signatures};"
+        f" a={added.decode()}; d={_digest(headers, added, body)}"
+    )
+    return f"{said}; m={_mac(key, said.encode())}"
+
+
+def check(keys: Keyring, headers: Sequence[Header], body: Callable[[], bytes], now: float, max_age: float) -> Checked:
+    """What the receipt among the headers is worth `now` (seconds since the epoch), at an age of up to `max_age`.
+
+    `body` is asked for the digest of the body only where all else is right.
+    """
+    found = [value for name, value in headers if name.lower() == _NAME]
+    if not found:
+        return Checked(Receipt.NONE)
+    form = _FORM.fullmatch(_relaxed(found[0]))
+    if form is None or len(found) > 1 or form["outcome"] not in _OUTCOMES:  # the incoming side leaves one
+        return Checked(Receipt.FORGED)
+    doubt = _doubt(keys, form, now, max_age)
+    if doubt is None and not hmac.compare_digest(_digest(headers, form["added"], body()).encode(), form["digest"]):
+        doubt = Receipt.MISMATCH
+    return Checked(doubt) if doubt else Checked(Receipt.VALID, _OUTCOMES[form["outcome"]])
+
+
+def _doubt(keys: Keyring, form: re.Match[bytes], now: float, max_age: float) -> Receipt | None:
+    """What speaks against the receipt by itself, whichever message it is on."""
+    key = next((key for key in keys if key.id.encode() == form["key"]), None)
+    if key is None:
+        return Receipt.UNKNOWN_KEY
+    if not hmac.compare_digest(_mac(key, form[1]).encode(), form["mac"]):
+        return Receipt.FORGED
+    return None if -SKEW <= now - int(form["time"]) <= max_age else Receipt.STALE
+
+
+def removals(headers: Sequence[Header]) -> tuple[RemoveHeader, ...]:
+    """Takes every receipt off, the last first: removing one moves the index of those behind it."""
+    names = [name for name, _ in headers if name.lower() == _NAME]
+    edits = [RemoveHeader(name.decode("utf-8", "replace"), index) for index, name in enumerate(names, 1)]
+    return tuple(reversed(edits))
+
+
+def _mac(key: Key, said: bytes) -> str:
+    return hmac.digest(key.secret, b"miltscan receipt\n" + said, "sha256").hex()
+
+
+def _digest(headers: Sequence[Header], added: bytes, body: bytes) -> str:
+    """The digest of the fields by name, those of one name in their order, and of the body's digest."""
+    left_out = _REWRITTEN.union(added.split(b","))
+    lines = sorted(_lines(headers, left_out), key=itemgetter(0))
+    return hashlib.sha256(b"".join([b"%b:%b\n" % line for line in lines]) + b"\n" + body).hexdigest()
+
+
+def _lines(headers: Sequence[Header], left_out: frozenset[bytes]) -> Iterator[Header]:
+    for name, value in headers:
+        lower = name.lower()
+        if lower not in left_out and (lower[:1] not in b"rx" or not lower.startswith(_REWRITTEN_PREFIXES)):
+            yield lower, _relaxed(value)
+
+
+def _relaxed(value: bytes) -> bytes:
+    """Unfolded, a run of blanks as one, none at the ends (RFC 6376 section 3.4.2)."""
+    blank = value.translate(_BLANKS).strip(b" ")
+    return _RUN.sub(b" ", blank) if b"  " in blank else blank

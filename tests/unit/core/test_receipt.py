@@ -1,0 +1,218 @@
+"""The scan receipt: what keeps it valid, what breaks it, and that nothing in a header makes it raise."""
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miltscan.core.action import RemoveHeader
+from miltscan.core.keys import Key
+from miltscan.core.message import Header
+from miltscan.core.receipt import RECEIPT_HEADER, SKEW, Checked, Claim, Receipt, check, removals, sign
+from miltscan.core.verdict import Outcome
+
+OLD, NEW = Key("old", b"o" * 32), Key("new", b"n" * 32)
+BODY = hashlib.sha256(b"hello\r\n").digest()
+NOW = 1_790_000_000
+HOUR = 3600.0
+HEADERS: tuple[Header, ...] = (
+    (b"Received", b" from a by b"),
+    (b"From", b" Alice <alice@example.org>"),
+    (b"To", b" bob@example.test,\n\tcarol@example.test"),
+    (b"Subject", b" a  long\n subject"),
+    (b"Content-Type", b' multipart/mixed; boundary="x"'),
+    (b"X-Twice", b" one"),
+    (b"X-Twice", b" two"),
+)
+VALID = Checked(Receipt.VALID, Outcome.CLEAN)
+
+
+def signed(headers: tuple[Header, ...] = HEADERS, key: Key = NEW, time: int = NOW) -> tuple[Header, ...]:
+    """The headers with a receipt."""
+    value = sign(key, Claim(time, Outcome.CLEAN, 27000), headers, BODY)
+    return ((RECEIPT_HEADER.encode(), b" " + value.encode()), *headers)
+
+
+def checked(headers: tuple[Header, ...], body: bytes = BODY, now: float = NOW, *keys: Key) -> Checked:
+    """What the receipt among them is worth after an hour at most."""
+    return check(keys or (NEW, OLD), headers, lambda: body, now, HOUR)
+
+
+def replaced(at: int, header: Header) -> tuple[Header, ...]:
+    """The signed headers with another one instead of HEADERS[at]."""
+    whole = list(signed())
+    whole[at + 1] = header
+    return tuple(whole)
+
+
+def test_a_receipt_says_what_it_says() -> None:
+    """Its form is an interface: the other side may run another version."""
+    receipt = sign(NEW, Claim(NOW, Outcome.CLEAN, 27000), HEADERS, BODY)
+    said, _, mac = receipt.partition("; m=")
+    assert said.startswith("v=1; k=new; t=1790000000; o=clean; s=27000; a=date,message-id; d=")
+    assert (len(said.partition("; d=")[2]), len(mac)) == (64, 64)
+    assert receipt.isascii()
+    assert len(receipt) < 300  # below the 998 bytes of a line: nobody folds it
+    assert receipt == (
+        "v=1; k=new; t=1790000000; o=clean; s=27000; a=date,message-id; "
+        "d=c18b4e3f109bde1a613837796e36ea7d2388347005f0cbc93afce849857c393f; "
+        "m=39f01d0c85653195725a9ac97f4de4c745a806dda952985585c81436ca793e21"
+    )
+
+
+@pytest.mark.parametrize("key", [NEW, OLD])
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_key_verifies(key: Key, outcome: Outcome) -> None:
+    """What an older key has signed stays valid; the outcome is told as it was."""
+    value = sign(key, Claim(NOW, outcome, 0), HEADERS, BODY)
+    assert checked(((b"x-miltscan-RECEIPT", value.encode()), *HEADERS)) == Checked(Receipt.VALID, outcome)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (*signed(), (b"Received", b" from c by d")),
+        (*signed(), (b"Date", b" Thu, 1 Jan 1970 00:00:00 +0000")),
+        (*signed(), (b"Message-Id", b" <1@example.test>")),
+        (*signed(), (b"X-Virus-Status", b" Clean"), (b"X-Virus-Scanned", b" y")),
+        (*signed(), (b"X-Authentication-Warning", b" set sender")),
+        (*signed(), (b"Return-Path", b" <a@b>"), (b"Full-Name", b" A"), (b"Resent-Date", b" x")),
+        replaced(1, (b"From", b" Alice <alice@masked.example>")),
+        replaced(2, (b"To", b" bob@example.test, carol@example.test")),
+        replaced(3, (b"SUBJECT", b"\ta long subject ")),
+        tuple(reversed(signed()[:-2])) + signed()[-2:],
+    ],
+    ids=["trace", "date", "message-id", "marks", "warning", "envelope", "masked", "folded", "blanks", "order"],
+)
+def test_what_sendmail_does_breaks_nothing(headers: tuple[Header, ...]) -> None:
+    """Trace, lines it adds where they lack, addresses, folds, blanks, and the order of names."""
+    assert checked(headers) == VALID
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (*signed(), (b"Content-Type", b" text/plain")),
+        (*signed(), (b"MIME-Version", b" 1.0")),
+        (*signed(), (b"X-New", b"")),
+        replaced(3, (b"Subject", b" another subject")),
+        replaced(3, (b"Subject", b" a longsubject")),
+        replaced(3, (b"Subject", b" a\x0blong subject")),
+        replaced(4, (b"Content-Type", b' multipart/mixed; boundary="y"')),
+        replaced(5, (b"X-Twice", b" two")),
+        signed()[:-1],
+        (*signed()[:-2], *reversed(signed()[-2:])),
+    ],
+)
+def test_what_nobody_does_on_the_way_breaks_it(headers: tuple[Header, ...]) -> None:
+    """A field changed, added or lost, or two of one name changed about."""
+    assert checked(headers) == Checked(Receipt.MISMATCH)
+
+
+@pytest.mark.parametrize("name", [b"Date", b"Message-ID"])
+def test_a_field_that_was_there_is_signed(name: bytes) -> None:
+    """Fields that sendmail adds where they lack, and leaves alone where they do not."""
+    whole = signed(((name, b" x"), *HEADERS))
+    assert checked(whole) == VALID
+    assert checked((whole[0], (name, b" y"), *whole[2:])) == Checked(Receipt.MISMATCH)
+    assert checked((*whole, (name, b" y"))) == Checked(Receipt.MISMATCH)
+
+
+def test_another_body_is_another_message() -> None:
+    """A receipt cannot be used again."""
+    assert checked(signed(), hashlib.sha256(b"virus").digest()) == Checked(Receipt.MISMATCH)
+
+
+@pytest.mark.parametrize(
+    ("now", "receipt"),
+    [
+        (NOW, Receipt.VALID),
+        (NOW + HOUR, Receipt.VALID),
+        (NOW + HOUR + 1, Receipt.STALE),
+        (NOW - SKEW, Receipt.VALID),
+        (NOW - SKEW - 1, Receipt.STALE),
+    ],
+)
+def test_a_receipt_ages(now: float, receipt: Receipt) -> None:
+    """Past the age there may be newer signatures; clocks may differ a little, and a receipt is not for next year."""
+    assert checked(signed(), now=now).receipt is receipt
+
+
+def test_keys_that_are_not_there() -> None:
+    """One of another sandwich, or one that was removed; without any nothing is believed."""
+    assert checked(signed(key=Key("other", b"x" * 32))) == Checked(Receipt.UNKNOWN_KEY)
+    assert check((), signed(), lambda: BODY, NOW, HOUR) == Checked(Receipt.UNKNOWN_KEY)
+    assert checked(signed(key=Key("new", b"x" * 32))) == Checked(Receipt.FORGED)
+
+
+def test_none_and_too_many() -> None:
+    """The incoming side leaves exactly one, so two are one too many, whichever is right."""
+    whole = signed()
+    assert checked(HEADERS) == Checked(Receipt.NONE)
+    assert checked((whole[0], *whole)) == Checked(Receipt.FORGED)
+
+
+def test_the_body_is_not_read_for_a_forger() -> None:
+    """What costs most comes last."""
+
+    def body() -> bytes:
+        raise AssertionError
+
+    for keys, now in (((OLD,), NOW), ((Key("new", b"x" * 32),), NOW), ((NEW,), NOW + 2 * HOUR)):
+        assert check(keys, signed(), body, now, HOUR).receipt is not Receipt.VALID
+
+
+@given(st.integers(1, 400), st.binary(max_size=2))
+def test_any_change_of_a_receipt_breaks_it(at: int, other: bytes) -> None:
+    """Each of its bytes counts, but for blanks."""
+    (name, value), *rest = signed()
+    changed = value[:at] + other + value[at + 1 :]
+    if changed.split() != value.split():
+        assert checked(((name, changed), *rest)).receipt is not Receipt.VALID
+
+
+NAMES = st.sampled_from([b"Subject", b"X-A", b"Content-Type", b"Date", b"Message-ID", b"From", b"Received"])
+FIELDS = st.lists(st.tuples(NAMES, st.binary(max_size=30))).map(tuple)
+
+
+@given(FIELDS, st.binary(max_size=40))
+def test_a_round_trip(headers: tuple[Header, ...], body: bytes) -> None:
+    """Whatever the message is, its own receipt is valid on it."""
+    digest = hashlib.sha256(body).digest()
+    value = sign(NEW, Claim(NOW, Outcome.CLEAN, 1), headers, digest)
+    assert checked(((RECEIPT_HEADER.encode(), value.encode()), *headers), digest) == VALID
+
+
+@given(FIELDS, FIELDS)
+def test_only_what_reads_alike_is_alike(one: tuple[Header, ...], other: tuple[Header, ...]) -> None:
+    """A receipt passes on other headers only if every signed name has the same values in the same order."""
+    value = sign(NEW, Claim(NOW, Outcome.CLEAN, 1), one, BODY)
+    result = checked(((RECEIPT_HEADER.encode(), value.encode()), *other))
+    lacking = {name.lower() for name in (b"Date", b"Message-ID")} - {name.lower() for name, _ in one}
+    assert (result == VALID) == (reading(one, lacking) == reading(other, lacking))
+
+
+def reading(headers: tuple[Header, ...], lacking: set[bytes]) -> dict[bytes, list[list[bytes]]]:
+    """The signed values by name, each as its words: written anew, without a regular expression."""
+    found: dict[bytes, list[list[bytes]]] = {}
+    for name, value in headers:
+        if name.lower() not in {b"from", b"received", *lacking}:
+            blank = value.translate(bytes.maketrans(b"\t\r\n", b"   "))
+            found.setdefault(name.lower(), []).append([word for word in blank.split(b" ") if word])
+    return found
+
+
+@given(st.lists(st.tuples(st.binary(max_size=20), st.binary())), st.lists(st.binary(), max_size=2))
+def test_nothing_raises(headers: list[Header], receipts: list[bytes]) -> None:
+    """Hostile names and values, and hostile receipts among them, are never valid."""
+    hostile = (*headers, *((RECEIPT_HEADER.encode(), value) for value in receipts))
+    assert checked(hostile).receipt is not Receipt.VALID
+    assert sign(NEW, Claim(NOW, Outcome.CLEAN, 1), hostile, BODY)
+
+
+def test_every_receipt_is_removed() -> None:
+    """However its name is written, the last first."""
+    headers = ((b"X-Miltscan-Receipt", b""), (b"Subject", b""), (b"x-MILTSCAN-receipt", b""))
+    assert removals(headers) == (RemoveHeader("x-MILTSCAN-receipt", 2), RemoveHeader("X-Miltscan-Receipt", 1))
+    assert removals(HEADERS) == ()
