@@ -328,6 +328,35 @@ def _progress(logs: "Logs") -> Iterator[None]:
         yield
 
 
+keys_app = typer.Typer(help="The keys of scan receipts.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(keys_app, name="keys", epilog="Example: miltscan keys new && systemctl reload miltscan")
+
+
+@keys_app.command("new")
+def new_key(
+    *,
+    name: Annotated[
+        str | None, typer.Option("--id", help="What to call it [default: date and time]", show_default=False)
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Make a new key.
+
+    It stands first in the file of keys.file and signs from the next reload on; the keys below it stay, for what they
+    have signed. Remove one by hand when no mail that it has signed is left in the queue of incoming.
+
+    \b
+    Examples:
+      miltscan keys new && systemctl reload miltscan
+      miltscan keys new --id 2027-01 --config ./miltscan.toml
+    """
+    with _told():
+        settings = load(config)
+        from miltscan.service.newkey import new_key as make
+
+        typer.echo(f"{settings.keys.file}: key {make(settings, name)} signs from the next reload on")
+
+
 @app.command("config")
 def show_config(
     config: Config = None,

@@ -28,14 +28,21 @@ define(`confPID_FILE', `SITE_DELIVERY_PID')dnl
 define(`QUEUE_DIR', `SITE_DELIVERY_QUEUE')dnl
 define(`confPROCESS_TITLE_PREFIX', `delivery')dnl
 dnl
-dnl What belongs to the incoming side is taken back, if the .mc file set it for both: filters (everything here was scanned),
-dnl pauses and limits for clients (there is one), blocklists (diversion 8 of cf.m4).
+dnl What belongs to the incoming side is taken back, if the .mc file set it for both: filters, pauses and limits for clients
+dnl (there is one), blocklists (diversion 8 of cf.m4).
 define(`_MAIL_FILTERS_', `')dnl
 undefine(`confINPUT_MAIL_FILTERS')dnl
 undefine(`_RATE_CONTROL_', `_CONN_CONTROL_')dnl
 undefine(`_CONTROL_IMMEDIATE_', `_RATE_CONTROL_IMMEDIATE_', `_CONN_CONTROL_IMMEDIATE_')dnl
 undefine(`confCONNECTION_RATE_THROTTLE')dnl
 divert(-1)undivert(8)divert(0)dnl
+dnl
+dnl Everything here was scanned, but for what a local user hands to this port himself: with SITE_DELIVERY_MILTER miltscan
+dnl looks for its receipt, and scans what has none. F=T and T= as at incoming; whoever hands over queues meanwhile.
+ifelse(SITE_DELIVERY_MILTER, `none', `',
+`INPUT_MAIL_FILTER(`miltscan', `S=SITE_DELIVERY_MILTER, F=T, T=C:10s;S:30s;R:30s;E:5m')
+define(`confMILTER_MACROS_CONNECT', confMILTER_MACROS_CONNECT``, {client_addr}, {client_name}, {client_ptr}'')
+define(`confMILTER_MACROS_EOM', ``i, {msg_id}'')')dnl
 dnl
 dnl What the incoming sendmail accepted must not be refused here: that would be a bounce. So no check of its own of the
 dnl sender, and room for the header lines and the hop that were added since the incoming limits (32 KB, 25 hops).

@@ -5,6 +5,7 @@ dnl define(`SITE_RELAY_DOMAINS', `192.0.2 partner.example')dnl   may relay, or b
 dnl define(`SITE_DELIVERY_HOST', `[127.0.0.1]')dnl           where incoming hands over to
 dnl define(`SITE_DELIVERY_PORT', `19000')dnl
 dnl define(`SITE_MILTER', `unix:/run/miltscan/miltscan.sock')dnl
+dnl define(`SITE_DELIVERY_MILTER', `unix:/run/miltscan/verify.sock')dnl   scans what has no receipt: ../docs/receipt.md
 dnl define(`SITE_INCOMING_QUEUE', `/var/spool/mqueue')dnl
 dnl define(`SITE_DELIVERY_QUEUE', `/var/spool/mqueuedelivery')dnl
 dnl define(`SITE_CERTIFICATE', `/etc/mail/tls/sendmail-server.crt')dnl

@@ -15,6 +15,7 @@ from miltscan.core.finding import Finding, error, good
 from miltscan.sandwich import daemon_rules, filter_rules, host, mailer_rules, ports, rights, running, scanner, send
 from miltscan.sandwich.cf import Configuration, parse
 from miltscan.sandwich.clamd_access import access_findings
+from miltscan.sandwich.key_access import key_findings
 from miltscan.sandwich.mailer_rules import Program, Tcp
 from miltscan.sandwich.processes import listens
 from miltscan.service import check
@@ -52,7 +53,7 @@ def examine(settings: Settings, errand: Errand) -> Iterator[Step]:
     here = [conf for conf in (incoming, delivery) if isinstance(conf, Configuration)]
     yield _step("host", _host([daemon.port for conf in here for daemon in conf.daemons]))
     yield _step("incoming sendmail", _incoming(incoming, errand, settings))
-    yield _step("miltscan", _miltscan(incoming, settings))
+    yield _step("miltscan", [*_miltscan(incoming, settings), *key_findings(settings)])
     yield _step("clamd and miltscan's folders", _scanning(incoming, settings))
     yield _step("delivery sendmail", _delivery(incoming, delivery, errand, settings))
     if isinstance(incoming, Configuration) and isinstance(delivery, Configuration):
@@ -85,7 +86,9 @@ def _incoming(conf: Configuration | OSError, errand: Errand, settings: Settings)
         yield error("incoming.cf", f"{errand.incoming}: {conf.strerror}", "name it: --incoming FILE")
         return
     yield from daemon_rules.daemon_findings("incoming.cf", conf)
-    yield from filter_rules.filter_findings(conf, settings, scanner.proxied(conf, settings.milter.socket))
+    ours = settings.milter.socket
+    proxies = scanner.proxied(conf, ours)
+    yield from filter_rules.filter_findings("incoming.cf", conf, ours, settings.limits, proxies)
     delivery = _read(errand.delivery)
     wanted = {one.port for one in delivery.daemons} if isinstance(delivery, Configuration) else set()
     yield from mailer_rules.incoming_findings(conf, wanted, str(errand.delivery))
@@ -124,6 +127,12 @@ def _miltscan(conf: Configuration | OSError, settings: Settings) -> Iterator[Fin
         yield from _rights(conf, settings.milter.socket)
 
 
+def _verify(conf: Configuration, socket: Address | None) -> Iterator[Finding]:
+    if socket is not None:
+        yield from ports.milter_findings(socket)
+        yield from _rights(conf, socket)
+
+
 def _rights(conf: Configuration | OSError, socket: Address) -> Iterator[Finding]:
     if isinstance(conf, OSError) or not isinstance(socket, UnixAddress):
         return
@@ -155,8 +164,8 @@ def _delivery(
         return
     yield from daemon_rules.daemon_findings("delivery.cf", conf)
     yield from daemon_rules.delivery_findings(conf)
-    for one in conf.filters.values():
-        yield from filter_rules.fault_findings("delivery.cf", one)
+    yield from filter_rules.delivery_findings(conf, settings)
+    yield from _verify(conf, settings.verify.socket)
     back = {one.port for one in incoming.daemons} if isinstance(incoming, Configuration) else set()
     yield from mailer_rules.delivery_findings(conf, back)
     yield from _sendmail("delivery", errand.delivery, conf, settings, daemon=not isinstance(where, Program))

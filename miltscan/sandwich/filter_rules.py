@@ -24,24 +24,36 @@ _NEEDED = {
 }
 
 
-def filter_findings(conf: Configuration, settings: Settings, proxies: Collection[Address] = ()) -> Iterator[Finding]:
-    """Each daemon of the incoming sendmail asks miltscan, or a proxy of it, and takes no mail without its answer."""
+def filter_findings(
+    file: str, conf: Configuration, socket: Address, limits: Limits, proxies: Collection[Address] = ()
+) -> Iterator[Finding]:
+    """Each daemon of this sendmail asks miltscan at `socket`, or a proxy of it, and takes no mail without its answer."""
     for daemon in conf.daemons:
-        subject = f"incoming.cf daemon {daemon.name}"
-        ours = [one for one in conf.asked(daemon) if reaches(one, settings.milter.socket, proxies)]
+        subject = f"{file} daemon {daemon.name}"
+        ours = [one for one in conf.asked(daemon) if reaches(one, socket, proxies)]
         if ours:
             yield good(subject, f"asks filter {ours[0].name} at {ours[0].socket}")
         else:
-            yield error(subject, f"does not ask {settings.milter.socket}: mail passes unscanned", _how_to_ask(settings))
-    found = [one for one in conf.filters.values() if reaches(one, settings.milter.socket, proxies)]
+            yield error(subject, f"does not ask {socket}: mail passes unscanned", _how_to_ask(socket))
+    found = [one for one in conf.filters.values() if reaches(one, socket, proxies)]
     for one in found[:1]:
-        yield from fault_findings("incoming.cf", one)
-        yield from time_findings(one, settings.limits)
-        yield from macro_findings(conf)
+        yield from fault_findings(file, one)
+        yield from time_findings(file, one, limits)
+        yield from macro_findings(file, conf)
 
 
-def _how_to_ask(settings: Settings) -> str:
-    return f"INPUT_MAIL_FILTER(`miltscan', `S={settings.milter.socket}, F=T, T=C:10s;S:30s;R:30s;E:5m')"
+def delivery_findings(conf: Configuration, settings: Settings) -> Iterator[Finding]:
+    """With verify.socket the delivery sendmail has to ask there; no other filter of it may fail open."""
+    socket = settings.verify.socket
+    if socket is not None:
+        yield from filter_findings("delivery.cf", conf, socket, settings.limits)
+    for one in conf.filters.values():
+        if socket is None or not reaches(one, socket):
+            yield from fault_findings("delivery.cf", one)
+
+
+def _how_to_ask(socket: Address) -> str:
+    return f"INPUT_MAIL_FILTER(`miltscan', `S={socket}, F=T, T=C:10s;S:30s;R:30s;E:5m')"
 
 
 def reaches(one: Filter, socket: Address, proxies: Collection[Address] = ()) -> bool:
@@ -72,9 +84,9 @@ def fault_findings(file: str, one: Filter) -> Iterator[Finding]:
             yield error(subject, f"{other}: sendmail knows T, R and 4", _WANTED_F)
 
 
-def time_findings(one: Filter, limits: Limits) -> Iterator[Finding]:
+def time_findings(file: str, one: Filter, limits: Limits) -> Iterator[Finding]:
     """T= against our deadline: E: is above it, R: outlasts missing progress, and the client waits longer than E:."""
-    subject, ours = f"incoming.cf filter {one.name} T=", limits.queue_wait + limits.scan_timeout
+    subject, ours = f"{file} filter {one.name} T=", limits.queue_wait + limits.scan_timeout
     times = _DEFAULT_TIMES | {key: value for key, value in one.times.items() if key in _DEFAULT_TIMES}
     yield from [*_times(subject, times, ours)] or [
         good(subject, " ".join(f"{key}:{value:g}s" for key, value in times.items()))
@@ -94,9 +106,9 @@ def _times(subject: str, times: Mapping[str, float], ours: float) -> Iterator[Fi
         yield warning(subject, f"C:{times['C']:g}s: a filter that hangs holds each client so long at connect", "C:10s")
 
 
-def macro_findings(conf: Configuration) -> Iterator[Finding]:
+def macro_findings(file: str, conf: Configuration) -> Iterator[Finding]:
     """A macro sent at one stage is known at all later ones (smfi_getsymval of libmilter)."""
-    subject = "incoming.cf macros"
+    subject = f"{file} macros"
     yield from [
         error(subject, f"{name} is not sent by {stage}: {loss}", f"add it to Milter.macros.{stage}")
         for name, (stage, loss) in _NEEDED.items()

@@ -8,17 +8,20 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from miltscan.config.keyfile import load_keys
 from miltscan.config.settings import HeaderMode, Settings
 from miltscan.config.units import show_size
 from miltscan.core.action import ActionName
-from miltscan.core.address import Address, InetAddress, Network, is_loopback
+from miltscan.core.address import Address, InetAddress, Network, UnixAddress, is_loopback
 from miltscan.core.finding import Finding, Level
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd import ClamdEngine
 from miltscan.engines.clamd_client import version
 from miltscan.engines.wire import targets
+from miltscan.errors import ConfigError
 from miltscan.sandwich.queues import look
 from miltscan.service import clamdconf
 from miltscan.service.accesscheck import exporter_findings
@@ -43,6 +46,7 @@ def findings(settings: Settings, probe: Probe = probe_clamd) -> Iterator[Finding
     """All that can be said of the world that these settings name."""
     yield from socket_finding(settings)
     yield from group_finding(settings.milter.socket_group)
+    yield from receipt_findings(settings)
     yield from spool_finding(Path(settings.spool.directory), settings)
     yield from queue_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
     yield from policy_findings(settings)
@@ -159,6 +163,25 @@ def queue_findings(queues: Mapping[str, str]) -> Iterator[Finding]:
         except OSError as error:
             remedy = f"let {_user()} list it: docs/metrics.md"
             yield Finding(Level.WARNING, key, f"{path} cannot be read: {error.strerror}; no metrics of it", remedy)
+
+
+def receipt_findings(settings: Settings) -> Iterator[Finding]:
+    """Whether the delivery side can believe what the incoming side signs."""
+    verifies = settings.verify.socket is not None
+    try:
+        keys = load_keys(settings.keys.file)
+    except ConfigError as problem:
+        for line in str(problem).splitlines():
+            yield Finding(Level.ERROR, "keys.file", line, f"a line `ID HEXKEY` for each key, read by {_user()} alone")
+        return
+    if isinstance(settings.verify.socket, UnixAddress):
+        for finding in socket_folder(Path(settings.verify.socket.path)):
+            yield replace(finding, subject="verify.socket")
+    if keys:
+        yield Finding(Level.OK, "keys.file", f"{len(keys)} keys, {keys[0].id} signs")
+    elif verifies:
+        text = "there is no key: no receipt is made or believed, and the delivery side scans each message once more"
+        yield Finding(Level.WARNING, "keys.file", text, "set keys.file and run: miltscan keys new")
 
 
 _FAIL_OPEN = {"policy.on_error", "policy.on_unscanned.no_engine"}

@@ -12,7 +12,7 @@ ROWS = (
     ("cli",),
     ("service.run",),
     ("service.worker", "service.exporter", "service.tracer", "service.scan", "sandwich.*", "migration.*"),
-    ("service.check", "service.http", "service.measure"),
+    ("service.check", "service.http", "service.measure", "service.newkey"),
     ("service.accesscheck",),
     (
         "service.access",

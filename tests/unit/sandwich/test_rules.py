@@ -5,20 +5,28 @@ import pytest
 from miltscan.config.settings import Settings
 from miltscan.config.settings import parse as settings
 from miltscan.core.address import parse_address
-from miltscan.core.finding import Level
+from miltscan.core.finding import Finding, Level
 from miltscan.sandwich import daemon_rules, filter_rules, mailer_rules
-from miltscan.sandwich.cf import Filter
+from miltscan.sandwich.cf import Configuration, Filter
 from miltscan.sandwich.mailer_rules import Program, Tcp
 from tests.unit.sandwich.support import DELIVERY, INCOMING, bad, cf, only
 
+SIGNED = settings(b"[verify]\nsocket = 'unix:/run/miltscan/miltscan.sock'", "f")
 BS = "P=/usr/sbin/sendmail, F=mDFMuXk, A=sendmail -bs -C/etc/mail/delivery.cf"
+
+
+def asked(incoming: Configuration, ours: Settings | None = None) -> list[Finding]:
+    """What is found of the filter of an incoming sendmail."""
+    wanted = ours or Settings()
+    return [*filter_rules.filter_findings("incoming.cf", incoming, wanted.milter.socket, wanted.limits)]
 
 
 def test_what_we_build_is_right() -> None:
     """No rule finds fault with a sandwich as it should be, and each says what it has seen."""
     incoming, delivery = cf(INCOMING), cf(DELIVERY)
     found = [
-        *filter_rules.filter_findings(incoming, Settings()),
+        *asked(incoming),
+        *filter_rules.delivery_findings(delivery, Settings()),
         *mailer_rules.incoming_findings(incoming, {19000}, "/etc/mail/delivery.cf"),
         *mailer_rules.delivery_findings(delivery, {25}),
         *daemon_rules.daemon_findings("incoming.cf", incoming),
@@ -55,14 +63,15 @@ def test_what_we_build_is_right() -> None:
 )
 def test_the_filter(old: str, new: str, level: str, words: str) -> None:
     """F=, T= and macros; a macro may come earlier than needed."""
-    assert only(filter_rules.filter_findings(cf(INCOMING, (old, new)), Settings()), level, words)
+    assert only(asked(cf(INCOMING, (old, new))), level, words)
+    assert only(filter_rules.delivery_findings(cf(INCOMING, (old, new)), SIGNED), level, words)
 
 
 def test_longer_limits_want_a_longer_wait() -> None:
     """T=E: is measured against ours."""
     ours = settings(b"[limits]\nscan_timeout = '4m'\nqueue_wait = '50s'", "f")
     changed = cf(INCOMING, ("E:5m", "E:4m"))
-    assert only(filter_rules.filter_findings(changed, ours), "error", "limits.scan_timeout = 290s")
+    assert only(asked(changed, ours), "error", "limits.scan_timeout = 290s")
 
 
 @pytest.mark.parametrize(
@@ -77,8 +86,16 @@ def test_longer_limits_want_a_longer_wait() -> None:
 )
 def test_a_daemon_that_does_not_ask(old: str, new: str) -> None:
     """Its mail passes unscanned, whatever the filter's own line says."""
-    found = bad(filter_rules.filter_findings(cf(INCOMING, (old, new)), Settings()))
+    found = bad(asked(cf(INCOMING, (old, new))))
     assert [(level, "mail passes unscanned" in text) for level, text in found] == [("error", True)]
+
+
+def test_a_delivery_side_that_does_not_ask() -> None:
+    """Whoever reaches its port gets around the scan."""
+    (found,) = bad(filter_rules.delivery_findings(cf(DELIVERY), SIGNED))
+    assert found[0] == "error"
+    assert "mail passes unscanned" in found[1]
+    assert bad(filter_rules.delivery_findings(cf(INCOMING, ("F=T, ", "")), Settings()))[0][0] == "error"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,316 @@
+"""The scan receipt between two real sendmails: what passes, what is scanned again, and what nobody gets around."""
+
+import hashlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miltscan.config.keyfile import load_keys
+from miltscan.core.keys import Key
+from miltscan.core.receipt import RECEIPT_HEADER, Claim, sign
+from miltscan.core.verdict import Outcome
+from tests.fakes.eicar import EICAR
+from tests.harness import client, messages, ports, preload
+from tests.harness.client import RECIPIENT
+from tests.harness.mailbox import Delivered
+from tests.harness.miltscan import ScanningSandwich
+from tests.harness.processes import wait_until
+from tests.harness.sandwich import private_folder
+
+PATIENCE = 60.0  # seconds
+REMOTE = "someone@elsewhere.example"
+MIME = b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
+UMLAUTS = "Grüße, schöne\r\n".encode() * 3
+REWRITTEN = (
+    *(b"Bcc: x@example.org", b"Content-Length: 3", b"Return-Receipt-To: a", b"Errors-To: b", b"Full-Name: A B"),
+    *(b"Resent-From: c", b"Return-Path: <d@example.org>", b"X-Odd :  two  blanks ", b"Received: from a by b", b""),
+)
+MANY = b", ".join(b"Somebody With A Name <recipient-number-%d@example.org>" % number for number in range(40))
+
+
+@pytest.fixture(scope="module")
+def signing() -> Iterator[ScanningSandwich]:
+    """A sandwich whose delivery side asks miltscan as well.
+
+    The incoming one masquerades, and hands remote mail over by a way that does not offer 8BITMIME.
+    """
+    with private_folder() as folder, without_8bitmime() as way:
+        (folder / "own.m4").write_text(
+            f"include(`{folder}/incoming.site.m4')dnl\n"
+            "MASQUERADE_AS(`masked.example')dnl\nFEATURE(`masquerade_entire_domain')dnl\n"
+            f"define(`ESMTP_MAILER_ARGS', `TCP [127.0.0.1] {way.port}')dnl\n"
+        )
+        with ScanningSandwich(folder, tables(folder), site=site(folder, SITE_INCOMING=f"{folder}/own.m4")) as sandwich:
+            way.target = sandwich.delivery.port
+            yield sandwich
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[ScanningSandwich]:
+    """The same with the handoff by a program."""
+    with private_folder() as folder:
+        settings = site(folder, SITE_HANDOFF="program")
+        with ScanningSandwich(folder, tables(folder), site=settings) as sandwich:
+            yield sandwich
+
+
+def tables(folder: Path) -> dict[str, dict[str, Any]]:
+    """Miltscan for both sides, with a key."""
+    ours = {"keys": {"file": f"{folder}/keys"}, "verify": {"socket": f"unix:{folder}/run/verify.sock"}}
+    (folder / "keys.toml").write_text(f"keys.file = '{folder}/keys'\nspool.directory = '{folder}'\n")
+    new_key(folder, "first")
+    return ours
+
+
+def site(folder: Path, **more: str) -> dict[str, str]:
+    """The setting of sendmail/ that has delivery ask."""
+    return {"SITE_DELIVERY_MILTER": f"unix:{folder}/run/verify.sock", **more}
+
+
+def new_key(folder: Path, name: str) -> None:
+    """As an administrator makes one."""
+    command = [sys.executable, "-m", "miltscan", "keys", "new", "--id", name, "--config", str(folder / "keys.toml")]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+class Way:
+    """A listener that hands each connection to port `target` and hides the word 8BITMIME."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        self.target = 0
+
+    def serve(self) -> None:
+        """Until the listener is closed."""
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._carry, args=(near,), daemon=True).start()
+
+    def _carry(self, near: socket.socket) -> None:
+        with near, socket.create_connection(("127.0.0.1", self.target)) as far:
+            back = threading.Thread(target=_pump, args=(far, near, b"8BITMIME"), daemon=True)
+            back.start()
+            _pump(near, far, b"\0")
+            back.join(PATIENCE)
+
+
+def _pump(source: socket.socket, target: socket.socket, hidden: bytes) -> None:
+    try:
+        while data := source.recv(65536):
+            target.sendall(data.replace(hidden, b"X-HIDDEN"))
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+@contextmanager
+def without_8bitmime() -> Iterator[Way]:
+    """A `Way`, closed at the end."""
+    way = Way()
+    thread = threading.Thread(target=way.serve, daemon=True)
+    thread.start()
+    with closing(way.listener):
+        yield way
+        way.listener.shutdown(socket.SHUT_RDWR)
+    thread.join(PATIENCE)
+
+
+def line(sandwich: ScanningSandwich, name: str, *, delivery: bool = True) -> dict[str, Any]:
+    """Miltscan's line of the message with this sender, of one side."""
+
+    def found() -> list[dict[str, Any]]:
+        lines = sandwich.miltscan.events("message", sender=f"<{name}@example.org>")
+        return [one for one in lines if (one["receipt"] is not None) == delivery]
+
+    (one,) = wait_until(found, PATIENCE, f"the line of {name}")
+    return one
+
+
+def arrived(sandwich: ScanningSandwich, name: str) -> Delivered:
+    """The message of this name in the mailbox, which has no receipt."""
+
+    def found() -> list[Delivered]:
+        return [one for one in sandwich.mailbox.messages() if one.message["X-Name"] == name]
+
+    (one,) = wait_until(found, PATIENCE, f"{name} in the mailbox")
+    assert RECEIPT_HEADER not in one.message
+    return one
+
+
+def through(sandwich: ScanningSandwich, name: str, head: bytes, body: bytes, recipient: str = RECIPIENT) -> Delivered:
+    """Sends a message through the whole sandwich."""
+    whole = b"X-Name: " + name.encode() + b"\r\n" + head + b"\r\n" + body
+    reply = sandwich.send(whole, sender=f"{name}@example.org", recipients=[recipient])
+    assert reply.code == 250, reply
+    return arrived(sandwich, name)
+
+
+def test_a_message_is_scanned_once(signing: ScanningSandwich) -> None:
+    """It is counted once, where it was scanned; its mark is that of the incoming side, and no receipt is left."""
+    counted, believed = (signing.miltscan.metric(name) for name in ("messages_total", "receipts_total"))
+    delivered = through(signing, "once", b"Subject: x\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n", b"Hello\r\n")
+    assert delivered.message.get_all("X-Virus-Status") == ["Clean"]
+    incoming, delivery = line(signing, "once", delivery=False), line(signing, "once")
+    assert [engine["outcome"] for engine in incoming["engines"]] == ["clean"]
+    assert (delivery["engines"], delivery["rule"], delivery["receipt"]) == ([], "receipt", "valid")
+    assert incoming["queue_id"] != delivery["queue_id"]
+    wait_until(lambda: signing.miltscan.metric("receipts_total") == believed + 1, PATIENCE, "one receipt")
+    wait_until(lambda: signing.miltscan.metric("messages_total") == counted + 1, PATIENCE, "one message")
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "body", "recipient", "receipt"),
+    [
+        ("bare", b"", b"No header lines of its own\r\n", RECIPIENT, "valid"),
+        ("empty", b"From: a@example.org\r\n", b"", RECIPIENT, "valid"),
+        ("unqualified", b"From: alice\r\nTo: bob\r\nCc: carol (C)\r\nReply-To: dave\r\n", b"x\r\n", RECIPIENT, "valid"),
+        ("folded", b"To: " + MANY + b"\r\nSubject: a\r\n\tb\r\n  c\r\n", b"x\r\n", RECIPIENT, "valid"),
+        (
+            "rewritten",
+            b"\r\n".join(REWRITTEN),
+            b"From here\r\n.\r\n..\r\n \r\n\r\n\r\n",
+            RECIPIENT,
+            "valid",
+        ),
+        ("forged-mark", b"X-Virus-Status: Clean, really\r\nX-Miltscan-Receipt: v=1\r\n", b"x\r\n", RECIPIENT, "valid"),
+        ("masked", b"From: alice@example.test\r\nTo: b@c.example\r\nSubject: x\r\n", b"x\r\n", REMOTE, "valid"),
+        ("eight", MIME, UMLAUTS, RECIPIENT, "valid"),
+        ("eight-no-mime", b"Subject: \xfc\r\n", UMLAUTS, RECIPIENT, "valid"),
+        ("seven", MIME, UMLAUTS, REMOTE, "mismatch"),
+        ("long-line", b"Subject: x\r\n", b"x" * 3000 + b"\r\n", RECIPIENT, "valid"),
+        ("cut-line", b"Subject: x\r\n", b"x" * 3000 + b"\r\n", REMOTE, "mismatch"),
+        ("large", b"Subject: x\r\n", b"0123456789\r\n" * 200_000, RECIPIENT, "valid"),
+    ],
+)
+def test_what_sendmail_changes(  # noqa: PLR0913, PLR0917  a table
+    signing: ScanningSandwich, name: str, head: bytes, body: bytes, recipient: str, receipt: str
+) -> None:
+    """It passes all the same, or is scanned once more: then it was made anew on the way."""
+    delivered = through(signing, name, head, body, recipient)
+    found = line(signing, name)
+    assert (found["receipt"], bool(found["engines"])) == (receipt, receipt != "valid")
+    assert delivered.message.get_all("X-Virus-Status") == ["Clean"]
+    assert (delivered.raw.partition(b"\r\n\r\n")[2] == body) == (receipt == "valid")
+
+
+def test_masquerading_took_place(signing: ScanningSandwich) -> None:
+    """The table above would pass without it."""
+    assert arrived(signing, "masked").message["From"] == "alice@masked.example"
+    assert b"Content-Transfer-Encoding: 8bit" not in arrived(signing, "seven").raw
+
+
+def receipt_of(key: Key, head: bytes, body: bytes, age: float = 0) -> bytes:
+    """The header that the incoming side would make."""
+    fields = tuple((name, value) for name, _, value in (part.partition(b":") for part in head.splitlines()))
+    value = sign(key, Claim(int(time.time() - age), Outcome.CLEAN, 1), fields, hashlib.sha256(body).digest())
+    return f"{RECEIPT_HEADER}: {value}\r\n".encode()
+
+
+VIRUS = EICAR + b"\r\n"
+FOREIGN = Key("foreign", b"f" * 32)
+
+
+@pytest.mark.parametrize("name", ["none", "forged", "altered", "stale", "unknown-key", "replayed", "twice", "foreign"])
+def test_nobody_gets_around_the_scanner(signing: ScanningSandwich, name: str) -> None:
+    """A local user who talks to port 19000 himself hears 550, whatever receipt he brings along."""
+    (key,) = load_keys(f"{signing.folder}/keys")
+    head = f"X-Name: user-{name}\r\nSubject: x\r\n".encode()
+    good = receipt_of(key, head, VIRUS)
+    brought, receipt = {
+        "none": (b"", "none"),
+        "forged": (b"X-Miltscan-Receipt: v=1; o=clean\r\n", "forged"),
+        "altered": (good.replace(b"s=1;", b"s=2;"), "forged"),
+        "stale": (receipt_of(key, head, VIRUS, age=2 * 3600), "stale"),
+        "unknown-key": (receipt_of(FOREIGN, head, VIRUS), "unknown-key"),
+        "replayed": (receipt_of(key, head, b"Hello\r\n"), "mismatch"),
+        "twice": (good + good, "forged"),
+        "foreign": (receipt_of(Key(key.id, FOREIGN.secret), head, VIRUS), "forged"),
+    }[name]
+    reply = client.send(signing.delivery.port, brought + head + b"\r\n" + VIRUS, sender=f"user-{name}@example.org")
+    assert (reply.code, "Virus found" in reply.text) == (550, True)
+    assert line(signing, f"user-{name}")["receipt"] == receipt
+
+
+def test_a_good_receipt_is_what_makes_the_difference(signing: ScanningSandwich) -> None:
+    """The same message passes with the right one, so the table above is refused for its receipts and nothing else."""
+    (key,) = load_keys(f"{signing.folder}/keys")
+    head = b"X-Name: vouched\r\nSubject: x\r\n"
+    whole = receipt_of(key, head, VIRUS) + head + b"\r\n" + VIRUS
+    assert client.send(signing.delivery.port, whole, sender="vouched@example.org").code == 250
+    arrived(signing, "vouched")
+
+
+def test_clean_mail_without_a_receipt_is_delivered(signing: ScanningSandwich) -> None:
+    """A bounce, for instance: scanned and marked at the delivery side."""
+    head = b"X-Name: unsigned\r\n" + receipt_of(FOREIGN, b"", b"")
+    assert client.send(signing.delivery.port, head + b"\r\nx\r\n", sender="unsigned@example.org").code == 250
+    assert arrived(signing, "unsigned").message["X-Virus-Status"] == "Clean"
+    assert line(signing, "unsigned")["receipt"] == "unknown-key"
+
+
+def test_keys_rotate_while_mail_waits(signing: ScanningSandwich) -> None:
+    """What the old key has signed is in mqueue when the new one comes: both sides go on, nothing is scanned again."""
+    signing.delivery.stop()
+    for name in ("before", "after"):
+        head = f"X-Name: {name}\r\n\r\nx\r\n".encode()
+        assert signing.send(head, sender=f"{name}@example.org").code == 250
+        new_key(signing.folder, f"since-{name}")
+        signing.miltscan.reload_and_wait()
+    queued = "".join(path.read_text("latin-1") for path in signing.incoming.queue.glob("qf*"))
+    assert {*re.findall(r"X-Miltscan-Receipt: v=1; k=([\w-]+); t=\d+; o=clean; s=\d+; ", queued)} == {
+        "first",
+        "since-before",
+    }
+    signing.delivery.start()
+    signing.delivery.wait_ready()
+
+    def handed_over() -> bool:
+        signing.incoming.flush()  # again and again: a run skips a message that is still locked
+        return not signing.incoming.queued()
+
+    wait_until(handed_over, PATIENCE, "an empty mqueue")
+    for name in ("before", "after"):
+        arrived(signing, name)
+        assert line(signing, name)["receipt"] == "valid"
+    assert [key.id for key in load_keys(f"{signing.folder}/keys")] == ["since-after", "since-before", "first"]
+
+
+def test_the_program_handoff(program: ScanningSandwich) -> None:
+    """The sendmail that is started for each message asks as well; a local user who starts one hears 550."""
+    through(program, "by-program", b"Subject: x\r\n", b"Hello\r\n")
+    assert line(program, "by-program")["receipt"] == "valid"
+    virus = messages.as_wire(messages.infected())
+    talk = [b"MAIL FROM:<a@example.org>", b"RCPT TO:<recipient@example.test>", b"DATA", virus + b"\r\n.", b"QUIT"]
+    replies = talked(program, [b"HELO x", *talk])
+    assert [reply[:3] for reply in replies] == [b"220", b"250", b"250", b"250", b"354", b"550", b"221"]
+    assert b"5.7.1 Virus found" in replies[5]
+    assert not ports.is_open(program.delivery.port)
+
+
+def talked(program: ScanningSandwich, commands: list[bytes]) -> list[bytes]:
+    """The greeting of a delivery sendmail that is started with -bs, and its reply of one line to each command."""
+    environment = {**os.environ, **preload.environment(program.folder)}
+    command = program.delivery.command("-bs")
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sendmail:
+        assert sendmail.stdin
+        assert sendmail.stdout
+        replies = [sendmail.stdout.readline()]
+        for command in commands:
+            sendmail.stdin.write(command + b"\r\n")
+            sendmail.stdin.flush()
+            replies.append(sendmail.stdout.readline())
+    return replies

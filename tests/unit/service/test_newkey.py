@@ -1,0 +1,71 @@
+"""`miltscan keys new`: the new key first, nothing lost, nobody else let in."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from miltscan.cli import app
+from miltscan.config.keyfile import load_keys
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit status and output of `miltscan keys new` for `keys` in this folder."""
+    config = folder / "miltscan.toml"
+    config.write_text(f"keys.file = '{folder}/keys'\nspool.directory = '{folder}'\n")
+    result = CliRunner().invoke(app, ["keys", "new", "--config", str(config), *arguments])
+    return result.exit_code, result.output
+
+
+def test_a_new_key_signs_and_the_old_ones_stay(tmp_path: Path) -> None:
+    """The file is made with mode 0640, and nothing but it is left in the folder."""
+    assert run(tmp_path, "--id", "one") == (0, f"{tmp_path}/keys: key one signs from the next reload on\n")
+    (one,) = load_keys(f"{tmp_path}/keys")
+    assert run(tmp_path)[0] == 0
+    two, still_one = load_keys(f"{tmp_path}/keys")
+    assert (still_one, one.id, len(one.secret)) == (one, "one", 32)
+    assert two.secret != one.secret
+    assert stat.S_IMODE((tmp_path / "keys").stat().st_mode) == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["keys", "miltscan.toml"]
+
+
+@pytest.mark.parametrize("name", ["one", "no good", "x" * 33, "#"])
+def test_an_id_that_cannot_be(tmp_path: Path, name: str) -> None:
+    """One that is there already, or no id: a line, and the file is as before."""
+    run(tmp_path, "--id", "one")
+    before = (tmp_path / "keys").read_bytes()
+    status, output = run(tmp_path, "--id", name)
+    assert status == 2
+    assert output.startswith(f"{tmp_path}/keys: line ")
+    assert (tmp_path / "keys").read_bytes() == before
+
+
+def test_a_file_that_is_wrong_is_not_written(tmp_path: Path) -> None:
+    """What an administrator has to look at first."""
+    (tmp_path / "keys").write_text("nonsense\n")
+    (tmp_path / "keys").chmod(0o600)
+    assert run(tmp_path)[0] == 2
+    assert (tmp_path / "keys").read_text() == "nonsense\n"
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """One line and no traceback."""
+    config = tmp_path / "miltscan.toml"
+    config.write_text(f"keys.file = '{tmp_path}/absent/keys'\n")
+    result = CliRunner().invoke(app, ["keys", "new", "--config", str(config)])
+    wanted = f"{tmp_path}/absent/keys: cannot be written: No such file or directory\n"
+    assert (result.exit_code, result.output) == (1, wanted)
+
+
+def test_without_a_setting_there_is_no_file(tmp_path: Path) -> None:
+    """It says which key to set."""
+    (tmp_path / "empty.toml").touch()
+    result = CliRunner().invoke(app, ["keys", "new", "--config", str(tmp_path / "empty.toml")])
+    assert (result.exit_code, result.output.split(":")[0]) == (2, "keys.file is empty")
+
+
+def test_help_has_an_example() -> None:
+    """As each command."""
+    result = CliRunner().invoke(app, ["keys", "new", "--help"])
+    assert "miltscan keys new --id 2027-01" in result.output
