@@ -232,3 +232,28 @@ def test_traces_without_their_packages_are_a_warning(monkeypatch: pytest.MonkeyP
     assert (finding.level, finding.subject) == (Level.WARNING, "tracing.endpoint")
     assert finding.text == "OpenTelemetry is not installed, nothing is traced"
     assert finding.remedy == "run: pip install 'miltscan[otel]'"
+
+
+SIGNED = "[keys]\nfile = '{folder}/keys'\n[verify]\nsocket = 'unix:{folder}/verify.sock'\n"
+
+
+def test_keys_that_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both sides know each other; without either there is nothing to say."""
+    folder = private_folder(tmp_path, monkeypatch)
+    (folder / "keys").write_text(f"one {'1' * 64}\n")
+    (folder / "keys").chmod(0o640)
+    found = [*check.receipt_findings(settings(SIGNED.format(folder=folder)))]
+    assert bad(found) == []
+    assert found[-1].text == "1 keys, one signs"
+    assert [*check.receipt_findings(Settings())] == []
+
+
+def test_what_is_wrong_with_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be used stops the service; a second socket without keys has everything scanned twice."""
+    folder = private_folder(tmp_path, monkeypatch)
+    signed = settings(SIGNED.format(folder=folder))
+    assert bad(check.receipt_findings(signed)) == [("error", "keys.file")]
+    keyless = settings(f"[verify]\nsocket = 'unix:{folder}/verify.sock'")
+    assert bad(check.receipt_findings(keyless)) == [("warning", "keys.file")]
+    gone = settings("[verify]\nsocket = 'unix:/nonexistent/verify.sock'")
+    assert bad(check.receipt_findings(gone))[0] == ("error", "verify.socket")

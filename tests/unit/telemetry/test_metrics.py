@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from miltscan.core.action import Decision, Reject, Reply, TempFail
+from miltscan.core.receipt import Receipt
 from miltscan.core.report import Report
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.errors import StartError
@@ -78,6 +79,20 @@ def test_a_shed_message_is_counted(tmp_path: Path, make_report: MakeReport) -> N
     assert _value(tmp_path, "shed_total") == 1
     assert _value(tmp_path, "smtp_replies_total", code="451") == 1
     assert _value(tmp_path, "smtp_replies_total", code="250") == 0
+
+
+def test_a_message_with_a_valid_receipt_is_counted_once(tmp_path: Path, make_report: MakeReport) -> None:
+    """It was scanned and counted on its way in; any other one counts like new mail."""
+
+    def work() -> None:
+        for receipt in (Receipt.VALID, Receipt.VALID, Receipt.STALE):
+            metrics.record(make_report()._replace(receipt=receipt))
+
+    _count(tmp_path, "0", work)
+    assert _value(tmp_path, "receipts_total", result="valid") == 2
+    assert _value(tmp_path, "receipts_total", result="stale") == 1
+    assert _value(tmp_path, "receipts_total", result="forged") == 0
+    assert _value(tmp_path, "smtp_replies_total", code="250") == 1
 
 
 def test_an_infected_message_is_not_unscanned(tmp_path: Path, make_report: MakeReport) -> None:

@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 
 from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
-from miltscan.engines.base import Observer
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.family import Family
 from miltscan.telemetry.observer import EngineObserver
@@ -22,7 +21,7 @@ def _value(family: Family[Any], *labels: str) -> object:
     return next(sample.value for metric in family.child(*labels).collect() for sample in metric.samples)
 
 
-def _observer() -> Observer:
+def _observer() -> EngineObserver:
     return EngineObserver(log.logger(worker=2))
 
 
@@ -67,6 +66,7 @@ def test_a_new_signature_database_is_one_line() -> None:
         for version in (27000, 27000, 27001):
             observer.signatures("clamd", SERVER, version, 1.7e9)
     assert [line["version"] for line in lines] == [27000, 27001]
+    assert (observer.version("clamd", SERVER), observer.version("clamd", "another")) == (27001, 0)
     assert _value(metrics.SIGNATURES, SERVER) == 27001
     assert _value(metrics.SIGNATURES_PUBLISHED, SERVER) == 1.7e9
 

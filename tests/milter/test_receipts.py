@@ -1,0 +1,192 @@
+"""Receipts through the real service: made on one socket, believed on the other, and never a way around the scan."""
+
+import hashlib
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from miltscan.core.keys import Key
+from miltscan.core.receipt import Claim, Receipt, sign
+from miltscan.core.verdict import Outcome
+from tests.fakes import clamd_lies as lies
+from tests.fakes.clamd_lies import unless_canary
+from tests.fakes.eicar import EICAR
+from tests.fakes.milter_wire import Code, HeaderEdit
+from tests.fakes.mta import MTA, Message, Result
+from tests.milter.conftest import Fleet
+from tests.milter.daemon import Daemon, scanned
+
+VIRUS = EICAR + b"\r\n"
+KEY = Key("k", b"k" * 32)
+NAME = b"X-Miltscan-Receipt"
+HEADERS = ((b"Subject", b" test"), (b"X-Fold", b" a\n\tb"))
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder with a key file."""
+    path = Path(tempfile.mkdtemp(prefix="miltscan-"))  # short: a unix socket's path has 107 bytes
+    (path / "keys").write_text(f"{KEY.id} {KEY.secret.hex()}\n")
+    (path / "keys").chmod(0o600)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def both(shared: Fleet, folder: Path) -> Daemon:
+    """A service with both sockets."""
+    return shared(keys__file=f"{folder}/keys", verify__socket=f"unix:{folder}/verify")
+
+
+def verified(folder: Path, message: Message) -> Result:
+    """What the delivery side says of it."""
+    with MTA.open(f"unix:{folder}/verify") as mta:
+        return mta.send_message(message)
+
+
+def receipts(result: Result) -> list[bytes]:
+    """The receipts that a message gets."""
+    return [edit.value for edit in result.edits if edit.code is Code.INSERT_HEADER and edit.name == NAME]
+
+
+def with_receipt(message: Message, value: bytes) -> Message:
+    """As the delivery sendmail gets it: the receipt on top, and a trace line."""
+    return replace(message, headers=((NAME, value), (b"Received", b" from x"), *message.headers))
+
+
+def own_receipt(body: bytes = b"hello\r\n", key: Key = KEY, age: int = 0, outcome: Outcome = Outcome.CLEAN) -> bytes:
+    """A receipt for HEADERS and this body."""
+    claim = Claim(int(time.time()) - age, outcome, 1)
+    return b" " + sign(key, claim, HEADERS, hashlib.sha256(body).digest()).encode()
+
+
+@pytest.mark.parametrize("body", [b"", b"hello\r\n", b"x" * 200_000], ids=["empty", "small", "disk"])
+def test_what_one_side_signs_the_other_believes(both: Daemon, folder: Path, body: bytes) -> None:
+    """No engine is asked again, the receipt is removed, and nothing else is touched."""
+    message = Message(headers=HEADERS, body=body, queue_id=b"IN%d" % len(body))
+    (receipt,) = receipts(both.send(message))
+    asked = len(scanned(both.clamd))
+    result = verified(folder, replace(with_receipt(message, receipt), queue_id=b"OUT%d" % len(body)))
+    assert result.accepted
+    assert result.edits == (HeaderEdit(Code.CHANGE_HEADER, NAME, b"", 1),)
+    assert len(scanned(both.clamd)) == asked
+    line = both.line_of(f"OUT{len(body)}")
+    assert (line["receipt"], line["outcome"], line["rule"], line["engines"]) == ("valid", "clean", "receipt", [])
+    assert both.line_of(f"IN{len(body)}")["receipt"] is None
+
+
+def test_receipts_from_outside_are_removed(both: Daemon) -> None:
+    """Only one of ours leaves the incoming side, and it is another one."""
+    foreign = own_receipt(VIRUS)
+    result = both.send(Message(headers=((NAME, foreign), *HEADERS, (NAME.lower(), b""))))
+    removed = [edit for edit in result.edits if edit.code is Code.CHANGE_HEADER]
+    assert removed == [
+        HeaderEdit(Code.CHANGE_HEADER, NAME.lower(), b"", 2),
+        HeaderEdit(Code.CHANGE_HEADER, NAME, b"", 1),
+    ]
+    assert len(receipts(result)) == 1
+    assert receipts(result) != [foreign]
+
+
+CASES: dict[Receipt, bytes] = {
+    Receipt.NONE: b"",
+    Receipt.FORGED: b" v=1; o=clean",
+    Receipt.STALE: own_receipt(VIRUS, age=3700),
+    Receipt.UNKNOWN_KEY: own_receipt(VIRUS, Key("other", b"k" * 32)),
+    Receipt.MISMATCH: own_receipt(b"hello\r\n"),
+}
+
+
+@pytest.mark.parametrize("receipt", CASES)
+def test_without_a_valid_receipt_it_is_new_mail(both: Daemon, folder: Path, receipt: Receipt) -> None:
+    """Scanned and refused; the result is in the line and in the metrics."""
+    message = Message(headers=HEADERS, body=VIRUS, queue_id=f"BAD-{receipt}".encode())
+    result = verified(folder, with_receipt(message, CASES[receipt]) if CASES[receipt] else message)
+    assert result.reply.smtp.startswith(b"550 5.7.1 Virus found")
+    assert both.line_of(f"BAD-{receipt}")["receipt"] == receipt
+    both.wait_metric("receipts_total", len(both.logged("message", receipt=receipt)), result=receipt)
+
+
+def test_clean_mail_without_a_valid_receipt_gets_our_marks(both: Daemon, folder: Path) -> None:
+    """Forged marks go, ours come, and no receipt stays; while the engine fails it is a tempfail as ever."""
+    message = with_receipt(Message(headers=((b"X-Virus-Status", b" Clean"), *HEADERS)), b" nonsense")
+    result = verified(folder, message)
+    assert result.accepted
+    assert [(edit.name, edit.value.strip()) for edit in result.edits if edit.code is Code.CHANGE_HEADER] == [
+        (b"X-Virus-Status", b""),
+        (NAME, b""),
+    ]
+    assert receipts(result) == []
+    assert any(edit.name == b"X-Virus-Status" and edit.value == b" Clean" for edit in result.edits)
+    both.clamd.behaviour = unless_canary(lies.garbage)
+    assert verified(folder, message).reply.smtp.startswith(b"451 4.7.1")
+    assert verified(folder, with_receipt(Message(headers=HEADERS), own_receipt())).accepted
+
+
+def test_messages_with_a_receipt_are_counted_once(both: Daemon, folder: Path) -> None:
+    """Where they were scanned; what the delivery side scans counts like any."""
+    assert verified(folder, with_receipt(Message(headers=HEADERS), own_receipt())).accepted
+    assert verified(folder, Message(headers=HEADERS)).accepted
+    valid, all_ = len(both.logged("message", receipt="valid")), len(both.logged("message"))
+    assert 0 < valid < all_
+    both.wait_metric("receipts_total", valid, result="valid")
+    both.wait_metric("messages_total", all_ - valid)
+
+
+def test_an_outcome_that_was_accepted_stays_accepted(both: Daemon, folder: Path) -> None:
+    """The incoming side has decided; the line tells what it knew."""
+    vouched = with_receipt(Message(headers=HEADERS, queue_id=b"ENC"), own_receipt(outcome=Outcome.UNSCANNED))
+    assert verified(folder, vouched).accepted
+    assert (both.line_of("ENC")["outcome"], both.line_of("ENC")["level"]) == ("unscanned", "warning")
+
+
+def test_what_is_not_accepted_gets_no_receipt(shared: Fleet, folder: Path) -> None:
+    """Refused, or held: what is released from the MTA's queue is looked at again."""
+    held = shared(keys__file=f"{folder}/keys", policy__on_infected="hold")
+    result = held.send(Message(body=VIRUS))
+    assert result.quarantine
+    assert receipts(result) == []
+    assert len(receipts(held.send())) == 1
+
+
+def test_a_message_at_the_limit_may_grow_on_the_way(both: Daemon, folder: Path) -> None:
+    """Trace lines and our own do not make it too large for the delivery side."""
+    body = b"x" * (2**20 - 100)
+    message = Message(headers=HEADERS, body=body)
+    (receipt,) = receipts(both.send(message))
+    grown = with_receipt(message, receipt)
+    assert verified(folder, replace(grown, headers=((b"Received", b" " + b"y" * 500), *grown.headers))).accepted
+
+
+def test_without_keys_everything_is_scanned(shared: Fleet, folder: Path) -> None:
+    """No receipt is made, and none believed."""
+    daemon = shared(verify__socket=f"unix:{folder}/keyless")
+    assert receipts(daemon.send()) == []
+    with MTA.open(f"unix:{folder}/keyless") as mta:
+        result = mta.send_message(with_receipt(Message(headers=HEADERS, body=VIRUS), own_receipt(VIRUS)))
+    assert result.reply.smtp.startswith(b"550 5.7.1 Virus found")
+
+
+def test_a_key_file_that_becomes_wrong_changes_nothing(own: Fleet, folder: Path) -> None:
+    """At a reload it is told and the former keys stay; at a start the service does not begin."""
+    keys = folder / "mine"
+    keys.write_text(f"one {'1' * 64}\n")
+    keys.chmod(0o600)
+    daemon = own(keys__file=str(keys))
+    daemon.start()
+    daemon.wait_ready()
+    keys.chmod(0o644)
+    daemon.running.signal(signal.SIGHUP)
+    (line,) = daemon.wait_logged("reload_failed")
+    assert line["why"] == [f"{keys}: mode 0644 lets others read or write it; run: chmod u=rw,g=r,o= {keys}"]
+    (receipt,) = receipts(daemon.send())
+    assert receipt.startswith(b" v=1; k=one;")
+    assert daemon.stop() == 0
+    daemon.start()
+    assert daemon.ended() == 2
