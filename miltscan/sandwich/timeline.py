@@ -107,6 +107,8 @@ def _scan(fields: Mapping[str, object]) -> Iterator[str]:
     to = _some(_list(fields.get("recipients")), fields.get("recipients_count"))
     yield f"envelope: {fields.get('sender')} to {to}"
     yield from (_engine(engine) for engine in _list(fields.get("engines")) if isinstance(engine, dict))
+    if fields.get("receipt"):
+        yield f"receipt: {fields.get('receipt')}"
     found = [fields.get(name) for name in ("outcome", "signature", "reason")]
     yield f"verdict: {', '.join(str(one) for one in found if one)}"
     yield f"decision: {fields.get('action')}, by rule {fields.get('rule')}"

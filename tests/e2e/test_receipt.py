@@ -1,6 +1,7 @@
 """The scan receipt between two real sendmails: what passes, what is scanned again, and what nobody gets around."""
 
 import hashlib
+import json
 import os
 import re
 import socket
@@ -79,8 +80,8 @@ def site(folder: Path, **more: str) -> dict[str, str]:
 
 def new_key(folder: Path, name: str) -> None:
     """As an administrator makes one."""
-    command = [sys.executable, "-m", "miltscan", "keys", "new", "--id", name, "--config", str(folder / "keys.toml")]
-    subprocess.run(command, check=True, capture_output=True)
+    program = [sys.executable, "-m", "miltscan", "keys", "new", "--id", name, "--config", str(folder / "keys.toml")]
+    subprocess.run(program, check=True, capture_output=True)
 
 
 class Way:
@@ -174,6 +175,34 @@ def test_a_message_is_scanned_once(signing: ScanningSandwich) -> None:
     wait_until(
         lambda: signing.miltscan.metric("receipts_total", result="valid") == believed, PATIENCE, "each receipt counted"
     )
+
+
+def test_trace_and_doctor_know_both_sides(signing: ScanningSandwich) -> None:
+    """One message's way shows the receipt; doctor looks at the keys, and at delivery's filter as at incoming's."""
+    message_id = client.new_message_id()
+    assert signing.send(client.text_message(message_id), sender="traced@example.org").code == 250
+    assert line(signing, "traced")["receipt"] == "valid"
+    logs: list[str | Path] = ["--log", signing.syslog.file, "--log", signing.miltscan.running.log]
+    assert "receipt: valid\n" in command("trace", *logs, message_id)
+    files: list[str | Path] = [
+        "--incoming",
+        signing.incoming.configuration,
+        "--delivery",
+        signing.delivery.configuration,
+    ]
+    told = json.loads(command("doctor", "--json", *files, "--config", signing.miltscan.configuration))["findings"]
+    wrong = {"host name", "SELinux", "incoming queue run", "delivery queue run"}
+    found = [one for one in told if one["step"] in {"miltscan", "delivery sendmail"} and one["subject"] not in wrong]
+    assert {one["level"] for one in found} == {"ok"}, found
+    texts = "".join(f"{one['subject']}: {one['text']}\n" for one in found)
+    assert f"delivery.cf daemon delivery: asks filter miltscan at unix:{signing.folder}/run/verify.sock\n" in texts
+    assert f"keys {signing.folder}/keys: " in texts
+
+
+def command(*arguments: str | Path) -> str:
+    """What a command of miltscan prints, whatever its status."""
+    program = [sys.executable, "-m", "miltscan", *map(str, arguments)]
+    return subprocess.run(program, check=False, capture_output=True, text=True, timeout=PATIENCE).stdout
 
 
 @pytest.mark.parametrize(
@@ -291,6 +320,17 @@ def test_keys_rotate_while_mail_waits(signing: ScanningSandwich) -> None:
         arrived(signing, name)
         assert line(signing, name)["receipt"] == "valid"
     assert [key.id for key in load_keys(f"{signing.folder}/keys")] == ["since-after", "since-before", "first"]
+
+
+def test_without_miltscan_delivery_takes_nothing(signing: ScanningSandwich) -> None:
+    """F=T: whoever hands over keeps the message."""
+    signing.miltscan.stop()
+    try:
+        reply = client.send(signing.delivery.port, b"X-Name: nobody\r\n\r\nx\r\n")
+        assert reply.code == 451
+    finally:
+        signing.start_miltscan()
+    assert not [one for one in signing.mailbox.messages() if one.message["X-Name"] == "nobody"]
 
 
 def test_the_program_handoff(program: ScanningSandwich) -> None:
