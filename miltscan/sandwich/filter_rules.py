@@ -27,7 +27,7 @@ _NEEDED = {
 def filter_findings(
     file: str, conf: Configuration, socket: Address, limits: Limits, proxies: Collection[Address] = ()
 ) -> Iterator[Finding]:
-    """Each daemon of this sendmail asks miltscan at `socket`, or a proxy of it, and takes no mail without its answer."""
+    """Each daemon of this sendmail asks miltscan at `socket`, or a proxy, and takes no mail without its answer."""
     for daemon in conf.daemons:
         subject = f"{file} daemon {daemon.name}"
         ours = [one for one in conf.asked(daemon) if reaches(one, socket, proxies)]
