@@ -66,7 +66,11 @@ def test_a_filter_behind_a_proxy_is_ours(listens: Listens, program: str, wrong: 
     """Its F=, T= and macros are looked at like those of miltscan's socket; any other program is not believed."""
     listens(program)
     conf = cf(asking(str(PROXIED)))
-    found = [*filter_rules.filter_findings(conf, Settings(), scanner.proxied(conf, OURS))]
+    found = [
+        *filter_rules.filter_findings(
+            "incoming.cf", conf, Settings().milter.socket, Settings().limits, scanner.proxied(conf, OURS)
+        )
+    ]
     assert len(bad(found)) == wrong
     assert any("T=" in one.subject for one in found) is (wrong == 0)
 
