@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 from miltscan.core.action import ActionName
 from miltscan.core.message import Direction
+from miltscan.core.receipt import Receipt
 from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.telemetry.fields import Field, Type, deviations_of
 from miltscan.telemetry.log import CHAIN_SHOWN, FRAMES_SHOWN, LINE_LIMIT, RECIPIENTS_SHOWN
+from miltscan.telemetry.metrics import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,14 @@ EVERY_LINE = (
     Field("level", Type.TEXT, "How grave it is.", values=("debug", "info", "warning", "error")),
     Field("event", Type.TEXT, "What happened: one of the events above."),
 )
-_WORKER = Field("worker", Type.INTEGER, "The worker's number.", "0 to 63", least=0, most=63)
+_WORKER = Field("worker", Type.INTEGER, "The worker's number.", "0 to 127", least=0, most=127)
 _ENGINE = Field("engine", Type.TEXT, "The engine's name.", "names of engines")
 _SERVER = Field("server", Type.TEXT, "The engine's server, as the configuration has it.", "configured servers")
 _CHILD = Field("child", Type.TEXT, "Which process: `worker N`, `exporter` or `tracer`.", "closed list")
 _WHY = Field("why", Type.TEXT, "The cause, in words.", _ANY)
 _ENDPOINT = Field("endpoint", Type.TEXT, "Where traces go: `tracing.endpoint`.", "its line")
 _ENDED = Field("status", Type.TEXT, "How the process ended: `exit status N` or `killed by SIGNAL`.", "closed list")
+_QUEUE = Field("queue", Type.TEXT, "Whose it is.", values=("incoming", "delivery"))
 _REFUSALS = ("network", "crowd", "tls", "request", "credentials", "busy", "response")
 _BUG = (
     Field("exception", Type.TEXT, "Type and text of the exception.", _ANY),
@@ -92,7 +95,19 @@ _MESSAGE = (
     replace(_OUTCOME, meaning="The verdict that decided."),
     _REASON,
     _SIGNATURE,
-    Field("rule", Type.TEXT, "The rule that decided: a key of `[policy]`, or `clean`, `exception`, `mta-gone`.", _ANY),
+    Field(
+        "receipt",
+        Type.TEXT,
+        "What its scan receipt is worth, at the delivery side (receipt.md); null elsewhere.",
+        values=tuple(Receipt),
+        null=True,
+    ),
+    Field(
+        "rule",
+        Type.TEXT,
+        "The rule that decided: a key of `[policy]`, `clean`, `receipt`, `exception`, `mta-gone`.",
+        _ANY,
+    ),
     Field("action", Type.TEXT, "What was done with it.", values=tuple(ActionName)),
     Field(
         "reply",
@@ -127,7 +142,7 @@ EVENTS = (
         "ready",
         ("info",),
         "Every worker takes mail.",
-        (Field("workers", Type.INTEGER, "How many.", "1 to 64", least=1, most=64),),
+        (Field("workers", Type.INTEGER, "How many.", "1 to 128", least=1, most=128),),
     ),
     Event(
         "stop",
@@ -170,11 +185,12 @@ EVENTS = (
             Field(
                 "where",
                 Type.TEXT,
-                "`eom`: the message was tempfailed; `report`: after the reply, its line or counters are missing.",
-                values=("eom", "report"),
+                "`eom`: the message was tempfailed; `receipt`: it was scanned; `report`: after the reply, its line or "
+                "counters are missing; `measure`: in the exporter, queues and disk.",
+                values=tuple(Place),
             ),
             *_BUG,
-            _WORKER,
+            replace(_WORKER, optional=True),
         ),
     ),
     Event("child_failed", ("error",), "A bug of ours that ends a process.", (_CHILD, *_BUG)),
@@ -217,6 +233,17 @@ EVENTS = (
             Field("peer", Type.TEXT, "Address of the peer.", "its line"),
         ),
     ),
+    Event(
+        "queue_unreadable",
+        ("warning",),
+        "A queue of sendmail cannot be read: its metrics are missing until it can. Said once.",
+        (
+            _QUEUE,
+            Field("folder", Type.TEXT, "Its folder.", "its line"),
+            Field("why", Type.TEXT, "The system's words.", "its line"),
+        ),
+    ),
+    Event("queue_readable", ("info",), "It can be read again.", (_QUEUE,)),
     Event(
         "signatures",
         ("info",),

@@ -19,8 +19,10 @@ from tests.milter.daemon import Daemon
 BROKEN = str(Path(__file__).with_name("broken_service.py"))
 
 
-def serve(daemon: Daemon, there: Collector) -> None:
-    """Mail of each kind; a collector and an engine that go and come back; reloads; a worker that dies; a stop."""
+def serve(daemon: Daemon, there: Collector, queue: Path) -> None:
+    """Mail of each kind; a collector, an engine and a queue that go or come; reloads; a worker that dies; a stop."""
+    daemon.wait_logged("queue_unreadable")
+    queue.mkdir()
     there.status = 400
     for number, body in enumerate((b"clean\r\n", EICAR, b"x" * 70_000)):
         daemon.send(Message(body=body, queue_id=b"M%d" % number, sender=b'<"client":"1.2.3.4"@example.org>'))
@@ -41,6 +43,7 @@ def serve(daemon: Daemon, there: Collector) -> None:
     daemon.config.write_text("nonsense")
     daemon.running.signal(signal.SIGHUP)
     daemon.wait_logged("reload_failed")
+    daemon.wait_logged("queue_readable")
     daemon.workers()[0].kill()
     daemon.wait_logged("child_died")
     assert daemon.stop() == 0
@@ -76,16 +79,18 @@ UNSEEN = {"access_failed"}
 """Files that turn bad in the moment between the supervisor's look at them and the exporter's."""
 
 
-def test_every_event(own: Fleet) -> None:
+def test_every_event(own: Fleet, tmp_path: Path) -> None:
     """Of a service that works, one with a bug, one that lacks a package, and two that cannot start."""
+    queue = tmp_path / "mqueue"
+    queues = {"queues__incoming": str(queue), "queues__interval": "1s"}
     with collector() as there:
-        daemons = {defect: own(tracing__endpoint=there.url) for defect in ("", *ENDS)}
+        daemons = {defect: own(tracing__endpoint=there.url, **queues) for defect in ("", *ENDS)}
         for defect, daemon in daemons.items():
             if defect:
                 daemon.command = (sys.executable, BROKEN, defect, "run")
             daemon.start()
         daemons[""].wait_ready()
-        serve(daemons[""], there)
+        serve(daemons[""], there, queue)
         for defect, end in ENDS.items():
             end(daemons[defect])
     seen = {str(line["event"]) for daemon in daemons.values() for line in daemon.all_lines()}
