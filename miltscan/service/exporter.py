@@ -1,4 +1,4 @@
-"""The exporter: a process of its own that answers /metrics, /healthz and /readyz; it counts no mail itself.
+"""The exporter: a process of its own for /metrics, /healthz, /readyz and the status page; it counts no mail itself.
 
 `ROUTES` says which path is answered by what; service/http.py keeps slow, huge and wrong peers from disturbing anybody.
 """
@@ -9,7 +9,8 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -23,29 +24,41 @@ from miltscan.service.exchange import Request, Response
 from miltscan.service.http import Refusal, Server
 from miltscan.service.measure import Measure
 from miltscan.service.supervisor import Link, received
+from miltscan.status import board
+from miltscan.status.board import Board
+from miltscan.status.history import STEP
+from miltscan.status.numbers import Numbers
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.merge import collected
 
 _CANARIES_MISSED = 3  # a service whose last passed canary is older than this many intervals is not ready
-_INDEX = b"""<!doctype html><title>miltscan</title>
-<p><a href="/metrics">metrics</a> <a href="/healthz">healthz</a> <a href="/readyz">readyz</a>
-"""
 
 
 @dataclass(slots=True)
 class Site:
-    """What the pages are made of: the folder of the counters, and the settings in force."""
+    """What the pages are made of: the folder of the counters, the settings in force, and what the status page keeps."""
 
     directory: Path
     settings: Settings
+    board: Board = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.board = Board(self.directory, _why_unready)
 
 
-def serve(listener: socket.socket, directory: Path, settings: Settings, link: Link | None = None) -> None:
+def serve(
+    listener: socket.socket,
+    directory: Path,
+    settings: Settings,
+    link: Link | None = None,
+    events: socket.socket | None = None,
+) -> None:
     """Answer until SIGTERM, or until the supervisor's end of `link` closes; new settings that come down it count.
 
-    Raises StartError if the files that the access needs are wrong.
+    From `events` the status page has its last detections and errors. Raises StartError if the files that the access
+    needs are wrong.
     """
-    asyncio.run(_serve(listener, Site(directory, settings), link))
+    asyncio.run(_serve(listener, Site(directory, settings), link, events))
 
 
 def respond(site: Site, request: Request) -> Response:
@@ -56,18 +69,25 @@ def respond(site: Site, request: Request) -> Response:
     return page(site, request) if page else Response(HTTPStatus.NOT_FOUND, b"not here\n")
 
 
-def _index(_site: Site, _request: Request) -> Response:
-    return Response(HTTPStatus.OK, _INDEX, "text/html; charset=utf-8")
+def _status(site: Site, request: Request) -> Response:
+    page = site.board.page(request.path, site.settings)
+    return _packed(request, Response(HTTPStatus.OK, page.body, page.content_type, board.HEADERS))
 
 
 def _metrics(site: Site, request: Request) -> Response:
     began, registry = time.monotonic(), collected(site.directory)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    body, headers = encode(registry), dict[str, str]()
-    if gzip_accepted(request.headers.get("accept-encoding", "")):
-        body, headers = gzip.compress(body, 1), {"Content-Encoding": "gzip"}
+    response = _packed(request, Response(HTTPStatus.OK, encode(registry), content_type))
     metrics.SCRAPE_SECONDS.child().set(time.monotonic() - began)  # it stands in the next answer
-    return Response(HTTPStatus.OK, body, content_type, headers)
+    return response
+
+
+def _packed(request: Request, whole: Response) -> Response:
+    """The response, compressed if the client takes it."""
+    if not gzip_accepted(request.headers.get("accept-encoding", "")):
+        return whole
+    headers = {**whole.headers, "Content-Encoding": "gzip"}
+    return replace(whole, body=gzip.compress(whole.body, 1), headers=headers)
 
 
 def _healthz(site: Site, request: Request) -> Response:
@@ -86,7 +106,12 @@ def _health(request: Request, reasons: list[str]) -> Response:
 
 
 Page = Callable[[Site, Request], Response]
-ROUTES: dict[str, Page] = {"/": _index, "/metrics": _metrics, "/healthz": _healthz, "/readyz": _readyz}
+ROUTES: dict[str, Page] = {
+    **dict.fromkeys(board.PATHS, _status),
+    "/metrics": _metrics,
+    "/healthz": _healthz,
+    "/readyz": _readyz,
+}
 """What answers a path. A page that raises is a 500 and nothing worse; while it works no other is answered."""
 PUBLIC = frozenset({"/healthz", "/readyz"})
 """Answered without credentials: an orchestrator's probe has none."""
@@ -122,6 +147,12 @@ def unready(samples: Samples, now: float, within: float) -> list[str]:
     return _no_worker(samples) + ([fault for fault in faults if fault] or ["no engine server has passed its canary"])
 
 
+def _why_unready(numbers: Numbers, settings: Settings) -> list[str]:
+    names = [family.name for family in (metrics.CANARY_PASSED, metrics.ENGINE_UP, metrics.WORKERS)]
+    samples = {name: numbers.by(name.removeprefix("miltscan_"), "server") for name in names}
+    return unready(samples, time.time(), ready_within(settings))
+
+
 def _fault(server: str, age: float, within: float, *, up: bool) -> str | None:
     if age > within:
         return f"{server}: passed its canary {age:.0f} s ago, more than {within:g}"
@@ -133,7 +164,7 @@ def _no_worker(samples: Samples) -> list[str]:
     return [] if running >= 1 else ["no worker runs"]
 
 
-async def _serve(listener: socket.socket, site: Site, link: Link | None) -> None:
+async def _serve(listener: socket.socket, site: Site, link: Link | None, events: socket.socket | None) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     entry = access.load(site.settings.exporter)
@@ -142,9 +173,20 @@ async def _serve(listener: socket.socket, site: Site, link: Link | None) -> None
     measure.start()
     if link:
         loop.add_reader(link.fileno(), _obey, link, site, server, measure, stop)
-    serving = loop.create_task(server.serve())
+    if events:
+        loop.add_reader(events.fileno(), site.board.ring.read, events)
+    tasks = [loop.create_task(server.serve()), loop.create_task(_sample(site.board))]
     await stop.wait()
-    serving.cancel()
+    for task in tasks:
+        task.cancel()
+
+
+async def _sample(page: Board) -> None:
+    """A point of history at each step; one that could not be read is left out."""
+    while True:
+        with suppress(Exception):
+            page.sample()
+        await asyncio.sleep(STEP)
 
 
 def _obey(link: Link, site: Site, server: Server, measure: Measure, stop: asyncio.Event) -> None:

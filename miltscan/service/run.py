@@ -21,7 +21,9 @@ from miltscan.service.admission import admit
 from miltscan.service.signals import reset
 from miltscan.service.spool import Spool
 from miltscan.service.supervisor import READY, Link, Role, Supervisor
-from miltscan.service.worker import Worker
+from miltscan.service.worker import TracingWatch, Watch, Worker
+from miltscan.status import events
+from miltscan.status.events import Reporter
 from miltscan.telemetry import family, log, metrics, recording, traces
 from miltscan.telemetry.process import Usage
 
@@ -112,10 +114,15 @@ class _Service:
     usage: Usage = field(default_factory=lambda: Usage(_SUPERVISOR))
     way: tuple[socket.socket, socket.socket] | None = field(default=None, init=False)  # of traces, if any are wanted
 
+    def __post_init__(self) -> None:
+        self.events, sender = events.channel()
+        self.reporter = Reporter(sender)
+
     def run(self) -> int:
         """Until the supervisor ends."""
         family.attach(self._directory, _SUPERVISOR)
         recording.started(fingerprint(self.settings), self.settings.workers)
+        log.tell_errors(self.reporter.error)
         self.log.info("start", version=__version__, socket=str(self.settings.milter.socket))
         self.way = self._open_way()
         patience = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _PATIENCE
@@ -154,11 +161,18 @@ class _Service:
             if self.web:
                 self.web.close()  # an orphan that drains must not keep a new service from the port
             family.attach(self._directory, str(number))
-            sender = traces.Traces(self.way[0], addresses=self.settings.tracing.addresses) if self.way else None
+            self.events.close()
             loaded = Loaded(self.settings, self.keys)
-            Worker(loaded, number, socket.gethostname(), sender, verifies=door.verifies).run(door.public, link)
+            Worker(loaded, self._watch(number), socket.gethostname(), verifies=door.verifies).run(door.public, link)
 
         return Role(f"worker {number}", main)
+
+    def _watch(self, number: int) -> Watch:
+        logger = log.logger(worker=number)
+        if self.way is None:
+            return Watch(logger, number, self.reporter)
+        sender = traces.Traces(self.way[0], addresses=self.settings.tracing.addresses)
+        return TracingWatch(logger, number, self.reporter, sender)
 
     def _export(self, link: Link) -> None:
         from miltscan.service import exporter  # noqa: PLC0415 - HTTP is for this process alone
@@ -169,7 +183,7 @@ class _Service:
         family.attach(self._directory, _EXPORTER)
         if self.web:
             link.send(READY)
-            exporter.serve(self.web, self._directory, self.settings, link)
+            exporter.serve(self.web, self._directory, self.settings, link, self.events)
 
     def _trace(self, link: Link) -> None:
         """Ready at once: what keeps it from its work must not keep the service from starting."""

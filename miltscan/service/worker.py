@@ -28,6 +28,7 @@ from miltscan.service.receipts import HEADROOM, Signing, Verifying
 from miltscan.service.signals import Signals
 from miltscan.service.spool import on_disk
 from miltscan.service.supervisor import DRAIN, READY, Link
+from miltscan.status.events import Reporter
 from miltscan.telemetry import log, metrics, recording
 from miltscan.telemetry.observer import EngineObserver
 from miltscan.telemetry.process import Usage
@@ -43,11 +44,12 @@ _GRACE = 5.0  # seconds for which a drain waits for sessions that have no transa
 
 
 class Watch:
-    """What the milter tells: counted here for the drain, in the metrics, and in the log. Never raises."""
+    """What the milter tells: counted here for the drain, in metrics and log, and for the status page. Never raises."""
 
-    def __init__(self, logger: FilteringBoundLogger, number: int) -> None:
+    def __init__(self, logger: FilteringBoundLogger, number: int, reporter: Reporter | None = None) -> None:
         self.log = logger
         self.number = number
+        self._reporter = reporter
         self._lock = threading.Lock()
         self._reports: deque[Report] = deque()
         self._usage = Usage(str(number))
@@ -69,6 +71,8 @@ class Watch:
         self._reports.append(report)
         try:
             log.message(report, self.number)
+            if self._reporter:
+                self._reporter.message(report)
         except Exception as error:  # noqa: BLE001 - the MTA must hear the decision even if nobody can be told
             self.exception("report", error)
 
@@ -101,8 +105,8 @@ class Watch:
 class TracingWatch(Watch):
     """A watch that also has each message traced; without tracing there is none, and no cost."""
 
-    def __init__(self, logger: FilteringBoundLogger, number: int, traces: Traces) -> None:
-        super().__init__(logger, number)
+    def __init__(self, logger: FilteringBoundLogger, number: int, reporter: Reporter, traces: Traces) -> None:
+        super().__init__(logger, number, reporter)
         self._traces = traces
 
     def done(self, report: Report) -> None:
@@ -120,20 +124,17 @@ class TracingWatch(Watch):
 
 
 class Worker:
-    """The state of one worker process. `number` counts the workers from 0, `hostname` is what our headers name.
+    """The state of one worker process; `hostname` is what our headers name.
 
     One that `verifies` serves the delivery side: it believes receipts instead of making them.
     """
 
-    def __init__(
-        self, loaded: Loaded, number: int, hostname: str, traces: Traces | None = None, *, verifies: bool = False
-    ) -> None:
+    def __init__(self, loaded: Loaded, watch: Watch, hostname: str, *, verifies: bool = False) -> None:
         self._hostname = hostname
         self._verifies = verifies
         self._settings = settings = loaded.settings
         self._keys = loaded.keys
-        logger = log.logger(worker=number)
-        self._watch = TracingWatch(logger, number, traces) if traces else Watch(logger, number)
+        self._watch = watch
         self._slots = _slots(settings)
         self._engine = self._start_engine(settings)
         self._thread = threading.Thread(target=self._serve, name="libmilter", daemon=True)

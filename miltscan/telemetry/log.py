@@ -11,7 +11,7 @@ libmilter moves a connection between threads. Events and fields are defined in `
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -47,11 +47,16 @@ def configure(form: str, level: str) -> None:
     _in_force.render = _json if form == "json" else _console(colors=os.isatty(1))
     _in_force.threshold = _LEVELS[level]
     structlog.configure(
-        processors=[_stamp, _exception, _in_force.render],
+        processors=[_stamp, _exception, _tell, _in_force.render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=_Stdout,
         cache_logger_on_first_use=False,
     )
+
+
+def tell_errors(listener: Callable[[Mapping[str, Any]], None]) -> None:
+    """From now on hand each event of level error to `listener` too, here and in what is forked; it must not raise."""
+    _in_force.listener = listener
 
 
 def logger(**context: object) -> FilteringBoundLogger:
@@ -151,6 +156,12 @@ def _frames(error: BaseException) -> Iterator[str]:
         yield f"{frame.filename}:{frame.lineno} {frame.name}: {frame.line}"
 
 
+def _tell(_logger: object, level: str, event: Event) -> Event:
+    if level == "error" and _in_force.listener:
+        _in_force.listener(event)
+    return event
+
+
 def _json(_logger: object, _level: str, event: Event) -> bytes:
     """The last processor. A line of printable ASCII without a backslash holds no escape: nothing in it needs cleaning.
 
@@ -226,6 +237,7 @@ class _InForce:
 
     render: Callable[[object, str, Event], Any]
     threshold: int
+    listener: Callable[[Mapping[str, Any]], None] | None = None
 
 
 _in_force = _InForce(_json, _LEVELS["info"])

@@ -14,6 +14,7 @@ ROWS = (
     ("service.worker", "service.exporter", "service.tracer", "service.scan", "sandwich.*", "migration.*"),
     ("service.check", "service.http", "service.measure", "service.newkey"),
     ("service.accesscheck",),
+    ("status.*",),
     (
         "service.access",
         "service.gate",
@@ -42,7 +43,7 @@ ROWS = (
     ("core.*",),
     ("errors",),
 )
-SIBLINGS = ("config.*", "core.*", "engines.*", "telemetry.*", "quarantine.*", "sandwich.*", "migration.*")
+SIBLINGS = ("config.*", "core.*", "engines.*", "telemetry.*", "quarantine.*", "sandwich.*", "migration.*", "status.*")
 """Packages whose modules may import each other within their row."""
 DOORS = {
     "milter": ("service.milter",),

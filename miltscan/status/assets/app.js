@@ -1,0 +1,424 @@
+// The status page: asks api/status every few seconds and shows the answer. Every text goes in by textContent.
+"use strict";
+
+const EVERY = 3000; // milliseconds between two questions
+const PATIENCE = 8000; // milliseconds for an answer
+const SVG = "http://www.w3.org/2000/svg";
+const MARKS = { ok: "✓", warning: "!", error: "✕", lost: "?", unknown: "…" };
+const OUTCOMES = ["clean", "unscanned", "error", "infected"];
+const plots = [];
+let last = null;
+
+const $ = (id) => document.getElementById(id);
+
+function element(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function drawn(tag, attributes, text) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+// Words that did not change are left alone: a screen reader would read them again.
+function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+// --- how values are written ---
+
+const known = (value) => value !== null && value !== undefined;
+const whole = (value) => (known(value) ? Math.round(value).toLocaleString("en") : "–");
+const digits = (value) => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
+
+function rate(value) {
+  if (!known(value)) return "–";
+  if (value === 0) return "0/s";
+  return value >= 1 ? `${digits(value)}/s` : `${digits(value * 60)}/min`;
+}
+
+function seconds(value) {
+  if (!known(value)) return "–";
+  return value >= 1 ? `${digits(value)} s` : `${digits(value * 1000)} ms`;
+}
+
+function bytes(value) {
+  if (!known(value)) return "–";
+  let unit = 0;
+  for (; value >= 1024 && unit < 4; unit += 1) value /= 1024;
+  return `${unit ? digits(value) : value} ${["B", "KiB", "MiB", "GiB", "TiB"][unit]}`;
+}
+
+function age(value) {
+  if (!known(value)) return "–";
+  value = Math.max(0, value);
+  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+    if (value >= 2 * size) return `${Math.floor(value / size)} ${unit}`;
+  }
+  return `${Math.floor(value)} s`;
+}
+
+function clock(at) {
+  const then = new Date(at * 1000);
+  const today = then.toDateString() === new Date().toDateString();
+  const time = then.toLocaleTimeString("en-GB");
+  return today ? time : `${then.toLocaleDateString("sv-SE")} ${time}`;
+}
+
+// --- tables and lists ---
+
+// `columns`: [title, class of the cells]; a cell is a text, or [text, class].
+function table(id, caption, columns, rows) {
+  const node = $(id);
+  const state = JSON.stringify(rows);
+  if (node.dataset.state === state) return;
+  node.dataset.state = state;
+  const body = element("tbody");
+  for (const row of rows) body.append(line(columns, row));
+  if (!rows.length) {
+    node.replaceChildren(element("caption", "", caption), body);
+    body.append(element("tr"));
+    body.firstChild.append(element("td", "none", node.dataset.empty || "None."));
+    return;
+  }
+  const head = element("tr");
+  for (const [title, kind] of columns) {
+    const cell = element("th", kind === "number" ? kind : "", title);
+    cell.scope = "col";
+    head.append(cell);
+  }
+  const top = element("thead");
+  top.append(head);
+  node.replaceChildren(element("caption", "", caption), top, body);
+}
+
+function line(columns, row) {
+  const made = element("tr");
+  row.forEach((cell, index) => {
+    const [text, kind] = Array.isArray(cell) ? cell : [cell, ""];
+    const [title, className] = columns[index];
+    const td = element("td", [className, kind].filter(Boolean).join(" "));
+    td.dataset.label = title;
+    td.append(element("span", "", text));
+    made.append(td);
+  });
+  return made;
+}
+
+function pairs(id, entries) {
+  const node = $(id);
+  const state = JSON.stringify(entries);
+  if (node.dataset.state === state) return;
+  node.dataset.state = state;
+  node.replaceChildren(...entries.flatMap(([name, text]) => [element("dt", "", name), element("dd", "", text)]));
+}
+
+function counts(values) {
+  const some = Object.entries(values).filter(([, count]) => count > 0);
+  return some.map(([name, count]) => `${name} ${whole(count)}`).join(", ") || "none";
+}
+
+function field(name, text, className) {
+  for (const node of document.querySelectorAll(`[data-field="${name}"]`)) {
+    say(node, text);
+    if (className !== undefined) node.className = className;
+  }
+}
+
+// --- plots ---
+
+const STEPS = [1, 2, 2.5, 5, 10];
+
+function ceiling(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return STEPS.find((step) => step * power >= value * 1.0001) * power;
+}
+
+// A plot in its figure: series [{name, kind, values}], stacked or as lines.
+class Plot {
+  constructor(id, { stacked = false, format, least }) {
+    Object.assign(this, { stacked, format, least, chosen: null, height: 170 });
+    this.figure = $(id);
+    this.title = this.figure.querySelector("figcaption").textContent;
+    this.legend = element("div", "legend");
+    this.svg = drawn("svg", { role: "img", tabindex: "0" });
+    this.figure.append(this.legend, this.svg);
+    this.svg.addEventListener("pointermove", (event) => this.point(event.clientX));
+    this.svg.addEventListener("pointerleave", () => this.choose(null));
+    this.svg.addEventListener("blur", () => this.choose(null));
+    this.svg.addEventListener("keydown", (event) => this.key(event));
+    plots.push(this);
+  }
+
+  show(times, series, now) {
+    Object.assign(this, { times, series, now });
+    if (this.chosen !== null && this.chosen >= times.length) this.chosen = null;
+    this.draw();
+  }
+
+  choose(index) {
+    this.chosen = index;
+    if (this.times) this.draw();
+  }
+
+  point(x) {
+    if (!this.times || !this.times.length) return;
+    const at = this.from + ((x - this.svg.getBoundingClientRect().left - this.left) / this.inner) * (this.now - this.from);
+    let best = 0;
+    this.times.forEach((time, index) => { if (Math.abs(time - at) < Math.abs(this.times[best] - at)) best = index; });
+    this.choose(best);
+  }
+
+  key(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step || !this.times || !this.times.length) return;
+    event.preventDefault();
+    const end = this.times.length - 1;
+    this.choose(Math.min(end, Math.max(0, (this.chosen === null ? end + 1 : this.chosen) + step)));
+  }
+
+  draw() {
+    const covered = this.times.length ? this.now - this.times[0] : 0;
+    const minutes = [1, 2, 5, 10, 15].find((some) => some * 60 >= covered - 10) || 15;
+    const width = Math.max(240, this.svg.clientWidth || 600);
+    this.from = this.now - minutes * 60;
+    this.left = 56;
+    this.inner = width - this.left - 8;
+    this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
+    this.svg.replaceChildren();
+    const top = this.scale();
+    this.grid(width, top, minutes);
+    this.curves();
+    this.tell();
+  }
+
+  // The curves' heights: in a stacked plot each stands on the sum of those below it.
+  scale() {
+    const base = this.times.map(() => 0);
+    this.levels = this.series.map(({ values }) => values.map((value, index) => {
+      if (!this.stacked) return [0, value];
+      const foot = base[index];
+      base[index] += value || 0;
+      return [foot, base[index]];
+    }));
+    const highest = Math.max(this.least, ...this.levels.flat().map(([, head]) => head || 0));
+    this.top = ceiling(highest);
+    return this.top;
+  }
+
+  x(time) { return this.left + (this.inner * (time - this.from)) / (this.now - this.from); }
+
+  y(value) { return 146 - (138 * value) / this.top; }
+
+  grid(width, top, minutes) {
+    for (const part of [0, 0.5, 1]) {
+      const y = this.y(top * part);
+      this.svg.append(drawn("line", { class: "grid", x1: this.left, x2: width - 8, y1: y, y2: y }));
+      this.svg.append(drawn("text", { x: this.left - 6, y: y + 4, "text-anchor": "end" }, this.format(top * part)));
+    }
+    const step = minutes === 15 ? 5 : minutes === 10 ? 5 : minutes === 5 ? 1 : 1;
+    for (let ago = 0; ago <= minutes; ago += step) {
+      const anchor = ago === 0 ? "end" : ago === minutes ? "start" : "middle";
+      const text = ago === 0 ? "now" : `−${ago} min`;
+      this.svg.append(drawn("text", { x: this.x(this.now - ago * 60), y: 164, "text-anchor": anchor }, text));
+    }
+  }
+
+  curves() {
+    this.series.forEach(({ kind }, index) => {
+      for (const run of this.runs(this.levels[index])) {
+        const head = run.map(([x, , y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" L");
+        if (this.stacked) {
+          const foot = run.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).reverse().join(" L");
+          this.svg.append(drawn("path", { class: `area c-${kind}`, d: `M${head} L${foot} Z` }));
+        } else if (run.length > 1) {
+          this.svg.append(drawn("path", { class: `line c-${kind}`, d: `M${head}` }));
+        } else {
+          this.svg.append(drawn("circle", { class: `dot c-${kind}`, cx: run[0][0], cy: run[0][2], r: 1.5 }));
+        }
+      }
+    });
+    if (this.chosen !== null) {
+      const x = this.x(this.times[this.chosen]);
+      this.svg.append(drawn("line", { class: "cursor", x1: x, x2: x, y1: 8, y2: 146 }));
+    }
+  }
+
+  // Stretches without a gap, as [x, foot, head] in pixels.
+  runs(levels) {
+    const found = [[]];
+    levels.forEach(([foot, head], index) => {
+      const x = this.x(this.times[index]);
+      const outside = x < this.left;
+      if (!known(head) || outside) found.push([]);
+      else found[found.length - 1].push([x, this.y(foot), this.y(head)]);
+    });
+    return found.filter((run) => run.length);
+  }
+
+  tell() {
+    const index = this.chosen === null ? this.times.length - 1 : this.chosen;
+    const values = this.series.map(({ name, values: all }) => [name, index < 0 ? null : all[index]]);
+    this.legend.replaceChildren(...values.map(([name, value], position) => {
+      const entry = element("span");
+      entry.append(element("i", `c-${this.series[position].kind}`), `${name} `, element("b", "", this.format(value)));
+      return entry;
+    }));
+    if (this.chosen !== null) this.legend.append(element("time", "", clock(this.times[index])));
+    const words = values.map(([name, value]) => `${name} ${this.format(value)}`).join(", ");
+    this.svg.setAttribute("aria-label", `${this.title}${this.chosen === null ? ", now" : ` at ${clock(this.times[index])}`}: ${words}`);
+  }
+}
+
+const ratePlot = new Plot("plot-rates", { stacked: true, format: rate, least: 0.05 });
+const latencyPlot = new Plot("plot-latency", { format: seconds, least: 0.001 });
+const loadPlot = new Plot("plot-load", { format: (value) => (known(value) ? String(Number(value.toFixed(1))) : "–"), least: 4 });
+const queuePlot = new Plot("plot-queues", { format: (value) => (known(value) ? String(Number(value.toFixed(1))) : "–"), least: 4 });
+
+function showPlots({ plots: past, at }) {
+  const of = (name, kind, values) => ({ name, kind, values });
+  ratePlot.show(past.times, OUTCOMES.map((name) => of(name, name, past.rates[name] || [])), at);
+  latencyPlot.show(past.times, ["p50", "p95", "p99"].map((name) => of(name, name, past[name])), at);
+  loadPlot.show(past.times, [of("in flight", "second", past.in_flight), of("sessions", "first", past.sessions)], at);
+  const queues = Object.entries(past.queues);
+  $("plot-queues").hidden = !queues.length;
+  if (queues.length) queuePlot.show(past.times, queues.map(([name, values], index) => of(name, index ? "second" : "first", values)), at);
+}
+
+// --- the page's parts ---
+
+function showVerdict(level, text, details) {
+  $("verdict").className = level;
+  say($("verdict-mark"), MARKS[level]);
+  say($("verdict-text"), text);
+  const list = $("verdict-details");
+  if (JSON.stringify(details) === list.dataset.state) return;
+  list.dataset.state = JSON.stringify(details);
+  list.replaceChildren(...details.map((detail) => element("li", "", detail)));
+}
+
+function showNow({ now, totals }) {
+  const unseen = (of) => (of.unscanned || 0) + (of.error || 0);
+  field("rate", rate(now.rate));
+  field("messages", whole(totals.messages));
+  field("infected", whole(totals.outcomes.infected), totals.outcomes.infected ? "infected" : "");
+  field("infected-rate", rate(now.rates.infected));
+  field("unseen", whole(unseen(totals.outcomes)), unseen(totals.outcomes) ? "unseen" : "");
+  field("unseen-rate", rate(known(now.rate) ? unseen(now.rates) : null));
+  for (const name of ["p50", "p95", "p99"]) field(name, seconds(now[name]));
+  field("in-flight", whole(now.in_flight));
+  field("sessions", whole(now.sessions));
+}
+
+function showEngines({ engines, at }) {
+  const loaded = engines.some((engine) => known(engine.queue));
+  const columns = [["Server", "strong"], ["State", "keep"], ["Passed its canary", "number"], ["Signatures", "number"], ["Their age", "number"], ["Errors", "number"]];
+  if (loaded) columns.push(["Queue", "number"], ["Threads", "number"]);
+  table("engines", "Engines", columns, engines.map((engine) => {
+    const cells = [
+      `${engine.engine} ${engine.server}`,
+      engine.up ? ["● up", "good"] : ["▲ down", "bad"],
+      known(engine.canary) ? `${age(at - engine.canary)} ago` : ["never", "bad"],
+      known(engine.version) ? String(engine.version) : ["not told", "soft"],
+      known(engine.published) ? age(at - engine.published) : ["not told", "soft"],
+      whole(engine.errors),
+    ];
+    const { live, max } = engine.threads;
+    if (loaded) cells.push(whole(engine.queue), known(live) ? `${whole(live)} of ${whole(max)}` : "–");
+    return cells;
+  }));
+}
+
+function showEvents({ detections, errors }) {
+  table("detections", "Last detections",
+    [["Time", "keep"], ["Signature", "strong"], ["Action", ""], ["Direction", ""], ["Client", "code"], ["Queue ID", "code"]],
+    detections.map((one) => [clock(one.at), one.signature, one.action, one.direction, one.client, one.queue_id]));
+  table("errors", "Last errors",
+    [["Last", "keep"], ["Times", "number"], ["What", "strong"], ["Details", ""], ["Queue ID", "code"]],
+    errors.map((one) => [clock(one.at), whole(one.count), one.what.replaceAll("_", " "), one.text, one.queue_id || "–"]));
+}
+
+function showTotals({ totals, now }) {
+  table("outcomes", "Messages by outcome", [["Outcome", "strong"], ["Last minute", "number"], ["In all", "number"]],
+    Object.entries(totals.outcomes).map(([name, count]) => [name, rate(now.rates[name]), whole(count)]));
+  const entries = [["Directions", counts(totals.directions)], ["Actions", counts(totals.actions)],
+    ["Replies", counts(totals.replies)], ["Not scanned", counts(totals.unscanned)]];
+  if (Object.keys(totals.classes).length) entries.push(["Detections", counts(totals.classes)]);
+  pairs("totals", entries);
+}
+
+function showWorkers({ workers, spool }) {
+  const entries = [["Workers", `${whole(workers.running)} of ${whole(workers.configured)} run, ${whole(workers.respawns)} replaced since the start`],
+    ["Exceptions", whole(workers.exceptions)], ["Log lines lost", whole(workers.lines_lost)]];
+  if (spool) entries.push(["Spool", `${whole(spool.files)} files, ${bytes(spool.bytes)}; ${bytes(spool.free)} free`]);
+  pairs("workers", entries);
+  $("processes").hidden = !workers.processes.length;
+  table("processes", "Processes", [["Process", "strong"], ["Memory", "number"], ["CPU time", "number"], ["Open files", "number"]],
+    workers.processes.map((one) => [/^[0-9]+$/.test(one.name) ? `worker ${one.name}` : one.name, bytes(one.resident), seconds(one.cpu), whole(one.descriptors)]));
+}
+
+function showQueues({ queues, at }) {
+  $("queues-section").hidden = !queues.length;
+  table("queues", "Queues of sendmail", [["Queue", "strong"], ["Entries", "number"], ["Size", "number"], ["Oldest", "number"]],
+    queues.map((queue) => [queue.queue, queue.readable ? whole(queue.entries) : ["cannot be read", "bad"], bytes(queue.bytes),
+      known(queue.oldest) ? age(at - queue.oldest) : "–"]));
+}
+
+function showConfiguration({ configuration }) {
+  const parts = [known(configuration.loaded) ? `in force since ${clock(configuration.loaded)}` : "",
+    configuration.hash ? `hash ${configuration.hash}` : "",
+    configuration.reloads_failed ? `${whole(configuration.reloads_failed)} reloads failed since the start` : ""];
+  say($("configuration-state"), parts.filter(Boolean).join(", "));
+  const [changed, unchanged] = [true, false].map((which) => configuration.settings.filter((one) => one.changed === which));
+  const key = ["Key", "code strong"];
+  table("changed", "Settings that differ from their default", [key, ["Value", "code"], ["Default", "code soft"], ["Meaning", ""]],
+    changed.map((one) => [one.key, one.value, one.default, one.meaning]));
+  table("unchanged", "Settings with their default", [key, ["Value", "code"], ["Meaning", ""]],
+    unchanged.map((one) => [one.key, one.value, one.meaning]));
+  say($("unchanged-count"), String(unchanged.length));
+}
+
+function show(status) {
+  last = status;
+  document.body.classList.remove("lost");
+  showVerdict(status.verdict.level, `${status.verdict.text}.`, status.verdict.details);
+  say($("host"), `${status.version} on ${status.host}`);
+  say($("updated"), `As of ${clock(status.at)}, watched since ${clock(status.since)}`);
+  document.title = `${MARKS[status.verdict.level]} miltscan ${status.host}`;
+  for (const part of [showNow, showPlots, showEngines, showEvents, showTotals, showWorkers, showQueues, showConfiguration]) part(status);
+}
+
+function lost() {
+  document.body.classList.add("lost");
+  const since = last ? ` What stands below is of ${clock(last.at)}.` : "";
+  showVerdict("lost", `Connection lost: the service does not answer.${since}`, []);
+  document.title = "? miltscan";
+}
+
+async function ask() {
+  try {
+    const answer = await fetch("api/status", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    if (!answer.ok) throw new Error(String(answer.status));
+    show(await answer.json());
+  } catch {
+    lost();
+  }
+}
+
+async function run() {
+  for (;;) {
+    if (!document.hidden) await ask();
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, EVERY);
+      document.addEventListener("visibilitychange", () => { clearTimeout(timer); resolve(); }, { once: true });
+    });
+  }
+}
+
+window.addEventListener("resize", () => plots.forEach((plot) => plot.times && plot.draw()));
+run();

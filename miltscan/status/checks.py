@@ -1,0 +1,93 @@
+"""The verdict at the top of the page: can the service scan, and what should somebody look at? Plain words. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from miltscan.config.settings import Settings
+from miltscan.core.action import ActionName
+from miltscan.core.finding import Level
+from miltscan.core.verdict import Limit
+from miltscan.status import history
+from miltscan.status.history import History
+from miltscan.status.model import Engine, Queue, Verdict, Workers
+
+_SIGNATURES_OLD = 3 * 86400.0  # seconds; ClamAV publishes every day
+_QUEUE_OLD = 3600.0  # seconds: a few queue runs have not got rid of it
+_LATELY = 300.0  # seconds
+_UP_TO_THE_MAIL = {Limit.TOO_LARGE, Limit.LIMITS, Limit.ENCRYPTED}  # why mail is not scanned by a service that is well
+
+_MEANING = {
+    ActionName.TEMPFAIL: "clients are told to come again later (4xx)",
+    ActionName.REJECT: "clients' mail is refused (5xx)",
+    ActionName.ACCEPT: "mail passes UNSCANNED",
+    ActionName.DISCARD: "mail is discarded",
+    ActionName.HOLD: "mail is held in sendmail's queue",
+}
+
+
+def judge(  # noqa: PLR0913 - all that the verdict hangs on
+    *,
+    unready: Sequence[str],
+    engines: Sequence[Engine],
+    workers: Workers,
+    queues: Sequence[Queue],
+    past: History,
+    settings: Settings,
+    at: float,
+) -> Verdict:
+    """The verdict at Unix time `at`; `unready` is what /readyz says, empty where it says ok."""
+    others = [*_workers(workers), *_mail(past), *_queues(queues, at)]
+    if unready:
+        consequence = _consequence(workers, settings)
+        return Verdict(Level.ERROR, f"Mail is not being scanned: {consequence}", [*unready, *others])
+    details = [*_engines(engines, at), *others]
+    if details:
+        return Verdict(Level.WARNING, "Mail is being scanned, but something needs a look", details)
+    return Verdict(Level.OK, f"Mail is being scanned by {_up(engines)}", [])
+
+
+def _up(engines: Sequence[Engine]) -> str:
+    return "1 server" if len(engines) == 1 else f"all {len(engines)} servers"
+
+
+def _consequence(workers: Workers, settings: Settings) -> str:
+    if not workers.running:
+        return "no worker runs, what clients hear is up to the F= of the MTA's milter line"
+    return _MEANING[settings.policy.on_unscanned.no_engine]
+
+
+def _workers(workers: Workers) -> Iterator[str]:
+    if 0 < workers.running < workers.configured:
+        yield f"{workers.running:g} of {workers.configured} workers run"
+    if workers.exceptions:
+        yield f"{_many(workers.exceptions, 'exception')} since the start: see the last errors, and the log"
+    if workers.lines_lost:
+        yield f"{_many(workers.lines_lost, 'log line')} could not be written"
+
+
+def _engines(engines: Sequence[Engine], at: float) -> Iterator[str]:
+    down = [engine.server for engine in engines if not engine.up]
+    if down:
+        yield f"down: {', '.join(down)}"
+    for engine in engines:
+        if engine.published is not None and at - engine.published > _SIGNATURES_OLD:
+            days = (at - engine.published) / 86400
+            yield f"{engine.server}: its signatures are {days:.0f} days old: does freshclam run?"
+
+
+def _mail(past: History) -> Iterator[str]:
+    lately = history.unscanned(past.last(_LATELY))
+    ours = {reason: count for reason, count in lately.items() if count >= 1 and reason not in _UP_TO_THE_MAIL}
+    for reason, count in ours.items():
+        yield f"{_many(count, 'message')} of the last five minutes not scanned: {reason}"
+
+
+def _queues(queues: Sequence[Queue], at: float) -> Iterator[str]:
+    for queue in queues:
+        if not queue.readable:
+            yield f"the {queue.queue} queue cannot be read"
+        elif queue.oldest is not None and at - queue.oldest > _QUEUE_OLD:
+            yield f"a message has been in the {queue.queue} queue for {(at - queue.oldest) / 3600:.1f} hours"
+
+
+def _many(count: float, thing: str) -> str:
+    return f"{count:g} {thing}" if count == 1 else f"{count:g} {thing}s"

@@ -1,0 +1,150 @@
+"""The last quarter of an hour: rates from counters, quantiles from histogram buckets, in bounded memory. Pure.
+
+It is handed the numbers at each step and keeps of two neighbours only what happened between them. A counter that fell
+was begun anew (as in Prometheus's `rate`): all it shows is new, and no rate is ever negative.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import TypeVar
+
+from miltscan.core.verdict import Outcome
+from miltscan.status.numbers import Numbers
+
+STEP = 5.0
+"""Seconds between two points."""
+SPAN = 900.0
+"""Seconds that are kept."""
+_GAUGES = ("sessions", "transactions_in_flight")
+_QUEUES = "queue_entries"
+
+Key = TypeVar("Key", str, float)
+Buckets = Mapping[float, float]
+"""How many values are at most as large as each bound, +Inf the last one: those of a Prometheus histogram."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What happened in the `seconds` before the moment `at` (Unix time), and the gauges at that moment."""
+
+    at: float
+    seconds: float
+    messages: Mapping[str, float]
+    unscanned: Mapping[str, float]
+    latency: Buckets
+    gauges: Mapping[str, float]
+    queues: Mapping[str, float]
+
+
+@dataclass(slots=True)
+class History:
+    """The points of the last `SPAN` seconds, the oldest first."""
+
+    points: deque[Point] = field(default_factory=lambda: deque(maxlen=int(SPAN / STEP)))
+    _before: Mapping[tuple[str, str], float] | None = None
+    _clock: float = 0.0
+
+    def add(self, numbers: Numbers, at: float, clock: float) -> None:
+        """The numbers at Unix time `at`; `clock` is a monotonic one in seconds. The first ones are only remembered."""
+        now = _counters(numbers)
+        before, seconds = self._before, clock - self._clock
+        self._before, self._clock = now, clock
+        if before is None or seconds <= 0:
+            return
+        grown = {key: increase(before.get(key, 0.0), value) for key, value in now.items()}
+        point = Point(
+            at,
+            seconds,
+            messages=_of("messages", grown),
+            unscanned=_of("unscanned", grown),
+            latency={float(bound): count for bound, count in _of("latency", grown).items()},
+            gauges={name: numbers.total(name) or 0.0 for name in _GAUGES},
+            queues=numbers.by(_QUEUES, "queue"),
+        )
+        self.points.append(point)
+
+    def last(self, seconds: float) -> list[Point]:
+        """The points of the last so many seconds, by the time they cover."""
+        return _last(list(self.points), seconds)
+
+    def windows(self, seconds: float) -> list[list[Point]]:
+        """For each point the points of the `seconds` up to it."""
+        points = list(self.points)
+        return [_last(points[max(0, end - int(seconds / STEP)) : end], seconds) for end in range(1, len(points) + 1)]
+
+
+def _last(points: Sequence[Point], seconds: float) -> list[Point]:
+    found: list[Point] = []
+    covered = 0.0
+    for point in reversed(points):
+        if covered >= seconds:
+            break
+        covered += point.seconds
+        found.append(point)
+    return found[::-1]
+
+
+def _counters(numbers: Numbers) -> dict[tuple[str, str], float]:
+    """What is watched; outcomes that nobody has had yet stand there with 0, so that their first message counts."""
+    kinds = {
+        "messages": dict.fromkeys(map(str, Outcome), 0.0) | numbers.by("messages_total", "outcome"),
+        "unscanned": numbers.by("unscanned_total", "reason"),
+        "latency": numbers.by("message_duration_seconds_bucket", "le"),
+    }
+    return {(kind, key): value for kind, values in kinds.items() for key, value in values.items()}
+
+
+def _of(wanted: str, grown: Mapping[tuple[str, str], float]) -> dict[str, float]:
+    return {key: value for (kind, key), value in grown.items() if kind == wanted}
+
+
+def increase(before: float, after: float) -> float:
+    """How much a counter grew; one that fell was begun anew at 0."""
+    return after - before if after >= before else after
+
+
+def messages(points: Iterable[Point]) -> dict[str, float]:
+    """How many messages these points saw, by outcome."""
+    return dict.fromkeys(map(str, Outcome), 0.0) | _sum(point.messages for point in points)
+
+
+def unscanned(points: Iterable[Point]) -> dict[str, float]:
+    """How many messages of these points were not scanned wholly, by reason."""
+    return _sum(point.unscanned for point in points)
+
+
+def _sum(counts: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
+    sums: dict[Key, float] = {}
+    for one in counts:
+        for key, count in one.items():
+            sums[key] = sums.get(key, 0.0) + count
+    return sums
+
+
+def rates(points: Sequence[Point]) -> dict[str, float] | None:
+    """Messages a second over these points, by outcome; None if there are no points."""
+    seconds = sum(point.seconds for point in points)
+    return {key: count / seconds for key, count in messages(points).items()} if seconds else None
+
+
+def latency(points: Iterable[Point], *quantiles: float) -> list[float | None]:
+    """These quantiles, in seconds, of the time added to the messages of these points; None where there were none."""
+    together = _sum(point.latency for point in points)
+    return [quantile(wanted, together) for wanted in quantiles]
+
+
+def quantile(wanted: float, buckets: Buckets) -> float | None:
+    """As Prometheus's `histogram_quantile`: values are evenly spread in a bucket, and none is above the last bound."""
+    bounds = sorted(buckets)
+    if not bounds or bounds[-1] != inf or not buckets[inf]:
+        return None
+    rank = wanted * buckets[inf]
+    lower = below = 0.0
+    for bound in bounds:
+        if buckets[bound] >= rank and buckets[bound] > below:
+            within = (rank - below) / (buckets[bound] - below)
+            return lower if bound == inf else lower + (bound - lower) * within
+        lower, below = (lower, below) if bound == inf else (bound, buckets[bound])
+    return lower

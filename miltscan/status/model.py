@@ -1,0 +1,161 @@
+"""What `/api/status` answers, as types; docs/status.md explains each field. Nothing is computed here.
+
+Times are Unix time, latencies seconds, sizes bytes, rates messages a second. None (`null`) means: not known, or there
+is nothing to measure.
+"""
+
+from dataclasses import dataclass
+
+from miltscan.core.finding import Level
+from miltscan.status.events import Detection, Trouble
+
+Count = float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Can it scan? One sentence, and whatever an administrator should look at."""
+
+    level: Level
+    text: str
+    details: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The present: rates over the last minute, quantiles of the time added to a message over the last five."""
+
+    rate: float | None
+    rates: dict[str, float]
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    sessions: Count
+    in_flight: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The counters of /metrics, summed over all labels but one."""
+
+    messages: float
+    outcomes: dict[str, float]
+    directions: dict[str, float]
+    actions: dict[str, float]
+    unscanned: dict[str, float]
+    replies: dict[str, float]
+    classes: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One server of an engine: when its signatures were published, and when it last passed its canary."""
+
+    engine: str
+    server: str
+    up: bool
+    canary: Count
+    version: Count
+    published: Count
+    errors: float
+    queue: Count
+    threads: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of the service."""
+
+    name: str
+    resident: Count
+    cpu: Count
+    descriptors: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The processes, and what went wrong in them since the start."""
+
+    running: float
+    configured: int
+    respawns: float
+    exceptions: float
+    lines_lost: float
+    processes: list[Process]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One queue of sendmail; `oldest` is when its oldest entry came."""
+
+    queue: str
+    entries: Count
+    bytes: Count
+    oldest: Count
+    readable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """Messages in flight that are on disk, and the free space there."""
+
+    files: Count
+    bytes: Count
+    free: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of the configuration in force; a secret shows only that it is set."""
+
+    key: str
+    value: str
+    default: str
+    changed: bool
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The configuration in force; what differs from the defaults comes first."""
+
+    loaded: Count
+    reloads_failed: float
+    hash: str
+    settings: list[Setting]
+
+
+@dataclass(frozen=True, slots=True)
+class Plots:
+    """The last minutes, a value per point: rates by outcome, quantiles over `window` seconds, gauges."""
+
+    times: list[float]
+    window: float
+    rates: dict[str, list[float]]
+    p50: list[float | None]
+    p95: list[float | None]
+    p99: list[float | None]
+    sessions: list[float]
+    in_flight: list[float]
+    queues: dict[str, list[float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole page."""
+
+    at: float
+    host: str
+    version: str
+    since: float
+    verdict: Verdict
+    now: Now
+    totals: Totals
+    engines: list[Engine]
+    workers: Workers
+    queues: list[Queue]
+    spool: Spool | None
+    configuration: Configuration
+    detections: list[Detection]
+    errors: list[Trouble]
+    plots: Plots

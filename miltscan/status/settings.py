@@ -1,0 +1,27 @@
+"""The configuration in force, as the page shows it: what differs from the defaults first, secrets never. Pure."""
+
+import re
+
+from miltscan.config.render import keys
+from miltscan.config.settings import Settings
+from miltscan.core.text import readable
+from miltscan.status.model import Setting
+
+_SECRET = re.compile(r"password|passwd|secret|token|credential|htpasswd|users", re.IGNORECASE)
+_EMPTY = {'""', "[]"}
+_HIDDEN = "(set, not shown)"
+
+
+def shown(settings: Settings) -> list[Setting]:
+    """Every key; the order is that of the configuration within changed and unchanged ones."""
+    rows = [
+        Setting(str(key), _value(str(key), key.value), key.default, key.value != key.default, key.meaning)
+        for key in keys(settings)
+    ]
+    return sorted(rows, key=lambda row: not row.changed)
+
+
+def _value(key: str, value: str) -> str:
+    if _SECRET.search(key) and value not in _EMPTY:
+        return _HIDDEN
+    return readable(value, 500)

@@ -1,0 +1,192 @@
+"""Puts the page together: numbers, history, events and settings in, a `Status` out. Pure; it reads no clock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from miltscan import __version__
+from miltscan.config.settings import Settings
+from miltscan.core.verdict import Outcome
+from miltscan.status import history, settings
+from miltscan.status.checks import judge
+from miltscan.status.events import Ring
+from miltscan.status.history import History
+from miltscan.status.model import (
+    Configuration,
+    Engine,
+    Now,
+    Plots,
+    Process,
+    Queue,
+    Spool,
+    Status,
+    Totals,
+    Workers,
+)
+from miltscan.status.numbers import Numbers
+
+_RATE_OVER = 60.0  # seconds
+_LATENCY_OVER = 300.0  # seconds
+_PLOT_OVER = 30.0  # seconds for each point of the latency plot
+_QUANTILES = (0.5, 0.95, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that the page is made of; `at` and `since` are Unix time, `unready` is what /readyz says."""
+
+    numbers: Numbers
+    past: History
+    ring: Ring
+    settings: Settings
+    unready: Sequence[str]
+    at: float
+    since: float
+    host: str
+
+
+def snapshot(seen: Seen) -> Status:
+    """The page."""
+    numbers = seen.numbers
+    engines, workers, queues = _engines(numbers), _workers(numbers, seen.settings), _queues(numbers)
+    return Status(
+        at=seen.at,
+        host=seen.host,
+        version=__version__,
+        since=seen.since,
+        verdict=judge(
+            unready=seen.unready,
+            engines=engines,
+            workers=workers,
+            queues=queues,
+            past=seen.past,
+            settings=seen.settings,
+            at=seen.at,
+        ),
+        now=_now(numbers, seen.past),
+        totals=_totals(numbers),
+        engines=engines,
+        workers=workers,
+        queues=queues,
+        spool=_spool(numbers),
+        configuration=_configuration(numbers, seen.settings),
+        detections=list(seen.ring.detections),
+        errors=list(seen.ring.troubles),
+        plots=_plots(seen.past),
+    )
+
+
+def _now(numbers: Numbers, past: History) -> Now:
+    rates = history.rates(past.last(_RATE_OVER))
+    p50, p95, p99 = history.latency(past.last(_LATENCY_OVER), *_QUANTILES)
+    return Now(
+        rate=sum(rates.values()) if rates is not None else None,
+        rates=rates or {},
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        sessions=numbers.total("sessions"),
+        in_flight=numbers.total("transactions_in_flight"),
+    )
+
+
+def _totals(numbers: Numbers) -> Totals:
+    by = numbers.by
+    return Totals(
+        messages=numbers.total("messages_total") or 0.0,
+        outcomes=dict.fromkeys(map(str, Outcome), 0.0) | by("messages_total", "outcome"),
+        directions=by("messages_total", "direction"),
+        actions=by("messages_total", "action"),
+        unscanned=by("unscanned_total", "reason"),
+        replies=by("smtp_replies_total", "code"),
+        classes=by("detections_total", "class"),
+    )
+
+
+def _engines(numbers: Numbers) -> list[Engine]:
+    pairs = {(sample.labels["engine"], sample.labels["server"]) for sample in numbers.series("engine_up")}
+    return [_engine(numbers, engine, server) for engine, server in sorted(pairs)]
+
+
+def _engine(numbers: Numbers, engine: str, server: str) -> Engine:
+    return Engine(
+        engine=engine,
+        server=server,
+        up=bool(numbers.total("engine_up", engine=engine, server=server)),
+        canary=numbers.total("canary_last_success_timestamp_seconds", engine=engine, server=server),
+        version=numbers.total("signature_database_version", server=server),
+        published=numbers.total("signature_database_published_timestamp_seconds", server=server),
+        errors=numbers.total("engine_errors_total", engine=engine) or 0.0,
+        queue=numbers.total("clamd_queue_length", server=server),
+        threads=numbers.by("clamd_threads", "state", server=server),
+    )
+
+
+def _workers(numbers: Numbers, chosen: Settings) -> Workers:
+    return Workers(
+        running=numbers.total("workers") or 0.0,
+        configured=chosen.milter.workers,
+        respawns=numbers.total("worker_respawns_total") or 0.0,
+        exceptions=numbers.total("exceptions_total") or 0.0,
+        lines_lost=numbers.total("log_lines_lost_total") or 0.0,
+        processes=_processes(numbers),
+    )
+
+
+def _processes(numbers: Numbers) -> list[Process]:
+    resident = numbers.by("process_resident_memory_bytes", "process")
+    cpu = numbers.by("process_cpu_seconds_total", "process")
+    descriptors = numbers.by("process_open_fds", "process")
+    names = sorted({*resident, *cpu, *descriptors})
+    return [Process(name, resident.get(name), cpu.get(name), descriptors.get(name)) for name in names]
+
+
+def _queues(numbers: Numbers) -> list[Queue]:
+    entries, sizes = numbers.by("queue_entries", "queue"), numbers.by("queue_bytes", "queue")
+    oldest = numbers.by("queue_oldest_timestamp_seconds", "queue")
+    legible = numbers.by("queue_readable", "queue")
+    names = sorted({*entries, *legible}, key=lambda name: (name != "incoming", name))
+    return [
+        Queue(name, entries.get(name), sizes.get(name), oldest.get(name) or None, readable=bool(legible.get(name, 1.0)))
+        for name in names
+    ]
+
+
+def _spool(numbers: Numbers) -> Spool | None:
+    found = [numbers.total(f"spool_{name}") for name in ("files", "bytes", "free_bytes")]
+    return None if found == [None, None, None] else Spool(*found)
+
+
+def _configuration(numbers: Numbers, chosen: Settings) -> Configuration:
+    hashes = [sample.labels.get("hash", "") for sample in numbers.series("config_info") if sample.value]
+    return Configuration(
+        loaded=numbers.total("config_last_reload_success_timestamp_seconds"),
+        reloads_failed=numbers.total("reloads_total", result="failed") or 0.0,
+        hash=hashes[-1] if hashes else "",
+        settings=settings.shown(chosen),
+    )
+
+
+def _plots(past: History) -> Plots:
+    points = list(past.points)
+    quantiles = [history.latency(window, *_QUANTILES) for window in past.windows(_PLOT_OVER)]
+    p50, p95, p99 = ([_rounded(values[index]) for values in quantiles] for index in range(len(_QUANTILES)))
+    outcomes = history.messages(points)
+    queues = {name: None for point in points for name in point.queues}
+    return Plots(
+        times=[round(point.at, 1) for point in points],
+        window=_PLOT_OVER,
+        rates={
+            outcome: [round(point.messages.get(outcome, 0.0) / point.seconds, 3) for point in points]
+            for outcome in outcomes
+        },
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        sessions=[point.gauges["sessions"] for point in points],
+        in_flight=[point.gauges["transactions_in_flight"] for point in points],
+        queues={name: [point.queues.get(name) for point in points] for name in queues},
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
