@@ -7,7 +7,7 @@ from miltscan.config.settings import Settings
 from miltscan.core.text import readable
 from miltscan.status.model import Setting
 
-_SECRET = re.compile(r"password|passwd|secret|token|credential|htpasswd|users", re.IGNORECASE)
+_SECRET = re.compile(r"(password|passwd|secret|token|credential)(?!.*_file$)", re.IGNORECASE)
 _EMPTY = {'""', "[]"}
 _HIDDEN = "(set, not shown)"
 

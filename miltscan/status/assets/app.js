@@ -393,30 +393,33 @@ function show(status) {
   for (const part of [showNow, showPlots, showEngines, showEvents, showTotals, showWorkers, showQueues, showConfiguration]) part(status);
 }
 
-function lost() {
+function lost(error) {
   document.body.classList.add("lost");
+  const why = error instanceof Refusal ? `the service answers ${error.message}` : "the service does not answer";
   const since = last ? ` What stands below is of ${clock(last.at)}.` : "";
-  showVerdict("lost", `Connection lost: the service does not answer.${since}`, []);
+  showVerdict("lost", `Connection lost: ${why}.${since}`, []);
   document.title = "? miltscan";
 }
+
+class Refusal extends Error {}
 
 async function ask() {
   try {
     const answer = await fetch("api/status", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-    if (!answer.ok) throw new Error(String(answer.status));
+    if (!answer.ok) throw new Refusal(String(answer.status));
     show(await answer.json());
-  } catch {
-    lost();
+  } catch (error) {
+    lost(error);
   }
 }
 
+// A page that nobody sees does not ask; it does so at once when it is seen again.
 async function run() {
+  let wake = () => {};
+  document.addEventListener("visibilitychange", () => wake());
   for (;;) {
     if (!document.hidden) await ask();
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, EVERY);
-      document.addEventListener("visibilitychange", () => { clearTimeout(timer); resolve(); }, { once: true });
-    });
+    await new Promise((resolve) => { wake = resolve; setTimeout(resolve, EVERY); });
   }
 }
 
