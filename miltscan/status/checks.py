@@ -38,7 +38,8 @@ def judge(  # noqa: PLR0913 - all that the verdict hangs on
     others = [*_workers(workers), *_mail(past), *_queues(queues, at)]
     if unready:
         consequence = _consequence(workers, settings)
-        return Verdict(Level.ERROR, f"Mail is not being scanned: {consequence}", [*unready, *others])
+        why = [_canary(engine, at) for engine in engines] if workers.running and engines else unready
+        return Verdict(Level.ERROR, f"Mail is not being scanned: {consequence}", [*why, *others])
     details = [*_engines(engines, at), *others]
     if details:
         return Verdict(Level.WARNING, "Mail is being scanned, but something needs a look", details)
@@ -72,6 +73,13 @@ def _engines(engines: Sequence[Engine], at: float) -> Iterator[str]:
         if engine.published is not None and at - engine.published > _SIGNATURES_OLD:
             days = (at - engine.published) / 86400
             yield f"{engine.server}: its signatures are {days:.0f} days old: does freshclam run?"
+
+
+def _canary(engine: Engine, at: float) -> str:
+    state = "is up" if engine.up else "is down"
+    if engine.canary is None:
+        return f"{engine.server} {state} and has never found the test signature"
+    return f"{engine.server} {state}; it last found the test signature {at - engine.canary:.0f} s ago"
 
 
 def _mail(past: History) -> Iterator[str]:

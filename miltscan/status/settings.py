@@ -15,13 +15,14 @@ _HIDDEN = "(set, not shown)"
 def shown(settings: Settings) -> list[Setting]:
     """Every key; the order is that of the configuration within changed and unchanged ones."""
     rows = [
-        Setting(str(key), _value(str(key), key.value), key.default, key.value != key.default, key.meaning)
+        Setting(str(key), value_of(str(key), key.value), key.default, key.value != key.default, key.meaning)
         for key in keys(settings)
     ]
     return sorted(rows, key=lambda row: not row.changed)
 
 
-def _value(key: str, value: str) -> str:
+def value_of(key: str, value: str) -> str:
+    """The value as it may be seen (TOML); a secret only shows that it is set."""
     if _SECRET.search(key) and value not in _EMPTY:
         return _HIDDEN
     return readable(value, 500)

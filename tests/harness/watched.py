@@ -1,4 +1,4 @@
-"""A scanning sandwich with hostile signatures, and steady mail of every kind for it; for whoever looks at the status page."""
+"""A scanning sandwich with hostile signatures, and steady mail of every kind for it: something for a status page."""
 
 import itertools
 import threading
@@ -90,7 +90,9 @@ class Load:
 
 
 def _found(word: str) -> EmailMessage:
-    return hostile_mail(word) if word in HOSTILE else messages.with_attachment("Your invoice", _mark(word), "invoice.pdf")
+    return (
+        hostile_mail(word) if word in HOSTILE else messages.with_attachment("Your invoice", _mark(word), "invoice.pdf")
+    )
 
 
 def _clean(turn: int) -> EmailMessage:

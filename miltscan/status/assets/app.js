@@ -34,16 +34,19 @@ function say(node, text) {
 
 const known = (value) => value !== null && value !== undefined;
 const whole = (value) => (known(value) ? Math.round(value).toLocaleString("en") : "–");
-const digits = (value) => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
+// Two or three digits that mean something; no zeros that mean nothing.
+const digits = (value) => String(Number(value.toPrecision(value >= 100 ? Math.ceil(Math.log10(value + 1)) : 2)));
+const plain = (value) => (known(value) ? String(Number(value.toFixed(1))) : "–");
 
 function rate(value) {
   if (!known(value)) return "–";
-  if (value === 0) return "0/s";
+  if (value === 0) return "0";
   return value >= 1 ? `${digits(value)}/s` : `${digits(value * 60)}/min`;
 }
 
 function seconds(value) {
   if (!known(value)) return "–";
+  if (value === 0) return "0";
   return value >= 1 ? `${digits(value)} s` : `${digits(value * 1000)} ms`;
 }
 
@@ -95,6 +98,25 @@ function table(id, caption, columns, rows) {
   const top = element("thead");
   top.append(head);
   node.replaceChildren(element("caption", "", caption), top, body);
+}
+
+// A long table shows its first rows; the rest on demand.
+function fold(id, shown) {
+  const node = $(id);
+  const rows = [...node.querySelectorAll("tbody tr")];
+  const all = node.dataset.all === "yes";
+  rows.forEach((row, index) => { row.hidden = !all && index >= shown; });
+  let button = node.nextElementSibling;
+  if (!button) {
+    button = element("button", "more");
+    button.type = "button";
+    button.setAttribute("aria-controls", id);
+    button.addEventListener("click", () => { node.dataset.all = node.dataset.all === "yes" ? "no" : "yes"; fold(id, shown); });
+    node.after(button);
+  }
+  button.hidden = rows.length <= shown;
+  button.setAttribute("aria-expanded", String(all));
+  say(button, all ? "Show fewer" : `Show all ${rows.length}`);
 }
 
 function line(columns, row) {
@@ -277,8 +299,8 @@ class Plot {
 
 const ratePlot = new Plot("plot-rates", { stacked: true, format: rate, least: 0.05 });
 const latencyPlot = new Plot("plot-latency", { format: seconds, least: 0.001 });
-const loadPlot = new Plot("plot-load", { format: (value) => (known(value) ? String(Number(value.toFixed(1))) : "–"), least: 4 });
-const queuePlot = new Plot("plot-queues", { format: (value) => (known(value) ? String(Number(value.toFixed(1))) : "–"), least: 4 });
+const loadPlot = new Plot("plot-load", { format: plain, least: 4 });
+const queuePlot = new Plot("plot-queues", { format: plain, least: 4 });
 
 function showPlots({ plots: past, at }) {
   const of = (name, kind, values) => ({ name, kind, values });
@@ -312,7 +334,7 @@ function showNow({ now, totals }) {
   field("unseen-rate", rate(known(now.rate) ? unseen(now.rates) : null));
   for (const name of ["p50", "p95", "p99"]) field(name, seconds(now[name]));
   field("in-flight", whole(now.in_flight));
-  field("sessions", whole(now.sessions));
+  field("sessions", now.sessions === 1 ? "1 session" : `${whole(now.sessions)} sessions`);
 }
 
 function showEngines({ engines, at }) {
@@ -338,9 +360,11 @@ function showEvents({ detections, errors }) {
   table("detections", "Last detections",
     [["Time", "keep"], ["Signature", "strong"], ["Action", ""], ["Direction", ""], ["Client", "code"], ["Queue ID", "code"]],
     detections.map((one) => [clock(one.at), one.signature, one.action, one.direction, one.client, one.queue_id]));
-  table("errors", "Last errors",
+  table("errors", "Errors and mail that was not scanned",
     [["Last", "keep"], ["Times", "number"], ["What", "strong"], ["Details", ""], ["Queue ID", "code"]],
     errors.map((one) => [clock(one.at), whole(one.count), one.what.replaceAll("_", " "), one.text, one.queue_id || "–"]));
+  fold("detections", 8);
+  fold("errors", 8);
 }
 
 function showTotals({ totals, now }) {
@@ -375,7 +399,7 @@ function showConfiguration({ configuration }) {
     configuration.reloads_failed ? `${whole(configuration.reloads_failed)} reloads failed since the start` : ""];
   say($("configuration-state"), parts.filter(Boolean).join(", "));
   const [changed, unchanged] = [true, false].map((which) => configuration.settings.filter((one) => one.changed === which));
-  const key = ["Key", "code strong"];
+  const key = ["Key", "code strong keep"];
   table("changed", "Settings that differ from their default", [key, ["Value", "code"], ["Default", "code soft"], ["Meaning", ""]],
     changed.map((one) => [one.key, one.value, one.default, one.meaning]));
   table("unchanged", "Settings with their default", [key, ["Value", "code"], ["Meaning", ""]],
