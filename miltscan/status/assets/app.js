@@ -243,7 +243,7 @@ class Plot {
       this.svg.append(drawn("line", { class: "grid", x1: this.left, x2: width - 8, y1: y, y2: y }));
       this.svg.append(drawn("text", { x: this.left - 6, y: y + 4, "text-anchor": "end" }, this.format(top * part)));
     }
-    const step = minutes === 15 ? 5 : minutes === 10 ? 5 : minutes === 5 ? 1 : 1;
+    const step = [1, 2, 5].find((some) => (this.inner / minutes) * some >= 64) || 5;
     for (let ago = 0; ago <= minutes; ago += step) {
       const anchor = ago === 0 ? "end" : ago === minutes ? "start" : "middle";
       const text = ago === 0 ? "now" : `−${ago} min`;

@@ -1,0 +1,185 @@
+"""The status page in a real Chromium, while real mail goes through with hostile signatures, subjects and file names."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.harness.browser import Browser
+from tests.harness.processes import wait_until
+from tests.harness.sandwich import private_folder
+from tests.harness.watched import HOSTILE, TAME, Load, WatchedSandwich
+
+DETECTIONS = "[...document.querySelectorAll('#detections td[data-label=Signature]')].map((cell) => cell.textContent)"
+WITHIN = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A sandwich that has had all kinds of mail, and a browser that shows its page."""
+
+    sandwich: WatchedSandwich
+    browser: Browser
+    page: str
+
+    def field(self, name: str) -> str:
+        """What stands in a field of the page."""
+        return str(self.browser.evaluate(f"document.querySelector('[data-field=\"{name}\"]').textContent"))
+
+    def wait_for(self, level: str) -> None:
+        """Until the verdict is of this level."""
+        self.browser.wait_for(f"document.querySelector('#verdict.{level}') !== null", WITHIN)
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Watched]:
+    """The page is open while the mail goes through."""
+    with private_folder() as folder, WatchedSandwich(folder) as sandwich, Browser.start() as browser:
+        page = f"http://127.0.0.1:{sandwich.miltscan.exporter_port}/"
+        browser.resize(1280, 900)
+        browser.open(page)
+        shown = Watched(sandwich, browser, page)
+        shown.wait_for("ok")
+        with Load(sandwich, every=2) as load:
+            wait_until(lambda: load.sent >= 4 * len(HOSTILE | TAME), WITHIN, "enough mail")
+        assert load.errors == []
+        yield shown
+
+
+def test_the_page_lives(watched: Watched) -> None:
+    """Without a reload: what was sent after it was opened is there, and each plot is drawn."""
+    watched.browser.wait_for(f"{DETECTIONS}.length > 0", WITHIN)
+    for plot in ("rates", "latency", "load"):
+        watched.browser.wait_for(f"document.querySelectorAll('#plot-{plot} path').length > 0", WITHIN)
+    assert "scanned" in watched.browser.evaluate("document.getElementById('verdict-text').textContent")
+    assert watched.browser.evaluate("document.getElementById('verdict-text').getAttribute('aria-live')") == "polite"
+
+
+def test_hostile_names_are_shown_harmlessly(watched: Watched) -> None:
+    """As text, cut, with what is not printable as an escape; they make no element and run nothing."""
+    shown = watched.browser.wait_for(f"{DETECTIONS}.length > 5 && {DETECTIONS}", WITHIN)
+    assert all(name.isprintable() and len(name) <= 200 for name in shown)
+    for part in (HOSTILE["script"], HOSTILE["image"], HOSTILE["attribute"], r"\u202egpj", r"\x1b[2J", "Long.xxx"):
+        assert any(part in name for name in shown), part
+    assert (
+        watched.browser.evaluate("document.querySelectorAll('main script, td img, [onmouseover], [onerror]').length")
+        == 0
+    )
+
+
+def test_nothing_private_is_shown(watched: Watched) -> None:
+    """No subject, file name, sender or recipient of a mail that was found."""
+    answer = watched.sandwich.miltscan.get("/api/status")
+    assert "Win.Trojan.Agent" in answer
+    for private in ("Subject", "invoice.pdf", "Your invoice", "sender@", "recipient@"):
+        assert private not in answer
+
+
+def test_the_numbers_are_those_of_the_metrics(watched: Watched) -> None:
+    """Once no mail comes any more both say the same."""
+    metric = watched.sandwich.miltscan.metric
+    outcomes = ("clean", "unscanned", "error", "infected")
+    cells = "Object.fromEntries([...document.querySelectorAll('#outcomes tbody tr')].map((row) => "
+    cells += "[row.cells[0].textContent, Number(row.cells[2].textContent.replaceAll(',', ''))]))"
+
+    def agree() -> bool:
+        counted = {outcome: metric("messages_total", outcome=outcome) for outcome in outcomes}
+        total = watched.field("messages").replace(",", "")
+        return bool(watched.browser.evaluate(cells) == counted and total == f"{metric('messages_total'):g}")
+
+    wait_until(agree, WITHIN, "the numbers of /metrics on the page")
+    assert watched.field("infected") == f"{metric('messages_total', outcome='infected'):g}"
+    assert watched.field("in-flight") == f"{metric('transactions_in_flight'):g}"
+    assert metric("messages_total", outcome="infected") > 0
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_fits_the_window(watched: Watched, width: int, *, dark: bool) -> None:
+    """From a phone to a desk nothing is wider than the window, in both colours."""
+    watched.browser.resize(width, 800, dark=dark)
+    watched.browser.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert watched.browser.evaluate("document.documentElement.scrollWidth") <= width
+    assert watched.browser.evaluate("getComputedStyle(document.body).backgroundColor") == (
+        "rgb(16, 21, 28)" if dark else "rgb(244, 246, 249)"
+    )
+
+
+def test_texts_can_be_told_from_their_background(watched: Watched) -> None:
+    """WCAG 2.2 AA: a contrast of 4.5 for each text that is not decoration, in both colours."""
+    for dark in (False, True):
+        watched.browser.resize(1280, 900, dark=dark)
+        assert watched.browser.evaluate(f"({_FAINT})()") == []
+
+
+def test_the_whole_of_a_long_table_is_a_button_away(watched: Watched) -> None:
+    """By keyboard as by mouse; it says whether it is open."""
+    rows = "document.querySelectorAll('#detections tbody tr:not([hidden])').length"
+    assert watched.browser.evaluate(rows) == 8
+    watched.browser.evaluate("document.querySelector('[aria-controls=detections]').click()")
+    assert watched.browser.evaluate(rows) > 8
+    assert watched.browser.evaluate("document.querySelector('[aria-controls=detections]').ariaExpanded") == "true"
+
+
+def test_a_reload_shows_the_settings_in_force(watched: Watched) -> None:
+    """With the default beside the value."""
+    watched.sandwich.miltscan.configure({"limits": {"queue_wait": "7s"}})
+    watched.sandwich.miltscan.reload_and_wait()
+    rows = "[...document.querySelectorAll('#changed tr')].map((row) => row.textContent)"
+    row = watched.browser.wait_for(f"{rows}.find((text) => text.includes('limits.queue_wait'))", WITHIN)
+    assert '"7s""10s"' in row
+
+
+def test_outage_and_return(watched: Watched) -> None:
+    """Without clamd the verdict says so, why, and what clients hear; when it is back, so does the page."""
+    watched.sandwich.clamd.stop()
+    watched.wait_for("error")
+    text = watched.browser.evaluate("document.getElementById('verdict').textContent")
+    assert "not being scanned: clients are told to come again later" in text
+    assert "clamd.ctl is down" in text
+    watched.browser.wait_for("document.getElementById('errors').textContent.includes('engine down')", WITHIN)
+    watched.sandwich.clamd.start()
+    watched.sandwich.clamd.wait_ready()
+    watched.browser.wait_for("document.querySelector('#verdict.ok, #verdict.warning') !== null", WITHIN)
+
+
+def test_all_of_it_came_from_the_page_itself(watched: Watched) -> None:
+    """Nothing was asked of any other host, nothing was refused by the policy, no error is in the console."""
+    origins = {f"{url.scheme}://{url.netloc}/" for url in map(urlsplit, watched.browser.requests)}
+    assert origins == {watched.page}
+    assert watched.browser.complaints == []
+
+
+def test_a_lost_connection_is_seen(watched: Watched) -> None:
+    """Old numbers must not pass for new ones. Comes last: what Chromium says of the refused connection is no fault."""
+    watched.sandwich.miltscan.stop()
+    watched.wait_for("lost")
+    assert watched.browser.evaluate("document.getElementById('verdict-text').textContent").startswith("Connection lost")
+    watched.sandwich.start_miltscan()
+    watched.wait_for("ok")
+
+
+_FAINT = """() => {
+  const channel = (value) => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const numbers = (color) => color.match(/[0-9.]+/g).map(Number);
+  const ground = (node) => {
+    for (; node; node = node.parentElement) {
+      const color = numbers(getComputedStyle(node).backgroundColor);
+      if (color.length === 3 || color[3] > 0) return color;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode.parentElement;
+    if (!walk.currentNode.data.trim() || !node.checkVisibility() || node.closest("noscript")) continue;
+    const style = getComputedStyle(node);
+    const [text, back] = [light(numbers(node.closest("svg") ? style.fill : style.color)), light(ground(node))];
+    const contrast = (Math.max(text, back) + 0.05) / (Math.min(text, back) + 0.05);
+    if (contrast < 4.5) found.push([walk.currentNode.data.trim(), contrast]);
+  }
+  return found;
+}"""
