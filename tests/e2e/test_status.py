@@ -1,5 +1,6 @@
 """The status page in a real Chromium, while real mail goes through with hostile signatures, subjects and file names."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -58,10 +59,10 @@ def test_the_page_lives(watched: Watched) -> None:
 
 def test_hostile_names_are_shown_harmlessly(watched: Watched) -> None:
     """As text, cut, with what is not printable as an escape; they make no element and run nothing."""
-    shown = watched.browser.wait_for(f"{DETECTIONS}.length > 5 && {DETECTIONS}", WITHIN)
+    parts = [HOSTILE["script"], HOSTILE["image"], HOSTILE["attribute"], r"\u202egpj", r"\x1b[2J", "Long.xxx"]
+    every_part = f"{json.dumps(parts)}.every((part) => {DETECTIONS}.some((name) => name.includes(part)))"
+    shown = watched.browser.wait_for(f"{every_part} && {DETECTIONS}", WITHIN)
     assert all(name.isprintable() and len(name) <= 200 for name in shown)
-    for part in (HOSTILE["script"], HOSTILE["image"], HOSTILE["attribute"], r"\u202egpj", r"\x1b[2J", "Long.xxx"):
-        assert any(part in name for name in shown), part
     assert (
         watched.browser.evaluate("document.querySelectorAll('main script, td img, [onmouseover], [onerror]').length")
         == 0
@@ -70,8 +71,8 @@ def test_hostile_names_are_shown_harmlessly(watched: Watched) -> None:
 
 def test_nothing_private_is_shown(watched: Watched) -> None:
     """No subject, file name, sender or recipient of a mail that was found."""
+    watched.browser.wait_for(f"{DETECTIONS}.some((name) => name.includes('Win.Trojan'))", WITHIN)
     answer = watched.sandwich.miltscan.get("/api/status")
-    assert "Win.Trojan.Agent" in answer
     for private in ("Subject", "invoice.pdf", "Your invoice", "sender@", "recipient@"):
         assert private not in answer
 
