@@ -6,7 +6,7 @@ SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo --preserve-env=KEEP)
 RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: all packages environment demo demo-stop test bench bench-handoff check format requirements clean
+.PHONY: all packages environment demo demo-stop pictures test bench bench-handoff check format requirements clean
 
 all: environment
 
@@ -35,6 +35,11 @@ test: environment
 	status=0; $(RUN) -m pytest -p no:cacheprovider || status=$$?; \
 	wait $$others || { cat .venv/pythons.log; exit 1; }; \
 	grep -E '^Python|passed' .venv/pythons.log; exit $$status
+
+# The pictures of the status page in docs/images; some three minutes.
+pictures: environment
+	@deploy/debian/install deploy/debian/packages-test.txt
+	@$(RUN) -m tests.demo.pictures
 
 bench: environment
 	@deploy/debian/install deploy/debian/packages-bench.txt

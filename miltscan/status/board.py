@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 
 import orjson
@@ -99,4 +98,4 @@ def numbers(directory: Path) -> Numbers:
 
 
 def _asset(name: str, content_type: str) -> Page:
-    return Page(resources.files("miltscan.status").joinpath("assets", name).read_bytes(), content_type)
+    return Page(Path(__file__).with_name("assets").joinpath(name).read_bytes(), content_type)

@@ -117,6 +117,7 @@ def _print_how_to_talk(sandwich: Sandwich, port: int) -> None:
     for name, where in (
         ("incoming sendmail", f"telnet 127.0.0.1 {incoming}   (MAIL FROM:<a@example.org>, RCPT TO:<b@example.test>)"),
         ("delivery sendmail", f"telnet 127.0.0.1 {delivery}"),
+        ("status page", f"http://127.0.0.1:{port}/"),
         ("metrics", f"http://127.0.0.1:{port}/metrics   also /healthz and /readyz"),
         ("mailbox", f"{sandwich.mailbox.maildir}/new"),
         ("log of miltscan", f"{_FOLDER}/milter.log"),

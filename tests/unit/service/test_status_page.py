@@ -16,7 +16,7 @@ from miltscan.service.exchange import Request
 from miltscan.service.exporter import Site
 from miltscan.status import board
 from miltscan.status.snapshot import Seen
-from miltscan.telemetry import metrics
+from miltscan.telemetry import family, metrics
 
 PATHS = ["/", "/style.css", "/app.js", "/icon.svg", "/api/status"]
 ASSETS = Path(board.__file__).parent / "assets"
@@ -35,7 +35,7 @@ def site(tmp_path: Path) -> Site:
     """What a service with one worker has counted."""
 
     def work() -> None:
-        metrics.attach(tmp_path, "0")
+        family.attach(tmp_path, "0")
         metrics.WORKERS.child().set(1)
         metrics.ENGINE_UP.child("clamd", "unix:/c").set(1)
         metrics.CANARY_PASSED.child("clamd", "unix:/c").set(time.time())

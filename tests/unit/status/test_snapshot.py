@@ -1,5 +1,10 @@
 """The page put together: what it shows of the numbers, and of what does not exist."""
 
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
 import orjson
 import pytest
 from pydantic import TypeAdapter
@@ -180,3 +185,18 @@ def test_settings_that_differ_come_first() -> None:
 def test_secrets_are_not_shown(key: str, value: str, expected: str) -> None:
     """Where one is kept is no secret, and neither is that there is none."""
     assert shown_settings.value_of(key, value) == expected
+
+
+def _keys(kind: Any) -> Iterator[str]:  # noqa: ANN401 - a type, with or without arguments
+    for part in get_args(kind):
+        yield from _keys(part)
+    if is_dataclass(kind):
+        for field in fields(kind):
+            yield field.name
+            yield from _keys(get_type_hints(kind)[field.name])
+
+
+def test_every_key_is_documented() -> None:
+    """In docs/status.md."""
+    page = (Path(__file__).parents[3] / "docs" / "status.md").read_text()
+    assert [key for key in _keys(Status) if f"`{key}`" not in page] == []
