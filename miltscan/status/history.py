@@ -6,7 +6,7 @@ was begun anew (as in Prometheus's `rate`): all it shows is new, and no rate is 
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TypeVar
 
@@ -17,6 +17,9 @@ STEP = 5.0
 """Seconds between two points."""
 SPAN = 900.0
 """Seconds that are kept."""
+WINDOW = 30.0
+"""Seconds for which the latency of each point of a plot is worked out."""
+QUANTILES = (0.5, 0.95, 0.99)
 _GAUGES = ("sessions", "transactions_in_flight")
 _QUEUES = "queue_entries"
 
@@ -27,7 +30,10 @@ Buckets = Mapping[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What happened in the `seconds` before the moment `at` (Unix time), and the gauges at that moment."""
+    """What happened in the `seconds` before the moment `at` (Unix time), and the gauges at that moment.
+
+    `quantiles` are `QUANTILES` of the latency over the last `WINDOW` seconds: worked out once, and not at each look.
+    """
 
     at: float
     seconds: float
@@ -36,6 +42,7 @@ class Point:
     latency: Buckets
     gauges: Mapping[str, float]
     queues: Mapping[str, float]
+    quantiles: Sequence[float | None] = ()
 
 
 @dataclass(slots=True)
@@ -63,27 +70,19 @@ class History:
             gauges={name: numbers.total(name) or 0.0 for name in _GAUGES},
             queues=numbers.by(_QUEUES, "queue"),
         )
-        self.points.append(point)
+        window = [*self.last(WINDOW - seconds), point]
+        self.points.append(replace(point, quantiles=latency(window, *QUANTILES)))
 
     def last(self, seconds: float) -> list[Point]:
         """The points of the last so many seconds, by the time they cover."""
-        return _last(list(self.points), seconds)
-
-    def windows(self, seconds: float) -> list[list[Point]]:
-        """For each point the points of the `seconds` up to it."""
-        points = list(self.points)
-        return [_last(points[max(0, end - int(seconds / STEP)) : end], seconds) for end in range(1, len(points) + 1)]
-
-
-def _last(points: Sequence[Point], seconds: float) -> list[Point]:
-    found: list[Point] = []
-    covered = 0.0
-    for point in reversed(points):
-        if covered >= seconds:
-            break
-        covered += point.seconds
-        found.append(point)
-    return found[::-1]
+        found: list[Point] = []
+        covered = 0.0
+        for point in reversed(self.points):
+            if covered >= seconds:
+                break
+            covered += point.seconds
+            found.append(point)
+        return found[::-1]
 
 
 def _counters(numbers: Numbers) -> dict[tuple[str, str], float]:

@@ -26,8 +26,6 @@ from miltscan.status.numbers import Numbers
 
 _RATE_OVER = 60.0  # seconds
 _LATENCY_OVER = 300.0  # seconds
-_PLOT_OVER = 30.0  # seconds for each point of the latency plot
-_QUANTILES = (0.5, 0.95, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ def snapshot(seen: Seen) -> Status:
 
 def _now(numbers: Numbers, past: History) -> Now:
     rates = history.rates(past.last(_RATE_OVER))
-    p50, p95, p99 = history.latency(past.last(_LATENCY_OVER), *_QUANTILES)
+    p50, p95, p99 = history.latency(past.last(_LATENCY_OVER), *history.QUANTILES)
     return Now(
         rate=sum(rates.values()) if rates is not None else None,
         rates=rates or {},
@@ -168,13 +166,12 @@ def _configuration(numbers: Numbers, chosen: Settings) -> Configuration:
 
 def _plots(past: History) -> Plots:
     points = list(past.points)
-    quantiles = [history.latency(window, *_QUANTILES) for window in past.windows(_PLOT_OVER)]
-    p50, p95, p99 = ([_rounded(values[index]) for values in quantiles] for index in range(len(_QUANTILES)))
+    p50, p95, p99 = ([_rounded(point.quantiles[index]) for point in points] for index in range(3))
     outcomes = history.messages(points)
     queues = {name: None for point in points for name in point.queues}
     return Plots(
         times=[round(point.at, 1) for point in points],
-        window=_PLOT_OVER,
+        window=history.WINDOW,
         rates={
             outcome: [round(point.messages.get(outcome, 0.0) / point.seconds, 3) for point in points]
             for outcome in outcomes

@@ -125,7 +125,17 @@ def test_latency_is_of_the_points_and_not_of_all_time() -> None:
     assert history.latency(past.points, 0.5, 0.99) == [pytest.approx(0.05), pytest.approx(0.099)]
 
 
-def test_each_point_of_a_plot_has_its_window() -> None:
-    """The first ones a shorter one."""
-    past = _watched(*(_numbers(count) for count in range(10)))
-    assert [len(window) for window in past.windows(4 * STEP)] == [1, 2, 3, 4, 4, 4, 4, 4, 4]
+def test_each_point_has_the_latency_of_its_window() -> None:
+    """Of the last half minute, and of nothing before."""
+
+    def numbers(fast: float, slow: float) -> Numbers:
+        bounds = {"0.1": fast, "1.0": fast + slow, "+Inf": fast + slow}
+        return Numbers([(BUCKET, {"le": bound}, count) for bound, count in bounds.items()])
+
+    slow_then_fast = [numbers(10 * max(0, step - 1), min(step, 1)) for step in range(10)]
+    past = _watched(*slow_then_fast)
+    assert past.points[0].quantiles == pytest.approx([0.55, 0.955, 0.991])
+    within = int(history.WINDOW / STEP)
+    assert [point.quantiles[2] is not None and point.quantiles[2] > 0.1 for point in past.points] == [
+        number < within for number in range(9)
+    ]
