@@ -18,15 +18,15 @@ _PAUSES = tuple(0.03 + 0.25 * abs((turn % 200) - 100) / 100 for turn in range(20
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A window; height 0: as high as the page."""
+    """A window."""
 
     name: str
     width: int
-    height: int = 0
+    height: int
     dark: bool = False
 
 
-_LOOKS = (Look("desktop", 1280), Look("dark", 1280, 1000, dark=True), Look("phone", 390, 1300))
+_LOOKS = (Look("desktop", 1280, 1450), Look("dark", 1280, 1000, dark=True), Look("phone", 390, 1300))
 _DOWN = Look("down", 1280, 1000)
 
 
@@ -48,11 +48,10 @@ def main() -> int:
 
 def take(browser: Browser, page: str, look: Look) -> None:
     """One picture."""
-    browser.resize(look.width, look.height or 900, dark=look.dark)
+    browser.resize(look.width, look.height, dark=look.dark)
     browser.open(page)
     browser.wait_for("document.querySelector('#verdict.ok, #verdict.error') !== null")
-    if not look.height:
-        browser.resize(look.width, browser.evaluate("document.documentElement.scrollHeight"), dark=look.dark)
+    browser.wait_for("document.querySelectorAll('#detections tbody tr').length > 1")
     browser.picture(_IMAGES / f"status-{look.name}.png")
 
 

@@ -6,7 +6,6 @@ const PATIENCE = 8000; // milliseconds for an answer
 const SVG = "http://www.w3.org/2000/svg";
 const MARKS = { ok: "✓", warning: "!", error: "✕", lost: "?", unknown: "…" };
 const OUTCOMES = ["clean", "unscanned", "error", "infected"];
-const plots = [];
 let last = null;
 
 const $ = (id) => document.getElementById(id);
@@ -174,7 +173,7 @@ class Plot {
     this.svg.addEventListener("pointerleave", () => this.choose(null));
     this.svg.addEventListener("blur", () => this.choose(null));
     this.svg.addEventListener("keydown", (event) => this.key(event));
-    plots.push(this);
+    new ResizeObserver(() => this.times && this.draw()).observe(this.svg);
   }
 
   show(times, series, now) {
@@ -304,11 +303,11 @@ const queuePlot = new Plot("plot-queues", { format: plain, least: 4 });
 
 function showPlots({ plots: past, at }) {
   const of = (name, kind, values) => ({ name, kind, values });
+  const queues = Object.entries(past.queues);
+  $("plot-queues").hidden = !queues.length; // first, as it makes room beside it
   ratePlot.show(past.times, OUTCOMES.map((name) => of(name, name, past.rates[name] || [])), at);
   latencyPlot.show(past.times, ["p50", "p95", "p99"].map((name) => of(name, name, past[name])), at);
   loadPlot.show(past.times, [of("in flight", "second", past.in_flight), of("sessions", "first", past.sessions)], at);
-  const queues = Object.entries(past.queues);
-  $("plot-queues").hidden = !queues.length;
   if (queues.length) queuePlot.show(past.times, queues.map(([name, values], index) => of(name, index ? "second" : "first", values)), at);
 }
 
@@ -351,7 +350,7 @@ function showEngines({ engines, at }) {
       whole(engine.errors),
     ];
     const { live, max } = engine.threads;
-    if (loaded) cells.push(whole(engine.queue), known(live) ? `${whole(live)} of ${whole(max)}` : "–");
+    if (loaded) cells.push(engine.up ? whole(engine.queue) : "–", engine.up && known(live) ? `${whole(live)} of ${whole(max)}` : "–");
     return cells;
   }));
 }
@@ -447,5 +446,4 @@ async function run() {
   }
 }
 
-window.addEventListener("resize", () => plots.forEach((plot) => plot.times && plot.draw()));
 run();
