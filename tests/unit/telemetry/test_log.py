@@ -253,6 +253,19 @@ def test_lines_below_the_level_are_not_written(capfd: pytest.CaptureFixture[str]
     assert _one(capfd)["event"] == "loud"
 
 
+def test_errors_are_told_to_a_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each event of level error, with its exception in words; whatever the level of the log, and nothing milder."""
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(log._in_force, "listener", None)  # noqa: SLF001 - undone at the end
+    log.configure("json", "error")
+    log.tell_errors(lambda event: told.append(dict(event)))
+    log.logger().warning("mild")
+    log.logger(worker=1).error("exception", where="eom", exc_info=ValueError("x"))
+    assert [(one["event"], one["where"], one["worker"], one["exception"]) for one in told] == [
+        ("exception", "eom", 1, "ValueError: x")
+    ]
+
+
 def test_context_is_bound_to_a_logger_alone(capfd: pytest.CaptureFixture[str]) -> None:
     """Binding gives a new logger; the one before knows nothing of it."""
     log.configure("json", "info")
