@@ -6,7 +6,7 @@ SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo --preserve-env=KEEP)
 RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: all packages environment demo demo-stop pictures test bench bench-handoff check format requirements clean
+.PHONY: all packages environment demo demo-stop pictures test bench bench-handoff dashboard check format requirements clean
 
 all: environment
 
@@ -47,6 +47,9 @@ bench: environment
 
 bench-handoff: environment
 	@$(RUN) -m tests.bench.handoff
+
+dashboard: environment
+	.venv/bin/python -m deploy.grafana.generator
 
 check: environment
 	.venv/bin/ruff check

@@ -60,6 +60,12 @@ class Prometheus:
         found = json.loads(self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}"))
         return [float(series["value"][1]) for series in found["data"]["result"]]
 
+    def label_values(self, label: str, series: str) -> list[str]:
+        """The values of a label of a series."""
+        path = f"/api/v1/label/{label}/values?{urllib.parse.urlencode({'match[]': series})}"
+        values: list[str] = json.loads(self._get(path))["data"]
+        return values
+
     def _get(self, path: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as response:
             content: bytes = response.read()

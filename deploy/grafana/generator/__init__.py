@@ -1,0 +1,1 @@
+"""What the Grafana dashboard is made from; `python -m deploy.grafana.generator` writes it."""

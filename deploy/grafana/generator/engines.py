@@ -1,0 +1,74 @@
+"""Row "Engines and servers": can they scan, how fast, and with which signatures?"""
+
+from grafana_foundation_sdk.models.units import DateTimeFromNow, NoUnit, Seconds, Short
+
+from deploy.grafana.generator.panels import NONE_IS_GOOD, PER_SECOND, Panel, graph, rising, rows, states
+from deploy.grafana.generator.queries import grown, or_none, quantile, rate
+
+_SCAN = "miltscan_scan_duration_seconds"
+_HOUR = 3600.0
+_PUBLISHED = "miltscan_signature_database_published_timestamp_seconds"
+
+PANELS: tuple[Panel, ...] = (
+    states(
+        "Servers",
+        ("min by (instance, engine, server) (miltscan_engine_up)", "{{engine}} {{server}} {{instance}}"),
+        width=12,
+    ),
+    graph(
+        "Last passed canary",
+        Seconds,
+        (
+            "time() - min by (instance, engine, server) (miltscan_canary_last_success_timestamp_seconds)",
+            "{{engine}} {{server}} {{instance}}",
+        ),
+        note="How long ago did the server last find the test signature? A server that does not find it is not asked.",
+        steps=rising(60, 180),
+        width=12,
+    ),
+    graph(
+        "Scan duration by server, 95 %",
+        Seconds,
+        (quantile(0.95, _SCAN, "engine, server"), "{{engine}} {{server}}"),
+        steps=rising(2, 10),
+    ),
+    graph("Scan duration by size, 95 %", Seconds, (quantile(0.95, _SCAN, "engine, size"), "{{engine}} {{size}}")),
+    graph(
+        "Scans by server",
+        PER_SECOND,
+        (rate(f"{_SCAN}_count", "engine, server"), "{{engine}} {{server}}"),
+        note="How many messages a second does each server scan?",
+        stacked=True,
+    ),
+    graph(
+        "Errors by reason",
+        Short,
+        (
+            or_none(grown("miltscan_engine_errors_total", "engine, reason", "$__rate_interval"), "reason"),
+            "{{engine}} {{reason}}",
+        ),
+        steps=NONE_IS_GOOD,
+    ),
+    graph(
+        "clamd's queue",
+        Short,
+        ("max by (server) (miltscan_clamd_queue_length)", "{{server}}"),
+        steps=rising(25, 100),
+    ),
+    graph("clamd's threads", Short, ("max by (server, state) (miltscan_clamd_threads)", "{{server}} {{state}}")),
+    rows(
+        "Signature databases",
+        ("server",),
+        ("max by (server) (miltscan_signature_database_version)", "version", NoUnit),
+        (f"1000 * max by (server) ({_PUBLISHED})", "published", DateTimeFromNow),
+        width=12,
+    ),
+    graph(
+        "Age of the signatures",
+        Seconds,
+        (f"time() - max by (server) ({_PUBLISHED})", "{{server}}"),
+        note="How old is the signature database that each server uses?",
+        steps=rising(24 * _HOUR, 72 * _HOUR),
+        width=12,
+    ),
+)

@@ -1,0 +1,95 @@
+"""Row "Process health": is miltscan itself well, and what runs?"""
+
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
+from grafana_foundation_sdk.models.units import BytesIEC, DateTimeFromNow, NoUnit, Percent, Seconds, Short
+
+from deploy.grafana.generator.panels import NONE_IS_GOOD, Panel, graph, number, rows, states
+from deploy.grafana.generator.queries import increase, rate
+
+PANELS: tuple[Panel, ...] = (
+    number(
+        "Workers missing",
+        Short,
+        "sum(miltscan_workers_configured) - sum(miltscan_workers)",
+        note="How many of the configured workers do not run?",
+        width=4,
+        steps=NONE_IS_GOOD,
+    ),
+    number("Respawns", Short, increase("miltscan_worker_respawns_total"), width=4, steps=NONE_IS_GOOD),
+    number("Exceptions", Short, increase("miltscan_exceptions_total"), width=4, steps=NONE_IS_GOOD),
+    number("Log lines lost", Short, increase("miltscan_log_lines_lost_total"), width=4, steps=NONE_IS_GOOD),
+    number(
+        "Failed reloads",
+        Short,
+        increase('miltscan_reloads_total{result="failed"}'),
+        note="How often was a changed configuration refused?",
+        width=4,
+        steps=NONE_IS_GOOD,
+    ),
+    number(
+        "Spool space left",
+        BytesIEC,
+        "min(miltscan_spool_free_bytes)",
+        width=4,
+        steps=((None, "red"), (2**28, "orange"), (2**30, "green")),
+    ),
+    states("Scraped", ('up{instance=~"$instance"}', "{{instance}}"), note="Does Prometheus reach the exporter?"),
+    graph(
+        "Workers",
+        Short,
+        ("sum by (instance) (miltscan_workers)", "run {{instance}}"),
+        ("sum by (instance) (miltscan_workers_configured)", "configured {{instance}}"),
+    ),
+    graph(
+        "Reloads and respawns",
+        Short,
+        (increase("miltscan_reloads_total", "result", "$__rate_interval"), "reload {{result}}"),
+        (increase("miltscan_worker_respawns_total", "", "$__rate_interval"), "respawns"),
+    ),
+    graph(
+        "Memory",
+        BytesIEC,
+        ("sum by (instance, process) (miltscan_process_resident_memory_bytes)", "{{process}} {{instance}}"),
+    ),
+    graph(
+        "Processor",
+        Percent,
+        (f"100 * {rate('miltscan_process_cpu_seconds_total', 'instance, process')}", "{{process}} {{instance}}"),
+        note="How much of one processor core does each process use?",
+    ),
+    graph(
+        "Open files",
+        Short,
+        ("sum by (instance, process) (miltscan_process_open_fds)", "{{process}} {{instance}}"),
+    ),
+    graph(
+        "Spool",
+        BytesIEC,
+        ("sum(miltscan_spool_bytes)", "bytes in use"),
+        ("sum(miltscan_spool_files)", "files in use"),
+    ).override_by_name("files in use", [DynamicConfigValue("unit", Short)]),
+    graph(
+        "Exceptions by place", Short, (increase("miltscan_exceptions_total", "where", "$__rate_interval"), "{{where}}")
+    ),
+    graph(
+        "Collection of the metrics",
+        Seconds,
+        ("max by (instance) (miltscan_scrape_duration_seconds)", "{{instance}}"),
+        steps=((None, "green"), (0.1, "orange")),
+    ),
+    rows(
+        "What runs",
+        ("instance", "version", "python"),
+        ("max by (instance, version, python) (miltscan_build_info)", "running", NoUnit),
+        width=12,
+        links=True,
+    ),
+    rows(
+        "Configuration in force",
+        ("instance", "hash"),
+        ("max by (instance, hash) (miltscan_config_info)", "in force", NoUnit),
+        ("1000 * max by (instance) (miltscan_config_last_reload_success_timestamp_seconds)", "since", DateTimeFromNow),
+        note="Which configuration is in force, and since when? Instances of one service have the same hash.",
+        width=12,
+    ),
+)

@@ -1,0 +1,69 @@
+"""Row "Sandwich": does mail get from the incoming sendmail to the delivery sendmail and on, or does it pile up?
+
+No sendmail counts what it hands on. What left a queue is what came in less what the queue grew by, and the time that a
+message spends in a queue is the queue's length divided by that (Little's law).
+"""
+
+from grafana_foundation_sdk.models.units import BytesIEC, Seconds, Short
+
+from deploy.grafana.generator.panels import PER_SECOND, Panel, graph, rising, states
+from deploy.grafana.generator.queries import or_none, rate
+
+_ENTRIES = "miltscan_queue_entries"
+_OLDEST = "miltscan_queue_oldest_timestamp_seconds"
+_ACCEPTED = 'miltscan_messages_total{action=~"accept|hold", direction=~".*"}'
+_TAKEN = f"({rate(_ACCEPTED)} or vector(0))"
+_INCOMING = f'{_ENTRIES}{{queue="incoming"}}'
+_HANDED_OVER = f"clamp_min({_TAKEN} - sum(deriv({_INCOMING}[$__rate_interval])), 0)"
+_HOUR = 3600.0
+
+PANELS: tuple[Panel, ...] = (
+    graph(
+        "Messages in the queues",
+        Short,
+        (f"sum by (queue) ({_ENTRIES})", "{{queue}}"),
+        steps=rising(500, 5000),
+    ),
+    graph(
+        "Oldest message in the queues",
+        Seconds,
+        (
+            f"max by (queue) (time() - {_OLDEST}) or 0 * sum by (queue) ({_ENTRIES})",
+            "{{queue}}",
+        ),
+        note="How long has the oldest message of each queue been waiting? 0 for an empty queue.",
+        steps=rising(_HOUR, 4 * _HOUR),
+    ),
+    graph("Bytes in the queues", BytesIEC, ("sum by (queue) (miltscan_queue_bytes)", "{{queue}}")),
+    graph(
+        "Handed to the delivery sendmail",
+        PER_SECOND,
+        (_TAKEN, "taken from clients"),
+        (_HANDED_OVER, "handed over"),
+        note="Does the delivery sendmail get what the incoming one takes, of all directions? Handed over is what was "
+        "taken less what the incoming queue grew by.",
+        width=12,
+    ),
+    graph(
+        "Delay before the handoff",
+        Seconds,
+        (f"sum(avg_over_time({_INCOMING}[$__rate_interval])) / clamp_min({_HANDED_OVER}, 0.001)", "mean"),
+        note="How long does a message wait in the incoming queue, on average? The queue's messages divided by those "
+        "handed over a second.",
+        steps=rising(60, 600),
+        width=12,
+    ),
+    states(
+        "Queues are readable",
+        ("min by (instance, queue) (miltscan_queue_readable)", "{{queue}} {{instance}}"),
+        width=12,
+    ),
+    graph(
+        "Messages by direction",
+        PER_SECOND,
+        (or_none(rate("miltscan_messages_total", "direction"), "direction"), "{{direction}}"),
+        note="Which way does mail go?",
+        stacked=True,
+        width=12,
+    ),
+)

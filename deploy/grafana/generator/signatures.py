@@ -1,0 +1,29 @@
+"""Row "Signatures": what is found?"""
+
+from grafana_foundation_sdk.models.units import Short
+
+from deploy.grafana.generator.panels import PER_SECOND, Panel, graph, rows
+from deploy.grafana.generator.queries import grown, or_none, rate
+
+_TOP = 25
+
+PANELS: tuple[Panel, ...] = (
+    graph(
+        "Detections by class",
+        PER_SECOND,
+        (or_none(rate("miltscan_detections_total", "class"), "class"), "{{class}}"),
+        stacked=True,
+        width=12,
+    ),
+    rows(
+        "Signatures found most",
+        ("signature",),
+        (
+            or_none(f"topk({_TOP}, {grown('miltscan_signature_detections_total', 'signature')})", "signature"),
+            "messages",
+            Short,
+        ),
+        width=12,
+        note="Which signatures were found most in the time shown? The rare ones are together as other.",
+    ),
+)

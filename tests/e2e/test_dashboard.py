@@ -1,0 +1,124 @@
+"""Every query of the Grafana dashboard, asked of a real Prometheus that scrapes a real miltscan with real mail.
+
+The load has all that a panel can show: clean, infected and unscanned mail, mail that was put off as both servers were
+down, a reload, a worker that dies. One server is a fake: it knows how old its signatures are, which a clamd with a test
+database does not.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fakes.clamd import FakeClamd
+from tests.fakes.clamd_lies import Scan, always_ok, honest
+from tests.harness import dashboard, messages
+from tests.harness.client import new_message_id, text_message
+from tests.harness.miltscan import ScanningSandwich, Tables
+from tests.harness.processes import wait_until
+from tests.harness.prometheus import Prometheus
+from tests.harness.sandwich import private_folder
+
+COMMITTED = dashboard.read()
+LIMIT = 60.0  # seconds for anything that is waited for, on however loaded a machine
+WATCHED: Tables = {"clamd": {"canary_interval": "1s"}, "milter": {"workers": 2}}
+CHOSEN = {
+    "instance": ".*",
+    "direction": "internal|inbound",
+    "engine": "clamd",
+    "__rate_interval": "5m",
+    "__range": "10m",
+    "__from": "0",
+}
+MOVED = {f"panel {title} A" for title in ("Messages", "Infected", "Let in unscanned", "Tempfailed", "Respawns")}
+MOVED |= {f"panel {title} A" for title in ("Errors by reason", "Detections by class", "Signatures found most")}
+"""Queries that show what has happened, not 0."""
+NOT_FED = ("miltscan_clamd_", "miltscan_queue_", "miltscan_process_", "miltscan_spool_free_", "miltscan_scrape_")
+"""Metrics that are defined and that nothing feeds yet."""
+QUERIES = [query for query in dashboard.queries(COMMITTED) if not any(name in query.promql for name in NOT_FED)]
+
+
+@pytest.fixture(scope="module")
+def prometheus() -> Iterator[Prometheus]:
+    """It has scraped all that happens in `live`."""
+    with private_folder() as folder, ScanningSandwich(folder, WATCHED) as sandwich:
+        fake = FakeClamd.unix(folder / "run" / "second.ctl", as_clamd)
+        scraping = Prometheus.start(sandwich.programs, sandwich.miltscan.exporter_port)
+        wait_until(lambda: scraping.query("miltscan_workers") == [2.0], LIMIT, "a first scrape")
+        with fake:
+            live(sandwich, fake, scraping)
+            yield scraping
+
+
+def live(sandwich: ScanningSandwich, fake: FakeClamd, scraping: Prometheus) -> None:
+    """A bad week; each kind of message before and after, since a series that is new shows no increase."""
+    sandwich.miltscan.servers.append(fake.address)
+    sandwich.miltscan.configure(WATCHED)
+    sandwich.miltscan.reload_and_wait()
+    sandwich.miltscan.wait_for_engines(2)
+    send_each_kind(sandwich)
+    counted(sandwich, scraping)
+    sandwich.miltscan.workers()[0].kill()
+    sandwich.clamd.kill()
+    fake.behaviour = always_ok
+    wait_until(lambda: sandwich.miltscan.metric("worker_respawns_total") == 1, LIMIT, "a worker's successor")
+    sandwich.miltscan.wait_for_engines(0)
+    send_each_kind(sandwich)
+    fake.behaviour = as_clamd
+    sandwich.clamd.start()
+    sandwich.clamd.wait_ready()
+    sandwich.miltscan.wait_for_engines(2)
+    send_each_kind(sandwich)
+    counted(sandwich, scraping)
+
+
+def as_clamd(scan: Scan) -> None:
+    """Honest, and finds encryption where the subject owns up to it."""
+    if b"Subject: Encrypted" in scan.content():
+        scan.answer(b"Heuristics.Encrypted.Zip FOUND")
+    else:
+        honest(scan)
+
+
+def send_each_kind(sandwich: ScanningSandwich) -> None:
+    """Clean mail, small and large; infected; not wholly scanned."""
+    for mail in (
+        text_message(new_message_id()),
+        messages.as_wire(messages.clean_attachment(2**21, seed=time.monotonic_ns())),
+        messages.as_wire(messages.infected()),
+        messages.as_wire(messages.with_attachment("Encrypted", messages.encrypted_zip())),
+    ):
+        sandwich.send(mail)
+
+
+def counted(sandwich: ScanningSandwich, scraping: Prometheus) -> None:
+    """Returns when Prometheus has scraped every message so far."""
+    wanted = len(sandwich.miltscan.events("message"))
+    wait_until(lambda: scraping.query("sum(miltscan_messages_total)") == [wanted], LIMIT, f"{wanted} messages")
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.where)
+def test_a_query_returns_data(prometheus: Prometheus, query: dashboard.Query) -> None:
+    """A number, and not 0 where something has happened."""
+    promql = dashboard.filled(query.promql, CHOSEN)
+
+    def answered() -> bool:
+        numbers = [number for number in prometheus.query(promql) if not math.isnan(number)]
+        return any(numbers) if query.where in MOVED else bool(numbers)
+
+    wait_until(answered, LIMIT, f"an answer to {promql}")
+
+
+def test_what_moved_is_on_the_dashboard() -> None:
+    """A name that is no panel's would ask for nothing."""
+    assert {query.where for query in QUERIES} >= MOVED
+
+
+@pytest.mark.parametrize("variable", [*dashboard.variables(COMMITTED)], ids=lambda variable: variable.name)
+def test_a_variable_has_values(prometheus: Prometheus, variable: dashboard.Values) -> None:
+    """Grafana asks for the values of a label."""
+    found = wait_until(
+        lambda: prometheus.label_values(variable.label, variable.series), LIMIT, f"values for {variable}"
+    )
+    assert all(found)
