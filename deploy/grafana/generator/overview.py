@@ -13,7 +13,7 @@ from deploy.grafana.generator.panels import (
     number,
     rising,
 )
-from deploy.grafana.generator.queries import grown, increase, or_none, quantile, rate
+from deploy.grafana.generator.queries import grown, increase, or_none, quantile, rate, seen
 
 _MESSAGES = "miltscan_messages_total"
 _INFECTED = 'miltscan_messages_total{outcome="infected"}'
@@ -84,7 +84,7 @@ PANELS: tuple[Panel, ...] = (
         stacked=True,
     ),
     graph("SMTP replies", PER_SECOND, (rate("miltscan_smtp_replies_total", "code"), "{{code}}"), stacked=True),
-    graph("Not wholly scanned, by reason", PER_SECOND, (rate("miltscan_unscanned_total", "reason"), "{{reason}}")),
+    graph("Not wholly scanned, by reason", PER_SECOND, (seen("miltscan_unscanned_total", "reason"), "{{reason}}")),
     graph(
         "Infected, by direction",
         PER_SECOND,

@@ -21,6 +21,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models.units import Short
 
 from deploy.grafana.generator import queries
 
@@ -90,6 +91,7 @@ def number(  # noqa: PLR0913 - what differs between numbers
     """One value, its colour, and how it went."""
     return (
         _panel(stat.Panel(), title, [(promql, "")], note)
+        .decimals(0 if unit == Short else 2)  # what Prometheus works out of counts is seldom whole
         .span(width)
         .height(4)
         .unit(unit)

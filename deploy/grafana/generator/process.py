@@ -87,7 +87,7 @@ PANELS: tuple[Panel, ...] = (
     rows(
         "Configuration in force",
         ("instance", "hash"),
-        ("max by (instance, hash) (miltscan_config_info)", "in force", NoUnit),
+        ("max by (instance, hash) (miltscan_config_info == 1)", "in force", NoUnit),
         ("1000 * max by (instance) (miltscan_config_last_reload_success_timestamp_seconds)", "since", DateTimeFromNow),
         note="Which configuration is in force, and since when? Instances of one service have the same hash.",
         width=12,

@@ -65,6 +65,11 @@ def grown(selector: str, by: str = "", over: str = "$__range") -> str:
     return _added(f"(increase({selector}[{over}]) and {selector} offset {over}) or {selector}", by)
 
 
+def seen(counter: str, by: str) -> str:
+    """How fast a counter of many known label values grows, of those values only that were met in the time shown."""
+    return or_none(f"{rate(counter, by)} and {increase(counter, by)} > 0", by)
+
+
 def quantile(share: float, histogram: str, by: str = "") -> str:
     """The value that this share of a histogram's observations does not pass."""
     labels = f"le, {by}" if by else "le"

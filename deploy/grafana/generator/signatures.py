@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.models.units import Short
 
 from deploy.grafana.generator.panels import PER_SECOND, Panel, graph, rows
-from deploy.grafana.generator.queries import grown, or_none, rate
+from deploy.grafana.generator.queries import grown, or_none, seen
 
 _TOP = 25
 
@@ -11,7 +11,7 @@ PANELS: tuple[Panel, ...] = (
     graph(
         "Detections by class",
         PER_SECOND,
-        (or_none(rate("miltscan_detections_total", "class"), "class"), "{{class}}"),
+        (seen("miltscan_detections_total", "class"), "{{class}}"),
         stacked=True,
         width=12,
     ),
