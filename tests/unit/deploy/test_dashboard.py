@@ -197,3 +197,14 @@ def test_provisioning_names_what_is_there() -> None:
     folder = CHECKOUT / "deploy" / "grafana" / "provisioning"
     assert "path: /var/lib/grafana/dashboards/miltscan" in (folder / "dashboards" / "miltscan.yaml").read_text()
     assert "type: prometheus" in (folder / "datasources" / "miltscan.yaml").read_text()
+
+
+def test_the_page_tells_of_each_row() -> None:
+    """docs/dashboard.md has a line for each, in the same order."""
+    lines = (CHECKOUT / "docs" / "dashboard.md").read_text().splitlines()
+    told = [
+        line.split(" | ")[0].removeprefix("| ")
+        for line in lines
+        if line.removeprefix("| ").startswith(tuple(whole.ROWS))
+    ]
+    assert told == [*whole.ROWS]
