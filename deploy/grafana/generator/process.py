@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 from grafana_foundation_sdk.models.units import BytesIEC, DateTimeFromNow, NoUnit, Percent, Seconds, Short
 
-from deploy.grafana.generator.panels import NONE_IS_GOOD, Panel, graph, number, rows, states
+from deploy.grafana.generator.panels import NONE_IS_GOOD, PER_SECOND, Panel, graph, number, rows, states
 from deploy.grafana.generator.queries import increase, rate
 
 PANELS: tuple[Panel, ...] = (
@@ -77,6 +77,13 @@ PANELS: tuple[Panel, ...] = (
         ("max by (instance) (miltscan_scrape_duration_seconds)", "{{instance}}"),
         steps=((None, "green"), (0.1, "orange")),
     ),
+    graph(
+        "Requests not served by the exporter",
+        Short,
+        (increase("miltscan_http_refused_total", "reason", "$__rate_interval"), "{{reason}}"),
+        width=12,
+    ),
+    graph("Traces", PER_SECOND, (rate("miltscan_traces_total", "result"), "{{result}}"), stacked=True, width=12),
     rows(
         "What runs",
         ("instance", "version", "python"),

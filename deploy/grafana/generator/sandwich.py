@@ -66,4 +66,11 @@ PANELS: tuple[Panel, ...] = (
         stacked=True,
         width=12,
     ),
+    graph(
+        "Receipts at the delivery side",
+        PER_SECOND,
+        (rate("miltscan_receipts_total", "result"), "{{result}}"),
+        stacked=True,
+        width=24,
+    ),
 )
