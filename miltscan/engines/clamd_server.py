@@ -75,12 +75,15 @@ class Server:
         self.target = target
         self.takes_descriptor = isinstance(self.address, UnixAddress)
 
-    def exchange(self, descriptor: int, deadline: float, tick: Tick) -> Reply:
-        """The word of this clamd on the open file by `deadline`; where it takes no descriptor, the content is sent."""
-        reply = self._ask(descriptor, deadline, tick)
+    def exchange(self, descriptor: int, deadline: float, tick: Tick, *, anew: bool = False) -> Reply:
+        """The word of this clamd on the open file by `deadline`; where it takes no descriptor, the content is sent.
+
+        `anew`: over a connection of its own, though one is kept.
+        """
+        reply = self._ask(descriptor, deadline, tick, anew=anew)
         if isinstance(reply, Failed) and reply.refused:
             self.takes_descriptor = False
-            reply = self._ask(descriptor, deadline, tick)
+            reply = self._ask(descriptor, deadline, tick, anew=anew)
         return reply
 
     def sweep(self, age: float) -> None:
@@ -90,8 +93,8 @@ class Server:
             while now - self._sessions[0].used >= age:
                 self._sessions.popleft().client.close()
 
-    def _ask(self, descriptor: int, deadline: float, tick: Tick) -> Reply:
-        client = self._take()
+    def _ask(self, descriptor: int, deadline: float, tick: Tick, *, anew: bool) -> Reply:
+        client = None if anew else self._take()
         fault = Fault.CLOSED if client else Fault.CONNECT
         whole = False
         try:

@@ -105,7 +105,8 @@ class Watch:
     def _fly(self, server: Server) -> str:
         began = monotonic()
         with spooled(canary_mail(os.urandom(16).hex().encode(), self._attachment)) as descriptor:
-            return missed(server.exchange(descriptor, began + BUSY, partial(self._wait, server, began)))
+            # over a new connection: where clamd serves its sessions and accepts nobody else, messages wait in vain
+            return missed(server.exchange(descriptor, began + BUSY, partial(self._wait, server, began), anew=True))
 
     def _wait(self, server: Server, began: float) -> None:
         """The canary's tick. A server full of work answers late, but it answers others, or PING; a hung one nobody.

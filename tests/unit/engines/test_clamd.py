@@ -352,6 +352,14 @@ def test_a_liar_is_found_on_the_interval(tmp_path: Path) -> None:
         until(lambda: scan(engine, CLEAN).reason is Limit.NO_ENGINE)
 
 
+def test_a_kept_session_does_not_hide_that_nobody_is_accepted(tmp_path: Path) -> None:
+    """A message that needs a new connection would wait for its deadline while canaries pass over an old one."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, interval=0.1) as engine:
+        assert scan(engine, CLEAN).outcome is Outcome.CLEAN
+        with clamd.not_accepting():
+            until(lambda: not engine.ready)
+
+
 def test_a_hung_server_is_given_up(pair: tuple[FakeClamd, FakeClamd]) -> None:
     """Its canary gets no answer, so its message goes to the other long before the deadline."""
     first, second = pair
