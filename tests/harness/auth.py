@@ -62,6 +62,10 @@ class Auth:
     def _make_certificate(self) -> None:
         kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2"]
         name = ["-subj", "/CN=example.test", "-addext", "subjectAltName=IP:127.0.0.1"]
+        name += [
+            "-addext",
+            "keyUsage=critical,keyCertSign,digitalSignature",
+        ]  # else Python 3.13 and later do not take it
         files = ["-keyout", str(self._key), "-out", str(self.certificate)]
         subprocess.run([str(programs.find("openssl")), "req", *kind, *name, *files], check=True, capture_output=True)
         self._key.chmod(0o600)

@@ -6,6 +6,8 @@ from pathlib import Path
 from tests.harness import programs
 
 _NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2"]
+# openssl makes all of them a CA, and from 3.13 on Python takes no CA that does not say what its key is for
+_NEW_KEY += ["-addext", "keyUsage=critical,keyCertSign,digitalSignature"]
 _NAME = ["-addext", "subjectAltName=IP:127.0.0.1"]
 
 
