@@ -4,17 +4,17 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 from tests.harness import ports, programs
 from tests.harness.processes import Program, Programs
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 _CONFIGURATION = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+rule_files: {rules}
 scrape_configs: {jobs}
 """
 _JOB = '[{{job_name: miltscan, static_configs: [{{targets: ["127.0.0.1:{exporter_port}"]}}]}}]'
@@ -28,15 +28,17 @@ class Prometheus:
     port: int
 
     @classmethod
-    def start(cls, owner: Programs, exporter_port: int, jobs: str = "") -> "Prometheus":
+    def start(cls, owner: Programs, exporter_port: int, jobs: str = "", rules: Sequence[Path] = ()) -> "Prometheus":
         """Starts it below the folder of `owner`; returns when it answers queries.
 
-        `jobs`, the value of `scrape_configs`, replace the scrape of that port.
+        `jobs`, the value of `scrape_configs`, replace the scrape of that port; `rules` are files of rules.
         """
         folder, port = owner.folder / "prometheus", ports.choose().number
         folder.mkdir()
         jobs = jobs or _JOB.format(exporter_port=exporter_port)
-        (folder / "prometheus.yml").write_text(_CONFIGURATION.format(jobs=jobs))
+        (folder / "prometheus.yml").write_text(
+            _CONFIGURATION.format(jobs=jobs, rules=json.dumps([str(rule) for rule in rules]))
+        )
         command: list[str | Path] = [
             programs.find("prometheus"),
             f"--config.file={folder}/prometheus.yml",
@@ -65,6 +67,16 @@ class Prometheus:
         path = f"/api/v1/label/{label}/values?{urllib.parse.urlencode({'match[]': series})}"
         values: list[str] = json.loads(self._get(path))["data"]
         return values
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule as it stands after its last evaluation."""
+        groups = json.loads(self._get("/api/v1/rules"))["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+    def alerts(self, state: str = "") -> set[str]:
+        """The names of the alerts that are pending or firing, or only of those in `state`."""
+        found = json.loads(self._get("/api/v1/alerts"))["data"]["alerts"]
+        return {alert["labels"]["alertname"] for alert in found if state in {"", alert["state"]}}
 
     def _get(self, path: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as response:

@@ -1,0 +1,114 @@
+"""The rules of deploy/prometheus: checked and tried by promtool, and in a real Prometheus beside a real sandwich."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.harness import programs, rules
+from tests.harness.clamav import Clamd
+from tests.harness.client import new_message_id, text_message
+from tests.harness.miltscan import ScanningSandwich
+from tests.harness.processes import PATIENCE, Programs, wait_until
+from tests.harness.prometheus import Prometheus
+from tests.harness.sandwich import private_folder
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """One call; its output is what a failed test shows."""
+    program = programs.find("promtool")
+    command = [str(part) for part in (program, *arguments)]
+    environment = programs.environment(program)
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment or None, timeout=240)
+
+
+@pytest.mark.parametrize("path", [rules.RECORDING, rules.ALERTS], ids=["recording", "alerts"])
+def test_rules_are_valid(path: Path) -> None:
+    """With promtool's lint of duplicates."""
+    result = promtool("check", "rules", "--lint-fatal", path)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_configuration_is_valid() -> None:
+    """With the files of rules that it names."""
+    result = promtool("check", "config", rules.FOLDER / "prometheus.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("SUCCESS") == 4
+
+
+def test_the_variant_in_its_comments_is_valid(tmp_path: Path) -> None:
+    """TLS and password, and an Alertmanager."""
+    text = (rules.FOLDER / "prometheus.yml").read_text()
+    opened = re.sub(r"^( *)# (?=( *[a-z_]+:( |$)| *- ))(?!.*: docs/)", r"\1", text, flags=re.MULTILINE)
+    (tmp_path / "prometheus.yml").write_text(opened)
+    content = rules.load(tmp_path / "prometheus.yml")
+    assert {"scheme", "tls_config", "basic_auth"} <= content["scrape_configs"][0].keys()
+    assert "alerting" in content
+    result = promtool("check", "config", "--syntax-only", tmp_path / "prometheus.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("path", rules.CASES, ids=lambda path: path.stem)
+def test_cases(path: Path) -> None:
+    """What sets each alert off and what does not, and the values of the recording rules."""
+    result = promtool("test", "rules", path)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A sandwich, its clamd, and a Prometheus with our rules, in a hurry."""
+
+    sandwich: ScanningSandwich
+    clamd: Clamd
+    prometheus: Prometheus
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Watched]:
+    """The test database, so that the age of the host's signatures is no alert."""
+    with private_folder() as folder, Programs(folder) as engine:
+        clamd = Clamd.prepare(engine, test_database=True)
+        clamd.start()
+        clamd.wait_ready()
+        tables = {"clamd": {"canary_interval": "1s"}}
+        with ScanningSandwich(folder, tables, [f"unix:{clamd.socket}"]) as sandwich:
+            copies = [rules.hurried(path, folder) for path in (rules.RECORDING, rules.ALERTS)]
+            prometheus = Prometheus.start(sandwich.programs, sandwich.miltscan.exporter_port, rules=copies)
+            yield Watched(sandwich, clamd, prometheus)
+
+
+def test_all_is_well(watched: Watched) -> None:
+    """Each rule is evaluated without error; mail is counted, and no alert is pending or firing."""
+    prometheus = watched.prometheus
+    wait_until(lambda: {rule["health"] for rule in prometheus.rules()} == {"ok"}, PATIENCE, "every rule evaluated")
+    assert len(prometheus.rules()) == len(rules.read(rules.RECORDING)) + len(rules.read(rules.ALERTS))
+    wait_until(
+        lambda: watched.sandwich.send(text_message(new_message_id())) and sum(_rate(prometheus)) > 0,
+        PATIENCE,
+        "a rate of messages",
+    )
+    for name in ("job:miltscan_uncovered:ratio_rate5m", "job:miltscan_slow:ratio_rate5m"):
+        wait_until(partial(_is_zero, prometheus, name), PATIENCE, f"{name} of 0")
+    wait_until(lambda: not prometheus.alerts(), PATIENCE, f"no alert, instead of {prometheus.alerts()}")
+
+
+def _is_zero(prometheus: Prometheus, name: str) -> bool:
+    return prometheus.query(name) == [0.0]
+
+
+def _rate(prometheus: Prometheus) -> list[float]:
+    return prometheus.query("instance:miltscan_messages:rate5m")
+
+
+def test_clamd_stops(watched: Watched) -> None:
+    """MiltscanNoEngine fires, and nobody is called for anything else; it ends when clamd is back."""
+    watched.clamd.stop()
+    wait_until(lambda: "MiltscanNoEngine" in watched.prometheus.alerts("firing"), PATIENCE, "the alert")
+    watched.clamd.start()
+    watched.clamd.wait_ready()
+    wait_until(lambda: not watched.prometheus.alerts(), PATIENCE, "no alert")

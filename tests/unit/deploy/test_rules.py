@@ -1,0 +1,170 @@
+"""The rules for Prometheus fit the metrics, the runbook fits the alerts, and each alert is tried both ways.
+
+What the rules answer is tested by promtool, in tests/e2e/test_rules.py.
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import Histogram
+
+from miltscan.core.verdict import Fault, Limit
+from miltscan.telemetry import metrics
+from tests.harness import rules
+from tests.harness.programs import CHECKOUT
+from tests.harness.rules import Rule
+
+RUNBOOK = CHECKOUT / "docs" / "runbook.md"
+RECORDED = rules.read(rules.RECORDING)
+ALERTS = rules.read(rules.ALERTS)
+EVERYWHERE = {"job", "instance"}
+"""Labels that Prometheus gives to each series it scrapes."""
+PENDING = {
+    "miltscan_clamd_queue_length": {"server"},
+    "miltscan_clamd_threads": {"server", "state"},
+    "miltscan_queue_entries": {"queue"},
+    "miltscan_queue_oldest_timestamp_seconds": {"queue"},
+    "miltscan_queue_readable": {"queue"},
+    "miltscan_spool_free_bytes": set(),
+    "miltscan_workers_configured": set(),
+    "miltscan_probe_success": {"message"},
+    "miltscan_probe_last_run_timestamp_seconds": {"message"},
+}
+"""Metrics of parts that are still to come, with their labels: a rule on one is silent until there are series."""
+
+
+def series() -> dict[str, set[str]]:
+    """Every series that can be scraped, with the labels of its own."""
+    found: dict[str, set[str]] = {"up": set(), **PENDING}
+    for family in metrics.FAMILIES:
+        found[family.name] = set(family.labels)
+        if family.kind is Histogram:
+            found |= {f"{family.name}_{part}": set(family.labels) for part in ("count", "sum")}
+            found[f"{family.name}_bucket"] = {*family.labels, "le"}
+    return found
+
+
+def recorded() -> dict[str, set[str]]:
+    """Every recorded series, with the labels that its rule names."""
+    return {rule.name: rule.grouping | set(rule.labels) for rule in RECORDED}
+
+
+SERIES = {**series(), **recorded()}
+
+
+def named(rule: Rule) -> str:
+    """A test's name."""
+    return rule.name
+
+
+@pytest.mark.parametrize("rule", [*RECORDED, *ALERTS], ids=named)
+def test_each_name_is_a_metric_or_recorded(rule: Rule) -> None:
+    """A rule on a metric that does not exist is silent for ever."""
+    assert rule.names - SERIES.keys() == set()
+    assert rule.names or rule.expression.startswith("vector(")
+
+
+@pytest.mark.parametrize("rule", [*RECORDED, *ALERTS], ids=named)
+def test_labels_exist(rule: Rule) -> None:
+    """Those in braces on that very metric, those that are grouped by or joined on on one of the expression's."""
+    wrong = [match for match in rule.matchers if match[1] not in SERIES[match[0]] | EVERYWHERE]
+    assert wrong == []
+    assert rule.grouping - EVERYWHERE <= {label for name in rule.names for label in SERIES[name]}
+
+
+def values(label: str) -> Iterator[str]:
+    """What the rules want a label to be, alternatives one by one."""
+    for rule in [*RECORDED, *ALERTS]:
+        for _, name, pattern in rule.matchers:
+            if name == label:
+                yield from pattern.split("|")
+
+
+def test_label_values_exist() -> None:
+    """Reasons are of the closed list, and the latency objective is a bucket of the histogram."""
+    assert {*values("reason")} <= {*Limit, *Fault}
+    buckets = metrics.MESSAGE_SECONDS.parent._upper_bounds  # noqa: SLF001 - it has no public name
+    assert {*map(float, values("le"))} <= {*buckets}
+    assert {*values("le")} == {"5.0"}
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=named)
+def test_an_alert_says_what_it_means(rule: Rule) -> None:
+    """Severity, one line, a description, and the place of its section."""
+    assert rule.name.startswith("Miltscan")
+    assert rule.labels["severity"] in {"critical", "warning"}
+    assert len(rule.annotations["summary"]) < 100
+    assert len(rule.annotations["description"]) > 60
+    assert rule.annotations["runbook_url"] == f"docs/runbook.md#{rule.name.lower()}"
+
+
+def sections() -> dict[str, str]:
+    """The runbook's sections on alerts, by their headings."""
+    parts = re.split(r"^## ", RUNBOOK.read_text(), flags=re.MULTILINE)[1:]
+    return {part.partition("\n")[0]: part for part in parts if part.startswith("Miltscan")}
+
+
+def test_the_runbook_has_a_section_for_each_alert() -> None:
+    """In the order of the file, and none for an alert that is gone."""
+    assert [*sections()] == [rule.name for rule in ALERTS]
+
+
+@pytest.mark.parametrize("name", [rule.name for rule in ALERTS])
+def test_a_section_is_whole(name: str) -> None:
+    """What clients hear, the first command, causes, and when to silence it."""
+    text = sections()[name]
+    for part in ("- **Clients hear** ", "- **First** look:", "- **Usual causes**\n", "- **Silence** "):
+        assert part in text
+    assert re.search(r"- \*\*First\*\* look:\s+`[^`]+`", text)
+
+
+def test_the_runbook_names_alerts_and_settings_that_exist() -> None:
+    """Patterns of the Alertmanager example included."""
+    text = RUNBOOK.read_text()
+    alerts = [rule.name for rule in ALERTS]
+    patterns = re.findall(r'alertname=~?"([^"]+)"', text)
+    assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, name) for name in alerts)] == []
+    prose = re.sub(r'alertname=~?"[^"]+"', "", text)
+    assert {*re.findall(r"\bMiltscan[A-Z]\w+", prose)} <= {*alerts}
+    assert {*re.findall(r"\b\w+:miltscan\w*:\w+|miltscan:setting:\w+", text)} <= {rule.name for rule in RECORDED}
+    assert {*re.findall(r"`(miltscan_\w+)`", text)} <= {*SERIES, "miltscan_spool_bytes"}
+
+
+def tried() -> set[tuple[str, bool]]:
+    """Each alert that promtool's cases name, and whether it fires there."""
+    files = [rules.load(path) for path in rules.CASES]
+    cases = [case for file in files for group in file["tests"] for case in group.get("alert_rule_test", [])]
+    return {(case["alertname"], bool(case["exp_alerts"])) for case in cases}
+
+
+def test_each_alert_is_tried_both_ways() -> None:
+    """By a case that fires and by one that must not."""
+    assert tried() == {(rule.name, fires) for rule in ALERTS for fires in (True, False)}
+
+
+def test_each_recording_rule_is_tried() -> None:
+    """By its values."""
+    files = [rules.load(path) for path in rules.CASES]
+    cases = [case for file in files for group in file["tests"] for case in group.get("promql_expr_test", [])]
+    wanted = {rule.name for rule in RECORDED}
+    assert {name for case in cases for name in Rule("", case["expr"], alert=False).names} == wanted
+
+
+@pytest.mark.parametrize(
+    ("expression", "names", "grouping"),
+    [
+        ('sum by (job, x) (rate(miltscan_a_total{where="miltscan_b"}[5m]))', {"miltscan_a_total"}, {"job", "x"}),
+        (
+            "job:miltscan_a:b > on (queue) group_left () miltscan:setting:c",
+            {"job:miltscan_a:b", "miltscan:setting:c"},
+            {"queue"},
+        ),
+        ('absent(up{job="miltscan"})', {"up"}, set()),
+        ("instance:miltscan_a:total / miltscan_b", {"instance:miltscan_a:total", "miltscan_b"}, set()),
+    ],
+)
+def test_expressions_are_read(expression: str, names: set[str], grouping: set[str]) -> None:
+    """What the checks above look at is all there is."""
+    rule = Rule("", expression, alert=False)
+    assert (rule.names, rule.grouping) == (names, grouping)
