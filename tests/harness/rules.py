@@ -32,6 +32,8 @@ class Rule:
     alert: bool
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+    waits: bool = False
+    """Whether it has a `for:`."""
 
     @property
     def names(self) -> set[str]:
@@ -59,7 +61,8 @@ def read(path: Path) -> list[Rule]:
 
 def _rule(entry: dict[str, Any]) -> Rule:
     name = entry.get("alert") or entry["record"]
-    return Rule(name, entry["expr"], "alert" in entry, entry.get("labels", {}), entry.get("annotations", {}))
+    texts = entry.get("labels", {}), entry.get("annotations", {})
+    return Rule(name, entry["expr"], "alert" in entry, *texts, waits="for" in entry)
 
 
 def load(path: Path) -> Any:  # noqa: ANN401 - whatever stands in the file
