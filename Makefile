@@ -6,7 +6,7 @@ SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo --preserve-env=KEEP)
 RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: all packages environment demo demo-stop pictures test bench bench-handoff dashboard check format requirements clean
+.PHONY: all packages environment demo demo-stop pictures test bench bench-handoff dashboard check format clean
 
 all: environment
 
@@ -32,7 +32,7 @@ demo-stop: environment
 test: environment
 	@deploy/debian/install deploy/debian/packages-test.txt
 	@.venv/bin/python tests/pythons.py tests/unit tests/milter >.venv/pythons.log 2>&1 & others=$$!; \
-	status=0; $(RUN) -m pytest -p no:cacheprovider || status=$$?; \
+	status=0; $(RUN) -m pytest -p no:cacheprovider -n 3 --dist loadfile || status=$$?; \
 	wait $$others || { cat .venv/pythons.log; exit 1; }; \
 	grep -E '^Python|passed' .venv/pythons.log; exit $$status
 
