@@ -15,14 +15,16 @@ from rich.table import Table
 
 from tests.demo.steps import Row, Stage
 from tests.harness import milter_settings, ports
-from tests.harness.processes import ProgramError, end_recorded
+from tests.harness.processes import PATIENCE, ProgramError, end_recorded, wait_until
 from tests.harness.programs import CHECKOUT, MissingProgramError
+from tests.harness.prometheus import Prometheus
 from tests.harness.sandwich import Sandwich
 
 _FOLDER = Path("/var/lib/miltscan-demo")
 _WIDTH = 150
 _MILTSCAN = Path(sys.executable).with_name("miltscan")
 _RUN_QUEUE = "15s"
+_RULES = CHECKOUT / "deploy" / "prometheus"
 
 screen = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, markup=False)
 
@@ -64,17 +66,35 @@ def show(*, keep: bool) -> int:
         rows = list(stage.rows())
         _print_rows(rows)
         _print_metrics(stage.moved())
+        result = _print_result(rows)
         if keep:
+            _print_how_to_talk(sandwich, exporter.number, _start_prometheus(sandwich, exporter.number))
             sandwich.keep()
-            _print_how_to_talk(sandwich, exporter.number)
+    _print_status_page(exporter.number, keep=keep)
     if not keep:
         shutil.rmtree(_FOLDER)
-    return _print_result(rows)
+    return result
+
+
+def _start_prometheus(sandwich: Sandwich, port: int) -> Prometheus | None:
+    """With the rules of deploy/, and its target up; None where Debian's package is not installed."""
+    try:
+        prometheus = Prometheus.start(sandwich.programs, port, rules=sorted(_RULES.glob("miltscan.*.yml")))
+    except MissingProgramError:
+        return None
+    wait_until(lambda: prometheus.query("up") == [1.0], PATIENCE, "a scrape by Prometheus")
+    return prometheus
+
+
+def _print_status_page(port: int, *, keep: bool) -> None:
+    how = "" if keep else "   (of this run; `KEEP=1 make demo` leaves it there to be looked at)"
+    screen.print(f"Status page: http://127.0.0.1:{port}/{how}", soft_wrap=True)
 
 
 def _stage(sandwich: Sandwich, port: int) -> Stage:
     clamd = sandwich.start_clamd()
-    settings = milter_settings.write(_FOLDER, f"unix:{clamd.socket}", port)
+    queues = f'[queues]\nincoming = "{_FOLDER}/mqueue"\ndelivery = "{_FOLDER}/mqueuedelivery"\ninterval = "5s"\n'
+    settings = milter_settings.write(_FOLDER, f"unix:{clamd.socket}", port, queues)
     stage = Stage(sandwich, clamd, sandwich.start_milter([_MILTSCAN, "run", "--config", settings]), port)
     stage.wait_ready()
     return stage
@@ -111,14 +131,19 @@ def _print_metrics(moved: Counter[str]) -> None:
     screen.print(table)
 
 
-def _print_how_to_talk(sandwich: Sandwich, port: int) -> None:
+def _print_how_to_talk(sandwich: Sandwich, port: int, prometheus: Prometheus | None) -> None:
     incoming, delivery = sandwich.incoming.port, sandwich.delivery.port
     screen.print(f"Left running in {_FOLDER}; `make demo-stop` ends it.")
     for name, where in (
         ("incoming sendmail", f"telnet 127.0.0.1 {incoming}   (MAIL FROM:<a@example.org>, RCPT TO:<b@example.test>)"),
         ("delivery sendmail", f"telnet 127.0.0.1 {delivery}"),
-        ("status page", f"http://127.0.0.1:{port}/"),
         ("metrics", f"http://127.0.0.1:{port}/metrics   also /healthz and /readyz"),
+        (
+            "Prometheus",
+            f"http://127.0.0.1:{prometheus.port}/alerts   scrapes it, with the rules of deploy/prometheus"
+            if prometheus
+            else "not installed (package prometheus), so not started",
+        ),
         ("mailbox", f"{sandwich.mailbox.maildir}/new"),
         ("log of miltscan", f"{_FOLDER}/milter.log"),
         ("log of sendmail", str(sandwich.syslog.file)),
