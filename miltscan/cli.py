@@ -181,6 +181,43 @@ def _print_steps_json(steps: "Iterable[Step]") -> int:
 
 
 @app.command()
+def probe(
+    *,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="inet:PORT@HOST", help="The incoming sendmail [default: probe.server]", show_default=False
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    config: Config = None,
+) -> None:
+    """Send a clean message and a test signature through the incoming sendmail.
+
+    Both are signed with the key of keys.file, refused with the proof of their scan, and never delivered or counted.
+    Status 0 if both went well, 1 if not.
+
+    \b
+    Examples:
+      miltscan probe
+      miltscan probe --server inet:25@mx2.example.org
+      miltscan probe --json | jq '.probes[].seconds'
+    """
+    from json import dumps
+
+    from miltscan.config.keyfile import load_all
+    from miltscan.sandwich.probe import as_fields, as_table, options_for, run, signing_key
+
+    with _told():
+        loaded = load_all(config)
+        options, key = options_for(loaded.settings, server), signing_key(loaded.keys)
+    results = [*run(options, key)]
+    well = all(result.well for result in results)
+    typer.echo(dumps({"well": well, "probes": as_fields(results)}, indent=2) if json else as_table(results))
+    raise typer.Exit(int(not well))
+
+
+@app.command()
 def scan(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Stored messages; - is standard input.")],
     *,

@@ -171,6 +171,23 @@ class Verify(Table):
     workers: Annotated[int, units.count(1, 64)] = _key(1, "processes that serve that socket", restart=True)
 
 
+class Probe(Table):
+    """`[probe]`: messages of our own through the incoming sendmail, which prove that it has mail scanned."""
+
+    interval: Annotated[float, units.duration("0s", "24h")] = _key(
+        "0s", "time between two probes; 0s sends none", restart=True
+    )
+    server: Annotated[InetAddress, units.INET] = _key("inet:25@127.0.0.1", "the incoming sendmail")
+    sender: Annotated[str, units.NO_MAILBOX] = _key("", "envelope sender; the empty one gets no bounce")
+    recipient: Annotated[str, units.MAILBOX] = _key(
+        "miltscan-probe@localhost", "envelope recipient, an alias for /dev/null at the incoming sendmail"
+    )
+    timeout: Annotated[float, units.duration("1s", "10m")] = _key("90s", "time for each reply of the server")
+    readiness: Annotated[bool, units.FLAG] = _key(
+        default=False, meaning="the service is ready only while the last probes went well"
+    )
+
+
 class Exporter(Table):
     """`[exporter]`: metrics and health over HTTP."""
 
@@ -233,6 +250,7 @@ class Settings(Table):
     keys: Keys = Keys()
     receipt: Receipt = Receipt()
     verify: Verify = Verify()
+    probe: Probe = Probe()
     exporter: Exporter = Exporter()
     queues: Queues = Queues()
     log: Log = Log()
@@ -242,6 +260,14 @@ class Settings(Table):
     def workers(self) -> int:
         """The workers of both sockets, which share scan slots and sessions."""
         return self.milter.workers + (self.verify.workers if self.verify.socket else 0)
+
+    @model_validator(mode="after")
+    def _with_keys(self) -> "Settings":
+        if self.probe.interval and not self.keys.file:
+            raise relation("key probe.interval: expected keys.file beside it, with whose key probes are signed")
+        if self.probe.readiness and not self.probe.interval:
+            raise relation("key probe.readiness: expected probe.interval beside it, which is 0s and sends no probe")
+        return self
 
     def policy_for(self, hostname: str) -> Policy:
         """The policy of the core; `hostname` is what X-Virus-Scanned names."""

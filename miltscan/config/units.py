@@ -93,7 +93,7 @@ def parse_duration(value: object) -> float:
 def show_duration(seconds: float) -> str:
     """Seconds in the largest unit that shows them exactly; up to a minute in seconds."""
     units = {"s": 1000, "ms": 1} if seconds * 1000 <= _SECONDS_UP_TO else _MILLISECONDS
-    return _shown(round(seconds * 1000), units)
+    return _shown(round(seconds * 1000), units) if seconds else "0s"
 
 
 def count(low: int, high: int) -> Kind[int]:
@@ -250,6 +250,29 @@ def _show_network(network: Network) -> str:
     return str(network.network_address if network.prefixlen == network.max_prefixlen else network)
 
 
+def _inet(value: object) -> InetAddress:
+    try:
+        address = _address(value)
+    except ValueError:
+        raise ValueError from None  # its own text names unix sockets, too
+    if not isinstance(address, InetAddress):
+        raise ValueError  # noqa: TRY004 - as in `count`
+    return address
+
+
+_MAILBOX = re.compile(r"[!-;=?-~]{1,64}@[A-Za-z0-9.:\[\]-]{1,189}", re.ASCII)
+
+
+def _mailbox(value: object) -> str:
+    if not _MAILBOX.fullmatch(_text(value)):
+        raise ValueError
+    return _text(value)
+
+
+def _no_mailbox(value: object) -> str:
+    return _text(value) and _mailbox(value)
+
+
 ADDRESS = Kind("unix:/absolute/path or inet:PORT@HOST", _address, str)
 NO_ADDRESS = Kind(
     "unix:/absolute/path or inet:PORT@HOST, or an empty text for none",
@@ -261,6 +284,7 @@ ADDRESSES = Kind(
     _addresses,
     lambda addresses: [str(address) for address in addresses],
 )
+INET = Kind("inet:PORT@HOST", _inet, str)
 NETWORKS = Kind(
     'a list of addresses and networks such as ["127.0.0.1", "192.0.2.0/24", "2001:db8::/32"]',
     _networks,
@@ -270,6 +294,8 @@ LISTEN = Kind('HOST:PORT, or "off"', _listen, _show_listen)
 FOLDER = Kind("the absolute path of a folder", _folder, str)
 FILE = Kind("the absolute path of a file, or an empty text for none", _file, str)
 QUEUE = Kind("the absolute path of a queue folder, which may end in *, or an empty text for none", _queue, str)
+MAILBOX = Kind("a mail address with a domain", _mailbox, str)
+NO_MAILBOX = Kind("a mail address with a domain, or an empty text for none", _no_mailbox, str)
 MODE = Kind('a file mode such as "0660"', _mode, lambda mode: f"{mode:04o}")
 FLAG = Kind("true or false", _flag, bool)
 COLLECTOR = Kind('a URL such as "http://127.0.0.1:4318/v1/traces", or an empty text for none', _collector, str)

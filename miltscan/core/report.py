@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from miltscan.core.action import Decision
 from miltscan.core.message import Message
+from miltscan.core.probe import Kind
 from miltscan.core.receipt import Receipt
 from miltscan.core.verdict import Verdict
 
@@ -19,7 +20,7 @@ class Report(NamedTuple):
     """One message, its verdicts (the deciding one as `verdict`) and the decision.
 
     `waited` is the time for a scan slot, `seconds` the whole time from EOM to the decision. `receipt` says what the
-    message's receipt is worth; None where none was looked for.
+    message's receipt is worth; None where none was looked for. `probe` says which probe it is; None for mail.
     """
 
     message: Message
@@ -29,3 +30,4 @@ class Report(NamedTuple):
     waited: float
     seconds: float
     receipt: Receipt | None = None
+    probe: Kind | None = None

@@ -13,9 +13,9 @@ from miltscan.core.message import PREFACE
 from miltscan.engines.clamd_reply import Clean, Failed, Found, Limited, Reply
 
 _MAIL = b"""\
-From: canary@miltscan.invalid
-To: canary@miltscan.invalid
-Subject: miltscan canary %(mark)s
+From: %(what)s@miltscan.invalid
+To: %(what)s@miltscan.invalid
+Subject: miltscan %(what)s %(mark)s
 Message-ID: <%(mark)s@miltscan.invalid>
 MIME-Version: 1.0
 Content-Type: multipart/mixed; boundary="%(mark)s"
@@ -34,12 +34,12 @@ Content-Transfer-Encoding: base64
 """
 
 
-def canary_mail(mark: bytes, attachment: bytes) -> bytes:
-    """A mail as the spool holds it, that clamd must decode to find the attachment.
+def canary_mail(mark: bytes, attachment: bytes, what: bytes = b"canary") -> bytes:
+    """A mail as the spool holds it, that clamd must decode to find the attachment; `what` it calls itself.
 
     `mark` (fit for a boundary) must differ each time: what clamd once took for clean, it answers from a cache.
     """
-    mail = _MAIL % {b"mark": mark, b"attachment": encodebytes(attachment)}
+    mail = _MAIL % {b"what": what, b"mark": mark, b"attachment": encodebytes(attachment)}
     return PREFACE + mail.replace(b"\n", b"\r\n")
 
 

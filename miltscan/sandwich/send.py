@@ -2,11 +2,9 @@
 
 import os
 import re
-import smtplib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from miltscan.core.action import ActionName
 from miltscan.core.finding import Finding, error, good, warning
@@ -14,17 +12,11 @@ from miltscan.engines.canary import canary_mail
 from miltscan.engines.clamd_client import test_signature
 from miltscan.sandwich.hops import Way, follow, way_findings
 from miltscan.sandwich.logfiles import MAIL_LOGS, has_journal, journal
+from miltscan.sandwich.submit import Letter, Reply, submit
 
 _PATIENCE = 330.0  # seconds for a reply: longer than sendmail waits for a filter (E:)
 _TRANSIT = 20.0  # seconds for the way from 250 to the mailbox
 _INTERVAL = 0.2  # seconds between two looks at the log
-
-
-class Reply(NamedTuple):
-    """What the incoming sendmail said; code 0: it said nothing, the text tells why."""
-
-    code: int
-    text: str
 
 
 Log = Callable[[], Sequence[str]]
@@ -38,11 +30,11 @@ def send_findings(
     lines = open_log(log)
     yield from _clean(place, recipient, lines)
     infected = canary_mail(os.urandom(16).hex().encode(), test_signature())
-    yield infected_finding(submit(place, recipient, infected), on_infected)
+    yield infected_finding(_submit(place, recipient, infected), on_infected)
 
 
 def _clean(place: tuple[str, int], recipient: str, lines: Log | None) -> Iterator[Finding]:
-    reply = submit(place, recipient, canary_mail(os.urandom(16).hex().encode(), b"harmless"))
+    reply = _submit(place, recipient, canary_mail(os.urandom(16).hex().encode(), b"harmless"))
     yield clean_finding(reply)
     if reply.code != 250:  # noqa: PLR2004 - the word for done
         return
@@ -73,26 +65,9 @@ def infected_finding(reply: Reply, on_infected: ActionName) -> Finding:
     return error(subject, f"{text}: not the reply to infected mail", "see the log of miltscan for this queue ID")
 
 
-def submit(place: tuple[str, int], recipient: str, message: bytes) -> Reply:
+def _submit(place: tuple[str, int], recipient: str, message: bytes) -> Reply:
     """One message with an empty sender, so that no bounce comes: the first refusal, or the reply to the message."""
-    try:
-        with smtplib.SMTP(*place, timeout=_PATIENCE) as session:
-            return _converse(session, recipient, message)
-    except smtplib.SMTPResponseException as refused:  # the reply to the connection or to DATA
-        text = refused.smtp_error
-        return Reply(refused.smtp_code, text if isinstance(text, str) else text.decode(errors="replace"))
-    except (OSError, smtplib.SMTPException) as problem:
-        return Reply(0, f"no reply: {problem}")
-
-
-def _converse(session: smtplib.SMTP, recipient: str, message: bytes) -> Reply:
-    session.ehlo_or_helo_if_needed()
-    code, text = session.mail("")
-    if code == 250:  # noqa: PLR2004 - the word for done
-        code, text = session.rcpt(recipient)
-    if code in {250, 251}:
-        code, text = session.data(message)
-    return Reply(code, text.decode(errors="replace"))
+    return submit(place, Letter("", recipient, message), _PATIENCE).reply
 
 
 def queue_id(reply: Reply) -> str:

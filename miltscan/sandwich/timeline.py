@@ -82,7 +82,7 @@ def _told(event: Event) -> list[str]:
     match event.kind:
         case Kind.ENVELOPE:
             return [_envelope(event)]
-        case Kind.SCAN if event.get("event") == "message":
+        case Kind.SCAN if event.get("event") in {"message", "probe_message"}:
             return list(_scan(event.fields))
         case Kind.DELIVERY:
             return list(_delivery(event))

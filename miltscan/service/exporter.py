@@ -17,7 +17,8 @@ from pathlib import Path
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from miltscan.config.keyfile import Loaded
-from miltscan.config.settings import Settings
+from miltscan.config.settings import Probe, Settings
+from miltscan.core.probe import Kind
 from miltscan.errors import StartError
 from miltscan.service import access
 from miltscan.service.exchange import Request, Response
@@ -32,6 +33,7 @@ from miltscan.telemetry import log, metrics
 from miltscan.telemetry.merge import collected
 
 _CANARIES_MISSED = 3  # a service whose last passed canary is older than this many intervals is not ready
+_PROBES_MISSED = 3
 
 
 @dataclass(slots=True)
@@ -95,7 +97,7 @@ def _healthz(site: Site, request: Request) -> Response:
 
 
 def _readyz(site: Site, request: Request) -> Response:
-    return _health(request, unready(_samples(site.directory), time.time(), ready_within(site.settings)))
+    return _health(request, _reasons(_samples(site.directory), site.settings))
 
 
 def _health(request: Request, reasons: list[str]) -> Response:
@@ -123,14 +125,15 @@ def ready_within(settings: Settings) -> float:
 
 
 Samples = Mapping[str, Mapping[str, float]]
-"""Values by metric name and by the value of the label `server` (empty where there is none)."""
+"""Values by metric name and by the value of the label `server` or `message` (empty where there is neither)."""
 
 
 def _samples(directory: Path) -> Samples:
     found: dict[str, dict[str, float]] = {}
     for metric in collected(directory).collect():
         for sample in metric.samples:
-            found.setdefault(sample.name, {})[sample.labels.get("server", "")] = sample.value
+            label = sample.labels.get("server") or sample.labels.get("message", "")
+            found.setdefault(sample.name, {})[label] = sample.value
     return found
 
 
@@ -147,10 +150,33 @@ def unready(samples: Samples, now: float, within: float) -> list[str]:
     return _no_worker(samples) + ([fault for fault in faults if fault] or ["no engine server has passed its canary"])
 
 
+def unproven(samples: Samples, now: float, probe: Probe) -> list[str]:
+    """What the last probes say against the service, a line each: one that is too old says nothing any more."""
+    within = _PROBES_MISSED * (probe.interval + probe.timeout)
+    return [reason for kind in Kind if (reason := _unproven(samples, now, within, kind))]
+
+
+def _unproven(samples: Samples, now: float, within: float, kind: Kind) -> str:
+    ran, well = (samples.get(name, {}).get(kind) for name in (metrics.PROBE_LAST_RUN.name, metrics.PROBE_SUCCESS.name))
+    if ran is None:
+        return f"{kind} probe: none has ended yet"
+    if now - ran > within:
+        return f"{kind} probe: the last one ended {now - ran:.0f} s ago, more than {within:g}"
+    return "" if well else f"{kind} probe: failed {now - ran:.0f} s ago"
+
+
 def _why_unready(numbers: Numbers, settings: Settings) -> list[str]:
-    names = [family.name for family in (metrics.CANARY_PASSED, metrics.ENGINE_UP, metrics.WORKERS)]
-    samples = {name: numbers.by(name.removeprefix("miltscan_"), "server") for name in names}
-    return unready(samples, time.time(), ready_within(settings))
+    labels = {metrics.CANARY_PASSED: "server", metrics.ENGINE_UP: "server", metrics.WORKERS: "server"}
+    labels |= {metrics.PROBE_LAST_RUN: "message", metrics.PROBE_SUCCESS: "message"}
+    samples = {
+        family.name: numbers.by(family.name.removeprefix("miltscan_"), label) for family, label in labels.items()
+    }
+    return _reasons(samples, settings)
+
+
+def _reasons(samples: Samples, settings: Settings) -> list[str]:
+    now, probe = time.time(), settings.probe
+    return unready(samples, now, ready_within(settings)) + (unproven(samples, now, probe) if probe.readiness else [])
 
 
 def _fault(server: str, age: float, within: float, *, up: bool) -> str | None:

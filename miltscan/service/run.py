@@ -31,6 +31,7 @@ _PATIENCE = 10.0  # seconds a drain may take beyond the longest scan
 _SUPERVISOR = "supervisor"
 _EXPORTER = "exporter"
 _TRACER = "tracer"
+_PROBER = "prober"
 
 
 def serve(settings: Settings, path: Path | None) -> int:
@@ -135,12 +136,13 @@ class _Service:
         return Path(self.settings.exporter.directory)
 
     def _roles(self) -> list[Role]:
-        """The workers of the first door, of the second one, numbered through, the exporter and the tracer."""
+        """The workers of the first door, of the second one, numbered through, and the others."""
         incoming, delivery = self.settings.milter.workers, self.settings.verify.workers
         posts = [door for door in self.doors for _ in range(delivery if door.verifies else incoming)]
         workers = [self._worker(number, door) for number, door in enumerate(posts)]
         others = [Role(_EXPORTER, self._export, outlives=True)] if self.web else []
         others += [Role(_TRACER, self._trace, outlives=True)] if self.way else []
+        others += [Role(_PROBER, self._probe)] if self.settings.probe.interval else []
         return [*workers, *others]
 
     def _open_way(self) -> tuple[socket.socket, socket.socket] | None:
@@ -197,6 +199,19 @@ class _Service:
             link.send(READY)
             tracer.run(self.way[1], self.settings.tracing.endpoint, link)
 
+    def _probe(self, link: Link) -> None:
+        """Ready at once, as above."""
+        _leave_signals_to_the_supervisor()
+        for door in self.doors:
+            door.public.close()
+        if self.web:
+            self.web.close()
+        link.send(READY)
+        from miltscan.service.prober import Prober  # noqa: PLC0415 - SMTP is for this process alone
+
+        family.attach(self._directory, _PROBER)
+        Prober(Loaded(self.settings, self.keys)).run(link)
+
     def ready(self) -> None:
         """Every child is ready."""
         self.log.info("ready", workers=self.settings.workers)
@@ -225,7 +240,7 @@ class _Service:
         if pause is None:
             self.log.info("child_ended", child=role.name, status=status)
             return
-        if role.name not in {_EXPORTER, _TRACER}:
+        if role.name not in {_EXPORTER, _TRACER, _PROBER}:
             metrics.RESPAWNS.child().inc()
         self.log.error("child_died", child=role.name, status=status, respawn_after=pause)
 
@@ -269,9 +284,11 @@ def _keep(old: Settings, new: Settings) -> Settings:
     written = new.log.model_copy(update={"format": old.log.format})
     milter = old.milter.model_copy(update={"allow": new.milter.allow})
     exporter = new.exporter.model_copy(update={"listen": old.exporter.listen, "directory": old.exporter.directory})
+    probe = new.probe.model_copy(update={"interval": old.probe.interval})
     kept = {
         "milter": milter,
         "verify": old.verify,
+        "probe": probe,
         "exporter": exporter,
         "log": written,
         "tracing": old.tracing,

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from miltscan.service.conversation import Runtime
 from miltscan.service.milter import Milter
 from miltscan.service.pipeline import Pipeline, Process, Slots, scan_slots
 from miltscan.service.pool import Pool
+from miltscan.service.probing import Probing
 from miltscan.service.receipts import HEADROOM, Signing, Verifying
 from miltscan.service.signals import Signals
 from miltscan.service.spool import on_disk
@@ -67,11 +69,13 @@ class Watch:
             self.open_transactions += change
 
     def done(self, report: Report) -> None:
-        """A message was decided: its one line now, its counters with the next `publish`."""
-        self._reports.append(report)
+        """A message was decided: its one line now, its counters with the next `publish`. A probe has its line alone."""
+        is_mail = report.probe is None
+        if is_mail:
+            self._reports.append(report)
         try:
             log.message(report, self.number)
-            if self._reporter:
+            if self._reporter and is_mail:
                 self._reporter.message(report)
         except Exception as error:  # noqa: BLE001 - the MTA must hear the decision even if nobody can be told
             self.exception("report", error)
@@ -112,7 +116,8 @@ class TracingWatch(Watch):
     def done(self, report: Report) -> None:
         """As in Watch; the trace is made with the next `publish`."""
         super().done(report)
-        self._traces.take(report)
+        if report.probe is None:
+            self._traces.take(report)
 
     def publish(self) -> None:
         """As in Watch, and hand the traces on."""
@@ -205,15 +210,17 @@ class Worker:
         policy = settings.policy_for(self._hostname)
         pipeline = Pipeline([self._engine], policy, self._slots, limits.scan_timeout, limits.queue_wait)
         size = limits.message_size + (HEADROOM if self._verifies else 0)
-        return Runtime(self._with_receipts(pipeline), size, Path(settings.spool.directory), settings.spool.memory)
+        return Runtime(self._with_keys(pipeline), size, Path(settings.spool.directory), settings.spool.memory)
 
-    def _with_receipts(self, pipeline: Pipeline) -> Process:
-        def failed(error: Exception) -> None:
-            self._watch.exception(metrics.Place.RECEIPT, error)
-
+    def _with_keys(self, pipeline: Pipeline) -> Process:
+        """With receipts, and on the incoming side with probes. One that came to delivery would have to bounce there."""
+        keys, failed = self._keys, partial(self._watch.exception, metrics.Place.RECEIPT)
         if self._verifies:
-            return Verifying(pipeline, self._keys, self._settings.receipt.max_age, failed)
-        return Signing(pipeline, self._keys, self._observer.version, failed) if self._keys else pipeline
+            return Verifying(pipeline, keys, self._settings.receipt.max_age, failed)
+        if not keys:
+            return pipeline
+        signing = Signing(pipeline, keys, self._observer.version, failed)
+        return Probing(signing, pipeline, keys, partial(self._watch.exception, metrics.Place.PROBE))
 
     def _drain(self) -> None:
         """Accept nothing more, let what runs end: the longest scan at most.

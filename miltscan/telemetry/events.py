@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from miltscan.core.action import ActionName
 from miltscan.core.message import Direction
+from miltscan.core.probe import Kind
 from miltscan.core.receipt import Receipt
 from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.telemetry.fields import Field, Type, deviations_of
@@ -45,8 +46,10 @@ EVERY_LINE = (
 _WORKER = Field("worker", Type.INTEGER, "The worker's number.", "0 to 127", least=0, most=127)
 _ENGINE = Field("engine", Type.TEXT, "The engine's name.", "names of engines")
 _SERVER = Field("server", Type.TEXT, "The engine's server, as the configuration has it.", "configured servers")
-_CHILD = Field("child", Type.TEXT, "Which process: `worker N`, `exporter` or `tracer`.", "closed list")
+_CHILD = Field("child", Type.TEXT, "Which process: `worker N`, `exporter`, `tracer` or `prober`.", "closed list")
 _WHY = Field("why", Type.TEXT, "The cause, in words.", _ANY)
+_PROBE = Field("message", Type.TEXT, "Which of the two probes.", values=tuple(Kind))
+_PROBE_REPLY = Field("reply", Type.TEXT, "What the sendmail said.", _ANY)
 _ENDPOINT = Field("endpoint", Type.TEXT, "Where traces go: `tracing.endpoint`.", "its line")
 _ENDED = Field("status", Type.TEXT, "How the process ended: `exit status N` or `killed by SIGNAL`.", "closed list")
 _QUEUE = Field("queue", Type.TEXT, "Whose it is.", values=("incoming", "delivery"))
@@ -105,7 +108,7 @@ _MESSAGE = (
     Field(
         "rule",
         Type.TEXT,
-        "The rule that decided: a key of `[policy]`, `clean`, `receipt`, `exception`, `mta-gone`.",
+        "The rule that decided: a key of `[policy]`, `clean`, `receipt`, `probe`, `exception`, `mta-gone`.",
         _ANY,
     ),
     Field("action", Type.TEXT, "What was done with it.", values=tuple(ActionName)),
@@ -129,6 +132,22 @@ EVENTS = (
         "A message is done. Warning: not scanned wholly (outcome unscanned or error), or tempfailed.",
         _MESSAGE,
     ),
+    Event(
+        "probe_message",
+        ("info", "warning"),
+        "A probe is done: scanned like a message and then refused, with the proof of it. It has no line `message`.",
+        (*_MESSAGE, replace(_PROBE, name="probe")),
+    ),
+    Event(
+        "probe_works",
+        ("info",),
+        "A probe went well through the incoming sendmail (told at start and on a change).",
+        (_PROBE, _PROBE_REPLY),
+    ),
+    Event(
+        "probe_fails", ("error",), "A probe did not come back with the proof of its scan.", (_PROBE, _WHY, _PROBE_REPLY)
+    ),
+    Event("probe_off", ("error",), "A reload has taken away the key that probes are signed with.", (_WHY,)),
     Event(
         "start",
         ("info",),
@@ -186,7 +205,8 @@ EVENTS = (
                 "where",
                 Type.TEXT,
                 "`eom`: the message was tempfailed; `receipt`: it was scanned; `report`: after the reply, its line or "
-                "counters are missing; `measure`: in the exporter, queues and disk.",
+                "counters are missing; `measure`: in the exporter, queues and disk; `probe`: in the prober or "
+                "at a probe, which was refused or went as ordinary mail.",
                 values=tuple(Place),
             ),
             *_BUG,

@@ -71,6 +71,8 @@ def message(report: Report, worker: int) -> None:
     if _LEVELS[level] >= _in_force.threshold:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         event = {"timestamp": now, "level": level, "event": "message", **message_fields(report, worker)}
+        if report.probe is not None:
+            event |= {"event": "probe_message", "probe": report.probe}
         _stdout.msg(_in_force.render(None, level, event))
 
 

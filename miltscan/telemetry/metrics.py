@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from miltscan.core.action import ActionName
 from miltscan.core.message import Direction
+from miltscan.core.probe import Kind, Stage
 from miltscan.core.receipt import Receipt
 from miltscan.core.signature import CLASSES
 from miltscan.core.verdict import Fault, Limit, Outcome
@@ -28,6 +29,7 @@ class Place(StrEnum):
     EOM = "eom"  # at the end of a message or in a step before it: the message was tempfailed
     MEASURE = "measure"  # in the exporter, measuring queues and disk
     RECEIPT = "receipt"  # in signing or checking a receipt: the message was scanned, here or at the delivery side
+    PROBE = "probe"  # in the prober, or at a probe: it was refused, or it was ordinary mail
     REPORT = "report"  # after the MTA was told: the message's counters or its line are missing
 
 
@@ -55,7 +57,8 @@ _ENGINE = Label("engine", "the engines that are built in: clamd")
 _SERVER = Label("server", "the addresses in clamd.servers")
 _SIZE = Label("size", "one of small (up to 32 KiB), medium (1 MiB), large (10 MiB), huge", tuple(SizeClass))
 _QUEUE = closed("queue", Queue)
-_PROCESS = Label("process", "one of supervisor, exporter, and a number from 0 for each worker of both sockets")
+_MESSAGE = closed("message", Kind)
+_PROCESS = Label("process", "one of supervisor, exporter, prober, and a number from 0 for each worker of both sockets")
 _CODE = Label("code", "reply codes of the policy and of the milter: 250, 451, 550, 552", ("250", "451", "550", "552"))
 _SIGNATURE = Label(
     "signature", f"the first {SIGNATURES_NAMED} that each worker finds, and other for the rest; the log names them all"
@@ -235,6 +238,33 @@ QUEUE_READABLE = Family(
     "1 or 0",
     "Could the queue be read (1)? If not, the other numbers of it are missing.",
     (_QUEUE,),
+    multiprocess_mode="livemostrecent",
+)
+
+# The probe
+
+PROBE_SUCCESS = Family(
+    Gauge,
+    "probe_success",
+    "1 or 0",
+    "Did the last probe go through the incoming sendmail to an engine of ours, and was its verdict right (1)?",
+    (_MESSAGE,),
+    multiprocess_mode="livemostrecent",
+)
+PROBE_SECONDS = Family(
+    Gauge,
+    "probe_duration_seconds",
+    "seconds",
+    "How long did each stage of the last probe take? No series for a stage that it did not reach.",
+    (_MESSAGE, closed("stage", Stage)),
+    multiprocess_mode="livemostrecent",
+)
+PROBE_LAST_RUN = Family(
+    Gauge,
+    "probe_last_run_timestamp_seconds",
+    "seconds since 1970",
+    "When did the last probe end, well or not?",
+    (_MESSAGE,),
     multiprocess_mode="livemostrecent",
 )
 

@@ -64,7 +64,7 @@ class _Tally:
         self.scans: defaultdict[tuple[str, ...], list[Measured]] = defaultdict(list)
 
     def add(self, report: Report) -> None:
-        message, verdict, decision, verdicts, waited, total, receipt = report
+        message, verdict, decision, verdicts, waited, total, receipt, _probe = report
         if receipt is not None:
             metrics.RECEIPTS.child(receipt).inc()
         if receipt is Receipt.VALID:  # it was counted where it was scanned

@@ -8,6 +8,7 @@ database does not.
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,6 @@ from tests.harness.sandwich import private_folder
 
 COMMITTED = dashboard.read()
 LIMIT = 60.0  # seconds for anything that is waited for, on however loaded a machine
-WATCHED: Tables = {"clamd": {"canary_interval": "1s"}, "milter": {"workers": 2}}
 CHOSEN = {
     "instance": ".*",
     "direction": "internal|inbound",
@@ -40,7 +40,7 @@ QUERIES = [*dashboard.queries(COMMITTED)]
 @pytest.fixture(scope="module")
 def prometheus() -> Iterator[Prometheus]:
     """It has scraped all that happens in `live`."""
-    with private_folder() as folder, ScanningSandwich(folder, WATCHED) as sandwich:
+    with private_folder() as folder, ScanningSandwich(folder, watched(folder)) as sandwich:
         scraping = Prometheus.start(sandwich.programs, sandwich.miltscan.exporter_port)
         wait_until(lambda: scraping.query("miltscan_workers") == [2.0], LIMIT, "a first scrape")
         with FakeClamd.unix(folder / "run" / "second.ctl", as_clamd) as fake:
@@ -48,18 +48,33 @@ def prometheus() -> Iterator[Prometheus]:
             yield scraping
 
 
+def watched(folder: Path) -> Tables:
+    """Two workers, and a probe that finds no server: to the dashboard it is one that failed."""
+    keys = folder / "keys"
+    keys.write_text(f"k {'5a' * 32}\n")
+    keys.chmod(0o600)
+    probe = {"interval": "1s", "server": "inet:1@127.0.0.1"}
+    return {
+        "clamd": {"canary_interval": "1s"},
+        "milter": {"workers": 2},
+        "keys": {"file": str(keys)},
+        "probe": probe,
+    }
+
+
 def live(sandwich: ScanningSandwich, fake: FakeClamd, scraping: Prometheus) -> None:
     """A bad week; each kind of message before and after, since a series that is new shows no increase."""
     sandwich.miltscan.servers.append(fake.address)
-    sandwich.miltscan.configure(WATCHED)
+    sandwich.miltscan.configure(watched(sandwich.folder))
     sandwich.miltscan.reload_and_wait()
     sandwich.miltscan.wait_for_engines(2)
     sent = send_each_kind(sandwich)
     scraped(scraping, sent)
     sandwich.miltscan.workers()[0].kill()
     sandwich.clamd.kill()
-    fake.behaviour = always_ok
+    fake.behaviour, server = always_ok, fake.address
     wait_until(lambda: sandwich.miltscan.metric("worker_respawns_total") == 1, LIMIT, "a worker's successor")
+    wait_until(lambda: given_up(sandwich) >= {(server, 0), (server, 1)}, LIMIT, "two workers that trust no server")
     sandwich.miltscan.wait_for_engines(0)
     sent += send_each_kind(sandwich)
     fake.behaviour = as_clamd
@@ -68,6 +83,11 @@ def live(sandwich: ScanningSandwich, fake: FakeClamd, scraping: Prometheus) -> N
     sandwich.miltscan.wait_for_engines(2)
     sent += send_each_kind(sandwich)
     scraped(scraping, sent)
+
+
+def given_up(sandwich: ScanningSandwich) -> set[tuple[str, int]]:
+    """Which worker has found which server down; the metric is 0 as soon as one of the workers has."""
+    return {(line["server"], line["worker"]) for line in sandwich.miltscan.events("engine_down")}
 
 
 def as_clamd(scan: Scan) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from miltscan.core.probe import Kind
 from miltscan.telemetry import events
 from tests.fakes import clamd_lies as lies
 from tests.fakes.collector import Collector, collector
@@ -15,6 +16,7 @@ from tests.fakes.mta import Message
 from tests.harness.processes import PATIENCE, wait_until
 from tests.milter.conftest import Fleet, documented
 from tests.milter.daemon import Daemon
+from tests.milter.probes import probe, probing
 
 BROKEN = str(Path(__file__).with_name("broken_service.py"))
 
@@ -34,12 +36,16 @@ def serve(daemon: Daemon, there: Collector, queue: Path) -> None:
     daemon.wait_logged("tracing_works")
     daemon.clamd.behaviour = lies.honest
     daemon.wait_logged("engine_up", 2)
+    daemon.wait_logged("probe_fails")
+    daemon.send(probe(Kind.CLEAN, b"PROBE")[0])
+    daemon.wait_logged("probe_message")
     daemon.write(log__level="debug", limits__message_size="64KiB")
     daemon.running.signal(signal.SIGHUP)
     daemon.wait_logged("reload")
     wait_until(lambda: refuses(daemon), PATIENCE, "a refusal in the log")
     daemon.clamd.behaviour = lies.always_ok
     daemon.wait_logged("engine_fault")
+    daemon.wait_logged("probe_off")
     daemon.config.write_text("nonsense")
     daemon.running.signal(signal.SIGHUP)
     daemon.wait_logged("reload_failed")
@@ -75,8 +81,8 @@ ENDS: dict[str, Callable[[Daemon], object]] = {
 """What follows the start of a service with this defect."""
 
 
-UNSEEN = {"access_failed"}
-"""Files that turn bad in the moment between the supervisor's look at them and the exporter's."""
+UNSEEN = {"access_failed", "probe_works"}
+"""Files that turn bad in the moment between the supervisor's look at them and the exporter's; a real sendmail."""
 
 
 def test_every_event(own: Fleet, tmp_path: Path) -> None:
@@ -88,6 +94,7 @@ def test_every_event(own: Fleet, tmp_path: Path) -> None:
         for defect, daemon in daemons.items():
             if defect:
                 daemon.command = (sys.executable, BROKEN, defect, "run")
+            daemon.settings = {**daemon.settings, **probing(daemon)}
             daemon.start()
         daemons[""].wait_ready()
         serve(daemons[""], there, queue)

@@ -20,6 +20,7 @@ from tests.fakes.mta import Message
 from tests.harness.processes import PATIENCE, wait_until
 from tests.milter.conftest import private_daemon
 from tests.milter.daemon import CHECKOUT, Daemon
+from tests.milter.probes import probing
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -41,8 +42,9 @@ def other() -> Iterator[FakeClamd]:
 def busy(other: FakeClamd) -> Iterator[Daemon]:
     """Two workers and two servers that have seen clean, infected and large mail, and a fault; one message is queued."""
     with ExitStack() as stack:
-        servers = ["OWN", other.address]
-        daemon = private_daemon(stack, {"milter.workers": 2, "clamd.servers": servers})
+        settings = {"milter.workers": 2, "clamd.servers": ["OWN", other.address]}
+        daemon = private_daemon(stack, settings)
+        daemon.settings = {**settings, **probing(daemon)}
         daemon.start()
         daemon.wait_ready()
         for name in ("qfA", "dfA"):

@@ -13,11 +13,15 @@ from typer.testing import CliRunner, Result
 
 from miltscan import __version__
 from miltscan.cli import app
+from miltscan.config.settings import Probe as Options
 from miltscan.config.settings import Settings, parse
 from miltscan.core.finding import Finding, Level
+from miltscan.core.keys import Key
+from miltscan.core.probe import Kind as ProbeKind
 from miltscan.core.verdict import Verdict
 from miltscan.errors import StartError
 from miltscan.sandwich.doctor import Errand, Step
+from miltscan.sandwich.probe import Result as ProbeResult
 
 
 class CleanEngine:
@@ -55,7 +59,7 @@ def test_the_version() -> None:
     assert (result.exit_code, result.stdout) == (0, f"miltscan {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["run", "check", "doctor", "scan", "trace", "config"])
+@pytest.mark.parametrize("command", ["run", "check", "doctor", "probe", "scan", "trace", "config"])
 def test_each_command_has_help_with_examples(command: str) -> None:
     """An example stands on a line of its own."""
     result = miltscan(command, "--help")
@@ -68,11 +72,11 @@ def test_help_lists_commands_and_an_example() -> None:
     result = miltscan("--help")
     assert all(
         word in result.stdout
-        for word in ("run ", "check ", "doctor ", "scan ", "trace ", "config ", "Example: miltscan check")
+        for word in ("run ", "check ", "doctor ", "probe ", "scan ", "trace ", "config ", "Example: miltscan check")
     )
 
 
-@pytest.mark.parametrize("command", [["run"], ["check"], ["doctor"], ["scan", "f"], ["config"]])
+@pytest.mark.parametrize("command", [["run"], ["check"], ["doctor"], ["probe"], ["scan", "f"], ["config"]])
 def test_a_wrong_configuration_is_lines_and_status_2(command: list[str], tmp_path: Path) -> None:
     """Every mistake on standard error, no traceback."""
     file = tmp_path / "f.toml"
@@ -275,6 +279,43 @@ def test_explain_prints_each_field() -> None:
 def test_trace_wants_a_message_or_a_line(arguments: list[str]) -> None:
     """Neither or both is a mistake of usage."""
     assert miltscan("trace", *arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(("well", "status"), [(True, 0), (False, 1)])
+def test_a_probe_ends_with_what_it_found(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, well: bool, status: int
+) -> None:
+    """As a table or as JSON; to the server that is named, with the first key."""
+    keys = tmp_path / "keys"
+    keys.write_text(f"new {'5a' * 32}\nold {'6b' * 32}\n")
+    keys.chmod(0o600)
+    config.write_text(f'keys.file = "{keys}"\n')
+    asked: list[tuple[str, str]] = []
+
+    def run(options: Options, key: Key) -> list[ProbeResult]:
+        asked.append((str(options.server), key.id))
+        return [ProbeResult(ProbeKind.CLEAN, "" if well else "broken", "550 x", {})]
+
+    monkeypatch.setattr("miltscan.sandwich.probe.run", run)
+    table = miltscan("probe", "--config", config)
+    told = miltscan("probe", "--json", "--server", "inet:26@mx.example.test", "--config", config)
+    assert [table.exit_code, told.exit_code] == [status, status]
+    assert ("FAILED" in table.stdout) is not well
+    assert json.loads(told.stdout)["well"] is well
+    assert asked == [("inet:25@127.0.0.1", "new"), ("inet:26@mx.example.test", "new")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "keys.file: a probe is signed; name a file of keys, and make one: miltscan keys new"),
+        (["--server", "mx"], "--server mx: expected inet:PORT@HOST"),
+    ],
+)
+def test_a_probe_that_cannot_be_sent_is_one_line_and_status_2(config: Path, arguments: list[str], line: str) -> None:
+    """Without a key, or with an address that is none."""
+    result = miltscan("probe", *arguments, "--config", config)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{line}\n")
 
 
 def test_the_service_imports_nothing_that_only_prints() -> None:

@@ -11,6 +11,7 @@ ROWS = (
     ("__main__",),
     ("cli",),
     ("service.run",),
+    ("service.prober",),
     ("service.worker", "service.exporter", "service.tracer", "service.scan", "sandwich.*", "migration.*"),
     ("service.check", "service.http", "service.measure", "service.newkey"),
     ("service.accesscheck",),
@@ -24,7 +25,7 @@ ROWS = (
         "service.clamdconf",
         "service.servers",
     ),
-    ("service.conversation", "config.*"),
+    ("service.conversation", "service.probing", "config.*"),
     ("service.receipts",),
     ("service.pipeline",),
     (

@@ -54,6 +54,25 @@ PANELS: tuple[Panel, ...] = (
         width=12,
     ),
     states(
+        "Probe",
+        ("min by (instance, message) (miltscan_probe_success)", "{{message}} {{instance}}"),
+    ),
+    graph(
+        "Duration of the probe",
+        Seconds,
+        ("max by (message, stage) (miltscan_probe_duration_seconds)", "{{message}} {{stage}}"),
+        steps=rising(5, 30),
+    ),
+    graph(
+        "Age of the last probe",
+        Seconds,
+        (
+            "time() - min by (instance, message) (miltscan_probe_last_run_timestamp_seconds)",
+            "{{message}} {{instance}}",
+        ),
+        note="How long ago did the last probe end, well or not? None is sent where probe.interval is 0s.",
+    ),
+    states(
         "Queues are readable",
         ("min by (instance, queue) (miltscan_queue_readable)", "{{queue}} {{instance}}"),
         width=12,

@@ -50,6 +50,13 @@ max_age = "30m"
 [verify]
 socket = "inet:7358@127.0.0.1"
 workers = 2
+[probe]
+interval = "1m"
+server = "inet:2525@mx.example.test"
+sender = "probe@example.test"
+recipient = "nobody@example.test"
+timeout = "30s"
+readiness = true
 [exporter]
 listen = "off"
 directory = "/srv/metrics"
@@ -102,6 +109,27 @@ def test_printed_settings_give_themselves_back(text: str) -> None:
     """`miltscan config` prints a file that means the same."""
     settings = parse(text.encode(), "f")
     assert settings == parse(as_toml(settings).encode(), "g")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("probe.interval = '1m'", "key probe.interval: expected keys.file beside it, with whose key probes are signed"),
+        (
+            "probe.readiness = true",
+            "key probe.readiness: expected probe.interval beside it, which is 0s and sends no probe",
+        ),
+        (
+            "probe.recipient = 'a b@c'",
+            'key probe.recipient = "a b@c": expected a mail address with a domain',
+        ),
+        ("probe.server = 'unix:/run/x'", 'key probe.server = "unix:/run/x": expected inet:PORT@HOST'),
+        ("probe.readiness = 1", "key probe.readiness = 1: expected true or false"),
+    ],
+)
+def test_what_a_probe_needs(text: str, line: str) -> None:
+    """Without a key nobody could tell it from mail."""
+    assert mistakes_in(text) == [f"f: {line}"]
 
 
 def test_settings_never_change() -> None:
@@ -238,6 +266,7 @@ def test_a_reload_tells_what_it_cannot_change() -> None:
         "milter.workers",
         "verify.socket",
         "verify.workers",
+        "probe.interval",
         "exporter.listen",
         "exporter.directory",
         "log.format",

@@ -47,7 +47,7 @@ def test_a_size_is_shown_as_one_writes_it(text: str) -> None:
     assert text == units.show_size(units.parse_size(text))
 
 
-@pytest.mark.parametrize("text", ["60s", "90s", "2m", "5m", "1h", "500ms", "0ms", "1500ms"])
+@pytest.mark.parametrize("text", ["60s", "90s", "2m", "5m", "1h", "500ms", "0s", "1500ms"])
 def test_a_duration_is_shown_as_one_writes_it(text: str) -> None:
     """The largest unit that is exact, but up to a minute in seconds."""
     assert text == units.show_duration(units.parse_duration(text))

@@ -20,16 +20,11 @@ RECORDED = rules.read(rules.RECORDING)
 ALERTS = rules.read(rules.ALERTS)
 EVERYWHERE = {"job", "instance"}
 """Labels that Prometheus gives to each series it scrapes."""
-PENDING = {
-    "miltscan_probe_success": {"message"},
-    "miltscan_probe_last_run_timestamp_seconds": {"message"},
-}
-"""Metrics of parts that are still to come, with their labels: a rule on one is silent until there are series."""
 
 
 def series() -> dict[str, set[str]]:
     """Every series that can be scraped, with the labels of its own."""
-    found: dict[str, set[str]] = {"up": set(), **PENDING}
+    found: dict[str, set[str]] = {"up": set()}
     for family in metrics.FAMILIES:
         found[family.name] = set(family.labels)
         if family.kind is Histogram:

@@ -1,7 +1,6 @@
 """What is made of the log and of replies; the sending itself is tested with the real sandwich."""
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,8 @@ from miltscan.core.action import ActionName
 from miltscan.core.finding import Level
 from miltscan.sandwich import send
 from miltscan.sandwich.hops import Way, follow, way_findings
-from miltscan.sandwich.send import Reply, clean_finding, infected_finding, open_log, queue_id, submit
+from miltscan.sandwich.send import clean_finding, infected_finding, open_log, queue_id
+from miltscan.sandwich.submit import Reply
 from tests.unit.sandwich.support import bad
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -124,17 +124,10 @@ def test_the_journal_is_read_where_there_is_no_log(tmp_path: Path, monkeypatch: 
     assert "--since=@" in (tmp_path / "asked").read_text()
 
 
-def test_nobody_listens() -> None:
-    """A reply of its own, no exception."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    assert submit(("127.0.0.1", port), "postmaster", b"").code == 0
-
-
 def test_without_a_log_the_way_is_not_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Which is said, with the option that names one."""
     replies = [Reply(250, "2.0.0 A Message accepted"), Reply(550, "5.7.1 Eicar")]
-    monkeypatch.setattr(send, "submit", lambda *_: replies.pop(0))
+    monkeypatch.setattr(send, "_submit", lambda *_: replies.pop(0))
     found = [*send.send_findings(("h", 25), "postmaster", ActionName.REJECT, tmp_path / "absent")]
     assert [(one.level, one.remedy) for one in found if one.level is not Level.OK] == [
         ("warning", "name it: --log FILE")

@@ -188,6 +188,29 @@ def test_reasons_not_to_be_ready(samples: exporter.Samples, reasons: list[str]) 
     assert exporter.unready(samples, now=1000.0, within=30) == reasons
 
 
+WELL = {"clean": 1.0, "signature": 1.0}
+FRESH = {"clean": 990.0, "signature": 990.0}
+
+
+@pytest.mark.parametrize(
+    ("success", "last", "reasons"),
+    [
+        (WELL, FRESH, []),
+        ({}, {}, ["clean probe: none has ended yet", "signature probe: none has ended yet"]),
+        ({**WELL, "clean": 0.0}, FRESH, ["clean probe: failed 10 s ago"]),
+        (WELL, {**FRESH, "signature": 700.0}, ["signature probe: the last one ended 300 s ago, more than 270"]),
+    ],
+)
+def test_what_probes_say_against_the_service(
+    success: dict[str, float], last: dict[str, float], reasons: list[str]
+) -> None:
+    """Each has to go well, and to be young."""
+    probe = Settings().probe.model_copy(update={"interval": 60.0, "timeout": 30.0})
+    names = "miltscan_probe_success", "miltscan_probe_last_run_timestamp_seconds"
+    samples = dict(zip(names, (success, last), strict=True))
+    assert exporter.unproven(samples, 1000.0, probe) == reasons
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import miltscan
+from miltscan.core.probe import Kind
 from miltscan.core.report import Report
 from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.telemetry import events, log
@@ -49,7 +50,7 @@ def _defined() -> dict[str, tuple[set[str], set[str]]]:
         if "traceback" in fields:
             fields = fields - {"exception", "traceback"} | {"exc_info"}
         found[event.name] = (set(event.levels), fields)
-    del found["message"]  # written by a function of its own: below
+    del found["message"], found["probe_message"]  # written by a function of its own: below
     return found
 
 
@@ -62,6 +63,20 @@ def test_the_fields_of_a_message_are_those_defined(make_report: MakeReport) -> N
     """In their order: programs match a line from its beginning."""
     message = next(event for event in events.EVENTS if event.name == "message")
     assert [*log.message_fields(make_report(), 0)] == [field.name for field in message.fields]
+    probe = next(event for event in events.EVENTS if event.name == "probe_message")
+    assert probe.fields[:-1] == message.fields
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_line_of_a_probe_is_as_defined(
+    make_report: MakeReport, capfd: pytest.CaptureFixture[str], kind: Kind
+) -> None:
+    """That of a message under another name, so that nobody counts it as one."""
+    log.configure("json", "info")
+    log.message(make_report()._replace(probe=kind), worker=3)
+    line = json.loads(capfd.readouterr().out)
+    assert (line["event"], line["probe"]) == ("probe_message", kind)
+    assert events.deviations(line) == []
 
 
 def test_the_documentation_is_what_the_code_says() -> None:

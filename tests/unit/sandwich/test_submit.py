@@ -1,0 +1,120 @@
+"""One message to an SMTP server: every way in which it can go wrong is an answer, and each stage has its time."""
+
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from miltscan.core.probe import Stage
+from miltscan.sandwich.submit import Letter, Reply, submit
+from tests.harness import ports, programs
+
+LETTER = Letter("", "someone@example.test", b"Subject: x\r\n\r\n.dot\r\n")
+PATIENCE = 30.0
+
+
+@contextmanager
+def script(replies: Sequence[bytes]) -> Iterator[int]:
+    """A server that says the replies in turn, one a line that it gets, and hangs up after the last; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_play, args=(listener, replies), daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(PATIENCE)
+
+
+def _play(listener: socket.socket, replies: Sequence[bytes]) -> None:
+    session, _ = listener.accept()
+    with session, session.makefile("rb") as lines:
+        for reply in replies:
+            session.sendall(reply)
+            line = lines.readline()
+            while reply.startswith(b"354") and line not in {b".\r\n", b""}:
+                line = lines.readline()
+
+
+OK = b"250 ok\r\n"
+HELLO = (b"220 hello\r\n", OK, OK, OK)
+CASES: dict[str, tuple[Sequence[bytes], Reply, Stage]] = {
+    "all is well": ((*HELLO, b"354 go\r\n", b"550 5.7.1 no\r\n", OK), Reply(550, "5.7.1 no"), Stage.DATA),
+    "greeting": ((b"421 4.3.2 busy\r\n",), Reply(421, "4.3.2 busy"), Stage.CONNECT),
+    "no EHLO": ((b"220 x\r\n", b"500 what\r\n", OK, OK, b"550 no\r\n", OK), Reply(550, "no"), Stage.ENVELOPE),
+    "sender": ((*HELLO[:2], b"451 4.3.2 later\r\n", OK), Reply(451, "4.3.2 later"), Stage.ENVELOPE),
+    "recipient": ((*HELLO[:3], b"550 5.1.1 User unknown\r\n", OK), Reply(550, "5.1.1 User unknown"), Stage.ENVELOPE),
+    "DATA": ((*HELLO, b"554 no\r\n"), Reply(554, "no"), Stage.DATA),
+    "hangs up": ((*HELLO, b"354 go\r\n"), Reply(0, "no reply: Connection unexpectedly closed"), Stage.DATA),
+}
+
+
+@pytest.mark.parametrize(("replies", "reply", "stage"), CASES.values(), ids=CASES)
+def test_the_reply_that_decides(replies: Sequence[bytes], reply: Reply, stage: Stage) -> None:
+    """The first refusal or the one to the message, in its stage; stages that were not reached have no time."""
+    with script(replies) as port:
+        sent = submit(("127.0.0.1", port), LETTER, PATIENCE)
+    assert (sent.reply, sent.stage) == (reply, stage)
+    reached = list(Stage)[: list(Stage).index(stage) + 1]
+    assert list(sent.seconds) == reached
+    assert all(seconds >= 0 for seconds in sent.seconds.values())
+
+
+def test_nobody_listens() -> None:
+    """A reply of its own, no exception."""
+    sent = submit(("127.0.0.1", ports.choose().number), LETTER, PATIENCE)
+    assert (sent.reply.code, sent.stage) == (0, Stage.CONNECT)
+    assert "no reply: " in str(sent.reply)
+
+
+def test_a_server_that_says_nothing() -> None:
+    """The patience is for each reply."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        sent = submit(silent.getsockname(), LETTER, 0.2)
+    assert (sent.reply.code, sent.stage) == (0, Stage.CONNECT)
+    assert "timed out" in sent.reply.text
+
+
+def test_what_smtp_cannot_carry() -> None:
+    """A line end in an address is refused before it is sent."""
+    with script(HELLO[:2]) as port:
+        sent = submit(("127.0.0.1", port), Letter("a@b\r\nQUIT", "x@y", b""), PATIENCE)
+    assert (sent.reply.code, sent.stage) == (0, Stage.ENVELOPE)
+
+
+class Handler:
+    """Takes every message and says over what."""
+
+    async def handle_DATA(self, _server: SMTP, session: Session, _envelope: Envelope) -> str:  # noqa: N802 (aiosmtpd's)
+        """As told."""
+        return f"250 {'TLS' if session.ssl else 'plain'}"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    """Of nobody, for a name that is not the server's."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = [str(programs.find("openssl")), "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=x.example"]
+    command += ["-keyout", str(folder / "key"), "-out", str(folder / "crt")]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "crt", folder / "key")
+    return context
+
+
+@pytest.mark.parametrize(("insists", "expected"), [(True, "TLS"), (False, "plain")])
+def test_tls_where_the_server_insists(certificate: ssl.SSLContext, expected: str, *, insists: bool) -> None:
+    """By STARTTLS, whatever its certificate; where it only offers it, without."""
+    port = ports.choose().number
+    controller = Controller(
+        Handler(), hostname="127.0.0.1", port=port, tls_context=certificate, require_starttls=insists
+    )
+    controller.start()
+    try:
+        sent = submit(("127.0.0.1", port), LETTER, PATIENCE)
+    finally:
+        controller.stop()
+    assert sent.reply == Reply(250, expected)
