@@ -286,6 +286,21 @@ def test_logcheck_mails_what_is_wrong(program: str, text: str) -> None:
     assert mailed([line]) == [line]
 
 
+@pytest.mark.parametrize(
+    "end", ["Milter: data, reject=550 5.7.1 {}", "to=<miltscan-probe@localhost>, delay=0, pri=1, stat={}"]
+)
+def test_logcheck_is_silent_about_probes_that_go_well(end: str) -> None:
+    """And mails those that were not scanned."""
+    mac = "0f" * 32
+    texts = (
+        f"Probe: clean, policy says accept [probe o=clean a=accept m={mac}]",
+        f"Virus found: Eicar (6AMG4FAU001849) [probe o=infected a=reject m={mac}]",
+        f"Probe: unscanned, policy says accept [probe o=unscanned a=accept m={mac}]",
+    )
+    lines = [f"Nov 22 16:04:15 mx incoming[1849]: 6AMG4FAU001849: {end.format(text)}" for text in texts]
+    assert mailed(lines) == lines[2:]
+
+
 def test_each_logcheck_rule_is_one(log: list[str]) -> None:
     """An empty rule would match every line."""
     assert all(line.startswith("^") for line in RULES.read_text().splitlines())
