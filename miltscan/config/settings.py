@@ -72,7 +72,7 @@ class Milter(Table):
     allow: Annotated[tuple[Network, ...], units.NETWORKS] = _key(
         ["127.0.0.0/8", "::1"], "hosts that may connect to a TCP socket; a unix socket has its mode and group"
     )
-    workers: Annotated[int, units.count(1, 64)] = _key(2, "processes that serve the socket", restart=True)
+    workers: Annotated[int, units.count(1, 64)] = _key(1, "processes that serve the socket", restart=True)
 
 
 class Spool(Table):

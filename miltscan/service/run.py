@@ -255,7 +255,7 @@ class _Service:
 
     @property
     def _status(self) -> str:
-        return f"{self.settings.milter.workers} workers serve {self.settings.milter.socket}"
+        return f"{self.settings.workers} workers serve {', '.join(str(door.address) for door in self.doors)}"
 
     def _read_again(self) -> Loaded | None:
         try:

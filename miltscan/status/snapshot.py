@@ -122,7 +122,7 @@ def _engine(numbers: Numbers, engine: str, server: str) -> Engine:
 def _workers(numbers: Numbers, chosen: Settings) -> Workers:
     return Workers(
         running=numbers.total("workers") or 0.0,
-        configured=chosen.milter.workers,
+        configured=chosen.workers,
         respawns=numbers.total("worker_respawns_total") or 0.0,
         exceptions=numbers.total("exceptions_total") or 0.0,
         lines_lost=numbers.total("log_lines_lost_total") or 0.0,

@@ -40,7 +40,7 @@ class Miltscan(Milter):
         folder = self.programs.folder
         (folder / "spool").mkdir(exist_ok=True)
         ours: Tables = {
-            "milter": {"socket": f"unix:{self.socket}"},
+            "milter": {"socket": f"unix:{self.socket}", "workers": 2},  # so that one may die
             "spool": {"directory": str(folder / "spool")},
             "queues": {name: str(queue_folder(folder, name)) for name in ("incoming", "delivery")} | {"interval": "1s"},
             "clamd": {"servers": self.servers, "canary_interval": "5s"},

@@ -68,10 +68,9 @@ EMPTY = Numbers((f"miltscan_{name}", {"outcome": "clean"}, 0.0) for name in ("me
 
 
 def _status(numbers: Numbers, past: History | None = None, ring: Ring | None = None) -> Status:
+    settings = Settings.model_validate({"milter": {"workers": 2}})
     return snapshot(
-        Seen(
-            numbers, past or History(), ring or Ring(), Settings(), [], at=NOW, since=NOW - 900, host="mx.example.test"
-        )
+        Seen(numbers, past or History(), ring or Ring(), settings, [], at=NOW, since=NOW - 900, host="mx.example.test")
     )
 
 
@@ -166,7 +165,7 @@ def test_settings_that_differ_come_first() -> None:
     settings = Settings.model_validate({"milter": {"workers": 4}, "log": {"level": "debug"}})
     rows = shown_settings.shown(settings)
     assert [(row.key, row.value, row.default) for row in rows if row.changed] == [
-        ("milter.workers", "4", "2"),
+        ("milter.workers", "4", "1"),
         ("log.level", '"debug"', '"info"'),
     ]
     assert [row.changed for row in rows] == sorted((row.changed for row in rows), reverse=True)

@@ -26,6 +26,7 @@ def _observer() -> EngineObserver:
 
 
 def _told(call: str, *arguments: object, **keywords: object) -> list[MutableMapping[str, Any]]:
+    log.configure("json", "debug")
     with capture_logs() as lines:
         getattr(_observer(), call)("clamd", SERVER, *arguments, **keywords)
     return lines
