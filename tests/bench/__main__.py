@@ -1,51 +1,97 @@
-"""`make bench`: miltscan beside clamav-milter, at one clamd. Takes about two minutes; `--rounds N` for more."""
+"""`make bench`: miltscan beside nothing, clamav-milter, rspamd, a raw client of clamd, and a relay; some ten minutes.
+
+Writes Markdown, JSON and plots to a folder of its own in tests/bench/results, named by date, machine and versions.
+
+    python -m tests.bench --rounds 7 --only filters
+    python -m tests.bench --document docs/benchmark.md
+"""
 
 import argparse
+import importlib.util
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 
-from tests.bench import filters, measure, report
+from tests.bench import filters, loads, measure, report, where, whole
+from tests.bench.filters import FILTERS, Compared, RawClient
 from tests.bench.load import Load
 from tests.bench.report import Results
+from tests.bench.whole import WholeLoad
 from tests.harness.clamav import Clamd
 from tests.harness.processes import Programs
 from tests.harness.sandwich import private_folder
 
 _RESULTS = Path(__file__).parent / "results"
-_MESSAGES = {1_000: 400, 30_000: 200, 1_000_000: 40}  # bytes of a message: messages a round
-_SESSIONS = (1, 8)
 _OPEN_SESSIONS = 200
+_FEWEST_ROUNDS = 5  # of which a median and a spread still say something
+_WHOLE = WholeLoad(messages=120, sessions=8)
 
 
 def main(arguments: list[str]) -> int:
     """The exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds: int = parser.parse_args(arguments).rounds
-    with private_folder() as folder, Programs(folder) as programs:
-        results = run(programs, [Load(size, _MESSAGES[size], n) for size, n in product(_MESSAGES, _SESSIONS)], rounds)
-    print(report.markdown(results))  # noqa: T201 - the benchmark's purpose
-    print(f"Written to {report.write(results, _RESULTS)}")  # noqa: T201 - as above
+    options = _options(arguments)
+    results = Results(where.surroundings(), [])
+    if options.only != "whole":
+        results = run([*loads.many(2), *loads.mixed(), *loads.single()], options.rounds)
+    if options.only != "filters":
+        results = replace(results, whole=whole.rounds(_WHOLE, options.rounds))
+    written = report.write(results, _RESULTS)
+    _plot(results, written)
+    text = report.markdown(results)
+    if options.document:
+        report.document(options.document, text)
+    print(text)  # noqa: T201 - the benchmark's purpose
+    print(f"Written to {written}")  # noqa: T201 - as above
     return 0
 
 
-def run(programs: Programs, loads: list[Load], rounds: int, open_sessions: int = _OPEN_SESSIONS) -> Results:
-    """Starts clamd and both filters, and measures."""
-    clamd = Clamd.prepare(programs, test_database=True)
-    clamd.start()
-    clamd.wait_ready()
-    starts = (partial(filters.miltscan, programs, clamd), partial(filters.clamav_milter, programs, clamd))
-    started = [measure.first_answer(start) for start in starts]
-    chosen = [one for one, _ in started]
-    return Results(
-        where=report.surroundings() | {one.name: one.version for one in chosen} | {"clamd": clamd.note},
-        memory={one.name: measure.resident(one, 0) for one in chosen},
-        memory_with_sessions={one.name: measure.resident(one, open_sessions) for one in chosen},
-        costs=measure.costs(chosen, loads, rounds),
-        first_answer={one.name: seconds for one, seconds in started},
+def run(chosen_loads: Sequence[Load], rounds: int, names: Sequence[str] = tuple(FILTERS)) -> Results:
+    """Starts clamd and the filters, and measures them."""
+    with private_folder() as folder, Programs(folder) as programs:
+        clamd = Clamd.prepare(programs, test_database=True)
+        clamd.start()
+        clamd.wait_ready()
+        starts = (partial(FILTERS[name], programs, clamd) for name in names)
+        started = [measure.first_answer(folder, start) for start in starts]
+        chosen = [one for one, _ in started]
+        compared: list[Compared] = [*chosen, RawClient(clamd)]
+        for one in chosen:
+            filters.prove(one)
+        return Results(
+            where=where.surroundings() | {one.name: one.version for one in compared} | {"clamd": clamd.note},
+            memory={one.name: measure.resident(one, 0) for one in chosen},
+            memory_with_sessions={one.name: measure.resident(one, _OPEN_SESSIONS) for one in chosen},
+            series=measure.rounds(folder, compared, chosen_loads, rounds),
+            first_answer={one.name: seconds for one, seconds in started},
+        )
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--rounds", type=_rounds, default=_FEWEST_ROUNDS, help="of each measurement, at least 5")
+    parser.add_argument("--only", choices=("filters", "whole"), help="leave out the other half")
+    parser.add_argument("--document", type=Path, metavar="PAGE", help="put the tables between the marks of this page")
+    return parser.parse_args(arguments)
+
+
+def _rounds(text: str) -> int:
+    number = int(text)
+    if number < _FEWEST_ROUNDS:
+        raise argparse.ArgumentTypeError(f"at least {_FEWEST_ROUNDS}, or there is no spread to tell of")
+    return number
+
+
+def _plot(results: Results, folder: Path) -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        print("No plots: matplotlib is not installed; `make bench` installs it.", file=sys.stderr)  # noqa: T201
+        return
+    from tests.bench import plots  # noqa: PLC0415 - matplotlib is the benchmark's only
+
+    plots.write(results, folder)
 
 
 if __name__ == "__main__":

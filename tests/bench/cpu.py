@@ -38,3 +38,8 @@ def _seconds(pid: int) -> float:
     if error:
         raise LostProcessError(f"process {pid}: {os.strerror(error)}")
     return time.clock_gettime(clock.value)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -1,12 +1,19 @@
-"""The two filters that are compared, each a running program that asks the same clamd."""
+"""What is compared: milters, each a running program that asks the same clamd, and clamd without any milter.
+
+Each is started with what its own package recommends, logs and counters on, with private places on this host.
+"""
 
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from miltscan import __version__
-from tests.bench import cpu
+from tests.bench import cpu, native
+from tests.bench.load import Address
+from tests.fakes.eicar import EICAR
+from tests.fakes.mta import MTA, Message
 from tests.harness import ports, programs
 from tests.harness.clamav import Clamd
 from tests.harness.milter import Milter
@@ -43,6 +50,35 @@ LogTime true
 LogFile {folder}/clamav-milter.log
 TemporaryDirectory {folder}
 """
+# Nothing but the antivirus module, in the proxy worker that scans by itself (a worker more would cost more); no DNS, no
+# Redis, no other rule. A scan that fails is a rejection: left to itself rspamd would pass such a message, and fast.
+_RSPAMD = """\
+options {{
+  pidfile = "{folder}/pid"; tempdir = "{folder}"; hs_cache_dir = "{folder}"; cache_file = "{folder}/cache";
+  history_file = "{folder}/history"; dynamic_conf = "{folder}/dynamic"; stats_file = "{folder}/stats";
+  control_socket = "{folder}/control mode=0600"; url_tld = "/usr/share/rspamd/effective_tld_names.dat";
+  filters = ""; task_timeout = 120s; max_message = 110Mb; dns {{ nameserver = ["127.0.0.1:{port}"]; }}
+}}
+logging {{ type = "file"; filename = "{folder}/rspamd.log"; level = "notice"; }}
+worker "rspamd_proxy" {{
+  bind_socket = "{socket} mode=0600"; milter = yes; timeout = 120s; count = {processors};
+  upstream "local" {{ default = yes; self_scan = yes; }}
+}}
+modules {{ path = "/usr/share/rspamd/plugins/antivirus.lua"; }}
+antivirus {{ clamav {{
+  type = "clamav"; symbol = "CLAM_VIRUS"; servers = "{clamd}"; timeout = 60.0; max_size = 110000000;
+  scan_mime_parts = false; action = "reject";
+}} }}
+actions {{ reject = 10; }}
+group "antivirus" {{ symbols = {{ "CLAM_VIRUS_FAIL" {{ weight = 100; }} }} }}
+"""
+
+
+ACCEPT = "accept"
+
+
+class UnprovenError(Exception):
+    """A filter that is to be measured does not scan."""
 
 
 @dataclass(frozen=True)
@@ -59,38 +95,106 @@ class Filter:
         return self.milter.socket
 
     @property
+    def address(self) -> Address:
+        """Where its load goes."""
+        return Address("milter", self.socket)
+
+    @property
     def pids(self) -> list[int]:
         """All of its processes, the first one first: its CPU time is theirs."""
         return cpu.family(self.milter.running.pid)
 
 
-def miltscan(owner: Programs, clamd: Clamd) -> Filter:
-    """Start `miltscan run`, every process of it; it takes mail on return."""
-    folder, settings = _prepare(owner, "miltscan", _MILTSCAN, clamd, port=ports.choose().number)
+@dataclass(frozen=True)
+class RawClient:
+    """No filter: the generator itself passes each message to clamd, by a descriptor. Its CPU time is the cost."""
+
+    clamd: Clamd
+    name: str = "raw clamd client"
+    version: str = "generator.c, IDSESSION, FILDES"
+
+    @property
+    def address(self) -> Address:
+        """Where its load goes."""
+        return Address("clamd", self.clamd.socket)
+
+
+Compared = Filter | RawClient
+Start = Callable[[Programs, Clamd], Filter]
+"""Starts a filter that asks this clamd; it takes mail on return. MissingProgramError where it is not installed."""
+
+
+def prove(chosen: Filter) -> None:
+    """Send the test signature. UnprovenError when the filter accepts it: one that scans nothing is fast, too.
+
+    The filter that is there to accept everything is excused.
+    """
+    if chosen.name == ACCEPT:
+        return
+    with MTA.open(f"unix:{chosen.socket}") as mta:
+        result = mta.send_message(Message(body=EICAR + b"\r\n"))
+    if result.accepted and result.quarantine is None:
+        raise UnprovenError(f"{chosen.name} accepted the test signature")
+
+
+def miltscan(owner: Programs, clamd: Clamd, socket: Path | None = None) -> Filter:
+    """`miltscan run`, every process of it."""
+    settings, socket = _prepare(owner, "miltscan", _MILTSCAN, clamd, socket)
     command: list[str | Path] = [Path(sys.executable).with_name("miltscan"), "run", "--config", settings]
-    milter = Milter(owner, command, folder / "socket", name="miltscan")
-    return _started(Filter(milter.name, __version__, milter))
+    return _started(Filter("miltscan", __version__, Milter(owner, command, socket, name="miltscan")))
 
 
-def clamav_milter(owner: Programs, clamd: Clamd) -> Filter:
-    """Start Debian's clamav-milter; it takes mail on return. MissingProgramError where it is not installed."""
+def clamav_milter(owner: Programs, clamd: Clamd, socket: Path | None = None) -> Filter:
+    """Debian's clamav-milter."""
     program = programs.find("clamav-milter")
-    folder, settings = _prepare(owner, "clamav-milter", _CLAMAV_MILTER, clamd)
-    environment = programs.environment(program)
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
-    milter = Milter(owner, [program, "--config-file", settings], folder / "socket", environment, "clamav-milter")
-    return _started(Filter(milter.name, told.stdout.split()[1], milter))
+    settings, socket = _prepare(owner, "clamav-milter", _CLAMAV_MILTER, clamd, socket)
+    command: list[str | Path] = [program, "--config-file", settings]
+    milter = Milter(owner, command, socket, programs.environment(program), "clamav-milter")
+    return _started(Filter("clamav-milter", _told(program, "--version").split()[1], milter))
 
 
-def _prepare(owner: Programs, name: str, text: str, clamd: Clamd, **more: int) -> tuple[Path, Path]:
+def rspamd(owner: Programs, clamd: Clamd) -> Filter:
+    """Debian's rspamd with its antivirus module only, one proxy worker for each processor."""
+    program = programs.find("rspamd")
+    settings, socket = _prepare(owner, "rspamd", _RSPAMD, clamd, None)
+    command: list[str | Path] = [program, "--no-fork", "--insecure", "--config", settings]  # insecure: workers as root
+    milter = Milter(owner, command, socket, programs.environment(program), "rspamd")
+    return _started(Filter("rspamd", _told(program, "--version").split()[-1], milter))
+
+
+def accept(owner: Programs, _clamd: Clamd) -> Filter:
+    """A milter in C that takes the whole message and accepts it unseen."""
+    socket = owner.folder / "accept.sock"
+    milter = Milter(owner, [native.accept(owner.folder), f"unix:{socket}"], socket, name="accept")
+    return _started(Filter(ACCEPT, "accept.c", milter))
+
+
+FILTERS: Mapping[str, Start] = {
+    ACCEPT: accept,
+    "miltscan": miltscan,
+    "clamav-milter": clamav_milter,
+    "rspamd": rspamd,
+}
+
+
+def _prepare(owner: Programs, name: str, text: str, clamd: Clamd, socket: Path | None) -> tuple[Path, Path]:
+    """Its configuration in a folder of its own, and its socket, there unless it is said where."""
     folder = owner.folder / name
     folder.mkdir()
+    socket = socket or folder / "socket"
+    places = {"folder": folder, "socket": socket, "clamd": clamd.socket, "port": ports.choose().number}
     settings = folder / "settings"
-    settings.write_text(text.format(folder=folder, socket=folder / "socket", clamd=clamd.socket, **more))
-    return folder, settings
+    settings.write_text(text.format(**places, processors=cpu.processors()))
+    return settings, socket
 
 
 def _started(chosen: Filter) -> Filter:
     chosen.milter.start()
     chosen.milter.wait_ready()
     return chosen
+
+
+def _told(program: Path, *arguments: str) -> str:
+    environment = programs.environment(program) or None
+    told = subprocess.run([program, *arguments], capture_output=True, text=True, check=True, env=environment)
+    return told.stdout.strip()

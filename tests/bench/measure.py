@@ -1,51 +1,72 @@
-"""The measurements: CPU time per message in interleaved rounds, memory at rest, and time to the first answer."""
+"""The measurements: CPU, rate and latency in interleaved rounds, memory at rest, and time to the first answer."""
 
 import itertools
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from tests.bench import cpu, load
-from tests.bench.filters import Filter
-from tests.bench.load import Load
+from tests.bench import cpu, figures, load
+from tests.bench.filters import Compared, Filter, RawClient
+from tests.bench.load import Load, Sample
 
-_numbers = itertools.count()
+_numbers = itertools.count(0, 1_000_000)  # first numbers of loads, so far apart that no two messages have the same
+_WARM = 4  # what is not counted is this part of a load
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """CPU milliseconds per message of one filter at one load, one value a round."""
+class Round:
+    """One load once: milliseconds of the filter's CPU a message, messages a second, latencies in milliseconds.
+
+    `own` is the CPU of the generator, milliseconds a message.
+    """
+
+    cpu: float
+    rate: float
+    p50: float
+    p99: float
+    own: float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """All rounds of one load to one filter."""
 
     filter: str
     load: Load
-    rounds: tuple[float, ...]
+    rounds: tuple[Round, ...]
 
-    @property
-    def median(self) -> float:
-        """The round in the middle."""
-        return median(self.rounds)
+    def values(self, quantity: str) -> list[float]:
+        """One quantity of each round, by the name it has in Round."""
+        return [float(getattr(one, quantity)) for one in self.rounds]
 
 
-def costs(filters: Sequence[Filter], loads: Sequence[Load], rounds: int) -> list[Cost]:
+def rounds(folder: Path, compared: Sequence[Compared], loads: Sequence[Load], count: int) -> list[Series]:
     """Every load to every filter in each round; the first filter of a round is another one each time."""
-    for chosen in filters:
-        for case in loads:
-            _cost(chosen, case)  # not counted: caches fill, threads start
-    measured: dict[tuple[str, Load], list[float]] = {}
-    for number in range(rounds):
-        turn = number % len(filters)
-        for case, chosen in itertools.product(loads, [*filters[turn:], *filters[:turn]]):
-            measured.setdefault((chosen.name, case), []).append(_cost(chosen, case))
-    return [Cost(name, case, tuple(values)) for (name, case), values in measured.items()]
+    for chosen, case in itertools.product(compared, loads):  # not counted: caches fill, threads start
+        _round(folder, chosen, replace(case, messages=max(case.messages // _WARM, case.sessions)))
+    measured: dict[tuple[str, Load], list[Round]] = {}
+    for number in range(count):
+        turn = number % len(compared)
+        for case, chosen in itertools.product(loads, [*compared[turn:], *compared[:turn]]):
+            measured.setdefault((chosen.name, case), []).append(_round(folder, chosen, case))
+    return [Series(name, case, tuple(values)) for (name, case), values in measured.items()]
 
 
-def _cost(chosen: Filter, case: Load) -> float:
-    pids = chosen.pids
+def _round(folder: Path, chosen: Compared, case: Load) -> Round:
+    pids = [] if isinstance(chosen, RawClient) else chosen.pids
     before = cpu.seconds(pids)
-    load.run(chosen.socket, case, _numbers)
-    return (cpu.seconds(pids) - before) * 1000 / case.messages
+    sample = load.run(folder, chosen.address, case, next(_numbers))
+    used = cpu.seconds(pids) - before if pids else sample.own
+    return summary(sample, used)
+
+
+def summary(sample: Sample, used: float) -> Round:
+    """A sample for which the filter used so many seconds of CPU."""
+    messages = len(sample.latencies)
+    p50, p99 = (figures.percentile(sample.latencies, share) * 1000 for share in (0.5, 0.99))
+    return Round(used * 1000 / messages, messages / sample.seconds, p50, p99, sample.own * 1000 / messages)
 
 
 def resident(chosen: Filter, sessions: int) -> list[float]:
@@ -56,9 +77,9 @@ def resident(chosen: Filter, sessions: int) -> list[float]:
         return [cpu.resident(pid) for pid in chosen.pids]
 
 
-def first_answer(start: Callable[[], Filter]) -> tuple[Filter, float]:
+def first_answer(folder: Path, start: Callable[[], Filter]) -> tuple[Filter, float]:
     """The filter that `start` starts, and the seconds until it has answered a message."""
     began = time.monotonic()
     started = start()
-    load.run(started.socket, Load(1_000, 1, 1), _numbers)
+    load.run(folder, started.address, Load((1_000,), 1, 1), next(_numbers))
     return started, time.monotonic() - began

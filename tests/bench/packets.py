@@ -2,7 +2,7 @@
 
 A burst is everything up to and including the next command that the milter answers, so a milter that negotiated steps
 without a reply gets its message in few bursts, another one a burst a step. Each template of a message holds `MARK` in
-its queue ID, Message-ID and body; what takes its place is as long, so the packets' lengths stay true.
+its queue ID, Message-ID and body, for the message's number: no two are the same, or clamd would answer from its cache.
 """
 
 import base64
@@ -34,8 +34,10 @@ _HEADERS = (
     (b"Date", b" Mon, 10 Nov 2025 09:35:12 +0000"),
     (b"Message-ID", b" <" + MARK + b"@example.org>"),
     (b"MIME-Version", b" 1.0"),
-    (b"Content-Type", b" text/plain; charset=us-ascii"),
 )
+_TEXT = ((b"Content-Type", b" text/plain; charset=us-ascii"),)
+_ATTACHMENT = ((b"Content-Type", b" application/octet-stream"), (b"Content-Transfer-Encoding", b" base64"))
+_LARGE = 10_000  # bytes from which a message is an attachment, as larger mail is: text costs rspamd many times as much
 _OPENING: list[Step] = [
     (Command.CONNECT, connect_payload(b"client.example.test", b"4", 40000, b"192.0.2.1")),
     (Command.HELO, strings(b"client.example.test")),
@@ -58,28 +60,34 @@ def further(options: Options, size: int) -> list[bytes]:
     return list(_bursts(_transaction(options, size), options))
 
 
-def marked(template: Iterable[bytes], number: int) -> Iterator[bytes]:
-    """The bursts of the `number`-th message: no two are the same, so that clamd has no answer in its cache."""
-    mark = b"B%013d" % number
-    return (burst.replace(MARK, mark) for burst in template)
+def content(size: int) -> bytes:
+    """The same message as one piece, as clamd gets it from a client of its own; a template as well."""
+    headers = _headers(size)
+    head = b"".join(name + b":" + value.replace(b"\n", b"\r\n") + b"\r\n" for name, value in headers)
+    return head + b"\r\n" + _body(size, headers)
+
+
+def _headers(size: int) -> tuple[tuple[bytes, bytes], ...]:
+    return _HEADERS + (_ATTACHMENT if size >= _LARGE else _TEXT)
 
 
 def _transaction(options: Options, size: int) -> list[Step]:
     lead = b"" if Protocol.HDR_LEADSPC in options.protocol else b" "  # what sendmail cuts off a header's value
-    body = _body(size - sum(len(name) + len(value) + 3 for name, value in _HEADERS))
+    headers = _headers(size)
     return [
         (Command.MAIL, strings(b"<" + _SENDER + b">", b"SIZE=%d" % size)),
         (Command.RCPT, strings(b"<" + _RECIPIENT + b">")),
         (Command.DATA, b""),
-        *((Command.HEADER, strings(name, value.removeprefix(lead))) for name, value in _HEADERS),
+        *((Command.HEADER, strings(name, value.removeprefix(lead))) for name, value in headers),
         (Command.EOH, b""),
-        *((Command.BODY, chunk) for chunk in body_chunks(body)),
+        *((Command.BODY, chunk) for chunk in body_chunks(_body(size, headers))),
         (Command.EOM, b""),
     ]
 
 
-def _body(size: int) -> bytes:
-    """Lines of text that does not compress, the first one the mark."""
+def _body(size: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """What fills the message up: lines of base64 that does not compress, the first one the mark."""
+    size -= sum(len(name) + len(value) + 3 for name, value in headers)
     noise = random.Random(1).randbytes(size)  # noqa: S311 - sample data
     return (MARK + b"\r\n" + base64.encodebytes(noise).replace(b"\n", b"\r\n"))[:size]
 

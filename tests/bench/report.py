@@ -1,98 +1,139 @@
 """The measurements as Markdown for people and as JSON for later comparison; measures nothing."""
 
 import json
-import platform
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.bench.measure import Cost
+from tests.bench import figures, filters, targets, where
+from tests.bench.load import Load
+from tests.bench.measure import Series
+from tests.bench.targets import Judgement
+from tests.bench.whole import Whole
 
-_SIZES = {1_000: "1 KB", 30_000: "30 KB", 1_000_000: "1 MB"}
+_BOUNDS = ("<!-- result -->", "<!-- end of result -->")
+QUANTITIES = {
+    "cpu": "CPU of the filter's processes, milliseconds a message",
+    "rate": "Rate, messages a second",
+    "p50": "Latency of the message in the middle, milliseconds",
+    "p99": "Latency that 99 of 100 messages do not exceed, milliseconds",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One run of the benchmark; the first filter is compared with the second. Memory in MiB, times in seconds."""
+    """One run of the benchmark. Memory in MiB, times in seconds."""
 
     where: dict[str, str]
-    costs: list[Cost]
-    memory: dict[str, list[float]]
-    memory_with_sessions: dict[str, list[float]]
-    first_answer: dict[str, float]
-
-
-def surroundings() -> dict[str, str]:
-    """What the numbers depend on: machine and versions."""
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {_processors()}",
-        "kernel": platform.release(),
-        "python": f"{platform.python_version()} in {sys.base_prefix}",
-        "libmilter": _package_version("libmilter1.0.1"),
-    }
+    series: list[Series]
+    memory: dict[str, list[float]] = field(default_factory=dict)
+    memory_with_sessions: dict[str, list[float]] = field(default_factory=dict)
+    first_answer: dict[str, float] = field(default_factory=dict)
+    whole: dict[str, list[Whole]] = field(default_factory=dict)
 
 
 def markdown(results: Results) -> str:
-    """The tables."""
-    return "\n".join(
-        [
-            "# CPU of the filter per message\n",
-            *(f"- {name}: {value}" for name, value in results.where.items()),
-            "\nMilliseconds of CPU a message: median of the rounds (lowest to highest). Ratio of the medians.\n",
-            *_table(results.costs),
-            "\nResident MiB of each process in order of start, idle and with open sessions; seconds to first answer.\n",
-            *_rest(results),
-            "",
-        ]
-    )
+    """All tables: the median of the rounds, in parentheses the lowest and the highest."""
+    lines = [*(f"- {name}: {value}" for name, value in results.where.items()), ""]
+    for quantity, title in QUANTITIES.items():
+        lines += [f"### {title}", "", *quantities(results.series, quantity), ""]
+    lines += ["### Targets", "", *judgements(targets.judged(results.series)), ""]
+    lines += ["### What the load generator leaves room for", "", *_headroom(results.series), ""]
+    if results.whole:
+        lines += ["### Whole sandwich", "", *_whole(results.whole), ""]
+    if results.first_answer:
+        lines += ["### Memory and start", "", *_rest(results), ""]
+    return "\n".join(lines)
 
 
 def write(results: Results, folder: Path) -> Path:
-    """Write both forms to `folder`; the path of the Markdown."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{results.where['date'].replace(':', '')}.md"
-    path.write_text(markdown(results))
-    path.with_suffix(".json").write_text(json.dumps(asdict(results), indent=1) + "\n")
-    return path
+    """Write both forms to a folder of its own below `folder`; the new folder."""
+    own = folder / where.folder_name(results.where)
+    own.mkdir(parents=True)
+    (own / "results.md").write_text(f"# Benchmark\n\n{markdown(results)}")
+    (own / "results.json").write_text(json.dumps(asdict(results), indent=1) + "\n")
+    return own
 
 
-def _table(costs: Sequence[Cost]) -> Iterator[str]:
-    filters = list(dict.fromkeys(cost.filter for cost in costs))
-    yield f"| size | sessions | {' | '.join(filters)} | ratio |"
-    yield "| --- " * (len(filters) + 3) + "|"
-    for load in dict.fromkeys(cost.load for cost in costs):
-        found = {cost.filter: cost for cost in costs if cost.load == load}
-        ratio = found[filters[0]].median / found[filters[-1]].median
-        cells = " | ".join(_cell(found[name]) for name in filters)
-        yield f"| {_SIZES.get(load.size, load.size)} | {load.sessions} | {cells} | {ratio:.2f} |"
+def document(page: Path, text: str) -> None:
+    """Replace what stands between the two marks of a page. ValueError if it has none."""
+    before, _, rest = page.read_text().partition(_BOUNDS[0])
+    after = rest.partition(_BOUNDS[1])[2]
+    if not after:
+        raise ValueError(f"{page}: nothing between {_BOUNDS[0]} and {_BOUNDS[1]}")
+    page.write_text(f"{before}{_BOUNDS[0]}\n\n{text}\n{_BOUNDS[1]}{after}")
 
 
-def _cell(cost: Cost) -> str:
-    return f"{cost.median:.3f} ({min(cost.rounds):.3f} to {max(cost.rounds):.3f})"
+def quantities(series: Sequence[Series], quantity: str) -> Iterator[str]:
+    """A row for each load, a column for each filter."""
+    names = list(dict.fromkeys(one.filter for one in series))
+    yield from _head("size", "sessions", "in a session", *names)
+    for load in dict.fromkeys(one.load for one in series):
+        found = {one.filter: cell(one.values(quantity)) for one in series if one.load == load}
+        yield _row(*_load(load), *(found.get(name, "") for name in names))
+
+
+def judgements(found: Iterable[Judgement]) -> Iterator[str]:
+    """A row for each target and load: the ratio, its noise, and what it comes to."""
+    yield from _head("miltscan to", "quantity", "size", "sessions", "target", "ratio", "noise", "")
+    for one in found:
+        target, ratio = one.target, one.ratio
+        shown = [f"{target}", f"{ratio.value:.2f}", f"{ratio.noise:.2f}", "MISSED" if one.missed else "met"]
+        yield _row(target.against, target.quantity, one.load.size, one.load.sessions, *shown)
+
+
+def cell(values: Sequence[float]) -> str:
+    """Median, lowest and highest, three digits of each."""
+    found = figures.spread(values)
+    return f"{_number(found.median)} ({_number(found.low)} to {_number(found.high)})"
+
+
+def _headroom(series: Sequence[Series]) -> Iterator[str]:
+    """How fast the same load goes to a filter that accepts, beside the fastest that scans."""
+    yield from _head(
+        "size", "sessions", "in a session", "accept", "fastest scan", "times", "CPU of the load, ms/message"
+    )
+    for load in dict.fromkeys(one.load for one in series):
+        rates = {one.filter: figures.spread(one.values("rate")).median for one in series if one.load == load}
+        if (free := rates.pop(filters.ACCEPT, None)) and rates:
+            own = next(one.values("own") for one in series if (one.filter, one.load) == (filters.ACCEPT, load))
+            fastest = max(rates.values())
+            times = f"{free / fastest:.1f}"
+            yield _row(*_load(load), _number(free), _number(fastest), times, cell(own))
+
+
+def _whole(measured: Mapping[str, Sequence[Whole]]) -> Iterator[str]:
+    yield from _head("sandwich", "accepted/s", "delivered/s", "CPU of all processes, ms/message")
+    for name, values in measured.items():
+        parts = ([getattr(one, quantity) for one in values] for quantity in ("accepted", "delivered", "cpu"))
+        yield _row(name, *map(cell, parts))
 
 
 def _rest(results: Results) -> Iterator[str]:
-    yield "| filter | at rest | idle sessions | first answer |"
-    yield "| --- | --- | --- | --- |"
+    """Resident MiB of each process in order of start."""
+    yield from _head("filter", "MiB of each process", "with open sessions", "seconds to the first answer")
     for name, seconds in results.first_answer.items():
-        memory, more = (_mebibytes(found[name]) for found in (results.memory, results.memory_with_sessions))
-        yield f"| {name} | {memory} | {more} | {seconds:.2f} |"
+        memory, more = (_mebibytes(found.get(name, [])) for found in (results.memory, results.memory_with_sessions))
+        yield _row(name, memory, more, f"{seconds:.2f}")
+
+
+def _load(load: Load) -> tuple[str, int, int]:
+    return load.size, load.sessions, load.in_session
+
+
+def _head(*names: str) -> Iterator[str]:
+    yield _row(*names)
+    yield "| --- " * len(names) + "|"
+
+
+def _row(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _number(value: float) -> str:
+    digits = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0  # three digits that tell
+    return f"{value:.{digits}f}"
 
 
 def _mebibytes(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.1f}" for value in values)
-
-
-def _processors() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(models)} x {models[0]}" if models else "unknown processor"
-
-
-def _package_version(package: str) -> str:
-    query = ["dpkg-query", "--show", "--showformat=${Version}", package]
-    return subprocess.run(query, capture_output=True, text=True, check=False).stdout or "unknown"

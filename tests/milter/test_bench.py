@@ -1,5 +1,6 @@
-"""The benchmark against a real libmilter filter: every part of it runs; no number is judged."""
+"""The benchmark against a real libmilter filter and a clamd: every part of it runs; no number is judged."""
 
+import json
 import os
 import sys
 import tempfile
@@ -8,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import cpu, load, measure, report
+from tests.bench import cpu, filters, load, measure, native, report, targets, where
 from tests.bench.filters import Filter
-from tests.bench.load import Load, RefusedError
+from tests.bench.load import Address, Load, RefusedError
 from tests.bench.report import Results
+from tests.fakes.clamd import FakeClamd
 from tests.harness.milter import Milter
 from tests.harness.processes import PATIENCE, Programs, wait_until
 
 SCRIPT = Path(__file__).with_name("scripted_filter.py")
-LOAD = Load(size=1_000, messages=7, sessions=2, in_session=3)
+LOAD = Load((1_000, 3_000), messages=7, sessions=2, in_session=3)
 
 
 @pytest.fixture
@@ -39,36 +41,82 @@ def start(programs: Programs, name: str, *words: str) -> Filter:
 
 def test_two_filters_are_measured_and_reported(programs: Programs, tmp_path: Path) -> None:
     """One table row for a load, whatever the filters have negotiated, and both files written."""
-    ours, seconds = measure.first_answer(lambda: start(programs, "ours", "noreply"))
+    ours, seconds = measure.first_answer(programs.folder, lambda: start(programs, targets.OURS, "noreply"))
     theirs = start(programs, "theirs")
     results = Results(
-        where=report.surroundings(),
-        costs=measure.costs([ours, theirs], [LOAD], 2),
-        memory={"ours": measure.resident(ours, 0)},
-        memory_with_sessions={"ours": measure.resident(ours, 5)},
-        first_answer={"ours": seconds},
+        where=where.surroundings(),
+        series=measure.rounds(programs.folder, [ours, theirs], [LOAD], 2),
+        memory={targets.OURS: measure.resident(ours, 0)},
+        memory_with_sessions={targets.OURS: measure.resident(ours, 5)},
+        first_answer={targets.OURS: seconds},
     )
     written = report.write(results, tmp_path)
-    assert "| 1 KB | 2 | " in written.read_text()
-    assert written.with_suffix(".json").exists()
-    assert all(value > 0 for cost in results.costs for value in cost.rounds)
+    assert "| 1 KB | 2 | 3 | " in (written / "results.md").read_text()
+    assert len(json.loads((written / "results.json").read_text())["series"]) == 2
+    assert all(one.cpu > 0 and one.rate > 0 and one.p99 >= one.p50 > 0 for s in results.series for one in s.rounds)
 
 
-def test_every_message_is_sent(programs: Programs) -> None:
-    """As many as the load says, in sessions of at most `in_session`."""
+def test_every_message_is_sent_with_a_number_of_its_own(programs: Programs) -> None:
+    """As many as the load says, in sessions of at most `in_session`; each is timed."""
     filter_ = start(programs, "filter")
-    load.run(filter_.socket, LOAD, iter(range(100)))
+    sample = load.run(programs.folder, filter_.address, LOAD, 100)
+    assert len(sample.latencies) == 7
+    assert sample.seconds * LOAD.sessions >= sum(sample.latencies) - 0.01
     log = filter_.milter.running.log
     wait_until(
         lambda: sum(line.startswith("eom") for line in log.read_text().splitlines()) == 7, PATIENCE, "7 messages"
     )
 
 
+def test_clamd_gets_every_message_whole(programs: Programs) -> None:
+    """By descriptor, several in one session, with their numbers in the places of the marks."""
+    with FakeClamd.unix(programs.folder / "clamd.ctl") as clamd:
+        load.run(programs.folder, Address("clamd", programs.folder / "clamd.ctl"), LOAD, 100)
+        assert sorted(content.count(b"B%013d" % number) for number, content in _by_number(clamd)) == [2] * 7
+        assert clamd.commands.count(b"IDSESSION") == 3
+
+
+def _by_number(clamd: FakeClamd) -> Iterator[tuple[int, bytes]]:
+    for content in clamd.contents:
+        yield int(content.partition(b"<B")[2].partition(b"@")[0]), content
+
+
+def test_a_finding_is_not_measured(programs: Programs) -> None:
+    """Only clean messages are sent; another answer of clamd is a fault."""
+    with (
+        FakeClamd.unix(programs.folder / "clamd.ctl", lambda scan: scan.answer(b"Some-Name FOUND")),
+        pytest.raises(RefusedError, match="Some-Name FOUND"),
+    ):
+        load.run(programs.folder, Address("clamd", programs.folder / "clamd.ctl"), LOAD, 100)
+
+
 def test_a_filter_that_refuses_is_not_measured(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
     """To fail is cheap; a tempfail must not pass for a fast answer."""
     monkeypatch.setattr("tests.bench.packets._RECIPIENT", b"tempfail@example.test")
-    with pytest.raises(RefusedError):
-        load.run(start(programs, "filter").socket, LOAD, iter(range(100)))
+    with pytest.raises(RefusedError, match="the milter answered t"):
+        load.run(programs.folder, start(programs, "filter").address, LOAD, 100)
+
+
+def test_a_filter_that_is_gone_is_an_error(programs: Programs) -> None:
+    """One line, and no result."""
+    filter_ = start(programs, "filter")
+    load.run(programs.folder, filter_.address, LOAD, 0)
+    filter_.milter.kill()
+    with pytest.raises(RefusedError, match="generator: "):
+        load.run(programs.folder, filter_.address, LOAD, 100)
+
+
+def test_the_filter_that_accepts_takes_the_load(programs: Programs) -> None:
+    """Built from C; what it costs is what no filter goes below. It alone need not find anything."""
+    socket = programs.folder / "accept.sock"
+    milter = Milter(programs, [native.accept(programs.folder), f"unix:{socket}"], socket, name=filters.ACCEPT)
+    milter.start()
+    milter.wait_ready()
+    chosen = Filter(filters.ACCEPT, "", milter)
+    filters.prove(chosen)
+    assert len(load.run(programs.folder, chosen.address, LOAD, 0).latencies) == 7
+    with pytest.raises(filters.UnprovenError):
+        filters.prove(Filter("scanner", "", milter))
 
 
 def test_cpu_time_of_a_process_that_is_gone_is_an_error() -> None:

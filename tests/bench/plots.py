@@ -1,0 +1,67 @@
+"""The measurements as pictures (PNG): one for each quantity, and one of the whole sandwich. Needs matplotlib."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+from tests.bench import figures
+from tests.bench.measure import Series
+from tests.bench.report import QUANTITIES, Results
+from tests.bench.whole import Whole
+
+mpl.use("agg")  # no display
+_WHOLE = {
+    "accepted": "accepted, messages a second",
+    "delivered": "delivered, messages a second",
+    "cpu": "CPU, ms a message",
+}
+
+
+def write(results: Results, folder: Path) -> list[Path]:
+    """Write the pictures; their paths."""
+    paths = [_quantity(results.series, quantity, folder) for quantity in QUANTITIES] if results.series else []
+    return [*paths, _whole(results.whole, folder)] if results.whole else paths
+
+
+def _quantity(series: Sequence[Series], quantity: str, folder: Path) -> Path:
+    """A plot for each kind of message, the sessions along it, a line for each filter with its spread."""
+    kinds = list(dict.fromkeys((one.load.size, one.load.in_session == 1) for one in series))
+    figure, axes = plt.subplots(1, len(kinds), figsize=(3.6 * len(kinds), 4), layout="constrained", squeeze=False)
+    for axis, (size, single) in zip(axes[0], kinds, strict=True):
+        chosen = [one for one in series if (one.load.size, one.load.in_session == 1) == (size, single)]
+        _lines(axis, chosen, quantity)
+        axis.set(title=f"{size}{', one a session' if single else ''}", xlabel="sessions", xscale="log", yscale="log")
+    axes[0][-1].legend(fontsize="small")
+    figure.suptitle(QUANTITIES[quantity])
+    return _saved(figure, folder / f"{quantity}.png")
+
+
+def _lines(axis: Any, series: Sequence[Series], quantity: str) -> None:  # noqa: ANN401 - matplotlib's, untyped here
+    for name in dict.fromkeys(one.filter for one in series):
+        own = sorted((one for one in series if one.filter == name), key=lambda one: one.load.sessions)
+        spreads = [figures.spread(one.values(quantity)) for one in own]
+        errors = [[one.median - one.low for one in spreads], [one.high - one.median for one in spreads]]
+        sessions = [one.load.sessions for one in own]
+        axis.errorbar(sessions, [one.median for one in spreads], errors, marker="o", capsize=3, label=name)
+        axis.set_xticks(sessions, labels=[str(number) for number in sessions])
+
+
+def _whole(measured: dict[str, list[Whole]], folder: Path) -> Path:
+    figure, axes = plt.subplots(1, len(_WHOLE), figsize=(4 * len(_WHOLE), 4), layout="constrained")
+    for axis, (quantity, title) in zip(axes, _WHOLE.items(), strict=True):
+        spreads = [figures.spread([getattr(one, quantity) for one in values]) for values in measured.values()]
+        errors = [[one.median - one.low for one in spreads], [one.high - one.median for one in spreads]]
+        axis.bar([*measured], [one.median for one in spreads], yerr=errors, capsize=4)
+        axis.set_title(title)
+        axis.tick_params("x", rotation=30)
+    figure.suptitle("Whole sandwich")
+    return _saved(figure, folder / "whole.png")
+
+
+def _saved(figure: Any, path: Path) -> Path:  # noqa: ANN401 - as above
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path

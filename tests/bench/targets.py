@@ -1,0 +1,73 @@
+"""What miltscan may cost beside others, and whether a measurement keeps to it; pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.bench import figures
+from tests.bench.figures import Ratio
+from tests.bench.load import Load
+from tests.bench.measure import Series
+
+OURS = "miltscan"
+_ANY: tuple[int, ...] = ()
+_SMALL, _MIDDLE, _LARGE = (1_000,), (30_000,), (1_000_000,)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A bound of the ratio of one quantity to that of another, for messages of a size and some numbers of sessions."""
+
+    quantity: str
+    sizes: tuple[int, ...]
+    limit: float
+    against: str = "clamav-milter"
+    sessions: tuple[int, ...] = _ANY
+    at_least: bool = False
+
+    def covers(self, load: Load) -> bool:
+        """Whether it says something about this load."""
+        return load.sizes == self.sizes and (not self.sessions or load.sessions in self.sessions)
+
+    def missed(self, ratio: Ratio) -> bool:
+        """Whether the ratio is beyond the limit by more than its noise."""
+        beyond = self.limit - ratio.value if self.at_least else ratio.value - self.limit
+        return beyond > ratio.noise
+
+    def __str__(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {self.limit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One load by one target."""
+
+    target: Target
+    load: Load
+    ratio: Ratio
+
+    @property
+    def missed(self) -> bool:
+        """Whether by more than the noise."""
+        return self.target.missed(self.ratio)
+
+
+TARGETS = (
+    Target("cpu", _SMALL, 0.6),
+    Target("cpu", _MIDDLE, 0.6),
+    Target("cpu", _LARGE, 1.0),
+    Target("rate", _SMALL, 1.2, sessions=(8, 64), at_least=True),
+    Target("rate", _MIDDLE, 1.1, sessions=(8, 64), at_least=True),
+    *(Target("p99", size, 1.0) for size in (_SMALL, _MIDDLE, _LARGE)),
+    *(Target("rate", size, 0.95, "raw clamd client", at_least=True) for size in (_MIDDLE, _LARGE)),
+)
+
+
+def judged(measured: Sequence[Series], targets: Sequence[Target] = TARGETS) -> Iterator[Judgement]:
+    """Each target for each load it covers, as far as both sides of it were measured."""
+    found = {(series.filter, series.load): series for series in measured}
+    for target in targets:
+        for (name, load), ours in found.items():
+            theirs = found.get((target.against, load))
+            if name == OURS and target.covers(load) and theirs:
+                ratio = figures.ratio(ours.values(target.quantity), theirs.values(target.quantity))
+                yield Judgement(target, load, ratio)

@@ -1,0 +1,64 @@
+"""When a target is missed: beyond its limit by more than the noise of the rounds."""
+
+import pytest
+
+from tests.bench import loads, targets
+from tests.bench.figures import Ratio
+from tests.bench.load import Load
+from tests.bench.targets import TARGETS, Target
+from tests.unit.bench.support import SMALL, series
+
+AT_MOST = Target("cpu", (1_000,), 0.6)
+AT_LEAST = Target("rate", (1_000,), 1.2, at_least=True)
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "noise", "missed"),
+    [
+        (AT_MOST, 0.6, 0, False),
+        (AT_MOST, 0.61, 0, True),
+        (AT_MOST, 0.61, 0.02, False),
+        (AT_MOST, 0.7, 0.02, True),
+        (AT_MOST, 0.1, 0, False),
+        (AT_LEAST, 1.2, 0, False),
+        (AT_LEAST, 1.19, 0, True),
+        (AT_LEAST, 1.19, 0.02, False),
+        (AT_LEAST, 1.1, 0.02, True),
+        (AT_LEAST, 9, 0, False),
+    ],
+)
+def test_missed_by_more_than_the_noise(target: Target, value: float, noise: float, *, missed: bool) -> None:
+    """On the wrong side of the limit only."""
+    assert target.missed(Ratio(value, noise)) is missed
+
+
+def test_rates_of_one_session_have_no_target() -> None:
+    """What it comes to with one session is clamd's latency."""
+    judged = {(one.quantity, load.sessions) for one in TARGETS for load in loads.many() if one.covers(load)}
+    assert ("cpu", 1) in judged
+    small = {load.sessions for one in TARGETS for load in loads.many() if one.quantity == "rate" and one.covers(load)
+             and load.sizes == (1_000,)}  # fmt: skip
+    assert small == {8, 64}
+
+
+def test_ours_is_compared_with_theirs_at_the_same_load() -> None:
+    """Each target of this size, and only where both sides were measured."""
+    other = Load((1_000,), 256, 1, 256)
+    measured = [series("miltscan", [1, 2]), series("clamav-milter", [2, 4]), series("miltscan", [1, 2], other)]
+    found = [*targets.judged(measured)]
+    assert {(one.target.quantity, one.load, one.ratio.value) for one in found} == {
+        (quantity, SMALL, 0.5) for quantity in ("cpu", "rate", "p99")
+    }
+    assert [one.target.quantity for one in found if one.missed] == ["rate"]
+
+
+def test_without_the_other_side_nothing_is_judged() -> None:
+    """A run without clamav-milter has no targets to miss."""
+    assert [*targets.judged([series("miltscan", [1])])] == []
+
+
+@pytest.mark.parametrize("load", [*loads.many(), *loads.many(2), *loads.mixed(), *loads.single()])
+def test_every_session_has_a_message(load: Load) -> None:
+    """Or fewer sessions would be open than the load says."""
+    assert load.messages >= load.sessions * load.in_session - load.in_session + 1
+    assert load.in_session >= 1
