@@ -7,7 +7,7 @@ RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
 READY := .venv/.ready
 PLOTS := .venv/.plots
 
-.PHONY: all packages environment demo demo-stop pictures test bench bench-quick bench-handoff dashboard check format clean
+.PHONY: all packages environment demo demo-stop pictures test bench bench-quick bench-growth bench-handoff dashboard check format clean
 
 all: environment
 
@@ -46,6 +46,11 @@ pictures: environment
 bench: $(PLOTS)
 	@deploy/debian/install deploy/debian/packages-bench.txt
 	@$(RUN) -m tests.bench $(OPTIONS)
+
+# Sessions, sizes, workers and servers of clamd, each by itself; some ten minutes.
+bench-growth: $(PLOTS)
+	@deploy/debian/install deploy/debian/packages-bench.txt
+	@$(RUN) -m tests.bench.growth $(OPTIONS)
 
 # A minute: miltscan beside clamav-milter; exit status 1 when a target is missed.
 bench-quick: environment

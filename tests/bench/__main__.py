@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.bench import filters, loads, measure, report, where, whole
 from tests.bench.filters import FILTERS, Compared, RawClient
 from tests.bench.load import Load
+from tests.bench.options import at_least
 from tests.bench.report import Results
 from tests.bench.whole import WholeLoad
 from tests.harness.clamav import Clamd
@@ -72,17 +73,12 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=_rounds, default=_FEWEST_ROUNDS, help="of each measurement, at least 5")
+    parser.add_argument(
+        "--rounds", type=at_least(_FEWEST_ROUNDS), default=_FEWEST_ROUNDS, help="of each measurement, at least 5"
+    )
     parser.add_argument("--only", choices=("filters", "whole"), help="leave out the other half")
     parser.add_argument("--document", type=Path, metavar="PAGE", help="put the tables between the marks of this page")
     return parser.parse_args(arguments)
-
-
-def _rounds(text: str) -> int:
-    number = int(text)
-    if number < _FEWEST_ROUNDS:
-        raise argparse.ArgumentTypeError(f"at least {_FEWEST_ROUNDS}, or there is no spread to tell of")
-    return number
 
 
 def _plot(results: Results, folder: Path) -> None:

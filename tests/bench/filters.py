@@ -3,13 +3,15 @@
 Each is started with what its own package recommends, logs and counters on, with private places on this host.
 """
 
+import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from miltscan import __version__
+from miltscan.config.settings import Settings
 from tests.bench import cpu, native
 from tests.bench.load import Address
 from tests.fakes.eicar import EICAR
@@ -23,10 +25,11 @@ from tests.harness.processes import Programs
 _MILTSCAN = """\
 [milter]
 socket = "unix:{socket}"
+workers = {workers}
 [spool]
 directory = "{folder}"
 [clamd]
-servers = ["unix:{clamd}"]
+servers = {servers}
 [exporter]
 listen = "127.0.0.1:{port}"
 directory = "{folder}/metrics"
@@ -51,12 +54,12 @@ LogFile {folder}/clamav-milter.log
 TemporaryDirectory {folder}
 """
 # Nothing but the antivirus module, in the proxy worker that scans by itself (a worker more would cost more); no DNS, no
-# Redis, no other rule. A scan that fails is a rejection: left to itself rspamd would pass such a message, and fast.
+# Redis, no other rule, and a short list of domains, as to compile its own takes seconds. A scan that fails is a rejection: left to itself rspamd would pass such a message, and fast.
 _RSPAMD = """\
 options {{
   pidfile = "{folder}/pid"; tempdir = "{folder}"; hs_cache_dir = "{folder}"; cache_file = "{folder}/cache";
   history_file = "{folder}/history"; dynamic_conf = "{folder}/dynamic"; stats_file = "{folder}/stats";
-  control_socket = "{folder}/control mode=0600"; url_tld = "/usr/share/rspamd/effective_tld_names.dat";
+  control_socket = "{folder}/control mode=0600"; url_tld = "{folder}/domains";
   filters = ""; task_timeout = 120s; max_message = 110Mb; dns {{ nameserver = ["127.0.0.1:{port}"]; }}
 }}
 logging {{ type = "file"; filename = "{folder}/rspamd.log"; level = "notice"; }}
@@ -75,6 +78,7 @@ group "antivirus" {{ symbols = {{ "CLAM_VIRUS_FAIL" {{ weight = 100; }} }} }}
 
 
 ACCEPT = "accept"
+_WORKERS = Settings().milter.workers  # the default
 
 
 class UnprovenError(Exception):
@@ -139,15 +143,22 @@ def prove(chosen: Filter) -> None:
 
 def miltscan(owner: Programs, clamd: Clamd, socket: Path | None = None) -> Filter:
     """`miltscan run`, every process of it."""
-    settings, socket = _prepare(owner, "miltscan", _MILTSCAN, clamd, socket)
+    return miltscan_as(owner, "miltscan", [f"unix:{clamd.socket}"], socket=socket)
+
+
+def miltscan_as(
+    owner: Programs, name: str, servers: Sequence[str], workers: int = _WORKERS, socket: Path | None = None
+) -> Filter:
+    """The same under another name, with other servers or workers."""
+    settings, socket = _prepare(owner, name, _MILTSCAN, socket, servers=json.dumps(servers), workers=workers)
     command: list[str | Path] = [Path(sys.executable).with_name("miltscan"), "run", "--config", settings]
-    return _started(Filter("miltscan", __version__, Milter(owner, command, socket, name="miltscan")))
+    return _started(Filter(name, __version__, Milter(owner, command, socket, name=name)))
 
 
 def clamav_milter(owner: Programs, clamd: Clamd, socket: Path | None = None) -> Filter:
     """Debian's clamav-milter."""
     program = programs.find("clamav-milter")
-    settings, socket = _prepare(owner, "clamav-milter", _CLAMAV_MILTER, clamd, socket)
+    settings, socket = _prepare(owner, "clamav-milter", _CLAMAV_MILTER, socket, clamd=clamd.socket)
     command: list[str | Path] = [program, "--config-file", settings]
     milter = Milter(owner, command, socket, programs.environment(program), "clamav-milter")
     return _started(Filter("clamav-milter", _told(program, "--version").split()[1], milter))
@@ -156,7 +167,8 @@ def clamav_milter(owner: Programs, clamd: Clamd, socket: Path | None = None) -> 
 def rspamd(owner: Programs, clamd: Clamd) -> Filter:
     """Debian's rspamd with its antivirus module only, one proxy worker for each processor."""
     program = programs.find("rspamd")
-    settings, socket = _prepare(owner, "rspamd", _RSPAMD, clamd, None)
+    settings, socket = _prepare(owner, "rspamd", _RSPAMD, None, clamd=clamd.socket)
+    settings.with_name("domains").write_text("com\nnet\norg\ntest\n")
     command: list[str | Path] = [program, "--no-fork", "--insecure", "--config", settings]  # insecure: workers as root
     milter = Milter(owner, command, socket, programs.environment(program), "rspamd")
     return _started(Filter("rspamd", _told(program, "--version").split()[-1], milter))
@@ -177,14 +189,14 @@ FILTERS: Mapping[str, Start] = {
 }
 
 
-def _prepare(owner: Programs, name: str, text: str, clamd: Clamd, socket: Path | None) -> tuple[Path, Path]:
+def _prepare(owner: Programs, name: str, text: str, socket: Path | None, **more: object) -> tuple[Path, Path]:
     """Its configuration in a folder of its own, and its socket, there unless it is said where."""
     folder = owner.folder / name
     folder.mkdir()
     socket = socket or folder / "socket"
-    places = {"folder": folder, "socket": socket, "clamd": clamd.socket, "port": ports.choose().number}
+    places = {"folder": folder, "socket": socket, "port": ports.choose().number}
     settings = folder / "settings"
-    settings.write_text(text.format(**places, processors=cpu.processors()))
+    settings.write_text(text.format(**places, **more, processors=cpu.processors()))
     return settings, socket
 
 

@@ -1,6 +1,6 @@
 """The measurements as pictures (PNG): one for each quantity, and one of the whole sandwich. Needs matplotlib."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from tests.bench.report import QUANTITIES, Results
 from tests.bench.whole import Whole
 
 mpl.use("agg")  # no display
+_ALONG = {"sessions": "sessions", "size": "bytes of a message", "workers": "workers", "servers": "servers of clamd"}
 _WHOLE = {
     "accepted": "accepted, messages a second",
     "delivered": "delivered, messages a second",
@@ -24,6 +25,44 @@ def write(results: Results, folder: Path) -> list[Path]:
     """Write the pictures; their paths."""
     paths = [_quantity(results.series, quantity, folder) for quantity in QUANTITIES] if results.series else []
     return [*paths, _whole(results.whole, folder)] if results.whole else paths
+
+
+def growth(sweeps: Mapping[str, Sequence[Series]], folder: Path) -> list[Path]:
+    """A picture for each sweep: rate and p99 along what grows."""
+    along = {"sessions": _sessions, "size": _size, "workers": _number, "servers": _number}
+    return [_growth(name, series, along[name], folder) for name, series in sweeps.items() if name in along]
+
+
+def _growth(name: str, series: Sequence[Series], place: Callable[[Series], int], folder: Path) -> Path:
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
+    for axis, quantity in zip(axes, ("rate", "p99"), strict=True):
+        lines: dict[str, list[tuple[int, float]]] = {}
+        for one in series:
+            middle = figures.spread(one.values(quantity)).median
+            lines.setdefault(_line(name, one), []).append((place(one), middle))
+        for label, points in lines.items():
+            axis.plot(*zip(*sorted(points), strict=True), marker="o", label=label)
+        axis.set(title=QUANTITIES[quantity], xlabel=_ALONG[name], xscale="log", yscale="log")
+        axis.legend(fontsize="small")
+    return _saved(figure, folder / f"{name}.png")
+
+
+def _line(name: str, one: Series) -> str:
+    """What stays the same along a line."""
+    sessions = f"{one.load.size}, {one.load.sessions} sessions, {one.load.in_session} in each"
+    return {"sessions": f"{one.filter}, {one.load.size}", "size": one.filter}.get(name, sessions)
+
+
+def _sessions(one: Series) -> int:
+    return one.load.sessions
+
+
+def _size(one: Series) -> int:
+    return one.load.sizes[0]
+
+
+def _number(one: Series) -> int:
+    return int(one.filter.split()[0])  # "2 workers"
 
 
 def _quantity(series: Sequence[Series], quantity: str, folder: Path) -> Path:

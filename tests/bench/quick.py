@@ -11,6 +11,7 @@ import sys
 
 from tests.bench import loads, measure, report, targets
 from tests.bench.filters import clamav_milter, miltscan, prove
+from tests.bench.options import at_least
 from tests.bench.targets import Judgement
 from tests.harness.clamav import Clamd
 from tests.harness.processes import Programs
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rounds", type=int, default=5, help="of each measurement (5)")
+    parser.add_argument("--rounds", type=at_least(1), default=5, help="of each measurement (5)")
     try:
         found = run(parser.parse_args(arguments).rounds)
     except MissingProgramError as error:

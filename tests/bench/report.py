@@ -11,7 +11,6 @@ from tests.bench.measure import Series
 from tests.bench.targets import Judgement
 from tests.bench.whole import Whole
 
-_BOUNDS = ("<!-- result -->", "<!-- end of result -->")
 QUANTITIES = {
     "cpu": "CPU of the filter's processes, milliseconds a message",
     "rate": "Rate, messages a second",
@@ -55,13 +54,14 @@ def write(results: Results, folder: Path) -> Path:
     return own
 
 
-def document(page: Path, text: str) -> None:
-    """Replace what stands between the two marks of a page. ValueError if it has none."""
-    before, _, rest = page.read_text().partition(_BOUNDS[0])
-    after = rest.partition(_BOUNDS[1])[2]
+def document(page: Path, text: str, name: str = "result") -> None:
+    """Replace what stands between the two marks `name` of a page. ValueError if it has none."""
+    first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, _, rest = page.read_text().partition(first)
+    after = rest.partition(last)[2]
     if not after:
-        raise ValueError(f"{page}: nothing between {_BOUNDS[0]} and {_BOUNDS[1]}")
-    page.write_text(f"{before}{_BOUNDS[0]}\n\n{text}\n{_BOUNDS[1]}{after}")
+        raise ValueError(f"{page}: nothing between {first} and {last}")
+    page.write_text(f"{before}{first}\n\n{text}\n{last}{after}")
 
 
 def quantities(series: Sequence[Series], quantity: str) -> Iterator[str]:
@@ -78,7 +78,7 @@ def judgements(found: Iterable[Judgement]) -> Iterator[str]:
     yield from _head("miltscan to", "quantity", "size", "sessions", "target", "ratio", "noise", "")
     for one in found:
         target, ratio = one.target, one.ratio
-        shown = [f"{target}", f"{ratio.value:.2f}", f"{ratio.noise:.2f}", "MISSED" if one.missed else "met"]
+        shown = [f"{target}", f"{ratio.value:.2f}", f"{ratio.noise:.2f}", f"{one}"]
         yield _row(target.against, target.quantity, one.load.size, one.load.sessions, *shown)
 
 

@@ -28,10 +28,9 @@ class Target:
         """Whether it says something about this load."""
         return load.sizes == self.sizes and (not self.sessions or load.sessions in self.sessions)
 
-    def missed(self, ratio: Ratio) -> bool:
-        """Whether the ratio is beyond the limit by more than its noise."""
-        beyond = self.limit - ratio.value if self.at_least else ratio.value - self.limit
-        return beyond > ratio.noise
+    def beyond(self, ratio: Ratio) -> float:
+        """How far the ratio is on the wrong side of the limit; below zero on the right one."""
+        return self.limit - ratio.value if self.at_least else ratio.value - self.limit
 
     def __str__(self) -> str:
         return f"{'>=' if self.at_least else '<='} {self.limit}"
@@ -48,7 +47,12 @@ class Judgement:
     @property
     def missed(self) -> bool:
         """Whether by more than the noise."""
-        return self.target.missed(self.ratio)
+        return self.target.beyond(self.ratio) > self.ratio.noise
+
+    def __str__(self) -> str:
+        if self.target.beyond(self.ratio) <= 0:
+            return "met"
+        return "MISSED" if self.missed else "beyond, within the noise"
 
 
 TARGETS = (

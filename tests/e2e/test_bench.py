@@ -1,10 +1,26 @@
-"""The benchmark of the two handoffs: it runs, counts what it should, and leaves nothing; no number is judged."""
+"""The benchmarks with the real programs: they run, count what they should, and leave nothing; no number is judged."""
 
 import subprocess
 import sys
 
-from tests.bench import handoff
-from tests.harness.programs import CHECKOUT
+import pytest
+
+from tests.bench import filters, handoff, load
+from tests.bench.load import Load
+from tests.harness.clamav import Clamd
+from tests.harness.programs import CHECKOUT, MissingProgramError
+
+
+@pytest.mark.parametrize("name", filters.FILTERS)
+def test_every_filter_takes_clean_mail_and_finds_the_test_signature(name: str, clamd: Clamd) -> None:
+    """Those that are installed: clamav-milter and rspamd are the benchmark's only (`make bench`)."""
+    try:
+        chosen = filters.FILTERS[name](clamd.programs, clamd)
+    except MissingProgramError as missing:
+        pytest.skip(str(missing))
+    sample = load.run(clamd.programs.folder, chosen.address, Load((1_000, 30_000), 6, 2, 2), 0)
+    assert len(sample.latencies) == 6
+    filters.prove(chosen)
 
 
 def test_both_handoffs_are_measured() -> None:

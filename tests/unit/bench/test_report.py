@@ -67,6 +67,9 @@ def test_a_page_keeps_what_is_around_the_result(tmp_path: Path) -> None:
     for text in ("new", "newer"):
         report.document(page, text)
     assert page.read_text() == "before\n<!-- result -->\n\nnewer\n<!-- end of result -->\nafter\n"
+    page.write_text(page.read_text() + "<!-- growth -->\n<!-- end of growth -->\n")
+    report.document(page, "grown", "growth")
+    assert page.read_text().endswith("after\n<!-- growth -->\n\ngrown\n<!-- end of growth -->\n")
     page.write_text("nothing")
     with pytest.raises(ValueError, match="nothing between"):
         report.document(page, "new")

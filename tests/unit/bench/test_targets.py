@@ -5,7 +5,7 @@ import pytest
 from tests.bench import loads, targets
 from tests.bench.figures import Ratio
 from tests.bench.load import Load
-from tests.bench.targets import TARGETS, Target
+from tests.bench.targets import TARGETS, Judgement, Target
 from tests.unit.bench.support import SMALL, series
 
 AT_MOST = Target("cpu", (1_000,), 0.6)
@@ -13,23 +13,24 @@ AT_LEAST = Target("rate", (1_000,), 1.2, at_least=True)
 
 
 @pytest.mark.parametrize(
-    ("target", "value", "noise", "missed"),
+    ("target", "value", "noise", "said"),
     [
-        (AT_MOST, 0.6, 0, False),
-        (AT_MOST, 0.61, 0, True),
-        (AT_MOST, 0.61, 0.02, False),
-        (AT_MOST, 0.7, 0.02, True),
-        (AT_MOST, 0.1, 0, False),
-        (AT_LEAST, 1.2, 0, False),
-        (AT_LEAST, 1.19, 0, True),
-        (AT_LEAST, 1.19, 0.02, False),
-        (AT_LEAST, 1.1, 0.02, True),
-        (AT_LEAST, 9, 0, False),
+        (AT_MOST, 0.6, 0, "met"),
+        (AT_MOST, 0.61, 0, "MISSED"),
+        (AT_MOST, 0.61, 0.02, "beyond, within the noise"),
+        (AT_MOST, 0.7, 0.02, "MISSED"),
+        (AT_MOST, 0.1, 0, "met"),
+        (AT_LEAST, 1.2, 0, "met"),
+        (AT_LEAST, 1.19, 0, "MISSED"),
+        (AT_LEAST, 1.19, 0.02, "beyond, within the noise"),
+        (AT_LEAST, 1.1, 0.02, "MISSED"),
+        (AT_LEAST, 9, 0, "met"),
     ],
 )
-def test_missed_by_more_than_the_noise(target: Target, value: float, noise: float, *, missed: bool) -> None:
-    """On the wrong side of the limit only."""
-    assert target.missed(Ratio(value, noise)) is missed
+def test_missed_by_more_than_the_noise(target: Target, value: float, noise: float, said: str) -> None:
+    """On the wrong side of the limit only; what the noise may have done is no miss."""
+    judgement = Judgement(target, SMALL, Ratio(value, noise))
+    assert (str(judgement), judgement.missed) == (said, said == "MISSED")
 
 
 def test_rates_of_one_session_have_no_target() -> None:

@@ -1,0 +1,173 @@
+"""`make bench-growth`: how rate, latency and cost grow with sessions, size, servers of clamd and workers; ten minutes.
+
+python -m tests.bench.growth --rounds 5 --document docs/benchmark.md
+"""
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.bench import cpu, figures, loads, measure, report, where
+from tests.bench.filters import Filter, RawClient, clamav_milter, miltscan, miltscan_as
+from tests.bench.load import Load
+from tests.bench.measure import Series
+from tests.bench.options import at_least
+from tests.fakes.clamd import FakeClamd
+from tests.fakes.clamd_lies import Scan, honest
+from tests.harness.clamav import Clamd
+from tests.harness.processes import Programs
+from tests.harness.sandwich import private_folder
+
+_RESULTS = Path(__file__).parent / "results"
+_SESSIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 50_000_000)
+_BYTES = 24_000_000  # of a load in the sweep of sizes, where that many messages are not too many or too few
+_SERVERS = (1, 2, 3, 4)
+_WORKERS = (1, 2, 4)
+_DELAY, _AT_ONCE = 0.05, 4  # seconds of a scan, scans at once: of the fake servers
+_DAY = 86_400
+_WITH_CLAMD = "miltscan and clamd"
+
+Sweeps = dict[str, list[Series]]
+"""The series of each sweep, by what grows."""
+
+
+@dataclass(frozen=True)
+class WithClamd(Filter):
+    """A filter whose cost is that of its clamd as well."""
+
+    clamd: Clamd
+
+    @property
+    def pids(self) -> list[int]:
+        """Of both."""
+        return [*super().pids, *cpu.family(self.clamd.running.pid)]
+
+
+def main(arguments: list[str]) -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.growth",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=at_least(1), default=3, help="of each measurement (3)")
+    parser.add_argument("--document", type=Path, metavar="PAGE", help="put the tables between the marks of this page")
+    options = parser.parse_args(arguments)
+    with private_folder() as folder, Programs(folder) as programs:
+        clamd = Clamd.prepare(programs, test_database=True)
+        clamd.start()
+        clamd.wait_ready()
+        sweeps, memory = run(programs, clamd, options.rounds)
+    text = "\n".join(markdown(sweeps, memory))
+    written = write(sweeps, text)
+    if options.document:
+        report.document(options.document, text, "growth")
+    print(text)  # noqa: T201 - the benchmark's purpose
+    print(f"Written to {written}")  # noqa: T201 - as above
+    return 0
+
+
+def run(programs: Programs, clamd: Clamd, rounds: int) -> tuple[Sweeps, dict[str, list[float]]]:
+    """All sweeps, and the resident MiB of each process by workers."""
+    folder = programs.folder
+    ours = miltscan(programs, clamd)
+    both = WithClamd(_WITH_CLAMD, ours.version, ours.milter, clamd)
+    server = f"unix:{clamd.socket}"
+    workers = [miltscan_as(programs, f"{number} workers", [server], number) for number in _WORKERS]
+    mixed = [*loads.mixed()]
+    sweeps = {
+        "sessions": measure.rounds(folder, [ours, clamav_milter(programs, clamd)], [*_by_sessions()], rounds),
+        "size": measure.rounds(folder, [ours, both, RawClient(clamd)], [*_by_size()], rounds),
+        "workers": measure.rounds(folder, workers, [*loads.single(), *mixed], rounds),
+        "servers": by_servers(programs, rounds),
+        "mixed": measure.rounds(folder, [both], mixed[1:2], rounds),
+    }
+    return sweeps, {one.name: measure.resident(one, 0) for one in workers}
+
+
+def by_servers(programs: Programs, rounds: int, servers: Sequence[int] = _SERVERS) -> list[Series]:
+    """A miltscan for each number of servers; each server takes `_DELAY` for a scan and does `_AT_ONCE` at a time."""
+    with ExitStack() as stack:
+        addresses = []
+        for number in range(max(servers)):
+            server = FakeClamd.unix(programs.folder / f"delayed-{number}.ctl", Delayed())
+            addresses.append(stack.enter_context(server).address)
+        chosen = [miltscan_as(programs, f"{count} servers", addresses[:count]) for count in servers]
+        measured = measure.rounds(programs.folder, chosen, [Load((30_000,), 256, 64, 4)], rounds)
+        for one in chosen:  # before its servers go
+            one.milter.stop()
+    return measured
+
+
+class Delayed:
+    """A server that is slow and not to be hurried: like clamd on a host of its own, whose processors are not ours."""
+
+    def __init__(self) -> None:
+        self._places = threading.Semaphore(_AT_ONCE)
+
+    def __call__(self, scan: Scan) -> None:
+        """Answer what is true, late."""
+        with self._places:
+            time.sleep(_DELAY)
+            honest(scan)
+
+
+def _by_sessions() -> Iterator[Load]:
+    for sessions in _SESSIONS:
+        yield Load((1_000,), max(256, 2 * sessions), sessions, max(256 // sessions, 2))
+        yield Load((30_000,), max(128, sessions), sessions, max(128 // sessions, 1))
+
+
+def _by_size() -> Iterator[Load]:
+    for size in _SIZES:
+        messages = min(max(_BYTES // size, 8), 256)
+        yield Load((size,), messages, 8, max(messages // 8, 1))
+
+
+def markdown(sweeps: Sweeps, memory: Mapping[str, Sequence[float]]) -> Iterator[str]:
+    """A table for each sweep and quantity, and what follows for the size of a host."""
+    yield from (f"- {name}: {value}" for name, value in where.surroundings().items())
+    for name, series in sweeps.items():
+        for quantity in ("rate", "p99", "cpu"):
+            yield from ["", f"### {name}: {report.QUANTITIES[quantity]}", ""]
+            yield from report.quantities(series, quantity)
+    yield from ["", "### Memory: MiB of each process, in order of start", ""]
+    yield from (f"- {name}: {', '.join(f'{value:.1f}' for value in values)}" for name, values in memory.items())
+    yield from ["", "### What a processor does in a day", "", *sizing([*sweeps["size"], *sweeps["mixed"]]), ""]
+
+
+def sizing(series: Sequence[Series]) -> Iterator[str]:
+    """Messages a day that keep one processor busy with miltscan and clamd, and what of it is miltscan's."""
+    yield "| size | CPU of both, ms/message | messages a day and processor |"
+    yield "| --- | --- | --- |"
+    for one in series:
+        if one.filter == _WITH_CLAMD:
+            cost = figures.spread(one.values("cpu")).median
+            yield f"| {one.load.size} | {cost:.2f} | {_DAY * 1000 / cost:,.0f} |"
+
+
+def write(sweeps: Sweeps, text: str) -> Path:
+    """Markdown, JSON and, where matplotlib is, plots; the folder."""
+    folder = _RESULTS / f"growth_{where.folder_name(where.surroundings())}"
+    folder.mkdir(parents=True)
+    (folder / "growth.md").write_text(f"# Growth\n\n{text}\n")
+    stored = {name: [asdict(one) for one in series] for name, series in sweeps.items()}
+    (folder / "growth.json").write_text(json.dumps(stored, indent=1) + "\n")
+    try:
+        from tests.bench import plots  # noqa: PLC0415 - matplotlib is the benchmark's only
+    except ModuleNotFoundError:
+        print("No plots: matplotlib is not installed; `make bench-growth` installs it.", file=sys.stderr)  # noqa: T201
+    else:
+        plots.growth(sweeps, folder)
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
