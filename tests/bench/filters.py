@@ -53,8 +53,9 @@ LogTime true
 LogFile {folder}/clamav-milter.log
 TemporaryDirectory {folder}
 """
-# Nothing but the antivirus module, in the proxy worker that scans by itself (a worker more would cost more); no DNS, no
-# Redis, no other rule, and a short list of domains, as to compile its own takes seconds. A scan that fails is a rejection: left to itself rspamd would pass such a message, and fast.
+# Nothing but the antivirus module, in the proxy worker that scans by itself (one worker more would cost more): no DNS,
+# no Redis, no other rule, and a short list of domains, as to compile its own takes seconds at each start. A scan that
+# fails is a rejection: left to itself rspamd would pass such a message, and fast.
 _RSPAMD = """\
 options {{
   pidfile = "{folder}/pid"; tempdir = "{folder}"; hs_cache_dir = "{folder}"; cache_file = "{folder}/cache";

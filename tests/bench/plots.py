@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
+from matplotlib import ticker
 
 from tests.bench import figures
 from tests.bench.measure import Series
@@ -43,6 +44,8 @@ def _growth(name: str, series: Sequence[Series], place: Callable[[Series], int],
         for label, points in lines.items():
             axis.plot(*zip(*sorted(points), strict=True), marker="o", label=label)
         axis.set(title=QUANTITIES[quantity], xlabel=_ALONG[name], xscale="log", yscale="log")
+        axis.set_xticks(sorted({place(one) for one in series}))
+        _plain(axis)
         axis.legend(fontsize="small")
     return _saved(figure, folder / f"{name}.png")
 
@@ -71,8 +74,9 @@ def _quantity(series: Sequence[Series], quantity: str, folder: Path) -> Path:
     figure, axes = plt.subplots(1, len(kinds), figsize=(3.6 * len(kinds), 4), layout="constrained", squeeze=False)
     for axis, (size, single) in zip(axes[0], kinds, strict=True):
         chosen = [one for one in series if (one.load.size, one.load.in_session == 1) == (size, single)]
-        _lines(axis, chosen, quantity)
         axis.set(title=f"{size}{', one a session' if single else ''}", xlabel="sessions", xscale="log", yscale="log")
+        _lines(axis, chosen, quantity)
+        _plain(axis)
     axes[0][-1].legend(fontsize="small")
     figure.suptitle(QUANTITIES[quantity])
     return _saved(figure, folder / f"{quantity}.png")
@@ -85,7 +89,16 @@ def _lines(axis: Any, series: Sequence[Series], quantity: str) -> None:  # noqa:
         errors = [[one.median - one.low for one in spreads], [one.high - one.median for one in spreads]]
         sessions = [one.load.sessions for one in own]
         axis.errorbar(sessions, [one.median for one in spreads], errors, marker="o", capsize=3, label=name)
-        axis.set_xticks(sessions, labels=[str(number) for number in sessions])
+        axis.set_xticks(sessions)
+
+
+def _plain(axis: Any) -> None:  # noqa: ANN401 - as above
+    """Numbers as people write them: 0.5 and 30, not powers of ten; along it only those that were measured."""
+    axis.xaxis.set_minor_locator(ticker.NullLocator())
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.tick_params("x", labelsize="small")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(ticker.LogFormatter(minor_thresholds=(2, 0.5)))
 
 
 def _whole(measured: dict[str, list[Whole]], folder: Path) -> Path:
