@@ -7,7 +7,7 @@ RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
 READY := .venv/.ready
 PLOTS := .venv/.plots
 
-.PHONY: all packages environment demo demo-stop pictures test bench bench-quick bench-growth bench-handoff dashboard check format clean
+.PHONY: all packages environment demo demo-stop pictures test bench bench-quick bench-growth bench-handoff bench-tuning dashboard check format clean
 
 all: environment
 
@@ -63,6 +63,9 @@ $(PLOTS): tests/bench/requirements.txt $(READY) | packages
 
 bench-handoff: environment
 	@$(RUN) -m tests.bench.handoff
+
+bench-tuning: environment
+	@$(RUN) -m tests.bench.tuning
 
 dashboard: environment
 	.venv/bin/python -m deploy.grafana.generator

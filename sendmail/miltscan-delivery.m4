@@ -26,6 +26,7 @@ dnl
 dnl Its own pid file and queue: two daemons in one queue would send each other's messages.
 define(`confPID_FILE', `SITE_DELIVERY_PID')dnl
 define(`QUEUE_DIR', `SITE_DELIVERY_QUEUE')dnl
+include(patsubst(__file__, `[^/]*$', `')`runners.m4')dnl
 define(`confPROCESS_TITLE_PREFIX', `delivery')dnl
 dnl
 dnl What belongs to the incoming side is taken back, if the .mc file set it for both: filters, pauses and limits for clients

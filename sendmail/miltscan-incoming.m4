@@ -16,6 +16,15 @@ ifelse(index(defn(`_DPO_'), `Listen='), -1, `define(`_DPO_', patsubst(defn(`_DPO
 dnl
 dnl The queue file is synced to disk after the milter's verdict: a refused message never costs an fsync.
 define(`confSAFE_QUEUE', `PostMilter')dnl
+include(patsubst(__file__, `[^/]*$', `')`runners.m4')dnl
+dnl
+dnl The burst profile: a client is answered when its message is on disk (queueonly); the handoff is left to the runners,
+dnl which keep their sessions to the delivery sendmail. In order of arrival: by file name, which needs no look into the
+dnl queue files. MinQueueAge: what could not be handed over is tried once a minute and not at each run.
+ifelse(SITE_PROFILE, `burst', `define(`confDELIVERY_MODE', `queueonly')dnl
+define(`confQUEUE_SORT_ORDER', `filename')dnl
+define(`confMIN_QUEUE_AGE', `1m')dnl
+')dnl
 dnl
 dnl F=T: with miltscan down the client hears 451 and keeps its message. No F= at all would accept it unscanned.
 dnl T=C: connecting; a local socket answers at once or never.

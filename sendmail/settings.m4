@@ -10,6 +10,8 @@ SITE_DEFAULT(`SITE_OSTYPE', `debian')
 SITE_DEFAULT(`SITE_LISTEN', `0.0.0.0')
 SITE_DEFAULT(`SITE_PORT', `25')
 SITE_DEFAULT(`SITE_HANDOFF', `tcp')
+SITE_DEFAULT(`SITE_PROFILE', `default')
+SITE_DEFAULT(`SITE_RUNNERS', ifelse(SITE_PROFILE, `burst', `16', `8'))
 SITE_DEFAULT(`SITE_DELIVERY_LISTEN', `127.0.0.1')
 SITE_DEFAULT(`SITE_DELIVERY_HOST', `[127.0.0.1]')
 SITE_DEFAULT(`SITE_DELIVERY_PORT', `19000')
@@ -24,4 +26,9 @@ SITE_DEFAULT(`SITE_DELIVERY_PID', `/run/sendmail/mta/delivery.pid')
 SITE_DEFAULT(`SITE_AUTH', `off')
 SITE_DEFAULT(`SITE_AUTH_MECHANISMS', `PLAIN LOGIN')
 SITE_DEFAULT(`SITE_MAIL_FOLDER', `/etc/mail')
+#
+# A misspelt profile would be the default one, unnoticed.
+ifelse(SITE_PROFILE, `default', `', SITE_PROFILE, `burst', `',
+`errprint(`SITE_PROFILE: 'SITE_PROFILE` is none of: default, burst
+')m4exit(1)')
 divert(0)dnl

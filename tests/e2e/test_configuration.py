@@ -135,6 +135,66 @@ def test_delivery_takes_no_port_of_the_internet(tmp_path: Path, port: int) -> No
     assert not (tmp_path / "delivery.cf").exists()
 
 
+PROFILES = [
+    ("default", "incoming", "DeliveryMode", ["background"]),
+    ("default", "incoming", "QueueSortOrder", []),
+    ("default", "incoming", "MinQueueAge", []),
+    ("default", "incoming", "SuperSafe", ["PostMilter"]),
+    ("default", "delivery", "DeliveryMode", ["background"]),
+    ("default", "delivery", "SuperSafe", ["True"]),
+    ("burst", "incoming", "DeliveryMode", ["queueonly"]),
+    ("burst", "incoming", "QueueSortOrder", ["filename"]),
+    ("burst", "incoming", "MinQueueAge", ["1m"]),
+    ("burst", "incoming", "SuperSafe", ["PostMilter"]),
+    ("burst", "delivery", "DeliveryMode", ["background"]),
+    ("burst", "delivery", "MinQueueAge", []),
+    ("burst", "delivery", "SuperSafe", ["True"]),
+]
+
+
+@pytest.mark.parametrize(("profile", "side", "option", "values"), PROFILES)
+def test_a_profile_sets(tmp_path: Path, profile: str, side: str, option: str, values: list[str]) -> None:
+    """What differs between the profiles, and that neither says 250 before the message is on disk."""
+    make(tmp_path, f"SITE_PROFILE={profile}")
+    assert cf.options(tmp_path / f"{side}.cf", option) == values
+
+
+@pytest.mark.parametrize(
+    ("variables", "side", "group", "interval"),
+    [
+        ([], "incoming", "Qmqueue, F=f, R=8", "5m"),
+        ([], "delivery", "Qmqueue, F=f, R=8", "5m"),
+        (["SITE_PROFILE=burst"], "incoming", "Qmqueue, F=f, R=16", "p1s"),
+        (["SITE_PROFILE=burst"], "delivery", "Qmqueue, F=f, R=16", "5m"),
+        (["SITE_PROFILE=burst", "SITE_RUNNERS=24"], "incoming", "Qmqueue, F=f, R=24", "p1s"),
+    ],
+)
+def test_runners_and_interval(tmp_path: Path, variables: list[str], side: str, group: str, interval: str) -> None:
+    """The runners stand in the .cf file, how often they run in the file beside it."""
+    make(tmp_path, *variables)
+    assert group in (tmp_path / f"{side}.cf").read_text().splitlines()
+    assert f"QUEUE_INTERVAL={interval}" in (tmp_path / f"{side}.queue").read_text().splitlines()
+
+
+def test_a_misspelt_profile_is_an_error(tmp_path: Path) -> None:
+    """It would be the default one, unnoticed."""
+    made = make(tmp_path, "SITE_PROFILE=brst", check=False)
+    assert made.returncode != 0
+    assert "SITE_PROFILE: brst is none of: default, burst" in made.stderr
+    assert not (tmp_path / "incoming.cf").exists()
+
+
+def test_a_queue_group_of_the_site_stays(tmp_path: Path) -> None:
+    """Two of one name are an error for sendmail."""
+    (tmp_path / "incoming.mc").write_text(
+        f"{OWN}QUEUE_GROUP(`mqueue', `P=/queues/in, R=3, F=f')dnl\n"
+        f"include(`{SENDMAIL}/miltscan-incoming.m4')dnl\n{MAILERS}"
+    )
+    command = ["m4", f"-DCF_DIR={CF_DIR}", str(tmp_path / "incoming.mc")]
+    made = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert re.findall(r"^Q.*", made.stdout, re.MULTILINE) == ["Qmqueue, P=/queues/in, R=3, F=f"]
+
+
 def test_every_setting_is_in_the_readme() -> None:
     """The table lists what the m4 files read, and nothing else."""
     internal = {"DEFAULT", "FILE", "HERE", "HANDOFF_ARGS", "PROGRAM_MAILER"}

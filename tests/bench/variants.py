@@ -1,0 +1,60 @@
+"""The pairs that `make bench-tuning` compares: one setting each, from a pair that has none of them, and the profiles.
+
+A variant is a profile of sendmail/ with m4 lines after it, which have the last word, and the two queue intervals.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """m4 lines for each side, queue run intervals (p: by a process that stays), profile, nice of delivery."""
+
+    incoming: str = ""
+    delivery: str = ""
+    incoming_runs: str = "5m"
+    delivery_runs: str = "5m"
+    profile: str = "default"
+    delivery_nice: int = 0
+
+
+def _define(name: str, value: object) -> str:
+    return f"define(`{name}', `{value}')dnl\n"
+
+
+def _group(runners: int, more: str = "") -> str:
+    """One queue group, in place of the profile's."""
+    return f"define(`_QUEUE_GROUP_', `')dnl\nQUEUE_GROUP(`mqueue', `F=f, R={runners}{more}')dnl\n"
+
+
+_NO_GROUP = "define(`_QUEUE_GROUP_', `')dnl\n"
+_SYNC_FIRST = _define("confSAFE_QUEUE", "True")
+_QUEUE_ONLY = _define("confDELIVERY_MODE", "queueonly")
+_BY_NAME = _define("confQUEUE_SORT_ORDER", "filename")
+_INTERACTIVE = _define("confDELIVERY_MODE", "interactive")
+_IN_MEMORY = _define("confSAFE_QUEUE", "interactive")
+_BARE = _NO_GROUP + _SYNC_FIRST
+_PAUSED = _define("confMIN_QUEUE_AGE", "1m")
+_IDENT = _define("confTO_IDENT", "5s")
+_ALONE = "".join(_define(f"{name}_MAILER_MAXMSGS", 1) for name in ("SMTP", "RELAY", "LOCAL"))
+
+VARIANTS = {
+    "untuned": Variant(_BARE, _NO_GROUP),
+    "PostMilter": Variant(_NO_GROUP, _NO_GROUP),
+    "8 runners": Variant(_group(8) + _SYNC_FIRST, _group(8)),
+    "by file name": Variant(_BARE + _BY_NAME, _NO_GROUP + _BY_NAME),
+    "ident": Variant(_BARE + _IDENT, _NO_GROUP + _IDENT),
+    "delivery interactive": Variant(_BARE, _NO_GROUP + _INTERACTIVE + _IN_MEMORY),
+    "queueonly, 1 runner": Variant(_BARE + _QUEUE_ONLY, _NO_GROUP, "p1s"),
+    "queueonly, 4 runners": Variant(_group(4) + _SYNC_FIRST + _QUEUE_ONLY, _NO_GROUP, "p1s"),
+    "queueonly, 8 runners": Variant(_group(8) + _SYNC_FIRST + _QUEUE_ONLY, _NO_GROUP, "p1s"),
+    "queueonly, 16 runners": Variant(_group(16) + _SYNC_FIRST + _QUEUE_ONLY, _NO_GROUP, "p1s"),
+    "queueonly, 32 runners": Variant(_group(32) + _SYNC_FIRST + _QUEUE_ONLY, _NO_GROUP, "p1s"),
+    "a session a message": Variant(_group(16) + _SYNC_FIRST + _QUEUE_ONLY + _ALONE, _NO_GROUP, "p1s"),
+    "default": Variant(),
+    "burst": Variant(incoming_runs="p1s", profile="burst"),
+    "burst, niced": Variant(_group(16, ", N=10"), "", "p1s", "5m", "burst", 10),
+    "burst, niced, interactive": Variant(_group(16, ", N=10"), _INTERACTIVE + _IN_MEMORY, "p1s", "5m", "burst", 10),
+    "burst, delivery interactive": Variant("", _INTERACTIVE + _IN_MEMORY, "p1s", "5m", "burst"),
+    "burst, delivery queueonly": Variant("", _QUEUE_ONLY + _BY_NAME + _PAUSED + _group(16), "p1s", "p1s", "burst"),
+}
