@@ -164,16 +164,25 @@ def test_a_profile_sets(tmp_path: Path, profile: str, side: str, option: str, va
     [
         ([], "incoming", "Qmqueue, F=f, R=8", "5m"),
         ([], "delivery", "Qmqueue, F=f, R=8", "5m"),
-        (["SITE_PROFILE=burst"], "incoming", "Qmqueue, F=f, R=16", "p1s"),
-        (["SITE_PROFILE=burst"], "delivery", "Qmqueue, F=f, R=16", "5m"),
-        (["SITE_PROFILE=burst", "SITE_RUNNERS=24"], "incoming", "Qmqueue, F=f, R=24", "p1s"),
+        (["SITE_PROFILE=burst"], "incoming", "Qmqueue, F=f, R=16, N=10", "p1s"),
+        (["SITE_PROFILE=burst"], "delivery", "Qmqueue, F=f, R=16, N=10", "5m"),
+        (["SITE_PROFILE=burst", "SITE_RUNNERS=24"], "incoming", "Qmqueue, F=f, R=24, N=10", "p1s"),
     ],
 )
 def test_runners_and_interval(tmp_path: Path, variables: list[str], side: str, group: str, interval: str) -> None:
     """The runners stand in the .cf file, how often they run in the file beside it."""
     make(tmp_path, *variables)
     assert group in (tmp_path / f"{side}.cf").read_text().splitlines()
-    assert f"QUEUE_INTERVAL={interval}" in (tmp_path / f"{side}.queue").read_text().splitlines()
+    assert f"QUEUE_INTERVAL={interval}" in (tmp_path / f"{side}.start").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("profile", "side", "nice"), [("default", "delivery", 0), ("burst", "delivery", 10), ("burst", "incoming", 0)]
+)
+def test_priority(tmp_path: Path, profile: str, side: str, nice: int) -> None:
+    """In a burst whoever answers clients comes before whoever delivers."""
+    make(tmp_path, f"SITE_PROFILE={profile}")
+    assert f"NICE={nice}" in (tmp_path / f"{side}.start").read_text().splitlines()
 
 
 def test_a_misspelt_profile_is_an_error(tmp_path: Path) -> None:

@@ -173,13 +173,17 @@ def test_start_and_stop(host: Host) -> None:
     assert (result.returncode, told(result, "does not run")) == (3, PARTS)
 
 
-def test_the_queue_runner_follows_the_profile(host: Host) -> None:
-    """The interval that stands beside incoming.cf, here a runner that stays; a stop ends it with the rest."""
-    (host.folder / "incoming.queue").write_text("QUEUE_INTERVAL=p1s\n")
+def test_a_start_follows_the_profile(host: Host) -> None:
+    """Interval and priority stand beside the .cf files, here a runner that stays; a stop ends it with the rest."""
+    (host.folder / "incoming.start").write_text("QUEUE_INTERVAL=p1s\n")
+    (host.folder / "delivery.start").write_text("QUEUE_INTERVAL=5m\nNICE=7\n")
     host.start()
     commands = {part: host.pid_file(part).read_text().splitlines()[1] for part in PARTS if part.endswith("-queue")}
     assert commands["incoming-queue"].split()[-1] == "-qp1s"
     assert commands["delivery-queue"].split()[-1] == "-q5m"
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    nice = {part: os.getpriority(os.PRIO_PROCESS, host.pids[part]) - own for part in ("incoming", "delivery")}
+    assert nice == {"incoming": 0, "delivery": 7}
     assert host.run("stop").returncode == 0
     assert host.left() == []
 
