@@ -11,4 +11,4 @@ define(`BY_PROFILE', `ifelse(SITE_PROFILE`-'SIDE, `burst-$1', `$2', `$3')')
 divert(0)dnl
 # Made by make from the site settings.
 QUEUE_INTERVAL=BY_PROFILE(`incoming', `p1s', `5m')
-NICE=BY_PROFILE(`delivery', `10', `0')
+NICE=BY_PROFILE(`delivery', `13', `0')

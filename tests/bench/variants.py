@@ -52,8 +52,8 @@ VARIANTS = {
     "queueonly, 32 runners": Variant(_group(32) + _SYNC_FIRST + _QUEUE_ONLY, _NO_GROUP, "p1s"),
     "a session a message": Variant(_group(16) + _SYNC_FIRST + _QUEUE_ONLY + _ALONE, _NO_GROUP, "p1s"),
     "default": Variant(),
-    "burst": Variant(incoming_runs="p1s", profile="burst", delivery_nice=10),
+    "burst": Variant(incoming_runs="p1s", profile="burst", delivery_nice=13),
     "burst, not niced": Variant(_group(16), "", "p1s", profile="burst"),
-    "burst, delivery interactive": Variant("", _INTERACTIVE + _IN_MEMORY, "p1s", "5m", "burst", 10),
-    "burst, delivery queueonly": Variant("", _QUEUE_ONLY + _BY_NAME + _PAUSED, "p1s", "p1s", "burst", 10),
+    "burst, delivery interactive": Variant("", _INTERACTIVE + _IN_MEMORY, "p1s", "5m", "burst", 13),
+    "burst, delivery queueonly": Variant("", _QUEUE_ONLY + _BY_NAME + _PAUSED, "p1s", "p1s", "burst", 13),
 }

@@ -37,3 +37,13 @@ def test_cpu_time_of_ended_children_counts() -> None:
     before = handoff.ended_children()
     subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True)
     assert handoff.ended_children() > before
+
+
+def test_a_burst_is_measured_for_each_pair() -> None:
+    """A row for each variant, with rates and CPU time above zero, and nothing refused, lost or doubled."""
+    command = [sys.executable, "-m", "tests.bench.tuning", "--rounds", "1", "--messages", "8", "untuned", "burst"]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, cwd=CHECKOUT, timeout=250)
+    rows = [line.strip("| ").split(" | ") for line in ended.stdout.splitlines() if line[:5] in {"| unt", "| bur"}]
+    assert [row[0] for row in rows] == ["untuned", "burst"]
+    assert all(float(row[column]) > 0 for row in rows for column in (1, 3, 5))
+    assert [row[6:] for row in rows] == [["0", "0", "0"]] * 2

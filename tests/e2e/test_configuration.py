@@ -164,9 +164,9 @@ def test_a_profile_sets(tmp_path: Path, profile: str, side: str, option: str, va
     [
         ([], "incoming", "Qmqueue, F=f, R=8", "5m"),
         ([], "delivery", "Qmqueue, F=f, R=8", "5m"),
-        (["SITE_PROFILE=burst"], "incoming", "Qmqueue, F=f, R=16, N=10", "p1s"),
-        (["SITE_PROFILE=burst"], "delivery", "Qmqueue, F=f, R=16, N=10", "5m"),
-        (["SITE_PROFILE=burst", "SITE_RUNNERS=24"], "incoming", "Qmqueue, F=f, R=24, N=10", "p1s"),
+        (["SITE_PROFILE=burst"], "incoming", "Qmqueue, F=f, R=16, N=13", "p1s"),
+        (["SITE_PROFILE=burst"], "delivery", "Qmqueue, F=f, R=16, N=13", "5m"),
+        (["SITE_PROFILE=burst", "SITE_RUNNERS=24"], "incoming", "Qmqueue, F=f, R=24, N=13", "p1s"),
     ],
 )
 def test_runners_and_interval(tmp_path: Path, variables: list[str], side: str, group: str, interval: str) -> None:
@@ -177,7 +177,7 @@ def test_runners_and_interval(tmp_path: Path, variables: list[str], side: str, g
 
 
 @pytest.mark.parametrize(
-    ("profile", "side", "nice"), [("default", "delivery", 0), ("burst", "delivery", 10), ("burst", "incoming", 0)]
+    ("profile", "side", "nice"), [("default", "delivery", 0), ("burst", "delivery", 13), ("burst", "incoming", 0)]
 )
 def test_priority(tmp_path: Path, profile: str, side: str, nice: int) -> None:
     """In a burst whoever answers clients comes before whoever delivers."""
