@@ -1,7 +1,7 @@
 """`make bench-tuning`: a burst of mail through pairs of sendmails, each with one setting more, or a profile.
 
 The real pair with miltscan and clamd, from the first connection until the last message is at the last stop. Rounds are
-interleaved; the numbers are medians. What each setting does and risks is in docs/tuning.md; some 20 minutes, more on a busy machine.
+interleaved, the numbers medians. What each setting does and risks is in docs/tuning.md; some 20 minutes, or more.
 """
 
 import argparse
