@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from tests.bench import cpu, report
+from tests.bench import cpu, where
 from tests.bench.burst import LastStop, burst
 from tests.bench.handoff import adopt_orphans, ended_children, reap
 from tests.bench.variants import VARIANTS, Variant
@@ -140,7 +140,7 @@ def _more_than(arrived: int, last: LastStop) -> bool:
 
 def markdown(samples: Samples) -> Iterator[str]:
     """What was measured where, and a row for each variant: medians, and how many times those of the first one."""
-    yield "".join(f"- {name}: {value}\n" for name, value in report.surroundings().items())
+    yield "".join(f"- {name}: {value}\n" for name, value in where.surroundings().items())
     yield "| pair | answered/s | times | delivered/s | times | CPU ms/message | refused | lost or stuck | twice |"
     yield "| --- " * 9 + "|"
     first = next(iter(samples.values()))
