@@ -9,6 +9,7 @@ Exit statuses: 2 for a wrong configuration or usage; `run` and `check` 1 if the 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -16,7 +17,7 @@ import typer
 
 from miltscan import __version__
 from miltscan.config.settings import Settings, load
-from miltscan.errors import MiltscanError, StartError
+from miltscan.errors import MiltscanError
 
 if TYPE_CHECKING:
     from miltscan.core.report import Report
@@ -40,7 +41,7 @@ Config = Annotated[
 
 
 def main() -> None:
-    """The `miltscan` program."""
+    """Every command of the `miltscan` program; `__main__` starts the service without this module."""
     app(prog_name="miltscan")
 
 
@@ -69,7 +70,7 @@ def _told() -> Iterator[None]:
         yield
     except MiltscanError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(1 if isinstance(error, StartError) else 2) from None
+        raise typer.Exit(error.exit_status) from None
 
 
 @app.command()
@@ -84,10 +85,10 @@ def run(config: Config = None) -> None:
       miltscan run --config ./miltscan.toml
     """
     with _told():
-        settings = load(config)
+        from miltscan.config.apart import in_child
         from miltscan.service.run import serve
 
-        raise typer.Exit(serve(settings, config))
+        raise typer.Exit(serve(in_child(partial(load, config)), config))
 
 
 _COLORS = {"warning": typer.colors.YELLOW, "error": typer.colors.RED}

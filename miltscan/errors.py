@@ -9,9 +9,13 @@
 What an engine meets is never an exception outside the engine: it is a verdict.
 """
 
+from typing import ClassVar
+
 
 class MiltscanError(Exception):
     """The root: its text is one line for a person, naming the thing, what was expected and what to do."""
+
+    exit_status: ClassVar[int] = 2
 
 
 class ConfigError(MiltscanError):
@@ -20,6 +24,8 @@ class ConfigError(MiltscanError):
 
 class StartError(MiltscanError):
     """The service cannot start in this environment."""
+
+    exit_status: ClassVar[int] = 1
 
 
 class SpoolError(MiltscanError):

@@ -1,24 +1,17 @@
 """The words for mistakes in a configuration file: one line each, naming the key, its value, and what is expected."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
-
-from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticCustomError
 
 from miltscan.config.units import toml
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
 _LONGEST = 100  # characters of a value that are shown: about a line
-
-
-def relation(text: str) -> PydanticCustomError:
-    """The error of keys that are right each, but not together; `text` names them and is the whole line."""
-    return PydanticCustomError("relation", "{text}", {"text": text})
 
 
 def syntax(text: str, document: str) -> str:
@@ -28,20 +21,19 @@ def syntax(text: str, document: str) -> str:
     return f"{place or f'line {len(document.splitlines())}'}: {message}"
 
 
-def mistakes(error: ValidationError, settings: type[BaseModel]) -> list[str]:
-    """A line for each mistake that pydantic found in what should have been `settings`."""
-    known = [*_names(settings)]
+def mistakes(error: "ValidationError", known: Sequence[str]) -> list[str]:
+    """A line for each mistake that pydantic found; `known` are the dotted names of all keys and tables."""
     return [_line(one, known) for one in error.errors()]
 
 
-def _line(error: "ErrorDetails", known: list[str]) -> str:
+def _line(error: "ErrorDetails", known: Sequence[str]) -> str:
     name = ".".join(map(str, error["loc"]))
     match error["type"]:
-        case "relation":
+        case "clash":
             return error["msg"]
-        case "extra_forbidden":
+        case "unexpected_keyword_argument":
             return f"key {_bare(name)}: unknown key{_nearest(name, known)}"
-        case "model_type":
+        case "dataclass_type":
             return f"key {name} = {_shown(error['input'])}: expected a table [{name}]"
         case _:
             return f"key {name} = {_shown(error['input'])}: {error['ctx']['error']}"
@@ -60,7 +52,7 @@ def _shown(given: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def _nearest(name: str, known: Sequence[str]) -> str:
     """`, did you mean ...?`: a key of the same name elsewhere, or the key that is written most alike."""
     leaf = name.rpartition(".")[2]
     same = [key for key in known if key.rpartition(".")[2] == leaf]
@@ -70,11 +62,3 @@ def _nearest(name: str, known: list[str]) -> str:
 
 def _alike(key: str, leaf: str) -> bool:
     return bool(get_close_matches(leaf, [key.rpartition(".")[2]]))
-
-
-def _names(table: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """The dotted names of all keys and tables."""
-    for name, field in table.model_fields.items():
-        yield prefix + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _names(field.annotation, f"{prefix}{name}.")

@@ -1,16 +1,12 @@
 """The configuration as people read it: its keys with value, default and meaning, as TOML or as a Markdown table."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
-from typing import TYPE_CHECKING
 
-from miltscan.config.settings import Settings, Table
-from miltscan.config.units import Kind, toml
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
+from miltscan.config import table
+from miltscan.config.settings import Settings
+from miltscan.config.units import toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +27,14 @@ class Key:
 
 def keys(settings: Settings) -> list[Key]:
     """Every key, in the order of the tables."""
-    return [*_keys(settings, "")]
+    return [_key(name, declared, value) for name, declared, value in table.keys(settings)]
 
 
-def _keys(table: Table, path: str) -> Iterator[Key]:
-    for name, field in type(table).model_fields.items():
-        value = getattr(table, name)
-        if isinstance(value, Table):
-            yield from _keys(value, f"{path}.{name}".lstrip("."))
-        else:
-            yield _key(path, name, field, value)
-
-
-def _key(table: str, name: str, field: "FieldInfo", value: object) -> Key:
-    kind = next(item for item in field.metadata if isinstance(item, Kind))
-    extra = field.json_schema_extra
-    return Key(
-        table,
-        name,
-        toml(kind.show(value)),
-        toml(field.default),
-        kind.expected,
-        field.description or "",
-        restart=isinstance(extra, dict) and bool(extra["restart"]),
-    )
+def _key(dotted: str, declared: table.Declared, value: object) -> Key:
+    path, _, name = dotted.rpartition(".")
+    kind = declared.kind
+    shown, default = toml(kind.show(value)), toml(declared.default)
+    return Key(path, name, shown, default, kind.expected, declared.meaning, declared.restart)
 
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:
@@ -65,7 +45,7 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
 def as_toml(settings: Settings) -> str:
     """The settings as a file that gives them back; meaning, what is expected and default stand as comments."""
     tables = groupby(keys(settings), lambda key: key.table)
-    return "\n".join(f"[{table}]\n{''.join(map(_toml_lines, group))}" for table, group in tables)
+    return "\n".join(f"[{name}]\n{''.join(map(_toml_lines, group))}" for name, group in tables)
 
 
 def fingerprint(settings: Settings) -> str:

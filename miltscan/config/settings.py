@@ -8,13 +8,13 @@ words the mistakes.
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing import Annotated
 
 from miltscan import __version__
 from miltscan.config import units
-from miltscan.config.mistakes import mistakes, relation, syntax
+from miltscan.config.mistakes import syntax
+from miltscan.config.table import Table, table
+from miltscan.config.table import key as _key
 from miltscan.core.action import ActionName
 from miltscan.core.address import Address, InetAddress, Network
 from miltscan.core.policy import Policy
@@ -48,17 +48,7 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def _key(default: units.Toml, meaning: str, *, restart: bool = False) -> Any:  # noqa: ANN401 - as pydantic's Field
-    """A key: its default as one would write it, its meaning, and whether a change of it needs a restart."""
-    return Field(default, validate_default=True, description=meaning, json_schema_extra={"restart": restart})
-
-
-class Table(BaseModel):
-    """A TOML table: an unknown key is an error, a value never changes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
+@table
 class Milter(Table):
     """`[milter]`: where the MTA finds us."""
 
@@ -75,6 +65,7 @@ class Milter(Table):
     workers: Annotated[int, units.count(1, 64)] = _key(1, "processes that serve the socket", restart=True)
 
 
+@table
 class Spool(Table):
     """`[spool]`: where a message is while it is scanned."""
 
@@ -84,6 +75,7 @@ class Spool(Table):
     memory: Annotated[int, units.size("0B", "1GiB")] = _key("1MiB", "a message up to this size stays in memory")
 
 
+@table
 class Limits(Table):
     """`[limits]`: how much we take on; `scan_timeout` and `queue_wait` together stay below `MTA_PATIENCE`."""
 
@@ -94,17 +86,18 @@ class Limits(Table):
         "10s", "time that a message waits until it can be scanned"
     )
 
-    @model_validator(mode="after")
-    def _below_patience(self) -> "Limits":
+    def clash(self) -> str | None:
+        """The MTA waits for both."""
         total = self.scan_timeout + self.queue_wait
         if total >= MTA_PATIENCE:
-            raise relation(
+            return (
                 f"keys limits.queue_wait + limits.scan_timeout = {units.toml(units.show_duration(total))}: expected "
                 f"less than {units.show_duration(MTA_PATIENCE)}, when the MTA gives up (timeout E: of its milter)"
             )
-        return self
+        return None
 
 
+@table
 class Clamd(Table):
     """`[clamd]`: the engine."""
 
@@ -119,6 +112,7 @@ class Clamd(Table):
 _ACTION = units.choice(ActionName)
 
 
+@table
 class OnUnscanned(Table):
     """`[policy.on_unscanned]`: a key for each `Limit`."""
 
@@ -130,6 +124,7 @@ class OnUnscanned(Table):
     busy: Annotated[ActionName, _ACTION] = _key("tempfail", "limits.queue_wait has passed")
 
 
+@table
 class PolicyTable(Table):
     """`[policy]`: what is done with a message."""
 
@@ -138,6 +133,7 @@ class PolicyTable(Table):
     on_unscanned: OnUnscanned = OnUnscanned()
 
 
+@table
 class Headers(Table):
     """`[headers]`: what an accepted message says of its scan."""
 
@@ -146,6 +142,7 @@ class Headers(Table):
     )
 
 
+@table
 class Keys(Table):
     """`[keys]`: the secrets with which both sides of the sandwich know each other's word."""
 
@@ -154,6 +151,7 @@ class Keys(Table):
     )
 
 
+@table
 class Receipt(Table):
     """`[receipt]`: what the incoming side says of a message to the delivery side; needs `keys.file`."""
 
@@ -162,6 +160,7 @@ class Receipt(Table):
     )
 
 
+@table
 class Verify(Table):
     """`[verify]`: the delivery side, which scans what has no valid receipt; mode, group and hosts as in `[milter]`."""
 
@@ -171,6 +170,7 @@ class Verify(Table):
     workers: Annotated[int, units.count(1, 64)] = _key(1, "processes that serve that socket", restart=True)
 
 
+@table
 class Probe(Table):
     """`[probe]`: messages of our own through the incoming sendmail, which prove that it has mail scanned."""
 
@@ -188,6 +188,7 @@ class Probe(Table):
     )
 
 
+@table
 class Exporter(Table):
     """`[exporter]`: metrics and health over HTTP."""
 
@@ -206,14 +207,15 @@ class Exporter(Table):
     users_file: Annotated[str, units.FILE] = _key("", "users who may read it, as htpasswd -B writes them")
     token_file: Annotated[str, units.FILE] = _key("", "bearer tokens that may read it, one a line")
 
-    @model_validator(mode="after")
-    def _with_certificate(self) -> "Exporter":
+    def clash(self) -> str | None:
+        """Both are of use to TLS only."""
         for name in ("key", "client_ca"):
             if getattr(self, name) and not self.certificate:
-                raise relation(f"key exporter.{name}: expected exporter.certificate beside it")
-        return self
+                return f"key exporter.{name}: expected exporter.certificate beside it"
+        return None
 
 
+@table
 class Queues(Table):
     """`[queues]`: the queues of the two sendmails, whose length the exporter tells."""
 
@@ -222,6 +224,7 @@ class Queues(Table):
     interval: Annotated[float, units.duration("1s", "1h")] = _key("15s", "the queues are looked at this often")
 
 
+@table
 class Log(Table):
     """`[log]`: the log on standard output."""
 
@@ -229,6 +232,7 @@ class Log(Table):
     level: Annotated[LogLevel, units.choice(LogLevel)] = _key("info", "the mildest line that is written")
 
 
+@table
 class Tracing(Table):
     """`[tracing]`: a span per message by OpenTelemetry; needs `pip install miltscan[otel]`."""
 
@@ -238,6 +242,7 @@ class Tracing(Table):
     )
 
 
+@table
 class Settings(Table):
     """The whole configuration."""
 
@@ -261,13 +266,13 @@ class Settings(Table):
         """The workers of both sockets, which share scan slots and sessions."""
         return self.milter.workers + (self.verify.workers if self.verify.socket else 0)
 
-    @model_validator(mode="after")
-    def _with_keys(self) -> "Settings":
+    def clash(self) -> str | None:
+        """A probe is signed, and there has to be one."""
         if self.probe.interval and not self.keys.file:
-            raise relation("key probe.interval: expected keys.file beside it, with whose key probes are signed")
+            return "key probe.interval: expected keys.file beside it, with whose key probes are signed"
         if self.probe.readiness and not self.probe.interval:
-            raise relation("key probe.readiness: expected probe.interval beside it, which is 0s and sends no probe")
-        return self
+            return "key probe.readiness: expected probe.interval beside it, which is 0s and sends no probe"
+        return None
 
     def policy_for(self, hostname: str) -> Policy:
         """The policy of the core; `hostname` is what X-Virus-Scanned names."""
@@ -299,10 +304,12 @@ def load(path: Path | None = None) -> Settings:
 
 def parse(data: bytes, name: str) -> Settings:
     """The settings in the TOML `data` of the file `name`; raises ConfigError with a line for each mistake."""
+    from miltscan.config.validation import validated  # noqa: PLC0415 - see there: whoever has settings needs no pydantic
+
     try:
-        return Settings.model_validate(tomllib.loads(data.decode()))
-    except ValidationError as error:
-        raise ConfigError("\n".join(f"{name}: {line}" for line in mistakes(error, Settings))) from None
+        return validated(Settings, tomllib.loads(data.decode()))
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"{name}: {line}" for line in str(error).split("\n"))) from None
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{name}: line {line}: expected UTF-8") from None

@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic_core import CoreSchema, core_schema
-
 from miltscan.core.address import Address, InetAddress, Network, parse_address
+
+if TYPE_CHECKING:
+    from pydantic_core import CoreSchema
 
 Toml = str | int | list[str]
 T = TypeVar("T")
@@ -45,8 +46,10 @@ class Kind(Generic[T]):
         except ValueError as error:
             raise ValueError(str(error) or f"expected {self.expected}") from None
 
-    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
-        """Makes `Annotated[type, kind]` a field that pydantic reads with `parse`."""
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> "CoreSchema":
+        """Makes `Annotated[type, kind]` a field that pydantic reads with `parse`; called by pydantic alone."""
+        from pydantic_core import core_schema  # noqa: PLC0415 - a process with settings needs no pydantic
+
         return core_schema.no_info_plain_validator_function(self.parse)
 
 

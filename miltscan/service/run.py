@@ -4,19 +4,21 @@ import signal
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
 from miltscan import __version__
+from miltscan.config.apart import in_child
 from miltscan.config.keyfile import Loaded, load_all, load_keys
 from miltscan.config.render import fingerprint, needs_restart
 from miltscan.config.settings import Settings
 from miltscan.core.address import Address
 from miltscan.core.keys import Keyring
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
-from miltscan.service import access, listener, notify, tracer
+from miltscan.service import access, listener, notify
 from miltscan.service.admission import admit
 from miltscan.service.signals import reset
 from miltscan.service.spool import Spool
@@ -197,6 +199,8 @@ class _Service:
         if self.way:
             family.attach(self._directory, _TRACER)
             link.send(READY)
+            from miltscan.service import tracer  # noqa: PLC0415 - OTLP is for this process alone
+
             tracer.run(self.way[1], self.settings.tracing.endpoint, link)
 
     def _probe(self, link: Link) -> None:
@@ -259,7 +263,7 @@ class _Service:
 
     def _read_again(self) -> Loaded | None:
         try:
-            loaded = load_all(self.path)
+            loaded = in_child(partial(load_all, self.path))  # there pydantic comes and goes
             new = loaded.settings
             _try_spool(new)
             if self.web:
@@ -281,19 +285,15 @@ class _Service:
 
 def _keep(old: Settings, new: Settings) -> Settings:
     """The new settings, but for what takes effect at the next start only."""
-    written = new.log.model_copy(update={"format": old.log.format})
-    milter = old.milter.model_copy(update={"allow": new.milter.allow})
-    exporter = new.exporter.model_copy(update={"listen": old.exporter.listen, "directory": old.exporter.directory})
-    probe = new.probe.model_copy(update={"interval": old.probe.interval})
-    kept = {
-        "milter": milter,
-        "verify": old.verify,
-        "probe": probe,
-        "exporter": exporter,
-        "log": written,
-        "tracing": old.tracing,
-    }
-    return new.model_copy(update=kept)
+    return replace(
+        new,
+        milter=replace(old.milter, allow=new.milter.allow),
+        verify=old.verify,
+        probe=replace(new.probe, interval=old.probe.interval),
+        exporter=replace(new.exporter, listen=old.exporter.listen, directory=old.exporter.directory),
+        log=replace(new.log, format=old.log.format),
+        tracing=old.tracing,
+    )
 
 
 def _leave_signals_to_the_supervisor() -> None:

@@ -1,6 +1,7 @@
 """The configuration: defaults, keys, and every mistake in a line of its own."""
 
 import re
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
@@ -134,8 +135,8 @@ def test_what_a_probe_needs(text: str, line: str) -> None:
 
 def test_settings_never_change() -> None:
     """A message sees one configuration, so nobody may change it under way."""
-    with pytest.raises(ValueError, match="frozen"):
-        Settings().milter.workers = 3
+    with pytest.raises(FrozenInstanceError):
+        Settings().milter.workers = 3  # type: ignore[misc]  # what nobody may do
 
 
 @pytest.mark.parametrize(

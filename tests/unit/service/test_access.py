@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from miltscan.config.settings import Exporter, Settings, parse
+from miltscan.config.validation import validated
 from miltscan.core.finding import Level
 from miltscan.errors import StartError
 from miltscan.service.access import faults, load
@@ -26,7 +27,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 def exporter(**values: object) -> Exporter:
     """These keys of the table."""
-    return Settings.model_validate({"exporter": values}).exporter
+    return validated(Settings, {"exporter": values}).exporter
 
 
 def secret(path: Path, text: str, mode: int = 0o640) -> str:

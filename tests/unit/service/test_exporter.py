@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
+from miltscan.config.validation import validated
 from miltscan.errors import StartError
 from miltscan.service import exporter, listener
 from miltscan.service.http import Refusal
@@ -205,7 +206,7 @@ def test_what_probes_say_against_the_service(
     success: dict[str, float], last: dict[str, float], reasons: list[str]
 ) -> None:
     """Each has to go well, and to be young."""
-    probe = Settings().probe.model_copy(update={"interval": 60.0, "timeout": 30.0})
+    probe = replace(Settings().probe, interval=60.0, timeout=30.0)
     names = "miltscan_probe_success", "miltscan_probe_last_run_timestamp_seconds"
     samples = dict(zip(names, (success, last), strict=True))
     assert exporter.unproven(samples, 1000.0, probe) == reasons
@@ -259,7 +260,7 @@ def test_new_settings_count(running: Running) -> None:
     _worker(running.directory, canary_age=31)
     assert _ask(running.port, "/readyz")[0].status == 503
     running.lifeline.send("an order to workers")
-    running.lifeline.send(Loaded(Settings.model_validate({"clamd": {"canary_interval": "20s"}}), ()))
+    running.lifeline.send(Loaded(validated(Settings, {"clamd": {"canary_interval": "20s"}}), ()))
     wait_until(lambda: _ask(running.port, "/readyz")[0].status == 200, PATIENCE, "the new settings")
 
 

@@ -16,6 +16,7 @@ import bcrypt
 import pytest
 
 from miltscan.config.settings import Settings
+from miltscan.config.validation import validated
 from miltscan.service import exchange, http, listener
 from miltscan.service.access import Access, load
 from miltscan.service.credentials import Credentials
@@ -363,7 +364,7 @@ def encrypted(authority: Authority, client_ca: Path | None = None) -> Access:
     """An access by TLS."""
     certificate, key = authority.issue("server")
     table = {"certificate": str(certificate), "key": str(key), "client_ca": str(client_ca or "")}
-    return load(Settings.model_validate({"exporter": table}).exporter)
+    return load(validated(Settings, {"exporter": table}).exporter)
 
 
 def ask_encrypted(running: Running, context: ssl.SSLContext) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from miltscan.config.settings import Settings
+from miltscan.config.validation import validated
 from miltscan.service import measure
 from miltscan.service.measure import Measure
 from miltscan.telemetry import metrics
@@ -33,9 +34,7 @@ def _value(family: Family, *labels: str) -> float | None:  # type: ignore[type-a
 
 
 def _settings(folder: Path, incoming: str) -> Settings:
-    return Settings.model_validate(
-        {"queues": {"incoming": incoming, "delivery": ""}, "spool": {"directory": str(folder)}}
-    )
+    return validated(Settings, {"queues": {"incoming": incoming, "delivery": ""}, "spool": {"directory": str(folder)}})
 
 
 def _queue(folder: Path) -> str:

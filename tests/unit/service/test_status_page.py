@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from miltscan.config.settings import Settings
+from miltscan.config.validation import validated
 from miltscan.service import exporter
 from miltscan.service.exchange import Request
 from miltscan.service.exporter import Site
@@ -42,7 +43,7 @@ def site(tmp_path: Path) -> Site:
         metrics.MESSAGES.child("inbound", "clean", "accept").inc(7)
 
     _in_a_process(work)
-    return Site(tmp_path, Settings.model_validate({"milter": {"workers": 1}}))
+    return Site(tmp_path, validated(Settings, {"milter": {"workers": 1}}))
 
 
 def test_the_answer_behind_the_page(site: Site) -> None:
@@ -106,7 +107,7 @@ def test_history_grows_with_each_sample(site: Site) -> None:
 
 def test_reloaded_settings_are_those_shown(site: Site) -> None:
     """The configuration in force, not that of the start."""
-    site.settings = Settings.model_validate({"log": {"level": "debug"}})
+    site.settings = validated(Settings, {"log": {"level": "debug"}})
     status = orjson.loads(exporter.respond(site, Request("GET", "/api/status")).body)
     changed = {row["key"]: row["value"] for row in status["configuration"]["settings"] if row["changed"]}
     assert changed == {"log.level": '"debug"'}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from miltscan.config.settings import Settings
+from miltscan.config.validation import validated
 from miltscan.core.finding import Level
 from miltscan.status.checks import judge
 from miltscan.status.history import STEP, History
@@ -89,7 +90,7 @@ def test_what_is_up_to_the_mail_is_no_fault_of_the_service(reason: str) -> None:
         ({"engines": []}, "clients are told to come again later (4xx)", ["not ready"]),
         ({"workers": replace(WORKERS, running=0)}, "no worker runs", ["not ready"]),
         (
-            {"settings": Settings.model_validate({"policy": {"on_unscanned": {"no_engine": "accept"}}}), "engines": []},
+            {"settings": validated(Settings, {"policy": {"on_unscanned": {"no_engine": "accept"}}}), "engines": []},
             "mail passes UNSCANNED",
             ["not ready"],
         ),

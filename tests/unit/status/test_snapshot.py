@@ -10,6 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from miltscan.config.settings import Settings
+from miltscan.config.validation import validated
 from miltscan.status import settings as shown_settings
 from miltscan.status.events import Detection, Ring, Trouble
 from miltscan.status.history import STEP, History
@@ -68,7 +69,7 @@ EMPTY = Numbers((f"miltscan_{name}", {"outcome": "clean"}, 0.0) for name in ("me
 
 
 def _status(numbers: Numbers, past: History | None = None, ring: Ring | None = None) -> Status:
-    settings = Settings.model_validate({"milter": {"workers": 2}})
+    settings = validated(Settings, {"milter": {"workers": 2}})
     return snapshot(
         Seen(numbers, past or History(), ring or Ring(), settings, [], at=NOW, since=NOW - 900, host="mx.example.test")
     )
@@ -162,7 +163,7 @@ def test_the_json_is_what_the_types_say(status: Status) -> None:
 
 def test_settings_that_differ_come_first() -> None:
     """Each with its default; the order is else that of the configuration."""
-    settings = Settings.model_validate({"milter": {"workers": 4}, "log": {"level": "debug"}})
+    settings = validated(Settings, {"milter": {"workers": 4}, "log": {"level": "debug"}})
     rows = shown_settings.shown(settings)
     assert [(row.key, row.value, row.default) for row in rows if row.changed] == [
         ("milter.workers", "4", "1"),

@@ -1,0 +1,128 @@
+"""Work in a child process: what it returns or raises comes back, and nothing else of it stays."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing import Pipe
+from pathlib import Path
+
+import pytest
+
+from miltscan.config.apart import answer, in_child
+from miltscan.config.settings import Settings, load
+from miltscan.errors import ConfigError, MiltscanError, StartError
+
+
+def open_files() -> list[str]:
+    """The descriptors of this process, without that of the look itself."""
+    return sorted(file.name for file in Path("/proc/self/fd").iterdir())
+
+
+def _hang() -> None:
+    while True:
+        time.sleep(60)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _exit() -> None:
+    sys.exit(0)
+
+
+def _garbage() -> object:
+    return _Unreadable()
+
+
+class _Unreadable:
+    """Is pickled as something that cannot be made again."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return int, ("no number",)
+
+
+class _OtherError(MiltscanError):
+    """An error of a kind of its own."""
+
+
+def test_settings_come_back(tmp_path: Path) -> None:
+    """As they would have been read here."""
+    file = tmp_path / "miltscan.toml"
+    file.write_text("milter.workers = 7\nclamd.servers = ['unix:/a', 'inet:1@b']")
+    assert in_child(lambda: load(file)) == load(file) != Settings()
+
+
+def test_the_work_is_done_elsewhere() -> None:
+    """That is the point."""
+    assert in_child(os.getpid) != os.getpid()
+
+
+@pytest.mark.parametrize("error", [ConfigError("f: one\nf: two"), StartError("no"), _OtherError("other")])
+def test_an_error_of_ours_is_raised_here(error: MiltscanError) -> None:
+    """With its kind, which says the exit status, and its text."""
+
+    def work() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        in_child(work)
+    assert str(caught.value) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("work", "told"),
+    [
+        (_die, "the configuration could not be read: the process that did it has died"),
+        (_exit, "the configuration could not be read: the process that did it has died"),
+        (_garbage, "the configuration could not be read: the process that did it has died"),
+        (lambda: 1 // 0, "the configuration could not be read: ZeroDivisionError: integer division or modulo by zero"),
+    ],
+    ids=["killed", "exit", "garbage", "a bug"],
+)
+def test_a_child_that_fails_is_one_line(work: Callable[[], object], told: str) -> None:
+    """Never a hang, a traceback, or an answer that is none."""
+    with pytest.raises(StartError) as caught:
+        in_child(work)
+    assert str(caught.value) == told
+
+
+def test_half_an_answer_is_none() -> None:
+    """As from a child that is killed under way."""
+    ours, theirs = Pipe(duplex=False)
+    os.write(theirs.fileno(), b"\0\0\0\4abc")
+    theirs.close()
+    with ours, pytest.raises(StartError, match="the process that did it has died"):
+        answer(ours, 30)
+
+
+def test_a_child_that_hangs_is_killed() -> None:
+    """A file on a network that is away must not hold a service for ever."""
+    with pytest.raises(StartError, match=r"^the configuration could not be read within 0\.1 s$"):
+        in_child(_hang, patience=0.1)
+
+
+def test_nothing_stays() -> None:
+    """Neither a descriptor nor a process."""
+    before = open_files()
+    for work in (os.getpid, _die, _hang):
+        try:
+            in_child(work, patience=0.1)
+        except StartError:
+            continue
+    assert open_files() == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_process_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full machine is named."""
+
+    def fork() -> int:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(StartError, match="no process could be made to read the configuration: Resource temporarily"):
+        in_child(os.getpid)
