@@ -251,7 +251,7 @@ def test_trace_of_what_is_not_there_is_status_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_trace_shows_a_bar_on_a_terminal(*, terminal: bool) -> None:
     """On standard error, while much is read; where that is no terminal nothing is written there."""
-    code = "import miltscan.cli as cli; cli._LONG = 1; cli.main()"
+    code = "from miltscan import cli; from miltscan.commands import trace; trace._LONG = 1; cli.main()"
     command = [sys.executable, "-c", code, "trace", "--log", str(GOLDEN / "mail.log"), "6AMG9F89004499"]
     reader, writer = os.openpty() if terminal else os.pipe()
     try:

@@ -1,0 +1,1 @@
+"""The commands of the `miltscan` program, which `cli` puts together."""

@@ -1,0 +1,90 @@
+"""`config`, `import` and `keys new`: the files of the service, shown and made."""
+
+# ruff: noqa: PLC0415, D301  as in `common`; a real \b keeps the lines of an example
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from miltscan.commands.common import Config, told
+from miltscan.config.settings import load
+
+
+def show_config(
+    config: Config = None,
+    *,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the documentation.")] = False,
+) -> None:
+    """Print the settings in effect.
+
+    As TOML, with the meaning and the default of each key.
+
+    \b
+    Examples:
+      miltscan config
+      miltscan config --config ./miltscan.toml | grep -v '^#'
+    """
+    from miltscan.config.render import as_markdown, as_toml
+
+    with told():
+        settings = load(config)
+    typer.echo(as_markdown(settings) if markdown else as_toml(settings), nl=False)
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="clamav-milter.conf, imss.ini or intscan.ini.")],
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Write the files there instead of printing them."),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="What FILE is, if its name and text do not tell.")
+    ] = None,
+) -> None:
+    """Take over another scanner's settings.
+
+    It makes a miltscan.toml, a site.m4 for sendmail/ and differences.txt: every option, what becomes of it, and why. A
+    file that is there already is never overwritten: then nothing is written, and the status is 2.
+
+    \b
+    Examples:
+      miltscan import /etc/clamav/clamav-milter.conf
+      miltscan import --output ./new /etc/iscan/intscan.ini && less ./new/differences.txt
+    """
+    from miltscan.migration.files import read, write
+    from miltscan.migration.formats import draft, recognise
+    from miltscan.migration.render import as_files
+
+    with told():
+        text = read(file)
+        files = as_files(draft(kind or recognise(file.name, text), text), file.name)
+        for path in write(output, files) if output else ():
+            typer.echo(path)
+    if output is None:
+        typer.echo("\n".join(f"==> {name} <==\n{content}" for name, content in files.items()), nl=False)
+
+
+def new_key(
+    *,
+    name: Annotated[
+        str | None, typer.Option("--id", help="What to call it [default: date and time]", show_default=False)
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Make a new key.
+
+    It stands first in the file of keys.file and signs from the next reload on; the keys below it stay, for what they
+    have signed. Remove one by hand when no mail that it has signed is left in the queue of incoming.
+
+    \b
+    Examples:
+      miltscan keys new && systemctl reload miltscan
+      miltscan keys new --id 2027-01 --config ./miltscan.toml
+    """
+    with told():
+        settings = load(config)
+        from miltscan.service.newkey import new_key as make
+
+        typer.echo(f"{settings.keys.file}: key {make(settings, name)} signs from the next reload on")
