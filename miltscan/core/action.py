@@ -1,5 +1,6 @@
 """What can be done with a message, as closed types; who decides is `policy`, who carries it out is the milter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -66,6 +67,8 @@ class Hold:
 
 
 Action = Accept | TempFail | Reject | Discard | Hold
+KEPT = (Accept, Hold)
+"""With these the message goes on, so that edits of it are of use."""
 _REFUSALS = (TempFail, Reject)
 
 
@@ -88,6 +91,15 @@ class InsertHeader:
 HeaderEdit = RemoveHeader | InsertHeader
 
 
+def remove_all(names: Sequence[bytes]) -> tuple[RemoveHeader, ...]:
+    """Removes every header of one name, given once for each, as it stands there.
+
+    The last comes first: removing one moves the index of those behind it.
+    """
+    edits = [RemoveHeader(name.decode("utf-8", "replace"), index) for index, name in enumerate(names, 1)]
+    return tuple(reversed(edits))
+
+
 class Decision(NamedTuple):
     """What the MTA will hear, and the name of the rule that said so; `edits` in the order in which they are made."""
 
@@ -99,3 +111,7 @@ class Decision(NamedTuple):
     def reply(self) -> Reply | None:
         """The reply of our own that the client hears; None where the MTA answers with its own 250."""
         return self.action.reply if isinstance(self.action, _REFUSALS) else None
+
+    def edited(self, edits: tuple[HeaderEdit, ...]) -> "Decision":
+        """With these edits behind its own; as it is where the message is not kept."""
+        return self._replace(edits=(*self.edits, *edits)) if isinstance(self.action, KEPT) else self

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from miltscan.core.action import Action, ActionName, Decision, Reject, RemoveHeader, Reply, TempFail
+from miltscan.core.action import Action, ActionName, Decision, Reject, RemoveHeader, Reply, TempFail, remove_all
 from miltscan.core.keys import Key, Keyring
 from miltscan.core.message import Header
 from miltscan.core.verdict import Outcome
@@ -103,10 +103,8 @@ def named(headers: Sequence[Header]) -> bool:
 
 
 def removals(headers: Sequence[Header]) -> tuple[RemoveHeader, ...]:
-    """Takes each header of our name off, the last first: removing one moves the index of those behind it."""
-    names = [headers[at][0].decode("utf-8", "replace") for at in _ours(headers)]
-    edits = [RemoveHeader(name, index) for index, name in enumerate(names, 1)]
-    return tuple(reversed(edits))
+    """Takes each header of our name off."""
+    return remove_all([headers[at][0] for at in _ours(headers)])
 
 
 def _ours(headers: Sequence[Header]) -> Iterator[int]:

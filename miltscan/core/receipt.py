@@ -19,7 +19,7 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import NamedTuple
 
-from miltscan.core.action import RemoveHeader
+from miltscan.core.action import RemoveHeader, remove_all
 from miltscan.core.keys import Key, Keyring
 from miltscan.core.message import Header
 from miltscan.core.verdict import Outcome
@@ -112,10 +112,8 @@ def _doubt(keys: Keyring, form: re.Match[bytes], now: float, max_age: float) -> 
 
 
 def removals(headers: Sequence[Header]) -> tuple[RemoveHeader, ...]:
-    """Takes every receipt off, the last first: removing one moves the index of those behind it."""
-    names = [name for name, _ in headers if name.lower() == _NAME]
-    edits = [RemoveHeader(name.decode("utf-8", "replace"), index) for index, name in enumerate(names, 1)]
-    return tuple(reversed(edits))
+    """Takes every receipt off."""
+    return remove_all([name for name, _ in headers if name.lower() == _NAME])
 
 
 def _mac(key: Key, said: bytes) -> str:

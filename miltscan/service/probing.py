@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from miltscan.core.action import Accept, Hold
 from miltscan.core.keys import Keyring
 from miltscan.core.message import Message
 from miltscan.core.policy import failed
@@ -19,8 +18,6 @@ from miltscan.core.verdict import Fault, Verdict
 from miltscan.engines.base import Tick
 from miltscan.service.pipeline import Process
 from miltscan.service.receipts import body_digest
-
-_KEPT = (Accept, Hold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class Probing:
             return self.ordinary.process(message, tick)
         probe = None if message.settled else self._probe(message)
         if probe is None:
-            return self._cleaned(self.ordinary.process(message, tick))
+            return _cleaned(self.ordinary.process(message, tick))
         try:
             report = self.scanning.process(message, tick)
         except Exception as error:  # noqa: BLE001 - a bug; the client of a probe hears it as any other does
@@ -57,9 +54,6 @@ class Probing:
             self.raised(error)
             return None
 
-    def _cleaned(self, report: Report) -> Report:
-        edits = removals(report.message.headers)
-        if not edits or not isinstance(report.decision.action, _KEPT):
-            return report
-        decision = report.decision
-        return report._replace(decision=decision._replace(edits=(*decision.edits, *edits)))
+
+def _cleaned(report: Report) -> Report:
+    return report._replace(decision=report.decision.edited(removals(report.message.headers)))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from miltscan.core.action import Accept, Decision, HeaderEdit, Hold, InsertHeader
+from miltscan.core.action import KEPT, Accept, Decision, HeaderEdit, InsertHeader
 from miltscan.core.keys import Keyring
 from miltscan.core.message import Message
 from miltscan.core.receipt import RECEIPT_HEADER, Checked, Claim, Receipt, check, removals, sign
@@ -25,7 +25,6 @@ HEADROOM = 64 * 1024
 sendmail together are no more (MaxHeadersLength)."""
 
 _CHUNK = 256 * 1024  # bytes
-_KEPT = (Accept, Hold)
 _PASS = Accept()
 
 
@@ -44,11 +43,11 @@ class Signing:
     def process(self, message: Message, tick: Tick) -> Report:
         """As the pipeline's."""
         report = self.pipeline.process(message, tick)
-        if not isinstance(report.decision.action, _KEPT):
+        if not isinstance(report.decision.action, KEPT):
             return report
         began = time.monotonic()
-        edits = (*removals(message.headers), *self._receipt(message, report))
-        return _edited(report, edits)._replace(seconds=report.seconds + time.monotonic() - began)
+        decision = report.decision.edited((*removals(message.headers), *self._receipt(message, report)))
+        return report._replace(decision=decision, seconds=report.seconds + time.monotonic() - began)
 
     def _receipt(self, message: Message, report: Report) -> tuple[HeaderEdit, ...]:
         """None for what is held, which is looked at again on its release, or was not kept whole."""
@@ -78,13 +77,13 @@ class Verifying:
     def process(self, message: Message, tick: Tick) -> Report:
         """As the pipeline's."""
         if message.settled:  # not kept whole, or at MAIL: there is nothing to compare
-            return self._cleaned(self.pipeline.process(message, tick))
+            return _cleaned(self.pipeline.process(message, tick))
         began = time.monotonic()
         checked = self._check(message)
         if checked.outcome is not None:
             verdict, decision = Verdict.vouched(checked.outcome), Decision(_PASS, "receipt", removals(message.headers))
             return Report(message, verdict, decision, (), 0.0, time.monotonic() - began, checked.receipt)
-        return self._cleaned(self.pipeline.process(message, tick))._replace(receipt=checked.receipt)
+        return _cleaned(self.pipeline.process(message, tick))._replace(receipt=checked.receipt)
 
     def _check(self, message: Message) -> Checked:
         try:
@@ -93,14 +92,9 @@ class Verifying:
             self.failed(error)
             return Checked(Receipt.MISMATCH)
 
-    def _cleaned(self, report: Report) -> Report:
-        kept = isinstance(report.decision.action, _KEPT)
-        return _edited(report, removals(report.message.headers)) if kept else report
 
-
-def _edited(report: Report, edits: tuple[HeaderEdit, ...]) -> Report:
-    decision = report.decision
-    return report._replace(decision=decision._replace(edits=(*decision.edits, *edits)))
+def _cleaned(report: Report) -> Report:
+    return report._replace(decision=report.decision.edited(removals(report.message.headers)))
 
 
 def body_digest(message: Message) -> bytes:

@@ -84,15 +84,20 @@ def asked(daemon: Daemon, request: bytes) -> bytes:
     return b""
 
 
-def test_an_attack_disturbs_neither_mail_nor_scrapes(own: Fleet) -> None:
-    """Mail is accepted and metrics are read while more than a thousand bad clients come; memory stays bounded."""
-    daemon = own()
-    users = daemon.folder / "users"
-    users.write_text(HASHED)
-    users.chmod(0o600)
-    daemon.settings = {"exporter.users_file": str(users)}
+def guarded_by(daemon: Daemon, name: str, content: str) -> Daemon:
+    """This service, running, with a private file of this name in its folder and in `exporter.NAME_file`."""
+    file = daemon.folder / name
+    file.write_text(content)
+    file.chmod(0o600)
+    daemon.settings = {f"exporter.{name}_file": str(file)}
     daemon.start()
     daemon.wait_ready()
+    return daemon
+
+
+def test_an_attack_disturbs_neither_mail_nor_scrapes(own: Fleet) -> None:
+    """Mail is accepted and metrics are read while more than a thousand bad clients come; memory stays bounded."""
+    daemon = guarded_by(own(), "users", HASHED)
     wait_until(lambda: scrape(daemon), PATIENCE, "a first scrape")
     process = exporter_of(daemon)
     before = process.memory_info().rss
@@ -135,14 +140,7 @@ def test_a_wrong_certificate_at_the_start(own: Fleet) -> None:
 @pytest.fixture
 def guarded(own: Fleet) -> Daemon:
     """A running service whose exporter wants a token."""
-    daemon = own()
-    token = daemon.folder / "token"
-    token.write_text(TOKEN)
-    token.chmod(0o600)
-    daemon.settings = {"exporter.token_file": str(token)}
-    daemon.start()
-    daemon.wait_ready()
-    return daemon
+    return guarded_by(own(), "token", TOKEN)
 
 
 def status(daemon: Daemon, token: str) -> int:

@@ -1,0 +1,43 @@
+"""What is done to the headers of a message: only where it is kept, and in an order that MTAs understand."""
+
+import pytest
+
+from miltscan.core.action import (
+    Accept,
+    Action,
+    Decision,
+    Discard,
+    HeaderEdit,
+    Hold,
+    InsertHeader,
+    Reject,
+    RemoveHeader,
+    Reply,
+    TempFail,
+    remove_all,
+)
+
+REPLY = Reply(451, "4.3.0", "later")
+OWN: tuple[HeaderEdit, ...] = (InsertHeader("X-Virus-Status", "Clean"),)
+MORE: tuple[HeaderEdit, ...] = (RemoveHeader("X-Other", 2), RemoveHeader("X-Other", 1))
+
+
+@pytest.mark.parametrize(
+    ("action", "edits"),
+    [
+        (Accept(), OWN + MORE),
+        (Hold("why"), OWN + MORE),
+        (Discard(), OWN),
+        (TempFail(REPLY), OWN),
+        (Reject(REPLY), OWN),
+    ],
+)
+def test_only_what_is_kept_is_edited(action: Action, edits: tuple[HeaderEdit, ...]) -> None:
+    """More edits come behind those of the decision; all else of it stays."""
+    assert Decision(action, "rule", OWN).edited(MORE) == Decision(action, "rule", edits)
+
+
+def test_headers_of_one_name_are_removed_from_the_last() -> None:
+    """Each under the name by which the sender wrote it; none is no edit."""
+    assert remove_all([b"X-A", b"x-a"]) == (RemoveHeader("x-a", 2), RemoveHeader("X-A", 1))
+    assert remove_all([]) == ()
