@@ -2,17 +2,18 @@
 
 import os
 import sys
-import time
 from dataclasses import dataclass
 
 from tests.harness.browser import Browser
+from tests.harness.processes import PATIENCE
 from tests.harness.programs import CHECKOUT
 from tests.harness.sandwich import private_folder
 from tests.harness.watched import TAME, Load, WatchedSandwich
 
 _IMAGES = CHECKOUT / "docs" / "images"
 _WATCH = float(os.environ.get("WATCH", "150"))  # seconds of load before the first picture
-_OUTAGE = 12.0  # seconds without clamd before the last one
+_PLOTTED = "typeof last === 'object' && last?.plots.times.at(-1) - last?.plots.times[0] >= {seconds}"
+_OUTAGE = "last.plots.rates.clean.slice(-2).every((rate) => rate === 0)"  # to be seen in the plots
 _PAUSES = tuple(0.03 + 0.25 * abs((turn % 200) - 100) / 100 for turn in range(200))
 
 
@@ -36,12 +37,13 @@ def main() -> int:
     with private_folder() as folder, WatchedSandwich(folder) as sandwich:
         page = f"http://127.0.0.1:{sandwich.miltscan.exporter_port}/"
         with Load(sandwich, _PAUSES, words=tuple(TAME), every=25), Browser.start() as browser:
-            time.sleep(_WATCH)
+            browser.open(page)
+            browser.wait_for(_PLOTTED.format(seconds=_WATCH), _WATCH + PATIENCE)
             for look in _LOOKS:
                 take(browser, page, look)
             sandwich.clamd.stop()
             browser.wait_for("document.querySelector('#verdict.error') !== null")
-            time.sleep(_OUTAGE)
+            browser.wait_for(_OUTAGE)
             take(browser, page, _DOWN)
     return int(bool(browser.complaints))
 
