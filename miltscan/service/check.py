@@ -6,8 +6,7 @@ An error is what would break mail or the start of the service; a warning is what
 import grp
 import os
 import stat
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,31 +14,13 @@ from miltscan.config.keyfile import load_keys
 from miltscan.config.settings import HeaderMode, Settings
 from miltscan.config.units import show_size
 from miltscan.core.action import ActionName
-from miltscan.core.address import Address, InetAddress, Network, UnixAddress, is_loopback
+from miltscan.core.address import InetAddress, Network, UnixAddress, is_loopback
 from miltscan.core.finding import Finding, Level
-from miltscan.engines.base import Observer
-from miltscan.engines.clamd import ClamdEngine
-from miltscan.engines.clamd_client import version
-from miltscan.engines.wire import targets
 from miltscan.errors import ConfigError
 from miltscan.sandwich.queues import look
-from miltscan.service import clamdconf
 from miltscan.service.accesscheck import exporter_findings
-from miltscan.service.servers import Seen, Servers
+from miltscan.service.clamdcheck import Probe, clamd_findings, probe_clamd
 from miltscan.telemetry.traces import missing
-
-_DAY = 86400  # seconds
-_PATIENCE = 5.0  # seconds for clamd to tell its version
-_OLD = 2 * _DAY  # signatures come out at least daily
-
-
-Probe = Callable[[Settings, Observer], None]
-"""Asks every server of the settings once and tells the observer what came of it; never raises."""
-
-
-def probe_clamd(settings: Settings, observer: Observer) -> None:
-    """Asks every clamd once."""
-    ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, observer).probe()
 
 
 def findings(settings: Settings, probe: Probe = probe_clamd) -> Iterator[Finding]:
@@ -52,9 +33,7 @@ def findings(settings: Settings, probe: Probe = probe_clamd) -> Iterator[Finding
     yield from policy_findings(settings)
     yield from exporter_findings(settings.exporter)
     yield from tracing_finding(settings.tracing.endpoint)
-    yield from _servers(settings, probe)
-    for server in settings.clamd.servers:
-        yield from clamd_settings(server, settings)
+    yield from clamd_findings(settings, probe)
 
 
 def socket_finding(settings: Settings) -> Iterator[Finding]:
@@ -219,62 +198,3 @@ def tracing_finding(endpoint: str) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "tracing.endpoint", f"{package}, nothing is traced", f"run: {remedy}")
     elif endpoint:
         yield Finding(Level.OK, "tracing.endpoint", f"traces go to {endpoint}")
-
-
-def server_findings(server: str, seen: Seen, now: float, *, others: bool) -> Iterator[Finding]:
-    """What an engine told of one server; `others` says that another server is up, `now` in seconds since the epoch."""
-    subject = f"clamd {server}"
-    if not seen.good:
-        level = Level.WARNING if others else Level.ERROR
-        text = f"does not find the test signature: {seen.why or 'no answer'}"
-        yield Finding(level, subject, text, "start it, look into its log, and at its TemporaryDirectory")
-        return
-    yield Finding(Level.OK, subject, "finds the test signature")
-    if seen.published:
-        yield _age(subject, seen.version, now - seen.published)
-
-
-def _age(subject: str, version: int, age: float) -> Finding:
-    text = f"signatures {version} are {age / _DAY:.1f} days old"
-    if age > _OLD:
-        return Finding(Level.WARNING, subject, text, "see that freshclam runs")
-    return Finding(Level.OK, subject, text)
-
-
-def _servers(settings: Settings, probe: Probe) -> Iterator[Finding]:
-    told, now = Servers(), time.time()
-    probe(settings, told)
-    good = {name for name, seen in told.seen.items() if seen.good}
-    for server in settings.clamd.servers:
-        if str(server) in good:
-            yield from _version(server)
-        yield from server_findings(str(server), told.seen.get(str(server), Seen()), now, others=bool(good))
-
-
-def _version(server: Address) -> Iterator[Finding]:
-    """What clamd says of itself; one that says nothing has other findings."""
-    try:
-        answers = [version(target, _PATIENCE) for target in targets(server)]
-    except OSError:  # its name is not known
-        return
-    yield from (Finding(Level.OK, f"clamd {server}", f"is {answer.text}") for answer in answers if answer)
-
-
-def clamd_settings(server: Address, settings: Settings) -> Iterator[Finding]:
-    """Where the configuration of this clamd does less than the settings promise."""
-    subject, file = f"clamd {server}", clamdconf.file_of(server)
-    if file is None:
-        yield Finding(Level.OK, subject, "its configuration file is not known and not compared")
-        return
-    try:
-        text = file.read_text(errors="replace")
-    except OSError as error:
-        remedy = "let this user read it"
-        yield Finding(Level.WARNING, subject, f"{file} cannot be compared: {error.strerror}", remedy)
-        return
-    wrong = [*clamdconf.mismatches(clamdconf.parse(text), settings)]
-    for one in wrong:
-        level = Level.ERROR if one.silent else Level.WARNING
-        yield Finding(level, subject, f"{one.key} {one.why}", f'write "{one.wanted}" in {file}')
-    if not wrong:
-        yield Finding(Level.OK, subject, f"{file} fits")

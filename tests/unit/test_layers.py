@@ -15,7 +15,7 @@ ROWS = (
     ("service.prober",),
     ("service.worker", "service.exporter", "service.tracer", "service.scan", "sandwich.*", "migration.*"),
     ("service.check", "service.http", "service.measure", "service.newkey"),
-    ("service.accesscheck",),
+    ("service.accesscheck", "service.clamdcheck"),
     ("status.*",),
     (
         "service.access",

@@ -3,41 +3,19 @@
 import grp
 import os
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from miltscan.config.settings import Settings, parse
-from miltscan.core.address import InetAddress, UnixAddress
 from miltscan.core.finding import Finding, Level
-from miltscan.core.verdict import Fault
-from miltscan.engines.base import Observer
 from miltscan.service import check, clamdconf
-from miltscan.service.servers import Seen, Servers
-
-DAY = 86400.0
-NOW = 1_000_000_000.0
+from tests.unit.service.found import DAY, NOW, bad, works
 
 
 def settings(text: str) -> Settings:
     """The settings of a file."""
     return parse(text.encode(), "f")
-
-
-def bad(findings: Iterable[Finding]) -> list[tuple[str, str]]:
-    """Level and subject of what is not ok; each of them has a remedy."""
-    wrong = [finding for finding in findings if finding.level is not Level.OK]
-    assert all(finding.remedy for finding in wrong)
-    return [(finding.level.value, finding.subject) for finding in wrong]
-
-
-def works(configured: Settings, observer: Observer) -> None:
-    """A probe under which every server is well."""
-    for server in map(str, configured.clamd.servers):
-        observer.signatures("clamd", server, 27000, NOW)
-        observer.canary_passed("clamd", server)
-        observer.server_state("clamd", server, up=True, why="")
 
 
 def test_a_finding_is_one_clean_line() -> None:
@@ -132,54 +110,6 @@ def test_the_spool_needs_room(free: int, level: Level) -> None:
 def test_choices_with_a_price_are_warned_of(text: str, subjects: list[str]) -> None:
     """Infected mail accepted, mail lost, unscanned mail unmarked, a tempfail that never ends."""
     assert bad(check.policy_findings(settings(text))) == [("warning", subject) for subject in subjects]
-
-
-@pytest.mark.parametrize(
-    ("seen", "others", "levels"),
-    [
-        (Seen(up=True, canary=True, version=1, published=NOW - DAY), False, ["ok", "ok"]),
-        (Seen(up=True, canary=True, version=1, published=NOW - 3 * DAY), False, ["ok", "warning"]),
-        (Seen(up=True, canary=True), False, ["ok"]),
-        (Seen(up=True, canary=False), False, ["error"]),
-        (Seen(up=False, why="refused"), False, ["error"]),
-        (Seen(up=False, why="refused"), True, ["warning"]),
-        (Seen(), False, ["error"]),
-    ],
-)
-def test_a_server_has_to_find_the_test_signature(seen: Seen, levels: list[str], *, others: bool) -> None:
-    """Down is an error while no other server is up; old signatures are a warning."""
-    found = check.server_findings("unix:/run/a", seen, NOW, others=others)
-    assert levels == [finding.level.value for finding in found]
-
-
-def test_what_an_engine_tells_is_kept() -> None:
-    """State, fault, canary and signatures, by server."""
-    told = Servers()
-    works(Settings(), told)
-    told.server_fault("clamd", "other", Fault.CONNECT, "refused")
-    assert told.seen == {
-        "unix:/run/clamav/clamd.ctl": Seen(up=True, canary=True, version=27000, published=NOW),
-        "other": Seen(why="refused"),
-    }
-
-
-def test_limits_of_clamd_below_ours_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The remedy is the line to write and the file to write it in; an unreadable file is a warning, too."""
-    file = tmp_path / "clamd.conf"
-    monkeypatch.setattr(clamdconf, "file_of", lambda _server: file)
-    server = UnixAddress(str(tmp_path / "absent"))
-    assert bad(check.clamd_settings(server, Settings())) == [("warning", f"clamd {server}")]
-    file.write_text("MaxFileSize 1M\nAlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
-    (found,) = check.clamd_settings(server, Settings())
-    assert found.remedy == f'write "MaxFileSize 100M" in {file}'
-    file.write_text("AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
-    assert bad(check.clamd_settings(server, Settings())) == []
-
-
-def test_a_clamd_of_another_host_is_not_compared() -> None:
-    """Its configuration file is not here."""
-    (found,) = check.clamd_settings(InetAddress("clamd.example.test", 3310), Settings())
-    assert (found.level, found.text) == (Level.OK, "its configuration file is not known and not compared")
 
 
 @pytest.mark.parametrize(
