@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 from miltscan import __version__
-from miltscan.config import units
+from miltscan.config import places, units
 from miltscan.config.mistakes import syntax
 from miltscan.config.table import Table, table
 from miltscan.config.table import key as _key
@@ -52,14 +52,14 @@ class LogLevel(StrEnum):
 class Milter(Table):
     """`[milter]`: where the MTA finds us."""
 
-    socket: Annotated[Address, units.ADDRESS] = _key(
+    socket: Annotated[Address, places.ADDRESS] = _key(
         "unix:/run/miltscan/miltscan.sock", "socket on which the MTA asks", restart=True
     )
     socket_mode: Annotated[int, units.MODE] = _key("0660", "file mode of a unix socket", restart=True)
     socket_group: Annotated[str, units.NAME] = _key(
         "", "group of a unix socket, which the MTA has to be in", restart=True
     )
-    allow: Annotated[tuple[Network, ...], units.NETWORKS] = _key(
+    allow: Annotated[tuple[Network, ...], places.NETWORKS] = _key(
         ["127.0.0.0/8", "::1"], "hosts that may connect to a TCP socket; a unix socket has its mode and group"
     )
     workers: Annotated[int, units.count(1, 64)] = _key(1, "processes that serve the socket", restart=True)
@@ -69,7 +69,7 @@ class Milter(Table):
 class Spool(Table):
     """`[spool]`: where a message is while it is scanned."""
 
-    directory: Annotated[str, units.FOLDER] = _key(
+    directory: Annotated[str, places.FOLDER] = _key(
         "/var/spool/miltscan", "folder for messages that are too large for memory"
     )
     memory: Annotated[int, units.size("0B", "1GiB")] = _key("1MiB", "a message up to this size stays in memory")
@@ -101,7 +101,7 @@ class Limits(Table):
 class Clamd(Table):
     """`[clamd]`: the engine."""
 
-    servers: Annotated[tuple[Address, ...], units.ADDRESSES] = _key(
+    servers: Annotated[tuple[Address, ...], places.ADDRESSES] = _key(
         ["unix:/run/clamav/clamd.ctl"], "clamd servers, asked by turns; where one fails, the next one"
     )
     canary_interval: Annotated[float, units.duration("1s", "1h")] = _key(
@@ -146,7 +146,7 @@ class Headers(Table):
 class Keys(Table):
     """`[keys]`: the secrets with which both sides of the sandwich know each other's word."""
 
-    file: Annotated[str, units.FILE] = _key(
+    file: Annotated[str, places.FILE] = _key(
         "", "file of keys, a line `ID HEXKEY` each: the first one signs, all verify"
     )
 
@@ -164,7 +164,7 @@ class Receipt(Table):
 class Verify(Table):
     """`[verify]`: the delivery side, which scans what has no valid receipt; mode, group and hosts as in `[milter]`."""
 
-    socket: Annotated[Address | None, units.NO_ADDRESS] = _key(
+    socket: Annotated[Address | None, places.NO_ADDRESS] = _key(
         "", "socket on which the delivery MTA asks", restart=True
     )
     workers: Annotated[int, units.count(1, 64)] = _key(1, "processes that serve that socket", restart=True)
@@ -177,9 +177,9 @@ class Probe(Table):
     interval: Annotated[float, units.duration("0s", "24h")] = _key(
         "0s", "time between two probes; 0s sends none", restart=True
     )
-    server: Annotated[InetAddress, units.INET] = _key("inet:25@127.0.0.1", "the incoming sendmail")
-    sender: Annotated[str, units.NO_MAILBOX] = _key("", "envelope sender; the empty one gets no bounce")
-    recipient: Annotated[str, units.MAILBOX] = _key(
+    server: Annotated[InetAddress, places.INET] = _key("inet:25@127.0.0.1", "the incoming sendmail")
+    sender: Annotated[str, places.NO_MAILBOX] = _key("", "envelope sender; the empty one gets no bounce")
+    recipient: Annotated[str, places.MAILBOX] = _key(
         "miltscan-probe@localhost", "envelope recipient, an alias for /dev/null at the incoming sendmail"
     )
     timeout: Annotated[float, units.duration("1s", "10m")] = _key("90s", "time for each reply of the server")
@@ -192,20 +192,20 @@ class Probe(Table):
 class Exporter(Table):
     """`[exporter]`: metrics and health over HTTP."""
 
-    listen: Annotated[InetAddress | None, units.LISTEN] = _key(
+    listen: Annotated[InetAddress | None, places.LISTEN] = _key(
         "127.0.0.1:9464", "where metrics and health are served", restart=True
     )
-    directory: Annotated[str, units.FOLDER] = _key(
+    directory: Annotated[str, places.FOLDER] = _key(
         "/run/miltscan/metrics", "folder of the counters that the processes share", restart=True
     )
-    allow: Annotated[tuple[Network, ...], units.NETWORKS] = _key(
+    allow: Annotated[tuple[Network, ...], places.NETWORKS] = _key(
         ["127.0.0.0/8", "::1"], "hosts that may connect to the exporter"
     )
-    certificate: Annotated[str, units.FILE] = _key("", "PEM file of its certificate and chain; with it, it speaks TLS")
-    key: Annotated[str, units.FILE] = _key("", "PEM file of the private key, if it is not in the certificate's file")
-    client_ca: Annotated[str, units.FILE] = _key("", "PEM file of the CA that clients need a certificate of")
-    users_file: Annotated[str, units.FILE] = _key("", "users who may read it, as htpasswd -B writes them")
-    token_file: Annotated[str, units.FILE] = _key("", "bearer tokens that may read it, one a line")
+    certificate: Annotated[str, places.FILE] = _key("", "PEM file of its certificate and chain; with it, it speaks TLS")
+    key: Annotated[str, places.FILE] = _key("", "PEM file of the private key, if it is not in the certificate's file")
+    client_ca: Annotated[str, places.FILE] = _key("", "PEM file of the CA that clients need a certificate of")
+    users_file: Annotated[str, places.FILE] = _key("", "users who may read it, as htpasswd -B writes them")
+    token_file: Annotated[str, places.FILE] = _key("", "bearer tokens that may read it, one a line")
 
     def clash(self) -> str | None:
         """Both are of use to TLS only."""
@@ -219,8 +219,8 @@ class Exporter(Table):
 class Queues(Table):
     """`[queues]`: the queues of the two sendmails, whose length the exporter tells."""
 
-    incoming: Annotated[str, units.QUEUE] = _key("/var/spool/mqueue", "queue of the incoming sendmail")
-    delivery: Annotated[str, units.QUEUE] = _key("/var/spool/mqueuedelivery", "queue of the delivery sendmail")
+    incoming: Annotated[str, places.QUEUE] = _key("/var/spool/mqueue", "queue of the incoming sendmail")
+    delivery: Annotated[str, places.QUEUE] = _key("/var/spool/mqueuedelivery", "queue of the delivery sendmail")
     interval: Annotated[float, units.duration("1s", "1h")] = _key("15s", "the queues are looked at this often")
 
 
@@ -236,7 +236,7 @@ class Log(Table):
 class Tracing(Table):
     """`[tracing]`: a span per message by OpenTelemetry; needs `pip install miltscan[otel]`."""
 
-    endpoint: Annotated[str, units.COLLECTOR] = _key("", "collector of traces, OTLP over HTTP", restart=True)
+    endpoint: Annotated[str, places.COLLECTOR] = _key("", "collector of traces, OTLP over HTTP", restart=True)
     addresses: Annotated[bool, units.FLAG] = _key(
         default=False, meaning="whether traces name sender, recipients, client and Message-ID", restart=True
     )

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from miltscan.config.places import INET
 from miltscan.config.settings import Probe as Options
 from miltscan.config.settings import Settings
-from miltscan.config.units import INET
 from miltscan.core.keys import Key, Keyring
 from miltscan.core.probe import PROBE_HEADER, Kind, Probe, Stage, read_answer, sign
 from miltscan.core.text import readable
