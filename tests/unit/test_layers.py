@@ -12,9 +12,10 @@ ROWS = (
     ("cli",),
     ("commands.*",),
     ("service.run",),
+    ("service.children",),
     ("service.prober",),
     ("service.worker", "service.exporter", "service.tracer", "service.scan", "sandwich.*", "migration.*"),
-    ("service.check", "service.http", "service.measure", "service.newkey"),
+    ("service.check", "service.http", "service.measure", "service.newkey", "service.doors"),
     ("service.accesscheck", "service.clamdcheck"),
     ("status.*",),
     (
