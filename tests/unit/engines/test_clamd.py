@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from miltscan.engines.wire import targets
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.eicar import EICAR
-from tests.unit.engines.support import PATIENCE, Memo, message, nothing, soon, until
+from tests.unit.engines.support import Memo, message, nothing, soon, until
 
 CLEAN = b"Subject: hello\r\n\r\nhello\r\n"
 INFECTED = b"Subject: hello\r\n\r\n" + EICAR
@@ -218,20 +218,18 @@ def test_no_lie_in_a_kept_session_is_clean(tmp_path: Path, name: str) -> None:
 
 
 def test_an_answer_that_was_not_asked_for_yet_is_not_taken(tmp_path: Path) -> None:
-    """A second OK behind the first, with the next number and a little late."""
+    """A second OK behind the first, with the next number, when the first one has been read."""
+    answered: list[lies.Scan] = []
 
-    def hasty(scan: lies.Scan) -> None:
+    def kept(scan: lies.Scan) -> None:
         lies.honest(scan)
-        time.sleep(0.05)  # so that it comes when the first reply has been read
-        with suppress(OSError):
-            scan.send(b"2: fd[10]: OK\0")
-            sent.set()
+        answered.append(scan)
 
-    sent = threading.Event()
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
-        clamd.behaviour = hasty
+        clamd.behaviour = kept
         engine = probed(clamd)
-        assert sent.wait(PATIENCE)
+        until(lambda: answered)
+        answered[-1].send(b"2: fd[10]: OK\0")
         clamd.behaviour = lies.honest
         assert scan(engine, INFECTED).outcome is Outcome.INFECTED
 
