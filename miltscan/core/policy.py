@@ -1,16 +1,17 @@
 """From verdicts to a decision: the one place that judges. Total, pure, and never raises.
 
-Order: the worst verdict decides (see `verdict.worst`), the policy names the action for it, a reply and header edits
+Order: the worst verdict (see `verdict.worst`) decides, the policy names the action for it, a reply and header edits
 follow from both. It knows nothing of how an engine came to its opinion.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import assert_never
 
 from miltscan.core.action import (
+    KEPT,
     Accept,
     Action,
     ActionName,
@@ -26,14 +27,14 @@ from miltscan.core.action import (
 )
 from miltscan.core.message import Header, Message
 from miltscan.core.text import printable_ascii
-from miltscan.core.verdict import Limit, Outcome, Verdict, worst
+from miltscan.core.verdict import Limit, Outcome, Verdict
 
 STATUS_HEADER = "X-Virus-Status"
 SCANNED_HEADER = "X-Virus-Scanned"
 _FORGEABLE = b"x-virus-"
 _X = {b"x", b"X"}
 _ACCEPT = Accept()
-_KEPT = (Accept, Hold)
+_CLEAN_RULE = "clean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +47,27 @@ class Policy:
     scanned_by: str | None
 
 
-def decide(policy: Policy, message: Message, verdicts: Sequence[Verdict]) -> Decision:
-    """The decision on a message whose engines gave `verdicts`."""
-    verdict = worst(verdicts)
+def decide(policy: Policy, message: Message, verdict: Verdict) -> Decision:
+    """The decision on a message on which `verdict` is the worst."""
+    forged = () if policy.scanned_by is None else _forged(message.headers)
+    if verdict.outcome is Outcome.CLEAN and not forged:
+        return _clean(policy.scanned_by)
     rule, name = _rule(policy, verdict)
     action = _action(name, verdict, message.queue_id)
-    return Decision(action, rule, _edits(policy, message.headers, verdict, action))
+    ours = _ours(policy.scanned_by, status(verdict))
+    return Decision(action, rule, (*forged, *ours) if isinstance(action, KEPT) else ())
+
+
+@lru_cache(maxsize=8)
+def _clean(scanned_by: str | None) -> Decision:
+    """What nearly every message gets: made once."""
+    return Decision(_ACCEPT, _CLEAN_RULE, _ours(scanned_by, "Clean"))
 
 
 def _rule(policy: Policy, verdict: Verdict) -> tuple[str, ActionName]:
     match verdict.outcome:
         case Outcome.CLEAN:
-            return "clean", ActionName.ACCEPT
+            return _CLEAN_RULE, ActionName.ACCEPT
         case Outcome.INFECTED:
             return "policy.on_infected", policy.on_infected
         case Outcome.ERROR:
@@ -134,23 +144,24 @@ def status(verdict: Verdict) -> str:
     assert_never(verdict.outcome)
 
 
-def _edits(policy: Policy, headers: Sequence[Header], verdict: Verdict, action: Action) -> tuple[HeaderEdit, ...]:
-    if policy.scanned_by is None or not isinstance(action, _KEPT):
+def _ours(scanned_by: str | None, value: str) -> tuple[HeaderEdit, ...]:
+    if scanned_by is None:
         return ()
-    forged = [*_forged(headers)]
-    forged.reverse()  # from the last: removing one moves the index of those behind it
-    return (*forged, *_ours(policy.scanned_by, status(verdict)))
-
-
-@lru_cache(maxsize=64)  # nearly every message gets the same two
-def _ours(scanned_by: str, value: str) -> tuple[HeaderEdit, ...]:
     return InsertHeader(STATUS_HEADER, value), InsertHeader(SCANNED_HEADER, scanned_by)
 
 
-def _forged(headers: Sequence[Header]) -> Iterator[RemoveHeader]:
-    """The sender's own X-Virus-* headers: only ours may say what was scanned."""
+def _forged(headers: Sequence[Header]) -> tuple[HeaderEdit, ...]:
+    """Removes the sender's own X-Virus-* headers: only ours may say what was scanned.
+
+    From the last: removing one moves the index of those behind it.
+    """
+    # most names are told by one byte
+    names = [name for name, _ in headers if name[:1] in _X and name[: len(_FORGEABLE)].lower() == _FORGEABLE]
+    if not names:
+        return ()
     seen: Counter[bytes] = Counter()
-    for name, _ in headers:
-        if name[:1] in _X and name[: len(_FORGEABLE)].lower() == _FORGEABLE:  # most names are told by one byte
-            seen[name.lower()] += 1
-            yield RemoveHeader(name.decode("utf-8", "replace"), seen[name.lower()])
+    edits: list[HeaderEdit] = []
+    for name in names:
+        seen[name.lower()] += 1
+        edits.insert(0, RemoveHeader(name.decode("utf-8", "replace"), seen[name.lower()]))
+    return tuple(edits)

@@ -22,14 +22,14 @@ class _State(IntEnum):  # hashes in C, unlike an Enum: several look-ups a messag
     BODY = auto()
 
 
+_BEFORE_BODY = dict.fromkeys((_State.ENVELOPE, _State.HEADERS), _State.BODY)
 _NEXT = {
     "mail": dict.fromkeys(_State, _State.ENVELOPE),  # an MTA may begin anew without an abort
     "abort": dict.fromkeys(_State, _State.IDLE),
     "rcpt": {_State.ENVELOPE: _State.ENVELOPE},
     "header": {_State.ENVELOPE: _State.HEADERS, _State.HEADERS: _State.HEADERS},
-    "eoh": {_State.ENVELOPE: _State.BODY, _State.HEADERS: _State.BODY},
-    "body": {_State.BODY: _State.BODY},
-    "eom": {_State.BODY: _State.IDLE},
+    "body": _BEFORE_BODY | {_State.BODY: _State.BODY},
+    "eom": dict.fromkeys((_State.ENVELOPE, _State.HEADERS, _State.BODY), _State.IDLE),
 }
 
 
@@ -84,29 +84,40 @@ class Session:
         self._transaction.local &= local
 
     def header(self, name: bytes, value: bytes) -> None:
-        """One header; `value` with its folds as they came."""
+        """One header; `value` with its folds as they came. Counted at their end, all at once: there are many of them.
+
+        The MTA bounds what that may hold in memory (sendmail's MaxHeadersLength, by default 32,768 bytes).
+        """
         if self._state is not _State.HEADERS:
             self._go("header")
-        transaction = self._transaction
-        value = self.lead + value
-        transaction.size += len(name) + len(value) + value.count(b"\n") + 3  # a fold becomes CRLF; colon and line end
-        # past the limit its name stays: what a policy takes all the same must not keep a forged header
-        transaction.headers.append((name, value if transaction.size <= transaction.limit else b""))
-
-    def eoh(self) -> bytes:
-        """End of headers; returns the bytes that begin the spool, none once the message has passed its limit."""
-        self._go("eoh")
-        return head(self._transaction.headers) if self._transaction.grown(2) else b""
+        self._transaction.headers.append((name, value))
 
     def body(self, chunk: bytes) -> bytes:
-        """A piece of the body; returns the bytes to spool, none once the message has passed its limit."""
+        """A piece of the body; returns the bytes to spool, none once the message has passed its limit.
+
+        The first piece ends the headers and brings them with it: the MTA need not say that they end.
+        """
         if self._state is not _State.BODY:
             self._go("body")
+            return self._begin(chunk)
         return chunk if self._transaction.grown(len(chunk)) else b""
 
-    def eom(self) -> None:
-        """End of message: `message` now has the whole of it."""
+    def eom(self) -> bytes:
+        """End of message: `message` now has the whole of it; returns the bytes to spool of one without a body."""
+        bodiless = self._state is not _State.BODY
         self._go("eom")
+        return self._begin(b"") if bodiless else b""
+
+    def _begin(self, chunk: bytes) -> bytes:
+        transaction = self._transaction
+        if self.lead:
+            transaction.headers = [(name, self.lead + value) for name, value in transaction.headers]
+        begun = head(transaction.headers) + chunk
+        if transaction.grown(len(begun) - len(PREFACE)):
+            return begun
+        # their names stay: what a policy takes all the same must not keep a forged header
+        transaction.headers = [(name, b"") for name, _ in transaction.headers]
+        return b""
 
     def message(self, queue_id: str, message_id: bytes, content: Content, settled: Verdict | None = None) -> Message:
         """What is known of the transaction, at its EOM or where it broke off; in any state."""

@@ -5,7 +5,7 @@ up (`clamd_watch`). A server is asked only while it passes its canary; one that 
 the next canary, but only that decides whether it is down: no message can take a server away from all others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import count
 from time import monotonic
@@ -75,22 +75,20 @@ class ClamdEngine:
         """The first verdict that is no ERROR, else the last ERROR; NO_ENGINE if no server is up."""
         verdict = _NOBODY
         try:
-            descriptor = message.content.fileno()
-            for server in self._candidates():
-                verdict = self._ask(server, descriptor, deadline, tick)
-                if not isinstance(verdict.reason, Fault):
-                    break
+            for server in self._servers if len(self._servers) == 1 else self._by_turns():
+                if server.up:  # still, now that its turn has come
+                    verdict = self._ask(server, message.content.fileno(), deadline, tick)
+                    if not isinstance(verdict.reason, Fault):
+                        break
         except Exception as error:  # noqa: BLE001  # the contract: an engine never raises
             return Verdict.error(ENGINE, Fault.EXCEPTION, f"{type(error).__name__}: {error}")
         return verdict
 
-    def _candidates(self) -> Iterator[Server]:
-        """The servers that are up when their turn comes: by turns, those that failed lately last."""
+    def _by_turns(self) -> list[Server]:
+        """The servers by turns, those that failed lately last."""
         servers = self._servers
-        if len(servers) > 1:
-            first = next(self._turn) % len(servers)
-            servers = sorted(servers[first:] + servers[:first], key=lambda server: server.suspect)
-        return (server for server in servers if server.up)
+        first = next(self._turn) % len(servers) if servers else 0
+        return sorted(servers[first:] + servers[:first], key=lambda server: server.suspect)
 
     def _ask(self, server: Server, descriptor: int, deadline: float, tick: Tick) -> Verdict:
         reply = server.exchange(descriptor, deadline, partial(self._wait, server, monotonic(), tick))

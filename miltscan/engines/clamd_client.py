@@ -1,7 +1,7 @@
 """The door to pyclamd: its socket classes on a wire of ours, with a scan path of our own.
 
 pyclamd's own scan_stream takes a dying clamd for clean, and its waits last five times what was asked for. Its commands
-(PING, VERSION, STATS, RELOAD) are used as they are, but on a connection that keeps our deadline. One object, one use.
+(PING, VERSION, STATS, RELOAD) are used as they are, but on a connection that keeps our deadline.
 """
 
 import os
@@ -31,12 +31,14 @@ class _ScanPath:
     """What pyclamd's classes lack, and their socket methods on a `Wire`.
 
     pyclamd's own constructors are not called: they open a connection only to see whether one can. All methods raise
-    DeadlineError, and OSError when the peer is gone.
+    DeadlineError, and OSError when the peer is gone. `used` is for whoever keeps it: when it last served, in
+    time.monotonic seconds.
     """
 
     def __init__(self, target: Target, deadline: float, tick: Callable[[], None]) -> None:
         self._wire = Wire(target, deadline, tick)
         self._asked = 0
+        self.used = 0.0
         self.connect = self._wire.connect
         self.quiet = self._wire.quiet
         self.renew = self._wire.renew
@@ -55,7 +57,7 @@ class _ScanPath:
         """
         self._asked += 1
         self._wire.send_descriptor(b"zFILDES\0\0" if self._asked > 1 else b"zIDSESSION\0zFILDES\0\0", descriptor)
-        return parse_numbered(self._wire.receive_line(b"\0", MAX_REPLY), Form.DESCRIPTOR, self._asked)
+        return parse_numbered(self._wire.receive_line(b"\0", MAX_REPLY), self._asked)
 
     def instream(self, descriptor: int) -> Reply:
         """Sends the file's content; raises SpoolError if it cannot be read.

@@ -3,7 +3,6 @@
 from collections import deque
 from contextlib import suppress
 from time import monotonic
-from typing import NamedTuple
 
 from miltscan.core.address import Address, UnixAddress
 from miltscan.core.verdict import Fault, Limit, Verdict
@@ -20,13 +19,6 @@ IDLE = 10.0
 
 class AbandonedError(Exception):
     """Raised by a tick to end the wait for a server: somebody else has learnt that it is vain."""
-
-
-class _Session(NamedTuple):
-    """A connection that awaits its next command; `used` in time.monotonic seconds."""
-
-    client: Client
-    used: float
 
 
 class Server:
@@ -58,7 +50,7 @@ class Server:
     def __init__(self, address: Address, keep: int = 0) -> None:
         self.address = address
         self._keep = keep
-        self._sessions: deque[_Session] = deque()
+        self._sessions: deque[Client] = deque()
         self.name = str(address)
         self.clean = Verdict.clean(ENGINE, self.name)  # made once: most messages get it
         self.target: Target | None = None
@@ -91,7 +83,7 @@ class Server:
         now = monotonic()
         with suppress(IndexError):  # no more of them, or a scan has just taken it
             while now - self._sessions[0].used >= age:
-                self._sessions.popleft().client.close()
+                self._sessions.popleft().close()
 
     def _ask(self, descriptor: int, deadline: float, tick: Tick, *, anew: bool) -> Reply:
         client = None if anew else self._take()
@@ -113,19 +105,23 @@ class Server:
             reply = Failed(Fault.SPOOL, str(error))
         except OSError as error:
             reply = Failed(fault, str(error))
-        if client:
-            self._keep_or_close(client, whole=whole)
+        if whole and client and len(self._sessions) < self._keep:
+            client.used = monotonic()
+            self._sessions.append(client)
+        elif client:  # one whose last exchange did not end whole, too: a late word must not meet another message
+            client.close()
         return reply
 
     def _take(self) -> Client | None:
         """A session that clamd has neither ended nor is about to: by default it ends one that is idle for 30 s."""
-        with suppress(IndexError):
-            while True:
-                session = self._sessions.pop()
-                if session.client.quiet() and monotonic() - session.used < IDLE:
-                    return session.client
-                session.client.close()
-        return None
+        while True:
+            try:
+                client = self._sessions.pop()
+            except IndexError:
+                return None
+            if client.quiet() and monotonic() - client.used < IDLE:
+                return client
+            client.close()
 
     def _connect(self, deadline: float, tick: Tick) -> Client:
         if self.target is None:
@@ -137,10 +133,3 @@ class Server:
             client.close()
             raise
         return client
-
-    def _keep_or_close(self, client: Client, *, whole: bool) -> None:
-        """A session whose last exchange did not end whole is closed: a late word must not meet another message."""
-        if whole and len(self._sessions) < self._keep:
-            self._sessions.append(_Session(client, monotonic()))
-        else:
-            client.close()

@@ -36,14 +36,12 @@ class Runtime:
 
 
 class Conversation:
-    """One connection; `lead` as for `Session`. `head` are bytes of the message that wait for the next write."""
+    """One connection; `lead` as for `Session`."""
 
-    __slots__ = ("error", "head", "known", "runtime", "session", "spool")
+    __slots__ = ("error", "runtime", "session", "spool")
 
     def __init__(self, lead: bytes, runtime: Runtime) -> None:
         self.session = Session(lead=lead)
-        self.head = b""
-        self.known = False
         self.error: Exception | None = None
         self.runtime = runtime
         self.spool: Spool | None = None
@@ -51,31 +49,27 @@ class Conversation:
     def begin(self, runtime: Runtime) -> None:
         """A new message: nothing of the last one stays."""
         self.runtime = runtime
-        self.head = b""
         self.spool = Spool(runtime.spool_directory, runtime.spool_memory)
         self.error = _connection.error = None
 
-    def end(self) -> bool:
-        """The transaction is over and its spool given up; False if there was none."""
+    def end(self) -> None:
+        """The transaction is over and its spool given up, if there was one."""
         spool, self.spool = self.spool, None
         if spool:
             spool.close()
-        return spool is not None
 
     def mail(self, sender: bytes, arguments: tuple[bytes, ...], *, authenticated: bool) -> Verdict | None:
         """MAIL; a verdict if the announced size passes the limit."""
         limit = self.runtime.message_size
         return self.session.mail(sender, arguments, limit, authenticated=authenticated)
 
-    def eoh(self) -> None:
-        """End of headers: they go to the spool together with the first piece of the body, for one write."""
-        self.head = self.session.eoh()
-
     def body(self, chunk: bytes) -> None:
         """A piece of the body."""
         data = self.session.body(chunk)
+        if self.spool is None:  # a spool made here would be nobody's to close
+            raise ProtocolError("a piece of a message came outside its transaction")
         if data:
-            self._write(self.head + data if self.head else data)
+            self.spool.write(data)
 
     def eom(self, queue_id: str, message_id: bytes) -> Message:
         """The whole message; raises what an earlier step met, but a full spool is a verdict on the message."""
@@ -83,22 +77,16 @@ class Conversation:
         try:
             if error:
                 raise error
-            self.session.eom()
-            self._write(self.head)  # of a message without a body
+            data = self.session.eom()
+            if data and self.spool:  # a message without a body
+                self.spool.write(data)
         except SpoolError as full:
             return self.message(queue_id, message_id, Verdict.error("spool", Fault.SPOOL, str(full)))
-        return self.message(queue_id, message_id)
+        return self.session.message(queue_id, message_id, self.spool or _NOTHING)
 
     def message(self, queue_id: str, message_id: bytes = b"", settled: Verdict | None = None) -> Message:
         """What is known of the message, in any state."""
         return self.session.message(queue_id, message_id, self.spool or _NOTHING, settled)
-
-    def _write(self, data: bytes) -> None:
-        if self.spool is None:  # a spool made here would be nobody's to close
-            raise ProtocolError("a piece of a message came outside its transaction")
-        self.head = b""
-        if data:
-            self.spool.write(data)
 
 
 def catch_what_c_raises() -> None:

@@ -1,10 +1,9 @@
 """The milter: libmilter's callbacks to the conversation, its message to the pipeline, the decision to the MTA.
 
 The only module that imports pymilter, by its C module: plain functions cost less than `Milter.Base` (measured). It
-decides nothing, scans nothing and keeps nothing but a count of EOMs in hand.
+decides nothing, scans nothing and keeps nothing but which sessions, transactions and EOMs are under way.
 """
 
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -17,7 +16,6 @@ from miltscan.core.action import (
     Accept,
     Decision,
     Discard,
-    HeaderEdit,
     Hold,
     InsertHeader,
     Reject,
@@ -42,6 +40,7 @@ _DISCARD: int = milter.DISCARD
 _ACTIONS: int = milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE
 _STEPS: int = (  # HELO is not taken: its name is decoded as strict UTF-8 in C, and nothing needs it
     milter.P_NOHELO
+    | milter.P_NOEOH
     | milter.P_NODATA
     | milter.P_NOUNKNOWN
     | milter.P_NR_CONN
@@ -56,12 +55,6 @@ _SLOW = 1.0  # seconds after a tick for which EOMs are taken to be slow: a slow 
 
 class Watcher(Protocol):
     """Hears what goes on; called from libmilter's threads, must neither block nor raise."""
-
-    def sessions(self, change: int) -> None:
-        """One session more or less."""
-
-    def transactions(self, change: int) -> None:
-        """One transaction more or less."""
 
     def done(self, report: Report) -> None:
         """A message was decided, and the MTA told."""
@@ -80,9 +73,21 @@ class Milter:
         self.runtime = runtime
         self._watcher = watcher
         self._kick = kick
-        self._lock = threading.Lock()
-        self._eoms = 0
+        # sets, as adding and discarding is one step for all threads: a lock costs more than all the rest of a count
+        self._sessions: set[Conversation] = set()
+        self._transactions: set[Conversation] = set()
+        self._eoms: set[Conversation] = set()
         self._slow_until = 0.0
+
+    @property
+    def sessions(self) -> int:
+        """How many are open."""
+        return len(self._sessions)
+
+    @property
+    def transactions(self) -> int:
+        """How many are open."""
+        return len(self._transactions)
 
     def register(self, listener: int) -> None:
         """Hand the callbacks and the descriptor of a listening socket to libmilter."""
@@ -92,8 +97,8 @@ class Milter:
         milter.set_connect_callback(self._connect)
         milter.set_envfrom_callback(self._mail)
         milter.set_envrcpt_callback(_quiet(_rcpt))
-        milter.set_header_callback(_quiet(_header))
-        milter.set_eoh_callback(_quiet(_eoh))
+        milter.set_header_callback(_header)
+        milter.set_eoh_callback(_eoh)
         milter.set_body_callback(_quiet(_body))
         milter.set_eom_callback(self._eom)
         milter.set_abort_callback(self._abort)
@@ -115,25 +120,20 @@ class Milter:
     def _connect(self, ctx: Context, name: str, _family: int, address: tuple[str, int] | str | None) -> int:
         talk: Conversation = ctx.getpriv()
         talk.session.client = Client(name, address[0] if isinstance(address, tuple) else "local")
-        self._meet(talk)
+        self._sessions.add(talk)
         return _NOREPLY
-
-    def _meet(self, talk: Conversation) -> None:
-        """Count the session, once until it closes."""
-        if not talk.known:
-            talk.known = True
-            self._watcher.sessions(1)
 
     def _mail(self, ctx: Context, sender: bytes, *arguments: bytes) -> int:
         talk: Conversation | None = ctx.getpriv()
         if talk is None:  # QUIT_NC began a session without a negotiation: what the MTA keeps of a header is not known
             return _TEMPFAIL
-        if not talk.known:  # a client name that is no UTF-8 kept C from calling `_connect`
+        if talk not in self._sessions:  # a client name that is no UTF-8 kept C from calling `_connect`
             talk.session.client = Client("unknown", _macro(ctx, "{client_addr}") or "unknown")
-            self._meet(talk)
-        self._end(talk)
+            self._sessions.add(talk)
+        if talk.spool:
+            self._end(talk)
         talk.begin(self.runtime)
-        self._watcher.transactions(1)
+        self._transactions.add(talk)
         try:
             too_large = talk.mail(sender, arguments, authenticated=bool(ctx.getsymval("{auth_type}")))
             return self._announced(ctx, talk, too_large) if too_large else _CONTINUE
@@ -143,7 +143,7 @@ class Milter:
 
     def _announced(self, ctx: Context, talk: Conversation, verdict: Verdict) -> int:
         """The announced size is too large: refuse at once if the policy refuses, else wait for the bytes."""
-        message = talk.message(_queue_id(ctx), settled=verdict)
+        message = talk.message(_macro(ctx, "i"), settled=verdict)
         report = talk.runtime.pipeline.process(message, _nothing)
         if report.decision.reply is None:
             return _CONTINUE
@@ -156,28 +156,32 @@ class Milter:
         """The last door: what it raised would count as CONTINUE, and the message be accepted unscanned."""
         code = _TEMPFAIL
         try:
-            report, code = self._finish(ctx)
+            report, code = self._finish(ctx, ctx.getpriv())
             self._watcher.done(report)
         except Exception as error:  # noqa: BLE001 - a decision stands even if nobody can be told of it
             with suppress(Exception):
                 self._watcher.exception("eom", error)
         return code
 
-    def _finish(self, ctx: Context) -> tuple[Report, int]:
-        talk: Conversation = ctx.getpriv()
-        self._enter()
+    def _finish(self, ctx: Context, talk: Conversation) -> tuple[Report, int]:
+        self._enter(talk)
         try:
             return self._scan(ctx, talk)
         finally:
-            self._leave()
+            self._eoms.discard(talk)
             self._end(talk)
 
     def _scan(self, ctx: Context, talk: Conversation) -> tuple[Report, int]:
-        queue_id = _queue_id(ctx)
+        queue_id = _macro(ctx, "i")
         try:
             message = talk.eom(queue_id, _macro(ctx, "{msg_id}").encode())
             report = talk.runtime.pipeline.process(message, partial(self._tick, ctx))
-            return _tell(ctx, report)
+            try:
+                return report, _carry_out(ctx, report.decision)
+            except milter.error:
+                if _listens(ctx):
+                    raise
+                return report._replace(decision=unheard(queue_id)), _TEMPFAIL
         except Exception as error:  # noqa: BLE001 - whatever it is, the client keeps its mail
             self._watcher.exception("eom", error)
             report = _failure(talk, queue_id, error)
@@ -185,9 +189,8 @@ class Milter:
                 _carry_out(ctx, report.decision)
             return report, _TEMPFAIL
 
-    def _enter(self) -> None:
-        with self._lock:
-            self._eoms += 1
+    def _enter(self, talk: Conversation) -> None:
+        self._eoms.add(talk)
         if monotonic() < self._slow_until:
             self._ask_for_thread()
 
@@ -198,16 +201,12 @@ class Milter:
 
     def _ask_for_thread(self) -> None:
         """So that slow EOMs hold up nobody. Never where EOMs are fast: a kick for each costs a fifth of a message."""
-        if self._eoms > 1:
+        if len(self._eoms) > 1:
             self._kick()
 
-    def _leave(self) -> None:
-        with self._lock:
-            self._eoms -= 1
-
     def _end(self, talk: Conversation) -> None:
-        if talk.end():
-            self._watcher.transactions(-1)
+        talk.end()
+        self._transactions.discard(talk)
 
     def _abort(self, ctx: Context) -> int:
         talk: Conversation | None = ctx.getpriv()
@@ -218,10 +217,9 @@ class Milter:
 
     def _close(self, ctx: Context) -> int:
         talk: Conversation | None = ctx.getpriv()
-        if talk and talk.known:
+        if talk:
             self._end(talk)
-            talk.known = False
-            self._watcher.sessions(-1)
+            self._sessions.discard(talk)
         return _CONTINUE
 
 
@@ -244,12 +242,19 @@ def _rcpt(talk: Conversation, ctx: Context, recipient: bytes, *_arguments: bytes
     talk.session.rcpt(recipient, local=ctx.getsymval("{rcpt_mailer}") == "local")
 
 
-def _header(talk: Conversation, _ctx: Context, name: str, value: bytes) -> None:
-    talk.session.header(name.encode(), value)
+def _header(ctx: Context, name: str, value: bytes) -> int:
+    """As `_quiet` makes them, in one piece: there are many headers, and each call costs."""
+    talk: Conversation = ctx.getpriv()
+    try:
+        talk.session.header(name.encode(), value)
+    except Exception as error:  # noqa: BLE001 - as above
+        talk.error = talk.error or error
+    return _NOREPLY
 
 
-def _eoh(talk: Conversation, _ctx: Context) -> None:
-    talk.eoh()
+def _eoh(_ctx: Context) -> int:
+    """From an MTA that cannot leave it out; what follows says the same."""
+    return _NOREPLY
 
 
 def _body(talk: Conversation, _ctx: Context, chunk: bytes) -> None:
@@ -261,10 +266,6 @@ def _macro(ctx: Context, name: str) -> str:
         return ctx.getsymval(name) or ""
     except UnicodeDecodeError:  # pymilter decodes as strict UTF-8, and a Message-ID may be anything
         return ""
-
-
-def _queue_id(ctx: Context) -> str:
-    return _macro(ctx, "i")
 
 
 def _nothing() -> None:
@@ -290,21 +291,16 @@ def _failure(talk: Conversation, queue_id: str, error: Exception) -> Report:
     return Report(talk.message(queue_id), verdict, failed(queue_id), (), 0.0, 0.0)
 
 
-def _tell(ctx: Context, report: Report) -> tuple[Report, int]:
-    """Carry out the decision; where the MTA is gone, the report says so."""
-    try:
-        return report, _carry_out(ctx, report.decision)
-    except milter.error:
-        if _listens(ctx):
-            raise
-        return report._replace(decision=unheard(report.message.queue_id)), _TEMPFAIL
-
-
 def _carry_out(ctx: Context, decision: Decision) -> int:
     """Tell the MTA; milter.error if it does not listen any more. The code to return from the callback."""
     space = "" if ctx.getpriv().session.lead else " "
     for edit in decision.edits:
-        _edit(ctx, edit, space)
+        match edit:
+            case InsertHeader(name, value):
+                # an MTA that keeps the space of the sender's headers adds none to ours
+                ctx.addheader(name, space + value, 0)
+            case RemoveHeader(name, index):
+                ctx.chgheader(name, index, None)
     match decision.action:
         case Accept():
             return _CONTINUE
@@ -318,12 +314,3 @@ def _carry_out(ctx: Context, decision: Decision) -> int:
             ctx.setreply(str(reply.code), reply.status, reply.text.replace("%", "%%"))
             return _TEMPFAIL if isinstance(decision.action, TempFail) else _REJECT
     assert_never(decision.action)
-
-
-def _edit(ctx: Context, edit: HeaderEdit, space: str) -> None:
-    """`space` goes in front of a value: an MTA that keeps the space of the sender's headers adds none to ours."""
-    match edit:
-        case RemoveHeader(name, index):
-            ctx.chgheader(name, index, None)
-        case InsertHeader(name, value):
-            ctx.addheader(name, space + value, 0)

@@ -53,7 +53,7 @@ class Pipeline:
         began = time.monotonic()
         if message.settled:
             return self._report(message, (Timed(message.settled, 0.0),), began, 0.0)
-        if not self._take_slot(tick):
+        if not (self._has_slot(0.0) or self._wait_for_slot(tick)):
             busy = Verdict.unscanned("pipeline", Limit.BUSY, "every scan slot is taken")
             return self._report(message, (Timed(busy, 0.0),), began, time.monotonic() - began)
         try:
@@ -61,9 +61,7 @@ class Pipeline:
         finally:
             self.slots.put(None)
 
-    def _take_slot(self, tick: Tick) -> bool:
-        if self._has_slot(0.0):
-            return True
+    def _wait_for_slot(self, tick: Tick) -> bool:
         deadline = time.monotonic() + self.queue_wait
         while (left := deadline - time.monotonic()) > 0:
             if self._has_slot(min(left, _TICK)):
@@ -91,6 +89,6 @@ class Pipeline:
         return self._report(message, verdicts, began, waited)
 
     def _report(self, message: Message, verdicts: tuple[Timed, ...], began: float, waited: float) -> Report:
-        opinions = [timed.verdict for timed in verdicts]
-        decision = decide(self.policy, message, opinions)
-        return Report(message, worst(opinions), decision, verdicts, waited, time.monotonic() - began)
+        verdict = worst([timed.verdict for timed in verdicts])
+        decision = decide(self.policy, message, verdict)
+        return Report(message, verdict, decision, verdicts, waited, time.monotonic() - began)

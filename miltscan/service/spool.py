@@ -39,12 +39,16 @@ class Spool:
 
     def write(self, data: bytes) -> None:
         """Append `data`; SpoolError if there is no room."""
+        size = len(data)
         try:
-            self._make_room(len(data))
-            _write_all(self._fd, data)
+            if self._fd < 0 or self.size + size > self._memory:
+                self._make_room(size)
+            written = os.write(self._fd, data)
+            while written < size:  # a nearly full disk takes a part before it refuses
+                written += os.write(self._fd, data[written:])
         except OSError as error:
             raise SpoolError(f"spool directory {self._directory}: {os.strerror(error.errno or errno.EIO)}") from error
-        self.size += len(data)
+        self.size += size
 
     def fileno(self) -> int:
         """The descriptor, -1 before the first write."""
@@ -80,9 +84,3 @@ def _copy(source: int, target: int, size: int) -> None:
     offset = 0
     while offset < size:
         offset += os.sendfile(target, source, offset, size - offset)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    written = os.write(fd, data)
-    while written < len(data):  # a nearly full disk takes a part before it refuses
-        written += os.write(fd, data[written:])

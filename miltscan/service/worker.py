@@ -46,27 +46,14 @@ _GRACE = 5.0  # seconds for which a drain waits for sessions that have no transa
 
 
 class Watch:
-    """What the milter tells: counted here for the drain, in metrics and log, and for the status page. Never raises."""
+    """What the milter tells, for the metrics, the log and the status page. Never raises."""
 
     def __init__(self, logger: FilteringBoundLogger, number: int, reporter: Reporter | None = None) -> None:
         self.log = logger
         self.number = number
         self._reporter = reporter
-        self._lock = threading.Lock()
         self._reports: deque[Report] = deque()
         self._usage = Usage(str(number))
-        self.open_sessions = 0
-        self.open_transactions = 0
-
-    def sessions(self, change: int) -> None:
-        """One session more or less."""
-        with self._lock:
-            self.open_sessions += change
-
-    def transactions(self, change: int) -> None:
-        """One transaction more or less."""
-        with self._lock:
-            self.open_transactions += change
 
     def done(self, report: Report) -> None:
         """A message was decided: its one line now, its counters with the next `publish`. A probe has its line alone."""
@@ -80,15 +67,16 @@ class Watch:
         except Exception as error:  # noqa: BLE001 - the MTA must hear the decision even if nobody can be told
             self.exception("report", error)
 
-    def publish(self) -> None:
-        """Bring the metrics up to date. For many messages at once that costs a fifth of what it costs at each.
+    def publish(self, sessions: int, transactions: int) -> None:
+        """Bring the metrics up to date, told how many of both are open.
 
+        For many messages at once that costs a fifth of what it costs at each.
         A worker that is killed takes the last few counts with it; every message has its line.
         """
         try:
             recording.record(self._taken())
-            metrics.SESSIONS.child().set(self.open_sessions)
-            metrics.TRANSACTIONS.child().set(self.open_transactions)
+            metrics.SESSIONS.child().set(sessions)
+            metrics.TRANSACTIONS.child().set(transactions)
             files, size = on_disk()
             metrics.SPOOL_FILES.child().set(files)
             metrics.SPOOL_BYTES.child().set(size)
@@ -119,9 +107,9 @@ class TracingWatch(Watch):
         if report.probe is None:
             self._traces.take(report)
 
-    def publish(self) -> None:
+    def publish(self, sessions: int, transactions: int) -> None:
         """As in Watch, and hand the traces on."""
-        super().publish()
+        super().publish(sessions, transactions)
         try:
             self._traces.send()
         except Exception as error:  # noqa: BLE001 - as in Watch
@@ -158,7 +146,7 @@ class Worker:
         kept = time.monotonic()
         while signal.SIGTERM not in signals.read() and self._obey(link):
             wait([link, signals.fileno()], _PUBLISH)
-            self._watch.publish()
+            self._publish()
             if time.monotonic() - kept > _KEEP:
                 self._pool.keep()
                 kept = time.monotonic()
@@ -239,12 +227,15 @@ class Worker:
         began = quiet_since = time.monotonic()
         last = began + limits.queue_wait + limits.scan_timeout + _GRACE  # nobody else presses an orphan
         while (now := time.monotonic()) - quiet_since < _QUIET and now < last:
-            idle = self._watch.open_transactions == 0
-            if not idle or (self._watch.open_sessions and now - began < _GRACE):
+            idle = self._milter.transactions == 0
+            if not idle or (self._milter.sessions and now - began < _GRACE):
                 quiet_since = now
-            self._watch.publish()
+            self._publish()
             time.sleep(_LOOK)
-        self._watch.publish()
+        self._publish()
+
+    def _publish(self) -> None:
+        self._watch.publish(self._milter.sessions, self._milter.transactions)
 
 
 def _slots(settings: Settings) -> Slots:

@@ -34,6 +34,7 @@ CHAIN_SHOWN = 3
 _TEXT_LIMITS = (1000, 500, 250, 125, 62, 31, 15)  # characters of each text, tried until the line fits
 _INTEGERS = range(-(2**63), 2**64)  # what orjson can encode
 
+_UNSEEN = (Outcome.UNSCANNED, Outcome.ERROR)
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 Event = MutableMapping[str, Any]
@@ -78,21 +79,20 @@ def message(report: Report, worker: int) -> None:
 
 def needs_a_look(report: Report) -> bool:
     """Whether the line of a message is a warning: it was not scanned wholly, or the client has to come again."""
-    unseen = report.verdict.outcome in {Outcome.UNSCANNED, Outcome.ERROR}
-    return unseen or report.decision.action.name is ActionName.TEMPFAIL
+    return report.verdict.outcome in _UNSEEN or report.decision.action.name is ActionName.TEMPFAIL
 
 
 def message_fields(report: Report, worker: int) -> dict[str, object]:
     """The fields of a message's line. Texts are as the message brought them; the renderer makes them readable."""
     message, verdict, decision = report.message, report.verdict, report.decision
-    recipients = message.envelope.recipients
+    recipients, reply = message.envelope.recipients, decision.reply
     return {
         "queue_id": message.queue_id,
-        "message_id": message.message_id,
+        "message_id": message.message_id.decode("utf-8", "backslashreplace"),
         "client_address": message.client.address,
         "client_name": message.client.name,
-        "sender": message.envelope.sender,
-        "recipients": recipients[:RECIPIENTS_SHOWN],
+        "sender": message.envelope.sender.decode("utf-8", "backslashreplace"),
+        "recipients": [one.decode("utf-8", "backslashreplace") for one in recipients[:RECIPIENTS_SHOWN]],
         "recipients_count": len(recipients),
         "direction": direction(message.client, message.envelope),
         "size": message.size,
@@ -102,10 +102,10 @@ def message_fields(report: Report, worker: int) -> dict[str, object]:
         "receipt": report.receipt,
         "rule": decision.rule,
         "action": decision.action.name,
-        "reply": str(decision.reply) if decision.reply else None,
+        "reply": str(reply) if reply else None,
         "engines": [_engine_fields(timed) for timed in report.verdicts],
-        "waited_ms": _milliseconds(report.waited),
-        "total_ms": _milliseconds(report.seconds),
+        "waited_ms": round(report.waited * 1000, 1),
+        "total_ms": round(report.seconds * 1000, 1),
         "worker": worker,
     }
 
@@ -116,16 +116,12 @@ def _engine_fields(timed: Timed) -> dict[str, object]:
         "engine": verdict.engine,
         "outcome": verdict.outcome,
         "server": verdict.server,
-        "ms": _milliseconds(timed.seconds),
+        "ms": round(timed.seconds * 1000, 1),
     }
     if verdict.outcome is not Outcome.CLEAN:
         details = {"signature": verdict.signature, "reason": verdict.reason, "detail": verdict.detail}
         fields |= {name: value for name, value in details.items() if value}
     return fields
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 1)
 
 
 def _stamp(_logger: object, level: str, event: Event) -> Event:

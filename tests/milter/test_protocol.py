@@ -282,7 +282,7 @@ def test_steps_out_of_order_are_not_accepted(daemon: Daemon) -> None:
     with daemon.mta() as mta:
         mta.connect()
         mta.mail(b"<alice@example.org>")
-        mta.eoh()
+        mta.body(b"text")
         mta.rcpt(b"<bob@example.test>")
         mta.raw(encode(Command.EOM))
         mta.connection.settimeout(0.2)

@@ -19,7 +19,7 @@ from miltscan.core.action import (
 )
 from miltscan.core.message import Message
 from miltscan.core.policy import SCANNED_HEADER, STATUS_HEADER, Policy, decide, failed, status
-from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
+from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, worst
 from tests.fakes.messages import message, policy
 
 VERDICTS = [
@@ -46,14 +46,14 @@ def _headers(decision: Decision) -> dict[str, str]:
 @pytest.mark.parametrize("name", ActionName)
 def test_clean_is_accepted_whatever_the_policy(name: ActionName) -> None:
     """No choice of an administrator concerns clean mail."""
-    decision = decide(_always(name), message(), [Verdict.clean("clamd")])
+    decision = decide(_always(name), message(), Verdict.clean("clamd"))
     assert decision == Decision(Accept(), "clean", OURS)
 
 
 @pytest.mark.parametrize(("verdict", "name"), [*product(VERDICTS, ActionName)])
 def test_policy_names_the_action(verdict: Verdict, name: ActionName) -> None:
     """Every outcome with every action: the action is the policy's, the status never says Clean."""
-    decision = decide(_always(name), message(), [verdict])
+    decision = decide(_always(name), message(), verdict)
     assert decision.action.name is name
     assert (decision.reply is not None) == (name in {ActionName.TEMPFAIL, ActionName.REJECT})
     assert (STATUS_HEADER in _headers(decision)) == (name in {ActionName.ACCEPT, ActionName.HOLD})
@@ -63,7 +63,7 @@ def test_policy_names_the_action(verdict: Verdict, name: ActionName) -> None:
 @pytest.mark.parametrize(("verdict", "name"), [*product(VERDICTS, (ActionName.TEMPFAIL, ActionName.REJECT))])
 def test_reply_fits_its_action(verdict: Verdict, name: ActionName) -> None:
     """The class of the reply is that of the action, or the MTA drops the text; the queue ID stands in it."""
-    reply = decide(_always(name), message(), [verdict]).reply
+    reply = decide(_always(name), message(), verdict).reply
     assert reply
     assert REPLY.fullmatch(str(reply))
     assert str(reply.code)[0] == reply.status[0] == {"tempfail": "4", "reject": "5"}[name]
@@ -88,12 +88,12 @@ def test_reply_fits_its_action(verdict: Verdict, name: ActionName) -> None:
 )
 def test_refusals(verdict: Verdict, expected: Reply) -> None:
     """What the client hears; what is for the log alone stays there."""
-    assert decide(_always(ActionName.REJECT), message(queue_id="Q"), [verdict]).reply == expected
+    assert decide(_always(ActionName.REJECT), message(queue_id="Q"), verdict).reply == expected
 
 
 def test_reply_without_queue_id() -> None:
     """A message without a queue ID has no empty parentheses."""
-    reply = decide(policy(), message(queue_id=""), [Verdict.infected("clamd", "Eicar")]).reply
+    reply = decide(policy(), message(queue_id=""), Verdict.infected("clamd", "Eicar")).reply
     assert reply == Reply(550, "5.7.1", "Virus found: Eicar")
 
 
@@ -108,27 +108,27 @@ def test_reply_without_queue_id() -> None:
 )
 def test_rule_is_named(verdict: Verdict, rule: str) -> None:
     """The decision says which rule made it."""
-    assert decide(policy(), message(), [verdict]).rule == rule
+    assert decide(policy(), message(), verdict).rule == rule
 
 
 @pytest.mark.parametrize("limit", Limit)
 def test_limit_without_a_choice_is_a_tempfail(limit: Limit) -> None:
     """A policy that forgets a limit does not let it pass."""
-    decision = decide(policy(on_unscanned={}), message(), [Verdict.unscanned("clamd", limit)])
+    decision = decide(policy(on_unscanned={}), message(), Verdict.unscanned("clamd", limit))
     assert isinstance(decision.action, TempFail)
 
 
 def test_unscanned_without_a_limit_is_no_engine() -> None:
     """A verdict that names no limit is not accepted by the choice for another one."""
     accept_all_else = {limit: ActionName.ACCEPT for limit in Limit if limit is not Limit.NO_ENGINE}
-    decision = decide(policy(on_unscanned=accept_all_else), message(), [Verdict("clamd", Outcome.UNSCANNED)])
+    decision = decide(policy(on_unscanned=accept_all_else), message(), Verdict("clamd", Outcome.UNSCANNED))
     assert decision.rule == "policy.on_unscanned.no-engine"
     assert isinstance(decision.action, TempFail)
 
 
 def test_no_verdict_is_a_tempfail() -> None:
     """A service without an engine accepts nothing."""
-    assert isinstance(decide(policy(), message(), []).action, TempFail)
+    assert isinstance(decide(policy(), message(), worst([])).action, TempFail)
 
 
 def test_failed_is_a_tempfail() -> None:
@@ -138,7 +138,7 @@ def test_failed_is_a_tempfail() -> None:
 
 def test_hold_says_why() -> None:
     """The reason that `mailq` shows."""
-    decision = decide(_always(ActionName.HOLD), message(), [Verdict.infected("clamd", "Eicar")])
+    decision = decide(_always(ActionName.HOLD), message(), Verdict.infected("clamd", "Eicar"))
     assert decision.action == Hold("miltscan: Infected (Eicar)")
 
 
@@ -168,13 +168,13 @@ def test_forged_headers_are_removed_from_the_last() -> None:
         RemoveHeader("x-virus-status", 2),
         RemoveHeader("X-Virus-Status", 1),
     )
-    assert decide(policy(), message(headers=headers), [Verdict.clean("clamd")]).edits == (*forged, *OURS)
+    assert decide(policy(), message(headers=headers), Verdict.clean("clamd")).edits == (*forged, *OURS)
 
 
 def test_mode_none_edits_nothing() -> None:
     """Without headers of ours nothing of the sender's is touched."""
     headers = [(b"X-Virus-Status", b" Clean")]
-    assert decide(policy(scanned_by=None), message(headers=headers), [Verdict.clean("clamd")]).edits == ()
+    assert decide(policy(scanned_by=None), message(headers=headers), Verdict.clean("clamd")).edits == ()
 
 
 any_verdict = st.builds(
@@ -202,7 +202,7 @@ any_policy = st.builds(
 @given(any_policy, any_message, st.lists(any_verdict))
 def test_decide_is_total(policy: Policy, message: Message, verdicts: list[Verdict]) -> None:
     """Whatever comes, there is a decision; its reply is one line that a protocol can carry (RFC 5321 4.5.3.1.5)."""
-    decision = decide(policy, message, verdicts)
+    decision = decide(policy, message, worst(verdicts))
     if decision.reply:
         assert REPLY.fullmatch(str(decision.reply))
         assert len(str(decision.reply)) <= 510
@@ -214,7 +214,7 @@ def test_decide_is_total(policy: Policy, message: Message, verdicts: list[Verdic
 def test_only_clean_is_marked_clean(policy: Policy, message: Message, verdicts: list[Verdict]) -> None:
     """One verdict that is not clean, or none at all, and the mail carries no Clean of ours nor of the sender's."""
     clean = bool(verdicts) and all(verdict.outcome is Outcome.CLEAN for verdict in verdicts)
-    decision = decide(policy, message, verdicts)
+    decision = decide(policy, message, worst(verdicts))
     assert (decision.rule == "clean") == clean
     if not clean:
         assert _headers(decision).get(STATUS_HEADER) != "Clean"

@@ -19,7 +19,6 @@ STEPS: dict[str, Callable[[Session], Any]] = {
     "mail": lambda session: session.mail(b"<a@example.org>", (), ROOMY, authenticated=False),
     "rcpt": lambda session: session.rcpt(b"<b@example.test>", local=True),
     "header": lambda session: session.header(b"Subject", b" hi"),
-    "eoh": lambda session: session.eoh(),
     "body": lambda session: session.body(b"text"),
     "eom": lambda session: session.eom(),
     "abort": lambda session: session.abort(),
@@ -28,13 +27,13 @@ PATHS = {  # how to come into each state
     "idle": (),
     "envelope": ("mail",),
     "headers": ("mail", "rcpt", "header"),
-    "body": ("mail", "rcpt", "header", "eoh"),
-    "done": ("mail", "rcpt", "header", "eoh", "eom"),
+    "body": ("mail", "rcpt", "header", "body"),
+    "done": ("mail", "rcpt", "header", "body", "eom"),
 }
 ALLOWED = {
     "idle": {"mail", "abort"},
-    "envelope": {"mail", "rcpt", "header", "eoh", "abort"},
-    "headers": {"mail", "header", "eoh", "abort"},
+    "envelope": {"mail", "rcpt", "header", "body", "eom", "abort"},
+    "headers": {"mail", "header", "body", "eom", "abort"},
     "body": {"mail", "body", "eom", "abort"},
     "done": {"mail", "abort"},
 }
@@ -57,9 +56,7 @@ def _spooled(session: Session, headers: list[tuple[bytes, bytes]], body: list[by
     session.rcpt(b"<b@example.test>", local=True)
     for name, value in headers:
         session.header(name, value)
-    spooled = session.eoh() + b"".join(map(session.body, body))
-    session.eom()
-    return spooled
+    return b"".join(map(session.body, body)) + session.eom()
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -106,7 +103,6 @@ def test_message_holds_what_came() -> None:
     session.rcpt(b"<b@example.test>", local=True)
     session.rcpt(b"<c@example.test>", local=False)
     session.header(b"Message-Id", b" <1@example.org>\n\t")
-    session.eoh()
     session.eom()
     content = NoContent()
     message = session.message("Q", b"<macro>", content)

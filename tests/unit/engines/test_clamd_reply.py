@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.core.verdict import Fault, Limit
-from miltscan.engines.clamd_reply import CLEAN, Failed, Form, Found, Limited, Reply, parse_reply
+from miltscan.engines.clamd_reply import CLEAN, Failed, Form, Found, Limited, Reply, parse_numbered, parse_reply
 
 FD, STREAM = Form.DESCRIPTOR, Form.STREAM
 NAME = {FD: b"fd[10]", STREAM: b"stream"}
@@ -129,3 +129,26 @@ def test_never_clean_unless_exact(data: bytes, form: Form) -> None:
         name == b"stream" if form is STREAM else name.startswith(b"fd[") and name[3:-1].isdigit() and name[-1:] == b"]"
     )
     assert (parse_reply(data, form) is CLEAN) == (ours and verdict == b"OK\0")
+
+
+_PIECES = st.sampled_from(
+    [b"fd[", b"]", b": ", b"OK", b"\0", b"10", b"", b"x", b"\n", b" FOUND", b"-1", b"\xb2", b"fd[7]: OK\0"]
+)
+
+
+@given(st.lists(_PIECES, max_size=8).map(b"".join), st.integers(1, 1000))
+def test_a_reply_of_a_session_is_as_strict(answer: bytes, number: int) -> None:
+    """What is told without the pattern is what the pattern tells, and only behind the number that was asked for."""
+    assert parse_numbered(b"%d: %b" % (number, answer), number) == parse_reply(answer, FD)
+    assert parse_numbered(b"%d: %b" % (number + 1, answer), number) is not CLEAN
+
+
+@pytest.mark.parametrize("answer", [b"fd[]: OK\0", b"fd[1]: OK", b"fd[1]: OK\0\0", b"fd[1]: OKAY\0", b"fd[1 ]: OK\0"])
+def test_nearly_an_ok_is_none(answer: bytes) -> None:
+    """Each a byte off."""
+    assert parse_numbered(b"1: " + answer, 1) is not CLEAN
+
+
+def test_ok_of_a_session() -> None:
+    """The usual reply."""
+    assert parse_numbered(b"12: fd[10]: OK\0", 12) is CLEAN

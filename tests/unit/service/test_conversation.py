@@ -31,7 +31,6 @@ def _send(talk: Conversation, body: bytes = b"text\r\n") -> None:
     assert talk.mail(b"<a@example.org>", (), authenticated=False) is None
     talk.session.rcpt(b"<b@example.test>", local=True)
     talk.session.header(b"Subject", b" hi")
-    talk.eoh()
     talk.body(body)
 
 
@@ -62,30 +61,28 @@ def test_lead_is_put_back(tmp_path: Path) -> None:
     talk.begin(talk.runtime)
     talk.mail(b"<>", (), authenticated=False)
     talk.session.header(b"Subject", b"hi")
-    talk.eoh()
     message = talk.eom("Q", b"")
     assert os.pread(message.content.fileno(), 1000, 0) == PREFACE + b"Subject: hi\r\n\r\n"
     talk.end()
 
 
-def test_end_gives_the_spool_up_once(tmp_path: Path) -> None:
-    """The caller counts transactions by it: one end for one begin."""
+def test_end_gives_the_spool_up(tmp_path: Path) -> None:
+    """Where there is one, and however often it is told."""
     talk = Conversation(b"", _runtime(tmp_path))
-    assert not talk.end()
+    talk.end()
     talk.begin(talk.runtime)
     _send(talk)
     spool = talk.spool
     assert spool
-    assert talk.end()
-    assert spool.fileno() == -1
-    assert not talk.end()
+    for _ in range(2):
+        talk.end()
+        assert (talk.spool, spool.fileno()) == (None, -1)
 
 
 def test_full_spool_is_a_verdict(tmp_path: Path) -> None:
     """No room for the message: it is settled as an error, and no engine sees a part of it."""
     talk = _talk(_runtime(tmp_path / "gone", memory=150))
     talk.mail(b"<>", (), authenticated=False)
-    talk.eoh()
     try:
         talk.body(b"x" * 100)
     except Exception as error:  # noqa: BLE001 - as the milter does
@@ -165,7 +162,6 @@ def test_steps_outside_a_transaction_open_nothing(tmp_path: Path) -> None:
     talk = _talk(_runtime(tmp_path))
     talk.mail(b"<>", (), authenticated=False)
     talk.end()
-    talk.eoh()
     with pytest.raises(ProtocolError):
         talk.body(b"x")
     assert len([*Path("/proc/self/fd").iterdir()]) == before

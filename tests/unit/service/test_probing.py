@@ -53,7 +53,7 @@ def arrived() -> Iterator[tuple[Message, Probe]]:
     for line in lines:
         name, _, value = line.partition(b":")
         session.header(name, value)
-    spool.write(session.eoh() + session.body(body))
+    spool.write(session.body(body))
     session.eom()
     yield session.message("AA1", b"", spool), probe
     spool.close()
