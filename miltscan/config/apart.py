@@ -4,22 +4,19 @@ For a process without threads. The child serves nobody: it is given a time, and 
 """
 
 import os
+import pickle
 import signal
+import time
 from collections.abc import Callable
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, TypeVar, cast
+from multiprocessing.connection import wait
+from typing import TypeVar, cast
 
 from miltscan.errors import MiltscanError, StartError
 
 T = TypeVar("T")
 
 _PATIENCE = 30.0  # seconds: reading a file takes a tenth of one, unless the machine is very busy
-
-if TYPE_CHECKING:
-    Link = Connection[object, object]  # generic in its type stub only
-else:
-    Link = Connection
+_CHUNK = 65536  # bytes: what a pipe holds
 
 
 def in_child(work: Callable[[], T], patience: float = _PATIENCE) -> T:
@@ -27,40 +24,43 @@ def in_child(work: Callable[[], T], patience: float = _PATIENCE) -> T:
 
     Raises StartError if the child cannot be made, dies, or takes longer than `patience` seconds.
     """
-    ours, theirs = Pipe(duplex=False)
+    ours, pid = _start(work)
     try:
-        pid = _fork(work, theirs)
-        try:
-            result = answer(ours, patience)
-        finally:
-            os.kill(pid, signal.SIGKILL)  # it has answered, or never will
-            os.waitpid(pid, 0)
+        result = answer(ours, patience)
     finally:
-        ours.close()
-        theirs.close()
+        os.kill(pid, signal.SIGKILL)  # it has answered, or never will
+        os.waitpid(pid, 0)
+        os.close(ours)
     if isinstance(result, MiltscanError):
         raise result
     return cast("T", result)
 
 
-def _fork(work: Callable[[], object], link: Link) -> int:
-    """The child's process id. Raises StartError."""
+def _start(work: Callable[[], object]) -> tuple[int, int]:
+    """Where the child's answer comes, and its process id. Raises StartError."""
     try:
-        pid = os.fork()
+        ours, theirs = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(ours)
+            os.close(theirs)
+            raise
     except OSError as error:
         raise StartError(f"no process could be made to read the configuration: {error.strerror}") from error
     if pid == 0:
-        _become(work, link)
-    link.close()  # the end of the child has to be the end of the pipe
-    return pid
+        _become(work, theirs)
+    os.close(theirs)  # the end of the child has to be the end of the pipe
+    return ours, pid
 
 
-def _become(work: Callable[[], object], link: Link) -> None:
+def _become(work: Callable[[], object], pipe: int) -> None:
     """In the child; never returns, and leaves nothing of its parent's to be tidied up twice."""
     status = 1
     try:
         signal.set_wakeup_fd(-1)  # a signal to the child is none to its parent
-        link.send(_outcome(work))
+        with os.fdopen(pipe, "wb") as stream:
+            pickle.dump(_outcome(work), stream)
         status = 0
     finally:
         os._exit(status)
@@ -75,11 +75,22 @@ def _outcome(work: Callable[[], object]) -> object:
         return StartError(f"the configuration could not be read: {type(error).__name__}: {error}")
 
 
-def answer(link: Link, patience: float) -> object:
-    """What the child sent. Raises StartError if that is nothing, or nothing whole."""
+def answer(pipe: int, patience: float) -> object:
+    """What the child sent, up to the end of the pipe. Raises StartError if that is nothing, or nothing whole, in time.
+
+    The time is that of the whole answer: a child may be stopped in the middle of it.
+    """
+    data, last = b"", time.monotonic() + patience
+    while wait([pipe], max(0.0, last - time.monotonic())):
+        chunk = os.read(pipe, _CHUNK)
+        if not chunk:
+            return _unpacked(data)
+        data += chunk
+    raise StartError(f"the configuration could not be read within {patience:g} s")
+
+
+def _unpacked(data: bytes) -> object:
     try:
-        if link.poll(patience):
-            return link.recv()
+        return pickle.loads(data)  # noqa: S301 - of a child of ours
     except Exception as error:
         raise StartError("the configuration could not be read: the process that did it has died") from error
-    raise StartError(f"the configuration could not be read within {patience:g} s")

@@ -1,11 +1,12 @@
 """Work in a child process: what it returns or raises comes back, and nothing else of it stays."""
 
 import os
+import pickle
 import signal
 import sys
 import time
-from collections.abc import Callable
-from multiprocessing import Pipe
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -90,13 +91,37 @@ def test_a_child_that_fails_is_one_line(work: Callable[[], object], told: str) -
     assert str(caught.value) == told
 
 
-def test_half_an_answer_is_none() -> None:
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """Where an answer is read, and where it is written."""
+    ours, theirs = os.pipe()
+    yield ours, theirs
+    for end in (ours, theirs):
+        with suppress(OSError):  # closed by the test
+            os.close(end)
+
+
+def test_half_an_answer_is_none(pipe: tuple[int, int]) -> None:
     """As from a child that is killed under way."""
-    ours, theirs = Pipe(duplex=False)
-    os.write(theirs.fileno(), b"\0\0\0\4abc")
-    theirs.close()
-    with ours, pytest.raises(StartError, match="the process that did it has died"):
+    ours, theirs = pipe
+    os.write(theirs, pickle.dumps(Settings())[:-1])
+    os.close(theirs)
+    with pytest.raises(StartError, match="the process that did it has died"):
         answer(ours, 30)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x80", b"\0\0\0\4abc", pickle.dumps(Settings())])
+def test_an_answer_that_does_not_end_is_not_waited_for(pipe: tuple[int, int], sent: bytes) -> None:
+    """As from a child that is stopped under way, be it after the last byte: the service has others to see to."""
+    ours, theirs = pipe
+    os.write(theirs, sent)
+    with pytest.raises(StartError, match=r"within 0\.1 s$"):
+        answer(ours, 0.1)
+
+
+def test_a_long_answer(tmp_path: Path) -> None:
+    """More than a pipe holds."""
+    assert in_child(lambda: str(tmp_path) * 50_000) == str(tmp_path) * 50_000
 
 
 def test_a_child_that_hangs_is_killed() -> None:
@@ -124,5 +149,18 @@ def test_a_process_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", fork)
+    before = open_files()
     with pytest.raises(StartError, match="no process could be made to read the configuration: Resource temporarily"):
+        in_child(os.getpid)
+    assert open_files() == before
+
+
+def test_a_descriptor_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above: what a reload raises that is no error of ours would end the service."""
+
+    def pipe() -> tuple[int, int]:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "pipe", pipe)
+    with pytest.raises(StartError, match="no process could be made to read the configuration: Too many open files"):
         in_child(os.getpid)
