@@ -40,6 +40,8 @@ def bind_http(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=_HTTP_BACKLOG)
+    except UnicodeError as error:  # of the IDNA codec
+        raise StartError(f"exporter.listen: {host!r} is no host name") from error
     except OSError as error:
         raise StartError(
             f"exporter.listen: cannot listen on {host}:{port}: {error.strerror}; is another service there?"

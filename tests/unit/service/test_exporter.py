@@ -297,3 +297,10 @@ def test_an_unknown_host_is_named() -> None:
     """A name that means nothing here is a StartError as well."""
     with pytest.raises(StartError, match=r"exporter\.listen.*nowhere\.invalid:9464"):
         listener.bind_http("nowhere.invalid", 9464)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+def test_what_can_be_no_host_name_is_named(host: str) -> None:
+    """Python's codec of names raises something of its own."""
+    with pytest.raises(StartError, match=rf"^exporter\.listen: '{host}' is no host name$"):
+        listener.bind_http(host, 9464)
