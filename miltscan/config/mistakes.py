@@ -49,6 +49,8 @@ def _shown(given: object) -> str:
         text = toml(given)  # type: ignore[arg-type]  # whatever TOML holds; a date is no JSON
     except TypeError:
         text = str(given)
+    except ValueError:  # Python writes no number of thousands of digits, though it reads one in hexadecimal
+        return "a number of thousands of digits"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 

@@ -6,6 +6,7 @@ words the mistakes.
 """
 
 import tomllib
+from codecs import BOM_UTF8
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -267,7 +268,9 @@ class Settings(Table):
         return self.milter.workers + (self.verify.workers if self.verify.socket else 0)
 
     def clash(self) -> str | None:
-        """A probe is signed, and there has to be one."""
+        """A probe is signed, and there has to be one; and who asks at a socket is on one side of the sandwich."""
+        if self.verify.socket == self.milter.socket:
+            return f'key verify.socket = "{self.verify.socket}": expected another socket than milter.socket'
         if self.probe.interval and not self.keys.file:
             return "key probe.interval: expected keys.file beside it, with whose key probes are signed"
         if self.probe.readiness and not self.probe.interval:
@@ -307,11 +310,21 @@ def parse(data: bytes, name: str) -> Settings:
     from miltscan.config.validation import validated  # noqa: PLC0415 - see there: whoever has settings needs no pydantic
 
     try:
-        return validated(Settings, tomllib.loads(data.decode()))
+        return validated(Settings, _document(data.removeprefix(BOM_UTF8)))
     except ConfigError as error:
         raise ConfigError("\n".join(f"{name}: {line}" for line in str(error).split("\n"))) from None
+
+
+def _document(data: bytes) -> dict[str, object]:
+    """What the TOML says. Raises ConfigError, a line without the file's name."""
+    try:
+        return tomllib.loads(data.decode())
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{name}: line {line}: expected UTF-8") from None
+        raise ConfigError(f"line {line}: expected UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: {syntax(str(error), data.decode())}") from None
+        raise ConfigError(syntax(str(error), data.decode())) from None
+    except ValueError:  # of int(), which is what is left
+        raise ConfigError("expected no number of thousands of digits") from None
+    except RecursionError:
+        raise ConfigError("expected no brackets within brackets hundreds deep") from None

@@ -201,6 +201,16 @@ def test_settings_never_change() -> None:
         ("\na =", "f: line 2: Invalid value"),
         ("[log]\nlevel = yes", "f: line 2, column 9: Invalid value"),
         ("a = 1\na = 2", "f: line 2: Cannot overwrite a value"),
+        (f"milter.workers = {'1' * 5000}", "f: expected no number of thousands of digits"),
+        (
+            f"milter.workers = 0x{'f' * 5000}",
+            "f: key milter.workers = a number of thousands of digits: expected a whole number from 1 to 64",
+        ),
+        (f"a = {'[' * 3000}", "f: expected no brackets within brackets hundreds deep"),
+        (
+            '[milter]\nsocket = "unix:/a"\n[verify]\nsocket = "local:/a"',
+            'f: key verify.socket = "unix:/a": expected another socket than milter.socket',
+        ),
     ],
 )
 def test_a_mistake_is_named_with_what_was_expected(text: str, line: str) -> None:
@@ -224,6 +234,11 @@ def test_all_mistakes_come_at_once() -> None:
     named = [re.search(r"keys? (\S+?):? ", f"{line} ") for line in mistakes_in(text)]
     found = {match[1] for match in named if match}
     assert found == {"colour", "milter.worker", "milter.workers", "limits.queue_wait", "policy.on_error"}
+
+
+def test_a_byte_order_mark_says_nothing() -> None:
+    """Some editors put one in front, where nobody sees it."""
+    assert parse(b"\xef\xbb\xbfmilter.workers = 2", "f").milter.workers == 2
 
 
 def test_bytes_that_are_no_utf8_are_named_by_line() -> None:
