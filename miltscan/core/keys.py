@@ -24,16 +24,25 @@ class Key:
     secret: bytes = field(repr=False)
 
 
+class NoKeyError(ConfigError):
+    """The file is right, but for that there is no key in it."""
+
+
 Keyring = tuple[Key, ...]
 """All keys, the one that signs first; empty where there is no key."""
 
 
 def parse_keys(text: str, name: str) -> Keyring:
-    """The keys in the text of the file `name`; raises ConfigError with a line for each mistake, which shows no key."""
+    """The keys in the text of the file `name`; raises ConfigError with a line for each mistake, which shows no key.
+
+    NoKeyError where there is no mistake either.
+    """
     keys: list[Key] = []
-    mistakes = [*_read(text, keys)] or ([] if keys else ["holds no key; make one: miltscan keys new"])
+    mistakes = [*_read(text, keys)]
     if mistakes:
         raise ConfigError("\n".join(f"{name}: {mistake}" for mistake in mistakes))
+    if not keys:
+        raise NoKeyError(f"{name}: holds no key; make one: miltscan keys new")
     return tuple(keys)
 
 
@@ -58,6 +67,11 @@ def _fault(words: Sequence[str], known: Sequence[str]) -> str:
     if words[0] in known:
         return f"key {words[0]}: expected each id once"
     return ""
+
+
+def is_id(text: str) -> bool:
+    """Whether a key may be called so."""
+    return bool(_ID.fullmatch(text))
 
 
 def with_new(text: str, key: Key) -> str:

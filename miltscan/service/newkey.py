@@ -9,7 +9,7 @@ from pathlib import Path
 
 from miltscan.config.keyfile import load_keys
 from miltscan.config.settings import Settings
-from miltscan.core.keys import SECRET_BYTES, Key, parse_keys, with_new
+from miltscan.core.keys import SECRET_BYTES, Key, NoKeyError, is_id, parse_keys, with_new
 from miltscan.errors import ConfigError, StartError
 
 _MODE = 0o640
@@ -26,9 +26,12 @@ def new_key(settings: Settings, name: str | None = None) -> str:
     path = Path(settings.keys.file)
     before = _text(path)
     key = Key(name or time.strftime("%Y-%m-%d-%H%M%S", time.gmtime()), secrets.token_bytes(SECRET_BYTES))
+    if not is_id(key.id):
+        raise ConfigError(
+            f"{path}: line 1: {key.id!r} is no id: expected at most 32 letters, digits, dots, dashes, underscores"
+        )
     after = with_new(before, key)
-    if parse_keys(after, str(path))[0] != key:
-        raise ConfigError(f"{path}: line 1: {key.id!r} is no id")
+    parse_keys(after, str(path))
     try:
         _write(path, after, _owner(path, Path(settings.spool.directory)))
     except OSError as error:
@@ -37,10 +40,12 @@ def new_key(settings: Settings, name: str | None = None) -> str:
 
 
 def _text(path: Path) -> str:
-    """What stands there, which has to be right; nothing of a file that is not there."""
-    if not path.exists():
-        return ""
-    load_keys(str(path))
+    """What stands there, which has to be right but may hold no key; nothing of a file that is not there."""
+    with suppress(PermissionError):  # of a folder that nobody may look into, `load_keys` tells
+        if not path.exists():
+            return ""
+    with suppress(NoKeyError):
+        load_keys(str(path))
     return path.read_text("ascii")
 
 

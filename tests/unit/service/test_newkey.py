@@ -8,6 +8,9 @@ from typer.testing import CliRunner
 
 from miltscan.cli import app
 from miltscan.config.keyfile import load_keys
+from miltscan.config.settings import load
+from miltscan.errors import ConfigError
+from miltscan.service.newkey import new_key
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -41,6 +44,26 @@ def test_an_id_that_cannot_be(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "keys").read_bytes() == before
 
 
+@pytest.mark.parametrize("text", ["", "# keys of mx\n"])
+def test_a_file_without_a_key(tmp_path: Path, text: str) -> None:
+    """An administrator may have made it first, for its owner and mode; what stands in it stays."""
+    (tmp_path / "keys").write_text(text)
+    (tmp_path / "keys").chmod(0o600)
+    assert run(tmp_path, "--id", "one")[0] == 0
+    (one,) = load_keys(f"{tmp_path}/keys")
+    assert one.id == "one"
+    assert (tmp_path / "keys").read_text().endswith(text)
+
+
+@pytest.mark.parametrize("name", ["#", "no good", "a\nb", "\x1b[2J"])
+def test_a_first_key_that_can_have_no_such_id(tmp_path: Path, name: str) -> None:
+    """What is wrong is the id, and not that the file has no key yet; nothing reaches a terminal raw."""
+    status, output = run(tmp_path, "--id", name)
+    assert (status, output[:-1].isprintable()) == (2, True)
+    assert f"{name!r} is no id: expected" in output
+    assert not (tmp_path / "keys").exists()
+
+
 def test_a_file_that_is_wrong_is_not_written(tmp_path: Path) -> None:
     """What an administrator has to look at first."""
     (tmp_path / "keys").write_text("nonsense\n")
@@ -56,6 +79,19 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["keys", "new", "--config", str(config)])
     wanted = f"{tmp_path}/absent/keys: cannot be written: No such file or directory\n"
     assert (result.exit_code, result.output) == (1, wanted)
+
+
+def test_a_folder_that_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As to somebody who is not root."""
+
+    def closed(_path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "miltscan.toml").write_text(f"keys.file = '{tmp_path}/keys'\n")
+    settings = load(tmp_path / "miltscan.toml")
+    monkeypatch.setattr(Path, "stat", closed)
+    with pytest.raises(ConfigError, match=r"/keys: cannot be read: permission denied$"):
+        new_key(settings)
 
 
 def test_without_a_setting_there_is_no_file(tmp_path: Path) -> None:
