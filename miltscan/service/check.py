@@ -7,6 +7,7 @@ import grp
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from miltscan.config.keyfile import load_keys
 from miltscan.config.settings import HeaderMode, Settings
 from miltscan.config.units import show_size
 from miltscan.core.action import ActionName
-from miltscan.core.address import InetAddress, Network, UnixAddress, is_loopback
+from miltscan.core.address import Address, InetAddress, Network, is_loopback
 from miltscan.core.finding import Finding, Level
 from miltscan.errors import ConfigError
 from miltscan.sandwich.queues import look
@@ -38,9 +39,12 @@ def findings(settings: Settings, probe: Probe = probe_clamd) -> Iterator[Finding
 
 def socket_finding(settings: Settings) -> Iterator[Finding]:
     """Whether the MTA can reach the milter socket, and nobody else."""
-    address = settings.milter.socket
+    return _socket(settings.milter.socket, settings.milter.allow)
+
+
+def _socket(address: Address, allow: Sequence[Network]) -> Iterator[Finding]:
     if isinstance(address, InetAddress):
-        yield _tcp(address, settings.milter.allow)
+        yield _tcp(address, allow)
     else:
         yield from socket_folder(Path(address.path))
 
@@ -62,17 +66,28 @@ def _tcp(address: InetAddress, allow: Sequence[Network]) -> Finding:
 def socket_folder(path: Path) -> Iterator[Finding]:
     """The folder of a unix socket: there, ours to write, and safe in sendmail's eyes."""
     folder = path.parent
-    if not folder.is_dir():
+    try:
+        yield from _socket_folder(path, folder, folder.stat())
+    except FileNotFoundError:
         yield Finding(Level.ERROR, "milter.socket", f"folder {folder} does not exist", f"run: install -d {folder}")
+    except OSError as error:
+        text = f"folder {folder} cannot be looked at by {_user()}: {error.strerror}"
+        yield Finding(Level.ERROR, "milter.socket", text, "run this as root, or choose another path")
+
+
+def _socket_folder(path: Path, folder: Path, status: os.stat_result) -> Iterator[Finding]:
+    """As above. Raises OSError where it may not look."""
+    if not stat.S_ISDIR(status.st_mode):
+        yield Finding(Level.ERROR, "milter.socket", f"{folder} is no folder", "choose another path")
         return
     if not os.access(folder, os.W_OK | os.X_OK):
         yield Finding(Level.ERROR, "milter.socket", f"folder {folder} is not writable", f"make {_user()} its owner")
-    if path.exists() and not path.is_socket():
-        yield Finding(Level.ERROR, "milter.socket", f"{path} is no socket", "move it away or choose another path")
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            yield Finding(Level.ERROR, "milter.socket", f"{path} is no socket", "move it away or choose another path")
     for unsafe in _world_writable(folder):
         text = f"{unsafe} is world-writable: sendmail refuses a socket below it"
         yield Finding(Level.ERROR, "milter.socket", text, "choose a path such as /run/miltscan/miltscan.sock")
-    status = folder.stat()
     yield Finding(Level.OK, "milter.socket", f"folder {folder} has mode {stat.S_IMODE(status.st_mode):04o}")
 
 
@@ -153,8 +168,8 @@ def receipt_findings(settings: Settings) -> Iterator[Finding]:
         for line in str(problem).splitlines():
             yield Finding(Level.ERROR, "keys.file", line, f"a line `ID HEXKEY` for each key, read by {_user()} alone")
         return
-    if isinstance(settings.verify.socket, UnixAddress):
-        for finding in socket_folder(Path(settings.verify.socket.path)):
+    if settings.verify.socket:
+        for finding in _socket(settings.verify.socket, settings.milter.allow):
             yield replace(finding, subject="verify.socket")
     if keys:
         yield Finding(Level.OK, "keys.file", f"{len(keys)} keys, {keys[0].id} signs")

@@ -40,6 +40,30 @@ def test_a_missing_socket_folder_is_an_error(tmp_path: Path) -> None:
     assert bad(check.socket_folder(tmp_path / "absent" / "sock")) == [("error", "milter.socket")]
 
 
+def test_a_socket_folder_that_is_none(tmp_path: Path) -> None:
+    """Nor can there be one below it."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "sock", tmp_path / "file" / "folder" / "sock"):
+        assert bad(check.socket_folder(path)) == [("error", "milter.socket")]
+
+
+@pytest.mark.parametrize("closed", ["run", "run/sock"])
+def test_a_socket_folder_that_is_closed_to_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
+    """Whoever runs the check need not be root: a line, and the other lines too."""
+    real = Path.stat
+
+    def stat_of(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path == tmp_path / closed:
+            raise PermissionError(13, "Permission denied")
+        return real(path, follow_symlinks=follow_symlinks)
+
+    (private_folder(tmp_path, monkeypatch) / "run").mkdir()
+    monkeypatch.setattr(Path, "stat", stat_of)
+    (finding,) = check.socket_folder(tmp_path / "run" / "sock")
+    assert (finding.level, finding.subject) == (Level.ERROR, "milter.socket")
+    assert finding.text == f"folder {tmp_path}/run cannot be looked at by user {os.geteuid()}: Permission denied"
+
+
 def test_a_world_writable_folder_above_the_socket_is_an_error(tmp_path: Path) -> None:
     """Sendmail refuses such a socket, wherever above it the folder is."""
     middle = tmp_path / "middle"
@@ -187,3 +211,18 @@ def test_what_is_wrong_with_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert bad(check.receipt_findings(keyless)) == [("warning", "keys.file")]
     gone = settings("[verify]\nsocket = 'unix:/nonexistent/verify.sock'")
     assert bad(check.receipt_findings(gone))[0] == ("error", "verify.socket")
+
+
+@pytest.mark.parametrize(
+    ("socket", "allow", "wrong"),
+    [
+        ("inet:1@127.0.0.1", "::1", []),
+        *(("inet:1@0.0.0.0", allow, ["verify.socket"]) for allow in ("::1", "0.0.0.0/0")),
+    ],
+)
+def test_the_second_socket_by_tcp(tmp_path: Path, socket: str, allow: str, wrong: list[str]) -> None:
+    """It is as open as the first one, and says as much."""
+    (tmp_path / "keys").write_text(f"one {'0' * 64}\n")
+    (tmp_path / "keys").chmod(0o600)
+    text = f"keys.file = '{tmp_path}/keys'\nverify.socket = '{socket}'\nmilter.allow = ['{allow}']"
+    assert [subject for _, subject in bad(check.receipt_findings(settings(text)))] == wrong
