@@ -11,6 +11,7 @@ anew in `attach`, so the module can be imported before a fork; without `attach` 
 
 import math
 import os
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ from miltscan.telemetry import exemplars
 from miltscan.telemetry.exemplars import EXEMPLARS, series
 
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client's multiprocess values look for it
+
+_OURS = re.compile(r"(counter|histogram|summary|gauge_[a-z]+)_\w+")  # prometheus_client's: type, mode of a gauge, slot
 
 Kind = TypeVar("Kind", Counter, Gauge, Histogram)
 
@@ -153,9 +156,17 @@ DEFINED: list[Family[Any]] = []
 
 
 def prepare(directory: Path) -> None:
-    """An empty directory (0700) for a new service: last time's counters are gone, as after any restart. StartError."""
+    """An empty directory (0700) for a new service: last time's counters are gone, as after any restart. StartError.
+
+    A directory that belongs to others too is refused before anything in it is touched: /etc/mail is full of `*.db`.
+    """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if others := sorted(path.name for path in directory.iterdir() if _is_of_others(path)):
+            raise StartError(
+                f"metrics directory {directory}: holds {others[0]!r}, which is none of ours; "
+                "exporter.directory has to be a directory of its own"
+            )
         directory.chmod(0o700)
         for file in (*directory.glob("*.db"), *directory.glob(exemplars.PATTERN)):
             file.unlink()
@@ -163,6 +174,11 @@ def prepare(directory: Path) -> None:
         raise StartError(
             f"metrics directory {directory}: {error.strerror}; it must be a directory that this user owns"
         ) from error
+
+
+def _is_of_others(path: Path) -> bool:
+    """A folder, or a database that prometheus_client has not named."""
+    return path.is_dir() or (path.suffix == ".db" and not _OURS.fullmatch(path.stem))
 
 
 def attach(directory: Path, slot: str) -> None:

@@ -209,6 +209,34 @@ def test_prepare_empties_the_directory(tmp_path: Path) -> None:
     assert directory.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("name", ["access.db", "counter.db", "mqueue/"])
+def test_prepare_leaves_a_directory_of_others_alone(tmp_path: Path, name: str) -> None:
+    """A mistake in a path must not cost sendmail its maps, or everybody their /run."""
+    (tmp_path / "counter_0.db").touch()
+    (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+    tmp_path.chmod(0o755)
+    with pytest.raises(StartError, match=re.escape(f"{tmp_path}: holds {name.strip('/')!r}, which is none of ours")):
+        family.prepare(tmp_path)
+    assert len([*tmp_path.iterdir()]) == 2
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+def test_prepare_takes_what_a_service_has_left(tmp_path: Path, make_report: MakeReport) -> None:
+    """Each name that prometheus_client gives a file."""
+    family.prepare(tmp_path)
+
+    def work() -> None:
+        recording.record([make_report()])
+        for one in metrics.FAMILIES:
+            one.child(*one.labels)
+
+    _count(tmp_path, "supervisor", work)
+    names = {path.name.partition("_")[0] for path in tmp_path.iterdir()}
+    assert names >= {"counter", "gauge", "histogram"}
+    family.prepare(tmp_path)
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_prepare_names_the_directory_that_cannot_be_used(tmp_path: Path) -> None:
     """A file where the directory should be ends the start with one clear line."""
     (tmp_path / "file").touch()
