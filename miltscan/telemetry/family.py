@@ -182,7 +182,11 @@ def _is_of_others(path: Path) -> bool:
 
 
 def attach(directory: Path, slot: str) -> None:
-    """Count in `directory` as `slot` from now on. To be called in each process after the fork, before any thread."""
+    """Count in `directory` as `slot` from now on. To be called in each process after the fork, before any thread.
+
+    A directory that somebody has removed is made anew: a worker that replaces another one has mail to see to. OSError.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ[_DIRECTORY] = str(directory)
     worker_gone(slot)  # of a predecessor that died unseen
     values.ValueClass = values.MultiProcessValue(slot.__str__)  # type: ignore[no-untyped-call]

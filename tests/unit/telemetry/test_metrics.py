@@ -113,6 +113,14 @@ def test_counters_go_on_when_a_worker_is_replaced(tmp_path: Path, make_report: M
     assert sorted(file.name for file in tmp_path.iterdir()) == files
 
 
+def test_a_directory_that_was_removed_keeps_no_worker_from_its_mail(tmp_path: Path, make_report: MakeReport) -> None:
+    """Without its counters a worker could not start; what was counted before is gone."""
+    directory = tmp_path / "run" / "metrics"
+    _count(directory, "0", lambda: recording.record([make_report()]))
+    assert _value(directory, "smtp_replies_total", code="250") == 1
+    assert directory.stat().st_mode & 0o777 == 0o700
+
+
 def test_slots_are_added_up(tmp_path: Path, make_report: MakeReport) -> None:
     """Counters and live sums of two workers are one number each."""
 
