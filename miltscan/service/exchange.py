@@ -54,13 +54,17 @@ class Exchange:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_LIMIT)
+        self._head_only = False
 
     async def request(self) -> Request | None:
         """The request; None if the peer ends the connection without one. TimeoutError, OSError, NotHTTPError."""
         async with asyncio.timeout(PATIENCE):
             while (event := self._next_event()) is h11.NEED_DATA:
                 self._protocol.receive_data(await self._reader.read(REQUEST_LIMIT))
-        return _request(event) if isinstance(event, h11.Request) else None
+        if not isinstance(event, h11.Request):
+            return None
+        self._head_only = event.method == b"HEAD"  # of one that is refused for its version too
+        return _request(event)
 
     def _next_event(self) -> "h11.Event | type[h11.NEED_DATA | h11.PAUSED]":
         try:
@@ -68,21 +72,24 @@ class Exchange:
         except h11.RemoteProtocolError as error:
             raise NotHTTPError(error.error_status_hint) from None
 
-    async def respond(self, response: Response, *, head_only: bool = False) -> None:
-        """Send it and end the connection; TimeoutError, OSError if the peer does not take it."""
+    async def respond(self, response: Response) -> None:
+        """Send it, or its head if no more was asked for, and end the connection.
+
+        TimeoutError, OSError if the peer does not take it.
+        """
         async with asyncio.timeout(PATIENCE):
             self._writer.transport.set_write_buffer_limits(0)  # drained means all of it
-            self._writer.write(self._encoded(response, head_only=head_only))
+            self._writer.write(self._encoded(response))
             await self._writer.drain()
             self._writer.close()
             with suppress(OSError):  # the peer has what it wanted: how it goes is its own affair
                 await self._writer.wait_closed()
 
-    def _encoded(self, response: Response, *, head_only: bool) -> bytes:
+    def _encoded(self, response: Response) -> bytes:
         head = h11.Response(
             status_code=response.status.value, reason=response.status.phrase.encode(), headers=_headers(response)
         )
-        body = b"" if head_only else response.body
+        body = b"" if self._head_only else response.body
         events = (head, h11.Data(data=body), h11.EndOfMessage())
         return b"".join(self._protocol.send(event) or b"" for event in events)
 

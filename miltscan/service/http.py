@@ -137,7 +137,7 @@ class Server:
                 return
             response = await self._response(request, access, peer)
             step = Refusal.RESPONSE
-            await exchange.respond(response, head_only=request.method == "HEAD")
+            await exchange.respond(response)
         except NotHTTPError as error:
             self.refused(step, peer)
             with suppress(TimeoutError, OSError):

@@ -182,6 +182,15 @@ def test_a_head_request_has_no_body(start: Start) -> None:
     assert body == b""
 
 
+@pytest.mark.parametrize("version", [b"0.9", b"2.0"])
+def test_a_head_request_of_another_version(start: Start, version: bytes) -> None:
+    """It hears so, without a body, and there is no traceback on standard error that a peer could repeat at will."""
+    running = start(PLAIN)
+    answer = running.ask(b"HEAD / HTTP/" + version + b"\r\nHost: x\r\n\r\n")
+    assert (status(answer), answer[1]) == (505, b"")
+    assert running.reasons == [Refusal.REQUEST]
+
+
 def test_a_bug_is_a_500(start: Start) -> None:
     """And the next one is answered."""
     running = start(PLAIN)
