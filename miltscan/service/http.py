@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from http import HTTPStatus
 
+from miltscan.core.text import readable
 from miltscan.service.access import Access
 from miltscan.service.exchange import PATIENCE, REQUEST_LIMIT, Exchange, NotHTTPError, Request, Response
 from miltscan.service.gate import Gate
@@ -181,8 +182,12 @@ async def _streams(connection: socket.socket, access: Access) -> tuple[asyncio.S
 
 
 def _guarded(answer: Callable[[Request], Response], request: Request) -> Response:
-    """A file that a process is just creating cannot be read yet: the next scrape finds it whole."""
+    """A file that a process is just creating cannot be read yet: the next scrape finds it whole.
+
+    The reason may name paths and hosts: it is for those who have shown who they are.
+    """
     try:
         return answer(request)
     except Exception as error:  # noqa: BLE001 - whatever it is, the exporter has to live to answer the next scrape
-        return Response(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}\n".encode())
+        why = readable(f"{type(error).__name__}: {error}") if request.trusted else "not ok"
+        return Response(HTTPStatus.INTERNAL_SERVER_ERROR, f"{why}\n".encode())

@@ -198,6 +198,22 @@ def test_a_bug_is_a_500(start: Start) -> None:
     assert status(running.ask()) == 200
 
 
+def test_why_a_public_page_failed_is_not_for_everybody(start: Start) -> None:
+    """Nor is it a text that cannot be sent; who has shown a token hears more."""
+
+    def broken(_request: Request) -> Response:
+        raise RuntimeError("of /run/secret \udcff")
+
+    running = start(GUARDED)
+    running.server.answer = broken
+    anybody, somebody = (
+        running.ask(b"GET /public HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n")
+        for header in (b"", f"Authorization: Bearer {TOKEN}\r\n".encode())
+    )
+    assert (status(anybody), anybody[1]) == (500, b"not ok\n")
+    assert (status(somebody), somebody[1]) == (500, b"RuntimeError: of /run/secret \\udcff\n")
+
+
 @pytest.mark.parametrize(
     ("data", "statuses"),
     [
