@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 
+from prometheus_client import Gauge
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from miltscan.config.keyfile import Loaded
@@ -30,6 +31,7 @@ from miltscan.status.board import Board
 from miltscan.status.history import STEP
 from miltscan.status.numbers import Numbers
 from miltscan.telemetry import log, metrics
+from miltscan.telemetry.family import Family
 from miltscan.telemetry.merge import collected
 
 _CANARIES_MISSED = 3  # a service whose last passed canary is older than this many intervals is not ready
@@ -45,7 +47,7 @@ class Site:
     board: Board = field(init=False)
 
     def __post_init__(self) -> None:
-        self.board = Board(self.directory, _why_unready)
+        self.board = Board(self.directory, _why_unready, _why_unproven)
 
 
 def serve(
@@ -166,17 +168,24 @@ def _unproven(samples: Samples, now: float, within: float, kind: Kind) -> str:
 
 
 def _why_unready(numbers: Numbers, settings: Settings) -> list[str]:
-    labels = {metrics.CANARY_PASSED: "server", metrics.ENGINE_UP: "server", metrics.WORKERS: "server"}
-    labels |= {metrics.PROBE_LAST_RUN: "message", metrics.PROBE_SUCCESS: "message"}
-    samples = {
-        family.name: numbers.by(family.name.removeprefix("miltscan_"), label) for family, label in labels.items()
-    }
-    return _reasons(samples, settings)
+    samples = _picked(numbers, "server", metrics.CANARY_PASSED, metrics.ENGINE_UP, metrics.WORKERS)
+    return unready(samples, time.time(), ready_within(settings))
+
+
+def _why_unproven(numbers: Numbers, settings: Settings) -> list[str]:
+    """Whether or not /readyz asks for it: that nothing is scanned must not look well."""
+    samples = _picked(numbers, "message", metrics.PROBE_LAST_RUN, metrics.PROBE_SUCCESS)
+    return unproven(samples, time.time(), settings.probe) if settings.probe.interval else []
+
+
+def _picked(numbers: Numbers, label: str, *families: Family[Gauge]) -> Samples:
+    return {family.name: numbers.by(family.name.removeprefix("miltscan_"), label) for family in families}
 
 
 def _reasons(samples: Samples, settings: Settings) -> list[str]:
     now, probe = time.time(), settings.probe
-    return unready(samples, now, ready_within(settings)) + (unproven(samples, now, probe) if probe.readiness else [])
+    asked = probe.readiness and probe.interval  # a reload brings the one without the other, which takes a restart
+    return unready(samples, now, ready_within(settings)) + (unproven(samples, now, probe) if asked else [])
 
 
 def _fault(server: str, age: float, within: float, *, up: bool) -> str | None:

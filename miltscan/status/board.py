@@ -50,10 +50,14 @@ class Page:
 
 @dataclass(slots=True)
 class Board:
-    """The page of one service, from the metrics in `directory`; `unready` is what says why it cannot scan."""
+    """The page of one service, from the metrics in `directory`; `unready` says why it cannot scan.
+
+    `unproven` says what the probes have against it.
+    """
 
     directory: Path
     unready: Callable[[Numbers, Settings], Sequence[str]]
+    unproven: Callable[[Numbers, Settings], Sequence[str]]
     past: History = field(default_factory=History)
     ring: Ring = field(default_factory=Ring)
     since: float = field(default_factory=time.time)
@@ -87,6 +91,7 @@ class Board:
             at=time.time(),
             since=self.since,
             host=socket.gethostname(),
+            unproven=self.unproven(now, settings),
         )
         return orjson.dumps(snapshot(seen))
 

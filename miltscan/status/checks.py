@@ -15,6 +15,8 @@ _QUEUE_OLD = 3600.0  # seconds: a few queue runs have not got rid of it
 _LATELY = 300.0  # seconds
 _UP_TO_THE_MAIL = {Limit.TOO_LARGE, Limit.LIMITS, Limit.ENCRYPTED}  # why mail is not scanned by a service that is well
 
+_WHY_UNPROVEN = "workers and engines are well: why a probe failed stands in the last errors, and in the log"
+
 _MEANING = {
     ActionName.TEMPFAIL: "clients are told to come again later (4xx)",
     ActionName.REJECT: "clients' mail is refused (5xx)",
@@ -27,6 +29,7 @@ _MEANING = {
 def judge(  # noqa: PLR0913 - all that the verdict hangs on
     *,
     unready: Sequence[str],
+    unproven: Sequence[str] = (),
     engines: Sequence[Engine],
     workers: Workers,
     queues: Sequence[Queue],
@@ -34,13 +37,19 @@ def judge(  # noqa: PLR0913 - all that the verdict hangs on
     settings: Settings,
     at: float,
 ) -> Verdict:
-    """The verdict at Unix time `at`; `unready` is what /readyz says, empty where it says ok."""
+    """The verdict at Unix time `at`; `unready` is what speaks against workers and engines, a line each.
+
+    `unproven` is what the last probes say against the whole way, of which an engine that is well knows nothing.
+    """
     others = [*_workers(workers), *_mail(past), *_queues(queues, at)]
     if unready:
         consequence = _consequence(workers, settings)
         why = [_canary(engine, at) for engine in engines] if workers.running and engines else unready
-        return Verdict(Level.ERROR, f"Mail is not being scanned: {consequence}", [*why, *others])
+        return Verdict(Level.ERROR, f"Mail is not being scanned: {consequence}", [*why, *unproven, *others])
     details = [*_engines(engines, at), *others]
+    if unproven:
+        level = Level.ERROR if settings.probe.readiness else Level.WARNING
+        return Verdict(level, "No probe proves that mail is being scanned", [*unproven, _WHY_UNPROVEN, *details])
     if details:
         return Verdict(Level.WARNING, "Mail is being scanned, but something needs a look", details)
     return Verdict(Level.OK, f"Mail is being scanned by {_up(engines)}", [])

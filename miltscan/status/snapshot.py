@@ -30,7 +30,7 @@ _LATENCY_OVER = 300.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All that the page is made of; `at` and `since` are Unix time, `unready` is what /readyz says."""
+    """All that the page is made of; `at` and `since` are Unix time, `unready` and `unproven` are `judge`'s."""
 
     numbers: Numbers
     past: History
@@ -40,6 +40,7 @@ class Seen:
     at: float
     since: float
     host: str
+    unproven: Sequence[str] = ()
 
 
 def snapshot(seen: Seen) -> Status:
@@ -53,6 +54,7 @@ def snapshot(seen: Seen) -> Status:
         since=seen.since,
         verdict=judge(
             unready=seen.unready,
+            unproven=seen.unproven,
             engines=engines,
             workers=workers,
             queues=queues,

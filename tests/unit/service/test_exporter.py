@@ -3,12 +3,14 @@
 import contextlib
 import gzip
 import http.client
+import json
 import os
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from miltscan.config.settings import Settings
 from miltscan.config.validation import validated
 from miltscan.errors import StartError
 from miltscan.service import exporter, listener
+from miltscan.service.exchange import Request
 from miltscan.service.http import Refusal
 from miltscan.service.supervisor import Link
 from miltscan.telemetry import family, metrics
@@ -210,6 +213,28 @@ def test_what_probes_say_against_the_service(
     names = "miltscan_probe_success", "miltscan_probe_last_run_timestamp_seconds"
     samples = dict(zip(names, (success, last), strict=True))
     assert exporter.unproven(samples, 1000.0, probe) == reasons
+
+
+@pytest.mark.parametrize(("interval", "ready"), [(60.0, False), (0.0, True)])
+def test_probes_that_nobody_sends_keep_no_service_from_being_ready(
+    tmp_path: Path, interval: float, *, ready: bool
+) -> None:
+    """A reload brings probe.readiness at once, and probe.interval only with the next start."""
+    _worker(tmp_path, canary_age=1)
+    probe = replace(Settings().probe, interval=interval, readiness=True)
+    site = exporter.Site(tmp_path, replace(Settings(), probe=probe))
+    assert (exporter.respond(site, Request("GET", "/readyz")).status == HTTPStatus.OK) is ready
+
+
+@pytest.mark.parametrize(("interval", "level"), [(60.0, "warning"), (0.0, "ok")])
+def test_the_page_says_what_probes_say(tmp_path: Path, interval: float, level: str) -> None:
+    """Whether or not /readyz asks for it."""
+    _worker(tmp_path, canary_age=1)
+    chosen = replace(Settings(), probe=replace(Settings().probe, interval=interval))
+    body = exporter.respond(exporter.Site(tmp_path, chosen), Request("GET", "/api/status")).body
+    verdict = json.loads(body)["verdict"]
+    assert verdict["level"] == level
+    assert ("clean probe: none has ended yet" in verdict["details"]) is (level == "warning")
 
 
 @pytest.mark.parametrize(

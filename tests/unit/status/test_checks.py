@@ -74,6 +74,26 @@ def test_what_is_up_to_the_mail_is_no_fault_of_the_service(reason: str) -> None:
     assert _verdict(past=_lately(**{reason: 5})).level is Level.OK
 
 
+def test_what_probes_say_is_shown_beside_it() -> None:
+    """More than one thing may be wrong."""
+    down = replace(ENGINE, up=False)
+    verdict = _verdict(unready=["not ready"], unproven=["clean probe: failed 10 s ago"], engines=[down])
+    assert verdict.details == [
+        "unix:/c is down; it last found the test signature 2 s ago",
+        "clean probe: failed 10 s ago",
+    ]
+
+
+@pytest.mark.parametrize(("readiness", "level"), [(False, Level.WARNING), (True, Level.ERROR)])
+def test_engines_that_are_well_do_not_hide_that_nothing_is_scanned(readiness: bool, level: Level) -> None:  # noqa: FBT001
+    """As with a sendmail that has lost its filter: every canary passes, and every mail unscanned."""
+    probe = {"interval": "1m", "readiness": readiness}
+    settings = validated(Settings, {"probe": probe, "keys": {"file": "/k"}})
+    verdict = _verdict(unproven=["clean probe: failed 10 s ago"], settings=settings)
+    assert (verdict.level, verdict.text) == (level, "No probe proves that mail is being scanned")
+    assert verdict.details[0] == "clean probe: failed 10 s ago"
+
+
 @pytest.mark.parametrize(
     ("changes", "text", "details"),
     [
