@@ -14,6 +14,8 @@ from pathlib import Path
 
 from miltscan.errors import MiltscanError
 
+_INTERRUPTED = 130  # as the shell says: 128 and SIGINT
+
 
 def main() -> None:
     """The program; ends the process."""
@@ -41,6 +43,8 @@ def _run(config: Path | None) -> int:
     except MiltscanError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status
+    except KeyboardInterrupt:  # before the service listens to signals
+        return _INTERRUPTED
 
 
 @contextmanager

@@ -101,6 +101,23 @@ def test_a_service_that_cannot_start_says_why(
     assert capsys.readouterr().err == "socket in use\n"
 
 
+def test_an_interrupted_start_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A Ctrl-C that comes before the service sees to signals."""
+
+    def serve(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    module = ModuleType("miltscan.service.run")
+    module.serve = serve  # type: ignore[attr-defined]  # as above
+    monkeypatch.setitem(sys.modules, "miltscan.service.run", module)
+    file = tmp_path / "miltscan.toml"
+    file.touch()
+    assert ended(monkeypatch, "run", "--config", file) == 130
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["--version"], ["check"], ["run", "--help"], ["run", "--config=a"], ["run", "-c", "a", "b"]]
 )
