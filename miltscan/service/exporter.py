@@ -210,10 +210,12 @@ async def _serve(listener: socket.socket, site: Site, link: Link | None, events:
         loop.add_reader(link.fileno(), _obey, link, site, server, measure, stop)
     if events:
         loop.add_reader(events.fileno(), site.board.ring.read, events)
-    tasks = [loop.create_task(server.serve()), loop.create_task(_sample(site.board))]
-    await stop.wait()
-    for task in tasks:
+    tasks = [loop.create_task(work) for work in (server.serve(), _sample(site.board), stop.wait())]
+    done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
         task.cancel()
+    for task in done:
+        task.result()  # a server that has failed fails the process: it is replaced, and the log says why
 
 
 async def _sample(page: Board) -> None:

@@ -304,6 +304,26 @@ def test_it_ends_with_its_parent(running: Running) -> None:
         assert os.waitpid(running.pid, 0)[1] == 0
 
 
+def test_a_server_that_fails_ends_the_process(tmp_path: Path) -> None:
+    """It is replaced then, instead of answering nobody for ever."""
+
+    def child() -> None:
+        with socket.socket(socket.AF_UNIX) as unfit, open(os.devnull, "wb") as nothing:  # noqa: PTH123
+            os.dup2(nothing.fileno(), 2)
+            exporter.serve(unfit, tmp_path, Settings())
+
+    pid = _fork(child)
+    try:
+        wait_until(
+            lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None, PATIENCE, "its end"
+        )
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
+
+
 def test_every_reason_to_refuse_is_counted_from_the_start() -> None:
     """The label's values are those that the server gives."""
     assert metrics.HTTP_REFUSED.bounds[0].values == tuple(Refusal)
