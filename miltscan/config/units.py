@@ -157,6 +157,13 @@ def _flag(value: object) -> bool:
     return value
 
 
+def _name(value: object) -> str:
+    """The C library takes no NUL in one, and a terminal nothing that is no character."""
+    if not string(value).isprintable():
+        raise ValueError
+    return string(value)
+
+
 MODE = Kind('a file mode such as "0660"', _mode, lambda mode: f"{mode:04o}")
 FLAG = Kind("true or false", _flag, bool)
-NAME = Kind("a name, or an empty text for none", string, str)
+NAME = Kind("a name, or an empty text for none", _name, str)

@@ -200,6 +200,13 @@ def test_settings_never_change() -> None:
         ),
         ("\na =", "f: line 2: Invalid value"),
         ("[log]\nlevel = yes", "f: line 2, column 9: Invalid value"),
+        *(
+            (
+                f'milter.socket_group = "a{escape}"',
+                f'f: key milter.socket_group = "a{escape}": expected a name, or an empty text for none',
+            )
+            for escape in ("\\u0000", "\\u001b")
+        ),
         ("a = 1\na = 2", "f: line 2: Cannot overwrite a value"),
         (f"milter.workers = {'1' * 5000}", "f: expected no number of thousands of digits"),
         (
