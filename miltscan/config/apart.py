@@ -3,6 +3,7 @@
 For a process without threads. The child serves nobody: it is given a time, and killed after it.
 """
 
+import math
 import os
 import pickle
 import signal
@@ -24,7 +25,7 @@ def in_child(work: Callable[[], T], patience: float = _PATIENCE) -> T:
 
     Raises StartError if the child cannot be made, dies, or takes longer than `patience` seconds.
     """
-    ours, pid = _start(work)
+    ours, pid = _start(work, patience)
     try:
         result = answer(ours, patience)
     finally:
@@ -36,7 +37,7 @@ def in_child(work: Callable[[], T], patience: float = _PATIENCE) -> T:
     return cast("T", result)
 
 
-def _start(work: Callable[[], object]) -> tuple[int, int]:
+def _start(work: Callable[[], object], patience: float) -> tuple[int, int]:
     """Where the child's answer comes, and its process id. Raises StartError."""
     try:
         ours, theirs = os.pipe()
@@ -49,16 +50,22 @@ def _start(work: Callable[[], object]) -> tuple[int, int]:
     except OSError as error:
         raise StartError(f"no process could be made to read the configuration: {error.strerror}") from error
     if pid == 0:
-        _become(work, theirs)
+        _become(work, theirs, patience)
     os.close(theirs)  # the end of the child has to be the end of the pipe
     return ours, pid
 
 
-def _become(work: Callable[[], object], pipe: int) -> None:
-    """In the child; never returns, and leaves nothing of its parent's to be tidied up twice."""
+def _become(work: Callable[[], object], pipe: int, patience: float) -> None:
+    """In the child; never returns, and leaves nothing of its parent's to be tidied up twice.
+
+    It ends by itself when its time is up: it has all that its parent has open, and a parent that was killed meanwhile
+    must not seem alive to others.
+    """
     status = 1
     try:
         signal.set_wakeup_fd(-1)  # a signal to the child is none to its parent
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(math.ceil(patience))
         with os.fdopen(pipe, "wb") as stream:
             pickle.dump(_outcome(work), stream)
         status = 0

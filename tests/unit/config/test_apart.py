@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ import pytest
 from miltscan.config.apart import answer, in_child
 from miltscan.config.settings import Settings, load
 from miltscan.errors import ConfigError, MiltscanError, StartError
+from tests.harness.processes import PATIENCE, ProgramError, wait_until
 
 
 def open_files() -> list[str]:
@@ -128,6 +130,42 @@ def test_a_child_that_hangs_is_killed() -> None:
     """A file on a network that is away must not hold a service for ever."""
     with pytest.raises(StartError, match=r"^the configuration could not be read within 0\.1 s$"):
         in_child(_hang, patience=0.1)
+
+
+def test_a_child_does_not_outlive_its_time_though_nobody_kills_it(tmp_path: Path) -> None:
+    """Its parent may have been killed: what both had open, sockets and pipes, must not stay open for ever."""
+    told = tmp_path / "pid"
+
+    def work() -> None:
+        told.with_suffix(".new").write_text(str(os.getpid()))
+        told.with_suffix(".new").rename(told)
+        _hang()
+
+    parent = os.fork()
+    if parent == 0:
+        try:
+            in_child(work, patience=1)
+        finally:
+            os._exit(1)
+    try:
+        wait_until(told.exists, PATIENCE, "the child")
+    finally:
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+    child = int(told.read_text())
+    try:
+        wait_until(partial(_ended, child), PATIENCE, "the child's end")
+    except ProgramError:
+        os.kill(child, signal.SIGKILL)
+        raise
+
+
+def _ended(pid: int) -> bool:
+    """Whether nothing is left of it, but for what whoever has it now may reap."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_nothing_stays() -> None:
