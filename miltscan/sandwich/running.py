@@ -7,7 +7,7 @@ from pathlib import Path
 
 from miltscan.core.finding import Finding, error, good, warning
 from miltscan.sandwich.processes import Process, listeners, process, titles
-from miltscan.sandwich.rights import queue_folders
+from miltscan.sandwich.queues import Depth, look
 
 _HOUR = 3600
 _LONG = 4 * _HOUR  # seconds: when sendmail itself warns the sender (Timeout.queuewarn)
@@ -84,23 +84,27 @@ def queue_run(name: str, command: str, running: Sequence[str], queue: str) -> Fi
     return warning(subject, text, "start it with -q5m, or a queue runner beside it")
 
 
-def waiting_findings(name: str, pattern: str, now: float) -> Iterator[Finding]:
-    """The messages in the queue, and how long the oldest has been there; `now` in seconds since the epoch."""
-    yield waiting(name, [*_times(pattern)], now)
+def waiting_findings(name: str, queue: str, now: float) -> Iterator[Finding]:
+    """The messages in the queue, and how long the oldest has been there; `now` in seconds since the epoch.
+
+    A folder that is not there has a finding of its own.
+    """
+    try:
+        yield waiting(name, look(queue), now)
+    except FileNotFoundError:
+        return
+    except OSError as problem:
+        text = f"{problem.filename} cannot be read ({problem.strerror}): whether mail waits there is not known"
+        yield warning(f"{name} queue", text, "run as root")
 
 
-def _times(pattern: str) -> Iterator[float]:
-    for folder in queue_folders(pattern):
-        for part in (folder, folder / "qf"):
-            yield from (entry.stat().st_mtime for entry in part.glob("qf*") if entry.is_file())
-
-
-def waiting(name: str, times: Sequence[float], now: float) -> Finding:
-    """`times` are those of the queue files."""
+def waiting(name: str, found: Depth, now: float) -> Finding:
+    """What waits, by what the queue's files say."""
     subject = f"{name} queue"
-    if not times:
+    if found.oldest is None:
         return good(subject, "no message waits")
-    text, oldest = f"{len(times)} wait, the oldest for {(now - min(times)) / _HOUR:.1f} h", now - min(times)
-    if oldest > _LONG:
+    age = now - found.oldest
+    text = f"{found.entries} wait, the oldest for {age / _HOUR:.1f} h"
+    if age > _LONG:
         return warning(subject, text, "mailq names the reason of each")
     return good(subject, text)

@@ -1,6 +1,7 @@
 """Whether a sendmail runs as its files say."""
 
 import os
+from errno import EACCES
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from miltscan.core.finding import Level
 from miltscan.sandwich import running
 from miltscan.sandwich.processes import Process
+from miltscan.sandwich.queues import Depth
 from miltscan.sandwich.running import PidFile, pid_findings, queue_run, read_pid_file, waiting
 from tests.unit.sandwich.support import bad, only
 
@@ -86,24 +88,52 @@ def test_queue_runs(command: str, titles: list[str], text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("times", "level", "text"),
+    ("entries", "oldest", "level", "text"),
     [
-        ([], Level.OK, "no message waits"),
-        ([NOW - 3600, NOW - 60], Level.OK, "2 wait, the oldest for 1.0 h"),
-        ([NOW - 60, NOW - 18000], Level.WARNING, "2 wait, the oldest for 5.0 h"),
+        (0, None, Level.OK, "no message waits"),
+        (2, NOW - 3600, Level.OK, "2 wait, the oldest for 1.0 h"),
+        (2, NOW - 18000, Level.WARNING, "2 wait, the oldest for 5.0 h"),
     ],
 )
-def test_what_waits(times: list[float], level: Level, text: str) -> None:
+def test_what_waits(entries: int, oldest: float | None, level: Level, text: str) -> None:
     """A while is normal, hours are not."""
-    finding = waiting("incoming", times, NOW)
+    finding = waiting("incoming", Depth(entries, 0, oldest), NOW)
     assert (finding.level, finding.text) == (level, text)
+
+
+def _file(path: Path, changed: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (changed, changed))
 
 
 def test_messages_are_counted_in_every_queue_folder(tmp_path: Path) -> None:
     """Also where queue files have a folder of their own."""
     for name in ("q1/qfA", "q2/qf/qfB", "q2/dfB"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-        os.utime(tmp_path / name, (NOW, NOW))
+        _file(tmp_path / name, NOW)
     (found,) = running.waiting_findings("incoming", f"{tmp_path}/q*", NOW)
     assert found.text == "2 wait, the oldest for 0.0 h"
+
+
+def test_a_message_that_is_tried_again_and_again_has_waited_since_it_came(tmp_path: Path) -> None:
+    """Each attempt writes its control file anew, never its data file."""
+    _file(tmp_path / "dfA", NOW - 18000)
+    _file(tmp_path / "qfA", NOW - 60)
+    (found,) = running.waiting_findings("incoming", str(tmp_path), NOW)
+    assert (found.level, found.text) == (Level.WARNING, "1 wait, the oldest for 5.0 h")
+
+
+def test_a_queue_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a line of its own: an empty queue and a closed one are not the same. Root may read all, so it is made up."""
+
+    def closed(path: str) -> None:
+        raise PermissionError(EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    words = f"{tmp_path} cannot be read (Permission denied): whether mail waits there is not known"
+    assert only(running.waiting_findings("incoming", str(tmp_path), NOW), "warning", words)
+
+
+def test_a_queue_that_is_not_there_is_told_elsewhere(tmp_path: Path) -> None:
+    """By the findings on its owner and mode."""
+    assert [*running.waiting_findings("incoming", str(tmp_path / "none"), NOW)] == []
