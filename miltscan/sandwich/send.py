@@ -81,11 +81,18 @@ def open_log(named: Path | None) -> Log | None:
     for file in (named,) if named else MAIL_LOGS:
         if os.access(file, os.R_OK):
             start = file.stat().st_size
-            return lambda: file.read_bytes()[start:].decode(errors="replace").splitlines()
+            return lambda: _written(file, start)
     if named or not has_journal():
         return None
     began = time.time()
     return lambda: [line.decode(errors="replace") for line in journal(began)]
+
+
+def _written(file: Path, start: int) -> list[str]:
+    """The lines behind `start` (bytes): what was there before may be gigabytes, and is not read."""
+    with file.open("rb") as stream:
+        stream.seek(start)
+        return stream.read().decode(errors="replace").splitlines()
 
 
 def _await(lines: Log, queue: str) -> Way:

@@ -154,7 +154,7 @@ def _link(event: Event) -> tuple[str, str] | None:
     if event.queue_id and (following := handoff(event)):
         return event.queue_id, following
     words = event.text.split(maxsplit=2)  # QUEUE_ID: clone OTHER, owner=...: an alias with an owner
-    if event.queue_id and words[:1] == ["clone"] and QUEUE_ID.fullmatch(words[1].rstrip(",")):
+    if event.queue_id and len(words) > 1 and words[0] == "clone" and QUEUE_ID.fullmatch(words[1].rstrip(",")):
         return words[1].rstrip(","), event.queue_id
     return None
 

@@ -107,6 +107,18 @@ def test_only_new_lines_of_a_log_are_read(tmp_path: Path, monkeypatch: pytest.Mo
     assert (log(), named()) == (["new"], ["new"])
 
 
+def test_a_log_of_any_size_costs_what_is_new_in_it(tmp_path: Path) -> None:
+    """A tebibyte, of which the disk has only the end: to read it whole would take as much memory."""
+    file = tmp_path / "mail.log"
+    file.touch()
+    os.truncate(file, 2**40)
+    log = open_log(file)
+    assert log is not None
+    with file.open("a") as more:
+        more.write("new\n")
+    assert log() == ["new"]
+
+
 def test_the_journal_is_read_where_there_is_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recorded export of a real journal, from now on; nothing without a journal, or where a log is named."""
     monkeypatch.setattr(send, "MAIL_LOGS", ())

@@ -140,6 +140,13 @@ def test_an_alias_with_an_owner_is_followed() -> None:
     assert found.status is Status.DELIVERED
 
 
+@pytest.mark.parametrize("rest", ["clone", "clone ", "clone ,", "clone x", ""])
+def test_half_a_line_is_no_link(rest: str) -> None:
+    """A full disk cuts lines anywhere, and any user of the host can write one."""
+    (found,) = in_lines("6AMG00aa000001", f"6AMG00aa000001: {rest}", "6AMG00aa000001: to=<r@y>, dsn=2.0.0, stat=Sent")
+    assert (found.queue_ids, found.status) == (("6AMG00aa000001",), Status.DELIVERED)
+
+
 @pytest.mark.parametrize(
     ("lines", "status"),
     [
