@@ -6,8 +6,8 @@ message spends in a queue is the queue's length divided by that (Little's law).
 
 from grafana_foundation_sdk.models.units import BytesIEC, Seconds, Short
 
-from deploy.grafana.generator.panels import PER_SECOND, Panel, graph, rising, states
-from deploy.grafana.generator.queries import or_none, rate
+from deploy.grafana.generator.panels import NONE_IS_GOOD, PER_SECOND, Panel, graph, rising, states
+from deploy.grafana.generator.queries import increase, or_none, rate
 
 _ENTRIES = "miltscan_queue_entries"
 _OLDEST = "miltscan_queue_oldest_timestamp_seconds"
@@ -90,6 +90,17 @@ PANELS: tuple[Panel, ...] = (
         PER_SECOND,
         (rate("miltscan_receipts_total", "result"), "{{result}}"),
         stacked=True,
-        width=24,
+        width=16,
+    ),
+    graph(
+        "Receipts that do not count",
+        Short,
+        (
+            increase('miltscan_receipts_total{result!~"valid|none"}', "result", "$__rate_interval"),
+            "{{result}}",
+        ),
+        note="Does somebody try to get around the scan (forged), or are keys, clocks or filters wrong? Each of these "
+        "messages was scanned at the delivery side.",
+        steps=NONE_IS_GOOD,
     ),
 )
