@@ -32,6 +32,7 @@ class Daemon:
     backlog: int
     filters: str | None  # names of its own; None: those of InputMailFilters
     inet6: bool = False
+    tls: bool = False  # M=s: TLS from the first byte on, as at port 465
 
     @property
     def host(self) -> str:
@@ -138,6 +139,7 @@ def _daemon(fields: Mapping[str, str]) -> Daemon:
         int(backlog) if backlog.isdigit() else _BACKLOG,
         fields.get("I"),
         fields.get("F", "").lower() == "inet6",
+        "s" in fields.get("M", ""),
     )
 
 

@@ -59,7 +59,8 @@ def examine(settings: Settings, errand: Errand) -> Iterator[Step]:
     if isinstance(incoming, Configuration) and isinstance(delivery, Configuration):
         yield _step("both sendmails", _both(incoming, delivery))
     if errand.recipient is not None and isinstance(incoming, Configuration):
-        place = (incoming.daemons[0].host, incoming.daemons[0].port)
+        plain = next((one for one in incoming.daemons if not one.tls), incoming.daemons[0])
+        place = (plain.host, plain.port)
         found = send.send_findings(place, errand.recipient, settings.policy.on_infected, errand.log)
         yield _step(f"two messages through {place[0]}:{place[1]}", found)
 
@@ -99,7 +100,7 @@ def _sendmail(name: str, file: Path, conf: Configuration, settings: Settings, *,
     """What the running sendmail of this file shows; one that is no daemon is started for each message."""
     pid_file, queue = conf.options["pidfile"], conf.options["queuedirectory"]
     for one in conf.daemons if daemon else ():
-        yield from ports.smtp_findings(f"{name} port {one.port}", one.host, one.port)
+        yield from ports.smtp_findings(f"{name} port {one.port}", one)
     if daemon or Path(pid_file).exists():  # the pid file of a queue runner may be another one
         yield from running.running_findings(name, file, pid_file, conf.daemons[0].port if daemon else None)
     yield from running.queue_run_findings(name, pid_file, queue)

@@ -7,17 +7,19 @@ from contextlib import closing
 
 from miltscan.core.address import Address, UnixAddress
 from miltscan.core.finding import Finding, error, good, warning
+from miltscan.sandwich.cf import Daemon
 from miltscan.sandwich.processes import Process, listeners, listens, unix_listeners
+from miltscan.sandwich.submit import unverified
 
 _PATIENCE = 15.0  # seconds for a greeting, which GreetPause and ident may delay, or for a reply
 _NEGOTIATE = struct.pack("!IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)  # SMFIC_OPTNEG: all that version 6 offers
 _QUIT = struct.pack("!Ic", 1, b"Q")
 
 
-def smtp_findings(subject: str, host: str, port: int) -> Iterator[Finding]:
+def smtp_findings(subject: str, daemon: Daemon) -> Iterator[Finding]:
     """A port of one of the sendmails of this host: who listens there, and its greeting."""
-    yield who_listens(subject, "sendmail", listens(port), listeners(port))
-    yield greeting_finding(subject, host, port)
+    yield who_listens(subject, "sendmail", listens(daemon.port), listeners(daemon.port))
+    yield greeting_finding(subject, daemon.host, daemon.port, tls=daemon.tls)
 
 
 def milter_findings(address: Address) -> Iterator[Finding]:
@@ -48,10 +50,10 @@ def who_listens(subject: str, wanted: str, there: bool, found: Sequence[Process]
     return error(subject, "nobody listens", f"start {wanted}, and see its log")
 
 
-def greeting_finding(subject: str, host: str, port: int) -> Finding:
-    """The first line of an SMTP server (RFC 5321 section 4.2: 220)."""
+def greeting_finding(subject: str, host: str, port: int, *, tls: bool = False) -> Finding:
+    """The first line of an SMTP server (RFC 5321 section 4.2: 220), behind TLS if it begins with that."""
     try:
-        with socket.create_connection((host, port), _PATIENCE) as connection:
+        with _conversation(host, port, tls=tls) as connection:
             line = connection.recv(512).decode("ascii", "replace").splitlines()
             connection.sendall(b"QUIT\r\n")
     except OSError as problem:
@@ -59,6 +61,11 @@ def greeting_finding(subject: str, host: str, port: int) -> Finding:
     if line and line[0].startswith("220"):
         return good(subject, f"greets with {line[0]}")
     return error(subject, f"greets with {line[0] if line else 'nothing'}", "look into its log")
+
+
+def _conversation(host: str, port: int, *, tls: bool) -> socket.socket:
+    connection = socket.create_connection((host, port), _PATIENCE)
+    return unverified().wrap_socket(connection) if tls else connection
 
 
 def negotiation_finding(subject: str, address: Address, remedy: str = "systemctl restart miltscan") -> Finding:

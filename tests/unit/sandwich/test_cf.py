@@ -41,6 +41,8 @@ def test_an_empty_file_means_sendmails_defaults() -> None:
         ("Port=unheard-of, Addr=::1", Daemon("Daemon0", "::1", 0, 10, None)),
         ("p=1, listen=9, inputs=a", Daemon("Daemon0", "", 25, 10, None)),
         ("Listen=many, InputMailFilters=a;b", Daemon("Daemon0", "", 25, 10, "a;b")),
+        ("Port=smtps, Name=TLSMTA, M=s", Daemon("TLSMTA", "", 465, 10, None, tls=True)),
+        ("Modifiers=AS", Daemon("Daemon0", "", 25, 10, None)),
     ],
 )
 def test_daemons(line: str, daemon: Daemon) -> None:

@@ -1,6 +1,7 @@
 """Which parts are looked at where files or hosts are not there; the whole way is tested with the real sandwich."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +15,18 @@ from miltscan.core.finding import Finding, Level
 from miltscan.sandwich import doctor
 from miltscan.sandwich.doctor import Errand, Step, examine
 from miltscan.sandwich.ports import greeting_finding, milter_findings, negotiation_finding
+from tests.harness.certificates import Authority
 from tests.unit.sandwich.support import INCOMING
 
 
 @contextmanager
-def answering(answer: bytes) -> Iterator[int]:
-    """A port whose first client gets this answer."""
+def answering(answer: bytes, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A port whose first client gets this answer, behind TLS if there is a context."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
             client, _ = server.accept()
-            with client:
+            with tls.wrap_socket(client, server_side=True) if tls else client as client:
                 client.sendall(answer)
                 client.recv(512)
 
@@ -47,6 +49,14 @@ def test_greetings(answer: bytes, level: Level, text: str) -> None:
     with answering(answer) as port:
         finding = greeting_finding("a", "127.0.0.1", port)
     assert (finding.level, finding.text) == (level, text)
+
+
+def test_a_port_that_begins_with_tls(tmp_path: Path) -> None:
+    """As 465 does (M=s): its greeting comes behind TLS, whatever the certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority(tmp_path / "ca").issue("mx"))
+    with answering(b"220 mx.example.org ESMTP\r\n", context) as port:
+        assert greeting_finding("a", "127.0.0.1", port, tls=True).level is Level.OK
 
 
 @pytest.mark.parametrize(("answer", "level"), [(b"\0\0\0\x0dO", Level.OK), (b"220 mx\r\n", Level.ERROR)])
@@ -98,7 +108,7 @@ def test_a_delivery_sendmail_on_another_host(tmp_path: Path, monkeypatch: pytest
     """Its file is not missed here, its greeting is."""
     asked = []
 
-    def greeting(_subject: str, host: str, port: int) -> Finding:
+    def greeting(_subject: str, host: str, port: int, **_: bool) -> Finding:
         asked.append((host, port))
         return Finding(Level.OK, "a", "b")
 
