@@ -36,9 +36,10 @@ def filter_findings(
         else:
             yield error(subject, f"does not ask {socket}: mail passes unscanned", _how_to_ask(socket))
     found = [one for one in conf.filters.values() if reaches(one, socket, proxies)]
-    for one in found[:1]:
+    for one in found:  # a daemon may ask by a line of its own
         yield from fault_findings(file, one)
         yield from time_findings(file, one, limits)
+    if found:
         yield from macro_findings(file, conf)
 
 

@@ -67,6 +67,14 @@ def test_the_filter(old: str, new: str, level: str, words: str) -> None:
     assert only(filter_rules.delivery_findings(cf(INCOMING, (old, new)), SIGNED), level, words)
 
 
+def test_each_line_that_leads_to_miltscan_counts() -> None:
+    """A second daemon may ask by another one, without F=."""
+    second = "O DaemonPortOptions=Name=submission, Port=587, Listen=511, I=again\n"
+    again = "Xagain, S=unix:/run/miltscan/miltscan.sock, T=C:10s;S:30s;R:30s;E:5m\n"
+    conf = cf(f"{INCOMING}{second}{again}")
+    assert only(asked(conf), "error", "filter again F=: none: while the filter is down all mail passes unscanned")
+
+
 def test_longer_limits_want_a_longer_wait() -> None:
     """T=E: is measured against ours."""
     ours = settings(b"[limits]\nscan_timeout = '4m'\nqueue_wait = '50s'", "f")
