@@ -46,9 +46,11 @@ define(`confMILTER_MACROS_CONNECT', confMILTER_MACROS_CONNECT``, {client_addr}, 
 define(`confMILTER_MACROS_EOM', ``i, {msg_id}'')')dnl
 dnl
 dnl What the incoming sendmail accepted must not be refused here: that would be a bounce. So no check of its own of the
-dnl sender, and room for the header lines and the hop that were added since the incoming limits (32 KB, 25 hops).
+dnl sender, and room for the header lines and the hop that were added since the incoming limits (32 KB, 25 hops); a limit
+dnl on the size, which a message that incoming just took would pass by those lines, stays with incoming.
 FEATURE(`accept_unresolvable_domains')dnl
 FEATURE(`accept_unqualified_senders')dnl
+undefine(`confMAX_MESSAGE_SIZE')dnl
 define(`confMAX_HEADERS_LENGTH', `65536')dnl
 define(`confMAX_HOP', `50')dnl
 dnl

@@ -37,6 +37,7 @@ FEATURE(`no_default_msa')dnl
 DAEMON_OPTIONS(`Family=inet, Name=MTA-v4, Port=smtp')dnl
 DAEMON_OPTIONS(`Family=inet, Name=MSP-v4, Port=submission, M=Ea')dnl
 define(`confCONNECTION_RATE_THROTTLE', `15')dnl
+define(`confMAX_MESSAGE_SIZE', `20000000')dnl
 FEATURE(`use_cw_file')dnl
 FEATURE(`access_db', , `skip')dnl
 FEATURE(`greet_pause', `1000')dnl
@@ -241,6 +242,7 @@ def test_own_sendmail_mc_keeps_what_it_has(tmp_path: Path) -> None:
     ]
     assert cf.options(built, "InputMailFilters") == ["opendkim, miltscan"]
     assert cf.options(built, "QueueDirectory") == ["/var/spool/mqueue"]
+    assert cf.options(built, "MaxMessageSize") == ["20000000"]
     assert "dnsbl.example" in built.read_text()
 
 
@@ -263,4 +265,5 @@ def test_own_sendmail_mc_as_delivery_serves_nobody_else(tmp_path: Path) -> None:
     assert cf.options(built, "PidFile") == ["/run/sendmail/mta/delivery.pid"]
     assert [*cf.filters(built), *cf.options(built, "InputMailFilters")] == []
     assert cf.options(built, "ConnectionRateThrottle") == []
+    assert cf.options(built, "MaxMessageSize") == []
     assert not re.findall(r"dnsbl\.example|RateControl|ConnControl", built.read_text())
