@@ -46,13 +46,16 @@ define(`confMILTER_MACROS_CONNECT', confMILTER_MACROS_CONNECT``, {client_addr}, 
 define(`confMILTER_MACROS_EOM', ``i, {msg_id}'')')dnl
 dnl
 dnl What the incoming sendmail accepted must not be refused here: that would be a bounce. So no check of its own of the
-dnl sender, and room for the header lines and the hop that were added since the incoming limits (32 KB, 25 hops); a limit
-dnl on the size, which a message that incoming just took would pass by those lines, stays with incoming.
+dnl sender, and room for the header lines and the hop that were added since the incoming limits, which are those that the
+dnl .mc file sets for both (Debian's DOMAIN: 100 hops) or sendmail's own (25 hops, 32 KB; 0 is none). A limit on the size,
+dnl which a message that incoming just took would pass by those lines, stays with incoming.
 FEATURE(`accept_unresolvable_domains')dnl
 FEATURE(`accept_unqualified_senders')dnl
 undefine(`confMAX_MESSAGE_SIZE')dnl
-define(`confMAX_HEADERS_LENGTH', `65536')dnl
-define(`confMAX_HOP', `50')dnl
+SITE_DEFAULT(`confMAX_HEADERS_LENGTH', `32768')dnl
+ifelse(eval(confMAX_HEADERS_LENGTH > 0), 1, `define(`confMAX_HEADERS_LENGTH', eval(confMAX_HEADERS_LENGTH + 32768))')dnl
+SITE_DEFAULT(`confMAX_HOP', `25')dnl
+define(`confMAX_HOP', eval(confMAX_HOP + 25))dnl
 dnl
 dnl Who may speak here: SITE_DELIVERY_FROM, addresses or leading parts of addresses (192.0.2 is a whole network), which may
 dnl send to everybody; any other client hears 550 at connect, or at RCPT where FEATURE(delay_checks) puts the first check

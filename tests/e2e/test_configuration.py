@@ -214,10 +214,10 @@ def test_every_setting_is_in_the_readme() -> None:
     assert used == set(re.findall(r"`SITE_([A-Z_]+)`", "".join(line.split("|")[1] for line in table)))
 
 
-def own(folder: Path, side: str) -> Path:
-    """The .cf of a site's own sendmail.mc with one line more."""
+def own(folder: Path, side: str, before: str = "") -> Path:
+    """The .cf of a site's own sendmail.mc with one line more, and what else it has `before` that."""
     mc, built = folder / f"{side}.mc", folder / f"{side}.cf"
-    mc.write_text(f"{OWN}include(`{SENDMAIL}/miltscan-{side}.m4')dnl\n{MAILERS}")
+    mc.write_text(f"{OWN}{before}include(`{SENDMAIL}/miltscan-{side}.m4')dnl\n{MAILERS}")
     made = subprocess.run(["m4", f"-DCF_DIR={CF_DIR}", mc], check=True, capture_output=True, text=True)
     assert made.stderr == ""
     built.write_text(made.stdout)
@@ -244,6 +244,31 @@ def test_own_sendmail_mc_keeps_what_it_has(tmp_path: Path) -> None:
     assert cf.options(built, "QueueDirectory") == ["/var/spool/mqueue"]
     assert cf.options(built, "MaxMessageSize") == ["20000000"]
     assert "dnsbl.example" in built.read_text()
+
+
+@pytest.mark.parametrize(
+    ("option", "before", "incoming", "delivery"),
+    [
+        ("MaxHopCount", "", "100", "125"),
+        ("MaxHopCount", "define(`confMAX_HOP', `30')dnl\n", "30", "55"),
+        ("MaxHeadersLength", "", None, "65536"),
+        ("MaxHeadersLength", "define(`confMAX_HEADERS_LENGTH', `100000')dnl\n", "100000", "132768"),
+        ("MaxHeadersLength", "define(`confMAX_HEADERS_LENGTH', `0')dnl\n", "0", "0"),
+    ],
+)
+def test_delivery_takes_more_than_incoming(
+    tmp_path: Path, option: str, before: str, incoming: str | None, delivery: str
+) -> None:
+    """Whatever a site's own sendmail.mc sets for both: a refusal behind incoming's 250 is a bounce."""
+    wanted = [] if incoming is None else [incoming]
+    assert cf.options(own(tmp_path, "incoming", before), option) == wanted
+    assert cf.options(own(tmp_path, "delivery", before), option) == [delivery]
+
+
+def test_delivery_takes_more_than_sendmail_by_itself(built: Path) -> None:
+    """Whose limits are 25 hops and 32 KB of header lines."""
+    assert cf.options(built / "delivery.cf", "MaxHopCount") == ["50"]
+    assert cf.options(built / "delivery.cf", "MaxHeadersLength") == ["65536"]
 
 
 @pytest.mark.parametrize("name", HANDOFF)
