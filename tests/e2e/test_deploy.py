@@ -123,6 +123,13 @@ def test_one_pid_file_everywhere(side: str) -> None:
     assert f': "${{{side.upper()}_PID:={built}}}"' in (DEPLOY / "sysv" / "miltscan-sandwich").read_text()
 
 
+@pytest.mark.parametrize("unit", UNITS)
+def test_no_line_of_the_log_is_dropped(unit: str) -> None:
+    """By journald, which has a limit for each unit: a burst needs its reasons more than any other hour."""
+    shared = (DEPLOY / "systemd" / "miltscan-.service.d" / "sendmail.conf").read_text() if "-" in unit else ""
+    assert names(text_of(unit) + shared, "LogRateLimitIntervalSec") == {"0"}
+
+
 def test_longest_drain() -> None:
     """Neither way to stop miltscan cuts a drain that its configuration allows: 300 s and 10 s."""
     systemd = re.search(r"^TimeoutStopSec=(\d+)s$", text_of("miltscan.service"), re.MULTILINE)
