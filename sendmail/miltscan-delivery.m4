@@ -21,6 +21,8 @@ dnl minutes for a greeting.
 define(`_NO_MSA_', `1')dnl
 define(`_DPO_', `')dnl
 DAEMON_OPTIONS(`Family=inet, Name=delivery, Addr=SITE_DELIVERY_LISTEN, Port=SITE_DELIVERY_PORT, M=ifelse(SITE_DELIVERY_LISTEN, `127.0.0.1', `AS', `A'), Listen=511')dnl
+dnl ident: behind a firewall that drops the question each handoff from another host would wait 5 s for its greeting.
+define(`confTO_IDENT', `0')dnl
 define(`confSMTP_LOGIN_MSG', `$j delivery sendmail, for its incoming hosts only; $b')dnl
 dnl
 dnl Its own pid file and queue: two daemons in one queue would send each other's messages.

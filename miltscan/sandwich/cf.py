@@ -13,6 +13,7 @@ _DEFAULTS = {
     "queuedirectory": "/var/spool/mqueue",
     "pidfile": "/var/run/sendmail.pid",
     "supersafe": "true",
+    "deliverymode": "background",
     "inputmailfilters": "",
     "dontblamesendmail": "safe",
     "runasuser": "",

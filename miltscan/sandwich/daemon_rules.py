@@ -17,7 +17,7 @@ def daemon_findings(file: str, conf: Configuration) -> Iterator[Finding]:
     """What holds for each of the two."""
     for daemon in conf.daemons:
         yield _backlog(f"{file} daemon {daemon.name}", daemon)
-    yield _super_safe(file, conf.options["supersafe"].lower())
+    yield _super_safe(file, conf.options["supersafe"].lower(), conf.options["deliverymode"].lower())
 
 
 def _backlog(subject: str, daemon: Daemon) -> Finding:
@@ -27,9 +27,12 @@ def _backlog(subject: str, daemon: Daemon) -> Finding:
     return good(subject, f"port {daemon.port}, Listen={daemon.backlog}")
 
 
-def _super_safe(file: str, value: str) -> Finding:
-    """Without it 250 is said before the message is safe on disk (Operation Guide, option SuperSafe)."""
-    if value[:1] in {"t", "y"} or value == "postmilter":
+def _super_safe(file: str, value: str, mode: str) -> Finding:
+    """Without it 250 is said before the message is safe on disk (Operation Guide, option SuperSafe).
+
+    `interactive` is safe where delivery is interactive, too: the message is on disk or delivered before the 250.
+    """
+    if value[:1] in {"t", "y"} or value == "postmilter" or value[:1] == mode[:1] == "i":
         return good(f"{file} SuperSafe", value)
     text = f"{value}: a crash loses mail that a client was told is accepted"
     return error(f"{file} SuperSafe", text, "PostMilter at incoming, True at delivery")

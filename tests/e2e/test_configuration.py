@@ -100,6 +100,7 @@ def test_a_setting_is_in_incoming(built: Path, line: str) -> None:
         "C{DeliveryFrom}192.0.2.10 IPv6:2001:db8::10",
         "O QueueDirectory=/queues/out",
         "O PidFile=/run/sendmail/mta/delivery.pid",
+        "O Timeout.ident=0",
         "O TrustedUser=smmta",
         "O DaemonPortOptions=Family=inet, Name=delivery, Addr=127.0.0.1, Port=19001, M=AS, Listen=511",
         "DS[relay.example.net]",

@@ -184,6 +184,8 @@ def test_mailers_of_delivery(old: str, new: str, words: str) -> None:
         ("SuperSafe=PostMilter", "SuperSafe=True", ""),
         ("SuperSafe=PostMilter", "SuperSafe=False", "a crash loses mail"),
         ("SuperSafe=PostMilter", "SuperSafe=interactive", "a crash loses mail"),
+        ("SuperSafe=PostMilter", "SuperSafe=interactive\nO DeliveryMode=queueonly", "a crash loses mail"),
+        ("SuperSafe=PostMilter", "SuperSafe=interactive\nO DeliveryMode=interactive", ""),
     ],
 )
 def test_daemons(old: str, new: str, words: str) -> None:
