@@ -235,7 +235,7 @@ class Log(Table):
 
 @table
 class Tracing(Table):
-    """`[tracing]`: a span per message by OpenTelemetry; needs `pip install miltscan[otel]`."""
+    """`[tracing]`: a span per message by OpenTelemetry; needs the packages of deploy/requirements-otel.txt."""
 
     endpoint: Annotated[str, places.COLLECTOR] = _key("", "collector of traces, OTLP over HTTP", restart=True)
     addresses: Annotated[bool, units.FLAG] = _key(

@@ -78,7 +78,11 @@ def missing() -> str | None:
         found = find_spec("opentelemetry.exporter.otlp.proto.http") and find_spec("opentelemetry.sdk")
     except ModuleNotFoundError:
         found = None
-    return None if found else "OpenTelemetry is not installed: pip install 'miltscan[otel]'"
+    return (
+        None
+        if found
+        else "OpenTelemetry is not installed: pip install --require-hashes -r deploy/requirements-otel.txt"
+    )
 
 
 def way() -> tuple[socket.socket, socket.socket]:

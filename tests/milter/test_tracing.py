@@ -157,7 +157,7 @@ def test_without_the_packages_the_service_runs(own: Fleet) -> None:
     daemon.start()
     daemon.wait_ready()
     (line,) = daemon.logged("tracing_off")
-    assert line["why"] == "OpenTelemetry is not installed: pip install 'miltscan[otel]'"
+    assert line["why"] == "OpenTelemetry is not installed: pip install --require-hashes -r deploy/requirements-otel.txt"
     assert daemon.send().accepted
     assert len(daemon.children()) == 2
     assert daemon.stop() == 0

@@ -185,7 +185,7 @@ def test_traces_without_their_packages_are_a_warning(monkeypatch: pytest.MonkeyP
     (finding,) = check.tracing_finding("http://a/v1/traces")
     assert (finding.level, finding.subject) == (Level.WARNING, "tracing.endpoint")
     assert finding.text == "OpenTelemetry is not installed, nothing is traced"
-    assert finding.remedy == "run: pip install 'miltscan[otel]'"
+    assert finding.remedy == "run: pip install --require-hashes -r deploy/requirements-otel.txt"
 
 
 SIGNED = "[keys]\nfile = '{folder}/keys'\n[verify]\nsocket = 'unix:{folder}/verify.sock'\n"

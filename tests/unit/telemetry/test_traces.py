@@ -156,4 +156,7 @@ def test_the_packages_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("opentelemetry")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    assert traces.missing() == "OpenTelemetry is not installed: pip install 'miltscan[otel]'"
+    assert (
+        traces.missing()
+        == "OpenTelemetry is not installed: pip install --require-hashes -r deploy/requirements-otel.txt"
+    )
