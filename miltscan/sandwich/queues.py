@@ -50,19 +50,32 @@ def depth(files: Iterable[File]) -> Depth:
 
 def look(queue: str) -> Depth:
     """The depth of the queue at this path, whose last part may be a pattern such as `q*`. Raises OSError."""
+    return depth(islice(_files(*_place(queue), _DEPTH, ("qf", "df")), MOST_FILES))
+
+
+def lost(queue: str) -> list[str]:
+    """The control files of this queue that sendmail itself gave up: it could not read them, and tries them no more.
+
+    Raises OSError.
+    """
+    return sorted(file.name for file in islice(_files(*_place(queue), _DEPTH, ("Qf",)), MOST_FILES))
+
+
+def _place(queue: str) -> tuple[str, str]:
+    """The folder, and the pattern of what is looked into below it."""
     folder, _, pattern = queue.rpartition("/") if queue.endswith("*") else (queue, "", "*")
-    return depth(islice(_files(folder or "/", pattern, _DEPTH), MOST_FILES))
+    return folder or "/", pattern
 
 
-def _files(folder: str, pattern: str, below: int) -> Iterator[File]:
+def _files(folder: str, pattern: str, below: int, kinds: tuple[str, ...]) -> Iterator[File]:
     """The files in `folder` and so many levels below; what goes while we look, or is of no queue, is passed over."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(("qf", "df")) and len(entry.name) > len("qf"):
+            if entry.name.startswith(kinds) and len(entry.name) > len("qf"):
                 if file := _file(entry):
                     yield file
             elif below and entry.name not in _OTHERS and fnmatchcase(entry.name, pattern) and entry.is_dir():
-                yield from _files(entry.path, "*", below - 1)
+                yield from _files(entry.path, "*", below - 1, kinds)
 
 
 def _file(entry: "os.DirEntry[str]") -> File | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from miltscan.core.finding import Finding, error, good, warning
 from miltscan.sandwich.processes import Process, listeners, process, titles
-from miltscan.sandwich.queues import Depth, look
+from miltscan.sandwich.queues import Depth, look, lost
 
 _HOUR = 3600
 _LONG = 4 * _HOUR  # seconds: when sendmail itself warns the sender (Timeout.queuewarn)
@@ -91,11 +91,20 @@ def waiting_findings(name: str, queue: str, now: float) -> Iterator[Finding]:
     """
     try:
         yield waiting(name, look(queue), now)
+        yield from lost_findings(name, lost(queue))
     except FileNotFoundError:
         return
     except OSError as problem:
         text = f"{problem.filename} cannot be read ({problem.strerror}): whether mail waits there is not known"
         yield warning(f"{name} queue", text, "run as root")
+
+
+def lost_findings(name: str, files: Sequence[str]) -> Iterator[Finding]:
+    """Accepted mail that nobody will ever try again: a Qf file, which sendmail renames so when it cannot read it."""
+    if files:
+        text = f"{len(files)} out of the queue for good ({files[0]} and the like): sendmail could not read them"
+        remedy = 'mailq -qL lists them, "Losing" in the mail log says why; mend each and call it qf again'
+        yield error(f"{name} queue", text, remedy)
 
 
 def waiting(name: str, found: Depth, now: float) -> Finding:

@@ -123,6 +123,15 @@ def test_a_message_that_is_tried_again_and_again_has_waited_since_it_came(tmp_pa
     assert (found.level, found.text) == (Level.WARNING, "1 wait, the oldest for 5.0 h")
 
 
+def test_what_sendmail_gave_up_is_told(tmp_path: Path) -> None:
+    """It was answered with 250, is in no count of what waits, and no queue run tries it."""
+    for name in ("QfA", "dfA", "q1/QfB", "q1/dfB", "qfC", "dfC"):
+        _file(tmp_path / name, NOW)
+    findings = [*running.waiting_findings("incoming", str(tmp_path), NOW)]
+    assert findings[0].text == "1 wait, the oldest for 0.0 h"
+    assert only(findings, "error", "2 out of the queue for good (QfA and the like)")
+
+
 def test_a_queue_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a line of its own: an empty queue and a closed one are not the same. Root may read all, so it is made up."""
 
