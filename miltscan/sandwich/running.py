@@ -9,6 +9,8 @@ from miltscan.core.finding import Finding, error, good, warning
 from miltscan.sandwich.processes import Process, listeners, process, titles
 from miltscan.sandwich.queues import Depth, look, lost
 
+_BY_ITSELF = (Path("/etc/mail/sendmail.cf"), Path("/etc/sendmail.cf"))
+"""What a sendmail without -C reads: the distribution's own, started in place of the incoming one, has no filter."""
 _HOUR = 3600
 _LONG = 4 * _HOUR  # seconds: when sendmail itself warns the sender (Timeout.queuewarn)
 
@@ -58,8 +60,9 @@ def pid_findings(name: str, path: str, found: PidFile | None, holding: Sequence[
 
 def _file(name: str, command: str, started: float, file: Path) -> Iterator[Finding]:
     subject, named = f"{name} configuration", re.search(r"-C ?(\S+)", command)
-    if named and Path(named[1]).resolve() != file.resolve():
-        yield error(subject, f"it runs with {named[1]}, not with {file}", f"name that file, or start it with -C{file}")
+    used = [Path(named[1])] if named else [*_BY_ITSELF]
+    if command and file.resolve() not in [one.resolve() for one in used]:
+        yield error(subject, f"it runs with {used[0]}, not with {file}", f"name that file, or start it with -C{file}")
     elif file.stat().st_mtime > started + 1:  # a start is known to the second
         yield error(subject, f"{file} has changed since the start: it runs with what stood there before", "restart it")
     else:

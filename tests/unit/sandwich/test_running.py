@@ -1,6 +1,7 @@
 """Whether a sendmail runs as its files say."""
 
 import os
+from dataclasses import replace
 from errno import EACCES
 from pathlib import Path
 
@@ -30,8 +31,14 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("found", "holding", "words"),
     [
-        (PidFile("p", 7, "sendmail -bd", SENDMAIL), [7, 8], ""),
-        (PidFile("p", 7, "sendmail -bd", SENDMAIL), [], ""),
+        (PidFile("p", 7, "sendmail -bd -C {file}", SENDMAIL), [7, 8], ""),
+        (PidFile("p", 7, "sendmail -bd -C{file}", SENDMAIL), [], ""),
+        (PidFile("p", 7, "", SENDMAIL), [7], ""),
+        (
+            PidFile("p", 7, "sendmail -L sm-mta -bd -q10m", SENDMAIL),
+            [7],
+            "it runs with /etc/mail/sendmail.cf, not with",
+        ),
         (None, [7], "is not there or cannot be read"),
         (PidFile("p", 7, "", None), [7], "is stale: there is no process 7"),
         (PidFile("p", 7, "", SHELL), [], "is stale: that is bash (pid 7) now"),
@@ -41,8 +48,15 @@ def file(tmp_path: Path) -> Path:
     ],
 )
 def test_pid_files(found: PidFile | None, holding: list[int], words: str, file: Path) -> None:
-    """It names the process that listens, which runs with this .cf file."""
+    """It names the process that listens, which runs with this .cf file: without -C with sendmail's own."""
+    found = found and replace(found, command=found.command.format(file=file))
     assert only(pid_findings("incoming", "p", found, holding, file), "error", words)
+
+
+def test_a_sendmail_without_a_file_of_its_own(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where incoming is the host's sendmail.cf itself, no -C is right."""
+    monkeypatch.setattr(running, "_BY_ITSELF", (file.with_name("other.cf"), file))
+    assert bad(pid_findings("incoming", "p", PidFile("p", 7, "sendmail -bd -q5m", SENDMAIL), [7], file)) == []
 
 
 def test_a_file_that_changed_after_the_start(file: Path) -> None:
