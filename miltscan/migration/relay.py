@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Address, ip_address, ip_network
 
+from miltscan.core.address import is_loopback
 from miltscan.migration.clamav_milter import parse_size
 from miltscan.migration.draft import Fate, Outcome
 
@@ -17,7 +18,7 @@ _LAST_PORT = 65535
 _OCTET = 8
 _MOST_PARTS = 16  # of one network: each stands in the same line of delivery.cf
 _LEAST_BYTES = 2**16  # a number below this without a unit is hardly bytes
-_LOOPBACK = ("127.", "localhost", "::1")
+_LOOPBACK_NAME = "localhost.localdomain"  # beside localhost itself; older systems have it in /etc/hosts
 _PORT_HERE = re.compile(r"[ :]+([0-9]{1,5})$")
 
 
@@ -142,7 +143,7 @@ def _host_site(host: str) -> dict[str, str]:
     name = host.strip().strip("[]")
     if not re.fullmatch(r"[\w.:-]+", name, re.ASCII):
         raise ValueError("expected HOST PORT, or the path of a program")
-    if name.startswith(_LOOPBACK):
+    if is_loopback(name) or name.lower() == _LOOPBACK_NAME:
         return {"SITE_DELIVERY_HOST": "[127.0.0.1]"}
     if ":" in name:
         return {"SITE_DELIVERY_HOST": f"[IPv6:{_ipv6(name)}]"}

@@ -40,6 +40,10 @@ def test_clients_are_named_as_sendmail_names_them(value: str, hosts: str) -> Non
     [
         ("localhost 19000", {"SITE_DELIVERY_HOST": "[127.0.0.1]", "SITE_DELIVERY_PORT": "19000"}),
         ("127.0.0.1:19000", {"SITE_DELIVERY_HOST": "[127.0.0.1]", "SITE_DELIVERY_PORT": "19000"}),
+        ("localhost.localdomain", {"SITE_DELIVERY_HOST": "[127.0.0.1]"}),
+        ("[::1]", {"SITE_DELIVERY_HOST": "[127.0.0.1]"}),
+        ("localhost-2.example.test", {"SITE_DELIVERY_HOST": "[localhost-2.example.test]"}),
+        ("127.example.test", {"SITE_DELIVERY_HOST": "[127.example.test]"}),
         ("mail.example.test", {"SITE_DELIVERY_HOST": "[mail.example.test]"}),
         ("192.0.2.1", {"SITE_DELIVERY_HOST": "[192.0.2.1]", "SITE_DELIVERY_LISTEN": "192.0.2.1"}),
         ("[2001:db8::1]:19000", {"SITE_DELIVERY_HOST": "[IPv6:2001:db8::1]", "SITE_DELIVERY_PORT": "19000"}),
