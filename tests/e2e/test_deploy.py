@@ -130,6 +130,14 @@ def test_no_line_of_the_log_is_dropped(unit: str) -> None:
     assert names(text_of(unit) + shared, "LogRateLimitIntervalSec") == {"0"}
 
 
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if "-" in unit])
+def test_a_sendmail_that_ends_well_is_started_again(unit: str) -> None:
+    """After a HUP it goes on as another process, and the one that systemd knows has ended without a fault."""
+    shared = (DEPLOY / "systemd" / "miltscan-.service.d" / "sendmail.conf").read_text()
+    assert names(text_of(unit) + shared, "Restart") == {"always"}
+    assert "ExecReload" not in text_of(unit)
+
+
 def test_longest_drain() -> None:
     """Neither way to stop miltscan cuts a drain that its configuration allows: 300 s and 10 s."""
     systemd = re.search(r"^TimeoutStopSec=(\d+)s$", text_of("miltscan.service"), re.MULTILINE)
