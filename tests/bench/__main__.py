@@ -14,11 +14,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tests.bench import filters, loads, measure, report, where, whole
+from tests.bench import alone, filters, loads, measure, report, where, whole
 from tests.bench.filters import FILTERS, Compared, RawClient
 from tests.bench.load import Load
 from tests.bench.options import at_least
 from tests.bench.report import Results
+from tests.bench.targets import Figure
 from tests.bench.whole import WholeLoad
 from tests.harness.clamav import Clamd
 from tests.harness.processes import Programs
@@ -27,17 +28,21 @@ from tests.harness.sandwich import private_folder
 _RESULTS = Path(__file__).parent / "results"
 _OPEN_SESSIONS = 200
 _FEWEST_ROUNDS = 5  # of which a median and a spread still say something
+_PARTS = ("filters", "whole", "alone")
 _WHOLE = WholeLoad(messages=120, sessions=8)
 
 
 def main(arguments: list[str]) -> int:
     """The exit status."""
     options = _options(arguments)
+    parts = [options.only] if options.only else [*_PARTS]
     results = Results(where.surroundings(), [])
-    if options.only != "whole":
+    if "filters" in parts:
         results = run([*loads.many(2), *loads.mixed(), *loads.single()], options.rounds)
-    if options.only != "filters":
+    if "whole" in parts:
         results = replace(results, whole=whole.rounds(_WHOLE, options.rounds))
+    if "alone" in parts:
+        results = replace(results, alone=by_itself())
     written = report.write(results, _RESULTS)
     _plot(results, written)
     text = report.markdown(results)
@@ -69,6 +74,15 @@ def run(chosen_loads: Sequence[Load], rounds: int, names: Sequence[str] = tuple(
         )
 
 
+def by_itself() -> list[Figure]:
+    """Starts clamd and miltscan: its memory, its start, slow scans, idle sessions."""
+    with private_folder() as folder, Programs(folder) as programs:
+        clamd = Clamd.prepare(programs, test_database=True)
+        clamd.start()
+        clamd.wait_ready()
+        return alone.measured(programs, f"unix:{clamd.socket}")
+
+
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -76,7 +90,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=at_least(_FEWEST_ROUNDS), default=_FEWEST_ROUNDS, help="of each measurement, at least 5"
     )
-    parser.add_argument("--only", choices=("filters", "whole"), help="leave out the other half")
+    parser.add_argument("--only", choices=_PARTS, help="this part alone")
     parser.add_argument("--document", type=Path, metavar="PAGE", help="put the tables between the marks of this page")
     return parser.parse_args(arguments)
 

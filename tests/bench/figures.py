@@ -38,5 +38,10 @@ def percentile(values: Sequence[float], share: float) -> float:
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
     """Round by round, as what disturbs a round mostly disturbs both. ValueError if one has more rounds."""
     ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
-    middle = median(ratios)
-    return Ratio(middle, _TO_DEVIATION * median(abs(value - middle) for value in ratios))
+    return Ratio(median(ratios), noise(ratios))
+
+
+def noise(values: Sequence[float]) -> float:
+    """How far a value is from the median of all, as a standard deviation that single outliers do not change."""
+    middle = median(values)
+    return _TO_DEVIATION * median(abs(value - middle) for value in values)

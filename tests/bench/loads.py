@@ -27,9 +27,10 @@ def mixed(scale: int = 1) -> Iterator[Load]:
 
 
 def single(scale: int = 1) -> Iterator[Load]:
-    """A session for each message, as most clients do: small mail and a day's."""
+    """A session for each message, as most clients do: each size, and a day's mail."""
+    for (size, messages), sessions in product(SIZES.items(), SESSIONS):
+        yield Load((size,), max(messages * scale, sessions), sessions, 1)
     for sessions in SESSIONS:
-        yield Load((1_000,), SIZES[1_000] * scale, sessions, 1)
         yield Load(MIXED, 80 * scale, sessions, 1, "mixed")
 
 

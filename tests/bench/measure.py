@@ -57,7 +57,7 @@ def rounds(folder: Path, compared: Sequence[Compared], loads: Sequence[Load], co
 def _round(folder: Path, chosen: Compared, case: Load) -> Round:
     pids = [] if isinstance(chosen, RawClient) else chosen.pids
     before = cpu.seconds(pids)
-    sample = load.run(folder, chosen.address, case, next(_numbers))
+    sample = sent(folder, chosen.address, case)
     used = cpu.seconds(pids) - before if pids else sample.own
     return summary(sample, used)
 
@@ -81,5 +81,10 @@ def first_answer(folder: Path, start: Callable[[], Filter]) -> tuple[Filter, flo
     """The filter that `start` starts, and the seconds until it has answered a message."""
     began = time.monotonic()
     started = start()
-    load.run(folder, started.address, Load((1_000,), 1, 1), next(_numbers))
+    sent(folder, started.address, Load((1_000,), 1, 1))
     return started, time.monotonic() - began
+
+
+def sent(folder: Path, address: load.Address, case: Load) -> Sample:
+    """The load once, with numbers that no other load of this process has."""
+    return load.run(folder, address, case, next(_numbers))

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.bench import figures, filters, targets, where
 from tests.bench.load import Load
 from tests.bench.measure import Series
-from tests.bench.targets import Judgement
+from tests.bench.targets import Figure, Judgement
 from tests.bench.whole import Whole
 
 QUANTITIES = {
@@ -21,7 +21,7 @@ QUANTITIES = {
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One run of the benchmark. Memory in MiB, times in seconds."""
+    """One run of the benchmark. Memory in MiB, times in seconds; `alone` is what miltscan came to by itself."""
 
     where: dict[str, str]
     series: list[Series]
@@ -29,15 +29,17 @@ class Results:
     memory_with_sessions: dict[str, list[float]] = field(default_factory=dict)
     first_answer: dict[str, float] = field(default_factory=dict)
     whole: dict[str, list[Whole]] = field(default_factory=dict)
+    alone: list[Figure] = field(default_factory=list)
 
 
 def markdown(results: Results) -> str:
     """All tables: the median of the rounds, in parentheses the lowest and the highest."""
     lines = [*(f"- {name}: {value}" for name, value in results.where.items()), ""]
-    for quantity, title in QUANTITIES.items():
-        lines += [f"### {title}", "", *quantities(results.series, quantity), ""]
-    lines += ["### Targets", "", *judgements(targets.judged(results.series)), ""]
-    lines += ["### What the load generator leaves room for", "", *_headroom(results.series), ""]
+    lines += ["### Targets", "", *_targets(results), ""]
+    if results.series:
+        for quantity, title in QUANTITIES.items():
+            lines += [f"### {title}", "", *quantities(results.series, quantity), ""]
+        lines += ["### What the load generator leaves room for", "", *_headroom(results.series), ""]
     if results.whole:
         lines += ["### Whole sandwich", "", *_whole(results.whole), ""]
     if results.first_answer:
@@ -73,19 +75,45 @@ def quantities(series: Sequence[Series], quantity: str) -> Iterator[str]:
         yield _row(*_load(load), *(found.get(name, "") for name in names))
 
 
+def verdict(found: Sequence[Judgement | Figure]) -> str:
+    """How many of the targets were missed."""
+    missed = sum(one.missed for one in found)
+    return f"{missed} of {len(found)} targets missed by more than the noise"
+
+
 def judgements(found: Iterable[Judgement]) -> Iterator[str]:
     """A row for each target and load: the ratio, its noise, and what it comes to."""
-    yield from _head("miltscan to", "quantity", "size", "sessions", "target", "ratio", "noise", "")
+    yield from _head(
+        "miltscan to", "quantity", "size", "sessions", "in a session", "target", "measured", "noise", "met?"
+    )
     for one in found:
         target, ratio = one.target, one.ratio
         shown = [f"{target}", f"{ratio.value:.2f}", f"{ratio.noise:.2f}", f"{one}"]
-        yield _row(target.against, target.quantity, one.load.size, one.load.sessions, *shown)
+        yield _row(target.against, target.quantity, *_load(one.load), *shown)
+
+
+def bounds(found: Iterable[Figure]) -> Iterator[str]:
+    """A row for each figure of miltscan alone."""
+    yield from _head("miltscan alone", "target", "measured", "noise", "met?", "")
+    for one in found:
+        shown = [f"{one.middle:.3g} {one.bound.unit}", f"{one.noise:.2g}", f"{one}", one.beside]
+        yield _row(one.bound.what, one.bound, *shown)
 
 
 def cell(values: Sequence[float]) -> str:
     """Median, lowest and highest, three digits of each."""
     found = figures.spread(values)
     return f"{_number(found.median)} ({_number(found.low)} to {_number(found.high)})"
+
+
+def _targets(results: Results) -> Iterator[str]:
+    """Those that are ratios to another one, and those of miltscan alone, as far as they were measured."""
+    found = [*targets.judged(results.series)]
+    yield f"{verdict([*found, *results.alone])}."
+    if found:
+        yield from ["", *judgements(found)]
+    if results.alone:
+        yield from ["", *bounds(results.alone)]
 
 
 def _headroom(series: Sequence[Series]) -> Iterator[str]:

@@ -50,9 +50,52 @@ class Judgement:
         return self.target.beyond(self.ratio) > self.ratio.noise
 
     def __str__(self) -> str:
-        if self.target.beyond(self.ratio) <= 0:
-            return "met"
-        return "MISSED" if self.missed else "beyond, within the noise"
+        return _said(self.target.beyond(self.ratio), missed=self.missed)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a quantity of miltscan itself may be at most, beside nothing else."""
+
+    what: str
+    limit: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"<= {self.limit:g} {self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What was measured for a bound, in its unit, a value for each round; `beside` says more, for people."""
+
+    bound: Bound
+    values: tuple[float, ...]
+    beside: str = ""
+
+    @property
+    def middle(self) -> float:
+        """The median of the rounds."""
+        return figures.spread(self.values).median
+
+    @property
+    def noise(self) -> float:
+        """Of the rounds, as that of a ratio."""
+        return figures.noise(self.values)
+
+    @property
+    def missed(self) -> bool:
+        """Whether by more than the noise."""
+        return self.middle - self.bound.limit > self.noise
+
+    def __str__(self) -> str:
+        return _said(self.middle - self.bound.limit, missed=self.missed)
+
+
+def _said(beyond: float, *, missed: bool) -> str:
+    if beyond <= 0:
+        return "met"
+    return "MISSED" if missed else "beyond, within the noise"
 
 
 TARGETS = (

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import cpu, filters, load, measure, native, report, targets, where
+from tests.bench import alone, cpu, filters, load, measure, native, report, targets, where
 from tests.bench.filters import Filter
 from tests.bench.load import Address, Load, RefusedError
 from tests.bench.report import Results
@@ -117,6 +118,33 @@ def test_the_filter_that_accepts_takes_the_load(programs: Programs) -> None:
     assert len(load.run(programs.folder, chosen.address, LOAD, 0).latencies) == 7
     with pytest.raises(filters.UnprovenError):
         filters.prove(Filter("scanner", "", milter))
+
+
+def test_miltscan_is_measured_alone(programs: Programs) -> None:
+    """A figure for each bound, from a service that ends; only what a loaded machine does not change is judged."""
+    sizes = alone.Sizes(sessions=3, idle=20, slow=2, large=3, bytes=2_000_000)
+    with FakeClamd.unix(programs.folder / "clamd.ctl") as clamd:
+        found = {one.bound: one for one in alone.measured(programs, clamd.address, 1, sizes)}
+    assert found.keys() == {alone.START, alone.IDLE, alone.BUSY, alone.NEXT, alone.SLOW, alone.LARGE}
+    assert found[alone.SLOW].middle >= 2
+    assert 0 < found[alone.IDLE].middle <= found[alone.BUSY].middle
+    assert found[alone.NEXT].beside == "20 connections, each a session that has begun"
+    assert not any(program.alive for program in programs.running)
+
+
+def test_memory_and_descriptors_of_this_process() -> None:
+    """As the kernel says; no more descriptors than there may be, no fewer than there were."""
+    memory = cpu.memory(os.getpid())
+    assert 0 < memory.proportional <= memory.resident <= memory.peak + 1
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        assert cpu.descriptors(1) == before[0]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[0] - 1, before[1]))
+        assert cpu.descriptors(before[0]) == before[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with pytest.raises(cpu.LostProcessError):
+        cpu.memory(2**22 + 1)
 
 
 def test_cpu_time_of_a_process_that_is_gone_is_an_error() -> None:

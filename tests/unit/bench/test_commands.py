@@ -25,7 +25,11 @@ def test_help_has_an_example(
 
 @pytest.mark.parametrize(
     ("command", "rounds"),
-    [(bench.main, "4"), *((command, text) for command in COMMANDS.values() for text in ("0", "-1", "many"))],
+    [
+        (bench.main, "4"),
+        (quick.main, "2"),
+        *((command, text) for command in COMMANDS.values() for text in ("0", "-1", "many")),
+    ],
 )
 def test_too_few_rounds(command: Callable[[list[str]], int], rounds: str, capsys: pytest.CaptureFixture[str]) -> None:
     """There is no spread of few rounds: said before anything is started."""

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import report, targets, where
+from tests.bench import alone, report, targets, where
 from tests.bench.report import Results
+from tests.bench.targets import Figure
 from tests.bench.whole import Whole
 from tests.unit.bench.support import series
 
@@ -17,6 +18,7 @@ RESULTS = Results(
     memory={"miltscan": [20.04, 30]},
     first_answer={"miltscan": 0.5},
     whole={"no filter": [Whole(100, 90, 16)], "miltscan": [Whole(95, 85, 17)]},
+    alone=[Figure(alone.IDLE, (26, 27, 28), "16 MB its own"), Figure(alone.START, (1.5,))],
 )
 
 
@@ -24,8 +26,11 @@ RESULTS = Results(
     "row",
     [
         "| 1 KB | 8 | 32 | 10.0 (9.00 to 11.0) | 2.00 (1.00 to 3.00) | 4.00 (2.00 to 6.00) |",
-        "| clamav-milter | cpu | 1 KB | 8 | <= 0.6 | 0.50 | 0.00 | met |",
-        "| clamav-milter | rate | 1 KB | 8 | >= 1.2 | 0.50 | 0.00 | MISSED |",
+        "| clamav-milter | cpu | 1 KB | 8 | 32 | <= 0.6 | 0.50 | 0.00 | met |",
+        "| clamav-milter | rate | 1 KB | 8 | 32 | >= 1.2 | 0.50 | 0.00 | MISSED |",
+        "| memory of a worker at rest | <= 30 MB | 27 MB | 1.5 | met | 16 MB its own |",
+        "| from the start to the first answer | <= 1 s | 1.5 s | 0 | MISSED |  |",
+        "2 of 5 targets missed by more than the noise.",
         "| 1 KB | 8 | 32 | 10.0 | 4.00 | 2.5 | 10.0 (9.00 to 11.0) |",
         "| miltscan | 95.0 (95.0 to 95.0) | 85.0 (85.0 to 85.0) | 17.0 (17.0 to 17.0) |",
         "| miltscan | 20.0, 30.0 |  | 0.50 |",
@@ -79,3 +84,9 @@ def test_a_page_keeps_what_is_around_the_result(tmp_path: Path) -> None:
 def test_judgements_of_nothing_are_a_head() -> None:
     """No row, no error."""
     assert len([*report.judgements(targets.judged([]))]) == 2
+
+
+def test_a_part_has_its_own_tables_only() -> None:
+    """A run of one part says nothing of the others."""
+    text = report.markdown(Results(WHERE, [], alone=RESULTS.alone))
+    assert [line for line in text.splitlines() if line.startswith("#")] == ["### Targets"]

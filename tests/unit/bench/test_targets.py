@@ -5,7 +5,7 @@ import pytest
 from tests.bench import loads, targets
 from tests.bench.figures import Ratio
 from tests.bench.load import Load
-from tests.bench.targets import TARGETS, Judgement, Target
+from tests.bench.targets import TARGETS, Bound, Figure, Judgement, Target
 from tests.unit.bench.support import SMALL, series
 
 AT_MOST = Target("cpu", (1_000,), 0.6)
@@ -31,6 +31,22 @@ def test_missed_by_more_than_the_noise(target: Target, value: float, noise: floa
     """On the wrong side of the limit only; what the noise may have done is no miss."""
     judgement = Judgement(target, SMALL, Ratio(value, noise))
     assert (str(judgement), judgement.missed) == (said, said == "MISSED")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((1,), "met"),
+        ((0.1, 0.2, 9), "met"),
+        ((1.01,), "MISSED"),
+        ((1, 1.01, 1.02), "beyond, within the noise"),
+        ((1.2, 1.21, 1.22), "MISSED"),
+    ],
+)
+def test_a_figure_of_miltscan_alone(values: tuple[float, ...], said: str) -> None:
+    """The round in the middle counts, and what the noise may have done is no miss."""
+    figure = Figure(Bound("something", 1, "s"), values)
+    assert (str(figure), figure.missed, str(figure.bound)) == (said, said == "MISSED", "<= 1 s")
 
 
 def test_rates_of_one_session_have_no_target() -> None:

@@ -1,0 +1,190 @@
+"""What miltscan is measured for by itself: memory, start, slow scans at once, and sessions that do nothing.
+
+Each is a `targets.Figure` with a bound of its own, from a service that is started anew in each round. Slow scans and
+messages that are under way together come from a fake clamd, which can wait; the rest asks the server it is given.
+"""
+
+import statistics
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from miltscan.config.settings import Settings
+from tests.bench import cpu, load, measure, native
+from tests.bench.filters import Filter, miltscan_as
+from tests.bench.load import Load
+from tests.bench.targets import Bound, Figure
+from tests.fakes.clamd import FakeClamd
+from tests.fakes.clamd_lies import Behaviour, Scan, honest, unless_canary
+from tests.harness.processes import PATIENCE, Programs, threads, wait_until
+
+ROUNDS = 3
+IDLE = Bound("memory of a worker at rest", 30, "MB")
+BUSY = Bound("memory of a worker with 200 open sessions", 64, "MB")
+LARGE = Bound("memory that 50 messages of 10 MB at once add to a worker", 64, "MB")
+START = Bound("from the start to the first answer", 1, "s")
+SLOW = Bound("ten EOMs of 2 s each at once, until the last has its answer", 2.5, "s")
+NEXT = Bound("the next message beside 10,000 idle connections (sendmail waits 10 s for an answer)", 10, "s")
+
+_SLOW_SCAN = 2.0  # seconds
+_SMALL = (1_000,)
+_OTHERS = 500  # descriptors beside those of the connections
+_SCANS = Settings().limits.concurrent_scans  # the default: further messages wait until one of these ends
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much of each: what the bounds speak of, less in a trial."""
+
+    sessions: int = 200
+    idle: int = 10_000
+    slow: int = 10
+    large: int = 50
+    bytes: int = 10_000_000
+
+
+@dataclass
+class _Values:
+    """What the rounds have come to."""
+
+    of: dict[Bound, list[float]] = field(default_factory=dict)
+    own: list[float] = field(default_factory=list)
+    connections: int = 0
+
+    def add(self, bound: Bound, value: float) -> None:
+        self.of.setdefault(bound, []).append(value)
+
+
+def measured(programs: Programs, server: str, rounds: int = ROUNDS, sizes: Sizes | None = None) -> list[Figure]:
+    """A figure for each bound. `server` is the address of a clamd that knows the test signature."""
+    sizes, values = sizes or Sizes(), _Values()
+    values.connections = min(sizes.idle, cpu.descriptors(sizes.idle + _OTHERS) - _OTHERS)
+    native.generator(programs.folder)  # to build it is no part of a start
+    for number in range(rounds):
+        _at_rest(programs, f"alone {number}", server, sizes, values)
+        _slow(programs, f"slow {number}", sizes, values)
+    beside = {
+        IDLE: f"{statistics.median(values.own):.1f} MB with only its share of what several processes have (PSS)",
+        NEXT: f"{values.connections:,} connections, each a session that has begun",
+    }
+    return [Figure(bound, tuple(found), beside.get(bound, "")) for bound, found in values.of.items()]
+
+
+def worker(chosen: Filter) -> int:
+    """Process ID of its only worker: of the children the one with libmilter's threads, the exporter has two."""
+    children = psutil.Process(chosen.milter.running.pid).children()
+    (pid,) = (child.pid for child in children if threads(child) > 2)
+    return pid
+
+
+def _at_rest(programs: Programs, name: str, server: str, sizes: Sizes, values: _Values) -> None:
+    """Start, memory, open sessions."""
+    with _started(programs, name, server) as (chosen, seconds):
+        values.add(START, seconds)
+        memory = cpu.memory(worker(chosen))
+        values.add(IDLE, memory.resident)
+        values.own.append(memory.proportional)
+        with _open(chosen, sizes.sessions):
+            values.add(BUSY, cpu.memory(worker(chosen)).peak)
+        with _open(chosen, values.connections):
+            values.add(NEXT, _seconds(programs, chosen, Load(_SMALL, 1, 1)))
+
+
+def _slow(programs: Programs, name: str, sizes: Sizes, values: _Values) -> None:
+    """With a server that takes its time: many EOMs at once, small ones and large ones."""
+    with FakeClamd.unix(programs.folder / f"{name}.ctl") as clamd, _started(programs, name, clamd.address) as (one, _):
+        clamd.behaviour = unless_canary(late(_SLOW_SCAN))
+        values.add(SLOW, _seconds(programs, one, Load(_SMALL, sizes.slow, sizes.slow, 1)))
+        before = cpu.memory(worker(one)).resident
+        _together(programs, one, clamd, Load((sizes.bytes,), sizes.large, sizes.large, 1))
+        values.add(LARGE, cpu.memory(worker(one)).peak - before)
+
+
+def _together(programs: Programs, chosen: Filter, clamd: FakeClamd, case: Load) -> None:
+    """Send the load; no message ends before all are spooled and as many as may are being scanned."""
+    held = Held()
+    clamd.behaviour = unless_canary(held)
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(_seconds, programs, chosen, case)
+        try:
+            folder = chosen.socket.parent  # it is the spool, too
+            wait_until(lambda: spooled(worker(chosen), folder) == case.messages, PATIENCE, "all messages in the spool")
+            wait_until(lambda: held.count >= min(case.messages, _SCANS), PATIENCE, "as many scans")
+        finally:
+            held.released.set()
+        sent.result()
+    clamd.behaviour = honest
+
+
+class Held:
+    """A server that answers nobody until it is `released`, and reads nothing: a message is its file only."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, scan: Scan) -> None:
+        """Answer OK, then."""
+        with self._lock:
+            self.count += 1
+        if scan.wait(self.released):
+            scan.answer(b"OK")
+
+
+def late(seconds: float) -> Behaviour:
+    """OK after so many seconds, whatever else is asked meanwhile."""
+
+    def behaviour(scan: Scan) -> None:
+        passed = threading.Event()
+        timer = threading.Timer(seconds, passed.set)
+        timer.start()
+        try:
+            if scan.wait(passed):
+                scan.answer(b"OK")
+        finally:
+            timer.cancel()
+
+    return behaviour
+
+
+def spooled(pid: int, folder: Path) -> int:
+    """How many messages of a process are in files on disk, below `folder`, which have no name."""
+    links = [_link(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum(link.startswith(f"{folder}/") and link.endswith(" (deleted)") for link in links)
+
+
+def _link(entry: Path) -> str:
+    try:
+        return str(entry.readlink())
+    except FileNotFoundError:  # closed meanwhile
+        return ""
+
+
+@contextmanager
+def _started(programs: Programs, name: str, server: str) -> Iterator[tuple[Filter, float]]:
+    """A service of its own, and the seconds until it has answered its first message."""
+    chosen, seconds = measure.first_answer(programs.folder, lambda: miltscan_as(programs, name, [server]))
+    try:
+        yield chosen, seconds
+    finally:
+        chosen.milter.stop()
+
+
+@contextmanager
+def _open(chosen: Filter, sessions: int) -> Iterator[None]:
+    """Sessions that have begun and do nothing."""
+    with ExitStack() as stack:
+        for _ in range(sessions):
+            stack.enter_context(load.open_session(chosen.socket))
+        yield
+
+
+def _seconds(programs: Programs, chosen: Filter, case: Load) -> float:
+    """Until all messages of the load are answered. RefusedError if one is not taken."""
+    return measure.sent(programs.folder, chosen.address, case).seconds
