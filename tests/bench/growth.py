@@ -15,7 +15,8 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import cpu, figures, loads, measure, report, where
+from tests.bench import cpu, law, loads, measure, report, where
+from tests.bench.cpu import Memory
 from tests.bench.filters import Filter, RawClient, clamav_milter, miltscan, miltscan_as
 from tests.bench.load import Load
 from tests.bench.measure import Series
@@ -33,8 +34,6 @@ _BYTES = 24_000_000  # of a load in the sweep of sizes, where that many messages
 _SERVERS = (1, 2, 3, 4)
 _WORKERS = (1, 2, 4)
 _DELAY, _AT_ONCE = 0.05, 4  # seconds of a scan, scans at once: of the fake servers
-_DAY = 86_400
-_WITH_CLAMD = "miltscan and clamd"
 
 Sweeps = dict[str, list[Series]]
 """The series of each sweep, by what grows."""
@@ -60,14 +59,17 @@ def main(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--rounds", type=at_least(1), default=3, help="of each measurement (3)")
+    parser.add_argument(
+        "--host-signatures", action="store_true", help="clamd loads those of this host: a table of sizes for it"
+    )
     parser.add_argument("--document", type=Path, metavar="PAGE", help="put the tables between the marks of this page")
     options = parser.parse_args(arguments)
     with private_folder() as folder, Programs(folder) as programs:
-        clamd = Clamd.prepare(programs, test_database=True)
+        clamd = Clamd.prepare(programs, test_database=not options.host_signatures)
         clamd.start()
         clamd.wait_ready()
         sweeps, memory = run(programs, clamd, options.rounds)
-    text = "\n".join(markdown(sweeps, memory))
+    text = "\n".join(markdown(sweeps, memory, clamd.note))
     written = write(sweeps, text)
     if options.document:
         report.document(options.document, text, "growth")
@@ -76,11 +78,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def run(programs: Programs, clamd: Clamd, rounds: int) -> tuple[Sweeps, dict[str, list[float]]]:
-    """All sweeps, and the resident MiB of each process by workers."""
+def run(programs: Programs, clamd: Clamd, rounds: int) -> tuple[Sweeps, dict[str, list[Memory]]]:
+    """All sweeps, and the memory of each process by workers."""
     folder = programs.folder
     ours = miltscan(programs, clamd)
-    both = WithClamd(_WITH_CLAMD, ours.version, ours.milter, clamd)
+    both = WithClamd(law.BOTH, ours.version, ours.milter, clamd)
     server = f"unix:{clamd.socket}"
     workers = [miltscan_as(programs, f"{number} workers", [server], number) for number in _WORKERS]
     mixed = [*loads.mixed()]
@@ -89,9 +91,10 @@ def run(programs: Programs, clamd: Clamd, rounds: int) -> tuple[Sweeps, dict[str
         "size": measure.rounds(folder, [ours, both, RawClient(clamd)], [*_by_size()], rounds),
         "workers": measure.rounds(folder, workers, [*loads.single()], rounds),
         "servers": by_servers(programs, rounds),
-        "mixed": measure.rounds(folder, [both], mixed[1:2], rounds),
+        "mixed": measure.rounds(folder, [ours, both], mixed[1:2], rounds),
     }
-    return sweeps, {one.name: measure.resident(one, 0) for one in workers}
+    processes = {f"miltscan, {one.name}": one.pids for one in workers} | {"clamd": cpu.family(clamd.running.pid)}
+    return sweeps, {name: [cpu.memory(pid) for pid in pids] for name, pids in processes.items()}
 
 
 def by_servers(programs: Programs, rounds: int, servers: Sequence[int] = _SERVERS) -> list[Series]:
@@ -133,26 +136,25 @@ def _by_size() -> Iterator[Load]:
         yield Load((size,), messages, 8, max(messages // 8, 1))
 
 
-def markdown(sweeps: Sweeps, memory: Mapping[str, Sequence[float]]) -> Iterator[str]:
-    """A table for each sweep and quantity, and what follows for the size of a host."""
-    yield from (f"- {name}: {value}" for name, value in where.surroundings().items())
+def markdown(sweeps: Sweeps, memory: Mapping[str, Sequence[Memory]], signatures: str) -> Iterator[str]:
+    """What it comes to in words and for the size of a host, and a table for each sweep and quantity."""
+    yield from (f"- {name}: {value}" for name, value in (where.surroundings() | {"clamd": signatures}).items())
+    yield from ["", "### The law", "", *law.words(sweeps)]
+    yield from ["", "### The size of a host", "", *law.sizing(sweeps), "", *_memory(memory)]
     for name, series in sweeps.items():
         for quantity in ("rate", "p99", "cpu"):
             yield from ["", f"### {name}: {report.QUANTITIES[quantity]}", ""]
             yield from report.quantities(series, quantity)
-    yield from ["", "### Memory: MiB of each process, in order of start", ""]
-    yield from (f"- {name}: {', '.join(f'{value:.1f}' for value in values)}" for name, values in memory.items())
-    yield from ["", "### What a processor does in a day", "", *sizing([*sweeps["size"], *sweeps["mixed"]]), ""]
+    yield ""
 
 
-def sizing(series: Sequence[Series]) -> Iterator[str]:
-    """Messages a day that keep one processor busy with miltscan and clamd, and what of it is miltscan's."""
-    yield "| size | CPU of both, ms/message | messages a day and processor |"
+def _memory(measured: Mapping[str, Sequence[Memory]]) -> Iterator[str]:
+    """Each process in order of start, the supervisor first, and what all of them take together."""
+    yield "| processes of | resident MB of each process | MB of all, what they share counted once (PSS) |"
     yield "| --- | --- | --- |"
-    for one in series:
-        if one.filter == _WITH_CLAMD:
-            cost = figures.spread(one.values("cpu")).median
-            yield f"| {one.load.size} | {cost:.2f} | {_DAY * 1000 / cost:,.0f} |"
+    for name, values in measured.items():
+        each = ", ".join(f"{one.resident:.0f}" for one in values)
+        yield f"| {name} | {each} | {sum(one.proportional for one in values):.0f} |"
 
 
 def write(sweeps: Sweeps, text: str) -> Path:

@@ -1,22 +1,18 @@
-"""The sweeps: what a processor does in a day, and the tables of what was measured."""
+"""The sweeps: the tables of what was measured."""
 
 from tests.bench import growth
-from tests.bench.load import Load
+from tests.bench.cpu import Memory
+from tests.bench.law import BOTH
 from tests.unit.bench.support import series
 
-BOTH = "miltscan and clamd"
-
-
-def test_a_day_of_one_processor() -> None:
-    """Two milliseconds of CPU of miltscan and clamd a message are 43,200,000 messages a day; others are no matter."""
-    large = Load((1_000_000,), 8, 8)
-    rows = [*growth.sizing([series(BOTH, [1, 2, 30]), series("miltscan", [1]), series(BOTH, [50], large)])][2:]
-    assert rows == ["| 1 KB | 2.00 | 43,200,000 |", "| 1 MB | 50.00 | 1,728,000 |"]
+NAMES = ("sessions", "size", "mixed")
 
 
 def test_every_sweep_has_its_tables() -> None:
-    """Rate, p99 and CPU of each, and the memory of each process."""
-    names = ("sessions", "size", "workers", "servers", "mixed")
-    text = "\n".join(growth.markdown({name: [series(BOTH, [1])] for name in names}, {"2 workers": [1, 2]}))
-    assert all(text.count(f"### {name}: ") == 3 for name in names)
-    assert "- 2 workers: 1.0, 2.0" in text
+    """Rate, p99 and CPU of each, and the memory of all processes together, beside the law and what follows from it."""
+    memory = {"2 workers": [Memory(30.4, 31, 20.4), Memory(27, 27, 10)]}
+    text = "\n".join(growth.markdown({name: [series(BOTH, [1])] for name in NAMES}, memory, "a test database"))
+    assert all(text.count(f"### {name}: ") == 3 for name in NAMES)
+    assert "- clamd: a test database\n" in text
+    assert "| 2 workers | 30, 27 | 30 |" in text
+    assert [text.count(title) for title in ("### The law\n", "### The size of a host\n")] == [1, 1]
