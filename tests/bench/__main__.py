@@ -38,7 +38,8 @@ def main(arguments: list[str]) -> int:
     parts = [options.only] if options.only else [*_PARTS]
     results = Results(where.surroundings(), [])
     if "filters" in parts:
-        results = run([*loads.many(2), *loads.mixed(), *loads.single()], options.rounds)
+        chosen = dict.fromkeys([*loads.many(2), *loads.mixed(), *loads.single()])  # one is in both
+        results = run([*chosen], options.rounds)
     if "whole" in parts:
         results = replace(results, whole=whole.rounds(_WHOLE, options.rounds))
     if "alone" in parts:

@@ -14,6 +14,7 @@ from tests.bench.report import QUANTITIES, Results
 from tests.bench.whole import Whole
 
 mpl.use("agg")  # no display
+_COLUMNS = 4  # sizes of messages
 _ALONG = {"sessions": "sessions", "size": "bytes of a message", "workers": "workers", "servers": "servers of clamd"}
 _WHOLE = {
     "accepted": "accepted, messages a second",
@@ -69,14 +70,23 @@ def _number(one: Series) -> int:
 
 
 def _quantity(series: Sequence[Series], quantity: str, folder: Path) -> Path:
-    """A plot for each kind of message, the sessions along it, a line for each filter with its spread."""
-    kinds = list(dict.fromkeys((one.load.size, one.load.in_session == 1) for one in series))
-    figure, axes = plt.subplots(1, len(kinds), figsize=(3.6 * len(kinds), 4), layout="constrained", squeeze=False)
-    for axis, (size, single) in zip(axes[0], kinds, strict=True):
+    """A plot for each kind of message, the sessions along it, a line for each filter with its spread.
+
+    The upper row has several messages a session, the lower one a session for each.
+    """
+    ordered = sorted(series, key=lambda one: (one.load.in_session == 1, one.load.name, one.load.sizes))
+    kinds = list(dict.fromkeys((one.load.size, one.load.in_session == 1) for one in ordered))
+    columns = min(len(kinds), _COLUMNS)
+    rows = -(-len(kinds) // columns)
+    shape = {"figsize": (3.6 * columns, 4 * rows), "squeeze": False}
+    figure, axes = plt.subplots(rows, columns, layout="constrained", **shape)
+    for axis, (size, single) in zip(axes.flat, kinds, strict=False):
         chosen = [one for one in series if (one.load.size, one.load.in_session == 1) == (size, single)]
         axis.set(title=f"{size}{', one a session' if single else ''}", xlabel="sessions", xscale="log", yscale="log")
         _lines(axis, chosen, quantity)
         _plain(axis)
+    for axis in axes.flat[len(kinds) :]:
+        axis.set_axis_off()
     axes[0][-1].legend(fontsize="small")
     figure.suptitle(QUANTITIES[quantity])
     return _saved(figure, folder / f"{quantity}.png")
