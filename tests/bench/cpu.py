@@ -32,11 +32,6 @@ def family(pid: int) -> list[int]:
     return [pid, *sorted(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
-def resident(pid: int) -> float:
-    """Resident memory of one process in MiB, what it shares with others included."""
-    return float(psutil.Process(pid).memory_info().rss) / 1024 / 1024
-
-
 def memory(pid: int) -> Memory:
     """What /proc says of a process. LostProcessError if it is gone."""
     try:

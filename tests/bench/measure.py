@@ -70,11 +70,11 @@ def summary(sample: Sample, used: float) -> Round:
 
 
 def resident(chosen: Filter, sessions: int) -> list[float]:
-    """Resident MiB of each of the filter's processes, in order of start, while so many sessions are open and idle."""
+    """Resident MB (10^6 bytes) of each process, in order of start, while so many sessions are open and idle."""
     with ExitStack() as stack:
         for _ in range(sessions):
             stack.enter_context(load.open_session(chosen.socket))
-        return [cpu.resident(pid) for pid in chosen.pids]
+        return [cpu.memory(pid).resident for pid in chosen.pids]
 
 
 def first_answer(folder: Path, start: Callable[[], Filter]) -> tuple[Filter, float]:

@@ -21,7 +21,7 @@ QUANTITIES = {
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One run of the benchmark. Memory in MiB, times in seconds; `alone` is what miltscan came to by itself."""
+    """One run of the benchmark. Memory in MB, times in seconds; `alone` is what miltscan came to by itself."""
 
     where: dict[str, str]
     series: list[Series]
@@ -138,10 +138,10 @@ def _whole(measured: Mapping[str, Sequence[Whole]]) -> Iterator[str]:
 
 
 def _rest(results: Results) -> Iterator[str]:
-    """Resident MiB of each process in order of start."""
-    yield from _head("filter", "MiB of each process", "with open sessions", "seconds to the first answer")
+    """Resident MB of each process in order of start."""
+    yield from _head("filter", "MB of each process", "with open sessions", "seconds to the first answer")
     for name, seconds in results.first_answer.items():
-        memory, more = (_mebibytes(found.get(name, [])) for found in (results.memory, results.memory_with_sessions))
+        memory, more = (_megabytes(found.get(name, [])) for found in (results.memory, results.memory_with_sessions))
         yield _row(name, memory, more, f"{seconds:.2f}")
 
 
@@ -163,5 +163,5 @@ def _number(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def _mebibytes(values: Sequence[float]) -> str:
+def _megabytes(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.1f}" for value in values)
