@@ -29,7 +29,7 @@ _RESULTS = Path(__file__).parent / "results"
 _OPEN_SESSIONS = 200
 _FEWEST_ROUNDS = 5  # of which a median and a spread still say something
 _PARTS = ("filters", "whole", "alone")
-_WHOLE = WholeLoad(messages=120, sessions=8)
+_WHOLE = WholeLoad(messages=240, sessions=8)
 
 
 def main(arguments: list[str]) -> int:

@@ -6,7 +6,10 @@ import pytest
 
 from tests.bench import __main__ as bench
 from tests.bench import growth, quick
+from tests.bench.figures import Ratio
+from tests.bench.targets import Judgement, Target
 from tests.harness.programs import MissingProgramError
+from tests.unit.bench.support import SMALL
 
 COMMANDS = {"tests.bench": bench.main, "tests.bench.quick": quick.main, "tests.bench.growth": growth.main}
 
@@ -37,6 +40,18 @@ def test_too_few_rounds(command: Callable[[list[str]], int], rounds: str, capsys
         command(["--rounds", rounds])
     assert ended.value.code == 2
     assert "--rounds" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("value", "status"), [(0.6, 0), (0.7, 0), (0.8, 1)])
+def test_the_status_is_that_of_the_targets(
+    value: float, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1 only when one is missed by more than the noise, and the last line says how many."""
+    judgement = Judgement(Target("cpu", SMALL.sizes, 0.6), SMALL, Ratio(value, 0.1))
+    monkeypatch.setattr(quick, "run", lambda _rounds: [judgement])
+    assert quick.main([]) == status
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == f"bench-quick: {status} of 1 targets missed by more than the noise"
 
 
 def test_a_missing_program_is_no_failed_target(
