@@ -45,10 +45,10 @@ def main(arguments: list[str]) -> int:
     if "alone" in parts:
         results = replace(results, alone=by_itself())
     written = report.write(results, _RESULTS)
-    _plot(results, written)
+    pictures = _plot(results, written)
     text = report.markdown(results)
     if options.document:
-        report.document(options.document, text)
+        report.document(options.document, f"{text}\n{report.illustrate(options.document, pictures)}")
     print(text)  # noqa: T201 - the benchmark's purpose
     print(f"Written to {written}")  # noqa: T201 - as above
     return 0
@@ -92,17 +92,19 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--rounds", type=at_least(_FEWEST_ROUNDS), default=_FEWEST_ROUNDS, help="of each measurement, at least 5"
     )
     parser.add_argument("--only", choices=_PARTS, help="this part alone")
-    parser.add_argument("--document", type=Path, metavar="PAGE", help="put the tables between the marks of this page")
+    parser.add_argument(
+        "--document", type=Path, metavar="PAGE", help="put tables and plots between the marks of this page"
+    )
     return parser.parse_args(arguments)
 
 
-def _plot(results: Results, folder: Path) -> None:
+def _plot(results: Results, folder: Path) -> list[Path]:
     if importlib.util.find_spec("matplotlib") is None:
         print("No plots: matplotlib is not installed; `make bench` installs it.", file=sys.stderr)  # noqa: T201
-        return
+        return []
     from tests.bench import plots  # noqa: PLC0415 - matplotlib is the benchmark's only
 
-    plots.write(results, folder)
+    return plots.write(results, folder)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--host-signatures", action="store_true", help="clamd loads those of this host: a table of sizes for it"
     )
-    parser.add_argument("--document", type=Path, metavar="PAGE", help="put the tables between the marks of this page")
+    parser.add_argument(
+        "--document", type=Path, metavar="PAGE", help="put tables and plots between the marks of this page"
+    )
     options = parser.parse_args(arguments)
     with private_folder() as folder, Programs(folder) as programs:
         clamd = Clamd.prepare(programs, test_database=not options.host_signatures)
@@ -70,9 +72,11 @@ def main(arguments: list[str]) -> int:
         clamd.wait_ready()
         sweeps, memory = run(programs, clamd, options.rounds)
     text = "\n".join(markdown(sweeps, memory, clamd.note))
-    written = write(sweeps, text)
+    written, pictures = write(sweeps, text)
     if options.document:
-        report.document(options.document, text, "growth")
+        report.document(
+            options.document, f"{text}\n{report.illustrate(options.document, pictures, 'growth')}", "growth"
+        )
     print(text)  # noqa: T201 - the benchmark's purpose
     print(f"Written to {written}")  # noqa: T201 - as above
     return 0
@@ -162,8 +166,8 @@ def _memory(measured: Mapping[str, Sequence[Memory]]) -> Iterator[str]:
         yield f"| {name} | {each} | {sum(one.proportional for one in values):.0f} |"
 
 
-def write(sweeps: Sweeps, text: str) -> Path:
-    """Markdown, JSON and, where matplotlib is, plots; the folder."""
+def write(sweeps: Sweeps, text: str) -> tuple[Path, list[Path]]:
+    """Markdown, JSON and, where matplotlib is, plots; the folder and the plots."""
     folder = _RESULTS / f"growth_{where.folder_name(where.surroundings())}"
     folder.mkdir(parents=True)
     (folder / "growth.md").write_text(f"# Growth\n\n{text}\n")
@@ -173,9 +177,8 @@ def write(sweeps: Sweeps, text: str) -> Path:
         from tests.bench import plots  # noqa: PLC0415 - matplotlib is the benchmark's only
     except ModuleNotFoundError:
         print("No plots: matplotlib is not installed; `make bench-growth` installs it.", file=sys.stderr)  # noqa: T201
-    else:
-        plots.growth(sweeps, folder)
-    return folder
+        return folder, []
+    return folder, plots.growth(sweeps, folder)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from matplotlib import pyplot as plt
 from matplotlib import ticker
 
 from tests.bench import figures
+from tests.bench.load import Load
 from tests.bench.measure import Series
 from tests.bench.report import QUANTITIES, Results
 from tests.bench.whole import Whole
 
 mpl.use("agg")  # no display
 _COLUMNS = 4  # sizes of messages
-_ALONG = {"sessions": "sessions", "size": "bytes of a message", "workers": "workers", "servers": "servers of clamd"}
+_ALONG = {"sessions": "sessions", "size": "size of a message", "workers": "workers", "servers": "servers of clamd"}
 _WHOLE = {
     "accepted": "accepted, messages a second",
     "delivered": "delivered, messages a second",
@@ -44,9 +45,13 @@ def _growth(name: str, series: Sequence[Series], place: Callable[[Series], int],
             lines.setdefault(_line(name, one), []).append((place(one), middle))
         for label, points in lines.items():
             axis.plot(*zip(*sorted(points), strict=True), marker="o", label=label)
-        axis.set(title=QUANTITIES[quantity], xlabel=_ALONG[name], xscale="log", yscale="log")
+        axis.set(xlabel=_ALONG[name], xscale="log", yscale="log")
+        axis.set_title(QUANTITIES[quantity], fontsize="medium")
         axis.set_xticks(sorted({place(one) for one in series}))
         _plain(axis)
+        if name == "size":
+            axis.xaxis.set_major_formatter(lambda size, _: Load((round(size),), 1, 1).size)
+            axis.tick_params("x", rotation=45)
         axis.legend(fontsize="small")
     return _saved(figure, folder / f"{name}.png")
 

@@ -1,6 +1,7 @@
 """The measurements as Markdown for people and as JSON for later comparison; measures nothing."""
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -64,6 +65,15 @@ def document(page: Path, text: str, name: str = "result") -> None:
     if not after:
         raise ValueError(f"{page}: nothing between {first} and {last}")
     page.write_text(f"{before}{first}\n\n{text}\n{last}{after}")
+
+
+def illustrate(page: Path, pictures: Sequence[Path], name: str = "result") -> str:
+    """Copy the pictures to `images` beside the page, under names with `name` in front; the Markdown that shows them."""
+    folder = page.parent / "images"
+    folder.mkdir(exist_ok=True)
+    for picture in pictures:
+        shutil.copyfile(picture, folder / f"{name}-{picture.name}")
+    return "\n".join(f"![{picture.stem}](images/{name}-{picture.name})\n" for picture in pictures)
 
 
 def quantities(series: Sequence[Series], quantity: str) -> Iterator[str]:

@@ -81,6 +81,15 @@ def test_a_page_keeps_what_is_around_the_result(tmp_path: Path) -> None:
     assert page.read_text() == "nothing"
 
 
+def test_a_page_shows_its_pictures(tmp_path: Path) -> None:
+    """They are beside the page, the same name again and again, so that a page never shows those of another run."""
+    picture = tmp_path / "rate.png"
+    for content in (b"old", b"new"):
+        picture.write_bytes(content)
+        assert report.illustrate(tmp_path / "page.md", [picture]) == "![rate](images/result-rate.png)\n"
+    assert (tmp_path / "images" / "result-rate.png").read_bytes() == b"new"
+
+
 def test_judgements_of_nothing_are_a_head() -> None:
     """No row, no error."""
     assert len([*report.judgements(targets.judged([]))]) == 2
