@@ -7,6 +7,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from miltscan import __version__
+
 
 def surroundings() -> dict[str, str]:
     """By name, for people."""
@@ -15,6 +17,7 @@ def surroundings() -> dict[str, str]:
         "machine": f"{platform.machine()}, {_processors()}",
         "kernel": platform.release(),
         "python": f"{platform.python_version()} in {sys.base_prefix}",
+        "miltscan": __version__,
         "libmilter": package_version("libmilter1.0.1"),
         "sendmail": package_version("sendmail-bin"),
         "ClamAV": package_version("clamav-daemon"),

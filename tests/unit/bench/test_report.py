@@ -61,7 +61,7 @@ def test_the_folder_names_machine_and_versions(tmp_path: Path) -> None:
 
 def test_surroundings_say_what_numbers_depend_on() -> None:
     """Machine and versions; an absent package is said."""
-    assert {"date", "machine", "kernel", "libmilter", "ClamAV"} <= where.surroundings().keys()
+    assert {"date", "machine", "kernel", "miltscan", "libmilter", "ClamAV"} <= where.surroundings().keys()
     assert where.package_version("no-such-package-here") == "unknown"
 
 
