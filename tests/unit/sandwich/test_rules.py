@@ -11,7 +11,9 @@ from miltscan.sandwich.cf import Configuration, Filter
 from miltscan.sandwich.mailer_rules import Program, Tcp
 from tests.unit.sandwich.support import DELIVERY, INCOMING, bad, cf, only
 
-SIGNED = settings(b"[verify]\nsocket = 'unix:/run/miltscan/miltscan.sock'", "f")
+SIGNED = settings(
+    b"[milter]\nsocket = 'unix:/run/miltscan/other.sock'\n[verify]\nsocket = 'unix:/run/miltscan/miltscan.sock'", "f"
+)
 BS = "P=/usr/sbin/sendmail, F=mDFMuXk, A=sendmail -bs -C/etc/mail/delivery.cf"
 
 
