@@ -7,7 +7,7 @@ RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
 READY := .venv/.ready
 PLOTS := .venv/.plots
 
-.PHONY: all packages environment demo demo-stop pictures test bench bench-quick bench-growth bench-handoff bench-tuning dashboard check format clean
+.PHONY: all packages environment demo demo-stop pictures test bench bench-quick bench-growth bench-handoff bench-tuning bench-breakdown dashboard check format clean
 
 all: environment
 
@@ -66,6 +66,11 @@ bench-handoff: environment
 
 bench-tuning: environment
 	@$(RUN) -m tests.bench.tuning
+
+# Where the time of a message goes; a minute.
+bench-breakdown: environment
+	@deploy/debian/install deploy/debian/packages-bench.txt
+	@$(RUN) -m tests.bench.breakdown $(OPTIONS)
 
 dashboard: environment
 	.venv/bin/python -m deploy.grafana.generator

@@ -146,12 +146,18 @@ def miltscan(owner: Programs, clamd: Clamd, socket: Path | None = None) -> Filte
     return miltscan_as(owner, "miltscan", [f"unix:{clamd.socket}"], socket=socket)
 
 
-def miltscan_as(
-    owner: Programs, name: str, servers: Sequence[str], workers: int = _WORKERS, socket: Path | None = None
+def miltscan_as(  # noqa: PLR0913 - what differs from the usual
+    owner: Programs,
+    name: str,
+    servers: Sequence[str],
+    workers: int = _WORKERS,
+    *,
+    socket: Path | None = None,
+    program: Sequence[str | Path] = (Path(sys.executable).with_name("miltscan"),),
 ) -> Filter:
-    """The same under another name, with other servers or workers."""
+    """The same under another name, with other servers or workers, or run by another program."""
     settings, socket = _prepare(owner, name, _MILTSCAN, socket, servers=json.dumps(servers), workers=workers)
-    command: list[str | Path] = [Path(sys.executable).with_name("miltscan"), "run", "--config", settings]
+    command: list[str | Path] = [*program, "run", "--config", settings]
     return _started(Filter(name, __version__, Milter(owner, command, socket, name=name)))
 
 

@@ -92,7 +92,7 @@ def _quantity(series: Sequence[Series], quantity: str, folder: Path) -> Path:
         _plain(axis)
     for axis in axes.flat[len(kinds) :]:
         axis.set_axis_off()
-    axes[0][-1].legend(fontsize="small")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=columns + 1)
     figure.suptitle(QUANTITIES[quantity])
     return _saved(figure, folder / f"{quantity}.png")
 
@@ -113,7 +113,8 @@ def _plain(axis: Any) -> None:  # noqa: ANN401 - as above
     axis.xaxis.set_major_formatter("{x:g}")
     axis.tick_params("x", labelsize="small")
     axis.yaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_minor_formatter(ticker.LogFormatter(minor_thresholds=(2, 0.5)))
+    axis.yaxis.set_minor_locator(ticker.LogLocator(subs=(2, 3, 5)))
+    axis.yaxis.set_minor_formatter("{x:g}")
 
 
 def _whole(measured: dict[str, list[Whole]], folder: Path) -> Path:

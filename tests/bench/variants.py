@@ -53,6 +53,8 @@ VARIANTS = {
     "a session a message": Variant(_group(16) + _SYNC_FIRST + _QUEUE_ONLY + _ALONE, _NO_GROUP, "p1s"),
     "default": Variant(),
     "burst": Variant(incoming_runs="p1s", profile="burst", delivery_nice=13),
+    "burst, nice 5": Variant(_group(16, ", N=5"), "", "p1s", profile="burst", delivery_nice=5),
+    "burst, nice 19": Variant(_group(16, ", N=19"), "", "p1s", profile="burst", delivery_nice=19),
     "burst, not niced": Variant(_group(16), "", "p1s", profile="burst"),
     "burst, delivery interactive": Variant("", _INTERACTIVE + _IN_MEMORY, "p1s", "5m", "burst", 13),
     "burst, delivery queueonly": Variant("", _QUEUE_ONLY + _BY_NAME + _PAUSED, "p1s", "p1s", "burst", 13),

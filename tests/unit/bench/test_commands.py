@@ -5,13 +5,18 @@ from collections.abc import Callable
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import growth, quick
+from tests.bench import breakdown, growth, quick
 from tests.bench.figures import Ratio
 from tests.bench.targets import Judgement, Target
 from tests.harness.programs import MissingProgramError
 from tests.unit.bench.support import SMALL
 
-COMMANDS = {"tests.bench": bench.main, "tests.bench.quick": quick.main, "tests.bench.growth": growth.main}
+COMMANDS = {
+    "tests.bench": bench.main,
+    "tests.bench.quick": quick.main,
+    "tests.bench.growth": growth.main,
+    "tests.bench.breakdown": breakdown.main,
+}
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS.items())

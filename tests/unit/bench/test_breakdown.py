@@ -1,0 +1,78 @@
+"""Where the time of a message goes: clocks are taken off, and the rows add up."""
+
+import time
+
+import pytest
+
+from tests.bench import timed
+from tests.bench.breakdown import ROWS, Part, per_message, rows, table
+
+PARTS = dict.fromkeys(("connect", "close", "envfrom", "envrcpt", "metrics"), 1.0) | {
+    "header": 8.0,
+    "body": 20.0,
+    "spool": 15.0,
+    "eom": 100.0,
+    "exchange": 50.0,
+    "decision": 5.0,
+    "answer": 10.0,
+    "log": 20.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "microseconds"),
+    [
+        (Part(10, 100_000, 0), 9.9),  # ten calls, each with 100 ns of its own clock
+        (Part(10, 100_000, 20), 8.9),  # and two clocked calls within it, which add 500 ns
+        (Part(0, 0, 0), 0.0),
+    ],
+)
+def test_clocks_are_taken_off(part: Part, microseconds: float) -> None:
+    """What a clock adds is no cost of the message; a part's calls count for each EOM."""
+    found = per_message({"eom": Part(10, 0, 0), "log": part}, inside=100, around=500)
+    assert found["log"] == pytest.approx(microseconds)
+
+
+def test_rows_add_up() -> None:
+    """What is in a part is counted in it alone, and what is in none is the rest."""
+    found = rows(PARTS, total=300.0)
+    assert [*found] == [*ROWS]
+    assert sum(found.values()) == pytest.approx(300.0)
+    assert (found["body"], found["eom"], found["session"]) == (5.0, 15.0, 2.0)
+    assert found["rest"] == pytest.approx(300.0 - 133.0)
+
+
+def test_table() -> None:
+    """A column for each size."""
+    lines = [*table({1_000: rows(PARTS, 300.0), 30_000: rows(PARTS, 400.0)})]
+    assert lines[0] == "| part | 1 KB, µs | 30 KB, µs |"
+    assert "| log line | 20 | 20 |" in lines
+    assert lines[-1] == "| **all of it** | **300** | **400** |"
+
+
+def test_a_clock_counts_what_is_clocked_within() -> None:
+    """Also where the work raises."""
+
+    def inner() -> None:
+        raise ValueError("on purpose")
+
+    clocked = timed.clocked("test inner", inner)
+
+    def outer() -> None:
+        for _ in range(3):
+            with pytest.raises(ValueError, match="on purpose"):
+                clocked()
+        end = time.thread_time_ns() + 1_000_000
+        while time.thread_time_ns() < end:
+            pass
+
+    timed.clocked("test outer", outer)()
+    assert timed._clocks["test outer"].within == 3  # noqa: SLF001 - what its worker writes
+    assert timed._clocks["test inner"].calls == 3  # noqa: SLF001 - as above
+    assert timed._clocks["test outer"].spent >= 1_000_000  # noqa: SLF001 - as above
+
+
+def test_the_cost_of_a_clock() -> None:
+    """One around another sees more of it than it sees of itself."""
+    inside, around = timed.cost()
+    assert 0 < inside < around
