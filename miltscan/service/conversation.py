@@ -65,11 +65,7 @@ class Conversation:
 
     def body(self, chunk: bytes) -> None:
         """A piece of the body."""
-        data = self.session.body(chunk)
-        if self.spool is None:  # a spool made here would be nobody's to close
-            raise ProtocolError("a piece of a message came outside its transaction")
-        if data:
-            self.spool.write(data)
+        self._write(self.session.body(chunk))
 
     def eom(self, queue_id: str, message_id: bytes) -> Message:
         """The whole message; raises what an earlier step met, but a full spool is a verdict on the message."""
@@ -77,9 +73,7 @@ class Conversation:
         try:
             if error:
                 raise error
-            data = self.session.eom()
-            if data and self.spool:  # a message without a body
-                self.spool.write(data)
+            self._write(self.session.eom())
         except SpoolError as full:
             return self.message(queue_id, message_id, Verdict.error("spool", Fault.SPOOL, str(full)))
         return self.session.message(queue_id, message_id, self.spool or _NOTHING)
@@ -87,6 +81,12 @@ class Conversation:
     def message(self, queue_id: str, message_id: bytes = b"", settled: Verdict | None = None) -> Message:
         """What is known of the message, in any state."""
         return self.session.message(queue_id, message_id, self.spool or _NOTHING, settled)
+
+    def _write(self, data: bytes) -> None:
+        if self.spool is None:  # a spool made here would be nobody's to close
+            raise ProtocolError("a piece of a message came outside its transaction")
+        if data:
+            self.spool.write(data)
 
 
 def catch_what_c_raises() -> None:

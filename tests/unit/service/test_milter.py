@@ -205,6 +205,13 @@ def test_refused_mail_that_goes_on_is_not_accepted(tmp_path: Path) -> None:
     assert setup.rest() == TEMPFAIL
 
 
+def test_eom_after_a_refused_mail_is_no_accept(tmp_path: Path) -> None:
+    """Nor if nothing came between, and whatever the policy does with errors."""
+    setup = Setup(tmp_path, CLEAN, on_unscanned=dict.fromkeys(Limit, ActionName.REJECT), on_error=ActionName.ACCEPT)
+    assert setup.mail(b"SIZE=1001") == REJECT
+    assert setup.milter._eom(setup.ctx) == TEMPFAIL  # noqa: SLF001 - as libmilter calls it
+
+
 def test_announced_size_that_is_taken_waits_for_the_bytes(tmp_path: Path) -> None:
     """Where the policy does not refuse, what came decides, not what was said."""
     setup = Setup(tmp_path, CLEAN, on_unscanned=dict.fromkeys(Limit, ActionName.ACCEPT))
