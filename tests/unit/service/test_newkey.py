@@ -1,5 +1,6 @@
 """`miltscan keys new`: the new key first, nothing lost, nobody else let in."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -83,11 +84,14 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As to somebody who is not root."""
+    file, real = tmp_path / "keys", Path.stat
 
-    def closed(_path: Path) -> None:
-        raise PermissionError(13, "Permission denied")
+    def closed(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path == file:
+            raise PermissionError(13, "Permission denied")
+        return real(path, follow_symlinks=follow_symlinks)
 
-    (tmp_path / "miltscan.toml").write_text(f"keys.file = '{tmp_path}/keys'\n")
+    (tmp_path / "miltscan.toml").write_text(f"keys.file = '{file}'\n")
     settings = load(tmp_path / "miltscan.toml")
     monkeypatch.setattr(Path, "stat", closed)
     with pytest.raises(ConfigError, match=r"/keys: cannot be read: permission denied$"):
