@@ -65,11 +65,10 @@ bench-handoff: environment
 	@$(RUN) -m tests.bench.handoff
 
 bench-tuning: environment
-	@$(RUN) -m tests.bench.tuning
+	@$(RUN) -m tests.bench.tuning $(OPTIONS)
 
 # Where the time of a message goes; a minute.
 bench-breakdown: environment
-	@deploy/debian/install deploy/debian/packages-bench.txt
 	@$(RUN) -m tests.bench.breakdown $(OPTIONS)
 
 dashboard: environment

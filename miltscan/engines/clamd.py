@@ -75,7 +75,7 @@ class ClamdEngine:
         """The first verdict that is no ERROR, else the last ERROR; NO_ENGINE if no server is up."""
         verdict = _NOBODY
         try:
-            for server in self._servers if len(self._servers) == 1 else self._by_turns():
+            for server in self._by_turns():
                 if server.up:  # still, now that its turn has come
                     verdict = self._ask(server, message.content.fileno(), deadline, tick)
                     if not isinstance(verdict.reason, Fault):
@@ -87,7 +87,9 @@ class ClamdEngine:
     def _by_turns(self) -> list[Server]:
         """The servers by turns, those that failed lately last."""
         servers = self._servers
-        first = next(self._turn) % len(servers) if servers else 0
+        if len(servers) <= 1:
+            return servers
+        first = next(self._turn) % len(servers)
         return sorted(servers[first:] + servers[:first], key=lambda server: server.suspect)
 
     def _ask(self, server: Server, descriptor: int, deadline: float, tick: Tick) -> Verdict:

@@ -96,11 +96,7 @@ class Wire:
     def send_descriptor(self, data: bytes, descriptor: int) -> None:
         """Sends a few bytes and a file descriptor in one sendmsg(), as unix(7) has it; OSError as above."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))]
-        try:
-            self._socket.sendmsg([data], rights)
-        except BlockingIOError:
-            self._pulse()
-            self._persist(self._socket.sendmsg, [data], rights)
+        self._persist(self._socket.sendmsg, [data], rights)
 
     def receive(self, limit: int) -> bytes:
         """Everything up to the peer's end of file; `limit` + 1 bytes of it where there are more than `limit`.
@@ -127,11 +123,7 @@ class Wire:
 
         OSError as for `receive`.
         """
-        try:
-            data = self._socket.recv(limit + 1)
-        except BlockingIOError:
-            self._pulse()
-            data = self._persist(self._socket.recv, limit + 1)
+        data = self._persist(self._socket.recv, limit + 1)
         while data and len(data) <= limit and not data.endswith(end):
             self._pulse()
             if not (piece := self._persist(self._socket.recv, limit + 1 - len(data))):

@@ -76,7 +76,7 @@ class Conversation:
             self._write(self.session.eom())
         except SpoolError as full:
             return self.message(queue_id, message_id, Verdict.error("spool", Fault.SPOOL, str(full)))
-        return self.session.message(queue_id, message_id, self.spool or _NOTHING)
+        return self.message(queue_id, message_id)
 
     def message(self, queue_id: str, message_id: bytes = b"", settled: Verdict | None = None) -> Message:
         """What is known of the message, in any state."""
