@@ -38,7 +38,7 @@ def _run(config: Path | None) -> int:
     try:
         settings = in_child(partial(load, config))
         with _as_if_absent("rich"):
-            from miltscan.service.run import serve
+            from miltscan.daemon.run import serve
         return serve(settings, config)
     except MiltscanError as error:
         sys.stderr.write(f"{error}\n")

@@ -85,6 +85,6 @@ def new_key(
     """
     with told():
         settings = load(config)
-        from miltscan.service.newkey import new_key as make
+        from miltscan.config.newkey import new_key as make
 
         typer.echo(f"{settings.keys.file}: key {make(settings, name)} signs from the next reload on")

@@ -13,7 +13,7 @@ from miltscan.config.settings import load
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from miltscan.sandwich.doctor import Step
+    from miltscan.doctor.steps import Step
 
 
 def doctor(  # noqa: PLR0913  one per option
@@ -51,7 +51,7 @@ def doctor(  # noqa: PLR0913  one per option
     """
     with told():
         settings = load(config)
-    from miltscan.sandwich.doctor import Errand, examine, first_incoming
+    from miltscan.doctor.steps import Errand, examine, first_incoming
 
     steps = examine(settings, Errand(incoming or first_incoming(), delivery, to if send else None, log))
     raise typer.Exit(_print_steps_json(steps) if json else _print_steps(steps))
@@ -104,7 +104,7 @@ def probe(
     from json import dumps
 
     from miltscan.config.keyfile import load_all
-    from miltscan.sandwich.probe import as_fields, as_table, options_for, run, signing_key
+    from miltscan.scanning.probe_run import as_fields, as_table, options_for, run, signing_key
 
     with told():
         loaded = load_all(config)

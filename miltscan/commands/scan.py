@@ -17,7 +17,7 @@ from miltscan.errors import MiltscanError
 if TYPE_CHECKING:
     from miltscan.core.report import Report
     from miltscan.core.verdict import Outcome
-    from miltscan.service.pipeline import Pipeline
+    from miltscan.scanning.pipeline import Pipeline
 
 
 def scan(
@@ -38,7 +38,7 @@ def scan(
     """
     with told():
         settings = load(config)
-    from miltscan.service.scan import exit_status, pipeline_for
+    from miltscan.scanning.stored import exit_status, pipeline_for
 
     pipeline = pipeline_for(settings)
     raise typer.Exit(exit_status([_scanned(file, settings, pipeline, json=json) for file in files]))
@@ -47,7 +47,7 @@ def scan(
 def _scanned(file: str, settings: Settings, pipeline: "Pipeline", *, json: bool) -> "Outcome | None":
     """Prints the report; None, and a line on standard error, if the file cannot be read or kept."""
     from miltscan.core.text import readable
-    from miltscan.service.scan import scan as scan_stream
+    from miltscan.scanning.stored import scan as scan_stream
 
     try:
         with _opened(file) as stream:
@@ -74,7 +74,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
 def _print_report(file: str, report: "Report", *, json: bool) -> None:
     from json import dumps
 
-    from miltscan.service.scan import as_fields, as_line
+    from miltscan.scanning.stored import as_fields, as_line
 
     fields = as_fields(file, report)
     typer.echo(dumps(fields) if json else as_line(fields))

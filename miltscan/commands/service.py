@@ -22,7 +22,7 @@ def run(config: Config = None) -> None:
     """
     with told():
         from miltscan.config.apart import in_child
-        from miltscan.service.run import serve
+        from miltscan.daemon.run import serve
 
         raise typer.Exit(serve(in_child(partial(load, config)), config))
 
@@ -40,7 +40,7 @@ def check(config: Config = None) -> None:
     with told():
         settings = load(config)
     from miltscan.core.finding import Level
-    from miltscan.service.check import findings
+    from miltscan.doctor.check import findings
 
     failed = False
     for finding in findings(settings):

@@ -53,8 +53,8 @@ def _explain(line: str, *, json: bool) -> None:
     from datetime import datetime
     from json import dumps
 
-    from miltscan.sandwich.explain import explain
-    from miltscan.sandwich.timeline import explained_as_fields, explained_as_text
+    from miltscan.trace.explain import explain
+    from miltscan.trace.timeline import explained_as_fields, explained_as_text
 
     parts = explain(line, datetime.now().astimezone())
     typer.echo(dumps(explained_as_fields(parts)) if json else explained_as_text(parts))
@@ -66,8 +66,8 @@ def _trace(subject: str, files: Sequence[Path], *, journal: bool, json: bool) ->
 
     from miltscan.core.text import readable
     from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
-    from miltscan.sandwich.timeline import as_fields, as_text
-    from miltscan.sandwich.trace import follow
+    from miltscan.trace.follow import follow
+    from miltscan.trace.timeline import as_fields, as_text
 
     logs = Logs(
         files or usual_files(),

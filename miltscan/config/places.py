@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from miltscan.config.units import Kind, string
 from miltscan.core.address import Address, InetAddress, Network, parse_address
 
-_MOST_NETWORKS = 64  # what fits into a socket filter: service/admission.py
+_MOST_NETWORKS = 64  # what fits into a socket filter: processes/admission.py
 _TRACES_PATH = "/v1/traces"  # of OTLP over HTTP
 _MAILBOX = re.compile(r"[!-;=?-~]{1,64}@[A-Za-z0-9.:\[\]-]{1,189}", re.ASCII)
 

@@ -11,7 +11,7 @@ from math import inf
 from typing import TypeVar
 
 from miltscan.core.verdict import Outcome
-from miltscan.status.numbers import Numbers
+from miltscan.status.samples import Numbers
 
 STEP = 5.0
 """Seconds between two points."""

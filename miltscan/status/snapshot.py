@@ -22,7 +22,7 @@ from miltscan.status.model import (
     Totals,
     Workers,
 )
-from miltscan.status.numbers import Numbers
+from miltscan.status.samples import Numbers
 
 _RATE_OVER = 60.0  # seconds
 _LATENCY_OVER = 300.0  # seconds

@@ -3,7 +3,7 @@
 Writes Markdown, JSON and plots to a folder of its own in tests/bench/results, named by date, machine and versions.
 
     python -m tests.bench --rounds 7 --only filters
-    python -m tests.bench --document docs/benchmark.md
+    python -m tests.bench --document docs/lab/benchmark.md
 """
 
 import argparse

@@ -55,7 +55,7 @@ TemporaryDirectory {folder}
 """
 # Nothing but the antivirus module, in the proxy worker that scans by itself (one worker more would cost more): no DNS,
 # no Redis, no other rule, and a short list of domains, as to compile its own takes seconds at each start. Left to
-# itself rspamd passes a message whose scan failed; docs/benchmark.md says how that would show.
+# itself rspamd passes a message whose scan failed; docs/lab/benchmark.md says how that would show.
 _RSPAMD = """\
 options {{
   pidfile = "{folder}/pid"; tempdir = "{folder}"; hs_cache_dir = "{folder}"; cache_file = "{folder}/cache";

@@ -2,7 +2,7 @@
 
 Each sweep changes one of them; tables, JSON and plots go to a folder of its own in tests/bench/results.
 
-    python -m tests.bench.growth --rounds 5 --document docs/benchmark.md
+    python -m tests.bench.growth --rounds 5 --document docs/lab/benchmark.md
 """
 
 import argparse

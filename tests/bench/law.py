@@ -1,6 +1,6 @@
 """What the sweeps of `make bench-growth` come to, in words and as a table for the size of a host; pure.
 
-Says where a curve is flat, where it bends and by how much; why it does is told by people, in docs/benchmark.md.
+Says where a curve is flat, where it bends and by how much; why it does is told by people, in docs/lab/benchmark.md.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

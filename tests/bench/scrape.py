@@ -13,8 +13,8 @@ from pathlib import Path
 from prometheus_client import Counter, Gauge, Histogram
 
 from miltscan.config.settings import Settings
-from miltscan.service import exporter
-from miltscan.service.exchange import Request
+from miltscan.exporter import service
+from miltscan.exporter.exchange import Request
 from miltscan.telemetry import family, metrics
 from miltscan.telemetry.exemplars import EXEMPLARS
 
@@ -75,11 +75,11 @@ def _filled(directory: Path, slot: str) -> None:
 
 def milliseconds(directory: Path, headers: dict[str, str]) -> float:
     """The median CPU time of an answer."""
-    site = exporter.Site(directory, Settings())
+    site = service.Site(directory, Settings())
     request, times = Request("GET", "/metrics", headers), []
     for _ in range(_SCRAPES):
         began = time.process_time()
-        response = exporter.respond(site, request)
+        response = service.respond(site, request)
         times.append(time.process_time() - began)
     assert len(response.body) > 0
     return statistics.median(times) * 1000

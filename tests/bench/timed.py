@@ -19,12 +19,12 @@ from typing import Any
 import milter
 
 from miltscan import __main__ as program
-from miltscan.engines.clamd import ClamdEngine
-from miltscan.service import milter as service
-from miltscan.service import pipeline
-from miltscan.service.spool import Spool
-from miltscan.service.supervisor import Link
-from miltscan.service.worker import Watch, Worker
+from miltscan.daemon.worker import Watch, Worker
+from miltscan.engines.clamd.engine import ClamdEngine
+from miltscan.milter import callbacks as service
+from miltscan.processes.link import Link
+from miltscan.scanning import pipeline
+from miltscan.scanning.spool import Spool
 from miltscan.telemetry import log
 
 CALLBACKS = ("connect", "envfrom", "envrcpt", "header", "body", "eom", "close")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.telemetry import events
+from docs.generator import log_events
 from tests.fakes import clamd_lies as lies
 from tests.fakes.eicar import EICAR
 from tests.fakes.mta import Message
@@ -317,7 +317,7 @@ def test_vector_uses_fields_that_are_there() -> None:
     (sink,) = conf["sinks"].values()
     assert transform["inputs"] == [*conf["sources"]]
     assert sink["inputs"] == [*conf["transforms"]]
-    known = {field.name for event in events.EVENTS for field in (*events.EVERY_LINE, *event.fields)}
+    known = {field.name for event in log_events.EVENTS for field in (*log_events.EVERY_LINE, *event.fields)}
     taken = set(re.findall(r"\bline\.(\w+)", transform["source"]))
     assert taken
     assert taken <= known

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from docs.generator import log_events
 from miltscan.config.keyfile import load_keys
 from miltscan.core.keys import Key
 from miltscan.core.probe import Kind, Stage
-from miltscan.sandwich.probe import make
-from miltscan.status.board import API
-from miltscan.telemetry import events
+from miltscan.scanning.probe_run import make
+from miltscan.status.page import API
 from tests.fakes.eicar import EICAR
 from tests.harness.client import new_message_id, text_message
 from tests.harness.miltscan import ScanningSandwich
@@ -98,7 +98,7 @@ def test_a_probe_goes_through_and_is_no_mail(sandwich: ScanningSandwich) -> None
     line = sandwich.miltscan.events("probe_message", probe="signature")[0]
     assert (line["outcome"], line["rule"], line["action"]) == ("infected", "probe", "reject")
     told = sandwich.miltscan.events("probe_works") + sandwich.miltscan.events("probe_message")
-    assert [text for line in told for text in events.deviations(line)] == []
+    assert [text for line in told for text in log_events.deviations(line)] == []
     assert sandwich.miltscan.ready
     sandwich.wait_until_empty()
     assert not any(b"miltscan probe" in message.raw for message in sandwich.mailbox.messages())

@@ -7,8 +7,8 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from miltscan.doctor.daemon_rules import daemon_findings
 from miltscan.sandwich.cf import parse
-from miltscan.sandwich.daemon_rules import daemon_findings
 from tests.bench.burst import burst
 from tests.bench.tuning import TunedSandwich, wait_for_all
 from tests.bench.variants import VARIANTS

@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 from miltscan.cli import main
 from miltscan.core.policy import decide
+from miltscan.daemon.worker import Worker
 from miltscan.errors import StartError
-from miltscan.service import pipeline
-from miltscan.service.milter import Milter
-from miltscan.service.worker import Worker
+from miltscan.milter.callbacks import Milter
+from miltscan.scanning import pipeline
 from miltscan.telemetry import traces
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.telemetry import events
+from docs.generator import log_events
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.clamd_lies import honest
 from tests.harness.processes import PATIENCE, wait_until
@@ -32,7 +32,7 @@ def private_daemon(stack: ExitStack, settings: dict[str, object]) -> Daemon:
 
 def documented(daemon: Daemon) -> None:
     """Whatever a test did, each line that the service has written is as docs/logging.md says."""
-    wrong = [text for line in daemon.all_lines() for text in events.deviations(line)]
+    wrong = [text for line in daemon.all_lines() for text in log_events.deviations(line)]
     assert wrong == []
 
 

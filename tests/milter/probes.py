@@ -2,7 +2,7 @@
 
 from miltscan.core.keys import Key
 from miltscan.core.probe import Kind, Probe
-from miltscan.sandwich.probe import make
+from miltscan.scanning.probe_run import make
 from tests.fakes.mta import Message
 from tests.harness import ports
 from tests.milter.daemon import Daemon

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from docs.generator import log_events
 from miltscan.core.probe import Kind
-from miltscan.telemetry import events
 from tests.fakes import clamd_lies as lies
 from tests.fakes.collector import Collector, collector
 from tests.fakes.eicar import EICAR
@@ -101,6 +101,6 @@ def test_every_event(own: Fleet, tmp_path: Path) -> None:
         for defect, end in ENDS.items():
             end(daemons[defect])
     seen = {str(line["event"]) for daemon in daemons.values() for line in daemon.all_lines()}
-    assert {event.name for event in events.EVENTS} - seen == UNSEEN
+    assert {event.name for event in log_events.EVENTS} - seen == UNSEEN
     for daemon in daemons.values():
         documented(daemon)

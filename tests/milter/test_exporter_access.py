@@ -122,7 +122,7 @@ def loaded(process: psutil.Process, library: str) -> bool:
 
 def test_a_worker_carries_no_http() -> None:
     """What the exporter alone needs is not even imported by what all processes are forked from."""
-    code = "import sys, miltscan.service.run, miltscan.service.worker; print({'h11', 'bcrypt'} & sys.modules.keys())"
+    code = "import sys, miltscan.daemon.run, miltscan.daemon.worker; print({'h11', 'bcrypt'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "set()\n"
 

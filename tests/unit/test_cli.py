@@ -19,9 +19,9 @@ from miltscan.core.finding import Finding, Level
 from miltscan.core.keys import Key
 from miltscan.core.probe import Kind as ProbeKind
 from miltscan.core.verdict import Verdict
+from miltscan.doctor.steps import Errand, Step
 from miltscan.errors import StartError
-from miltscan.sandwich.doctor import Errand, Step
-from miltscan.sandwich.probe import Result as ProbeResult
+from miltscan.scanning.probe_run import Result as ProbeResult
 
 
 class CleanEngine:
@@ -112,9 +112,9 @@ def serve_that(outcome: int | Exception, monkeypatch: pytest.MonkeyPatch) -> lis
             raise outcome
         return outcome
 
-    module = ModuleType("miltscan.service.run")
+    module = ModuleType("miltscan.daemon.run")
     module.serve = serve  # type: ignore[attr-defined]  # a module made here has no types
-    monkeypatch.setitem(sys.modules, "miltscan.service.run", module)
+    monkeypatch.setitem(sys.modules, "miltscan.daemon.run", module)
     return calls
 
 
@@ -141,7 +141,7 @@ def test_check_fails_only_for_errors(level: Level, status: int, config: Path, mo
         yield Finding(level, "a", "b", "c")
         yield Finding(Level.OK, "d", "e")
 
-    monkeypatch.setattr("miltscan.service.check.findings", findings)
+    monkeypatch.setattr("miltscan.doctor.check.findings", findings)
     result = miltscan("check", "--config", config)
     assert (result.exit_code, result.stdout) == (status, f"{level:7}  a: b; c\nok       d: e\n")
 
@@ -156,7 +156,7 @@ def test_doctor_prints_steps_and_ends_with_the_worst(
     level: Level, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Status 0 only if nothing is wrong, a warning included."""
-    monkeypatch.setattr("miltscan.sandwich.doctor.examine", lambda *_: iter([step(level)]))
+    monkeypatch.setattr("miltscan.doctor.steps.examine", lambda *_: iter([step(level)]))
     result = miltscan("doctor", "--config", config)
     end = "all is well" if level is Level.OK else "1 of these lines say what is wrong"
     assert result.stdout == f"1. the way\n   {level:7}  a: b; c\n{end}\n"
@@ -166,7 +166,7 @@ def test_doctor_prints_steps_and_ends_with_the_worst(
 @pytest.mark.parametrize("level", Level)
 def test_doctor_prints_json(level: Level, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One object, with the same status."""
-    monkeypatch.setattr("miltscan.sandwich.doctor.examine", lambda *_: iter([step(level)]))
+    monkeypatch.setattr("miltscan.doctor.steps.examine", lambda *_: iter([step(level)]))
     result = miltscan("doctor", "--json", "--config", config)
     finding = {"step": "the way", "level": level, "subject": "a", "text": "b", "remedy": "c"}
     assert json.loads(result.stdout) == {"well": level is Level.OK, "findings": [finding]}
@@ -181,7 +181,7 @@ def test_doctor_is_told_what_to_look_at(config: Path, monkeypatch: pytest.Monkey
         errands.append(errand)
         return iter(())
 
-    monkeypatch.setattr("miltscan.sandwich.doctor.examine", examine)
+    monkeypatch.setattr("miltscan.doctor.steps.examine", examine)
     miltscan("doctor", "--config", config, "--incoming", "/i", "--delivery", "/d", "--to", "a@example.org")
     miltscan("doctor", "--config", config, "--incoming", "/i", "--send", "--log", "/l")
     places = [(str(one.incoming), str(one.delivery), one.recipient, one.log and str(one.log)) for one in errands]
@@ -191,7 +191,7 @@ def test_doctor_is_told_what_to_look_at(config: Path, monkeypatch: pytest.Monkey
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that calls everything clean."""
-    monkeypatch.setattr("miltscan.service.scan.ClamdEngine", CleanEngine)
+    monkeypatch.setattr("miltscan.scanning.stored.ClamdEngine", CleanEngine)
 
 
 @pytest.mark.usefixtures("engine")
@@ -226,7 +226,7 @@ def test_a_spool_that_cannot_take_a_message_is_one_line_and_status_2(tmp_path: P
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
 
 
-GOLDEN = Path(__file__).parent / "sandwich" / "golden"
+GOLDEN = Path(__file__).parents[1] / "corpus" / "logs"
 
 
 def test_trace_prints_text_or_json() -> None:
@@ -296,7 +296,7 @@ def test_a_probe_ends_with_what_it_found(
         asked.append((str(options.server), key.id))
         return [ProbeResult(ProbeKind.CLEAN, "" if well else "broken", "550 x", {})]
 
-    monkeypatch.setattr("miltscan.sandwich.probe.run", run)
+    monkeypatch.setattr("miltscan.scanning.probe_run.run", run)
     table = miltscan("probe", "--config", config)
     told = miltscan("probe", "--json", "--server", "inet:26@mx.example.test", "--config", config)
     assert [table.exit_code, told.exit_code] == [status, status]
@@ -320,5 +320,5 @@ def test_a_probe_that_cannot_be_sent_is_one_line_and_status_2(config: Path, argu
 
 def test_the_service_imports_nothing_that_only_prints() -> None:
     """The memory of a worker is for mail: what prints is imported by the command that prints."""
-    code = "import sys, miltscan.cli; sys.exit('rich' in sys.modules or 'miltscan.service.check' in sys.modules)"
+    code = "import sys, miltscan.cli; sys.exit('rich' in sys.modules or 'miltscan.doctor.check' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -14,7 +14,7 @@ from miltscan.errors import StartError
 
 NOT_FOR_MAIL = (
     *("pydantic", "pydantic_core", "typer", "rich", "h11", "bcrypt", "opentelemetry"),
-    *("miltscan.cli", "miltscan.service.exporter", "miltscan.service.tracer", "miltscan.service.prober"),
+    *("miltscan.cli", "miltscan.exporter.service", "miltscan.daemon.tracer", "miltscan.daemon.prober"),
 )
 """What neither a worker nor what it is forked from has to know; some of it belongs to one process alone."""
 
@@ -36,9 +36,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, Path | None]
         calls.append((settings, path))
         return 3
 
-    module = ModuleType("miltscan.service.run")
+    module = ModuleType("miltscan.daemon.run")
     module.serve = serve  # type: ignore[attr-defined]  # a module made here has no types
-    monkeypatch.setitem(sys.modules, "miltscan.service.run", module)
+    monkeypatch.setitem(sys.modules, "miltscan.daemon.run", module)
     return calls
 
 
@@ -92,9 +92,9 @@ def test_a_service_that_cannot_start_says_why(
     def serve(*_: object) -> int:
         raise StartError("socket in use")
 
-    module = ModuleType("miltscan.service.run")
+    module = ModuleType("miltscan.daemon.run")
     module.serve = serve  # type: ignore[attr-defined]  # as above
-    monkeypatch.setitem(sys.modules, "miltscan.service.run", module)
+    monkeypatch.setitem(sys.modules, "miltscan.daemon.run", module)
     file = tmp_path / "miltscan.toml"
     file.touch()
     assert ended(monkeypatch, "run", "--config", file) == 1
@@ -109,9 +109,9 @@ def test_an_interrupted_start_is_no_traceback(
     def serve(*_: object) -> int:
         raise KeyboardInterrupt
 
-    module = ModuleType("miltscan.service.run")
+    module = ModuleType("miltscan.daemon.run")
     module.serve = serve  # type: ignore[attr-defined]  # as above
-    monkeypatch.setitem(sys.modules, "miltscan.service.run", module)
+    monkeypatch.setitem(sys.modules, "miltscan.daemon.run", module)
     file = tmp_path / "miltscan.toml"
     file.touch()
     assert ended(monkeypatch, "run", "--config", file) == 130
@@ -132,7 +132,7 @@ def test_a_worker_has_imported_what_mail_needs_and_no_more() -> None:
     code = """if True:
         import sys, miltscan.__main__ as program, miltscan.config.apart, miltscan.config.settings
         with program._as_if_absent("rich"):
-            import miltscan.service.run, miltscan.service.worker
+            import miltscan.daemon.run, miltscan.daemon.worker
         print(*sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert {*done.stdout.split()} & {*NOT_FOR_MAIL} == set()

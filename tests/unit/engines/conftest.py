@@ -2,8 +2,9 @@
 
 import pytest
 
-from miltscan.engines import clamd_watch, wire
-from miltscan.engines.clamd_client import ping
+from miltscan.engines import wire
+from miltscan.engines.clamd import watch as clamd_watch
+from miltscan.engines.clamd.client import ping
 from tests.fakes import clamd
 from tests.unit.engines.support import PATIENCE
 

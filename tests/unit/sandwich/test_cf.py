@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.sandwich.cf import Daemon, Filter, Mailer, parse, seconds
-from tests.unit.sandwich.support import INCOMING, cf
+from tests.unit.doctor.support import INCOMING, cf
 
 
 def test_a_whole_file() -> None:

@@ -15,7 +15,7 @@ from miltscan.sandwich import logfiles
 from miltscan.sandwich.logfiles import BLOCK, Logs, rotated
 from miltscan.sandwich.logline import LINE_LIMIT
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "corpus" / "logs"
 
 
 def found(*files: Path, text: bytes = b"wanted", complain: Callable[[str], None] | None = None) -> list[bytes]:
@@ -165,7 +165,7 @@ def test_without_journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 MEASURED = """
 import resource, sys
 from miltscan.sandwich.logfiles import Logs
-from miltscan.sandwich.trace import follow
+from miltscan.trace.follow import follow
 from datetime import UTC, datetime
 from pathlib import Path
 found = follow("6AMG4FAU000007", Logs([Path(sys.argv[1])], journal=False).matching, datetime.now(UTC))

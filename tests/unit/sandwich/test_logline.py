@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.sandwich.explain import explain
 from miltscan.sandwich.logline import Kind, addresses, handoff, parse
-from miltscan.sandwich.timeline import as_fields, as_text, explained_as_text
-from miltscan.sandwich.trace import follow
+from miltscan.trace.explain import explain
+from miltscan.trace.follow import follow
+from miltscan.trace.timeline import as_fields, as_text, explained_as_text
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TO = "to=<a@example.test>, delay=00:00:01, xdelay=00:00:00, mailer=local, pri=30134, relay=h [1.2.3.4]"

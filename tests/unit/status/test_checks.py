@@ -11,7 +11,7 @@ from miltscan.core.finding import Level
 from miltscan.status.checks import judge
 from miltscan.status.history import STEP, History
 from miltscan.status.model import Engine, Queue, Verdict, Workers
-from miltscan.status.numbers import Numbers
+from miltscan.status.samples import Numbers
 
 NOW = 1_800_000_000.0
 ENGINE = Engine(

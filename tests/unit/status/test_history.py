@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from miltscan.status import history
 from miltscan.status.history import SPAN, STEP, History
-from miltscan.status.numbers import Numbers
+from miltscan.status.samples import Numbers
 
 MESSAGES = "miltscan_messages_total"
 BUCKET = "miltscan_message_duration_seconds_bucket"

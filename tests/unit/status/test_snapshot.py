@@ -15,7 +15,7 @@ from miltscan.status import settings as shown_settings
 from miltscan.status.events import Detection, Ring, Trouble
 from miltscan.status.history import STEP, History
 from miltscan.status.model import Status
-from miltscan.status.numbers import Numbers
+from miltscan.status.samples import Numbers
 from miltscan.status.snapshot import Seen, snapshot
 
 NOW = 1_800_000_000.0

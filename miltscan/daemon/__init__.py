@@ -1,0 +1,1 @@
+"""The running service: run, workers, prober and tracer."""

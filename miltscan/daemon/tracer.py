@@ -1,0 +1,158 @@
+"""The tracer: a process of its own that turns what workers hand on into spans and exports them by OTLP over HTTP.
+
+A process, not a thread of a worker or of the exporter: OpenTelemetry and what it needs take some 30 MB, and a collector
+that does not answer holds up neither mail nor a scrape. It is there only if `tracing.endpoint` is set. The only
+module that imports opentelemetry, and only once it runs.
+"""
+
+# ruff: noqa: PLC0415  imports inside functions, for the reason above
+
+import logging
+import signal
+import socket
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from miltscan import __version__
+from miltscan.processes.link import Link, received
+from miltscan.processes.signals import Signals
+from miltscan.telemetry import log, metrics
+from miltscan.telemetry.traces import DATAGRAM, Record
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+    from structlog.typing import FilteringBoundLogger
+
+_TIMEOUT = 3.0  # seconds for one export, its repetitions included; a stop of the service may have to wait for two
+_MOST = 512  # messages in one export: below any collector's limit of 4 MB
+_NANOSECONDS = 1_000_000_000
+
+
+class Export(Protocol):
+    """Sends spans."""
+
+    def export(self, spans: "list[ReadableSpan]") -> object:
+        """SpanExportResult.SUCCESS or FAILURE, within `_TIMEOUT`."""
+
+
+def run(way: socket.socket, endpoint: str, link: Link) -> None:
+    """Export what comes until TERM, or until the supervisor has died; what is there by then is exported, too."""
+    signals = Signals([signal.SIGTERM])
+    tracer = Tracer(endpoint)
+    way.settimeout(0)  # non-blocking
+    ending = False
+    while not ending:
+        wait([way, link, signals.fileno()])
+        ending = signal.SIGTERM in signals.read() or (link.poll() and received(link) is None)
+        tracer.export(_received(way))
+    tracer.export(_received(way))
+
+
+def _received(way: socket.socket) -> list[Record]:
+    """What has come, up to one export's worth."""
+    records: list[Record] = []
+    while len(records) < _MOST:
+        try:
+            records += orjson.loads(way.recv(2 * DATAGRAM))
+        except BlockingIOError:
+            break
+    return records
+
+
+class Tracer:
+    """Makes spans of records and exports them; says once when that begins to fail, and once when it works again."""
+
+    def __init__(
+        self, endpoint: str, sender: Export | None = None, logger: "FilteringBoundLogger | None" = None
+    ) -> None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
+        self._why = _LastWords()
+        resource = Resource.create({"service.name": "miltscan", "service.version": __version__})
+        provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
+        self._spans = _collect_in(provider)
+        self._tracer = provider.get_tracer("miltscan", __version__)
+        self._sender: Any = sender or OTLPSpanExporter(endpoint, timeout=_TIMEOUT)
+        self._log = logger or log.logger()
+        self._endpoint = endpoint
+        self._works: bool | None = None
+
+    def export(self, records: list[Record]) -> None:
+        """One request for all of them, if there are any; a failure drops them."""
+        if not records:
+            return
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
+        for record in records:
+            self._trace(record)
+        spans, self._spans[:] = [*self._spans], []
+        works = self._sender.export(spans) is SpanExportResult.SUCCESS
+        metrics.TRACES.child("exported" if works else "failed").inc(len(records))
+        self._tell(works=works)
+
+    def _tell(self, *, works: bool) -> None:
+        if works == self._works:
+            return
+        self._works = works
+        if works:
+            self._log.info("tracing_works", endpoint=self._endpoint)
+        else:
+            self._log.warning("tracing_fails", endpoint=self._endpoint, why=self._why.text)
+
+    def _trace(self, record: Record) -> None:
+        """A span of the message, and one each for its wait for a slot and its engines, one after the other."""
+        from opentelemetry.context import Context
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        begin = record["ended"] - round(record["seconds"] * _NANOSECONDS)
+        whole = self._tracer.start_span("message", Context(), SpanKind.SERVER, record["attributes"], start_time=begin)
+        within = set_span_in_context(whole, Context())
+        end = begin + round(record["waited"] * _NANOSECONDS)
+        self._tracer.start_span("wait for a scan slot", within, start_time=begin).end(end)
+        for engine in record["engines"]:
+            begin, end = end, end + round(engine["seconds"] * _NANOSECONDS)
+            name, attributes = f"scan {engine['name']}", engine["attributes"]
+            part = self._tracer.start_span(name, within, SpanKind.CLIENT, attributes, start_time=begin)
+            _finish(part, end, failed=engine["failed"])
+        _finish(whole, record["ended"], failed=record["failed"])
+
+
+def _finish(span: Any, end: int, *, failed: bool) -> None:  # noqa: ANN401 - a type of the extra
+    from opentelemetry.trace import StatusCode
+
+    if failed:
+        span.set_status(StatusCode.ERROR)
+    span.end(end)
+
+
+def _collect_in(provider: Any) -> "list[ReadableSpan]":  # noqa: ANN401 - a type of the extra
+    """The list to which each span goes when it has ended."""
+    from opentelemetry.sdk.trace import SpanProcessor
+
+    ended: list[ReadableSpan] = []
+
+    class Collector(SpanProcessor):
+        def on_end(self, span: "ReadableSpan") -> None:
+            ended.append(span)
+
+    provider.add_span_processor(Collector())
+    return ended
+
+
+class _LastWords(logging.Handler):
+    """Keeps what OpenTelemetry logged last, instead of standard error, where nobody could read it as a line of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        library = logging.getLogger("opentelemetry")
+        library.handlers, library.propagate = [self], False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by logging."""
+        self.text = record.getMessage()

@@ -1,0 +1,69 @@
+"""The canary: a mail whose verdict is known, and what a reply to it shows. When it is sent is said in `clamd_watch`.
+
+It is needed because clamd answers OK when it could not scan: its temporary folder missing, unwritable or full
+(measured).
+"""
+
+import os
+from base64 import encodebytes
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from miltscan.core.message import PREFACE
+from miltscan.engines.clamd.reply import Clean, Failed, Found, Limited, Reply
+
+_MAIL = b"""\
+From: %(what)s@miltscan.invalid
+To: %(what)s@miltscan.invalid
+Subject: miltscan %(what)s %(mark)s
+Message-ID: <%(mark)s@miltscan.invalid>
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="%(mark)s"
+
+--%(mark)s
+Content-Type: text/plain
+
+This mail shows that the test signature is found.
+
+--%(mark)s
+Content-Type: application/octet-stream
+Content-Transfer-Encoding: base64
+
+%(attachment)s
+--%(mark)s--
+"""
+
+
+def canary_mail(mark: bytes, attachment: bytes, what: bytes = b"canary") -> bytes:
+    """A mail as the spool holds it, that clamd must decode to find the attachment; `what` it calls itself.
+
+    `mark` (fit for a boundary) must differ each time: what clamd once took for clean, it answers from a cache.
+    """
+    mail = _MAIL % {b"what": what, b"mark": mark, b"attachment": encodebytes(attachment)}
+    return PREFACE + mail.replace(b"\n", b"\r\n")
+
+
+@contextmanager
+def spooled(data: bytes) -> Iterator[int]:
+    """A descriptor of a memory file with this content, as the spool of a small message is one."""
+    descriptor = os.memfd_create("miltscan-canary")
+    try:
+        os.write(descriptor, data)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def missed(reply: Reply) -> str:
+    """Why `reply` to the canary shows a broken server, in words for the log; empty if it found the test signature."""
+    match reply:
+        case Found(signature) if "eicar" in signature.lower():  # whatever a database calls it
+            return ""
+        case Found(signature):
+            return f"found {signature} in place of the test signature"
+        case Clean():
+            return "did not find the test signature"
+        case Limited(limit, detail):
+            return f"did not scan the test signature: {limit}, {detail}"
+        case Failed(fault, detail):
+            return f"{fault}: {detail}"

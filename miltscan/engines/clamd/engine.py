@@ -1,0 +1,124 @@
+"""The clamd engine: puts a message to the first of its servers that gives a verdict.
+
+It holds no protocol (`clamd_reply`, `clamd_client`), no connection (`clamd_server`) and does not judge which server is
+up (`clamd_watch`). A server is asked only while it passes its canary; one that fails at a message is asked last until
+the next canary, but only that decides whether it is down: no message can take a server away from all others.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import count
+from time import monotonic
+from typing import assert_never
+from weakref import finalize
+
+from miltscan.core.address import Address
+from miltscan.core.message import Message
+from miltscan.core.verdict import Fault, Limit, Verdict
+from miltscan.engines.base import Observer, Tick
+from miltscan.engines.clamd.reply import Clean, Failed, Found, Limited
+from miltscan.engines.clamd.server import ENGINE, AbandonedError, Server
+from miltscan.engines.clamd.watch import PATIENCE, Watch
+
+_NOBODY = Verdict.unscanned(ENGINE, Limit.NO_ENGINE, "no clamd passes its canary")
+
+
+class ClamdEngine:
+    """An engine (see `base.Engine`) for many threads; `canary_interval` in seconds.
+
+    `sessions` is how many connections to each server are kept open between scans.
+    Either `start()` and `stop()`, for a service, or `probe()`, for a command that scans a few messages: before one of
+    them every server counts as down.
+    """
+
+    name = ENGINE
+
+    def __init__(
+        self, servers: Sequence[Address], canary_interval: float, observer: Observer, sessions: int = 0
+    ) -> None:
+        self._servers = [Server(address, sessions) for address in dict.fromkeys(servers)]
+        self._observer = observer
+        self._watches = {server.name: Watch(server, canary_interval, observer) for server in self._servers}
+        self._turn = count()
+        for server in self._servers:
+            finalize(self, server.sweep, 0.0)
+
+    def start(self) -> None:
+        """A canary for every server, then a daemon thread for each that goes on with them.
+
+        The threads end with `stop`, or when nobody has the engine any more: after a reload the last message that began
+        with it must not be told clean by a server that nobody watches.
+        """
+        self.probe()
+        for watch in self._watches.values():
+            watch.start()
+            finalize(self, watch.stop)
+
+    def stop(self) -> None:
+        """Ends the threads; scans under way are not touched."""
+        for watch in self._watches.values():
+            watch.stop()
+        for watch in self._watches.values():
+            watch.join()
+
+    def probe(self) -> None:
+        """One canary for every server, and no thread."""
+        for watch in self._watches.values():
+            watch.probe()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a server has passed its last canary."""
+        return any(server.up for server in self._servers)
+
+    def scan(self, message: Message, deadline: float, tick: Tick) -> Verdict:
+        """The first verdict that is no ERROR, else the last ERROR; NO_ENGINE if no server is up."""
+        verdict = _NOBODY
+        try:
+            for server in self._by_turns():
+                if server.up:  # still, now that its turn has come
+                    verdict = self._ask(server, message.content.fileno(), deadline, tick)
+                    if not isinstance(verdict.reason, Fault):
+                        break
+        except Exception as error:  # noqa: BLE001  # the contract: an engine never raises
+            return Verdict.error(ENGINE, Fault.EXCEPTION, f"{type(error).__name__}: {error}")
+        return verdict
+
+    def _by_turns(self) -> list[Server]:
+        """The servers by turns, those that failed lately last."""
+        servers = self._servers
+        if len(servers) <= 1:
+            return servers
+        first = next(self._turn) % len(servers)
+        return sorted(servers[first:] + servers[:first], key=lambda server: server.suspect)
+
+    def _ask(self, server: Server, descriptor: int, deadline: float, tick: Tick) -> Verdict:
+        reply = server.exchange(descriptor, deadline, partial(self._wait, server, monotonic(), tick))
+        match reply:
+            case Clean():
+                server.answered = monotonic()
+                return server.clean
+            case Found(signature):
+                server.answered = monotonic()
+                return Verdict.infected(ENGINE, signature, server.name)
+            case Limited(limit, detail):
+                if limit is Limit.TIMEOUT:
+                    self._suspect(server)
+                return Verdict.unscanned(ENGINE, limit, detail, server.name)
+            case Failed(fault, detail):
+                self._suspect(server)
+                self._observer.server_fault(ENGINE, server.name, fault, detail)
+                return Verdict.error(ENGINE, fault, detail, server.name)
+        assert_never(reply)
+
+    def _suspect(self, server: Server) -> None:
+        server.suspect = True
+        self._watches[server.name].doubt()
+
+    def _wait(self, server: Server, began: float, tick: Tick) -> None:
+        """The tick of a scan: one that takes long asks for a canary, and gives up with the server that misses it."""
+        tick()
+        if not server.up:
+            raise AbandonedError("gave up: the server missed its canary")
+        if monotonic() - max(began, server.tested) > PATIENCE:
+            self._watches[server.name].doubt()

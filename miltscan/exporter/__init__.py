@@ -1,0 +1,1 @@
+"""The exporter: HTTP server, access, credentials, health and metrics."""

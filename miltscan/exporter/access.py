@@ -1,0 +1,161 @@
+"""Who may talk to the exporter, and how: networks, TLS and credentials, made of the settings and the files they name.
+
+Every fault of a file is one line with the key, the file and the remedy. The supervisor makes an `Access` at start and
+at each reload to find them early, the exporter makes its own. It serves nothing.
+"""
+
+import ipaddress
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from miltscan.config.settings import Exporter
+from miltscan.core.address import Network
+from miltscan.errors import StartError
+from miltscan.exporter.credentials import Credentials, parse_tokens, parse_users
+
+if TYPE_CHECKING:
+    import ssl
+
+_LARGEST = 1 << 20  # bytes of a file: a token file that is /dev/zero by mistake must not fill the memory
+_OTHERS = stat.S_IRWXO | stat.S_IWGRP
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the server asks of each connection and request."""
+
+    allow: tuple[Network, ...]
+    tls: "ssl.SSLContext | None"
+    credentials: Credentials
+
+    def admits(self, address: str) -> bool:
+        """Whether this peer (an IP address, as accept(2) tells it) is in a listed network."""
+        peer = ipaddress.ip_address(address.partition("%")[0])
+        if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped:
+            peer = peer.ipv4_mapped
+        return any(peer in network for network in self.allow)
+
+
+def load(settings: Exporter) -> Access:
+    """The access that the settings describe, by their files as they are now. StartError, a line for each fault."""
+    wrong = [*faults(settings)]
+    if wrong:
+        raise StartError("\n".join(wrong))
+    return Access(settings.allow, _tls(settings), _credentials(settings))
+
+
+def faults(settings: Exporter) -> list[str]:
+    """What is wrong with the files, a line each."""
+    return [str(error) for error in _faults(settings)]
+
+
+def _faults(settings: Exporter) -> Iterator[StartError]:
+    attempts: tuple[Callable[[Exporter], object], ...] = (_users, _tokens, _tls)
+    for attempt in attempts:
+        try:
+            attempt(settings)
+        except StartError as error:
+            yield error
+
+
+def _credentials(settings: Exporter) -> Credentials:
+    return Credentials(_users(settings), _tokens(settings))
+
+
+def _users(settings: Exporter) -> dict[str, bytes]:
+    return _parsed("exporter.users_file", settings.users_file, parse_users) if settings.users_file else {}
+
+
+def _tokens(settings: Exporter) -> list[bytes]:
+    return _parsed("exporter.token_file", settings.token_file, parse_tokens) if settings.token_file else []
+
+
+def _parsed(key: str, file: str, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(_read(key, file, secret=True).decode())
+    except UnicodeDecodeError:
+        raise StartError(f"{key}: {file}: expected UTF-8") from None
+    except ValueError as error:
+        raise StartError(f"{key}: {file}: {error}") from None
+
+
+def _read(key: str, file: str, *, secret: bool) -> bytes:
+    """The file's bytes. A secret that others may read, or more than its owner write, is none."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor has no path
+            status = os.fstat(descriptor)
+            content = stream.read(_LARGEST + 1) if stat.S_ISREG(status.st_mode) else b""
+    except OSError as error:
+        user = f"user {os.geteuid()}"
+        raise StartError(f"{key}: {file} cannot be read by {user}: {(error.strerror or '').lower()}") from None
+    if not stat.S_ISREG(status.st_mode) or len(content) > _LARGEST:
+        raise StartError(f"{key}: {file}: expected a file of at most {_LARGEST >> 20} MiB")
+    if secret and status.st_mode & _OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        raise StartError(f"{key}: {file} has mode {mode:04o}, open to others; run: chmod 0640 {file}")
+    return content
+
+
+def _tls(settings: Exporter) -> "ssl.SSLContext | None":
+    if not settings.certificate:
+        return None
+    import ssl  # noqa: PLC0415 - a service without TLS need not hold it in each process
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.set_alpn_protocols(["http/1.1"])
+    _load_chain(context, settings)
+    if settings.client_ca:
+        _load_client_ca(context, settings.client_ca)
+    return context
+
+
+def _load_chain(context: "ssl.SSLContext", settings: Exporter) -> None:
+    """The certificate and its key, which may be in one file."""
+    key = settings.key or settings.certificate
+    named = "exporter.key" if settings.key else "exporter.certificate"
+    _read("exporter.certificate", settings.certificate, secret=not settings.key)
+    _read(named, key, secret=True)
+    try:
+        context.load_cert_chain(settings.certificate, key, password=_no_password)
+    except OSError as error:  # of OpenSSL; the files themselves can be read
+        raise StartError(f"exporter.certificate: {_why(error, settings.certificate, key)}") from None
+
+
+def _no_password() -> str:
+    """Instead of OpenSSL's question on a terminal."""
+    return ""
+
+
+def _why(error: OSError, certificate: str, key: str) -> str:
+    """OpenSSL's reasons in an administrator's words."""
+    match getattr(error, "reason", None):
+        case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH":
+            return f"{certificate} and {key} do not belong together"
+        case reason if "-----BEGIN ENCRYPTED PRIVATE KEY-----" in (text := Path(key).read_text(errors="replace")) or (
+            "Proc-Type: 4,ENCRYPTED" in text
+        ):
+            return f"{key} has a passphrase ({reason}); nobody is there to type it"
+        case reason:
+            return f"{certificate} and {key}: expected a certificate and its key in PEM form ({reason or error})"
+
+
+def _load_client_ca(context: "ssl.SSLContext", file: str) -> None:
+    import ssl  # noqa: PLC0415 - as above
+
+    _read("exporter.client_ca", file, secret=False)
+    try:
+        context.load_verify_locations(file)
+    except OSError as error:
+        raise StartError(
+            f"exporter.client_ca: {file}: expected certificates in PEM form ({getattr(error, 'reason', None) or error})"
+        ) from None
+    context.verify_mode = ssl.CERT_REQUIRED

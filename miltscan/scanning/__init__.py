@@ -1,0 +1,1 @@
+"""What happens to one message: spool, pipeline, receipts, probes and stored messages."""

@@ -1,0 +1,118 @@
+"""The two probes through the incoming sendmail: made, sent and judged; who asks for them is elsewhere.
+
+A probe is well only if the reply proves that our filter had it scanned: the clean one as clean, the test signature as
+infected. A 250 proves the contrary: a sendmail without its filter has taken a message that nobody scanned.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from miltscan.config.places import INET
+from miltscan.config.settings import Probe as Options
+from miltscan.config.settings import Settings
+from miltscan.core.keys import Key, Keyring
+from miltscan.core.probe import PROBE_HEADER, Kind, Probe, Stage, read_answer, sign
+from miltscan.core.text import readable
+from miltscan.core.verdict import Outcome
+from miltscan.engines.clamd.canary import canary_mail
+from miltscan.engines.clamd.client import test_signature
+from miltscan.errors import ConfigError
+from miltscan.sandwich.submit import Letter, Submission, submit
+
+_WANTED = {Kind.CLEAN: Outcome.CLEAN, Kind.SIGNATURE: Outcome.INFECTED}
+_ACCEPTED = 250
+
+
+class Result(NamedTuple):
+    """One probe: the two of them differ in `message`. `why` says what is wrong, and is empty if all is well."""
+
+    message: Kind
+    why: str
+    reply: str
+    seconds: dict[Stage, float]
+
+    @property
+    def well(self) -> bool:
+        """Whether a filter of ours had it scanned, and the engine found what there was to find."""
+        return not self.why
+
+
+def signing_key(keys: Keyring) -> Key:
+    """The key that probes are signed with. Raises ConfigError if there is none."""
+    if not keys:
+        raise ConfigError("keys.file: a probe is signed; name a file of keys, and make one: miltscan keys new")
+    return keys[0]
+
+
+def options_for(settings: Settings, server: str | None) -> Options:
+    """The settings of the probe, with another server if one is named. Raises ConfigError if that is no address."""
+    if server is None:
+        return settings.probe
+    try:
+        return replace(settings.probe, server=INET.parse(server))
+    except ValueError as error:
+        raise ConfigError(f"--server {readable(server)}: {error}") from None
+
+
+def run(options: Options, key: Key) -> Iterator[Result]:
+    """Each probe in turn."""
+    place = (options.server.host, options.server.port)
+    for kind in Kind:
+        message, probe = make(key, kind)
+        sent = submit(place, Letter(options.sender, options.recipient, message), options.timeout)
+        yield Result(kind, fault(probe, sent), readable(str(sent.reply)), sent.seconds)
+
+
+def make(key: Key, kind: Kind) -> tuple[bytes, Probe]:
+    """A new probe: the message, and what its answer is compared with."""
+    nonce = os.urandom(16)
+    attachment = test_signature() if kind is Kind.SIGNATURE else b"harmless"
+    mail = canary_mail(nonce.hex().encode(), attachment, b"probe")
+    body = mail.partition(b"\r\n\r\n")[2]
+    value, probe = sign(key, kind, time.time(), nonce, hashlib.sha256(body).digest())
+    return f"{PROBE_HEADER}: {value}\r\n".encode() + mail, probe
+
+
+def fault(probe: Probe, sent: Submission) -> str:
+    """What is wrong, in words; empty if all is well."""
+    answer = read_answer(probe, sent.reply.text)
+    if answer is not None:
+        wanted = _WANTED[probe.kind]
+        return "" if answer.outcome is wanted else f"the scan ended {answer.outcome}, not {wanted}"
+    if sent.reply.code == 0:
+        return f"no reply in stage {sent.stage}"
+    if sent.stage is not Stage.DATA:
+        return f"refused before the message, in stage {sent.stage}"
+    if sent.reply.code == _ACCEPTED:
+        return "ACCEPTED UNSCANNED: no filter with our key saw it; see INPUT_MAIL_FILTER and its F= in incoming"
+    return "the reply does not prove a scan: no filter answers, or it has other keys or another clock"
+
+
+def as_fields(results: Iterable[Result]) -> list[dict[str, object]]:
+    """For a machine; times in seconds, null where the stage was not begun."""
+    return [
+        {
+            "message": one.message,
+            "success": one.well,
+            "why": one.why,
+            "reply": one.reply,
+            "seconds": {stage: one.seconds.get(stage) for stage in Stage},
+        }
+        for one in results
+    ]
+
+
+def as_table(results: Sequence[Result]) -> str:
+    """For people: a line for each probe with the time of each stage, then the replies and what is wrong."""
+    head = f"{'message':10} {'result':7} " + " ".join(f"{stage:>11}" for stage in Stage)
+    told = [f"{one.message}: {line}" for one in results for line in (one.why, one.reply) if line]
+    return "\n".join([head, *map(_row, results), "", *told])
+
+
+def _row(one: Result) -> str:
+    times = [f"{one.seconds[stage] * 1000:8.1f} ms" if stage in one.seconds else f"{'-':>11}" for stage in Stage]
+    return f"{one.message:10} {'ok' if one.well else 'FAILED':7} {' '.join(times)}"

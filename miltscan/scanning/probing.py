@@ -1,0 +1,59 @@
+"""A pipeline that knows probes: they are scanned like any message, and then refused with the proof of it.
+
+What a probe is says the core. Whatever is none is ordinary mail in every respect, but for a header of the probe's name,
+which it does not keep.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from miltscan.core.keys import Keyring
+from miltscan.core.message import Message
+from miltscan.core.policy import failed
+from miltscan.core.probe import Probe, check, decide, named, removals
+from miltscan.core.report import Report
+from miltscan.core.verdict import Fault, Verdict
+from miltscan.engines.base import Tick
+from miltscan.scanning.pipeline import Process
+from miltscan.scanning.receipts import body_digest
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """Probes go through `scanning`, which makes no receipt for them; all else through `ordinary`.
+
+    `raised` hears what was raised here, or at a probe.
+    """
+
+    ordinary: Process
+    scanning: Process
+    keys: Keyring
+    raised: Callable[[Exception], None]
+
+    def process(self, message: Message, tick: Tick) -> Report:
+        """As the pipeline's."""
+        if not named(message.headers):
+            return self.ordinary.process(message, tick)
+        probe = None if message.settled else self._probe(message)
+        if probe is None:
+            return _cleaned(self.ordinary.process(message, tick))
+        try:
+            report = self.scanning.process(message, tick)
+        except Exception as error:  # noqa: BLE001 - a bug; the client of a probe hears it as any other does
+            self.raised(error)
+            verdict = Verdict.error("miltscan", Fault.EXCEPTION, f"{type(error).__name__}: {error}")
+            report = Report(message, verdict, failed(message.queue_id), (), 0.0, 0.0)
+        return report._replace(decision=decide(probe, report.verdict.outcome, report.decision), probe=probe.kind)
+
+    def _probe(self, message: Message) -> Probe | None:
+        try:
+            return check(self.keys, message.headers, partial(body_digest, message), time.time())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the message is ordinary mail
+            self.raised(error)
+            return None
+
+
+def _cleaned(report: Report) -> Report:
+    return report._replace(decision=report.decision.edited(removals(report.message.headers)))

@@ -1,0 +1,106 @@
+"""A pipeline that signs what it accepts, and one that believes what the other signed; what a receipt is says the core.
+
+No error here lets anything pass: a receipt that could not be made or looked at is none, and the delivery side scans.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from miltscan.core.action import KEPT, Accept, Decision, HeaderEdit, InsertHeader
+from miltscan.core.keys import Keyring
+from miltscan.core.message import Message
+from miltscan.core.receipt import RECEIPT_HEADER, Checked, Claim, Receipt, check, removals, sign
+from miltscan.core.report import Report
+from miltscan.core.session import head
+from miltscan.core.verdict import Verdict
+from miltscan.engines.base import Tick
+from miltscan.scanning.pipeline import Process
+
+HEADROOM = 64 * 1024
+"""Bytes by which a message may have grown between the two sides: `Received`, ours, folds; all headers of the delivery
+sendmail together are no more (MaxHeadersLength)."""
+
+_CHUNK = 256 * 1024  # bytes
+_PASS = Accept()
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """The incoming side: each message that `pipeline` accepts gets a receipt; those it came with are removed.
+
+    `signatures` tells the signature database of an engine's server, `failed` hears what was raised here.
+    """
+
+    pipeline: Process
+    keys: Keyring
+    signatures: Callable[[str, str], int]
+    failed: Callable[[Exception], None]
+
+    def process(self, message: Message, tick: Tick) -> Report:
+        """As the pipeline's."""
+        report = self.pipeline.process(message, tick)
+        if not isinstance(report.decision.action, KEPT):
+            return report
+        began = time.monotonic()
+        decision = report.decision.edited((*removals(message.headers), *self._receipt(message, report)))
+        return report._replace(decision=decision, seconds=report.seconds + time.monotonic() - began)
+
+    def _receipt(self, message: Message, report: Report) -> tuple[HeaderEdit, ...]:
+        """None for what is held, which is looked at again on its release, or was not kept whole."""
+        if message.settled or not isinstance(report.decision.action, Accept):
+            return ()
+        try:
+            version = self.signatures(report.verdict.engine, report.verdict.server)
+            claim = Claim(int(time.time()), report.verdict.outcome, version)
+            return (InsertHeader(RECEIPT_HEADER, sign(self.keys[0], claim, message.headers, body_digest(message))),)
+        except Exception as error:  # noqa: BLE001 - it was scanned: without a receipt it is scanned once more
+            self.failed(error)
+            return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """The delivery side: a message with a valid receipt of at most `max_age` seconds passes, `pipeline` has the others.
+
+    No receipt reaches a mailbox.
+    """
+
+    pipeline: Process
+    keys: Keyring
+    max_age: float
+    failed: Callable[[Exception], None]
+
+    def process(self, message: Message, tick: Tick) -> Report:
+        """As the pipeline's."""
+        if message.settled:  # not kept whole, or at MAIL: there is nothing to compare
+            return _cleaned(self.pipeline.process(message, tick))
+        began = time.monotonic()
+        checked = self._check(message)
+        if checked.outcome is not None:
+            verdict, decision = Verdict.vouched(checked.outcome), Decision(_PASS, "receipt", removals(message.headers))
+            return Report(message, verdict, decision, (), 0.0, time.monotonic() - began, checked.receipt)
+        return _cleaned(self.pipeline.process(message, tick))._replace(receipt=checked.receipt)
+
+    def _check(self, message: Message) -> Checked:
+        try:
+            return check(self.keys, message.headers, partial(body_digest, message), time.time(), self.max_age)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the message is scanned
+            self.failed(error)
+            return Checked(Receipt.MISMATCH)
+
+
+def _cleaned(report: Report) -> Report:
+    return report._replace(decision=report.decision.edited(removals(report.message.headers)))
+
+
+def body_digest(message: Message) -> bytes:
+    """SHA-256 of the body, read from the spool behind its preface and headers. Raises OSError."""
+    digest, offset = hashlib.sha256(), len(head([*message.headers]))
+    while chunk := os.pread(message.content.fileno(), _CHUNK, offset):
+        digest.update(chunk)
+        offset += len(chunk)
+    return digest.digest()

@@ -1,0 +1,87 @@
+"""`miltscan scan`: stored messages through the spool, pipeline and policy of the service; it prints nothing."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO
+
+from miltscan.config.settings import Settings
+from miltscan.core.message import PREFACE, Envelope, Message
+from miltscan.core.report import Report
+from miltscan.core.session import UNKNOWN_CLIENT, too_large
+from miltscan.core.text import readable
+from miltscan.core.verdict import Outcome
+from miltscan.engines.clamd.engine import ClamdEngine
+from miltscan.scanning.pipeline import Pipeline, scan_slots
+from miltscan.scanning.servers import Servers
+from miltscan.scanning.spool import Spool
+
+_CHUNK = 2**20  # bytes
+
+
+def pipeline_for(settings: Settings) -> Pipeline:
+    """The pipeline of these settings for one message at a time; asks every server for its canary."""
+    engine = ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, Servers())
+    engine.probe()
+    limits = settings.limits
+    return Pipeline((engine,), settings.policy_for("localhost"), scan_slots(1), limits.scan_timeout, limits.queue_wait)
+
+
+def scan(stream: BinaryIO, settings: Settings, pipeline: Pipeline) -> Report:
+    """The report on the message in `stream`; OSError if it cannot be read, SpoolError if it cannot be kept."""
+    with closing(Spool(Path(settings.spool.directory), settings.spool.memory)) as spool:
+        spool.write(PREFACE)
+        limit = settings.limits.message_size
+        size = _copy(stream, spool, limit)
+        settled = too_large(size, limit) if size > limit else None
+        message = Message(UNKNOWN_CLIENT, Envelope(b""), "", b"", (), size, spool, settled)
+        return pipeline.process(message, lambda: None)
+
+
+def _copy(stream: BinaryIO, spool: Spool, limit: int) -> int:
+    """The size of the message; of one past the limit no more is kept, as in a session."""
+    size = 0
+    while chunk := stream.read(_CHUNK):
+        data = chunk if size else _without_mailbox_line(chunk)
+        size += len(data)
+        if size <= limit:
+            spool.write(data)
+    return size
+
+
+def _without_mailbox_line(start: bytes) -> bytes:
+    """A mailbox file begins with `From SENDER DATE`, which is no header."""
+    return start.partition(b"\n")[2] if start.startswith(b"From ") else start
+
+
+def as_fields(name: str, report: Report) -> dict[str, str | int | float | None]:
+    """The report as one JSON object."""
+    verdict, decision = report.verdict, report.decision
+    return {
+        "file": readable(name),
+        "size": report.message.size,
+        "outcome": verdict.outcome,
+        "signature": None if verdict.signature is None else readable(verdict.signature),
+        "reason": verdict.reason,
+        "detail": readable(verdict.detail),
+        "engine": verdict.engine,
+        "server": verdict.server,
+        "rule": decision.rule,
+        "action": decision.action.name,
+        "reply": str(decision.reply) if decision.reply else None,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def as_line(fields: Mapping[str, object]) -> str:
+    """The report as one line for a person, from `as_fields`."""
+    why = fields["signature"] or fields["reason"]
+    detail = f": {fields['detail']}" if fields["detail"] else ""
+    return f"{fields['file']}: {fields['outcome']}{f' ({why})' if why else ''}{detail}; {fields['action']}"
+
+
+def exit_status(outcomes: Sequence[Outcome | None]) -> int:
+    """1 if any message was infected, else 2 if any was not scanned (None: not even read), else 0."""
+    if Outcome.INFECTED in outcomes:
+        return 1
+    return 0 if set(outcomes) <= {Outcome.CLEAN} else 2

@@ -1,1 +1,0 @@
-"""The running daemon: supervisor, workers, exporter, and the milter that they serve."""

@@ -1,0 +1,1 @@
+"""Follows one message through the logs."""

@@ -1,0 +1,151 @@
+"""A trace, and an explained line, as text for a person and as fields for a program; decides and prints nothing."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from miltscan.sandwich.logline import Event, Kind, addresses, handoff
+from miltscan.trace.explain import Part
+from miltscan.trace.follow import Recipient, Trace
+
+_SHOWN = 5
+"""Recipients of one line; all of them stand in the list at the end."""
+
+
+def as_text(trace: Trace) -> str:
+    """Several lines, without a line feed after the last."""
+    return "\n".join([*_heading(trace), "", *_timeline(trace), *_recipients(trace)])
+
+
+def as_fields(trace: Trace) -> dict[str, object]:
+    """What `--json` prints; documented in docs/trace.md."""
+    return {
+        "message_id": trace.message_id,
+        "status": trace.status,
+        "queue_ids": trace.queue_ids,
+        "recipients": [_recipient_fields(one) for one in trace.recipients],
+        "events": [_event_fields(event) for event in trace.events],
+    }
+
+
+def explained_as_text(parts: Sequence[Part]) -> str:
+    """Two lines per part: name and value, meaning."""
+    width = max(len(part.name) for part in parts)
+    indent = " " * (width + 2)
+    return "\n".join(f"{part.name:{width}}  {part.value}\n{indent}  {part.meaning}" for part in parts)
+
+
+def explained_as_fields(parts: Sequence[Part]) -> dict[str, dict[str, str]]:
+    """What `--explain --json` prints."""
+    return {part.name: {"value": part.value, "meaning": part.meaning} for part in parts}
+
+
+def _recipient_fields(one: Recipient) -> dict[str, object]:
+    named = {name: one.last.get(name) for name in ("dsn", "stat", "delay", "xdelay", "relay", "mailer")}
+    known = {"recipient": one.address, "status": one.status, "attempts": one.attempts}
+    return known | {"queue_id": one.last.queue_id, "time": _iso(one.last)} | named
+
+
+def _event_fields(event: Event) -> dict[str, object]:
+    return {
+        "time": _iso(event),
+        "host": event.host,
+        "program": event.program,
+        "pid": event.pid,
+        "queue_id": event.queue_id,
+        "kind": event.kind,
+        "handed_over_as": handoff(event),
+        "fields": event.fields,
+        "text": event.text,
+    }
+
+
+def _iso(event: Event) -> str | None:
+    return event.time.isoformat() if event.time else None
+
+
+def _heading(trace: Trace) -> Iterator[str]:
+    yield f"Message {trace.message_id or '(no Message-ID in these logs)'}: {trace.status}"
+    yield f"Queue IDs: {' -> '.join(trace.queue_ids)}"
+
+
+def _timeline(trace: Trace) -> Iterator[str]:
+    names = max(len(event.program or "-") for event in trace.events)
+    ids = max(len(event.queue_id or "") for event in trace.events)
+    for event in trace.events:
+        time = event.time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if event.time else "-" * 19
+        head = f"{time}  {event.program or '-':{names}}  {event.queue_id:{ids}}  "
+        first, *others = _told(event)
+        yield head + first
+        yield from (" " * len(head) + one for one in others)
+
+
+def _told(event: Event) -> list[str]:
+    match event.kind:
+        case Kind.ENVELOPE:
+            return [_envelope(event)]
+        case Kind.SCAN if event.get("event") in {"message", "probe_message"}:
+            return list(_scan(event.fields))
+        case Kind.DELIVERY:
+            return list(_delivery(event))
+        case _:
+            return [event.text]
+
+
+def _envelope(event: Event) -> str:
+    facts = [
+        f"from {event.get('from')}",
+        f"client {event.get('relay')}",
+        f"{event.get('size')} bytes",
+        f"recipients {event.get('nrcpts')}",
+        *(event.get(name) or "" for name in ("proto", "bodytype")),
+    ]
+    return "receives " + ", ".join(fact for fact in facts if fact)
+
+
+def _scan(fields: Mapping[str, object]) -> Iterator[str]:
+    """Our own line; any of its fields may be missing or of another type in a log that was changed."""
+    yield f"scans {fields.get('size')} bytes from client {fields.get('client_name')} [{fields.get('client_address')}]"
+    to = _some(_list(fields.get("recipients")), fields.get("recipients_count"))
+    yield f"envelope: {fields.get('sender')} to {to}"
+    yield from (_engine(engine) for engine in _list(fields.get("engines")) if isinstance(engine, dict))
+    if fields.get("receipt"):
+        yield f"receipt: {fields.get('receipt')}"
+    found = [fields.get(name) for name in ("outcome", "signature", "reason")]
+    yield f"verdict: {', '.join(str(one) for one in found if one)}"
+    yield f"decision: {fields.get('action')}, by rule {fields.get('rule')}"
+    yield f"reply: {fields.get('reply') or 'the 250 of sendmail'} (after {fields.get('total_ms')} ms)"
+
+
+def _engine(engine: Mapping[str, object]) -> str:
+    found = [engine.get(name) for name in ("outcome", "signature", "reason", "detail")]
+    said = ", ".join(str(one) for one in found if one)
+    return f"engine {engine.get('engine')}: {said} ({engine.get('ms')} ms, {engine.get('server')})"
+
+
+def _delivery(event: Event) -> Iterator[str]:
+    to = addresses(event)
+    where = handoff(event)
+    yield f"to {_some(to, len(to))}: " + (f"handed over as {where}" if where else event.get("stat") or event.text)
+    named = [(name, event.get(name)) for name in ("dsn", "delay", "xdelay", "mailer", "relay", "reply")]
+    yield ", ".join(f"{name} {value}" for name, value in named if value)
+
+
+def _recipients(trace: Trace) -> Iterator[str]:
+    if trace.recipients:
+        yield ""
+        yield "Recipients:"
+    for one in trace.recipients:
+        where = handoff(one.last)
+        facts = [f"{name} {value}" for name in ("dsn", "delay") if (value := one.last.get(name))]
+        facts.append(f"{one.attempts} attempt{'s' if one.attempts > 1 else ''}")
+        said = f"as {where}" if where else one.last.get("stat") or ""
+        yield f"  {one.address}  {one.status}: {said} ({', '.join(facts)})"
+
+
+def _some(values: Iterable[object], count: object) -> str:
+    texts = [str(value) for value in values]
+    more = f" and others, {count} in all" if len(texts) > _SHOWN else ""
+    return ", ".join(texts[:_SHOWN]) + more
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,111 @@
+"""`miltscan keys new`: the new key first, nothing lost, nobody else let in."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from miltscan.cli import app
+from miltscan.config.keyfile import load_keys
+from miltscan.config.newkey import new_key
+from miltscan.config.settings import load
+from miltscan.errors import ConfigError
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit status and output of `miltscan keys new` for `keys` in this folder."""
+    config = folder / "miltscan.toml"
+    config.write_text(f"keys.file = '{folder}/keys'\nspool.directory = '{folder}'\n")
+    result = CliRunner().invoke(app, ["keys", "new", "--config", str(config), *arguments])
+    return result.exit_code, result.output
+
+
+def test_a_new_key_signs_and_the_old_ones_stay(tmp_path: Path) -> None:
+    """The file is made with mode 0640, and nothing but it is left in the folder."""
+    assert run(tmp_path, "--id", "one") == (0, f"{tmp_path}/keys: key one signs from the next reload on\n")
+    (one,) = load_keys(f"{tmp_path}/keys")
+    assert run(tmp_path)[0] == 0
+    two, still_one = load_keys(f"{tmp_path}/keys")
+    assert (still_one, one.id, len(one.secret)) == (one, "one", 32)
+    assert two.secret != one.secret
+    assert stat.S_IMODE((tmp_path / "keys").stat().st_mode) == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["keys", "miltscan.toml"]
+
+
+@pytest.mark.parametrize("name", ["one", "no good", "x" * 33, "#"])
+def test_an_id_that_cannot_be(tmp_path: Path, name: str) -> None:
+    """One that is there already, or no id: a line, and the file is as before."""
+    run(tmp_path, "--id", "one")
+    before = (tmp_path / "keys").read_bytes()
+    status, output = run(tmp_path, "--id", name)
+    assert status == 2
+    assert output.startswith(f"{tmp_path}/keys: line ")
+    assert (tmp_path / "keys").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["", "# keys of mx\n"])
+def test_a_file_without_a_key(tmp_path: Path, text: str) -> None:
+    """An administrator may have made it first, for its owner and mode; what stands in it stays."""
+    (tmp_path / "keys").write_text(text)
+    (tmp_path / "keys").chmod(0o600)
+    assert run(tmp_path, "--id", "one")[0] == 0
+    (one,) = load_keys(f"{tmp_path}/keys")
+    assert one.id == "one"
+    assert (tmp_path / "keys").read_text().endswith(text)
+
+
+@pytest.mark.parametrize("name", ["#", "no good", "a\nb", "\x1b[2J"])
+def test_a_first_key_that_can_have_no_such_id(tmp_path: Path, name: str) -> None:
+    """What is wrong is the id, and not that the file has no key yet; nothing reaches a terminal raw."""
+    status, output = run(tmp_path, "--id", name)
+    assert (status, output[:-1].isprintable()) == (2, True)
+    assert f"{name!r} is no id: expected" in output
+    assert not (tmp_path / "keys").exists()
+
+
+def test_a_file_that_is_wrong_is_not_written(tmp_path: Path) -> None:
+    """What an administrator has to look at first."""
+    (tmp_path / "keys").write_text("nonsense\n")
+    (tmp_path / "keys").chmod(0o600)
+    assert run(tmp_path)[0] == 2
+    assert (tmp_path / "keys").read_text() == "nonsense\n"
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """One line and no traceback."""
+    config = tmp_path / "miltscan.toml"
+    config.write_text(f"keys.file = '{tmp_path}/absent/keys'\n")
+    result = CliRunner().invoke(app, ["keys", "new", "--config", str(config)])
+    wanted = f"{tmp_path}/absent/keys: cannot be written: No such file or directory\n"
+    assert (result.exit_code, result.output) == (1, wanted)
+
+
+def test_a_folder_that_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As to somebody who is not root."""
+    file, real = tmp_path / "keys", Path.stat
+
+    def closed(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path == file:
+            raise PermissionError(13, "Permission denied")
+        return real(path, follow_symlinks=follow_symlinks)
+
+    (tmp_path / "miltscan.toml").write_text(f"keys.file = '{file}'\n")
+    settings = load(tmp_path / "miltscan.toml")
+    monkeypatch.setattr(Path, "stat", closed)
+    with pytest.raises(ConfigError, match=r"/keys: cannot be read: permission denied$"):
+        new_key(settings)
+
+
+def test_without_a_setting_there_is_no_file(tmp_path: Path) -> None:
+    """It says which key to set."""
+    (tmp_path / "empty.toml").touch()
+    result = CliRunner().invoke(app, ["keys", "new", "--config", str(tmp_path / "empty.toml")])
+    assert (result.exit_code, result.output.split(":")[0]) == (2, "keys.file is empty")
+
+
+def test_help_has_an_example() -> None:
+    """As each command."""
+    result = CliRunner().invoke(app, ["keys", "new", "--help"])
+    assert "miltscan keys new --id 2027-01" in result.output

@@ -1,0 +1,147 @@
+"""The prober: what it sends when, what it tells, and that it takes its orders while a probe waits."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing import Pipe
+from typing import Any
+
+import pytest
+
+from miltscan.config.keyfile import Loaded
+from miltscan.config.settings import parse
+from miltscan.core.keys import Key
+from miltscan.core.probe import Kind, Stage
+from miltscan.daemon import prober
+from miltscan.daemon.prober import Prober
+from miltscan.processes.link import DRAIN
+from miltscan.scanning.probe_run import Result
+from miltscan.telemetry import log, metrics
+from tests.harness.processes import PATIENCE, wait_until
+
+KEYS = (Key("k", b"k" * 32),)
+SECONDS = {Stage.CONNECT: 0.001, Stage.ENVELOPE: 0.002, Stage.DATA: 0.003}
+
+
+def loaded(interval: str = "1m") -> Loaded:
+    """A configuration with a probe."""
+    return Loaded(parse(f"keys.file = '/k'\nprobe.interval = '{interval}'".encode(), "f"), KEYS)
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch) -> list[list[Result]]:
+    """What the next runs give, in turn; the last one again and again."""
+    log.configure("json", "info")
+    queue: list[list[Result]] = []
+
+    def run(_options: object, _key: Key) -> Iterator[Result]:
+        yield from queue.pop(0) if len(queue) > 1 else queue[0]
+
+    monkeypatch.setattr(prober, "run", run)
+    return queue
+
+
+def both(why: str = "", seconds: dict[Stage, float] = SECONDS) -> list[Result]:
+    """Two probes that ended so."""
+    return [Result(kind, why, "550 5.7.1 x", seconds) for kind in Kind]
+
+
+def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """What was logged since the last look."""
+    return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+
+def value(family: Any, *labels: str) -> float:  # noqa: ANN401  of any gauge
+    """A gauge."""
+    number: float = family.child(*labels)._value.get()  # noqa: SLF001
+    return number
+
+
+def test_a_change_is_told_and_a_failure_each_time(
+    results: list[list[Result]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A probe that goes well every minute writes no line every minute."""
+    results += [both(), both(), both("no reply"), both("no reply"), both()]
+    ours = Prober(loaded())
+    told = []
+    for _ in range(5):
+        ours.probe()
+        told.append([(line["event"], line["message"]) for line in lines(capfd)])
+    works, fails = [[(f"probe_{how}", kind) for kind in Kind] for how in ("works", "fails")]
+    assert told == [works, [], fails, fails, works]
+
+
+def test_metrics_tell_the_last_run(results: list[list[Result]]) -> None:
+    """A stage that was not reached has no time any more."""
+    results += [both(), both("no reply", {Stage.CONNECT: 0.5})]
+    ours, began = Prober(loaded()), time.time()
+    ours.probe()
+    assert [value(metrics.PROBE_SUCCESS, kind) for kind in Kind] == [1, 1]
+    assert value(metrics.PROBE_SECONDS, "clean", "data") == 0.003
+    assert value(metrics.PROBE_LAST_RUN, "signature") >= began
+    ours.probe()
+    assert [value(metrics.PROBE_SUCCESS, kind) for kind in Kind] == [0, 0]
+    assert value(metrics.PROBE_SECONDS, "clean", "connect") == 0.5
+    gone = value(metrics.PROBE_SECONDS, "clean", "data")
+    assert gone != gone  # noqa: PLR0124 - NaN
+
+
+@pytest.mark.parametrize(("interval", "why", "pause"), [("1m", "", 60), ("1m", "x", 10), ("5s", "x", 5), ("5s", "", 5)])
+def test_a_failed_one_is_repeated_sooner(results: list[list[Result]], interval: str, why: str, pause: float) -> None:
+    """So that its end is seen soon."""
+    results.append(both(why))
+    assert Prober(loaded(interval)).probe() == pause
+
+
+def test_a_bug_is_counted_and_told(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """And the next probe comes all the same."""
+    log.configure("json", "info")
+
+    def broken(_options: object, _key: Key) -> list[Result]:
+        raise RuntimeError("x")
+
+    monkeypatch.setattr(prober, "run", broken)
+    before = metrics.EXCEPTIONS.child("probe")._value.get()  # noqa: SLF001
+    assert Prober(loaded()).probe() == 60
+    assert metrics.EXCEPTIONS.child("probe")._value.get() == before + 1  # noqa: SLF001
+    (line,) = lines(capfd)
+    assert (line["event"], line["where"], line["exception"]) == ("exception", "probe", "RuntimeError: x")
+
+
+def test_without_keys_there_is_no_probe(capfd: pytest.CaptureFixture[str]) -> None:
+    """A reload may take them away."""
+    log.configure("json", "info")
+    assert Prober(Loaded(loaded().settings, ())).probe() == 60
+    assert [line["event"] for line in lines(capfd)] == ["probe_off"]
+
+
+@pytest.mark.parametrize("end", ["drain", "death"])
+def test_orders_are_taken_while_a_probe_waits(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """A reload lets it probe at once with the new settings; a stop, or the supervisor's end, waits for no reply."""
+    seen: list[float] = []
+    stuck = threading.Event()
+
+    def run(options: Any, _key: Key) -> list[Result]:  # noqa: ANN401  the settings of the probe
+        seen.append(options.timeout)
+        if len(seen) == 2:
+            stuck.wait(PATIENCE)
+        return []
+
+    monkeypatch.setattr(prober, "run", run)
+    monkeypatch.setattr(prober, "_FIRST", 0.0)
+    log.configure("json", "error")
+    ours, theirs = Pipe()
+    thread = threading.Thread(target=Prober(loaded()).run, args=(theirs,), daemon=True)
+    thread.start()
+    wait_until(lambda: len(seen) == 1, PATIENCE, "the first probe")
+    new = parse(b"keys.file = '/k'\nprobe.interval = '1m'\nprobe.timeout = '7s'", "f")
+    ours.send(Loaded(new, KEYS))
+    wait_until(lambda: seen == [90.0, 7.0], PATIENCE, "a probe with the new settings")
+    if end == "drain":
+        ours.send(DRAIN)
+    else:
+        ours.close()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    stuck.set()

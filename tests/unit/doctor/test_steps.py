@@ -1,0 +1,139 @@
+"""Which parts are looked at where files or hosts are not there; the whole way is tested with the real sandwich."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from miltscan.config.settings import Settings
+from miltscan.core.address import InetAddress, UnixAddress
+from miltscan.core.finding import Finding, Level
+from miltscan.doctor import steps
+from miltscan.doctor.ports import greeting_finding, milter_findings, negotiation_finding
+from miltscan.doctor.steps import Errand, Step, examine
+from tests.harness.certificates import Authority
+from tests.unit.doctor.support import INCOMING
+
+
+@contextmanager
+def answering(answer: bytes, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A port whose first client gets this answer, behind TLS if there is a context."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with tls.wrap_socket(client, server_side=True) if tls else client as client:
+                client.sendall(answer)
+                client.recv(512)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "level", "text"),
+    [
+        (b"220 mx.example.org ESMTP\r\n", Level.OK, "greets with 220 mx.example.org ESMTP"),
+        (b"554 no\r\n", Level.ERROR, "greets with 554 no"),
+        (b"\xff\r\n", Level.ERROR, "greets with \ufffd"),
+    ],
+)
+def test_greetings(answer: bytes, level: Level, text: str) -> None:
+    """Only 220 is one."""
+    with answering(answer) as port:
+        finding = greeting_finding("a", "127.0.0.1", port)
+    assert (finding.level, finding.text) == (level, text)
+
+
+def test_a_port_that_begins_with_tls(tmp_path: Path) -> None:
+    """As 465 does (M=s): its greeting comes behind TLS, whatever the certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority(tmp_path / "ca").issue("mx"))
+    with answering(b"220 mx.example.org ESMTP\r\n", context) as port:
+        assert greeting_finding("a", "127.0.0.1", port, tls=True).level is Level.OK
+
+
+@pytest.mark.parametrize(("answer", "level"), [(b"\0\0\0\x0dO", Level.OK), (b"220 mx\r\n", Level.ERROR)])
+def test_the_first_step_of_the_milter_protocol(answer: bytes, level: Level) -> None:
+    """An SMTP server is no filter."""
+    with answering(answer) as port:
+        assert negotiation_finding("a", InetAddress("127.0.0.1", port)).level is level
+
+
+def test_nobody_at_a_socket(tmp_path: Path) -> None:
+    """Two findings: who listens, what it answers."""
+    found = [*milter_findings(UnixAddress(str(tmp_path / "absent")))]
+    assert [(one.level, one.text.partition(":")[0]) for one in found] == [
+        ("error", "nobody listens"),
+        ("error", "no answer"),
+    ]
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without clamd and the folders of the service."""
+    monkeypatch.setattr("miltscan.doctor.check.findings", lambda _: iter(()))
+    monkeypatch.setattr(steps, "access_findings", lambda _: iter(()))
+
+
+def of(steps: Iterator[Step], title: str) -> list[Finding]:
+    """The findings of one step."""
+    return [finding for step in steps for finding in step.findings if step.title == title]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_without_any_file(tmp_path: Path) -> None:
+    """Both are named, and the walk goes on; what needs both, or a way to send, is left out."""
+    steps = [*examine(Settings(), Errand(tmp_path / "i.cf", tmp_path / "d.cf", "postmaster"))]
+    assert [step.title for step in steps] == [
+        "host",
+        "incoming sendmail",
+        "miltscan",
+        "clamd and miltscan's folders",
+        "delivery sendmail",
+    ]
+    for name, title in (("i", "incoming sendmail"), ("d", "delivery sendmail")):
+        (found,) = of(iter(steps), title)
+        assert (found.level, found.text) == (Level.ERROR, f"{tmp_path}/{name}.cf: No such file or directory")
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_delivery_sendmail_on_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file is not missed here, its greeting is."""
+    asked = []
+
+    def greeting(_subject: str, host: str, port: int, **_: bool) -> Finding:
+        asked.append((host, port))
+        return Finding(Level.OK, "a", "b")
+
+    monkeypatch.setattr("miltscan.doctor.ports.greeting_finding", greeting)
+    (tmp_path / "i.cf").write_text(INCOMING.replace("[127.0.0.1]", "[192.0.2.1]").replace("Port=smtp", "Port=2"))
+    steps = examine(Settings(), Errand(tmp_path / "i.cf", tmp_path / "d.cf"))
+    found = of(steps, "delivery sendmail")
+    assert [one.text for one in found] == ["on [192.0.2.1]: run miltscan doctor there, too", "b"]
+    assert asked[-1] == ("192.0.2.1", 19000)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_user_that_does_not_exist(tmp_path: Path) -> None:
+    """Named; nothing can be said of what it may do."""
+    (tmp_path / "i.cf").write_text(f"{INCOMING}O RunAsUser=no-such-user\n".replace("Port=smtp", "Port=2"))
+    found = of(examine(Settings(), Errand(tmp_path / "i.cf", tmp_path / "d.cf")), "incoming sendmail")
+    assert "no-such-user: no such user or group" in [one.text for one in found]
+
+
+def test_the_file_of_incoming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """incoming.cf, or where that is not there, the one that sendmail reads by itself."""
+    files = tmp_path / "incoming.cf", tmp_path / "sendmail.cf"
+    monkeypatch.setattr(steps, "INCOMING_FILES", files)
+    assert steps.first_incoming() == files[0]
+    files[1].touch()
+    assert steps.first_incoming() == files[1]
+    files[0].touch()
+    assert steps.first_incoming() == files[0]

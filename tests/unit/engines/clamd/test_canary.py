@@ -1,0 +1,48 @@
+"""The canary: what it looks like, and what passes for found."""
+
+import email
+import email.message
+
+import pytest
+
+from miltscan.core.message import PREFACE
+from miltscan.core.verdict import Fault, Limit
+from miltscan.engines.clamd.canary import canary_mail, missed
+from miltscan.engines.clamd.reply import CLEAN, Failed, Found, Limited, Reply
+from tests.fakes.eicar import EICAR
+
+
+def test_the_mail_must_be_decoded_to_find_it() -> None:
+    """The test signature is its second part, in base64, byte for byte."""
+    mail = canary_mail(b"mark", EICAR)
+    assert mail.startswith(PREFACE)
+    assert EICAR not in mail
+    assert mail.count(b"\n") == mail.count(b"\r\n")
+    parts = email.message_from_bytes(mail).get_payload()
+    assert isinstance(parts, list)
+    assert isinstance(parts[1], email.message.Message)
+    assert parts[1].get_payload(decode=True) == EICAR
+
+
+@pytest.mark.parametrize(
+    "signature",
+    ["Eicar-Test-Signature", "Win.Test.EICAR_HDB-1", "Eicar-Signature", "{HEX}EICAR.TEST.3.UNOFFICIAL"],
+)
+def test_what_databases_call_it(signature: str) -> None:
+    """Any name with EICAR in it."""
+    assert missed(Found(signature)) == ""
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        CLEAN,
+        Found("Win.Trojan.Other"),
+        Limited(Limit.TIMEOUT, "late"),
+        Limited(Limit.LIMITS, "Heuristics.Limits.Exceeded"),
+        Failed(Fault.CLOSED, "closed"),
+    ],
+)
+def test_everything_else_is_missed(reply: Reply) -> None:
+    """And the reason is at hand."""
+    assert missed(reply)

@@ -1,0 +1,113 @@
+"""pyclamd's commands on our wire: deadlines hold, and no fault comes out."""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from miltscan.core.address import parse_address
+from miltscan.core.load import Load
+from miltscan.engines.clamd import client as clamd_client
+from miltscan.engines.clamd.client import Version, parse_version, ping, reload, stats, version
+from miltscan.engines.wire import Target, targets
+from miltscan.errors import SpoolError
+from tests.fakes.clamd import FakeClamd
+from tests.fakes.eicar import EICAR
+from tests.unit.engines.support import nothing, soon
+
+TIMEOUT = 10.0
+DATED = "ClamAV 1.4.6/27500/Mon Nov 10 09:35:12 2025"
+
+
+def target(clamd: FakeClamd) -> Target:
+    """What connects to this server."""
+    return targets(parse_address(clamd.address))[0]
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_commands(kind: str, tmp_path: Path) -> None:
+    """Each command with a connection of its own, and no connection only to see whether one can."""
+    with FakeClamd.tcp() if kind == "tcp" else FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        place = target(clamd)
+        assert ping(place, TIMEOUT)
+        assert reload(place, TIMEOUT)
+        assert stats(place, TIMEOUT) == Load(queue=0, live=1, idle=0, max=10)
+        assert (version(place, TIMEOUT) or Version("")).signatures == 27700
+        assert clamd.commands == [b"PING", b"RELOAD", b"STATS", b"VERSION"]
+
+
+@pytest.mark.parametrize("answer", [b"", b"\xff\xfe", b"UNKNOWN COMMAND", b"PONGO", b"ERROR"])
+def test_odd_answers_are_none(answer: bytes, tmp_path: Path) -> None:
+    """What is not the answer to the command is no answer."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        clamd.answers = dict.fromkeys(clamd.answers, answer)
+        place = target(clamd)
+        assert not ping(place, TIMEOUT)
+        assert not reload(place, TIMEOUT)
+        assert stats(place, TIMEOUT) is None
+        assert version(place, TIMEOUT) is None
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    """No server is no answer."""
+    assert not ping(Target(socket.AF_UNIX, str(tmp_path / "none")), TIMEOUT)
+
+
+def test_a_server_that_says_nothing() -> None:
+    """The wait ends, and with no answer; nor is it begun anew as pyclamd does (five times)."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert version(Target(socket.AF_INET, listener.getsockname()), 0.2) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "signatures"),
+    [
+        (DATED, 27500),
+        ("ClamAV 0.103.12/27700/Sat Jan  3 10:00:00 2026", 27700),
+        ("ClamAV 1.5.0-beta/1/Sat Jan 03 10:00:00 2026", 1),
+        ("ClamAV 1.4.6", None),
+        ("ClamAV 1.4.6/", None),
+        ("ClamAV 1.4.6/27500", None),
+        ("ClamAV 1.4.6/27500/", None),
+        ("ClamAV 1.4.6/27500/Mon Foo 10 09:35:12 2025", None),
+        ("ClamAV 1.4.6/27500/Mon Nov 40 09:35:12 2025", None),
+        ("ClamAV 1.4.6/x/Mon Nov 10 09:35:12 2025", None),
+    ],
+)
+def test_version_texts(text: str, signatures: int | None) -> None:
+    """The database's version and date, or only the text where there is none."""
+    parsed = parse_version(text)
+    assert parsed is not None
+    assert (parsed.text, parsed.signatures) == (text, signatures)
+    assert (parsed.published is None) == (signatures is None)
+
+
+def test_the_date_is_local_time() -> None:
+    """Seconds since the epoch, of a date that names no zone."""
+    parsed = parse_version(DATED)
+    assert parsed is not None
+    assert parsed.published is not None
+    assert time.asctime(time.localtime(parsed.published)) == "Mon Nov 10 09:35:12 2025"
+
+
+@pytest.mark.parametrize("text", ["", "None", "Clam", "\0", "UNKNOWN COMMAND"])
+def test_no_version(text: str) -> None:
+    """Other texts are no version."""
+    assert parse_version(text) is None
+
+
+def test_the_test_signature_is_eicar() -> None:
+    """To the byte: databases know it by its hash."""
+    assert clamd_client.test_signature() == EICAR
+
+
+def test_an_unreadable_spool_is_told_from_a_fault_of_the_server(tmp_path: Path) -> None:
+    """The server is not to blame for it."""
+    descriptor = os.open(tmp_path, os.O_RDONLY)  # a folder cannot be read
+    with FakeClamd.tcp() as clamd, clamd_client.open_client(target(clamd), soon(), nothing) as client:
+        client.connect()
+        with pytest.raises(SpoolError):
+            client.instream(descriptor)
+    os.close(descriptor)

@@ -1,0 +1,424 @@
+"""The clamd engine against a fake clamd that answers as it is told."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from miltscan.core.address import InetAddress, parse_address
+from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
+from miltscan.engines.clamd.engine import ClamdEngine
+from miltscan.engines.clamd.server import Server
+from miltscan.engines.wire import targets
+from tests.fakes import clamd_lies as lies
+from tests.fakes.clamd import FakeClamd
+from tests.fakes.eicar import EICAR
+from tests.unit.engines.support import Memo, message, nothing, soon, until
+
+CLEAN = b"Subject: hello\r\n\r\nhello\r\n"
+INFECTED = b"Subject: hello\r\n\r\n" + EICAR
+LARGE = b"Subject: large\r\n\r\n" + bytes(3_000_000)
+KEPT = 2  # sessions
+NEVER = 3600.0  # seconds: no second canary in this test, unless something asks for it
+
+
+@pytest.fixture(params=["unix", "tcp", "unix without FILDES"])
+def clamd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FakeClamd]:
+    """A fake clamd for each way a message can go."""
+    made = FakeClamd.tcp() if request.param == "tcp" else FakeClamd.unix(tmp_path / "clamd.ctl")
+    if request.param == "unix without FILDES":
+        made.fildes_refusal = b"No file descriptor received. ERROR"
+    with made:
+        yield made
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[FakeClamd, FakeClamd]]:
+    """Two servers."""
+    with FakeClamd.unix(tmp_path / "first") as first, FakeClamd.unix(tmp_path / "second") as second:
+        yield first, second
+
+
+@contextmanager
+def running(*servers: FakeClamd, interval: float = NEVER, memo: Memo | None = None) -> Iterator[ClamdEngine]:
+    """An engine that sends canaries, started."""
+    engine = ClamdEngine([parse_address(server.address) for server in servers], interval, memo or Memo(), KEPT)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+def probed(*servers: FakeClamd, memo: Memo | None = None) -> ClamdEngine:
+    """An engine without a thread."""
+    engine = ClamdEngine([parse_address(server.address) for server in servers], NEVER, memo or Memo(), KEPT)
+    engine.probe()
+    return engine
+
+
+def hang(clamd: FakeClamd) -> None:
+    """Make it answer neither mail nor PING."""
+    clamd.behaviour = lies.Slow()
+    clamd.answers[b"PING"] = b""
+
+
+def scan(engine: ClamdEngine, data: bytes, deadline: float | None = None) -> Verdict:
+    """The verdict on a message of this content."""
+    with message(data) as made:
+        return engine.scan(made, deadline or soon(), nothing)
+
+
+def test_clean_and_infected(clamd: FakeClamd) -> None:
+    """Both verdicts, each with the server that gave it, after one canary and without a thread."""
+    engine = probed(clamd)
+    assert scan(engine, CLEAN) == Verdict.clean("clamd", clamd.address)
+    assert scan(engine, INFECTED) == Verdict.infected("clamd", "Eicar-Test-Signature", clamd.address)
+
+
+def test_the_whole_message_arrives(clamd: FakeClamd) -> None:
+    """Every byte of a message larger than a chunk, preface in front."""
+    engine = probed(clamd)
+    with message(LARGE) as made:
+        assert engine.scan(made, soon(), nothing).outcome is Outcome.CLEAN
+    assert clamd.contents[-1].endswith(LARGE)
+    assert clamd.contents[-1].startswith(b"Received: ")
+
+
+def test_a_refused_descriptor_is_remembered(tmp_path: Path) -> None:
+    """FILDES is tried once, then the content is sent at once; a server that comes back is asked again."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        clamd.fildes_refusal = b"UNKNOWN COMMAND"
+        engine = probed(clamd)
+        scan(engine, CLEAN)
+        asked = [command for command in clamd.commands if command not in {b"VERSION", b"STATS"}]
+        assert asked == [b"IDSESSION", b"FILDES", b"INSTREAM", b"INSTREAM"]
+
+
+@pytest.mark.parametrize("name", lies.FAULTS)
+def test_no_lie_is_clean(clamd: FakeClamd, name: str) -> None:
+    """A clamd that passes its canary and lies about mail: an error, or a limit, and told to the observer."""
+    clamd.behaviour = lies.unless_canary(lies.FAULTS[name])
+    memo = Memo()
+    verdict = scan(probed(clamd, memo=memo), INFECTED)
+    assert verdict.outcome in {Outcome.ERROR, Outcome.UNSCANNED}
+    assert verdict.server == clamd.address
+    if verdict.outcome is Outcome.ERROR:
+        assert memo.faults == [(clamd.address, verdict.reason)]
+
+
+@pytest.mark.parametrize(
+    ("lie", "fault"),
+    [
+        (lies.close_without_answer, Fault.CLOSED),
+        (lies.half_reply, Fault.GARBLED),
+        (lies.two_replies, Fault.GARBLED),
+        (lies.endless_reply, Fault.GARBLED),
+        (lies.not_utf8, Fault.GARBLED),
+        (lies.fails(b"Error writing to temporary file ERROR"), Fault.REPORTED),
+    ],
+)
+def test_faults_have_names(clamd: FakeClamd, lie: lies.Behaviour, fault: Fault) -> None:
+    """The fault in the verdict says what happened."""
+    clamd.behaviour = lies.unless_canary(lie)
+    assert scan(probed(clamd), CLEAN).reason is fault
+
+
+@pytest.mark.parametrize(("lie", "limit"), [(lies.limits_exceeded, Limit.LIMITS), (lies.encrypted, Limit.ENCRYPTED)])
+def test_limits_of_clamd_are_unscanned(clamd: FakeClamd, lie: lies.Behaviour, limit: Limit) -> None:
+    """What clamd reports as a signature and is a limit."""
+    clamd.behaviour = lies.unless_canary(lie)
+    verdict = scan(probed(clamd), CLEAN)
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNSCANNED, limit)
+
+
+def test_too_large_for_the_stream() -> None:
+    """Clamd hangs up with an error while we still write: the error is read, and it is a limit."""
+    with FakeClamd.tcp(lies.too_large(1_000_000)) as clamd:
+        verdict = scan(probed(clamd), LARGE)
+        assert (verdict.outcome, verdict.reason) == (Outcome.UNSCANNED, Limit.LIMITS)
+
+
+def test_ok_before_the_whole_message_was_sent_is_garbled() -> None:
+    """An OK to half a message is none, although it is the exact OK."""
+
+    def early(sent: lies.Scan) -> None:
+        sent.peek(1)
+        sent.answer(b"OK")
+        sent.close()
+
+    with FakeClamd.tcp(lies.unless_canary(early)) as clamd:
+        assert scan(probed(clamd), b"\r\n" + bytes(30_000_000)).outcome is Outcome.ERROR
+
+
+def test_deadline(clamd: FakeClamd) -> None:
+    """A server that does not answer in time; the MTA is told to wait meanwhile."""
+    clamd.behaviour = lies.unless_canary(lies.Slow())
+    ticks: list[float] = []
+    with message(CLEAN) as made:
+        verdict = probed(clamd).scan(made, time.monotonic() + 0.2, lambda: ticks.append(time.monotonic()))
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNSCANNED, Limit.TIMEOUT)
+    assert ticks
+
+
+def test_a_deadline_that_has_passed(clamd: FakeClamd) -> None:
+    """No time left is a timeout too."""
+    assert scan(probed(clamd), CLEAN, time.monotonic()).reason is Limit.TIMEOUT
+
+
+def test_a_session_serves_for_many_messages(tmp_path: Path) -> None:
+    """The canary's, too."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = probed(clamd)
+        verdicts = [scan(engine, data).outcome for data in (CLEAN, INFECTED, CLEAN)]
+        assert verdicts == [Outcome.CLEAN, Outcome.INFECTED, Outcome.CLEAN]
+        assert clamd.commands.count(b"IDSESSION") == 1
+
+
+def test_a_session_that_clamd_has_ended_is_no_fault(tmp_path: Path) -> None:
+    """An idle one ends by its IdleTimeout."""
+    memo = Memo()
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = probed(clamd, memo=memo)
+        clamd.drop_connections()
+        assert scan(engine, CLEAN).outcome is Outcome.CLEAN
+        assert clamd.commands.count(b"IDSESSION") == 2
+    assert memo.faults == []
+
+
+def test_idle_sessions_are_closed(tmp_path: Path) -> None:
+    """By the canary after the next, and all of them where the server is down; no more are kept than allowed."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        server = Server(parse_address(clamd.address), keep=1)
+        server.target = targets(server.address)[0]
+        with message(CLEAN) as made:
+            server.exchange(made.content.fileno(), soon(), nothing)
+        server.sweep(3600.0)
+        assert clamd.connections == 1
+        server.sweep(0.0)
+        until(lambda: clamd.connections == 0)
+        unkept = ClamdEngine([parse_address(clamd.address)], NEVER, Memo(), sessions=0)
+        unkept.probe()
+        until(lambda: clamd.connections == 0)
+
+
+@pytest.mark.parametrize("name", lies.FAULTS)
+def test_no_lie_in_a_kept_session_is_clean(tmp_path: Path, name: str) -> None:
+    """The session served honestly before, so it was kept; after the lie it is not."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = probed(clamd)
+        assert scan(engine, CLEAN).outcome is Outcome.CLEAN
+        clamd.behaviour = lies.FAULTS[name]
+        assert scan(engine, INFECTED).outcome in {Outcome.ERROR, Outcome.UNSCANNED}
+        clamd.behaviour = lies.honest
+        assert scan(engine, INFECTED).outcome is Outcome.INFECTED
+
+
+def test_an_answer_that_was_not_asked_for_yet_is_not_taken(tmp_path: Path) -> None:
+    """A second OK behind the first, with the next number, when the first one has been read."""
+    answered: list[lies.Scan] = []
+
+    def kept(scan: lies.Scan) -> None:
+        lies.honest(scan)
+        answered.append(scan)
+
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        clamd.behaviour = kept
+        engine = probed(clamd)
+        until(lambda: answered)
+        answered[-1].send(b"2: fd[10]: OK\0")
+        clamd.behaviour = lies.honest
+        assert scan(engine, INFECTED).outcome is Outcome.INFECTED
+
+
+def test_a_full_backlog_is_waited_for(tmp_path: Path) -> None:
+    """A clamd that does not accept for a while costs time, not the message."""
+    verdicts: list[Verdict] = []
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = probed(clamd)
+        clamd.drop_connections()
+        thread = threading.Thread(target=lambda: verdicts.append(scan(engine, CLEAN)))
+        with clamd.not_accepting():
+            assert scan(engine, CLEAN, time.monotonic() + 0.1).reason is Limit.TIMEOUT
+            thread.start()
+        thread.join()
+    assert verdicts[0].outcome is Outcome.CLEAN
+
+
+def test_a_content_that_fails_is_an_error(clamd: FakeClamd) -> None:
+    """An engine never raises, whatever comes from outside."""
+    engine = probed(clamd)
+    with message(CLEAN) as made:
+        pass  # its descriptor is closed now
+    assert engine.scan(made, soon(), nothing).outcome is Outcome.ERROR
+
+    class Gone:
+        def fileno(self) -> int:
+            raise ValueError("closed")
+
+    with message(CLEAN) as made:
+        assert engine.scan(made._replace(content=Gone()), soon(), nothing).reason is Fault.EXCEPTION
+
+
+def test_no_server_is_up(clamd: FakeClamd) -> None:
+    """Before the first canary, and after one that was missed, no server is asked."""
+    engine = ClamdEngine([parse_address(clamd.address)], NEVER, Memo())
+    assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
+    clamd.behaviour = lies.always_ok
+    engine.probe()
+    assert not engine.ready
+    assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    """A server that is not there is down; a name that does not resolve as well."""
+    memo = Memo()
+    engine = ClamdEngine([parse_address(f"unix:{tmp_path}/none"), InetAddress("no host", 1)], NEVER, memo)
+    engine.probe()
+    assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
+    assert [up for _, up, _ in memo.states] == [False, False]
+
+
+def test_a_server_that_vanished_is_a_connect_fault(tmp_path: Path) -> None:
+    """Up at its last canary, gone at the message."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = probed(clamd)
+    assert scan(engine, CLEAN).reason is Fault.CONNECT
+
+
+def test_the_next_server_gets_the_message_of_one_that_fails(pair: tuple[FakeClamd, FakeClamd]) -> None:
+    """Whichever is asked first, the verdict is the one of the server that can scan."""
+    first, second = pair
+    first.behaviour = lies.unless_canary(lies.close_without_answer)
+    memo = Memo()
+    engine = probed(*pair, memo=memo)
+    assert [scan(engine, INFECTED).server for _ in range(4)] == [second.address] * 4
+    assert set(memo.faults) == {(first.address, Fault.CLOSED)}
+
+
+def test_servers_take_turns(pair: tuple[FakeClamd, FakeClamd]) -> None:
+    """Messages are spread over the servers that are up."""
+    engine = probed(*pair)
+    assert {scan(engine, CLEAN).server for _ in range(4)} == {server.address for server in pair}
+
+
+def test_a_server_that_failed_is_asked_last(pair: tuple[FakeClamd, FakeClamd]) -> None:
+    """Until its next canary, so that few messages have to be put twice."""
+    first, _ = pair
+    first.behaviour = lies.unless_canary(lies.close_without_answer)
+    memo = Memo()
+    engine = probed(*pair, memo=memo)
+    for _ in range(10):
+        scan(engine, CLEAN)
+    assert len(memo.faults) == 1
+
+
+def test_a_message_cannot_take_a_server_down(tmp_path: Path) -> None:
+    """The canary decides: one that clamd cannot take is an error, and all other mail goes on."""
+    memo = Memo()
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, memo=memo) as engine:
+        clamd.behaviour = lies.unless_canary(lies.close_without_answer)
+        assert scan(engine, CLEAN).reason is Fault.CLOSED
+        until(lambda: len(memo.passed) > 1)
+        clamd.behaviour = lies.honest
+        assert scan(engine, CLEAN).outcome is Outcome.CLEAN
+        assert [up for _, up, _ in memo.states] == [True]
+
+
+def test_a_failure_asks_for_a_canary(tmp_path: Path) -> None:
+    """And a server that misses it is down for all, until it passes one: told once each time."""
+    memo = Memo()
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, memo=memo) as engine:
+        clamd.behaviour = lies.close_without_answer
+        assert scan(engine, CLEAN).reason is Fault.CLOSED
+        until(lambda: not engine.ready)
+        assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
+        clamd.behaviour = lies.honest
+        until(lambda: engine.ready)
+        assert scan(engine, INFECTED).outcome is Outcome.INFECTED
+    assert [up for _, up, _ in memo.states] == [True, False, True]
+    assert memo.faults == [(clamd.address, Fault.CLOSED), (clamd.address, Fault.CANARY)]
+
+
+def test_a_liar_is_found_on_the_interval(tmp_path: Path) -> None:
+    """Clamd without its temporary folder says OK to all mail: no message shows it, the canary does."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, interval=0.1) as engine:
+        clamd.behaviour = lies.always_ok
+        until(lambda: scan(engine, CLEAN).reason is Limit.NO_ENGINE)
+
+
+def test_a_kept_session_does_not_hide_that_nobody_is_accepted(tmp_path: Path) -> None:
+    """A message that needs a new connection would wait for its deadline while canaries pass over an old one."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, interval=0.1) as engine:
+        assert scan(engine, CLEAN).outcome is Outcome.CLEAN
+        with clamd.not_accepting():
+            until(lambda: not engine.ready)
+
+
+def test_a_hung_server_is_given_up(pair: tuple[FakeClamd, FakeClamd]) -> None:
+    """Its canary gets no answer, so its message goes to the other long before the deadline."""
+    first, second = pair
+    with running(*pair, interval=1.0) as engine:
+        hang(first)
+        assert [scan(engine, INFECTED).server for _ in range(2)] == [second.address] * 2
+
+
+def test_the_only_server_hangs(tmp_path: Path) -> None:
+    """The message that waits is given up with an error, those that come later find no engine."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, interval=1.0) as engine:
+        hang(clamd)
+        assert scan(engine, CLEAN).reason is Fault.CANARY
+        assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
+
+
+@pytest.mark.usefixtures("patient_ping")
+def test_scans_from_many_threads(pair: tuple[FakeClamd, FakeClamd]) -> None:
+    """Each thread gets the verdict on its own message."""
+    wrong: list[Verdict] = []
+    with running(*pair, interval=0.05) as engine:
+
+        def work(number: int) -> None:
+            for turn in range(20):
+                infected = (number + turn) % 2 == 0
+                verdict = scan(engine, INFECTED if infected else CLEAN)
+                if verdict.outcome is not (Outcome.INFECTED if infected else Outcome.CLEAN):
+                    wrong.append(verdict)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+def test_stop_ends_a_canary_in_flight(tmp_path: Path) -> None:
+    """A hung server does not hold up the end, and is not blamed for it."""
+    memo = Memo()
+    slow = lies.Slow()
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        with running(clamd, interval=1.5, memo=memo):
+            clamd.behaviour = slow
+            until(slow.entered.is_set)
+        assert "clamd-canary" not in {thread.name for thread in threading.enumerate()}
+    assert [up for _, up, _ in memo.states] == [True]
+
+
+def test_an_engine_that_nobody_has_any_more_ends_its_watch(tmp_path: Path) -> None:
+    """After a reload the last message that holds the old engine is still watched over; then its thread ends."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = ClamdEngine([parse_address(clamd.address)], NEVER, Memo())
+        engine.start()
+        (watch,) = [thread for thread in threading.enumerate() if thread.name == "clamd-canary"]
+        del engine
+        until(lambda: not watch.is_alive())
+
+
+def test_stop_without_start() -> None:
+    """An engine that was never started may be stopped, and without servers it says so."""
+    engine = ClamdEngine([], NEVER, Memo())
+    assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
+    engine.stop()

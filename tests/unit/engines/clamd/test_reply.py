@@ -1,0 +1,154 @@
+"""The grammar of clamd's replies: closed, total, and clean only for the exact OK."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miltscan.core.verdict import Fault, Limit
+from miltscan.engines.clamd.reply import CLEAN, Failed, Form, Found, Limited, Reply, parse_numbered, parse_reply
+
+FD, STREAM = Form.DESCRIPTOR, Form.STREAM
+NAME = {FD: b"fd[10]", STREAM: b"stream"}
+
+FOUND = {
+    b"Eicar-Test-Signature FOUND": Found("Eicar-Test-Signature"),
+    b"Win.Test.EICAR_HDB-1 FOUND": Found("Win.Test.EICAR_HDB-1"),
+    b"A name: with (md5:44d88612:68) colons FOUND": Found("A name: with (md5:44d88612:68) colons"),
+    b"X.UNOFFICIAL(44d88612fea8a8f36de82e1278abb02f:68) FOUND": Found(
+        "X.UNOFFICIAL(44d88612fea8a8f36de82e1278abb02f:68)"
+    ),
+    b"OK FOUND": Found("OK"),
+    b"ERROR FOUND": Found("ERROR"),
+    b"x FOUND FOUND": Found("x FOUND"),
+    b"(null) FOUND": Found("unnamed"),
+    b" FOUND": Found("unnamed"),
+    b"FOUND": Found("unnamed"),
+    b"\xff\xfe FOUND": Found("\\xff\\xfe"),
+    b"Heuristics.Limits.Exceeded FOUND": Limited(Limit.LIMITS, "Heuristics.Limits.Exceeded"),
+    b"Heuristics.Limits.Exceeded.MaxFileSize FOUND": Limited(Limit.LIMITS, "Heuristics.Limits.Exceeded.MaxFileSize"),
+    b"Heuristics.Encrypted.Zip FOUND": Limited(Limit.ENCRYPTED, "Heuristics.Encrypted.Zip"),
+    b"Heuristics.Phishing.Email FOUND": Found("Heuristics.Phishing.Email"),
+}
+
+
+@pytest.mark.parametrize("form", Form)
+def test_ok_of_the_form_asked_for_is_clean(form: Form) -> None:
+    """The exact OK, for the thing we asked about, is clean."""
+    assert parse_reply(NAME[form] + b": OK\0", form) is CLEAN
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize(("text", "expected"), FOUND.items())
+def test_found(form: Form, text: bytes, expected: Reply) -> None:
+    """A name may hold nearly anything, and some names are limits of clamd rather than finds."""
+    assert parse_reply(NAME[form] + b": " + text + b"\0", form) == expected
+
+
+FAILED = [
+    (b"", FD, Fault.CLOSED),
+    (b"", STREAM, Fault.CLOSED),
+    (b"stream: OK\0", FD, Fault.GARBLED),
+    (b"fd[10]: OK\0", STREAM, Fault.GARBLED),
+    (b"fd[]: OK\0", FD, Fault.GARBLED),
+    (b"fd[-1]: OK\0", FD, Fault.GARBLED),
+    (b"fd[\xd9\xa1]: OK\0", FD, Fault.GARBLED),
+    (b"1: stream: OK\0", STREAM, Fault.GARBLED),
+    (b"stream: ok\0", STREAM, Fault.GARBLED),
+    (b"stream:OK\0", STREAM, Fault.GARBLED),
+    (b"stream:  OK\0", STREAM, Fault.GARBLED),
+    (b"stream: OK \0", STREAM, Fault.GARBLED),
+    (b"stream: OK\n", STREAM, Fault.GARBLED),
+    (b"stream: OK\r\n\0", STREAM, Fault.GARBLED),
+    (b"\0stream: OK\0", STREAM, Fault.GARBLED),
+    (b"stream: OKAY\0", STREAM, Fault.GARBLED),
+    (b"stream: \xff\xfe OK\0", STREAM, Fault.GARBLED),
+    (b"stream: XFOUND\0", STREAM, Fault.GARBLED),
+    (b"stream: X FOUND\n\0", STREAM, Fault.GARBLED),
+    (b"stream: X\nY FOUND\0", STREAM, Fault.GARBLED),
+    (b"/var/tmp/other: OK\0", STREAM, Fault.GARBLED),
+    (b"stream: OK\0stream: X FOUND\0", STREAM, Fault.GARBLED),
+    (b"stream: Error writing to temporary file ERROR\0", STREAM, Fault.REPORTED),
+    (b"Error writing to temporary file ERROR\0", STREAM, Fault.REPORTED),
+    (b"Not a regular file ERROR\0", FD, Fault.REPORTED),
+    (b"UNKNOWN COMMAND\0", STREAM, Fault.REPORTED),
+    (b"COMMAND READ TIMED OUT\n", FD, Fault.REPORTED),
+    (b"COMMAND READ TIMED OUT\n", STREAM, Fault.REPORTED),
+    (b"INSTREAM size limit exceeded. ERROR\0", FD, Fault.REPORTED),
+]
+
+
+@pytest.mark.parametrize(("data", "form", "fault"), FAILED)
+def test_failed(data: bytes, form: Form, fault: Fault) -> None:
+    """Errors are told from what is no reply, and neither is a verdict."""
+    reply = parse_reply(data, form)
+    assert isinstance(reply, Failed)
+    assert reply.fault is fault
+    assert not reply.refused
+
+
+@pytest.mark.parametrize("data", [b"UNKNOWN COMMAND\0", b"No file descriptor received. ERROR\0"])
+def test_refused(data: bytes) -> None:
+    """A clamd that takes no descriptor is told from one that fails."""
+    reply = parse_reply(data, FD)
+    assert isinstance(reply, Failed)
+    assert reply.refused
+
+
+def test_too_large_for_a_stream_is_a_limit() -> None:
+    """StreamMaxLength is a limit of clamd, not a fault."""
+    assert isinstance(parse_reply(b"INSTREAM size limit exceeded. ERROR\0", STREAM), Limited)
+
+
+WHOLE = [NAME[form] + b": " + text + b"\0" for form in Form for text in [b"OK", *FOUND]] + [row[0] for row in FAILED]
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("data", WHOLE)
+def test_a_cut_reply_is_a_failure(form: Form, data: bytes) -> None:
+    """Each reply, cut after any byte, is neither clean nor found nor a limit."""
+    for end in range(data.find(b"\0")):
+        assert isinstance(parse_reply(data[:end], form), Failed)
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("data", [data for data in WHOLE if data])
+def test_a_reply_with_more_behind_it_is_a_failure(form: Form, data: bytes) -> None:
+    """Exactly one reply: what follows it makes all of it doubtful."""
+    for more in (b"\0", b"\n", b" ", b"x", b"stream: OK\0"):
+        assert isinstance(parse_reply(data + more, form), Failed)
+
+
+FRAGMENT = st.sampled_from([b"stream", b"fd[1]", b": ", b"OK", b" FOUND", b" ERROR", b"\0", b"\n", b"X"]) | st.binary()
+
+
+@given(st.lists(FRAGMENT).map(b"".join), st.sampled_from(Form))
+def test_never_clean_unless_exact(data: bytes, form: Form) -> None:
+    """Whatever clamd sends: clean is the one exact reply, and nothing raises."""
+    name, _, verdict = data.partition(b": ")
+    ours = (
+        name == b"stream" if form is STREAM else name.startswith(b"fd[") and name[3:-1].isdigit() and name[-1:] == b"]"
+    )
+    assert (parse_reply(data, form) is CLEAN) == (ours and verdict == b"OK\0")
+
+
+_PIECES = st.sampled_from(
+    [b"fd[", b"]", b": ", b"OK", b"\0", b"10", b"", b"x", b"\n", b" FOUND", b"-1", b"\xb2", b"fd[7]: OK\0"]
+)
+
+
+@given(st.lists(_PIECES, max_size=8).map(b"".join), st.integers(1, 1000))
+def test_a_reply_of_a_session_is_as_strict(answer: bytes, number: int) -> None:
+    """What is told without the pattern is what the pattern tells, and only behind the number that was asked for."""
+    assert parse_numbered(b"%d: %b" % (number, answer), number) == parse_reply(answer, FD)
+    assert parse_numbered(b"%d: %b" % (number + 1, answer), number) is not CLEAN
+
+
+@pytest.mark.parametrize("answer", [b"fd[]: OK\0", b"fd[1]: OK", b"fd[1]: OK\0\0", b"fd[1]: OKAY\0", b"fd[1 ]: OK\0"])
+def test_nearly_an_ok_is_none(answer: bytes) -> None:
+    """Each a byte off."""
+    assert parse_numbered(b"1: " + answer, 1) is not CLEAN
+
+
+def test_ok_of_a_session() -> None:
+    """The usual reply."""
+    assert parse_numbered(b"12: fd[10]: OK\0", 12) is CLEAN

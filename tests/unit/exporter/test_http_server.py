@@ -1,0 +1,441 @@
+"""The HTTP server: who is served, what a request may be, and that no peer keeps another from its answer."""
+
+import asyncio
+import base64
+import contextlib
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from miltscan.config.settings import Settings
+from miltscan.config.validation import validated
+from miltscan.exporter import exchange, http_server
+from miltscan.exporter.access import Access, load
+from miltscan.exporter.credentials import Credentials
+from miltscan.exporter.exchange import Request, Response
+from miltscan.exporter.http_server import Refusal, Server
+from miltscan.processes import listener
+from tests.harness.certificates import Authority
+from tests.harness.processes import PATIENCE, wait_until
+
+PLAIN = load(Settings().exporter)
+USERS = {"joe": b"$2y$05$WTTddQbV1pswRPfzcs.gcew.OjbCJQl08OgM8SYWkUXia71CzpbIK"}  # of "correct horse"
+TOKEN = "0123456789abcdef"  # noqa: S105 - not one of anybody's
+GUARDED = replace(PLAIN, credentials=Credentials(USERS, [TOKEN.encode()]))
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def page(request: Request) -> Response:
+    """An answer that shows what was asked; `/large` is more than any buffer, `/bug` raises."""
+    if request.path == "/bug":
+        raise RuntimeError("a bug")
+    body = b"x" * 20_000_000 if request.path == "/large" else repr((request, request.trusted)).encode()
+    return Response(HTTPStatus.OK, body)
+
+
+@dataclass(slots=True)
+class Running:
+    """A server in a thread of the test."""
+
+    server: Server
+    loop: asyncio.AbstractEventLoop
+    refused: list[tuple[Refusal, str]] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        number: int = self.server.listener.getsockname()[1]
+        return number
+
+    @property
+    def reasons(self) -> list[Refusal]:
+        """Why it has refused, so far."""
+        return [reason for reason, _peer in self.refused]
+
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
+        """A connection that has sent nothing."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE, source_address=(source, 0))
+
+    def ask(self, request: bytes = GET, source: str = "127.0.0.1") -> tuple[bytes, bytes]:
+        """Head and body of what comes for these bytes; both empty if the server hangs up."""
+        with self.connect(source) as client:
+            with contextlib.suppress(OSError):
+                client.sendall(request)
+            head, _, body = received(client).partition(b"\r\n\r\n")
+            return head, body
+
+
+def received(client: socket.socket) -> bytes:
+    """All until the end, be it a hard one."""
+    data = b""
+    with contextlib.suppress(ConnectionError):
+        while chunk := client.recv(65536):
+            data += chunk
+    return data
+
+
+Start = Callable[[Access], Running]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a server with this access; it ends with the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda access: stack.enter_context(_running(access))
+
+
+@contextlib.contextmanager
+def _running(access: Access) -> Iterator[Running]:
+    refused: list[tuple[Refusal, str]] = []
+    with listener.bind_http("127.0.0.1", 0) as web:
+        server = Server(web, access, page, frozenset({"/public"}), lambda *what: refused.append(what))
+        running, thread, stop = _in_thread(server)
+        running.refused = refused
+        try:
+            yield running
+        finally:
+            running.loop.call_soon_threadsafe(stop)
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+def _in_thread(server: Server) -> tuple[Running, threading.Thread, Callable[[], object]]:
+    began = threading.Event()
+    found: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+
+    async def main() -> None:
+        task = asyncio.create_task(server.serve())
+        found.append((asyncio.get_running_loop(), task))
+        began.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    assert began.wait(PATIENCE)
+    loop, task = found[0]
+    return Running(server, loop), thread, task.cancel
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patience that a test can wait for."""
+    for module in (exchange, http_server):
+        monkeypatch.setattr(module, "PATIENCE", 0.3)
+
+
+def basic(password: str, user: str = "joe") -> bytes:
+    """A request with these credentials."""
+    value = base64.b64encode(f"{user}:{password}".encode())
+    return b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic " + value + b"\r\n\r\n"
+
+
+def status(answer: tuple[bytes, bytes]) -> int:
+    """Of an answer; 0 if there was none."""
+    return int(answer[0].split(b" ")[1]) if answer[0] else 0
+
+
+# Requests
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_request_in_pieces(start: Start, size: int) -> None:
+    """It is the same request however it is cut."""
+    request = b"GET /a%20b?c=d&e HTTP/1.1\r\nHost: x\r\nX-Name:  value \r\n\r\n"
+    with start(PLAIN).connect() as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(request), size):
+            client.sendall(request[at : at + size])
+        body = received(client).partition(b"\r\n\r\n")[2]
+    expected = Request("GET", "/a%20b", {"host": "x", "x-name": "value"}, "c=d&e")
+    assert body == repr((expected, True)).encode()
+
+
+def test_an_answer_is_framed(start: Start) -> None:
+    """Its length is told, and that the connection ends."""
+    head, body = start(PLAIN).ask()
+    fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert (fields[b"Content-Length"], fields[b"Connection"]) == (str(len(body)).encode(), b"close")
+    assert b"GMT" in fields[b"Date"]
+
+
+def test_small_writes_are_not_held_back(start: Start) -> None:
+    """By TLS an answer follows other small packets: with Nagle's algorithm it would wait 40 ms for their receipt."""
+    running = start(PLAIN)
+    assert status(running.ask()) == 200
+    assert running.server.listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_head_request_has_no_body(start: Start) -> None:
+    """But the length that the body would have."""
+    running = start(PLAIN)
+    head, body = running.ask(b"HEAD /large HTTP/1.0\r\n\r\n")
+    assert b"Content-Length: 20000000" in head
+    assert body == b""
+
+
+@pytest.mark.parametrize("version", [b"0.9", b"2.0"])
+def test_a_head_request_of_another_version(start: Start, version: bytes) -> None:
+    """It hears so, without a body, and there is no traceback on standard error that a peer could repeat at will."""
+    running = start(PLAIN)
+    answer = running.ask(b"HEAD / HTTP/" + version + b"\r\nHost: x\r\n\r\n")
+    assert (status(answer), answer[1]) == (505, b"")
+    assert running.reasons == [Refusal.REQUEST]
+
+
+def test_a_bug_is_a_500(start: Start) -> None:
+    """And the next one is answered."""
+    running = start(PLAIN)
+    assert running.ask(b"GET /bug HTTP/1.1\r\nHost: x\r\n\r\n")[1] == b"RuntimeError: a bug\n"
+    assert status(running.ask()) == 200
+
+
+def test_why_a_public_page_failed_is_not_for_everybody(start: Start) -> None:
+    """Nor is it a text that cannot be sent; who has shown a token hears more."""
+
+    def broken(_request: Request) -> Response:
+        raise RuntimeError("of /run/secret \udcff")
+
+    running = start(GUARDED)
+    running.server.answer = broken
+    anybody, somebody = (
+        running.ask(b"GET /public HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n")
+        for header in (b"", f"Authorization: Bearer {TOKEN}\r\n".encode())
+    )
+    assert (status(anybody), anybody[1]) == (500, b"not ok\n")
+    assert (status(somebody), somebody[1]) == (500, b"RuntimeError: of /run/secret \\udcff\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "statuses"),
+    [
+        (GET * 50, {200}),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n" + b"x" * 3_000_000, {0, 200}),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"5\r\nhello\r\n" * 10_000, {0, 200}),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", {400}),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", {501}),
+        (b"GET / HTTP/1.1\r\n\r\n", {400}),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n folded: x\r\n\r\n", {200}),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA\0B: x\r\n\r\n", {400}),
+        (b"GET / HTTP/2.0\r\n\r\n", {505}),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {505}),
+        (b"\x80\x03\x01" * 100 + b"\r\n\r\n", {0, 400}),
+        (b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\n\r\n", {0, 431}),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 100_000 + b"\r\n", {0, 431}),
+        (b"GET / HTTP/1.1\r\nHost: x\r\na: " + b"b" * 8000 + b"\r\n\r\n", {200}),
+    ],
+    ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else "",
+)
+def test_strange_requests(start: Start, data: bytes, statuses: set[int]) -> None:
+    """One answer at most, and the next client has its own; 0: the connection was reset while it still sent."""
+    running = start(PLAIN)
+    head, body = running.ask(data)
+    assert status((head, body)) in statuses
+    assert b"HTTP/1.1 " not in body
+    assert status(running.ask()) == 200
+
+
+@pytest.mark.parametrize("data", [b"", b"G", b"GET / HTTP/1.1\r\nHost: "])
+def test_a_peer_that_goes_away(start: Start, data: bytes) -> None:
+    """Who only tries the port is not counted, who stops in the middle is."""
+    running = start(PLAIN)
+    with running.connect() as client:
+        client.sendall(data)
+    wait_until(lambda: status(running.ask()) == 200, PATIENCE, "an answer")
+    wait_until(lambda: running.reasons == [Refusal.REQUEST] * bool(data), PATIENCE, f"{running.reasons}")
+
+
+# Peers
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", Refusal.REQUEST),
+        (b"GET / HTTP/1.1\r\nHost: ", Refusal.REQUEST),
+        (b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n", Refusal.RESPONSE),
+    ],
+)
+def test_a_slow_peer_has_its_time(start: Start, data: bytes, reason: Refusal) -> None:
+    """Who does not send or does not read is hung up on."""
+    running = start(PLAIN)
+    with running.connect() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(data)
+        wait_until(lambda: running.reasons == [reason], PATIENCE, "the end")
+        assert len(received(client)) < 20_000_000
+
+
+def test_a_network_that_is_not_listed(start: Start) -> None:
+    """It is hung up on before a word; a new list counts at once."""
+    running = start(replace(PLAIN, allow=PLAIN.allow[1:]))
+    assert running.ask() == (b"", b"")
+    wait_until(lambda: running.refused == [(Refusal.NETWORK, "127.0.0.1")], PATIENCE, "a refusal")
+    running.server.access = PLAIN
+    assert status(running.ask()) == 200
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only their number
+
+
+def test_a_crowd_does_not_keep_others_out(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand idle connections, ten of another address: that one's stay, and everybody new is answered."""
+    monkeypatch.setattr(exchange, "PATIENCE", 100.0)  # that nobody leaves by himself
+    running, before = start(PLAIN), descriptors()
+    with contextlib.ExitStack() as stack:
+        ten = [stack.enter_context(running.connect("127.0.0.2")) for _ in range(10)]
+        for _ in range(1000):
+            stack.enter_context(running.connect())
+        assert status(running.ask()) == 200
+        assert status(running.ask(source="127.0.0.3")) == 200
+        for client in ten:
+            client.sendall(GET)
+            assert received(client).startswith(b"HTTP/1.1 200 ")
+        assert {peer for reason, peer in running.refused if reason is Refusal.CROWD} == {"127.0.0.1"}
+        assert running.reasons.count(Refusal.CROWD) >= 1000 - 64
+        wait_until(lambda: descriptors() <= before + 1010 + 64, PATIENCE, "that those who lost their place are closed")
+    wait_until(lambda: descriptors() <= before, PATIENCE, "closed connections")
+
+
+# Credentials
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [
+        (GET, 401),
+        (basic("correct horse"), 200),
+        (basic("wrong"), 401),
+        (basic("correct horse", "jim"), 401),
+        (GET[:-2] + f"Authorization: Bearer {TOKEN}\r\n\r\n".encode(), 200),
+        (GET[:-2] + b"Authorization: Bearer 0123456789abcdeX\r\n\r\n", 401),
+        (GET[:-2] + b"Authorization: \r\n\r\n", 401),
+        (GET.replace(b"/ ", b"/public "), 200),
+        (basic("correct horse").replace(b"/ ", b"/public "), 200),
+        (basic("wrong").replace(b"/ ", b"/public "), 401),
+        (GET.replace(b"/ ", b"/nothing "), 401),
+        (GET.replace(b"/ ", b"/bug "), 401),
+    ],
+)
+def test_credentials(start: Start, request_bytes: bytes, expected: int) -> None:
+    """A public path alone is answered without; wrong ones are wrong everywhere; nothing tells which pages there are."""
+    running = start(GUARDED)
+    answer = running.ask(request_bytes)
+    assert status(answer) == expected
+    if expected == 401:
+        assert b'WWW-Authenticate: Basic realm="miltscan", Bearer realm="miltscan"' in answer[0]
+        assert running.reasons == [Refusal.CREDENTIALS]
+    else:
+        trusted = b"Authorization" in request_bytes
+        assert answer[1].endswith(b", %s)" % str(trusted).encode())
+
+
+def test_wrong_passwords_stall_nobody(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a hash is computed and more wait, who is known is served; past a bound a client is told to come again."""
+    running, computing = start(replace(GUARDED, credentials=Credentials(USERS, [TOKEN.encode()]))), threading.Event()
+    real = bcrypt.checkpw
+    assert status(running.ask(basic("correct horse"))) == 200
+
+    def slow(password: bytes, hashed: bytes) -> bool:
+        computing.wait(PATIENCE)
+        return real(password, hashed)
+
+    monkeypatch.setattr(bcrypt, "checkpw", slow)
+    with contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(running.connect()) for _ in range(8)]
+        for number, client in enumerate(waiting):
+            client.sendall(basic(f"guess {number}"))
+        ninth = wait_until(lambda: _busy(running), PATIENCE, "a 503")
+        assert b"Retry-After: 1" in ninth[0]
+        assert status(running.ask(basic("correct horse"))) == 200
+        assert status(running.ask(GET[:-2] + f"Authorization: Bearer {TOKEN}\r\n\r\n".encode())) == 200
+        computing.set()
+        assert {received(client)[:12] for client in waiting} <= {b"HTTP/1.1 401", b"HTTP/1.1 503"}
+    wait_until(lambda: status(running.ask(basic("one more"))) == 401, PATIENCE, "free places")
+
+
+def _busy(running: Running) -> tuple[bytes, bytes] | None:
+    """The answer to one password too many; None while there is still room for it, when it is given up again."""
+    with running.connect() as client:
+        client.settimeout(0.2)
+        client.sendall(basic("one too many"))
+        with contextlib.suppress(TimeoutError):
+            head, _, body = received(client).partition(b"\r\n\r\n")
+            return (head, body) if status((head, body)) == 503 else None
+    return None
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A CA for server and client."""
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+def encrypted(authority: Authority, client_ca: Path | None = None) -> Access:
+    """An access by TLS."""
+    certificate, key = authority.issue("server")
+    table = {"certificate": str(certificate), "key": str(key), "client_ca": str(client_ca or "")}
+    return load(validated(Settings, {"exporter": table}).exporter)
+
+
+def ask_encrypted(running: Running, context: ssl.SSLContext) -> bytes:
+    """What a client hears by TLS."""
+    with running.connect() as raw, context.wrap_socket(raw, server_hostname="127.0.0.1") as client:
+        client.sendall(GET)
+        return received(client)
+
+
+def test_tls(start: Start, authority: Authority) -> None:
+    """Who trusts the CA is answered, TLS 1.1 and clear text are not, and a new certificate counts at once."""
+    running = start(encrypted(authority))
+    context = ssl.create_default_context(cafile=authority.certificate)
+    assert ask_encrypted(running, context).startswith(b"HTTP/1.1 200 ")
+    assert running.reasons == []
+    assert running.ask() == (b"", b"")
+    wait_until(lambda: running.reasons == [Refusal.TLS], PATIENCE, "a refusal")
+    other = Authority(authority.folder / "other")
+    running.server.access = encrypted(other)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        ask_encrypted(running, context)
+    assert ask_encrypted(running, ssl.create_default_context(cafile=other.certificate)).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_certificate(start: Start, authority: Authority) -> None:
+    """Where a CA for clients is set, nobody without one of its certificates hears anything."""
+    running = start(encrypted(authority, authority.certificate))
+    context = ssl.create_default_context(cafile=authority.certificate)
+    with contextlib.suppress(ssl.SSLError, ConnectionError):
+        assert ask_encrypted(running, context) == b""
+    wait_until(lambda: running.reasons == [Refusal.TLS], PATIENCE, "a refusal")
+    context.load_cert_chain(*authority.issue("client"))
+    assert ask_encrypted(running, context).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("data", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"])
+def test_half_a_handshake_has_its_time(start: Start, authority: Authority, data: bytes) -> None:
+    """Hundreds of them leave room, and none is left open."""
+    running, before = start(encrypted(authority)), descriptors()
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):
+            client = stack.enter_context(running.connect())
+            with contextlib.suppress(OSError):
+                client.sendall(data)
+        wait_until(lambda: len(running.reasons) >= 200, PATIENCE, "the end of all")
+        assert {*running.reasons} <= {Refusal.TLS, Refusal.CROWD}
+    wait_until(lambda: descriptors() <= before, PATIENCE, "closed connections")

@@ -1,0 +1,98 @@
+"""What the exporter measures itself: queues and disk, told by gauges that end with what they tell of."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from miltscan.config.settings import Settings
+from miltscan.config.validation import validated
+from miltscan.exporter import measure
+from miltscan.exporter.measure import Measure
+from miltscan.telemetry import metrics
+from miltscan.telemetry.family import Family
+
+
+@pytest.fixture(autouse=True)
+def _fresh_metrics() -> Iterator[None]:
+    """Counts begin at 0, in memory."""
+    for family in metrics.FAMILIES:
+        family.reset()
+    yield
+    for family in metrics.FAMILIES:
+        family.reset()
+
+
+def _value(family: Family, *labels: str) -> float | None:  # type: ignore[type-arg]
+    """None for a series that is not there, or no more."""
+    if not family.knows(*labels):
+        return None
+    value = float(family.child(*labels)._value.get())  # noqa: SLF001
+    return None if math.isnan(value) else value
+
+
+def _settings(folder: Path, incoming: str) -> Settings:
+    return validated(Settings, {"queues": {"incoming": incoming, "delivery": ""}, "spool": {"directory": str(folder)}})
+
+
+def _queue(folder: Path) -> str:
+    (folder / "mqueue").mkdir()
+    for name in ("qfA", "dfA"):
+        (folder / "mqueue" / name).write_bytes(b"x" * 10)
+    return str(folder / "mqueue")
+
+
+def test_a_queue_and_the_disk(tmp_path: Path) -> None:
+    """What is there is told, what is not asked for is not."""
+    Measure(_settings(tmp_path, _queue(tmp_path))).look()
+    assert (_value(metrics.QUEUE_ENTRIES, "incoming"), _value(metrics.QUEUE_BYTES, "incoming")) == (1, 20)
+    assert (_value(metrics.QUEUE_OLDEST, "incoming") or 0) > 0
+    assert _value(metrics.QUEUE_READABLE, "delivery") is None
+    assert (_value(metrics.SPOOL_FREE_BYTES) or 0) > 0
+
+
+def test_what_is_gone_has_no_numbers(tmp_path: Path) -> None:
+    """An emptied queue has no oldest entry, one that cannot be read just that, one not asked for nothing."""
+    queue = _queue(tmp_path)
+    measured = Measure(_settings(tmp_path, queue))
+    measured.look()
+    for file in Path(queue).iterdir():
+        file.unlink()
+    measured.follow(_settings(tmp_path, queue))
+    measured.look()
+    assert (_value(metrics.QUEUE_ENTRIES, "incoming"), _value(metrics.QUEUE_OLDEST, "incoming")) == (0, None)
+    with capture_logs() as lines:
+        for _ in range(3):
+            measured.follow(_settings(tmp_path / "gone", "/nonexistent/mqueue"))
+            measured.look()
+    assert [line["event"] for line in lines] == ["queue_unreadable"]
+    assert (_value(metrics.QUEUE_ENTRIES, "incoming"), _value(metrics.QUEUE_READABLE, "incoming")) == (None, 0)
+    assert _value(metrics.SPOOL_FREE_BYTES) is None
+    measured.follow(_settings(tmp_path, ""))
+    measured.look()
+    assert _value(metrics.QUEUE_READABLE, "incoming") is None
+
+
+def test_a_queue_is_looked_at_on_its_interval(tmp_path: Path) -> None:
+    """The second look in time measures the disk alone."""
+    queue = _queue(tmp_path)
+    measured = Measure(_settings(tmp_path, queue))
+    measured.look()
+    (Path(queue) / "qfB").touch()
+    measured.look()
+    assert _value(metrics.QUEUE_ENTRIES, "incoming") == 1
+
+
+def test_a_bug_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is counted and logged, and the next look tries again."""
+
+    def broken(_path: str) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(measure, "look", broken)
+    with capture_logs() as lines:
+        Measure(_settings(tmp_path, "/somewhere")).look()
+    assert [(line["event"], line["where"]) for line in lines] == [("exception", "measure")]
+    assert _value(metrics.EXCEPTIONS, "measure") == 1

@@ -1,0 +1,352 @@
+"""The exporter: what it answers, and that no peer and no fault keeps it from answering the next."""
+
+import contextlib
+import gzip
+import http.client
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from multiprocessing import Pipe
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from miltscan.config.keyfile import Loaded
+from miltscan.config.settings import Settings
+from miltscan.config.validation import validated
+from miltscan.errors import StartError
+from miltscan.exporter import health, service
+from miltscan.exporter.exchange import Request
+from miltscan.exporter.http_server import Refusal
+from miltscan.processes import listener
+from miltscan.processes.link import Link
+from miltscan.telemetry import family, metrics
+from tests.harness.processes import PATIENCE, wait_until
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+SERVER = "unix:/run/clamd.ctl"
+CANARY = "miltscan_canary_last_success_timestamp_seconds"
+UP = "miltscan_engine_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An exporter, and what it reads."""
+
+    pid: int
+    port: int
+    directory: Path
+    lifeline: Link
+
+
+def _fork(work: Callable[[], object]) -> int:
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        work()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """An exporter in a process of its own on a free port, as the supervisor starts it."""
+    web = listener.bind_http("127.0.0.1", 0)
+    link, lifeline = Pipe()
+
+    def child() -> None:
+        lifeline.close()
+        service.serve(web, tmp_path, Settings(), link)
+
+    pid = _fork(child)
+    port = web.getsockname()[1]
+    web.close()
+    link.close()
+    yield Running(pid, port, tmp_path, lifeline)
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    lifeline.close()
+
+
+def _worker(directory: Path, *, canary_age: float | None = None, workers: int = 1) -> None:
+    """What a service with `workers` workers would have counted."""
+
+    def work() -> None:
+        family.attach(directory, "0")
+        metrics.WORKERS.child().set(workers)
+        if canary_age is not None:
+            metrics.ENGINE_UP.child("clamd", SERVER).set(1)
+            metrics.CANARY_PASSED.child("clamd", SERVER).set(time.time() - canary_age)
+
+    assert os.waitpid(_fork(work), 0)[1] == 0
+
+
+def _ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        response = connection.getresponse()
+        return response, response.read()
+    finally:
+        connection.close()
+
+
+def _raw(port: int, data: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+        with contextlib.suppress(OSError):
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+        received = b""
+        with contextlib.suppress(OSError):
+            while chunk := client.recv(65536):
+                received += chunk
+        return received
+
+
+def test_metrics_as_text(running: Running) -> None:
+    """A plain scrape gets the text format."""
+    _worker(running.directory)
+    response, body = _ask(running.port, "/metrics?x=1")
+    assert (response.status, (response.getheader("Content-Type") or "").partition(";")[0]) == (200, "text/plain")
+    assert "miltscan_workers" in {family.name for family in parse_text(body.decode())}
+
+
+def test_metrics_as_openmetrics(running: Running) -> None:
+    """Prometheus asks for OpenMetrics first."""
+    _worker(running.directory)
+    response, body = _ask(running.port, "/metrics", Accept=OPENMETRICS)
+    assert (response.getheader("Content-Type") or "").startswith("application/openmetrics-text")
+    assert "miltscan_workers" in {family.name for family in parse_openmetrics(body.decode())}  # type: ignore[no-untyped-call]
+
+
+def test_metrics_compressed(running: Running) -> None:
+    """Who takes gzip gets it."""
+    _worker(running.directory)
+    response, body = _ask(running.port, "/metrics", Accept_Encoding="gzip")
+    assert response.getheader("Content-Encoding") == "gzip"
+    assert b"miltscan_workers 1.0" in gzip.decompress(body)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("HEAD", "/metrics", 200),
+        ("HEAD", "/nothing", 404),
+        ("GET", "/metrics/", 404),
+        ("GET", "/../etc/passwd", 404),
+        ("POST", "/metrics", 405),
+        ("DELETE", "/", 405),
+    ],
+)
+def test_only_its_pages_only_to_be_read(running: Running, method: str, path: str, status: int) -> None:
+    """All else is refused; HEAD brings no body."""
+    answer = _raw(running.port, f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert bool(body) is (method != "HEAD")
+
+
+def test_it_is_ready_once_worker_and_canary_are(running: Running) -> None:
+    """Not before a worker runs, nor before a canary passed."""
+    response, body = _ask(running.port, "/readyz")
+    assert (response.status, body) == (503, b"no worker runs\nno engine server has passed its canary\n")
+    assert _ask(running.port, "/healthz")[0].status == 503
+    _worker(running.directory)
+    assert _ask(running.port, "/healthz")[0].status == 200
+    assert _ask(running.port, "/readyz")[0].status == 503
+    _worker(running.directory, canary_age=1)
+    response, body = _ask(running.port, "/readyz")
+    assert (response.status, body) == (200, b"ok\n")
+
+
+@pytest.mark.parametrize(
+    ("samples", "reasons"),
+    [
+        ({}, ["no worker runs", "no engine server has passed its canary"]),
+        ({"miltscan_workers": {"": 0.0}, CANARY: {"a": 995.0}, UP: {"a": 1.0}}, ["no worker runs"]),
+        ({"miltscan_workers": {"": 1.0}, CANARY: {"a": 970.0}, UP: {"a": 1.0}}, []),
+        ({"miltscan_workers": {"": 1.0}, CANARY: {"a": 1.0, "b": 990.0}, UP: {"a": 0.0, "b": 1.0}}, []),
+        (
+            {"miltscan_workers": {"": 1.0}, CANARY: {"a": 969.0}, UP: {"a": 1.0}},
+            ["a: passed its canary 31 s ago, more than 30"],
+        ),
+        (
+            {"miltscan_workers": {"": 1.0}, CANARY: {"a": 995.0}, UP: {"a": 0.0}},
+            ["a: is down, its canary passed 5 s ago"],
+        ),
+    ],
+)
+def test_reasons_not_to_be_ready(samples: health.Samples, reasons: list[str]) -> None:
+    """One server that is up, with a fresh canary, and one worker are enough; else one line a reason."""
+    assert health.unready(samples, now=1000.0, within=30) == reasons
+
+
+WELL = {"clean": 1.0, "signature": 1.0}
+FRESH = {"clean": 990.0, "signature": 990.0}
+
+
+@pytest.mark.parametrize(
+    ("success", "last", "reasons"),
+    [
+        (WELL, FRESH, []),
+        ({}, {}, ["clean probe: none has ended yet", "signature probe: none has ended yet"]),
+        ({**WELL, "clean": 0.0}, FRESH, ["clean probe: failed 10 s ago"]),
+        (WELL, {**FRESH, "signature": 700.0}, ["signature probe: the last one ended 300 s ago, more than 270"]),
+    ],
+)
+def test_what_probes_say_against_the_service(
+    success: dict[str, float], last: dict[str, float], reasons: list[str]
+) -> None:
+    """Each has to go well, and to be young."""
+    probe = replace(Settings().probe, interval=60.0, timeout=30.0)
+    names = "miltscan_probe_success", "miltscan_probe_last_run_timestamp_seconds"
+    samples = dict(zip(names, (success, last), strict=True))
+    assert health.unproven(samples, 1000.0, probe) == reasons
+
+
+@pytest.mark.parametrize(("interval", "ready"), [(60.0, False), (0.0, True)])
+def test_probes_that_nobody_sends_keep_no_service_from_being_ready(
+    tmp_path: Path, interval: float, *, ready: bool
+) -> None:
+    """A reload brings probe.readiness at once, and probe.interval only with the next start."""
+    _worker(tmp_path, canary_age=1)
+    probe = replace(Settings().probe, interval=interval, readiness=True)
+    site = service.Site(tmp_path, replace(Settings(), probe=probe))
+    assert (service.respond(site, Request("GET", "/readyz")).status == HTTPStatus.OK) is ready
+
+
+@pytest.mark.parametrize(("interval", "level"), [(60.0, "warning"), (0.0, "ok")])
+def test_the_page_says_what_probes_say(tmp_path: Path, interval: float, level: str) -> None:
+    """Whether or not /readyz asks for it."""
+    _worker(tmp_path, canary_age=1)
+    chosen = replace(Settings(), probe=replace(Settings().probe, interval=interval))
+    body = service.respond(service.Site(tmp_path, chosen), Request("GET", "/api/status")).body
+    verdict = json.loads(body)["verdict"]
+    assert verdict["level"] == level
+    assert ("clean probe: none has ended yet" in verdict["details"]) is (level == "warning")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /metrics\r\n\r\n",
+        b"GET /metrics SIP/2.0\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)),
+        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 50_000 + b"\r\n",
+    ],
+    ids=lambda data: repr(data[:20]),
+)
+def test_wrong_requests_harm_nobody(running: Running, data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    """They hear 400 or nothing; the next one is answered, and nobody is told."""
+    assert _raw(running.port, data)[:12] in {b"", b"HTTP/1.1 400", b"HTTP/1.1 431"}
+    assert _ask(running.port, "/")[0].status == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_slow_peers_do_not_hold_up_others(running: Running) -> None:
+    """Thirty half requests are open; a scrape is answered all the same."""
+    _worker(running.directory)
+    with contextlib.ExitStack() as stack:
+        for _ in range(30):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", running.port)))
+            slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: ")
+        assert _ask(running.port, "/metrics")[0].status == 200
+
+
+def test_a_file_that_cannot_be_read_fails_one_scrape_alone(running: Running) -> None:
+    """A broken file is no reason to end."""
+    _worker(running.directory)
+    half = running.directory / "counter_9.db"
+    half.write_bytes(b"?")
+    assert _ask(running.port, "/metrics")[0].status == 500
+    half.unlink()
+    assert _ask(running.port, "/metrics")[0].status == 200
+
+
+def test_new_settings_count(running: Running) -> None:
+    """How old a canary may be follows the interval of a reload; any other order is none to the service."""
+    _worker(running.directory, canary_age=31)
+    assert _ask(running.port, "/readyz")[0].status == 503
+    running.lifeline.send("an order to workers")
+    running.lifeline.send(Loaded(validated(Settings, {"clamd": {"canary_interval": "20s"}}), ()))
+    wait_until(lambda: _ask(running.port, "/readyz")[0].status == 200, PATIENCE, "the new settings")
+
+
+def test_it_ends_at_sigterm(running: Running) -> None:
+    """With status 0, and the port is free."""
+    assert _ask(running.port, "/")[0].status == 200
+    os.kill(running.pid, signal.SIGTERM)
+    assert os.waitpid(running.pid, 0)[1] == 0
+    listener.bind_http("127.0.0.1", running.port).close()
+
+
+def test_it_ends_with_its_parent(running: Running) -> None:
+    """A supervisor that was killed leaves no exporter behind, even with a connection open."""
+    with socket.create_connection(("127.0.0.1", running.port)):
+        running.lifeline.close()
+        assert os.waitpid(running.pid, 0)[1] == 0
+
+
+def test_a_server_that_fails_ends_the_process(tmp_path: Path) -> None:
+    """It is replaced then, instead of answering nobody for ever."""
+
+    def child() -> None:
+        with socket.socket(socket.AF_UNIX) as unfit, open(os.devnull, "wb") as nothing:  # noqa: PTH123
+            os.dup2(nothing.fileno(), 2)
+            service.serve(unfit, tmp_path, Settings())
+
+    pid = _fork(child)
+    try:
+        wait_until(
+            lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None, PATIENCE, "its end"
+        )
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
+
+
+def test_every_reason_to_refuse_is_counted_from_the_start() -> None:
+    """The label's values are those that the server gives."""
+    assert metrics.HTTP_REFUSED.bounds[0].values == tuple(Refusal)
+
+
+def test_a_port_in_use_is_named() -> None:
+    """The start ends with the address and the key to change."""
+    with (
+        listener.bind_http("127.0.0.1", 0) as taken,
+        pytest.raises(StartError, match=rf"exporter\.listen.*127\.0\.0\.1:{taken.getsockname()[1]}"),
+    ):
+        listener.bind_http(*taken.getsockname())
+
+
+def test_an_unknown_host_is_named() -> None:
+    """A name that means nothing here is a StartError as well."""
+    with pytest.raises(StartError, match=r"exporter\.listen.*nowhere\.invalid:9464"):
+        listener.bind_http("nowhere.invalid", 9464)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+def test_what_can_be_no_host_name_is_named(host: str) -> None:
+    """Python's codec of names raises something of its own."""
+    with pytest.raises(StartError, match=rf"^exporter\.listen: '{host}' is no host name$"):
+        listener.bind_http(host, 9464)

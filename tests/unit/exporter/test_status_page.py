@@ -1,0 +1,122 @@
+"""The status page as the exporter serves it: its answers, their headers, its cost."""
+
+import gzip
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from miltscan.config.settings import Settings
+from miltscan.config.validation import validated
+from miltscan.exporter import service
+from miltscan.exporter.exchange import Request
+from miltscan.exporter.service import Site
+from miltscan.status import page as status_page
+from miltscan.status.snapshot import Seen
+from miltscan.telemetry import family, metrics
+
+PATHS = ["/", "/style.css", "/app.js", "/icon.svg", "/api/status"]
+ASSETS = Path(status_page.__file__).parent / "assets"
+
+
+def _in_a_process(work: Callable[[], object]) -> None:
+    child = os.fork()
+    if child == 0:
+        work()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """What a service with one worker has counted."""
+
+    def work() -> None:
+        family.attach(tmp_path, "0")
+        metrics.WORKERS.child().set(1)
+        metrics.ENGINE_UP.child("clamd", "unix:/c").set(1)
+        metrics.CANARY_PASSED.child("clamd", "unix:/c").set(time.time())
+        metrics.MESSAGES.child("inbound", "clean", "accept").inc(7)
+
+    _in_a_process(work)
+    return Site(tmp_path, validated(Settings, {"milter": {"workers": 1}}))
+
+
+def test_the_answer_behind_the_page(site: Site) -> None:
+    """What it shows is what /metrics says, and it can scan."""
+    response = service.respond(site, Request("GET", "/api/status"))
+    status = orjson.loads(response.body)
+    assert (response.status, response.content_type) == (200, "application/json")
+    assert status["totals"]["messages"] == 7
+    assert status["verdict"] == {"level": "ok", "text": "Mail is being scanned by 1 server", "details": []}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_each_answer_forbids_what_the_page_does_not_need(site: Site, path: str) -> None:
+    """No script, style, picture, frame or connection from elsewhere; no sniffing, no referrer, no cache."""
+    headers = service.respond(site, Request("GET", path)).headers
+    policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert {policy[name] for name in ("script-src", "style-src", "connect-src")} == {"'self'"}
+    assert policy["frame-ancestors"] == "'none'"
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"]) == ("nosniff", "no-referrer")
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_it_can_only_be_read(site: Site, method: str, path: str) -> None:
+    """Nothing can be changed there."""
+    assert service.respond(site, Request(method, path)).status == 405
+
+
+def test_it_is_compressed_for_whoever_takes_that(site: Site) -> None:
+    """A page that asks every few seconds, over a slow line."""
+    packed = service.respond(site, Request("GET", "/app.js", {"accept-encoding": "gzip"}))
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == service.respond(site, Request("GET", "/app.js")).body
+
+
+def test_many_viewers_cost_no_more_than_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within half a second the same answer is handed out again; other settings make a new one."""
+    made: list[Seen] = []
+
+    def snapshot(seen: Seen) -> dict[str, str]:
+        made.append(seen)
+        return {}
+
+    monkeypatch.setattr(status_page, "snapshot", snapshot)
+    for _ in range(50):
+        service.respond(site, Request("GET", "/api/status"))
+    assert len(made) == 1
+    site.settings = Settings()
+    service.respond(site, Request("GET", "/api/status"))
+    assert len(made) == 2
+
+
+def test_history_grows_with_each_sample(site: Site) -> None:
+    """As the exporter's loop takes them."""
+    for _ in range(3):
+        site.board.sample()
+    assert len(site.board.past.points) == 2
+
+
+def test_reloaded_settings_are_those_shown(site: Site) -> None:
+    """The configuration in force, not that of the start."""
+    site.settings = validated(Settings, {"log": {"level": "debug"}})
+    status = orjson.loads(service.respond(site, Request("GET", "/api/status")).body)
+    changed = {row["key"]: row["value"] for row in status["configuration"]["settings"] if row["changed"]}
+    assert changed == {"log.level": '"debug"'}
+
+
+def test_text_goes_in_as_text_only() -> None:
+    """No asset turns a text into markup or code, has an inline script, style or handler, or names another host."""
+    script, page = (ASSETS / "app.js").read_text(), (ASSETS / "index.html").read_text()
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(|\.cssText", script)
+    assert not re.search(r"<script>|<style|\son\w+=|\sstyle=", page)
+    links = re.findall(r"https?://[^\s\"']+", "".join(file.read_text() for file in ASSETS.iterdir()))
+    assert {*links} == {"http://www.w3.org/2000/svg"}

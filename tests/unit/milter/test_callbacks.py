@@ -1,0 +1,248 @@
+"""The callbacks of libmilter, called as libmilter calls them: what the MTA is told whatever fails."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import milter
+import pytest
+
+from miltscan.core.action import ActionName
+from miltscan.core.message import Message
+from miltscan.core.report import Report
+from miltscan.core.verdict import Limit, Verdict
+from miltscan.engines.base import Tick
+from miltscan.milter.callbacks import Milter, _body, _eoh, _header, _quiet, _rcpt
+from miltscan.milter.conversation import Runtime
+from miltscan.scanning.pipeline import Pipeline, scan_slots
+from tests.fakes.messages import policy
+
+CONTINUE, NOREPLY, TEMPFAIL, REJECT = milter.CONTINUE, milter.NOREPLY, milter.TEMPFAIL, milter.REJECT
+STEPS: dict[str, Callable[..., int]] = {
+    "rcpt": _quiet(_rcpt),
+    "header": _header,
+    "eoh": _eoh,
+    "body": _quiet(_body),
+}
+
+
+class FakeContext:
+    """pymilter's context of one connection; remembers what the MTA was told."""
+
+    def __init__(self) -> None:
+        self.private: Any = None
+        self.told: list[tuple[Any, ...]] = []
+        self.macros = {"i": "5AMEkX012345"}
+
+    def setpriv(self, value: object) -> None:
+        """As pymilter."""
+        self.private = value
+
+    def getpriv(self) -> Any:  # noqa: ANN401 - as pymilter
+        """As pymilter."""
+        return self.private
+
+    def getsymval(self, name: str) -> str | None:
+        """A macro."""
+        return self.macros.get(name)
+
+    def setreply(self, *words: str) -> None:
+        """The reply."""
+        self.told.append(words)
+
+    def addheader(self, *words: object) -> None:
+        """An edit."""
+        self.told.append(words)
+
+    def progress(self) -> None:
+        """A sign of life."""
+
+
+class Watcher:
+    """Counts; fails at the methods named."""
+
+    def __init__(self, *failing: str) -> None:
+        self.failing = failing
+        self.reports: list[Report] = []
+        self.errors: list[Exception] = []
+
+    def _fail(self, name: str) -> None:
+        if name in self.failing:
+            raise BrokenPipeError("standard output is gone")
+
+    def done(self, report: Report) -> None:
+        """A message was decided."""
+        self.reports.append(report)
+        self._fail("done")
+
+    def exception(self, _where: str, error: Exception) -> None:
+        """Our own code failed."""
+        self.errors.append(error)
+        self._fail("exception")
+
+
+class FakeEngine:
+    """Gives the verdict, or raises it."""
+
+    name = "fake"
+
+    def __init__(self, verdict: Verdict | Exception) -> None:
+        self.verdict = verdict
+
+    def scan(self, _message: Message, _deadline: float, _tick: Tick) -> Verdict:
+        """As told."""
+        if isinstance(self.verdict, Exception):
+            raise self.verdict
+        return self.verdict
+
+
+CLEAN = Verdict.clean("fake")
+INFECTED = Verdict.infected("fake", "Eicar 100%")
+
+
+class Setup:
+    """A milter with one session."""
+
+    def __init__(self, folder: Path, verdict: Verdict | Exception, *failing: str, **choices: Any) -> None:  # noqa: ANN401
+        self.watcher = Watcher(*failing)
+        pipeline = Pipeline([FakeEngine(verdict)], policy(**choices), scan_slots(1), 60.0, 0.0)
+        self.milter = Milter(Runtime(pipeline, 1000, folder, 1000), self.watcher, lambda: None)
+        self.ctx = FakeContext()
+        self.milter._negotiate(self.ctx, [0x1FF, 0x1FFFFF, 0, 0])  # noqa: SLF001 - as libmilter calls it
+
+    def mail(self, *arguments: bytes) -> int:
+        """MAIL."""
+        return self.milter._mail(self.ctx, b"<a@example.org>", *arguments)  # noqa: SLF001
+
+    def rest(self) -> int:
+        """From RCPT to EOM; what EOM returned."""
+        answers = [
+            STEPS["rcpt"](self.ctx, b"<b@example.test>"),
+            STEPS["header"](self.ctx, "Subject", b" hi"),
+            STEPS["eoh"](self.ctx),
+            STEPS["body"](self.ctx, b"text"),
+        ]
+        assert answers == [NOREPLY] * 4
+        return self.milter._eom(self.ctx)  # noqa: SLF001
+
+
+@pytest.fixture
+def descriptors() -> Iterator[None]:
+    """No descriptor is left open."""
+    before = len([*Path("/proc/self/fd").iterdir()])
+    yield
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+pytestmark = pytest.mark.usefixtures("descriptors")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [
+        (CLEAN, CONTINUE),
+        (INFECTED, REJECT),
+        (Verdict.unscanned("fake", Limit.TIMEOUT), TEMPFAIL),
+        (ZeroDivisionError("a bug"), TEMPFAIL),
+    ],
+)
+@pytest.mark.parametrize("failing", [(), ("done",), ("done", "exception")], ids=str)
+def test_decision_stands_whoever_cannot_be_told(
+    tmp_path: Path, verdict: Verdict | Exception, code: int, failing: tuple[str, ...]
+) -> None:
+    """A log line that fails turns neither a reject into an accept, nor an accept into anything else."""
+    setup = Setup(tmp_path, verdict, *failing)
+    assert setup.mail() == CONTINUE
+    assert setup.rest() == code
+    assert (setup.milter.sessions, setup.milter.transactions) == (1, 0)
+
+
+def test_no_failing_watcher_accepts_a_message(tmp_path: Path) -> None:
+    """What fails beside a scan that failed never leads to an accept."""
+    setup = Setup(tmp_path, ZeroDivisionError(), "exception")
+    setup.mail()
+    assert setup.rest() == TEMPFAIL
+
+
+def test_eom_without_negotiation_is_a_tempfail(tmp_path: Path) -> None:
+    """A connection of which we know nothing accepts nothing."""
+    setup = Setup(tmp_path, CLEAN)
+    assert setup.milter._eom(FakeContext()) == TEMPFAIL  # noqa: SLF001
+    assert setup.watcher.errors
+
+
+def test_eom_after_steps_out_of_order_is_a_tempfail(tmp_path: Path) -> None:
+    """No MAIL: the steps answer nothing, the EOM does."""
+    setup = Setup(tmp_path, CLEAN)
+    assert setup.rest() == TEMPFAIL
+    assert setup.mail() == CONTINUE
+    assert setup.rest() == CONTINUE
+
+
+def test_reply_is_not_a_format(tmp_path: Path) -> None:
+    """Libmilter formats the text of a reply."""
+    setup = Setup(tmp_path, INFECTED)
+    setup.mail()
+    setup.rest()
+    assert setup.ctx.told == [("550", "5.7.1", "Virus found: Eicar 100%% (5AMEkX012345)")]
+
+
+def test_announced_size_is_refused_at_once(tmp_path: Path) -> None:
+    """The client need not send what will be refused; the next message is scanned."""
+    setup = Setup(tmp_path, CLEAN, on_unscanned=dict.fromkeys(Limit, ActionName.REJECT))
+    assert setup.mail(b"SIZE=1001") == REJECT
+    assert setup.ctx.told[0][:2] == ("552", "5.3.4")
+    assert (setup.milter.sessions, setup.milter.transactions) == (1, 0)
+    assert setup.mail(b"SIZE=1000") == CONTINUE
+    assert setup.rest() == CONTINUE
+
+
+def test_refused_mail_that_goes_on_is_not_accepted(tmp_path: Path) -> None:
+    """An MTA that sends a message after its MAIL was refused gets no clean for it, and leaves no descriptor."""
+    setup = Setup(tmp_path, CLEAN, on_unscanned=dict.fromkeys(Limit, ActionName.REJECT))
+    assert setup.mail(b"SIZE=1001") == REJECT
+    assert setup.rest() == TEMPFAIL
+
+
+def test_eom_after_a_refused_mail_is_no_accept(tmp_path: Path) -> None:
+    """Nor if nothing came between, and whatever the policy does with errors."""
+    setup = Setup(tmp_path, CLEAN, on_unscanned=dict.fromkeys(Limit, ActionName.REJECT), on_error=ActionName.ACCEPT)
+    assert setup.mail(b"SIZE=1001") == REJECT
+    assert setup.milter._eom(setup.ctx) == TEMPFAIL  # noqa: SLF001 - as libmilter calls it
+
+
+def test_announced_size_that_is_taken_waits_for_the_bytes(tmp_path: Path) -> None:
+    """Where the policy does not refuse, what came decides, not what was said."""
+    setup = Setup(tmp_path, CLEAN, on_unscanned=dict.fromkeys(Limit, ActionName.ACCEPT))
+    assert setup.mail(b"SIZE=1001") == CONTINUE
+    assert setup.rest() == CONTINUE
+    assert setup.watcher.reports[-1].verdict is CLEAN
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 4])
+def test_client_that_goes_away(tmp_path: Path, steps: int) -> None:
+    """Wherever it does: the transaction and the session are closed, and their spool with them."""
+    setup = Setup(tmp_path, CLEAN)
+    setup.mail()
+    for name, arguments in [*zip(STEPS, ((b"<b@example.test>",), ("Subject", b""), (), (b"x",)), strict=True)][:steps]:
+        STEPS[name](setup.ctx, *arguments)
+    setup.milter._abort(setup.ctx)  # noqa: SLF001
+    setup.milter._close(setup.ctx)  # noqa: SLF001
+    assert (setup.milter.sessions, setup.milter.transactions) == (0, 0)
+
+
+def test_only_slow_eoms_ask_libmilter_for_a_thread() -> None:
+    """Fast ones beside each other cost no kick; once one ticks, so does each that comes beside it."""
+    kicks: list[None] = []
+    pace = Milter(mock.Mock(), mock.Mock(), lambda: kicks.append(None))
+    pace._enter(mock.Mock())  # noqa: SLF001 - an EOM as libmilter's threads see it
+    pace._tick(mock.Mock())  # noqa: SLF001 - as above
+    assert not kicks  # alone it holds up nobody
+    pace._slow_until = 0.0  # noqa: SLF001 - long ago
+    pace._enter(mock.Mock())  # noqa: SLF001 - as above
+    assert not kicks
+    pace._tick(mock.Mock())  # noqa: SLF001 - as above
+    assert len(kicks) == 1
+    pace._enter(mock.Mock())  # noqa: SLF001 - as above
+    assert len(kicks) == 2

@@ -1,0 +1,161 @@
+"""A supervisor over plain functions, to be run as a program: what happens is told line by line on standard output.
+
+Argument: a JSON object with `roles` (a list of `[name, kind]`, a kind being a function below), `patience`, `settled`
+and `pause` (seconds), `order` (the text of a reload), `forks_failing` (which calls of fork() fail, from 1).
+"""
+
+import errno
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from miltscan.processes import supervisor
+from miltscan.processes.link import DRAIN, READY, Link
+from miltscan.processes.supervisor import Role, Supervisor
+
+
+def tell(*words: object) -> None:
+    """One line, whole, whoever else writes."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def _obey(name: str, link: Link) -> None:
+    while True:
+        try:
+            order = link.recv()
+        except (EOFError, OSError):  # reset, if it died before it read that we are ready
+            order = None
+        tell(name, "orphaned" if order is None else f"order {order:.20}")
+        if order in {None, DRAIN}:
+            return
+
+
+def good(name: str, link: Link) -> None:
+    """Is ready, tells its orders, and ends as it should."""
+    link.send(READY)
+    tell(name, "runs", os.getpid())
+    _obey(name, link)
+
+
+def never_ready(name: str, link: Link) -> None:
+    """Takes orders and never says that it is ready."""
+    tell(name, "runs", os.getpid())
+    _obey(name, link)
+
+
+def fails(_name: str, _link: Link) -> None:
+    """Raises before it is ready."""
+    raise RuntimeError("cannot start")
+
+
+def leaves(_name: str, _link: Link) -> None:
+    """Ends without a word before it is ready."""
+
+
+def ready_and_gone(_name: str, link: Link) -> None:
+    """Says that it is ready, and ends at once."""
+    link.send(READY)
+
+
+def stuck(name: str, link: Link) -> None:
+    """Is ready, and then deaf to orders and signals."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    link.send(READY)
+    tell(name, "runs", os.getpid())
+    while True:
+        signal.pause()
+
+
+def lasting(name: str, link: Link) -> None:
+    """Outlives the others and is ended by a signal."""
+
+    def end(_number: int, _frame: object) -> None:
+        tell(name, "terminated")
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    link.send(READY)
+    tell(name, "runs", os.getpid())
+    while True:
+        signal.pause()
+
+
+def good_once(name: str, link: Link) -> None:
+    """The first instance is good, the second fails before it is ready, the third is good."""
+    if INSTANCES[name] == 2:
+        os._exit(7)
+    good(name, link)
+
+
+KINDS: dict[str, Callable[[str, Link], None]] = {
+    function.__name__: function
+    for function in (good, never_ready, fails, leaves, ready_and_gone, stuck, lasting, good_once)
+}
+INSTANCES: dict[str, int] = {}
+"""How often each role was started; counted in the supervisor's process, by `ended`."""
+
+
+class Hooks:
+    """Tells what it hears; each reload is a new order."""
+
+    def __init__(self, order: str) -> None:
+        self._order = order
+        self._reloads = count(1)
+
+    def ready(self) -> None:
+        """Every child is ready."""
+        tell("all ready")
+
+    def stopping(self) -> None:
+        """The drain begins."""
+        tell("stopping")
+
+    def ended(self, role: Role, status: str, pause: float | None) -> None:
+        """A child ended."""
+        INSTANCES[role.name] += 1
+        tell("ended", role.name, status, "pause", pause)
+
+    def failed(self, role: Role, error: BaseException) -> None:
+        """A child raised."""
+        tell("failed", role.name, repr(error))
+
+    def beat(self) -> None:
+        """Nothing to do."""
+
+    def reload(self) -> object | None:
+        """Every second reload finds a file that is wrong."""
+        number = next(self._reloads)
+        tell("reload", number)
+        return f"{self._order}{number}" if number % 2 else None
+
+
+def _failing(fork: Callable[[], int], calls: list[int]) -> Callable[[], int]:
+    number = count(1)
+
+    def failing() -> int:
+        if next(number) in calls:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return fork()
+
+    return failing
+
+
+def main(arguments: dict[str, Any]) -> int:
+    """The exit status of the supervisor."""
+    supervisor._SETTLED = arguments["settled"]  # noqa: SLF001 - a test cannot wait for five seconds
+    supervisor._FIRST_PAUSE = arguments["pause"]  # noqa: SLF001
+    supervisor.os.fork = _failing(os.fork, arguments["forks_failing"])  # type: ignore[attr-defined]
+    roles = [
+        Role(name, lambda link, name=name, kind=kind: KINDS[kind](name, link), outlives=kind == "lasting")  # type: ignore[misc]
+        for name, kind in arguments["roles"]
+    ]
+    INSTANCES.update(dict.fromkeys((role.name for role in roles), 1))
+    return Supervisor(roles, Hooks(arguments["order"]), arguments["patience"]).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

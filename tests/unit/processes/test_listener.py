@@ -1,0 +1,188 @@
+"""The milter socket: what may stand in its way, and who may connect."""
+
+import grp
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from miltscan.config.settings import Settings
+from miltscan.core.address import Address, InetAddress, UnixAddress
+from miltscan.errors import StartError
+from miltscan.processes.listener import bind, unbind
+from tests.harness import ports
+
+LOOPBACK = Settings().milter.allow
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a socket may be; relative, for the path of a test folder may be too long for one."""
+    monkeypatch.chdir(tmp_path)
+    return Path("milter.sock")
+
+
+@contextmanager
+def _bound(address: Address, mode: int = 0o660, group: str | None = None) -> Iterator[socket.socket]:
+    with bind(address, mode, group, LOOPBACK) as listener:
+        yield listener
+
+
+def _refused(address: Address, words: str, group: str | None = None) -> None:
+    before = len([*Path("/proc/self/fd").iterdir()])
+    with pytest.raises(StartError, match=words):
+        bind(address, 0o660, group, LOOPBACK)
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def _unix(path: Path) -> UnixAddress:
+    return UnixAddress(str(path))
+
+
+def _connect(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+
+
+def _free_port() -> int:
+    return ports.choose().number
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
+def test_mode_is_as_asked(path: Path, mode: int) -> None:
+    """Whatever the umask was, and it is left as it was."""
+    old_mask = os.umask(0o022)
+    with _bound(_unix(path), mode):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        _connect(path)
+        assert os.umask(old_mask) == 0o022
+
+
+def test_group_is_as_asked(path: Path) -> None:
+    """A group of ours may have it."""
+    group = grp.getgrgid(os.getgid())
+    with _bound(_unix(path), group=group.gr_name):
+        assert path.stat().st_gid == group.gr_gid
+
+
+def test_unknown_group(path: Path) -> None:
+    """The message names the key, and no socket file is left."""
+    _refused(_unix(path), r"milter\.socket_group no-such-group: there is no such group", "no-such-group")
+    assert not path.exists()
+
+
+def test_group_that_may_not_be_given(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the key, and no socket file is left."""
+
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    _refused(_unix(path), r"milter\.socket .*Operation not permitted.*milter\.socket_group")
+    assert not path.exists()
+
+
+def test_listener_does_not_block(path: Path) -> None:
+    """A blocking one hung a worker in accept()."""
+    with _bound(_unix(path)) as listener, pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def test_stale_socket_is_replaced(path: Path) -> None:
+    """A killed service leaves its socket file."""
+    with _bound(_unix(path)):
+        pass
+    assert path.is_socket()
+    with _bound(_unix(path)):
+        _connect(path)
+
+
+def test_live_socket_is_refused(path: Path) -> None:
+    """Two services on one path would take each other's mail; the first goes on."""
+    with _bound(_unix(path)):
+        _refused(_unix(path), r"milter\.socket milter.sock: another process serves it")
+        _connect(path)
+
+
+def test_busy_socket_is_refused(path: Path) -> None:
+    """Its queue may be full, but somebody is there."""
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as client:
+        busy.bind(str(path))
+        busy.listen(0)
+        client.connect(str(path))
+        _refused(_unix(path), "another process serves it")
+
+
+def test_socket_of_another_kind_is_refused(path: Path) -> None:
+    """A datagram socket is not ours to remove."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(path))
+        _refused(_unix(path), "another process serves it")
+        assert path.is_socket()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_is_no_socket_is_left_alone(path: Path, kind: str) -> None:
+    """A mistyped path must not cost anybody a file."""
+    match kind:
+        case "file":
+            path.write_text("precious")
+        case "folder":
+            path.mkdir()
+        case "link":
+            path.symlink_to("elsewhere")
+    _refused(_unix(path), r"milter\.socket milter.sock: is there and is no socket")
+    assert path.is_symlink() or path.exists()
+
+
+def test_missing_folder(path: Path) -> None:
+    """The message says what must be."""
+    _refused(_unix(path.with_name("gone") / "x"), r"milter\.socket gone/x: No such file.*folder must exist")
+
+
+def test_folder_that_is_a_file(path: Path) -> None:
+    """Also where the look itself fails."""
+    path.write_text("")
+    _refused(_unix(path / "x"), r"milter\.socket milter.sock/x: Not a directory")
+
+
+def test_unbind_removes_the_file(path: Path) -> None:
+    """Once; a file that is gone, or an inet address, is nothing to do."""
+    with _bound(_unix(path)):
+        unbind(_unix(path))
+    assert not path.exists()
+    unbind(_unix(path))
+    unbind(InetAddress("127.0.0.1", 1))
+
+
+def test_unbind_that_fails_is_no_fault(path: Path) -> None:
+    """The service has ended well; the next start clears the path or says why not."""
+    path.mkdir()
+    unbind(_unix(path))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_inet(host: str) -> None:
+    """A port on loopback."""
+    port = _free_port()
+    with _bound(InetAddress(host, port)) as listener:
+        assert not listener.getblocking()
+        with socket.create_connection(("127.0.0.1", port)):
+            pass
+
+
+def test_inet_in_use() -> None:
+    """The message names the key, the address and what can be done."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        _refused(InetAddress("127.0.0.1", port), rf"milter\.socket inet:{port}@127\.0\.0\.1: Address already in use")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "a..b", "x" * 64 + ".test"])
+def test_inet_address_that_is_not_ours(host: str) -> None:
+    """Somebody else's address, and names that cannot be one."""
+    _refused(InetAddress(host, _free_port()), r"milter\.socket inet:")

@@ -1,0 +1,202 @@
+"""From a message at its EOM to the report: slots, deadline, engines."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from miltscan.core.action import Accept, ActionName, Reject, TempFail
+from miltscan.core.message import Message
+from miltscan.core.report import Report
+from miltscan.core.verdict import Fault, Limit, Verdict
+from miltscan.engines.base import Tick
+from miltscan.scanning.pipeline import Pipeline, scan_slots
+from tests.fakes.messages import message, policy
+
+CLEAN = Verdict.clean("a")
+INFECTED = Verdict.infected("b", "Eicar")
+ERROR = Verdict.error("c", Fault.CLOSED)
+
+
+class FakeEngine:
+    """Says `verdict`, after `work`; remembers the deadlines that it was given."""
+
+    name = "fake"
+
+    def __init__(self, verdict: Verdict, work: Callable[[Tick], None] = lambda _tick: None) -> None:
+        self.verdict = verdict
+        self.work = work
+        self.deadlines: list[float] = []
+
+    def scan(self, _message: Message, deadline: float, tick: Tick) -> Verdict:
+        """As told."""
+        self.deadlines.append(deadline)
+        self.work(tick)
+        return self.verdict
+
+
+class Ticks:
+    """Counts the signs of life, and can do something at one."""
+
+    def __init__(self, at_tick: Callable[[], None] = lambda: None) -> None:
+        self.count = 0
+        self.at_tick = at_tick
+
+    def __call__(self) -> None:
+        """One tick."""
+        self.count += 1
+        self.at_tick()
+
+
+def _pipeline(engines: Sequence[FakeEngine], slots: int = 1, queue_wait: float = 0.01) -> Pipeline:
+    return Pipeline(engines, policy(), scan_slots(slots), 60.0, queue_wait)
+
+
+def _verdicts(report: Report) -> list[Verdict]:
+    return [timed.verdict for timed in report.verdicts]
+
+
+def _free(pipeline: Pipeline) -> int:
+    """How many slots are free."""
+    return pipeline.slots.qsize()
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "asked", "deciding", "action"),
+    [
+        ([CLEAN], 1, CLEAN, Accept),
+        ([CLEAN, ERROR], 2, ERROR, TempFail),
+        ([ERROR, CLEAN], 2, ERROR, TempFail),
+        ([ERROR, INFECTED, CLEAN], 2, INFECTED, Reject),
+        ([INFECTED, CLEAN, CLEAN], 1, INFECTED, Reject),
+    ],
+)
+def test_engines_are_asked_until_one_says_infected(
+    verdicts: list[Verdict], asked: int, deciding: Verdict, action: type
+) -> None:
+    """An error asks on, for the next engine may know a virus; nothing is worse than infected."""
+    engines = [FakeEngine(verdict) for verdict in verdicts]
+    report = _pipeline(engines).process(message(), Ticks())
+    assert [len(engine.deadlines) for engine in engines] == [1] * asked + [0] * (len(verdicts) - asked)
+    assert _verdicts(report) == verdicts[:asked]
+    assert report.verdict is deciding
+    assert isinstance(report.decision.action, action)
+
+
+def test_no_engine_is_no_clean() -> None:
+    """A pipeline without an engine tempfails."""
+    report = _pipeline([]).process(message(), Ticks())
+    assert report.verdict.reason is Limit.NO_ENGINE
+    assert isinstance(report.decision.action, TempFail)
+
+
+def test_settled_message_is_put_to_no_engine() -> None:
+    """What is known needs no slot either."""
+    settled = Verdict.unscanned("session", Limit.TOO_LARGE)
+    engine = FakeEngine(CLEAN)
+    report = _pipeline([engine], slots=0).process(message(settled=settled), Ticks())
+    assert (engine.deadlines, _verdicts(report), report.verdict) == ([], [settled], settled)
+
+
+def test_all_engines_share_one_deadline() -> None:
+    """It is the timeout from the moment the slot was had."""
+    engines = [FakeEngine(CLEAN), FakeEngine(CLEAN)]
+    before = time.monotonic()
+    _pipeline(engines).process(message(), Ticks())
+    (first,), (second,) = (engine.deadlines for engine in engines)
+    assert first == second
+    assert before + 60 <= first <= time.monotonic() + 60
+
+
+def test_busy_is_unscanned() -> None:
+    """No slot within the wait: no engine is asked, and the client keeps its mail."""
+    engine = FakeEngine(CLEAN)
+    ticks = Ticks()
+    pipeline = _pipeline([engine], slots=0)
+    report = pipeline.process(message(), ticks)
+    assert engine.deadlines == []
+    assert report.verdict.reason is Limit.BUSY
+    assert isinstance(report.decision.action, TempFail)
+    assert report.waited >= pipeline.queue_wait
+    assert ticks.count
+    assert _free(pipeline) == 0
+
+
+def test_wait_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The MTA hears from us while we wait for a slot, and the message is scanned when there is one."""
+    monkeypatch.setattr("miltscan.scanning.pipeline._TICK", 0.001)
+    pipeline = _pipeline([FakeEngine(CLEAN)], slots=0, queue_wait=60.0)
+    ticks = Ticks()
+    ticks.at_tick = lambda: pipeline.slots.put(None) if ticks.count == 3 else None
+    report = pipeline.process(message(), ticks)
+    assert ticks.count == 3
+    assert report.verdict is CLEAN
+    assert report.waited > 0
+    assert _free(pipeline) == 1
+
+
+def test_no_wait_is_asked_for() -> None:
+    """With a wait of 0 s a busy service says so at once."""
+    assert _pipeline([], slots=0, queue_wait=0.0).process(message(), Ticks()).verdict.reason is Limit.BUSY
+
+
+def test_slot_is_given_back() -> None:
+    """After a verdict, and after a defect, which is the caller's to answer."""
+    pipeline = _pipeline([FakeEngine(CLEAN)])
+    pipeline.process(message(), Ticks())
+    assert _free(pipeline) == 1
+
+    def fail(_tick: Tick) -> None:
+        raise ZeroDivisionError
+
+    broken = _pipeline([FakeEngine(CLEAN, fail)])
+    with pytest.raises(ZeroDivisionError):
+        broken.process(message(), Ticks())
+    assert _free(broken) == 1
+
+
+def test_scans_never_pass_the_slots() -> None:
+    """Four messages at once over two slots: never three in an engine, and all are scanned."""
+    lock, running, most = threading.Lock(), 0, 0
+    together = threading.Barrier(2)
+
+    def work(_tick: Tick) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        together.wait(60)
+        with lock:
+            running -= 1
+
+    pipeline = _pipeline([FakeEngine(CLEAN, work)], slots=2, queue_wait=60.0)
+    reports: list[Report] = []
+    threads = [threading.Thread(target=lambda: reports.append(pipeline.process(message(), Ticks()))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert most == 2
+    assert [report.verdict for report in reports] == [CLEAN] * 4
+
+
+def test_engine_gets_the_tick() -> None:
+    """What an engine ticks is what the MTA gets."""
+    ticks = Ticks()
+    _pipeline([FakeEngine(CLEAN, lambda tick: tick())]).process(message(), ticks)
+    assert ticks.count == 1
+
+
+def test_times_add_up() -> None:
+    """The whole is not less than its parts."""
+    report = _pipeline([FakeEngine(CLEAN), FakeEngine(CLEAN)]).process(message(), Ticks())
+    assert report.seconds >= report.waited + sum(timed.seconds for timed in report.verdicts)
+    assert report.message == message()
+
+
+@pytest.mark.parametrize("name", ActionName)
+def test_policy_of_the_pipeline_decides(name: ActionName) -> None:
+    """Whatever it says."""
+    pipeline = Pipeline([FakeEngine(INFECTED)], policy(on_infected=name), scan_slots(1), 60.0, 1.0)
+    assert pipeline.process(message(), Ticks()).decision.action.name is name

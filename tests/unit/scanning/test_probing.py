@@ -1,0 +1,144 @@
+"""The pipeline that knows probes: scanned like mail, refused with the proof; and ordinary mail stays what it is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from miltscan.core.action import Accept, ActionName, InsertHeader, RemoveHeader
+from miltscan.core.keys import Key
+from miltscan.core.message import Message
+from miltscan.core.probe import PROBE_HEADER, Answer, Kind, Probe, read_answer
+from miltscan.core.report import Report
+from miltscan.core.session import Session, head, too_large
+from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
+from miltscan.engines.base import Tick
+from miltscan.scanning.pipeline import Pipeline, scan_slots
+from miltscan.scanning.probe_run import make
+from miltscan.scanning.probing import Probing
+from miltscan.scanning.receipts import Signing
+from miltscan.scanning.spool import Spool
+from tests.fakes.messages import message, policy
+
+KEY = Key("k", b"k" * 32)
+
+
+class Engine:
+    """Says `verdict`, or raises it, and counts how often it was asked."""
+
+    name = "fake"
+
+    def __init__(self, verdict: Verdict | Exception) -> None:
+        self.verdict = verdict
+        self.asked = 0
+
+    def scan(self, _message: Message, _deadline: float, _tick: Tick) -> Verdict:
+        """As told."""
+        self.asked += 1
+        if isinstance(self.verdict, Exception):
+            raise self.verdict
+        return self.verdict
+
+
+@pytest.fixture
+def arrived() -> Iterator[tuple[Message, Probe]]:
+    """A clean probe as the milter builds it."""
+    data, probe = make(KEY, Kind.CLEAN)
+    top, _, body = data.partition(b"\r\n\r\n")
+    session = Session()
+    session.mail(b"<>", (), 1 << 20, authenticated=False)
+    session.rcpt(b"<miltscan-probe@localhost>", local=True)
+    lines = top.replace(b"\r\n ", b"\n ").split(b"\r\n")
+    spool = Spool(Path(), 1 << 20)
+    for line in lines:
+        name, _, value = line.partition(b":")
+        session.header(name, value)
+    spool.write(session.body(body))
+    session.eom()
+    yield session.message("AA1", b"", spool), probe
+    spool.close()
+
+
+def probing(verdict: Verdict | Exception, raised: list[Exception] | None = None) -> tuple[Probing, Engine]:
+    """The whole row of pipelines of the incoming side, and their engine."""
+    engine = Engine(verdict)
+    pipeline = Pipeline([engine], policy(), scan_slots(1), 60.0, 0.0)
+    heard = [] if raised is None else raised
+    signing = Signing(pipeline, (KEY,), lambda _engine, _server: 1, heard.append)
+    return Probing(signing, pipeline, (KEY,), heard.append), engine
+
+
+def nothing() -> None:
+    """No sign of life."""
+
+
+def answer(report: Report, probe: Probe) -> Answer | None:
+    """What the client of the probe is told."""
+    assert report.decision.reply
+    return read_answer(probe, report.decision.reply.text)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (Verdict.clean("fake"), Answer(Outcome.CLEAN, ActionName.ACCEPT)),
+        (Verdict.infected("fake", "Eicar"), Answer(Outcome.INFECTED, ActionName.REJECT)),
+        (Verdict.unscanned("fake", Limit.NO_ENGINE), Answer(Outcome.UNSCANNED, ActionName.TEMPFAIL)),
+        (Verdict.error("fake", Fault.CANARY), Answer(Outcome.ERROR, ActionName.TEMPFAIL)),
+    ],
+)
+def test_a_probe_is_scanned_and_refused(arrived: tuple[Message, Probe], verdict: Verdict, expected: Answer) -> None:
+    """With the proof of what the engine said; there is no receipt for what nobody takes."""
+    pipeline, engine = probing(verdict)
+    report = pipeline.process(arrived[0], nothing)
+    assert answer(report, arrived[1]) == expected
+    assert (report.probe, report.decision.edits, engine.asked) == (Kind.CLEAN, (), 1)
+
+
+def test_a_bug_at_a_probe_is_told_and_no_mail(arrived: tuple[Message, Probe]) -> None:
+    """Its client hears what any other would, with the answer."""
+    raised: list[Exception] = []
+    pipeline, _ = probing(RuntimeError("x"), raised)
+    report = pipeline.process(arrived[0], nothing)
+    assert answer(report, arrived[1]) == Answer(Outcome.ERROR, ActionName.TEMPFAIL)
+    assert (report.probe, [str(error) for error in raised]) == (Kind.CLEAN, ["x"])
+
+
+def test_a_spool_that_cannot_be_read_makes_it_ordinary_mail(arrived: tuple[Message, Probe]) -> None:
+    """Which is scanned; the error is told, and the header goes."""
+    raised: list[Exception] = []
+    pipeline, engine = probing(Verdict.clean("fake"), raised)
+    arrived[0].content.close()  # type: ignore[attr-defined]  # the spool
+    report = pipeline.process(arrived[0], nothing)
+    assert (report.probe, engine.asked) == (None, 1)
+    assert RemoveHeader(PROBE_HEADER, 1) in report.decision.edits
+    assert raised
+
+
+def test_a_forged_header_goes_and_all_else_stays() -> None:
+    """Ordinary mail with its receipt and its marks."""
+    pipeline, engine = probing(Verdict.clean("fake"))
+    spool = Spool(Path(), 1 << 20)
+    headers = ((b"X-Miltscan-Probe", b" x"), (b"Subject", b" y"))
+    spool.write(head([*headers]) + b"hello\r\n")
+    report = pipeline.process(message(headers=headers, content=spool), nothing)
+    spool.close()
+    assert isinstance(report.decision.action, Accept)
+    assert RemoveHeader(PROBE_HEADER, 1) in report.decision.edits
+    inserted = {edit.name for edit in report.decision.edits if isinstance(edit, InsertHeader)}
+    assert "X-Miltscan-Receipt" in inserted
+    assert (report.probe, engine.asked) == (None, 1)
+
+
+def test_what_is_refused_is_not_edited() -> None:
+    """A virus with a forged header gets the policy's own reply, without an answer."""
+    pipeline, _ = probing(Verdict.infected("fake", "Eicar"))
+    report = pipeline.process(message(headers=((b"X-Miltscan-Probe", b" x"),)), nothing)
+    assert (report.probe, report.decision.edits) == (None, ())
+    assert "[probe" not in str(report.decision.reply)
+
+
+def test_what_was_not_kept_whole_is_no_probe(arrived: tuple[Message, Probe]) -> None:
+    """There is nothing to compare its signature with."""
+    pipeline, _ = probing(Verdict.clean("fake"))
+    assert pipeline.process(arrived[0]._replace(settled=too_large(2, 1)), nothing).probe is None

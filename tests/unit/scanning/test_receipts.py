@@ -1,0 +1,150 @@
+"""The two pipelines around the pipeline: an error in them costs a scan, never a message and never a verdict."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from miltscan.core.action import InsertHeader
+from miltscan.core.keys import Key
+from miltscan.core.message import Header, Message
+from miltscan.core.receipt import RECEIPT_HEADER, Receipt
+from miltscan.core.report import Report
+from miltscan.core.session import head, too_large
+from miltscan.core.verdict import Fault, Outcome, Verdict
+from miltscan.engines.base import Tick
+from miltscan.scanning.pipeline import Pipeline, scan_slots
+from miltscan.scanning.receipts import Signing, Verifying, body_digest
+from miltscan.scanning.spool import Spool
+from tests.fakes.messages import message, policy
+
+KEYS = (Key("k", b"k" * 32),)
+HEADERS: tuple[Header, ...] = ((b"Subject", b" x"), (b"X-Fold", b" a\n b"))
+INFECTED = Verdict.infected("fake", "Eicar")
+CLEAN = Verdict.clean("fake")
+
+
+class Engine:
+    """Says `verdict` and counts how often it was asked."""
+
+    name = "fake"
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        self.asked = 0
+
+    def scan(self, _message: Message, _deadline: float, _tick: Tick) -> Verdict:
+        """As told."""
+        self.asked += 1
+        return self.verdict
+
+
+@pytest.fixture
+def spool() -> Iterator[Spool]:
+    """A small message."""
+    kept = Spool(Path(), 1 << 20)
+    kept.write(head([*HEADERS]) + b"hello\r\n")
+    yield kept
+    kept.close()
+
+
+def pipeline(engine: Engine) -> Pipeline:
+    """The one that is wrapped."""
+    return Pipeline([engine], policy(), scan_slots(1), 60.0, 0.0)
+
+
+def nothing() -> None:
+    """No sign of life."""
+
+
+def raised(error: Exception) -> None:
+    """An error that is not expected."""
+    raise error
+
+
+def whole(spool: Spool, *more: Header) -> Message:
+    """The message in the spool, with headers above its own that do not count."""
+    return message(headers=(*more, *HEADERS), content=spool)
+
+
+def signed(spool: Spool, failed: list[Exception], verdict: Verdict = CLEAN) -> Report:
+    """What the incoming side does."""
+    ours = Signing(pipeline(Engine(verdict)), KEYS, lambda _engine, _server: 27000, failed.append)
+    return ours.process(whole(spool), nothing)
+
+
+def receipts(report: Report) -> Sequence[str]:
+    """The receipts that a message gets."""
+    edits = report.decision.edits
+    return [edit.value for edit in edits if isinstance(edit, InsertHeader) and edit.name == RECEIPT_HEADER]
+
+
+def test_what_could_not_be_signed_has_no_receipt(spool: Spool) -> None:
+    """It was scanned, so the client hears 250; the delivery side scans it once more."""
+    failed: list[Exception] = []
+    (receipt,) = receipts(signed(spool, failed))
+    assert "; s=27000; " in receipt
+    assert failed == []
+    spool.close()
+    assert receipts(signed(spool, failed)) == []
+    assert [type(error) for error in failed] == [OSError]
+
+
+@pytest.mark.parametrize("verdict", [INFECTED, Verdict.error("fake", Fault.CLOSED)])
+def test_what_is_refused_is_left_as_it_is(spool: Spool, verdict: Verdict) -> None:
+    """No edit, no receipt."""
+    assert signed(spool, [], verdict).decision.edits == ()
+
+
+def test_what_was_not_kept_whole_gets_no_receipt(spool: Spool) -> None:
+    """Nobody could compare it."""
+    settled = whole(spool)._replace(settled=too_large(2, 1))
+    ours = Signing(pipeline(Engine(CLEAN)), KEYS, lambda _engine, _server: 0, raised)
+    assert receipts(ours.process(settled, nothing)) == []
+
+
+@pytest.mark.parametrize("verdict", [CLEAN, INFECTED])
+def test_an_error_in_the_check_is_a_scan(spool: Spool, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is raised, the engine decides, and the error is told."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("miltscan.scanning.receipts.check", broken)
+    failed: list[Exception] = []
+    engine = Engine(verdict)
+    report = Verifying(pipeline(engine), KEYS, 3600.0, failed.append).process(whole(spool), nothing)
+    assert (report.verdict, report.receipt, engine.asked) == (verdict, Receipt.MISMATCH, 1)
+    assert [str(error) for error in failed] == ["a bug"]
+
+
+def test_a_spool_that_cannot_be_read_is_a_scan(spool: Spool) -> None:
+    """A valid receipt does not help a body that nobody can look at."""
+    (receipt,) = receipts(signed(spool, []))
+    engine, failed = Engine(INFECTED), list[Exception]()
+    theirs = Verifying(pipeline(engine), KEYS, 3600.0, failed.append)
+    arriving = whole(spool, (RECEIPT_HEADER.encode(), b" " + receipt.encode()))
+    spool.close()
+    assert theirs.process(arriving, nothing).verdict is INFECTED
+    assert len(failed) == 1
+
+
+def test_a_message_past_a_limit_is_not_believed(spool: Spool) -> None:
+    """At MAIL no header is known yet, and what was not kept cannot be compared: the policy decides."""
+    (receipt,) = receipts(signed(spool, []))
+    theirs = Verifying(pipeline(Engine(CLEAN)), KEYS, 3600.0, raised)
+    arriving = whole(spool, (RECEIPT_HEADER.encode(), receipt.encode()))
+    report = theirs.process(arriving._replace(settled=too_large(2, 1)), nothing)
+    assert (report.verdict.outcome, report.receipt) == (Outcome.UNSCANNED, None)
+
+
+def test_the_digest_begins_with_the_body(spool: Spool) -> None:
+    """Preface and headers are left out: sendmail changes them."""
+    other = Spool(Path(), 1 << 20)
+    other.write(head([(b"Received", b" y"), *HEADERS]) + b"hello\r\n")
+    longer = message(headers=((b"Received", b" y"), *HEADERS), content=other)
+    assert body_digest(longer) == body_digest(whole(spool))
+    os.pwrite(other.fileno(), b"j", other.size - 7)
+    assert body_digest(longer) != body_digest(whole(spool))
+    other.close()

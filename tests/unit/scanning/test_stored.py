@@ -1,0 +1,131 @@
+"""Stored messages through the pipeline of the service."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from miltscan.config.settings import Settings, parse
+from miltscan.core.address import Address
+from miltscan.core.message import PREFACE, Message
+from miltscan.core.verdict import Limit, Outcome, Verdict
+from miltscan.engines.base import Observer, Tick
+from miltscan.scanning.stored import as_fields, as_line, exit_status, pipeline_for, scan
+
+if TYPE_CHECKING:
+    from miltscan.scanning.pipeline import Pipeline
+
+
+class StubEngine:
+    """Finds VIRUS, and keeps what it was given."""
+
+    name = "stub"
+    given = b""
+    probed = False
+
+    def __init__(self, servers: Sequence[Address], canary_interval: float, observer: Observer) -> None:
+        """As the clamd engine."""
+
+    def probe(self) -> None:
+        """One canary."""
+        StubEngine.probed = True
+
+    def scan(self, message: Message, _deadline: float, _tick: Tick) -> Verdict:
+        """A verdict by the content."""
+        assert StubEngine.probed
+        StubEngine.given = os.pread(message.content.fileno(), 2**21, 0)
+        if b"VIRUS" in StubEngine.given:
+            return Verdict.infected("stub", "Test\x1b", "unix:/run/a")
+        return Verdict.clean("stub", "unix:/run/a")
+
+
+@pytest.fixture(autouse=True)
+def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miltscan.scanning.stored.ClamdEngine", StubEngine)
+
+
+def settings(directory: Path) -> Settings:
+    """A small spool, so that messages also reach the disk."""
+    text = f'[spool]\nmemory = "1KiB"\ndirectory = "{directory}"\n[limits]\nmessage_size = "1MiB"'
+    return parse(text.encode(), "f")
+
+
+def scanned(data: bytes, directory: Path) -> dict[str, str | int | float | None]:
+    """The fields of the report on `data`."""
+    configured = settings(directory)
+    return as_fields("name", scan(io.BytesIO(data), configured, pipeline_for(configured)))
+
+
+@pytest.mark.parametrize("size", [0, 10, 5000])
+def test_an_engine_gets_the_whole_message_behind_the_preface(size: int, tmp_path: Path) -> None:
+    """In memory and on disk alike."""
+    data = b"Subject: a\r\n\r\n" + b"x" * size
+    assert scanned(data, tmp_path)["outcome"] == "clean"
+    assert PREFACE + data == StubEngine.given
+
+
+def test_the_first_line_of_a_mailbox_is_left_out(tmp_path: Path) -> None:
+    """It is no header, and would end them."""
+    assert scanned(b"From a@example.test Thu Jan  1\nSubject: a\n\nb\n", tmp_path)["size"] == 14
+    assert StubEngine.given == PREFACE + b"Subject: a\n\nb\n"
+
+
+def test_the_report_names_signature_rule_and_reply(tmp_path: Path) -> None:
+    """What a session would have heard; nothing of it reaches a terminal raw."""
+    fields = scanned(b"VIRUS", tmp_path)
+    assert (fields["signature"], fields["rule"], fields["action"]) == (r"Test\x1b", "policy.on_infected", "reject")
+    assert str(fields["reply"]).startswith("550 5.7.1 Virus found: Test?")
+    assert as_line(fields) == r"name: infected (Test\x1b); reject"
+
+
+def test_a_message_above_the_limit_is_not_scanned(tmp_path: Path) -> None:
+    """As in a session: no engine is asked."""
+    assert scanned(b"x" * 2**20, tmp_path)["outcome"] == "clean"
+    assert len(StubEngine.given) == len(PREFACE) + 2**20
+    StubEngine.given = b""
+    fields = scanned(b"x" * (2**20 + 1), tmp_path)
+    assert (fields["outcome"], fields["reason"], fields["size"]) == ("unscanned", "too-large", 2**20 + 1)
+    assert as_line(fields) == "name: unscanned (too-large): 1048577 bytes, at most 1048576 are taken; reject"
+    assert StubEngine.given == b""
+
+
+def test_a_message_above_the_limit_takes_no_room(tmp_path: Path) -> None:
+    """It is read to its end for its size, but no further piece is kept."""
+
+    class Rest:
+        """Looks how much was kept."""
+
+        kept = -1
+
+        def process(self, message: Message, _tick: Tick) -> None:
+            Rest.kept = os.fstat(message.content.fileno()).st_size
+
+    scan(io.BytesIO(b"x" * 2**23), settings(tmp_path), cast("Pipeline", Rest()))
+    assert len(PREFACE) + 2**20 == Rest.kept
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [
+        ([Outcome.CLEAN, Outcome.CLEAN], 0),
+        ([Outcome.CLEAN, Outcome.INFECTED], 1),
+        ([Outcome.UNSCANNED, Outcome.INFECTED], 1),
+        ([None, Outcome.INFECTED], 1),
+        ([Outcome.CLEAN, Outcome.UNSCANNED], 2),
+        ([Outcome.CLEAN, Outcome.ERROR], 2),
+        ([Outcome.CLEAN, None], 2),
+    ],
+)
+def test_the_exit_status_is_that_of_the_worst(outcomes: list[Outcome | None], status: int) -> None:
+    """Infected before not scanned or unreadable (None) before clean."""
+    assert exit_status(outcomes) == status
+
+
+def test_every_limit_has_a_line() -> None:
+    """A report on any limit can be printed."""
+    for limit in Limit:
+        fields = {"file": "f", "outcome": "unscanned", "signature": None, "reason": limit, "detail": "", "action": "a"}
+        assert as_line(fields) == f"f: unscanned ({limit}); a"

@@ -1,0 +1,200 @@
+"""Traces of real logs, compared with what they have to look like; links that a hostile server would like to see."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from miltscan.sandwich.logfiles import Logs
+from miltscan.trace import follow as traces
+from miltscan.trace.follow import Status, Trace, follow
+from miltscan.trace.timeline import as_fields, as_text
+
+GOLDEN = Path(__file__).parents[2] / "corpus" / "logs"
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def logs(*names: str) -> Logs:
+    """The named files of the golden folder."""
+    return Logs([GOLDEN / name for name in names], journal=False)
+
+
+def in_sandwich(subject: str) -> list[Trace]:
+    """Traces in the log of a real sandwich."""
+    return follow(subject, logs("mail.log", "miltscan.log").matching, NOW)
+
+
+def in_lines(subject: str, *lines: str) -> list[Trace]:
+    """Traces in these log lines, whose time is added."""
+
+    def read(texts: Sequence[bytes]) -> Iterable[bytes]:
+        dated = [f"Nov 22 16:00:00 mx sm-mta[{number}]: {line}".encode() for number, line in enumerate(lines)]
+        return (line for line in dated if any(text in line for text in texts))
+
+    return follow(subject, read, NOW)
+
+
+CASES = {
+    "delivered": ("6AMG9F89004499", ("mail.log", "miltscan.log")),
+    "three-recipients": ("6AMG9Fm7004503", ("mail.log", "miltscan.log")),
+    "rejected": ("6AMG9F8X004513", ("mail.log", "miltscan.log")),
+    "tempfailed": ("6AMG9G7c004571", ("mail.log", "miltscan.log")),
+    "no-milter": ("6AMG9Hl2004590", ("mail.log", "miltscan.log")),
+    "relaying-denied": ("6AMG9GnU004569", ("mail.log", "miltscan.log")),
+    "bare-linefeed": ("6AMG9G18004570", ("mail.log", "miltscan.log")),
+    "deferred-then-delivered": ("6AMG9Ivd004601", ("mail.log", "miltscan.log")),
+    "failed": ("6AMG9Lxs004627", ("mail.log", "miltscan.log")),
+    "many-recipients": ("6AMG9FM0004507", ("mail.log", "miltscan.log")),
+    "hostile-sender": ("6AMG9FPA004544", ("mail.log", "miltscan.log")),
+    "8.14": ("m2Q8K2Ab009530", ("mail-8.14.log",)),
+    "8.18": ("6AMFA0kL000702", ("mail-8.18.log",)),
+    "journal": ("6AMG9F89004499", ("journal.export",)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.usefixtures("utc")
+def test_timeline(name: str) -> None:
+    """The text of a trace is that of the golden file, byte for byte."""
+    subject, files = CASES[name]
+    text = "\n\n".join(map(as_text, follow(subject, logs(*files).matching, NOW)))
+    assert f"{text}\n" == (GOLDEN / f"{name}.txt").read_text()
+
+
+@pytest.mark.usefixtures("utc")
+def test_fields() -> None:
+    """What --json prints is that of the golden file."""
+    (found,) = in_sandwich("6AMG9Lxs004627")
+    assert json.loads(json.dumps(as_fields(found))) == json.loads((GOLDEN / "failed.json").read_text())
+
+
+@pytest.mark.parametrize("subject", ["6AMG9F89004499", "6AMG9FSt004502"])
+def test_either_queue_id_finds_the_whole_way(subject: str) -> None:
+    """Incoming's or delivery's: the same trace."""
+    (found,) = in_sandwich(subject)
+    assert found.queue_ids == ("6AMG9F89004499", "6AMG9FSt004502")
+    assert found == in_sandwich("6AMG9F89004499")[0]
+
+
+@pytest.mark.parametrize(
+    ("message_id", "queue_id"),
+    [
+        ("<4322770c76be4097badf2909be051129@example.org>", "6AMG9F89004499"),
+        ("4322770c76be4097badf2909be051129@example.org", "6AMG9F89004499"),
+        (f"<{'a' * 300}@example.org>", "6AMG9FEf004521"),
+        ("<a, size=3, stat=Sent (x@example.org>", "6AMG9FTa004527"),
+        ("no brackets, relay=evil, stat=Sent", "6AMG9FW2004532"),
+    ],
+)
+def test_message_id(message_id: str, queue_id: str) -> None:
+    """With or without brackets, however long and odd: sendmail logs 100 characters of it."""
+    assert [found.queue_ids[0] for found in in_sandwich(message_id)] == [queue_id]
+
+
+@pytest.mark.parametrize("subject", ["6AMG9F89999999", "<no@such>", "", "\x1b\udcff"])
+def test_not_in_the_logs(subject: str) -> None:
+    """No trace, and no exception."""
+    assert in_sandwich(subject) == []
+
+
+def test_each_message_with_a_message_id_has_its_trace() -> None:
+    """A client that tries again brings the same Message-ID under another queue ID."""
+    found = in_lines(
+        "<a@b>",
+        "6AMG00aa000001: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<a@b>, relay=x",
+        "6AMG00aa000001: Milter: data, reject=451 4.7.1 later",
+        "6AMG00aa000002: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<a@b>, relay=x",
+        "6AMG00aa000002: to=<r@y>, delay=00:00:00, dsn=2.0.0, stat=Sent",
+    )
+    assert [one.status for one in found] == [Status.TEMPFAILED, Status.DELIVERED]
+
+
+def test_a_far_server_cannot_bring_in_a_message_of_others() -> None:
+    """Its reply names a queue ID of ours, whose message has another Message-ID."""
+    mine = "6AMG00aa000001: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<mine@b>, relay=x"
+    other = "6AMG00aa000002: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<other@b>, relay=x"
+    answer = "6AMG00aa000001: to=<r@y>, delay=0, dsn=2.0.0, stat=Sent (6AMG00aa000002 Message accepted for delivery)"
+    (found,) = in_lines("6AMG00aa000001", mine, other, answer)
+    assert found.queue_ids == ("6AMG00aa000001",)
+    assert found.status is Status.HANDED_OVER
+
+
+def test_a_circle_of_queue_ids_ends() -> None:
+    """Two that hand over to each other make one trace."""
+    ids = ("6AMG00aa000001", "6AMG00aa000002")
+    lines = [f"{a}: to=<r@y>, dsn=2.0.0, stat=Sent ({b} Message accepted)" for a, b in (ids, ids[::-1])]
+    assert [found.queue_ids for found in in_lines(ids[0], *lines)] == [ids]
+
+
+def test_an_alias_with_an_owner_is_followed() -> None:
+    """Its copy has a queue ID of its own."""
+    (found,) = in_lines(
+        "6AMG00aa000001",
+        "6AMG00aa000001: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<a@b>, relay=x",
+        "6AMG00aa000003: clone 6AMG00aa000001, owner=<owner-list@y>",
+        "6AMG00aa000003: to=<r@y>, delay=00:00:00, dsn=2.0.0, stat=Sent",
+    )
+    assert found.queue_ids == ("6AMG00aa000001", "6AMG00aa000003")
+    assert found.status is Status.DELIVERED
+
+
+@pytest.mark.parametrize("rest", ["clone", "clone ", "clone ,", "clone x", ""])
+def test_half_a_line_is_no_link(rest: str) -> None:
+    """A full disk cuts lines anywhere, and any user of the host can write one."""
+    (found,) = in_lines("6AMG00aa000001", f"6AMG00aa000001: {rest}", "6AMG00aa000001: to=<r@y>, dsn=2.0.0, stat=Sent")
+    assert (found.queue_ids, found.status) == (("6AMG00aa000001",), Status.DELIVERED)
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["to=<r@y>, dsn=2.0.0, stat=Sent (6AMG00aa000009 Message accepted)"], Status.HANDED_OVER),
+        (["to=<r@y>, dsn=4.4.1, stat=Deferred", "to=<r@y>, dsn=2.0.0, stat=Sent"], Status.DELIVERED),
+        (["to=<r@y>, dsn=2.0.0, stat=Sent", "to=<q@y>, dsn=4.4.1, stat=Deferred"], Status.DEFERRED),
+        (["to=<r@y>, dsn=5.1.1, stat=User unknown", "to=<q@y>, dsn=4.4.1, stat=Deferred"], Status.FAILED),
+        (["Milter: data, reject=550 5.7.1 no", "to=<r@y>, delay=0, pri=1, stat=no"], Status.REJECTED),
+        (["from=<s@x>, size=1, class=0, nrcpts=1, relay=x"], Status.UNKNOWN),
+    ],
+)
+def test_status(lines: list[str], status: Status) -> None:
+    """The worst of what the recipients got last; without a delivery what the client heard."""
+    (found,) = in_lines("6AMG00aa000001", *(f"6AMG00aa000001: {line}" for line in lines))
+    assert found.status is status
+
+
+@pytest.mark.parametrize(("action", "status"), [("discard", Status.DISCARDED), ("hold", Status.HELD)])
+def test_status_by_decision(action: str, status: Status) -> None:
+    """What miltscan had sendmail drop or hold never shows a delivery."""
+    line = json.dumps({"event": "message", "queue_id": "6AMG00aa000001", "action": action})
+    (found,) = in_lines("6AMG00aa000001", line)
+    assert found.status is status
+
+
+def test_the_number_of_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Message-ID on very many messages fills no memory; the first ones are shown."""
+    monkeypatch.setattr(traces, "QUEUE_IDS_FOLLOWED", 3)
+    lines = [f"6AMG00aa00000{n}: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<a@b>, relay=x" for n in range(9)]
+    assert len(in_lines("<a@b>", *lines)) == 3
+
+
+def test_the_number_of_links_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Very many messages that were answered with one queue ID fill no memory either."""
+    monkeypatch.setattr(traces, "QUEUE_IDS_FOLLOWED", 3)
+    end = "to=<r@y>, dsn=2.0.0, stat=Sent (6AMG00aa000000 Message accepted)"
+    (found,) = in_lines("6AMG00aa000000", *(f"6AMG00aa00000{number}: {end}" for number in range(1, 9)))
+    assert len(found.queue_ids) <= 3
+
+
+def test_the_number_of_events_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue ID with very many lines fills no memory."""
+    monkeypatch.setattr(traces, "EVENTS_KEPT", 5)
+    (found,) = in_lines("6AMG00aa000001", *(f"6AMG00aa000001: line {number}" for number in range(9)))
+    assert len(found.events) == 5
+
+
+def test_a_line_in_two_logs_is_one_event() -> None:
+    """The journal and a file have the same lines."""
+    twice = logs("mail.log", "miltscan.log", "mail.log", "miltscan.log")
+    assert follow("6AMG9F89004499", twice.matching, NOW) == in_sandwich("6AMG9F89004499")
