@@ -27,19 +27,19 @@ def main() -> None:
         case _:
             from miltscan import cli
 
-            cli.main()
+            cli.run_cli()
 
 
 def _run(config: Path | None) -> int:
     """`miltscan run`; the exit status."""
     from miltscan.config.apart import in_child
-    from miltscan.config.settings import load
+    from miltscan.config.settings import load_settings
 
     try:
-        settings = in_child(partial(load, config))
+        settings = in_child(partial(load_settings, config))
         with _as_if_absent("rich"):
-            from miltscan.daemon.run import serve
-        return serve(settings, config)
+            from miltscan.daemon.run import run_service
+        return run_service(settings, config)
     except MiltscanError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from miltscan import __version__
-from miltscan.commands.files import import_file, new_key, show_config
+from miltscan.commands.files import import_file, new_key_command, show_config
 from miltscan.commands.sandwich import doctor, probe
 from miltscan.commands.scan import scan
 from miltscan.commands.service import check, run
@@ -24,7 +24,7 @@ app = typer.Typer(
 keys_app = typer.Typer(help="The keys of scan receipts.", no_args_is_help=True, rich_markup_mode=None)
 
 
-def main() -> None:
+def run_cli() -> None:
     """Every command of the `miltscan` program; `__main__` starts the service without this module."""
     app(prog_name="miltscan")
 
@@ -52,4 +52,4 @@ for command in (run, check, doctor, probe, scan, trace):
 app.command("config")(show_config)
 app.command("import")(import_file)
 app.add_typer(keys_app, name="keys", epilog="Example: miltscan keys new && systemctl reload miltscan")
-keys_app.command("new")(new_key)
+keys_app.command("new")(new_key_command)

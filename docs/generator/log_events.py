@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from docs.generator.log_fields import Field, Type, deviations_of
 from miltscan.core.action import ActionName
 from miltscan.core.message import Direction
-from miltscan.core.probe import Kind
-from miltscan.core.receipt import Receipt
+from miltscan.core.probe import ProbeKind
+from miltscan.core.receipt import ReceiptResult
 from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.telemetry.log import CHAIN_SHOWN, FRAMES_SHOWN, LINE_LIMIT, RECIPIENTS_SHOWN
 from miltscan.telemetry.metrics import Place
@@ -49,7 +49,7 @@ _ENGINE = Field("engine", Type.TEXT, "The engine's name.", "names of engines")
 _SERVER = Field("server", Type.TEXT, "The engine's server, as the configuration has it.", "configured servers")
 _CHILD = Field("child", Type.TEXT, "Which process: `worker N`, `exporter`, `tracer` or `prober`.", "closed list")
 _WHY = Field("why", Type.TEXT, "The cause, in words.", _ANY)
-_PROBE = Field("message", Type.TEXT, "Which of the two probes.", values=tuple(Kind))
+_PROBE = Field("message", Type.TEXT, "Which of the two probes.", values=tuple(ProbeKind))
 _PROBE_REPLY = Field("reply", Type.TEXT, "What the sendmail said.", _ANY)
 _ENDPOINT = Field("endpoint", Type.TEXT, "Where traces go: `tracing.endpoint`.", "its line")
 _ENDED = Field("status", Type.TEXT, "How the process ended: `exit status N` or `killed by SIGNAL`.", "closed list")
@@ -103,7 +103,7 @@ _MESSAGE = (
         "receipt",
         Type.TEXT,
         "What its scan receipt is worth, at the delivery side (receipt.md); null elsewhere.",
-        values=tuple(Receipt),
+        values=tuple(ReceiptResult),
         null=True,
     ),
     Field(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from miltscan.commands.common import Config, told
-from miltscan.config.settings import load
+from miltscan.config.settings import load_settings
 
 
 def show_config(
@@ -25,11 +25,11 @@ def show_config(
       miltscan config
       miltscan config --config ./miltscan.toml | grep -v '^#'
     """
-    from miltscan.config.render import as_markdown, as_toml
+    from miltscan.config.render import as_markdown, settings_toml
 
     with told():
-        settings = load(config)
-    typer.echo(as_markdown(settings) if markdown else as_toml(settings), nl=False)
+        settings = load_settings(config)
+    typer.echo(as_markdown(settings) if markdown else settings_toml(settings), nl=False)
 
 
 def import_file(
@@ -53,12 +53,12 @@ def import_file(
       miltscan import /etc/clamav/clamav-milter.conf
       miltscan import --output ./new /etc/iscan/intscan.ini && less ./new/differences.txt
     """
-    from miltscan.migration.files import read, write
+    from miltscan.migration.files import read_source, write
     from miltscan.migration.formats import draft, recognise
     from miltscan.migration.render import as_files
 
     with told():
-        text = read(file)
+        text = read_source(file)
         files = as_files(draft(kind or recognise(file.name, text), text), file.name)
         for path in write(output, files) if output else ():
             typer.echo(path)
@@ -66,7 +66,7 @@ def import_file(
         typer.echo("\n".join(f"==> {name} <==\n{content}" for name, content in files.items()), nl=False)
 
 
-def new_key(
+def new_key_command(
     *,
     name: Annotated[
         str | None, typer.Option("--id", help="What to call it [default: date and time]", show_default=False)
@@ -84,7 +84,7 @@ def new_key(
       miltscan keys new --id 2027-01 --config ./miltscan.toml
     """
     with told():
-        settings = load(config)
+        settings = load_settings(config)
         from miltscan.config.newkey import new_key as make
 
         typer.echo(f"{settings.keys.file}: key {make(settings, name)} signs from the next reload on")

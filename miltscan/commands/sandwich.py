@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from miltscan.commands.common import COLORS, Config, told
-from miltscan.config.settings import load
+from miltscan.config.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,10 +50,10 @@ def doctor(  # noqa: PLR0913  one per option
       miltscan doctor --json | jq '.findings[] | select(.level != "ok")'
     """
     with told():
-        settings = load(config)
-    from miltscan.doctor.steps import Errand, examine, first_incoming
+        settings = load_settings(config)
+    from miltscan.doctor.steps import DoctorOptions, examine, first_incoming
 
-    steps = examine(settings, Errand(incoming or first_incoming(), delivery, to if send else None, log))
+    steps = examine(settings, DoctorOptions(incoming or first_incoming(), delivery, to if send else None, log))
     raise typer.Exit(_print_steps_json(steps) if json else _print_steps(steps))
 
 
@@ -104,12 +104,12 @@ def probe(
     from json import dumps
 
     from miltscan.config.keyfile import load_all
-    from miltscan.scanning.probe_run import as_fields, as_table, options_for, run, signing_key
+    from miltscan.scanning.probe_run import options_for, probe_fields, probe_table, run_probes, signing_key
 
     with told():
         loaded = load_all(config)
         options, key = options_for(loaded.settings, server), signing_key(loaded.keys)
-    results = [*run(options, key)]
+    results = [*run_probes(options, key)]
     well = all(result.well for result in results)
-    typer.echo(dumps({"well": well, "probes": as_fields(results)}, indent=2) if json else as_table(results))
+    typer.echo(dumps({"well": well, "probes": probe_fields(results)}, indent=2) if json else probe_table(results))
     raise typer.Exit(int(not well))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from miltscan.commands.common import Config, told
-from miltscan.config.settings import Settings, load
+from miltscan.config.settings import Settings, load_settings
 from miltscan.errors import MiltscanError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def scan(
       miltscan scan - < message.eml
     """
     with told():
-        settings = load(config)
+        settings = load_settings(config)
     from miltscan.scanning.stored import exit_status, pipeline_for
 
     pipeline = pipeline_for(settings)
@@ -47,11 +47,11 @@ def scan(
 def _scanned(file: str, settings: Settings, pipeline: "Pipeline", *, json: bool) -> "Outcome | None":
     """Prints the report; None, and a line on standard error, if the file cannot be read or kept."""
     from miltscan.core.text import readable
-    from miltscan.scanning.stored import scan as scan_stream
+    from miltscan.scanning.stored import scan_stored
 
     try:
         with _opened(file) as stream:
-            report = scan_stream(stream, settings, pipeline)
+            report = scan_stored(stream, settings, pipeline)
     except OSError as error:
         typer.echo(f"{readable(file)}: cannot be read: {error.strerror}", err=True)
     except MiltscanError as error:
@@ -74,7 +74,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
 def _print_report(file: str, report: "Report", *, json: bool) -> None:
     from json import dumps
 
-    from miltscan.scanning.stored import as_fields, as_line
+    from miltscan.scanning.stored import as_line, report_fields
 
-    fields = as_fields(file, report)
+    fields = report_fields(file, report)
     typer.echo(dumps(fields) if json else as_line(fields))

@@ -7,7 +7,7 @@ from functools import partial
 import typer
 
 from miltscan.commands.common import COLORS, Config, told
-from miltscan.config.settings import load
+from miltscan.config.settings import load_settings
 
 
 def run(config: Config = None) -> None:
@@ -22,9 +22,9 @@ def run(config: Config = None) -> None:
     """
     with told():
         from miltscan.config.apart import in_child
-        from miltscan.daemon.run import serve
+        from miltscan.daemon.run import run_service
 
-        raise typer.Exit(serve(in_child(partial(load, config)), config))
+        raise typer.Exit(run_service(in_child(partial(load_settings, config)), config))
 
 
 def check(config: Config = None) -> None:
@@ -38,12 +38,12 @@ def check(config: Config = None) -> None:
       miltscan check --config ./miltscan.toml && systemctl reload miltscan
     """
     with told():
-        settings = load(config)
+        settings = load_settings(config)
     from miltscan.core.finding import Level
-    from miltscan.doctor.check import findings
+    from miltscan.doctor.check import check_findings
 
     failed = False
-    for finding in findings(settings):
+    for finding in check_findings(settings):
         typer.secho(str(finding), fg=COLORS.get(finding.level))
         failed |= finding.level is Level.ERROR
     raise typer.Exit(int(failed))

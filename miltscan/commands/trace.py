@@ -67,7 +67,7 @@ def _trace(subject: str, files: Sequence[Path], *, journal: bool, json: bool) ->
     from miltscan.core.text import readable
     from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
     from miltscan.trace.follow import follow
-    from miltscan.trace.timeline import as_fields, as_text
+    from miltscan.trace.timeline import as_text, trace_fields
 
     logs = Logs(
         files or usual_files(),
@@ -76,7 +76,7 @@ def _trace(subject: str, files: Sequence[Path], *, journal: bool, json: bool) ->
     )
     with _progress(logs):
         traces = follow(subject, logs.matching, datetime.now().astimezone())
-    typer.echo("\n".join(dumps(as_fields(one)) if json else f"{as_text(one)}\n" for one in traces), nl=bool(traces))
+    typer.echo("\n".join(dumps(trace_fields(one)) if json else f"{as_text(one)}\n" for one in traces), nl=bool(traces))
     if not traces:
         typer.echo(f"{readable(subject)}: not found in {logs}", err=True)
         raise typer.Exit(1)

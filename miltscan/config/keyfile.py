@@ -4,7 +4,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from miltscan.config.settings import Settings, load
+from miltscan.config.settings import Settings, load_settings
 from miltscan.core.keys import Keyring, parse_keys
 from miltscan.errors import ConfigError
 
@@ -22,7 +22,7 @@ class Loaded:
 
 def load_all(path: Path | None) -> Loaded:
     """The settings of `load(path)` with their keys. Raises ConfigError."""
-    settings = load(path)
+    settings = load_settings(path)
     return Loaded(settings, load_keys(settings.keys.file))
 
 

@@ -10,7 +10,7 @@ from miltscan.config.units import toml
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ShownKey:
     """One key and its value in some settings; `value` and `default` as TOML."""
 
     table: str
@@ -25,16 +25,16 @@ class Key:
         return f"{self.table}.{self.name}"
 
 
-def keys(settings: Settings) -> list[Key]:
+def keys(settings: Settings) -> list[ShownKey]:
     """Every key, in the order of the tables."""
     return [_key(name, declared, value) for name, declared, value in table.keys(settings)]
 
 
-def _key(dotted: str, declared: table.Declared, value: object) -> Key:
+def _key(dotted: str, declared: table.Declared, value: object) -> ShownKey:
     path, _, name = dotted.rpartition(".")
     kind = declared.kind
     shown, default = toml(kind.show(value)), toml(declared.default)
-    return Key(path, name, shown, default, kind.expected, declared.meaning, declared.restart)
+    return ShownKey(path, name, shown, default, kind.expected, declared.meaning, declared.restart)
 
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:
@@ -42,7 +42,7 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
     return [str(was) for was, now in zip(keys(old), keys(new), strict=True) if was != now and was.restart]
 
 
-def as_toml(settings: Settings) -> str:
+def settings_toml(settings: Settings) -> str:
     """The settings as a file that gives them back; meaning, what is expected and default stand as comments."""
     tables = groupby(keys(settings), lambda key: key.table)
     return "\n".join(f"[{name}]\n{''.join(map(_toml_lines, group))}" for name, group in tables)
@@ -54,7 +54,7 @@ def fingerprint(settings: Settings) -> str:
     return sha256(values.encode()).hexdigest()[:12]
 
 
-def _toml_lines(key: Key) -> str:
+def _toml_lines(key: ShownKey) -> str:
     restart = "; a change needs a restart" if key.restart else ""
     return f"# {key.meaning}: {key.expected}; default {key.default}{restart}\n{key.name} = {key.value}\n"
 
@@ -65,6 +65,6 @@ def as_markdown(settings: Settings) -> str:
     return "\n".join([*rows, *map(_markdown_row, keys(settings))]) + "\n"
 
 
-def _markdown_row(key: Key) -> str:
+def _markdown_row(key: ShownKey) -> str:
     mark = " ↻" if key.restart else ""
     return f"| `{key}`{mark} | `{key.default}` | {key.meaning} | {key.expected} |"

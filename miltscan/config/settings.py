@@ -7,9 +7,10 @@ words the mistakes.
 
 import tomllib
 from codecs import BOM_UTF8
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from miltscan import __version__
 from miltscan.config import places, units
@@ -50,7 +51,7 @@ class LogLevel(StrEnum):
 
 
 @table
-class Milter(Table):
+class MilterSettings(Table):
     """`[milter]`: where the MTA finds us."""
 
     socket: Annotated[Address, places.ADDRESS] = _key(
@@ -67,7 +68,7 @@ class Milter(Table):
 
 
 @table
-class Spool(Table):
+class SpoolSettings(Table):
     """`[spool]`: where a message is while it is scanned."""
 
     directory: Annotated[str, places.FOLDER] = _key(
@@ -77,7 +78,7 @@ class Spool(Table):
 
 
 @table
-class Limits(Table):
+class LimitSettings(Table):
     """`[limits]`: how much we take on; `scan_timeout` and `queue_wait` together stay below `MTA_PATIENCE`."""
 
     message_size: Annotated[int, units.size("1KiB", "2GB")] = _key("100MiB", "a message above this size is not scanned")
@@ -99,7 +100,7 @@ class Limits(Table):
 
 
 @table
-class Clamd(Table):
+class ClamdSettings(Table):
     """`[clamd]`: the engine."""
 
     servers: Annotated[tuple[Address, ...], places.ADDRESSES] = _key(
@@ -114,7 +115,7 @@ _ACTION = units.choice(ActionName)
 
 
 @table
-class OnUnscanned(Table):
+class UnscannedSettings(Table):
     """`[policy.on_unscanned]`: a key for each `Limit`."""
 
     too_large: Annotated[ActionName, _ACTION] = _key("reject", "the message is above limits.message_size")
@@ -126,16 +127,16 @@ class OnUnscanned(Table):
 
 
 @table
-class PolicyTable(Table):
+class PolicySettings(Table):
     """`[policy]`: what is done with a message."""
 
     on_infected: Annotated[ActionName, _ACTION] = _key("reject", "an engine found a virus")
     on_error: Annotated[ActionName, _ACTION] = _key("tempfail", "an engine failed")
-    on_unscanned: OnUnscanned = OnUnscanned()
+    on_unscanned: UnscannedSettings = UnscannedSettings()
 
 
 @table
-class Headers(Table):
+class HeaderSettings(Table):
     """`[headers]`: what an accepted message says of its scan."""
 
     mode: Annotated[HeaderMode, units.choice(HeaderMode)] = _key(
@@ -144,7 +145,7 @@ class Headers(Table):
 
 
 @table
-class Keys(Table):
+class KeySettings(Table):
     """`[keys]`: the secrets with which both sides of the sandwich know each other's word."""
 
     file: Annotated[str, places.FILE] = _key(
@@ -153,7 +154,7 @@ class Keys(Table):
 
 
 @table
-class Receipt(Table):
+class ReceiptSettings(Table):
     """`[receipt]`: what the incoming side says of a message to the delivery side; needs `keys.file`."""
 
     max_age: Annotated[float, units.duration("1m", "168h")] = _key(
@@ -162,7 +163,7 @@ class Receipt(Table):
 
 
 @table
-class Verify(Table):
+class VerifySettings(Table):
     """`[verify]`: the delivery side, which scans what has no valid receipt; mode, group and hosts as in `[milter]`."""
 
     socket: Annotated[Address | None, places.NO_ADDRESS] = _key(
@@ -172,7 +173,7 @@ class Verify(Table):
 
 
 @table
-class Probe(Table):
+class ProbeSettings(Table):
     """`[probe]`: messages of our own through the incoming sendmail, which prove that it has mail scanned."""
 
     interval: Annotated[float, units.duration("0s", "24h")] = _key(
@@ -190,7 +191,7 @@ class Probe(Table):
 
 
 @table
-class Exporter(Table):
+class ExporterSettings(Table):
     """`[exporter]`: metrics and health over HTTP."""
 
     listen: Annotated[InetAddress | None, places.LISTEN] = _key(
@@ -217,7 +218,7 @@ class Exporter(Table):
 
 
 @table
-class Queues(Table):
+class QueueSettings(Table):
     """`[queues]`: the queues of the two sendmails, whose length the exporter tells."""
 
     incoming: Annotated[str, places.QUEUE] = _key("/var/spool/mqueue", "queue of the incoming sendmail")
@@ -226,7 +227,7 @@ class Queues(Table):
 
 
 @table
-class Log(Table):
+class LogSettings(Table):
     """`[log]`: the log on standard output."""
 
     format: Annotated[LogFormat, units.choice(LogFormat)] = _key("json", "how a line is written", restart=True)
@@ -234,7 +235,7 @@ class Log(Table):
 
 
 @table
-class Tracing(Table):
+class TracingSettings(Table):
     """`[tracing]`: a span per message by OpenTelemetry; needs the packages of deploy/requirements-otel.txt."""
 
     endpoint: Annotated[str, places.COLLECTOR] = _key("", "collector of traces, OTLP over HTTP", restart=True)
@@ -243,24 +244,46 @@ class Tracing(Table):
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClamdEngineSettings:
+    """`[[engine]]` with `type = "clamd"`; `timeout` in seconds, `skip_above` in bytes, None for no bound of its own."""
+
+    type: Literal["clamd"] = "clamd"
+    name: str = "clamd"
+    required: bool = True
+    on_error: ActionName | None = None
+    timeout: float | None = None
+    skip_above: int | None = None
+    servers: tuple[Address, ...]
+    canary_interval: float
+
+
+EngineSettings = ClamdEngineSettings
+
+
 @table
 class Settings(Table):
     """The whole configuration."""
 
-    milter: Milter = Milter()
-    spool: Spool = Spool()
-    limits: Limits = Limits()
-    clamd: Clamd = Clamd()
-    policy: PolicyTable = PolicyTable()
-    headers: Headers = Headers()
-    keys: Keys = Keys()
-    receipt: Receipt = Receipt()
-    verify: Verify = Verify()
-    probe: Probe = Probe()
-    exporter: Exporter = Exporter()
-    queues: Queues = Queues()
-    log: Log = Log()
-    tracing: Tracing = Tracing()
+    milter: MilterSettings = MilterSettings()
+    spool: SpoolSettings = SpoolSettings()
+    limits: LimitSettings = LimitSettings()
+    clamd: ClamdSettings = ClamdSettings()
+    policy: PolicySettings = PolicySettings()
+    headers: HeaderSettings = HeaderSettings()
+    keys: KeySettings = KeySettings()
+    receipt: ReceiptSettings = ReceiptSettings()
+    verify: VerifySettings = VerifySettings()
+    probe: ProbeSettings = ProbeSettings()
+    exporter: ExporterSettings = ExporterSettings()
+    queues: QueueSettings = QueueSettings()
+    log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
+
+    @property
+    def engines(self) -> tuple[EngineSettings, ...]:
+        """The engines in the order in which they are asked; of `[clamd]` one required engine."""
+        return (ClamdEngineSettings(servers=self.clamd.servers, canary_interval=self.clamd.canary_interval),)
 
     @property
     def workers(self) -> int:
@@ -289,14 +312,14 @@ class Settings(Table):
         )
 
 
-def load(path: Path | None = None) -> Settings:
+def load_settings(path: Path | None = None) -> Settings:
     """The settings in `path`; of None those in DEFAULT_PATH, or the defaults where that does not exist.
 
     Raises ConfigError.
     """
     file = path or DEFAULT_PATH
     try:
-        return parse(file.read_bytes(), str(file))
+        return parse_settings(file.read_bytes(), str(file))
     except FileNotFoundError:
         if path is None:
             return Settings()
@@ -305,7 +328,7 @@ def load(path: Path | None = None) -> Settings:
         raise ConfigError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
-def parse(data: bytes, name: str) -> Settings:
+def parse_settings(data: bytes, name: str) -> Settings:
     """The settings in the TOML `data` of the file `name`; raises ConfigError with a line for each mistake."""
     from miltscan.config.validation import validated  # noqa: PLC0415 - see there: whoever has settings needs no pydantic
 

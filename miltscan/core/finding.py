@@ -28,7 +28,7 @@ class Finding:
         return readable(f"{line}; {self.remedy}" if self.remedy else line)
 
 
-def good(subject: str, text: str) -> Finding:
+def ok(subject: str, text: str) -> Finding:
     """All is well with it."""
     return Finding(Level.OK, subject, text)
 

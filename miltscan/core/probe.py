@@ -40,7 +40,7 @@ _ANSWER = re.compile(r"\[probe o=(?P<outcome>[a-z]{1,16}) a=(?P<action>[a-z]{1,1
 _SHOWN = 200  # characters of the policy's own text; RFC 5321 section 4.5.3.1.5 allows 512 for the reply
 
 
-class Kind(StrEnum):
+class ProbeKind(StrEnum):
     """The two probes; a metric label."""
 
     CLEAN = "clean"
@@ -58,7 +58,7 @@ class Stage(StrEnum):
 class Probe(NamedTuple):
     """A probe that is ours: which of the two, its key, and its MAC, which no other has."""
 
-    kind: Kind
+    kind: ProbeKind
     key: Key
     mac: str
 
@@ -70,7 +70,7 @@ class Answer(NamedTuple):
     action: ActionName
 
 
-def sign(key: Key, kind: Kind, now: float, nonce: bytes, body: bytes) -> tuple[str, Probe]:
+def sign_probe(key: Key, kind: ProbeKind, now: float, nonce: bytes, body: bytes) -> tuple[str, Probe]:
     """The header's value for a probe sent `now` (seconds since the epoch), and the probe that it makes.
 
     `nonce` is 16 random bytes, `body` the digest of the body.
@@ -80,7 +80,7 @@ def sign(key: Key, kind: Kind, now: float, nonce: bytes, body: bytes) -> tuple[s
     return f"{said}; m={mac}", Probe(kind, key, mac)
 
 
-def check(keys: Keyring, headers: Sequence[Header], body: Callable[[], bytes], now: float) -> Probe | None:
+def verify_probe(keys: Keyring, headers: Sequence[Header], body: Callable[[], bytes], now: float) -> Probe | None:
     """The probe that a message with these headers is; None if it is ordinary mail, whatever it says of itself.
 
     `body` is asked for the digest of the body only where all else is right.
@@ -94,7 +94,7 @@ def check(keys: Keyring, headers: Sequence[Header], body: Callable[[], bytes], n
         return None
     if not hmac.compare_digest(body().hex().encode(), form["digest"]):
         return None
-    return Probe(Kind(form["kind"].decode()), key, form["mac"].decode())
+    return Probe(ProbeKind(form["kind"].decode()), key, form["mac"].decode())
 
 
 def named(headers: Sequence[Header]) -> bool:
@@ -102,7 +102,7 @@ def named(headers: Sequence[Header]) -> bool:
     return any(True for _ in _ours(headers))
 
 
-def removals(headers: Sequence[Header]) -> tuple[RemoveHeader, ...]:
+def probe_removals(headers: Sequence[Header]) -> tuple[RemoveHeader, ...]:
     """Takes each header of our name off."""
     return remove_all([headers[at][0] for at in _ours(headers)])
 
@@ -114,7 +114,7 @@ def _ours(headers: Sequence[Header]) -> Iterator[int]:
             yield at
 
 
-def decide(probe: Probe, outcome: Outcome, decision: Decision) -> Decision:
+def probe_decision(probe: Probe, outcome: Outcome, decision: Decision) -> Decision:
     """What the client of a probe hears where any other message got `decision`: never a 250.
 
     The policy's own refusal stands, with the answer at its end; what would be kept or dropped is refused as well.

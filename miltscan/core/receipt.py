@@ -47,7 +47,7 @@ _FORM = re.compile(
 )
 
 
-class Receipt(StrEnum):
+class ReceiptResult(StrEnum):
     """What a message's receipt is worth; a metric label. Only `VALID` spares a scan."""
 
     VALID = "valid"
@@ -69,11 +69,11 @@ class Claim(NamedTuple):
 class Checked(NamedTuple):
     """What a receipt is worth, and the outcome it tells if it is valid."""
 
-    receipt: Receipt
+    receipt: ReceiptResult
     outcome: Outcome | None = None
 
 
-def sign(key: Key, claim: Claim, headers: Sequence[Header], body: bytes) -> str:
+def sign_receipt(key: Key, claim: Claim, headers: Sequence[Header], body: bytes) -> str:
     """The value of the receipt header for a message with these headers; `body` is the digest of its body."""
     names = {name.lower() for name, _ in headers}
     added = b",".join(name for name in _ADDED if name not in names)
@@ -84,34 +84,36 @@ def sign(key: Key, claim: Claim, headers: Sequence[Header], body: bytes) -> str:
     return f"{said}; m={_mac(key, said.encode())}"
 
 
-def check(keys: Keyring, headers: Sequence[Header], body: Callable[[], bytes], now: float, max_age: float) -> Checked:
+def verify_receipt(
+    keys: Keyring, headers: Sequence[Header], body: Callable[[], bytes], now: float, max_age: float
+) -> Checked:
     """What the receipt among the headers is worth `now` (seconds since the epoch), at an age of up to `max_age`.
 
     `body` is asked for the digest of the body only where all else is right.
     """
     found = [value for name, value in headers if name.lower() == _NAME]
     if not found:
-        return Checked(Receipt.NONE)
+        return Checked(ReceiptResult.NONE)
     form = _FORM.fullmatch(_relaxed(found[0]))
     if form is None or len(found) > 1 or form["outcome"] not in _OUTCOMES:  # the incoming side leaves one
-        return Checked(Receipt.FORGED)
+        return Checked(ReceiptResult.FORGED)
     doubt = _doubt(keys, form, now, max_age)
     if doubt is None and not hmac.compare_digest(_digest(headers, form["added"], body()).encode(), form["digest"]):
-        doubt = Receipt.MISMATCH
-    return Checked(doubt) if doubt else Checked(Receipt.VALID, _OUTCOMES[form["outcome"]])
+        doubt = ReceiptResult.MISMATCH
+    return Checked(doubt) if doubt else Checked(ReceiptResult.VALID, _OUTCOMES[form["outcome"]])
 
 
-def _doubt(keys: Keyring, form: re.Match[bytes], now: float, max_age: float) -> Receipt | None:
+def _doubt(keys: Keyring, form: re.Match[bytes], now: float, max_age: float) -> ReceiptResult | None:
     """What speaks against the receipt by itself, whichever message it is on."""
     key = next((key for key in keys if key.id.encode() == form["key"]), None)
     if key is None:
-        return Receipt.UNKNOWN_KEY
+        return ReceiptResult.UNKNOWN_KEY
     if not hmac.compare_digest(_mac(key, form[1]).encode(), form["mac"]):
-        return Receipt.FORGED
-    return None if -SKEW <= now - int(form["time"]) <= max_age else Receipt.STALE
+        return ReceiptResult.FORGED
+    return None if -SKEW <= now - int(form["time"]) <= max_age else ReceiptResult.STALE
 
 
-def removals(headers: Sequence[Header]) -> tuple[RemoveHeader, ...]:
+def receipt_removals(headers: Sequence[Header]) -> tuple[RemoveHeader, ...]:
     """Takes every receipt off."""
     return remove_all([name for name, _ in headers if name.lower() == _NAME])
 

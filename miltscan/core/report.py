@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from miltscan.core.action import Decision
 from miltscan.core.message import Message
-from miltscan.core.probe import Kind
-from miltscan.core.receipt import Receipt
+from miltscan.core.probe import ProbeKind
+from miltscan.core.receipt import ReceiptResult
 from miltscan.core.verdict import Verdict
 
 
@@ -29,5 +29,5 @@ class Report(NamedTuple):
     verdicts: tuple[Timed, ...]
     waited: float
     seconds: float
-    receipt: Receipt | None = None
-    probe: Kind | None = None
+    receipt: ReceiptResult | None = None
+    probe: ProbeKind | None = None

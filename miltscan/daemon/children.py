@@ -14,8 +14,8 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from miltscan.config.keyfile import Loaded
-from miltscan.daemon.sockets import Door
-from miltscan.daemon.worker import TracingWatch, Watch, Worker
+from miltscan.daemon.sockets import PublicSocket
+from miltscan.daemon.worker import MessageRecorder, TracingRecorder, Worker
 from miltscan.processes.link import READY, Link
 from miltscan.processes.signals import reset
 from miltscan.processes.supervisor import Role
@@ -27,7 +27,7 @@ _EXPORTER = "exporter"
 _TRACER = "tracer"
 _PROBER = "prober"
 
-Way = tuple[socket.socket, socket.socket]
+TraceChannel = tuple[socket.socket, socket.socket]
 """Of traces: the workers' end and the tracer's."""
 
 
@@ -39,11 +39,11 @@ class Children:
     """
 
     in_force: Callable[[], Loaded]
-    doors: Sequence[Door]
+    doors: Sequence[PublicSocket]
     web: socket.socket | None
     events: socket.socket
     reporter: Reporter
-    way: Way | None
+    way: TraceChannel | None
 
     def roles(self) -> list[Role]:
         """The workers of the first door, of the second one, numbered through, and the others."""
@@ -56,7 +56,7 @@ class Children:
         others += [Role(_PROBER, self._probe)] if settings.probe.interval else []
         return [*workers, *others]
 
-    def _worker(self, number: int, door: Door) -> Role:
+    def _worker(self, number: int, door: PublicSocket) -> Role:
         def main(link: Link) -> None:
             self._keep_only(door.public)
             self._attach(str(number))
@@ -66,12 +66,12 @@ class Children:
 
         return Role(f"{_WORKER}{number}", main)
 
-    def _watch(self, number: int) -> Watch:
+    def _watch(self, number: int) -> MessageRecorder:
         logger = log.logger(worker=number)
         if self.way is None:
-            return Watch(logger, number, self.reporter)
+            return MessageRecorder(logger, number, self.reporter)
         sender = traces.Traces(self.way[0], addresses=self.in_force().settings.tracing.addresses)
-        return TracingWatch(logger, number, self.reporter, sender)
+        return TracingRecorder(logger, number, self.reporter, sender)
 
     def _export(self, link: Link) -> None:
         self._keep_only(self.web)
@@ -81,7 +81,7 @@ class Children:
         if self.web:
             settings = self.in_force().settings
             link.send(READY)
-            service.serve(self.web, Path(settings.exporter.directory), settings, link, self.events)
+            service.serve_exporter(self.web, Path(settings.exporter.directory), settings, link, self.events)
 
     def _trace(self, link: Link) -> None:
         """Ready at once: what keeps it from its work must not keep the service from starting."""
@@ -91,7 +91,7 @@ class Children:
             link.send(READY)
             from miltscan.daemon import tracer
 
-            tracer.run(self.way[1], self.in_force().settings.tracing.endpoint, link)
+            tracer.run_tracer(self.way[1], self.in_force().settings.tracing.endpoint, link)
 
     def _probe(self, link: Link) -> None:
         """Ready at once, as above."""
@@ -126,7 +126,7 @@ def attached_as(role: Role) -> str:
     return role.name.removeprefix(_WORKER)
 
 
-def open_way(endpoint: str, logger: FilteringBoundLogger) -> Way | None:
+def open_trace_channel(endpoint: str, logger: FilteringBoundLogger) -> TraceChannel | None:
     """The way of traces, if any are wanted.
 
     Mail is worth more than its traces: without the packages for them the service runs, and says so.

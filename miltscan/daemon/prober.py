@@ -9,10 +9,10 @@ import time
 from multiprocessing.connection import wait
 
 from miltscan.config.keyfile import Loaded
-from miltscan.core.probe import Kind, Stage
+from miltscan.core.probe import ProbeKind, Stage
 from miltscan.errors import ConfigError
 from miltscan.processes.link import DRAIN, Link, received
-from miltscan.scanning.probe_run import Result, run, signing_key
+from miltscan.scanning.probe_run import Result, run_probes, signing_key
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.process import Usage
 
@@ -28,7 +28,7 @@ class Prober:
         self._loaded = loaded
         self._wake = threading.Event()
         self._ended = False
-        self._well: set[Kind] = set()
+        self._well: set[ProbeKind] = set()
 
     def run(self, link: Link) -> None:
         """Until told to drain, or until the supervisor has died."""
@@ -57,7 +57,7 @@ class Prober:
         """Send both probes; the seconds until the next ones. Never raises: a fault of ours is counted and told."""
         options, keys = self._loaded.settings.probe, self._loaded.keys
         try:
-            results = [self._told(result) for result in run(options, signing_key(keys))]
+            results = [self._told(result) for result in run_probes(options, signing_key(keys))]
         except ConfigError as error:  # a reload has taken the keys away
             log.logger().error("probe_off", why=str(error))
             return options.interval

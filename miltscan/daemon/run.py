@@ -14,8 +14,8 @@ from miltscan.config.apart import in_child
 from miltscan.config.keyfile import Loaded, load_all, load_keys
 from miltscan.config.render import fingerprint, needs_restart
 from miltscan.config.settings import Settings
-from miltscan.daemon.children import Children, attached_as, is_worker, open_way
-from miltscan.daemon.sockets import Door, bind_exporter, let_go, open_doors
+from miltscan.daemon.children import Children, attached_as, is_worker, open_trace_channel
+from miltscan.daemon.sockets import PublicSocket, bind_exporter, close_sockets, open_sockets
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
 from miltscan.exporter import access
 from miltscan.processes import notify
@@ -31,7 +31,7 @@ _PATIENCE = 10.0  # seconds a drain may take beyond the longest scan
 _SUPERVISOR = "supervisor"
 
 
-def serve(settings: Settings, path: Path | None) -> int:
+def run_service(settings: Settings, path: Path | None) -> int:
     """Run the service until it is told to stop; `path` is read again at SIGHUP. Returns the exit status.
 
     Raises StartError if a socket or folder cannot be had, ConfigError if the keys cannot.
@@ -39,15 +39,15 @@ def serve(settings: Settings, path: Path | None) -> int:
     loaded = Loaded(settings, load_keys(settings.keys.file))
     log.configure(settings.log.format, settings.log.level)
     _try_spool(settings)
-    doors: list[Door] = []
+    doors: list[PublicSocket] = []
     try:
-        doors += open_doors(settings.milter.socket, settings.milter, "milter.socket")
-        doors += open_doors(settings.verify.socket, settings.milter, "verify.socket")
+        doors += open_sockets(settings.milter.socket, settings.milter, "milter.socket")
+        doors += open_sockets(settings.verify.socket, settings.milter, "verify.socket")
         web = bind_exporter(settings.exporter)
         family.prepare(Path(settings.exporter.directory))  # not before the socket is ours: another one may run
         return _Service(loaded, path, doors, web, log.logger()).run()
     finally:
-        let_go(doors)
+        close_sockets(doors)
 
 
 def _try_spool(settings: Settings) -> None:
@@ -67,7 +67,7 @@ class _Service:
 
     loaded: Loaded
     path: Path | None
-    doors: Sequence[Door]
+    doors: Sequence[PublicSocket]
     web: socket.socket | None
     log: FilteringBoundLogger
     usage: Usage = field(default_factory=lambda: Usage(_SUPERVISOR))
@@ -85,7 +85,7 @@ class _Service:
         recording.started(fingerprint(self.settings), self.settings.workers)
         log.tell_errors(reporter.error)
         self.log.info("start", version=__version__, socket=str(self.settings.milter.socket))
-        way = open_way(self.settings.tracing.endpoint, self.log)
+        way = open_trace_channel(self.settings.tracing.endpoint, self.log)
         children = Children(lambda: self.loaded, self.doors, self.web, reader, reporter, way)
         patience = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _PATIENCE
         status = Supervisor(children.roles(), self, patience).run()
@@ -104,7 +104,7 @@ class _Service:
     def stopping(self) -> None:
         """Nobody new is let in: who connects from now on is refused, and does not wait for the end of the drain."""
         notify.stopping("finishes what runs")
-        let_go(self.doors)
+        close_sockets(self.doors)
 
     def failed(self, role: Role, error: BaseException) -> None:
         """In a child: why it ends."""
@@ -143,7 +143,7 @@ class _Service:
             new = loaded.settings
             _try_spool(new)
             if self.web:
-                access.load(new.exporter)
+                access.load_access(new.exporter)
             for door in self.doors:
                 admit(door.public, new.milter.allow)  # for the workers too: it is one socket
         except (ConfigError, StartError) as error:

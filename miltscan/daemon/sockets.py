@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from miltscan.config.settings import Exporter, Milter
+from miltscan.config.settings import ExporterSettings, MilterSettings
 from miltscan.core.address import Address
 from miltscan.errors import StartError
 from miltscan.exporter import access
@@ -15,7 +15,7 @@ from miltscan.processes import listener
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class PublicSocket:
     """A socket on which an MTA asks."""
 
     address: Address
@@ -23,7 +23,7 @@ class Door:
     verifies: bool
 
 
-def open_doors(address: Address | None, settings: Milter, key: str) -> list[Door]:
+def open_sockets(address: Address | None, settings: MilterSettings, key: str) -> list[PublicSocket]:
     """The door of this key, none where it has no address. Raises StartError."""
     if address is None:
         return []
@@ -31,10 +31,10 @@ def open_doors(address: Address | None, settings: Milter, key: str) -> list[Door
         public = listener.bind(address, settings.socket_mode, settings.socket_group, settings.allow)
     except StartError as error:
         raise StartError(str(error).replace("milter.socket ", f"{key} ", 1)) from error
-    return [Door(address, public, verifies=key == "verify.socket")]
+    return [PublicSocket(address, public, verifies=key == "verify.socket")]
 
 
-def let_go(doors: Sequence[Door]) -> None:
+def close_sockets(doors: Sequence[PublicSocket]) -> None:
     """Close each socket and remove its file; once, for the file may soon be a successor's."""
     for door in doors:
         if door.public.fileno() >= 0:
@@ -42,9 +42,9 @@ def let_go(doors: Sequence[Door]) -> None:
             door.public.close()
 
 
-def bind_exporter(settings: Exporter) -> socket.socket | None:
+def bind_exporter(settings: ExporterSettings) -> socket.socket | None:
     """None if there is to be no exporter. Files that it cannot use are found out now: StartError."""
     if settings.listen is None:
         return None
-    access.load(settings)
+    access.load_access(settings)
     return listener.bind_http(settings.listen.host, settings.listen.port)

@@ -37,7 +37,7 @@ class Export(Protocol):
         """SpanExportResult.SUCCESS or FAILURE, within `_TIMEOUT`."""
 
 
-def run(way: socket.socket, endpoint: str, link: Link) -> None:
+def run_tracer(way: socket.socket, endpoint: str, link: Link) -> None:
     """Export what comes until TERM, or until the supervisor has died; what is there by then is exported, too."""
     signals = Signals([signal.SIGTERM])
     tracer = Tracer(endpoint)

@@ -26,7 +26,7 @@ from miltscan.milter.conversation import Runtime
 from miltscan.milter.threads import Pool
 from miltscan.processes.link import DRAIN, READY, Link
 from miltscan.processes.signals import Signals
-from miltscan.scanning.pipeline import Pipeline, Process, Slots, scan_slots
+from miltscan.scanning.pipeline import Pipeline, Processor, Slots, scan_slots
 from miltscan.scanning.probing import Probing
 from miltscan.scanning.receipts import HEADROOM, Signing, Verifying
 from miltscan.scanning.spool import on_disk
@@ -45,7 +45,7 @@ _SESSIONS = 8  # that all workers keep open to a clamd: below its MaxThreads (10
 _GRACE = 5.0  # seconds for which a drain waits for sessions that have no transaction open
 
 
-class Watch:
+class MessageRecorder:
     """What the milter tells, for the metrics, the log and the status page. Never raises."""
 
     def __init__(self, logger: FilteringBoundLogger, number: int, reporter: Reporter | None = None) -> None:
@@ -74,7 +74,7 @@ class Watch:
         A worker that is killed takes the last few counts with it; every message has its line.
         """
         try:
-            recording.record(self._taken())
+            recording.record_reports(self._taken())
             metrics.SESSIONS.child().set(sessions)
             metrics.TRANSACTIONS.child().set(transactions)
             files, size = on_disk()
@@ -94,7 +94,7 @@ class Watch:
         self.log.error("exception", where=where, exc_info=error)
 
 
-class TracingWatch(Watch):
+class TracingRecorder(MessageRecorder):
     """A watch that also has each message traced; without tracing there is none, and no cost."""
 
     def __init__(self, logger: FilteringBoundLogger, number: int, reporter: Reporter, traces: Traces) -> None:
@@ -122,7 +122,7 @@ class Worker:
     One that `verifies` serves the delivery side: it believes receipts instead of making them.
     """
 
-    def __init__(self, loaded: Loaded, watch: Watch, hostname: str, *, verifies: bool = False) -> None:
+    def __init__(self, loaded: Loaded, watch: MessageRecorder, hostname: str, *, verifies: bool = False) -> None:
         self._hostname = hostname
         self._verifies = verifies
         self._settings = settings = loaded.settings
@@ -200,7 +200,7 @@ class Worker:
         size = limits.message_size + (HEADROOM if self._verifies else 0)
         return Runtime(self._with_keys(pipeline), size, Path(settings.spool.directory), settings.spool.memory)
 
-    def _with_keys(self, pipeline: Pipeline) -> Process:
+    def _with_keys(self, pipeline: Pipeline) -> Processor:
         """With receipts, and on the incoming side with probes. One that came to delivery would have to bounce there."""
         keys, failed = self._keys, partial(self._watch.exception, metrics.Place.RECEIPT)
         if self._verifies:

@@ -17,20 +17,20 @@ from miltscan.config.units import show_size
 from miltscan.core.action import ActionName
 from miltscan.core.address import Address, InetAddress, Network, is_loopback
 from miltscan.core.finding import Finding, Level
-from miltscan.doctor.clamd_check import Probe, clamd_findings, probe_clamd
+from miltscan.doctor.clamd_check import AskServers, clamd_findings, probe_clamd
 from miltscan.doctor.exporter_check import exporter_findings
 from miltscan.errors import ConfigError
 from miltscan.sandwich.queues import look
 from miltscan.telemetry.traces import missing
 
 
-def findings(settings: Settings, probe: Probe = probe_clamd) -> Iterator[Finding]:
+def check_findings(settings: Settings, probe: AskServers = probe_clamd) -> Iterator[Finding]:
     """All that can be said of the world that these settings name."""
     yield from socket_finding(settings)
     yield from group_finding(settings.milter.socket_group)
     yield from receipt_findings(settings)
     yield from spool_finding(Path(settings.spool.directory), settings)
-    yield from queue_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
+    yield from queue_depth_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
     yield from policy_findings(settings)
     yield from exporter_findings(settings.exporter)
     yield from tracing_finding(settings.tracing.endpoint)
@@ -126,10 +126,10 @@ def spool_finding(folder: Path, settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.ERROR, "spool.directory", text, f"needed: a folder that {_user()} can write, no NFS")
         return
     room = os.statvfs(folder)
-    yield room_finding(room.f_bavail * room.f_frsize, settings)
+    yield spool_space_finding(room.f_bavail * room.f_frsize, settings)
 
 
-def room_finding(free: int, settings: Settings) -> Finding:
+def spool_space_finding(free: int, settings: Settings) -> Finding:
     """Whether `free` bytes hold the largest message, and as many of them as are scanned at once."""
     largest, all_at_once = settings.limits.message_size, settings.limits.message_size * settings.limits.concurrent_scans
     remedy = "free some, or lower limits.message_size or limits.concurrent_scans"
@@ -143,7 +143,7 @@ def room_finding(free: int, settings: Settings) -> Finding:
     return Finding(Level.OK, "spool.directory", text)
 
 
-def queue_findings(queues: Mapping[str, str]) -> Iterator[Finding]:
+def queue_depth_findings(queues: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the metrics can tell how much waits in these queues; an empty path is none."""
     for name, path in queues.items():
         key = f"queues.{name}"

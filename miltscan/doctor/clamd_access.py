@@ -11,12 +11,12 @@ from contextlib import contextmanager
 
 from miltscan.config.settings import Settings
 from miltscan.core.address import Address, UnixAddress
-from miltscan.core.finding import Finding, error, good, warning
+from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.doctor.host import apparmor_finding
 from miltscan.doctor.programs import label, listeners, unix_listeners
 from miltscan.engines.clamd.canary import canary_mail, missed
 from miltscan.engines.clamd.client import test_signature
-from miltscan.engines.clamd.server import Server
+from miltscan.engines.clamd.server import ClamdServer
 from miltscan.engines.wire import targets
 
 _PATIENCE = 10.0  # seconds for a mail of a few hundred bytes
@@ -31,7 +31,7 @@ def access_findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _read(address: Address, folder: str) -> Finding:
-    server = Server(address)
+    server = ClamdServer(address)
     try:
         server.target = targets(address)[0]
         with _spooled(folder) as descriptor:
@@ -50,7 +50,7 @@ def access_finding(server: str, folder: str, why: str, *, refused: bool) -> Find
         return error(subject, f"cannot scan a file there: {why}", remedy)
     if refused:
         return warning(subject, "may not read files there: each message is sent to it, which costs CPU", remedy)
-    return good(subject, "finds the test signature in a file there")
+    return ok(subject, "finds the test signature in a file there")
 
 
 @contextmanager

@@ -11,13 +11,13 @@ from miltscan.engines.base import Observer
 from miltscan.engines.clamd.client import version
 from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.engines.wire import targets
-from miltscan.scanning.servers import Seen, Servers
+from miltscan.scanning.servers import ServerRecord, ServerRecords
 
 _DAY = 86400  # seconds
 _PATIENCE = 5.0  # seconds for clamd to tell its version
 _OLD = 2 * _DAY  # signatures come out at least daily
 
-Probe = Callable[[Settings, Observer], None]
+AskServers = Callable[[Settings, Observer], None]
 """Asks every server of the settings once and tells the observer what came of it; never raises."""
 
 
@@ -26,24 +26,24 @@ def probe_clamd(settings: Settings, observer: Observer) -> None:
     ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, observer).probe()
 
 
-def clamd_findings(settings: Settings, probe: Probe) -> Iterator[Finding]:
+def clamd_findings(settings: Settings, probe: AskServers) -> Iterator[Finding]:
     """All that can be said of the servers: first what each does, then how it is set up."""
     yield from _servers(settings, probe)
     for server in settings.clamd.servers:
         yield from clamd_settings(server, settings)
 
 
-def _servers(settings: Settings, probe: Probe) -> Iterator[Finding]:
-    told, now = Servers(), time.time()
+def _servers(settings: Settings, probe: AskServers) -> Iterator[Finding]:
+    told, now = ServerRecords(), time.time()
     probe(settings, told)
     good = {name for name, seen in told.seen.items() if seen.good}
     for server in settings.clamd.servers:
         if str(server) in good:
             yield from _version(server)
-        yield from server_findings(str(server), told.seen.get(str(server), Seen()), now, others=bool(good))
+        yield from server_findings(str(server), told.seen.get(str(server), ServerRecord()), now, others=bool(good))
 
 
-def server_findings(server: str, seen: Seen, now: float, *, others: bool) -> Iterator[Finding]:
+def server_findings(server: str, seen: ServerRecord, now: float, *, others: bool) -> Iterator[Finding]:
     """What an engine told of one server; `others` says that another server is up, `now` in seconds since the epoch."""
     subject = f"clamd {server}"
     if not seen.good:
@@ -84,7 +84,7 @@ def clamd_settings(server: Address, settings: Settings) -> Iterator[Finding]:
         remedy = "let this user read it"
         yield Finding(Level.WARNING, subject, f"{file} cannot be compared: {error.strerror}", remedy)
         return
-    wrong = [*clamd_conf.mismatches(clamd_conf.parse(text), settings)]
+    wrong = [*clamd_conf.mismatches(clamd_conf.parse_clamd_conf(text), settings)]
     for one in wrong:
         level = Level.ERROR if one.silent else Level.WARNING
         yield Finding(level, subject, f"{one.key} {one.why}", f'write "{one.wanted}" in {file}')

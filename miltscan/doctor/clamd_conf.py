@@ -54,7 +54,7 @@ def file_of(server: Address) -> Path | None:
 def _serves(file: Path, server: Address) -> bool:
     """Whether a clamd with this configuration would listen at `server`."""
     try:
-        clamd = parse(file.read_text(errors="replace"))
+        clamd = parse_clamd_conf(file.read_text(errors="replace"))
     except OSError:
         return False
     if isinstance(server, UnixAddress):
@@ -99,7 +99,7 @@ def named_file(arguments: list[str]) -> Path | None:
     return None
 
 
-def parse(text: str) -> dict[str, str]:
+def parse_clamd_conf(text: str) -> dict[str, str]:
     """The keys (in lower case) and values of a clamd.conf, with clamd's defaults for absent ones."""
     found = re.findall(r"^[ \t]*([A-Za-z]\w*)[ \t]+(\S.*?)[ \t]*$", text, re.MULTILINE)
     return _DEFAULTS | {key.lower(): value.strip('"') for key, value in found}

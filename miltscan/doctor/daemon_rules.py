@@ -7,13 +7,13 @@ import fnmatch
 from collections.abc import Iterator
 
 from miltscan.core.address import is_loopback
-from miltscan.core.finding import Finding, error, good, warning
-from miltscan.sandwich.cf import Configuration, Daemon
+from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.sandwich.cf import CfFile, Daemon
 
 _BURST = 100  # connections: with sendmail's backlog of 10 a burst hung clients for five minutes; 511 did not (measured)
 
 
-def daemon_findings(file: str, conf: Configuration) -> Iterator[Finding]:
+def daemon_findings(file: str, conf: CfFile) -> Iterator[Finding]:
     """What holds for each of the two."""
     for daemon in conf.daemons:
         yield _backlog(f"{file} daemon {daemon.name}", daemon)
@@ -24,7 +24,7 @@ def _backlog(subject: str, daemon: Daemon) -> Finding:
     if daemon.backlog < _BURST:
         text = f"Listen={daemon.backlog}: a burst leaves clients waiting for a greeting for minutes"
         return error(subject, text, "Listen=511 in DAEMON_OPTIONS")
-    return good(subject, f"port {daemon.port}, Listen={daemon.backlog}")
+    return ok(subject, f"port {daemon.port}, Listen={daemon.backlog}")
 
 
 def _super_safe(file: str, value: str, mode: str) -> Finding:
@@ -33,12 +33,12 @@ def _super_safe(file: str, value: str, mode: str) -> Finding:
     `interactive` is safe where delivery is interactive, too: the message is on disk or delivered before the 250.
     """
     if value[:1] in {"t", "y"} or value == "postmilter" or value[:1] == mode[:1] == "i":
-        return good(f"{file} SuperSafe", value)
+        return ok(f"{file} SuperSafe", value)
     text = f"{value}: a crash loses mail that a client was told is accepted"
     return error(f"{file} SuperSafe", text, "PostMilter at incoming, True at delivery")
 
 
-def delivery_findings(conf: Configuration) -> Iterator[Finding]:
+def delivery_daemon_findings(conf: CfFile) -> Iterator[Finding]:
     """Only the incoming hosts talk to it: who reaches it otherwise gets around the scan.
 
     The class DeliveryFrom is the list of miltscan-delivery.m4: other clients hear 550.
@@ -46,21 +46,21 @@ def delivery_findings(conf: Configuration) -> Iterator[Finding]:
     admitted = conf.classes.get("DeliveryFrom", ())
     for daemon in conf.daemons:
         if admitted:
-            yield good(f"delivery.cf daemon {daemon.name}", f"admits only {', '.join(admitted)}")
+            yield ok(f"delivery.cf daemon {daemon.name}", f"admits only {', '.join(admitted)}")
         elif not is_loopback(daemon.address):
             text = f"listens on {daemon.address or 'all addresses'}: who reaches it gets around the scan"
             remedy = "Addr=127.0.0.1; with incoming on other hosts name them in SITE_DELIVERY_FROM"
             yield warning(f"delivery.cf daemon {daemon.name}", text, remedy)
 
 
-def shared_findings(incoming: Configuration, delivery: Configuration) -> Iterator[Finding]:
+def shared_findings(incoming: CfFile, delivery: CfFile) -> Iterator[Finding]:
     """What the two must not have in common."""
     queues = [conf.options["queuedirectory"].rstrip("/") for conf in (incoming, delivery)]
     if fnmatch.fnmatch(queues[0], queues[1]) or fnmatch.fnmatch(queues[1], queues[0]):
         text = f"{queues[0]} belongs to both: each sends the other's mail, unscanned or in a loop"
         yield error("queues", text, "a QUEUE_DIR of its own for delivery, such as /var/spool/mqueuedelivery")
     else:
-        yield good("queues", f"{queues[0]} and {queues[1]}")
+        yield ok("queues", f"{queues[0]} and {queues[1]}")
     pids = [conf.options["pidfile"] for conf in (incoming, delivery)]
     if pids[0] == pids[1]:
         yield error("pid files", f"both write {pids[0]}: stopping one stops the other", "a confPID_FILE for delivery")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from miltscan.config.settings import Exporter
+from miltscan.config.settings import ExporterSettings
 from miltscan.core.address import InetAddress, is_loopback
 from miltscan.core.finding import Finding, Level
 from miltscan.exporter.access import faults
@@ -10,7 +10,7 @@ from miltscan.exporter.access import faults
 _MANUAL = "see docs/access.md"
 
 
-def exporter_findings(settings: Exporter) -> Iterator[Finding]:
+def exporter_findings(settings: ExporterSettings) -> Iterator[Finding]:
     """Errors keep the service from starting; warnings are about who learns what."""
     if settings.listen is None:
         yield Finding(Level.OK, "exporter.listen", "is off")
@@ -24,12 +24,12 @@ def exporter_findings(settings: Exporter) -> Iterator[Finding]:
         yield from _exposed(settings)
 
 
-def _shown(settings: Exporter, listen: InetAddress) -> Finding:
+def _shown(settings: ExporterSettings, listen: InetAddress) -> Finding:
     tls = "TLS" if settings.certificate else "clear text"
     return Finding(Level.OK, "exporter.listen", f"{listen}: {tls}, {_asked(settings) or 'asks for nothing'}")
 
 
-def _asked(settings: Exporter) -> str:
+def _asked(settings: ExporterSettings) -> str:
     """What a client has to show, in words; empty if nothing."""
     certificate = ["a client certificate"] * bool(settings.client_ca)
     credentials = ["a password"] * bool(settings.users_file) + ["a token"] * bool(settings.token_file)
@@ -37,7 +37,7 @@ def _asked(settings: Exporter) -> str:
     return f"asks for {' and '.join(asked)}" if asked else ""
 
 
-def _exposed(settings: Exporter) -> Iterator[Finding]:
+def _exposed(settings: ExporterSettings) -> Iterator[Finding]:
     """The price of an exporter that other hosts can reach."""
     others = [network for network in settings.allow if not network.is_loopback]
     who = ", ".join(map(str, others))

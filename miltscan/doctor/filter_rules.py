@@ -5,10 +5,10 @@ From facts to findings; it looks at nothing itself. The measured ground of each 
 
 from collections.abc import Collection, Iterator, Mapping
 
-from miltscan.config.settings import Limits, Settings
+from miltscan.config.settings import LimitSettings, Settings
 from miltscan.core.address import Address, InetAddress, is_loopback, parse_address
-from miltscan.core.finding import Finding, error, good, warning
-from miltscan.sandwich.cf import Configuration, Filter
+from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.sandwich.cf import CfFile, Filter
 
 _DEFAULT_TIMES = {"C": 300.0, "S": 10.0, "R": 10.0, "E": 300.0}  # seconds; sendmail's own
 _CLIENT_PATIENCE = 600.0  # seconds that a client waits for the reply to its final dot (RFC 5321 section 4.5.3.2.6)
@@ -25,14 +25,14 @@ _NEEDED = {
 
 
 def filter_findings(
-    file: str, conf: Configuration, socket: Address, limits: Limits, proxies: Collection[Address] = ()
+    file: str, conf: CfFile, socket: Address, limits: LimitSettings, proxies: Collection[Address] = ()
 ) -> Iterator[Finding]:
     """Each daemon of this sendmail asks miltscan at `socket`, or a proxy, and takes no mail without its answer."""
     for daemon in conf.daemons:
         subject = f"{file} daemon {daemon.name}"
         ours = [one for one in conf.asked(daemon) if reaches(one, socket, proxies)]
         if ours:
-            yield good(subject, f"asks filter {ours[0].name} at {ours[0].socket}")
+            yield ok(subject, f"asks filter {ours[0].name} at {ours[0].socket}")
         else:
             yield error(subject, f"does not ask {socket}: mail passes unscanned", _how_to_ask(socket))
     found = [one for one in conf.filters.values() if reaches(one, socket, proxies)]
@@ -43,7 +43,7 @@ def filter_findings(
         yield from macro_findings(file, conf)
 
 
-def delivery_findings(conf: Configuration, settings: Settings) -> Iterator[Finding]:
+def delivery_filter_findings(conf: CfFile, settings: Settings) -> Iterator[Finding]:
     """With verify.socket the delivery sendmail has to ask there; no other filter of it may fail open."""
     socket = settings.verify.socket
     if socket is not None:
@@ -76,7 +76,7 @@ def fault_findings(file: str, one: Filter) -> Iterator[Finding]:
     subject = f"{file} filter {one.name} F="
     match one.fault:
         case "T" | "4":
-            yield good(subject, f"{one.fault}: while the filter is down the client is tempfailed")
+            yield ok(subject, f"{one.fault}: while the filter is down the client is tempfailed")
         case "R":
             yield error(subject, "R: while the filter is down all mail is refused for good", _WANTED_F)
         case "":
@@ -85,12 +85,12 @@ def fault_findings(file: str, one: Filter) -> Iterator[Finding]:
             yield error(subject, f"{other}: sendmail knows T, R and 4", _WANTED_F)
 
 
-def time_findings(file: str, one: Filter, limits: Limits) -> Iterator[Finding]:
+def time_findings(file: str, one: Filter, limits: LimitSettings) -> Iterator[Finding]:
     """T= against our deadline: E: is above it, R: outlasts missing progress, and the client waits longer than E:."""
     subject, ours = f"{file} filter {one.name} T=", limits.queue_wait + limits.scan_timeout
     times = _DEFAULT_TIMES | {key: value for key, value in one.times.items() if key in _DEFAULT_TIMES}
     yield from [*_times(subject, times, ours)] or [
-        good(subject, " ".join(f"{key}:{value:g}s" for key, value in times.items()))
+        ok(subject, " ".join(f"{key}:{value:g}s" for key, value in times.items()))
     ]
 
 
@@ -107,17 +107,17 @@ def _times(subject: str, times: Mapping[str, float], ours: float) -> Iterator[Fi
         yield warning(subject, f"C:{times['C']:g}s: a filter that hangs holds each client so long at connect", "C:10s")
 
 
-def macro_findings(file: str, conf: Configuration) -> Iterator[Finding]:
+def macro_findings(file: str, conf: CfFile) -> Iterator[Finding]:
     """A macro sent at one stage is known at all later ones (smfi_getsymval of libmilter)."""
     subject = f"{file} macros"
     yield from [
         error(subject, f"{name} is not sent by {stage}: {loss}", f"add it to Milter.macros.{stage}")
         for name, (stage, loss) in _NEEDED.items()
         if not _sent(conf, name, stage)
-    ] or [good(subject, f"{', '.join(_NEEDED)} are sent")]
+    ] or [ok(subject, f"{', '.join(_NEEDED)} are sent")]
 
 
-def _sent(conf: Configuration, name: str, stage: str) -> bool:
+def _sent(conf: CfFile, name: str, stage: str) -> bool:
     """Whether the macro is sent at this stage or before it; of one letter it may stand with braces or without."""
     until = _STAGES[: _STAGES.index(stage) + 1]
     return any({name, name.strip("{}")} & conf.macros(earlier) for earlier in until)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from miltscan.config.units import show_size
-from miltscan.core.finding import Finding, error, good, warning
+from miltscan.core.finding import Finding, error, ok, warning
 
 _MEBIBYTE = 2**20
 _FEW_FILES = 1000  # inodes: a queued message takes two to four
@@ -27,7 +27,7 @@ def name_findings() -> Iterator[Finding]:
 def name_finding(names: Sequence[str]) -> Finding:
     """Of all names of this host one needs a dot; the first one is its own."""
     if dotted := next((name for name in names if "." in name), ""):
-        return good("host name", dotted)
+        return ok("host name", dotted)
     text = f"{names[0]} has no dot: each start of a sendmail sleeps 60 seconds"
     return error("host name", text, f'write "127.0.1.1 {names[0]}.example.org {names[0]}" in /etc/hosts')
 
@@ -35,7 +35,7 @@ def name_finding(names: Sequence[str]) -> Finding:
 def user_finding(uid: int) -> Finding:
     """Without root much cannot be seen."""
     if uid == 0:
-        return good("doctor", "runs as root")
+        return ok("doctor", "runs as root")
     return warning("doctor", f"runs as user {uid}: other users' processes and files are not seen", "run as root")
 
 
@@ -43,8 +43,8 @@ def apparmor_finding(program: str, label: str) -> Finding:
     """The profile of a running program (attr/current of proc(5)); what clamd may read is proved beside this."""
     profile = label.removesuffix(" (enforce)")
     if label in {"", "unconfined"} or profile == label:
-        return good(f"AppArmor {program}", label or "not confined")
-    return good(f"AppArmor {program}", f"confined by profile {profile}; see what it refuses: dmesg | grep DENIED")
+        return ok(f"AppArmor {program}", label or "not confined")
+    return ok(f"AppArmor {program}", f"confined by profile {profile}; see what it refuses: dmesg | grep DENIED")
 
 
 def selinux_findings(ports: Sequence[int], silent: Sequence[int]) -> Iterator[Finding]:
@@ -52,15 +52,15 @@ def selinux_findings(ports: Sequence[int], silent: Sequence[int]) -> Iterator[Fi
     with suppress(OSError):
         yield selinux_finding(_SELINUX.read_text().strip() == "1", ports, silent)
         return
-    yield good("SELinux", "not there")
+    yield ok("SELinux", "not there")
 
 
 def selinux_finding(enforcing: bool, ports: Sequence[int], silent: Sequence[int]) -> Finding:  # noqa: FBT001 - the fact itself
     """An enforcing SELinux is a suspect wherever something is silent."""
     if not enforcing:
-        return good("SELinux", "does not enforce")
+        return ok("SELinux", "does not enforce")
     if not silent:
-        return good("SELinux", f"enforces, and ports {', '.join(map(str, ports))} are served all the same")
+        return ok("SELinux", f"enforces, and ports {', '.join(map(str, ports))} are served all the same")
     remedy = f"semanage port -a -t smtp_port_t -p tcp {silent[0]}; ausearch -m avc -ts recent"
     return warning("SELinux", f"enforces, and nobody listens on port {silent[0]}", remedy)
 
@@ -81,4 +81,4 @@ def room_finding(subject: str, free: int, files: int | None, largest: int) -> Fi
         return error(subject, f"only {files} inodes free", remedy)
     if free < 10 * largest:
         return warning(subject, f"{text}, less than ten messages of the largest size ({show_size(largest)})", remedy)
-    return good(subject, text)
+    return ok(subject, text)

@@ -5,7 +5,7 @@ from os import stat_result
 from pathlib import Path
 
 from miltscan.config.settings import Settings
-from miltscan.core.finding import Finding, error, good
+from miltscan.core.finding import Finding, error, ok
 from miltscan.doctor.rights import Identity, identity, owner
 
 _READ = 4
@@ -26,6 +26,6 @@ def key_findings(settings: Settings) -> Iterator[Finding]:
 def key_finding(path: str, status: stat_result, who: Identity) -> Finding:
     """Whether this user may read the file."""
     if who.may(status, _READ):
-        return good(f"keys {path}", f"{who.name} may read it")
+        return ok(f"keys {path}", f"{who.name} may read it")
     text = f"is of {owner(status)}: {who.name}, as which miltscan runs, cannot read it"
     return error(f"keys {path}", text, f"chown {who.name} {path}")

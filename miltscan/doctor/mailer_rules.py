@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from miltscan.core.address import is_loopback
-from miltscan.core.finding import Finding, error, good
-from miltscan.sandwich.cf import Configuration, Mailer
+from miltscan.core.finding import Finding, error, ok
+from miltscan.sandwich.cf import CfFile, Mailer
 
 HANDING = ("local", "smtp", "esmtp", "smtp8", "dsmtp", "relay")
 """The mailers through which mail leaves a sendmail; none of these names stands for the others."""
@@ -39,7 +39,7 @@ Handoff = Tcp | Program | None
 """Where a mailer brings mail; None: to a program or a mailbox of the host."""
 
 
-def handoff(mailer: Mailer) -> Handoff:
+def handoff_of(mailer: Mailer) -> Handoff:
     """Where this mailer brings mail; `$h`, the recipient's own host, stands there as it is."""
     first, *rest = mailer.arguments or ("",)
     if mailer.speaks_smtp and rest:
@@ -57,18 +57,18 @@ def _configuration(arguments: list[str]) -> str:
     return ""
 
 
-def handoffs(conf: Configuration) -> dict[str, Handoff]:
+def handoffs(conf: CfFile) -> dict[str, Handoff]:
     """Where each of the mailers that are there brings mail."""
-    return {name: handoff(conf.mailers[name]) for name in HANDING if name in conf.mailers}
+    return {name: handoff_of(conf.mailers[name]) for name in HANDING if name in conf.mailers}
 
 
-def target(conf: Configuration) -> Handoff:
+def target(conf: CfFile) -> Handoff:
     """Where most mailers bring mail: the delivery sendmail as incoming knows it."""
     found = [one for one in handoffs(conf).values() if one and not (isinstance(one, Tcp) and "$" in one.host)]
     return max(found, key=found.count, default=None)
 
 
-def incoming_findings(conf: Configuration, delivery_ports: set[int], delivery_file: str) -> Iterator[Finding]:
+def incoming_findings(conf: CfFile, delivery_ports: set[int], delivery_file: str) -> Iterator[Finding]:
     """Every mailer leads to the delivery sendmail. Its ports are an empty set where it is on another host."""
     for name in HANDING:
         subject = f"incoming.cf M{name}"
@@ -77,13 +77,13 @@ def incoming_findings(conf: Configuration, delivery_ports: set[int], delivery_fi
             continue
         mailer = conf.mailers[name]
         wrong = [*_destination(subject, mailer, delivery_ports, delivery_file), *_flags(subject, mailer)]
-        yield from wrong or [good(subject, f"A={' '.join(mailer.arguments)} F={mailer.flags}")]
+        yield from wrong or [ok(subject, f"A={' '.join(mailer.arguments)} F={mailer.flags}")]
 
 
 def _destination(subject: str, mailer: Mailer, ports: set[int], file: str) -> Iterator[Finding]:
     shown = f"P={mailer.program}, A={' '.join(mailer.arguments)}"
     macro = mailer.name.upper()
-    match handoff(mailer):
+    match handoff_of(mailer):
         case None:
             remedy = "P=[IPC], A=TCP [127.0.0.1] 19000"
             yield error(subject, f"{shown}: delivers by itself, past the delivery sendmail", remedy)
@@ -109,7 +109,7 @@ def _flags(subject: str, mailer: Mailer) -> Iterator[Finding]:
         yield error(subject, text, "set LOCAL's flags whole, as incoming.mc does")
 
 
-def delivery_findings(conf: Configuration, incoming_ports: set[int]) -> Iterator[Finding]:
+def delivery_mailer_findings(conf: CfFile, incoming_ports: set[int]) -> Iterator[Finding]:
     """No mailer leads back to a sendmail of this host, and each that speaks SMTP has flag k."""
     own = {daemon.port for daemon in conf.daemons}
     for name, where in handoffs(conf).items():
@@ -118,4 +118,4 @@ def delivery_findings(conf: Configuration, incoming_ports: set[int]) -> Iterator
         if isinstance(where, Tcp) and where.local and where.port.isdigit() and int(where.port) in own | incoming_ports:
             text = f"A={' '.join(mailer.arguments)}: hands mail back to a sendmail of this host: a loop"
             wrong.append(error(subject, text, "let it deliver to a mailbox, the Internet or a smart host"))
-        yield from wrong or [good(subject, f"A={' '.join(mailer.arguments)} F={mailer.flags}")]
+        yield from wrong or [ok(subject, f"A={' '.join(mailer.arguments)} F={mailer.flags}")]

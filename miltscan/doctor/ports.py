@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from miltscan.core.address import Address, UnixAddress
-from miltscan.core.finding import Finding, error, good, warning
-from miltscan.doctor.programs import Process, listeners, listens, unix_listeners
+from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.doctor.programs import RunningProgram, listeners, listens, unix_listeners
 from miltscan.sandwich.cf import Daemon
 from miltscan.sandwich.submit import unverified
 
@@ -38,11 +38,11 @@ def anybody(address: Address) -> bool:
     return _connects(address) if isinstance(address, UnixAddress) else listens(address.port)
 
 
-def who_listens(subject: str, wanted: str, there: bool, found: Sequence[Process]) -> Finding:  # noqa: FBT001 - two facts
+def who_listens(subject: str, wanted: str, there: bool, found: Sequence[RunningProgram]) -> Finding:  # noqa: FBT001 - two facts
     """The program that has to be `wanted`; `there` says that somebody listens, seen or not."""
     right = [one for one in found if (one.is_sendmail if wanted == "sendmail" else one.is_miltscan)]
     if right:
-        return good(subject, f"{wanted} listens (pid {right[0].pid})")
+        return ok(subject, f"{wanted} listens (pid {right[0].pid})")
     if found:
         return error(subject, f"{found[0]} listens there, not {wanted}", f"stop {found[0].program}, start {wanted}")
     if there:
@@ -59,7 +59,7 @@ def greeting_finding(subject: str, host: str, port: int, *, tls: bool = False) -
     except OSError as problem:
         return error(subject, f"no greeting: {problem}", "start it; a full host name, or a free Listen queue may lack")
     if line and line[0].startswith("220"):
-        return good(subject, f"greets with {line[0]}")
+        return ok(subject, f"greets with {line[0]}")
     return error(subject, f"greets with {line[0] if line else 'nothing'}", "look into its log")
 
 
@@ -83,7 +83,7 @@ def negotiation_finding(subject: str, address: Address, remedy: str = "systemctl
     if not answer:
         return error(subject, "no answer: it hangs up", remedy)
     if answer[4:5] == b"O":
-        return good(subject, "answers a milter's first step")
+        return ok(subject, "answers a milter's first step")
     return error(subject, "does not speak the milter protocol", "see which program has the socket")
 
 

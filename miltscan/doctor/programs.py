@@ -16,7 +16,7 @@ _PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class RunningProgram:
     """A running program; `started` in seconds since the epoch. sendmail's command line is the title it gives itself."""
 
     pid: int
@@ -51,7 +51,7 @@ def unix_inodes(table: str, path: str) -> set[int]:
     return {int(row[6]) for row in rows if len(row) > 7 and names.fullmatch(row[7]) and int(row[3], 16) & 0x10000}  # noqa: PLR2004 - a table of 8 columns, the last one not always there; __SO_ACCEPTCON
 
 
-def listeners(port: int) -> list[Process]:
+def listeners(port: int) -> list[RunningProgram]:
     """Who listens on this TCP port, at any address; an empty list also where nobody does."""
     return holders(_inodes(port))
 
@@ -65,12 +65,12 @@ def _inodes(port: int) -> set[int]:
     return tcp_inodes(_read("net/tcp"), port) | tcp_inodes(_read("net/tcp6"), port)
 
 
-def unix_listeners(path: str) -> list[Process]:
+def unix_listeners(path: str) -> list[RunningProgram]:
     """Who listens on this unix socket."""
     return holders(unix_inodes(_read("net/unix"), path))
 
 
-def holders(inodes: set[int]) -> list[Process]:
+def holders(inodes: set[int]) -> list[RunningProgram]:
     """The processes that have one of these sockets open."""
     wanted = {f"socket:[{inode}]" for inode in inodes}
     return [found for pid in _pids() if wanted & set(_open(pid)) and (found := process(pid))] if wanted else []
@@ -87,7 +87,7 @@ def _open(pid: int) -> Iterator[str]:
                 yield str(entry.readlink())
 
 
-def process(pid: int) -> Process | None:
+def process(pid: int) -> RunningProgram | None:
     """The process, or None where there is none (any more)."""
     command = _read(f"{pid}/cmdline").replace("\0", " ").strip()
     program = _read(f"{pid}/comm").strip()
@@ -95,7 +95,7 @@ def process(pid: int) -> Process | None:
         return None
     with suppress(OSError):  # without root the name must do
         program = (_PROC / str(pid) / "exe").readlink().name.removesuffix(" (deleted)")
-    return Process(pid, program, command, _started(_read(f"{pid}/stat")))
+    return RunningProgram(pid, program, command, _started(_read(f"{pid}/stat")))
 
 
 def titles() -> list[str]:

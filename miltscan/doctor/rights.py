@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from os import stat_result
 from pathlib import Path
 
-from miltscan.core.finding import Finding, error, good, warning
+from miltscan.core.finding import Finding, error, ok, warning
 
 _BLAME = "groupwritabledirpathsafe"
 _READ, _WRITE, _SEARCH = 4, 2, 1
@@ -69,7 +69,7 @@ def socket_findings(path: Path, who: Identity, blame: str) -> Iterator[Finding]:
     if not who.may(status, _WRITE):
         text = f"mode {_shown(status)}: {who.name}, as which sendmail runs, may not connect"
         wrong.append(error(subject, text, f"milter.socket_group, with {who.name} in it, and milter.socket_mode 0660"))
-    yield from wrong or [good(subject, f"mode {_shown(status)}, {who.name} may connect")]
+    yield from wrong or [ok(subject, f"mode {_shown(status)}, {who.name} may connect")]
 
 
 def _folders(subject: str, folders: list[tuple[Path, stat_result]], unsafe: int, who: Identity) -> Iterator[Finding]:
@@ -87,7 +87,7 @@ def queue_folders(pattern: str) -> list[Path]:
     return sorted(Path(one) for one in glob.glob(pattern)) if pattern.endswith("*") else [Path(pattern)]  # noqa: PTH207 - an absolute pattern
 
 
-def queue_findings(name: str, pattern: str, who: Identity) -> Iterator[Finding]:
+def queue_folder_findings(name: str, pattern: str, who: Identity) -> Iterator[Finding]:
     """The queue of one sendmail: there, its own, and closed to others."""
     folders = queue_folders(pattern)
     if not folders:
@@ -112,7 +112,7 @@ def _queue(subject: str, folder: Path, who: Identity) -> Iterator[Finding]:
     if status.st_mode & stat.S_IRWXO:
         text = f"{folder} has mode {_shown(status)}: any user of the host reaches queued mail"
         wrong.append(error(subject, text, f"chmod o= {folder}"))
-    yield from wrong or [good(subject, f"{folder} is of {owner(status)} with mode {_shown(status)}")]
+    yield from wrong or [ok(subject, f"{folder} is of {owner(status)} with mode {_shown(status)}")]
 
 
 def alike(one: Path, other: Path) -> Iterator[Finding]:

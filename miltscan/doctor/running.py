@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from miltscan.core.finding import Finding, error, good, warning
-from miltscan.doctor.programs import Process, listeners, process, titles
+from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.doctor.programs import RunningProgram, listeners, process, titles
 from miltscan.sandwich.queues import Depth, look, lost
 
 _BY_ITSELF = (Path("/etc/mail/sendmail.cf"), Path("/etc/sendmail.cf"))
@@ -22,7 +22,7 @@ class PidFile:
     path: str
     pid: int
     command: str
-    process: Process | None
+    process: RunningProgram | None
 
 
 def read_pid_file(path: str) -> PidFile | None:
@@ -54,7 +54,7 @@ def pid_findings(name: str, path: str, found: PidFile | None, holding: Sequence[
     elif holding and found.pid not in holding:
         yield error(subject, f"names {found.pid}, but process {holding[0]} listens: two were started", again)
     else:
-        yield good(subject, f"names process {found.pid}")
+        yield ok(subject, f"names process {found.pid}")
         yield from _file(name, found.command, found.process.started, file)
 
 
@@ -66,7 +66,7 @@ def _file(name: str, command: str, started: float, file: Path) -> Iterator[Findi
     elif file.stat().st_mtime > started + 1:  # a start is known to the second
         yield error(subject, f"{file} has changed since the start: it runs with what stood there before", "restart it")
     else:
-        yield good(subject, f"it runs with {file}")
+        yield ok(subject, f"it runs with {file}")
 
 
 def queue_run_findings(name: str, pid_file: str, queue: str) -> Iterator[Finding]:
@@ -79,10 +79,10 @@ def queue_run(name: str, command: str, running: Sequence[str], queue: str) -> Fi
     """A daemon started with -qTIME, or a queue runner of its own, whose title names the queue (seen with 8.17)."""
     subject = f"{name} queue run"
     if own := re.search(r"\s-q(\S+)", command):
-        return good(subject, f"every {own[1].removeprefix('p')}")
+        return ok(subject, f"every {own[1].removeprefix('p')}")
     folder = re.escape(queue.removesuffix("*")) + ("" if queue.endswith("*") else r"(?![\w.-])")
     if any(re.search(rf"^sendmail: .*queue.* {folder}", title, re.IGNORECASE) for title in running):
-        return good(subject, "by a queue runner of its own")
+        return ok(subject, "by a queue runner of its own")
     text = "none is seen: what cannot be handed over at once stays in the queue until somebody sends it by hand"
     return warning(subject, text, "start it with -q5m, or a queue runner beside it")
 
@@ -114,9 +114,9 @@ def waiting(name: str, found: Depth, now: float) -> Finding:
     """What waits, by what the queue's files say."""
     subject = f"{name} queue"
     if found.oldest is None:
-        return good(subject, "no message waits")
+        return ok(subject, "no message waits")
     age = now - found.oldest
     text = f"{found.entries} wait, the oldest for {age / _HOUR:.1f} h"
     if age > _LONG:
         return warning(subject, text, "mailq names the reason of each")
-    return good(subject, text)
+    return ok(subject, text)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from miltscan.core.action import ActionName
-from miltscan.core.finding import Finding, error, good, warning
-from miltscan.doctor.hops import Way, follow, way_findings
+from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.doctor.hops import HopEvents, follow_hops, hop_findings
 from miltscan.engines.clamd.canary import canary_mail
 from miltscan.engines.clamd.client import test_signature
 from miltscan.sandwich.logfiles import MAIL_LOGS, has_journal, journal
-from miltscan.sandwich.submit import Letter, Reply, submit
+from miltscan.sandwich.submit import OutgoingMail, ServerReply, submit
 
 _PATIENCE = 330.0  # seconds for a reply: longer than sendmail waits for a filter (E:)
 _TRANSIT = 20.0  # seconds for the way from 250 to the mailbox
@@ -43,34 +43,34 @@ def _clean(place: tuple[str, int], recipient: str, lines: Log | None) -> Iterato
             "clean message: handoff", "not seen: there is no mail log that we may read", "name it: --log FILE"
         )
         return
-    yield from way_findings(_await(lines, queue_id(reply)))
+    yield from hop_findings(_await(lines, queue_id(reply)))
 
 
-def clean_finding(reply: Reply) -> Finding:
+def clean_finding(reply: ServerReply) -> Finding:
     """A clean message is accepted."""
     subject, text = "clean message: incoming", f"{reply.code} {reply.text}"
     if reply.code == 250:  # noqa: PLR2004 - the word for done
-        return good(subject, text)
+        return ok(subject, text)
     return error(subject, text, "the findings above, the log of miltscan, and --to an address that this host takes")
 
 
-def infected_finding(reply: Reply, on_infected: ActionName) -> Finding:
+def infected_finding(reply: ServerReply, on_infected: ActionName) -> Finding:
     """The test signature gets the kind of reply that the policy has for infected mail."""
     subject, text = "test signature: incoming", f"{reply.code} {reply.text}"
     wanted = {ActionName.REJECT: 5, ActionName.TEMPFAIL: 4}.get(on_infected, 2)
     if reply.code // 100 == wanted and (wanted != 5 or "eicar" in reply.text.lower()):  # noqa: PLR2004 - 5xx, see RFC 5321 4.2.1
-        return good(subject, f"{text}, as policy.on_infected = {on_infected} wants")
+        return ok(subject, f"{text}, as policy.on_infected = {on_infected} wants")
     if reply.code // 100 == 2:  # noqa: PLR2004 - 2xx
         return error(subject, f"{text}: it was ACCEPTED", "nobody scans: see the filter and F= above")
     return error(subject, f"{text}: not the reply to infected mail", "see the log of miltscan for this queue ID")
 
 
-def _submit(place: tuple[str, int], recipient: str, message: bytes) -> Reply:
+def _submit(place: tuple[str, int], recipient: str, message: bytes) -> ServerReply:
     """One message with an empty sender, so that no bounce comes: the first refusal, or the reply to the message."""
-    return submit(place, Letter("", recipient, message), _PATIENCE).reply
+    return submit(place, OutgoingMail("", recipient, message), _PATIENCE).reply
 
 
-def queue_id(reply: Reply) -> str:
+def queue_id(reply: ServerReply) -> str:
     """The queue ID in `2.0.0 QUEUE_ID Message accepted for delivery`; a word that no log has if there is none."""
     found = re.match(r"(?:\d\.\d\.\d )?(\w+) Message accepted", reply.text)
     return found[1] if found else "no-queue-id"
@@ -95,9 +95,9 @@ def _written(file: Path, start: int) -> list[str]:
         return stream.read().decode(errors="replace").splitlines()
 
 
-def _await(lines: Log, queue: str) -> Way:
+def _await(lines: Log, queue: str) -> HopEvents:
     """The message's way when it is over, or as far as it came in time."""
     deadline = time.monotonic() + _TRANSIT
-    while not (way := follow(lines(), queue)).over and time.monotonic() < deadline:
+    while not (way := follow_hops(lines(), queue)).over and time.monotonic() < deadline:
         time.sleep(_INTERVAL)
     return way

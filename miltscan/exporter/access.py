@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from miltscan.config.settings import Exporter
+from miltscan.config.settings import ExporterSettings
 from miltscan.core.address import Network
 from miltscan.errors import StartError
 from miltscan.exporter.credentials import Credentials, parse_tokens, parse_users
@@ -42,7 +42,7 @@ class Access:
         return any(peer in network for network in self.allow)
 
 
-def load(settings: Exporter) -> Access:
+def load_access(settings: ExporterSettings) -> Access:
     """The access that the settings describe, by their files as they are now. StartError, a line for each fault."""
     wrong = [*faults(settings)]
     if wrong:
@@ -50,13 +50,13 @@ def load(settings: Exporter) -> Access:
     return Access(settings.allow, _tls(settings), _credentials(settings))
 
 
-def faults(settings: Exporter) -> list[str]:
+def faults(settings: ExporterSettings) -> list[str]:
     """What is wrong with the files, a line each."""
     return [str(error) for error in _faults(settings)]
 
 
-def _faults(settings: Exporter) -> Iterator[StartError]:
-    attempts: tuple[Callable[[Exporter], object], ...] = (_users, _tokens, _tls)
+def _faults(settings: ExporterSettings) -> Iterator[StartError]:
+    attempts: tuple[Callable[[ExporterSettings], object], ...] = (_users, _tokens, _tls)
     for attempt in attempts:
         try:
             attempt(settings)
@@ -64,15 +64,15 @@ def _faults(settings: Exporter) -> Iterator[StartError]:
             yield error
 
 
-def _credentials(settings: Exporter) -> Credentials:
+def _credentials(settings: ExporterSettings) -> Credentials:
     return Credentials(_users(settings), _tokens(settings))
 
 
-def _users(settings: Exporter) -> dict[str, bytes]:
+def _users(settings: ExporterSettings) -> dict[str, bytes]:
     return _parsed("exporter.users_file", settings.users_file, parse_users) if settings.users_file else {}
 
 
-def _tokens(settings: Exporter) -> list[bytes]:
+def _tokens(settings: ExporterSettings) -> list[bytes]:
     return _parsed("exporter.token_file", settings.token_file, parse_tokens) if settings.token_file else []
 
 
@@ -103,7 +103,7 @@ def _read(key: str, file: str, *, secret: bool) -> bytes:
     return content
 
 
-def _tls(settings: Exporter) -> "ssl.SSLContext | None":
+def _tls(settings: ExporterSettings) -> "ssl.SSLContext | None":
     if not settings.certificate:
         return None
     import ssl  # noqa: PLC0415 - a service without TLS need not hold it in each process
@@ -118,7 +118,7 @@ def _tls(settings: Exporter) -> "ssl.SSLContext | None":
     return context
 
 
-def _load_chain(context: "ssl.SSLContext", settings: Exporter) -> None:
+def _load_chain(context: "ssl.SSLContext", settings: ExporterSettings) -> None:
     """The certificate and its key, which may be in one file."""
     key = settings.key or settings.certificate
     named = "exporter.key" if settings.key else "exporter.certificate"

@@ -12,7 +12,7 @@ _WAITING = 8  # passwords that are being checked or wait for it; each takes some
 _NICE = 19  # of the thread: mail goes first
 
 
-class Gate:
+class CredentialCheck:
     """One for the whole server: it bounds what all clients together make us compute."""
 
     def __init__(self) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from prometheus_client import Gauge
 
-from miltscan.config.settings import Probe, Settings
-from miltscan.core.probe import Kind
+from miltscan.config.settings import ProbeSettings, Settings
+from miltscan.core.probe import ProbeKind
 from miltscan.status.samples import Numbers
 from miltscan.telemetry import metrics
 from miltscan.telemetry.family import Family
@@ -49,13 +49,13 @@ def unready(samples: Samples, now: float, within: float) -> list[str]:
     return no_worker(samples) + ([fault for fault in faults if fault] or ["no engine server has passed its canary"])
 
 
-def unproven(samples: Samples, now: float, probe: Probe) -> list[str]:
+def unproven(samples: Samples, now: float, probe: ProbeSettings) -> list[str]:
     """What the last probes say against the service, a line each: one that is too old says nothing any more."""
     within = _PROBES_MISSED * (probe.interval + probe.timeout)
-    return [reason for kind in Kind if (reason := _unproven(samples, now, within, kind))]
+    return [reason for kind in ProbeKind if (reason := _unproven(samples, now, within, kind))]
 
 
-def _unproven(samples: Samples, now: float, within: float, kind: Kind) -> str:
+def _unproven(samples: Samples, now: float, within: float, kind: ProbeKind) -> str:
     ran, well = (samples.get(name, {}).get(kind) for name in (metrics.PROBE_LAST_RUN.name, metrics.PROBE_SUCCESS.name))
     if ran is None:
         return f"{kind} probe: none has ended yet"

@@ -19,7 +19,7 @@ from http import HTTPStatus
 from miltscan.core.text import readable
 from miltscan.exporter.access import Access
 from miltscan.exporter.exchange import PATIENCE, REQUEST_LIMIT, Exchange, NotHTTPError, Request, Response
-from miltscan.exporter.gate import Gate
+from miltscan.exporter.gate import CredentialCheck
 
 _CONNECTIONS = 64  # open at once, at most
 _SOCKET_OPTIONS = (  # each connection inherits them
@@ -54,7 +54,7 @@ _DENIED = {
 
 
 @dataclass(slots=True)
-class Server:
+class HttpServer:
     """Serves `answer` on `listener`; `access` may be replaced at any time and counts from the next connection on.
 
     Paths in `public` need no credentials. `refused` is told a reason and the peer's address.
@@ -66,7 +66,7 @@ class Server:
     public: frozenset[str]
     refused: Callable[[Refusal, str], None]
     _open: dict["asyncio.Task[None]", str] = field(default_factory=dict)
-    _gate: Gate = field(default_factory=Gate)
+    _gate: CredentialCheck = field(default_factory=CredentialCheck)
 
     async def serve(self) -> None:
         """Accept until cancelled; then close what is open."""

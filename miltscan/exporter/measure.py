@@ -11,7 +11,7 @@ import time
 from miltscan.config.settings import Settings
 from miltscan.sandwich.queues import Depth, look
 from miltscan.telemetry import log, metrics
-from miltscan.telemetry.metrics import Place, Queue
+from miltscan.telemetry.metrics import Place, QueueName
 from miltscan.telemetry.process import Usage
 
 _PAUSE = 5.0  # seconds between two looks at the least
@@ -24,7 +24,7 @@ class Measure:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._usage = Usage("exporter")
-        self._unreadable: set[Queue] = set()
+        self._unreadable: set[QueueName] = set()
         self._due = 0.0
         self._wake = threading.Event()
 
@@ -52,8 +52,8 @@ class Measure:
             self._disk(settings.spool.directory)
             if now >= self._due:
                 self._due = now + settings.queues.interval
-                self._queue(Queue.INCOMING, settings.queues.incoming)
-                self._queue(Queue.DELIVERY, settings.queues.delivery)
+                self._queue(QueueName.INCOMING, settings.queues.incoming)
+                self._queue(QueueName.DELIVERY, settings.queues.delivery)
         except Exception as error:  # noqa: BLE001 - see above
             metrics.EXCEPTIONS.child(Place.MEASURE).inc()
             log.logger().error("exception", where=Place.MEASURE, exc_info=error)
@@ -66,7 +66,7 @@ class Measure:
         else:
             metrics.SPOOL_FREE_BYTES.child().set(room.f_bavail * room.f_frsize)
 
-    def _queue(self, name: Queue, path: str) -> None:
+    def _queue(self, name: QueueName, path: str) -> None:
         """One queue; that it cannot be read is said once, and once that it can be again."""
         if not path:
             self._without_numbers(name)
@@ -83,11 +83,11 @@ class Measure:
         else:
             self._found(name, found)
 
-    def _without_numbers(self, name: Queue) -> None:
+    def _without_numbers(self, name: QueueName) -> None:
         for family in _OF_A_QUEUE:
             family.forget(name)
 
-    def _found(self, name: Queue, found: Depth) -> None:
+    def _found(self, name: QueueName, found: Depth) -> None:
         if name in self._unreadable:
             self._unreadable.remove(name)
             log.logger().info("queue_readable", queue=name)

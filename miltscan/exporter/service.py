@@ -21,12 +21,12 @@ from miltscan.config.settings import Settings
 from miltscan.errors import StartError
 from miltscan.exporter import access, health
 from miltscan.exporter.exchange import Request, Response
-from miltscan.exporter.http_server import Refusal, Server
+from miltscan.exporter.http_server import HttpServer, Refusal
 from miltscan.exporter.measure import Measure
 from miltscan.processes.link import Link, received
 from miltscan.status import page as status_page
 from miltscan.status.history import STEP
-from miltscan.status.page import Board
+from miltscan.status.page import StatusPage
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.merge import collected
 
@@ -37,13 +37,13 @@ class Site:
 
     directory: Path
     settings: Settings
-    board: Board = field(init=False)
+    board: StatusPage = field(init=False)
 
     def __post_init__(self) -> None:
-        self.board = Board(self.directory, health.why_unready, health.why_unproven)
+        self.board = StatusPage(self.directory, health.why_unready, health.why_unproven)
 
 
-def serve(
+def serve_exporter(
     listener: socket.socket,
     directory: Path,
     settings: Settings,
@@ -117,8 +117,8 @@ PUBLIC = frozenset({"/healthz", "/readyz"})
 async def _serve(listener: socket.socket, site: Site, link: Link | None, events: socket.socket | None) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    entry = access.load(site.settings.exporter)
-    server = Server(listener, entry, lambda request: respond(site, request), PUBLIC, _refused)
+    entry = access.load_access(site.settings.exporter)
+    server = HttpServer(listener, entry, lambda request: respond(site, request), PUBLIC, _refused)
     measure = Measure(site.settings)
     measure.start()
     if link:
@@ -133,7 +133,7 @@ async def _serve(listener: socket.socket, site: Site, link: Link | None, events:
         task.result()  # a server that has failed fails the process: it is replaced, and the log says why
 
 
-async def _sample(page: Board) -> None:
+async def _sample(page: StatusPage) -> None:
     """A point of history at each step; one that could not be read is left out."""
     while True:
         with suppress(Exception):
@@ -141,7 +141,7 @@ async def _sample(page: Board) -> None:
         await asyncio.sleep(STEP)
 
 
-def _obey(link: Link, site: Site, server: Server, measure: Measure, stop: asyncio.Event) -> None:
+def _obey(link: Link, site: Site, server: HttpServer, measure: Measure, stop: asyncio.Event) -> None:
     order = received(link)
     if order is None:
         stop.set()
@@ -152,10 +152,10 @@ def _obey(link: Link, site: Site, server: Server, measure: Measure, stop: asynci
         measure.follow(settings)
 
 
-def _reload(server: Server, settings: Settings) -> None:
+def _reload(server: HttpServer, settings: Settings) -> None:
     """The supervisor has found the files good; one that was changed since leaves the access as it is."""
     try:
-        server.access = access.load(settings.exporter)
+        server.access = access.load_access(settings.exporter)
     except StartError as error:
         log.logger().error("access_failed", why=str(error).splitlines())
 

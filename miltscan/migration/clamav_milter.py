@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from miltscan.core.action import ActionName
 from miltscan.core.address import parse_address
-from miltscan.migration.draft import Draft, Fate, Outcome, Row, Rule, always, if_used, is_on, judge
+from miltscan.migration.draft import Conversion, Draft, Fate, Row, Rule, always, convert, if_used, is_on
 
 _ACTIONS = {
     "accept": ActionName.ACCEPT,
@@ -26,14 +26,14 @@ _CLAMD_PORT = "3310"
 _SKIPS = "every message is scanned, whoever sends it: mail that is let through unscanned has to be told by its outcome"
 
 
-def draft(text: str) -> Draft:
+def draft_clamav_milter(text: str) -> Draft:
     """What becomes of each option, in the order of OPTIONS, and of what is none."""
-    given = read(text)
-    known = [Row(_shown(name, given), judge(rule, _values(name, given))) for name, rule in OPTIONS.items()]
+    given = read_options(text)
+    known = [Row(_shown(name, given), convert(rule, _values(name, given))) for name, rule in OPTIONS.items()]
     return Draft((*known, *_surplus(given)))
 
 
-def read(text: str) -> dict[str, list[str]]:
+def read_options(text: str) -> dict[str, list[str]]:
     """The values of each option, in order; names are case sensitive, a value may stand in double quotes."""
     found: dict[str, list[str]] = {}
     for line in map(str.strip, text.splitlines()):
@@ -59,14 +59,14 @@ def _shown(name: str, given: dict[str, list[str]]) -> str:
 def _surplus(given: dict[str, list[str]]) -> Iterator[Row]:
     for name, values in given.items():
         if name not in OPTIONS:
-            outcome = Outcome(Fate.UNKNOWN, "clamav-milter 1.4 has no such option")
+            outcome = Conversion(Fate.UNKNOWN, "clamav-milter 1.4 has no such option")
             yield Row(f"{name} {' '.join(values)}".rstrip(), outcome)
         elif name not in _REPEATED:
-            again = Outcome(Fate.UNUSED, "given again: clamav-milter takes the first")
+            again = Conversion(Fate.UNUSED, "given again: clamav-milter takes the first")
             yield from (Row(f"{name} {value}", again) for value in values[1:])
 
 
-def _socket(values: Sequence[str]) -> Outcome:
+def _socket(values: Sequence[str]) -> Conversion:
     if not values:
         raise ValueError("it is mandatory: milter.socket keeps its default")
     kind, _, rest = values[0].partition(":")
@@ -75,39 +75,39 @@ def _socket(values: Sequence[str]) -> Outcome:
     if not values[0].startswith(("/", "unix:/", "local:/")):
         raise ValueError("expected [unix:]/path or inet:PORT@HOST")
     why = "milter.socket keeps its default: both can run until sendmail's INPUT_MAIL_FILTER line changes"
-    return Outcome(Fate.CHANGED, why)
+    return Conversion(Fate.CHANGED, why)
 
 
-def _inet_socket(text: str, all_clients: str) -> Outcome:
+def _inet_socket(text: str, all_clients: str) -> Conversion:
     port, _, host = text.partition("@")
     listen = str(parse_address(f"inet:{port}@{host or all_clients}"))
     settings = {"milter.socket": listen}
     if host.strip("[]") not in {"", "0.0.0.0", "::"}:  # noqa: S104 - these three cannot be connected to
         why = "the port is free once clamav-milter has ended; on one host a unix socket is much faster"
-        return Outcome(Fate.SAME, why, settings, {"SITE_MILTER": listen})
+        return Conversion(Fate.SAME, why, settings, {"SITE_MILTER": listen})
     why = "every host may connect, as before; an incoming sendmail elsewhere has this host's address in SITE_MILTER"
-    return Outcome(Fate.CHANGED, why, settings, {"SITE_MILTER": str(parse_address(f"inet:{port}@127.0.0.1"))})
+    return Conversion(Fate.CHANGED, why, settings, {"SITE_MILTER": str(parse_address(f"inet:{port}@127.0.0.1"))})
 
 
-def _group(values: Sequence[str]) -> Outcome:
+def _group(values: Sequence[str]) -> Conversion:
     if not values:
-        return Outcome(Fate.UNUSED)
+        return Conversion(Fate.UNUSED)
     if values[0] == "clamav":
-        return Outcome(
+        return Conversion(
             Fate.CHANGED, "left out: the socket has the group that miltscan runs in (smmsp), as sendmail does"
         )
     why = "miltscan's user has to be in this group, too"
-    return Outcome(Fate.CHANGED, why, {"milter.socket_group": values[0]})
+    return Conversion(Fate.CHANGED, why, {"milter.socket_group": values[0]})
 
 
-def _mode(values: Sequence[str]) -> Outcome:
+def _mode(values: Sequence[str]) -> Conversion:
     if not values:
-        return Outcome(Fate.CHANGED, "milter.socket_mode is 0660 by default, whatever the umask")
+        return Conversion(Fate.CHANGED, "milter.socket_mode is 0660 by default, whatever the umask")
     why = "everybody on this host may ask; 0660 will do" if values[0].endswith(("6", "7")) else ""
-    return Outcome(Fate.SAME, why, {"milter.socket_mode": values[0].rjust(4, "0")})
+    return Conversion(Fate.SAME, why, {"milter.socket_mode": values[0].rjust(4, "0")})
 
 
-def _timeout(values: Sequence[str]) -> Outcome:
+def _timeout(values: Sequence[str]) -> Conversion:
     seconds = int(values[0]) if values[0].isdecimal() else -1
     if seconds < 0:
         raise ValueError("expected seconds")
@@ -115,22 +115,22 @@ def _timeout(values: Sequence[str]) -> Outcome:
     if not 0 < seconds <= _LONGEST:
         why += "; no longer, because sendmail gives up after five minutes"
         seconds = _LONGEST
-    return Outcome(Fate.CHANGED, why, {"limits.scan_timeout": f"{seconds}s"})
+    return Conversion(Fate.CHANGED, why, {"limits.scan_timeout": f"{seconds}s"})
 
 
-def _spool(values: Sequence[str]) -> Outcome:
+def _spool(values: Sequence[str]) -> Conversion:
     if not values or values[0] in {"/tmp", "/var/tmp"}:  # noqa: S108 - named to be avoided
-        return Outcome(Fate.CHANGED, "spool.directory keeps its default: a folder that nobody else can read")
+        return Conversion(Fate.CHANGED, "spool.directory keeps its default: a folder that nobody else can read")
     why = "the folder has to be miltscan's own, mode 0700, and in ReadWritePaths= of deploy/systemd/miltscan.service"
-    return Outcome(Fate.CHANGED, why, {"spool.directory": values[0]})
+    return Conversion(Fate.CHANGED, why, {"spool.directory": values[0]})
 
 
-def _servers(values: Sequence[str]) -> Outcome:
+def _servers(values: Sequence[str]) -> Conversion:
     if not values:
         raise ValueError("it is mandatory: clamd.servers keeps its default")
     servers = [*dict.fromkeys(_server(value) for value in values)]
     why = "asked by turns; each has to find a test signature every clamd.canary_interval"
-    return Outcome(Fate.SAME, why, {"clamd.servers": servers})
+    return Conversion(Fate.SAME, why, {"clamd.servers": servers})
 
 
 def _server(value: str) -> str:
@@ -141,17 +141,17 @@ def _server(value: str) -> str:
     return str(parse_address(f"inet:{port}@{host}"))
 
 
-def _size(values: Sequence[str]) -> Outcome:
-    size = min(parse_size(values[0]), _LARGEST)
+def _size(values: Sequence[str]) -> Conversion:
+    size = min(clamav_size(values[0]), _LARGEST)
     why = (
         "clamav-milter calls a larger message clean after a look at its first part; it is still accepted, but counted "
         'as unscanned, and marked if headers.mode is "replace"; consider policy.on_unscanned.too_large = "reject" '
         "and a larger limit"
     )
-    return Outcome(Fate.CHANGED, why, {"limits.message_size": size, "policy.on_unscanned.too_large": "accept"})
+    return Conversion(Fate.CHANGED, why, {"limits.message_size": size, "policy.on_unscanned.too_large": "accept"})
 
 
-def parse_size(text: str) -> int:
+def clamav_size(text: str) -> int:
     """Bytes of a size with the units k, m or g (powers of 1024); ValueError."""
     found = re.fullmatch(r"([0-9]{1,15})([kmg]?)b?", text.lower(), re.ASCII)
     if found is None:
@@ -165,42 +165,42 @@ def _action(values: Sequence[str]) -> ActionName:
     return _ACTIONS[values[0].lower()]
 
 
-def _on_clean(values: Sequence[str]) -> Outcome:
+def _on_clean(values: Sequence[str]) -> Conversion:
     if _action(values) is ActionName.ACCEPT:
-        return Outcome(Fate.BUILT_IN, "a clean message is accepted")
-    return Outcome(Fate.NONE, "a clean message is always accepted")
+        return Conversion(Fate.BUILT_IN, "a clean message is accepted")
+    return Conversion(Fate.NONE, "a clean message is always accepted")
 
 
-def _on_infected(values: Sequence[str]) -> Outcome:
+def _on_infected(values: Sequence[str]) -> Conversion:
     action = _action(values)
     why = 'miltscan\'s own default is "reject": its sender is told at once' if action is ActionName.HOLD else ""
-    return Outcome(Fate.SAME, why, {"policy.on_infected": action})
+    return Conversion(Fate.SAME, why, {"policy.on_infected": action})
 
 
-def _on_fail(values: Sequence[str]) -> Outcome:
+def _on_fail(values: Sequence[str]) -> Conversion:
     action = _action(values)
     keys = ("policy.on_error", "policy.on_unscanned.timeout", "policy.on_unscanned.no_engine")
     why = "mail passes unscanned while clamd is down; tempfail loses none" if action is ActionName.ACCEPT else ""
-    return Outcome(Fate.SAME, why, dict.fromkeys(keys, str(action)))
+    return Conversion(Fate.SAME, why, dict.fromkeys(keys, str(action)))
 
 
-def _headers(values: Sequence[str]) -> Outcome:
+def _headers(values: Sequence[str]) -> Conversion:
     value = values[0].lower()
     if value == "add":
         why = "the sender's own X-Virus-* headers are removed: only ours may say what was scanned"
-        return Outcome(Fate.CHANGED, why, {"headers.mode": "replace"})
+        return Conversion(Fate.CHANGED, why, {"headers.mode": "replace"})
     mode = "replace" if value == "replace" or is_on(value) else "none"
     why = "" if mode == "replace" else 'mail accepted unscanned has no mark; "replace" gives it one'
-    return Outcome(Fate.SAME, why, {"headers.mode": mode})
+    return Conversion(Fate.SAME, why, {"headers.mode": mode})
 
 
-def _verbose(values: Sequence[str]) -> Outcome:
-    return Outcome(Fate.SAME, settings={"log.level": "debug" if is_on(values[0]) else "info"})
+def _verbose(values: Sequence[str]) -> Conversion:
+    return Conversion(Fate.SAME, settings={"log.level": "debug" if is_on(values[0]) else "info"})
 
 
-def _stale(values: Sequence[str]) -> Outcome:
+def _stale(values: Sequence[str]) -> Conversion:
     why = "the socket file that a crash left is removed, one that is served never"
-    return Outcome(Fate.BUILT_IN if is_on(values[0]) else Fate.CHANGED, why)
+    return Conversion(Fate.BUILT_IN if is_on(values[0]) else Fate.CHANGED, why)
 
 
 _LOG = (

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from miltscan.config.settings import parse
+from miltscan.config.settings import parse_settings
 from miltscan.config.units import Toml, toml
 from miltscan.errors import ConfigError
 
-Rule = Callable[[Sequence[str]], "Outcome"]
+Rule = Callable[[Sequence[str]], "Conversion"]
 _SITE_VALUE = re.compile(r"[\w./:@\[\] -]+", re.ASCII)  # what m4 takes as it is: no quotes, no parentheses, no commas
 
 
@@ -31,7 +31,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Conversion:
     """The fate of one option: why, the keys of miltscan.toml by dotted name, the SITE_ settings of sendmail/."""
 
     fate: Fate
@@ -45,7 +45,7 @@ class Row:
     """One option as it stood in the file (`given`, on one line) and what becomes of it."""
 
     given: str
-    outcome: Outcome
+    outcome: Conversion
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +65,22 @@ class Draft:
         return {name: value for row in self.rows for name, value in row.outcome.site.items()}
 
 
-def judge(rule: Rule, values: Sequence[str]) -> Outcome:
+def convert(rule: Rule, values: Sequence[str]) -> Conversion:
     """What `rule` makes of `values`, with everything checked that goes into a file; never raises ValueError."""
     try:
         outcome = rule(values)
         _check(outcome)
     except ValueError as error:
-        return Outcome(Fate.UNKNOWN, str(error))
+        return Conversion(Fate.UNKNOWN, str(error))
     return outcome
 
 
-def _check(outcome: Outcome) -> None:
+def _check(outcome: Conversion) -> None:
     for name, value in outcome.site.items():
         if not _SITE_VALUE.fullmatch(value):
             raise ValueError(f"no value for {name}")
     try:
-        parse("".join(f"{key} = {toml(value)}\n" for key, value in outcome.settings.items()).encode(), "")
+        parse_settings("".join(f"{key} = {toml(value)}\n" for key, value in outcome.settings.items()).encode(), "")
     except ConfigError as error:
         raise ValueError(str(error).removeprefix(": ")) from None
 
@@ -98,13 +98,13 @@ def is_on(value: str) -> bool:
 
 def always(fate: Fate, why: str) -> Rule:
     """The same for every value."""
-    return lambda _values: Outcome(fate, why)
+    return lambda _values: Conversion(fate, why)
 
 
 def if_used(fate: Fate, why: str) -> Rule:
     """The same for every value but "off", which leaves nothing to do."""
 
-    def rule(values: Sequence[str]) -> Outcome:
-        return Outcome(fate, why) if any(value.lower() not in _OFF for value in values) else Outcome(Fate.UNUSED)
+    def rule(values: Sequence[str]) -> Conversion:
+        return Conversion(fate, why) if any(value.lower() not in _OFF for value in values) else Conversion(Fate.UNUSED)
 
     return rule

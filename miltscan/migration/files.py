@@ -8,7 +8,7 @@ from miltscan.errors import ConfigError
 _LARGEST = 2**20  # bytes: no configuration is larger
 
 
-def read(file: Path) -> str:
+def read_source(file: Path) -> str:
     """The text, whatever its encoding; raises ConfigError."""
     try:
         with file.open("rb") as stream:

@@ -8,9 +8,9 @@ from miltscan.migration import clamav_milter, imss, intscan
 from miltscan.migration.draft import Draft
 
 FORMATS: dict[str, Callable[[str], Draft]] = {
-    "clamav-milter.conf": clamav_milter.draft,
-    "imss.ini": imss.draft,
-    "intscan.ini": intscan.draft,
+    "clamav-milter.conf": clamav_milter.draft_clamav_milter,
+    "imss.ini": imss.draft_imss,
+    "intscan.ini": intscan.draft_intscan,
 }
 _SIGNS = {
     "clamav-milter.conf": r"^\s*(?:MilterSocket|ClamdSocket)\s",

@@ -23,6 +23,6 @@ KEYS: dict[str, Rule] = {
 }
 
 
-def draft(text: str) -> Draft:
+def draft_imss(text: str) -> Draft:
     """What becomes of each key."""
-    return ini.draft(text, KEYS, SECTIONS)
+    return ini.draft_ini(text, KEYS, SECTIONS)

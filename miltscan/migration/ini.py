@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from miltscan.migration.draft import Draft, Fate, Outcome, Row, Rule, judge
+from miltscan.migration.draft import Conversion, Draft, Fate, Row, Rule, convert
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Entry:
     value: str
 
 
-def read(text: str) -> Iterator[Entry]:
+def read_ini(text: str) -> Iterator[Entry]:
     """The entries in order; `;` and `#` begin a comment line, and a line that is no entry is passed over."""
     section = ""
     for line in map(str.strip, text.splitlines()):
@@ -30,17 +30,17 @@ def read(text: str) -> Iterator[Entry]:
             yield Entry(section, key.strip().lower(), value.strip().strip('"'))
 
 
-def draft(text: str, keys: Mapping[str, Rule], sections: tuple[str, ...]) -> Draft:
+def draft_ini(text: str, keys: Mapping[str, Rule], sections: tuple[str, ...]) -> Draft:
     """What becomes of each of `keys`, before the first section and in those whose name begins with one of `sections`.
 
     Of a key that is given again the first one counts.
     """
     taken: dict[str, Row] = {}
     others = []
-    for entry in read(text):
+    for entry in read_ini(text):
         here = not entry.section or entry.section.startswith(sections)
         if here and entry.key in keys and entry.key not in taken:
-            taken[entry.key] = Row(f"{entry.key} = {entry.value}", judge(keys[entry.key], [entry.value]))
+            taken[entry.key] = Row(f"{entry.key} = {entry.value}", convert(keys[entry.key], [entry.value]))
         else:
             others.append(entry)
     return Draft((*taken.values(), *_unread(others)))
@@ -49,4 +49,4 @@ def draft(text: str, keys: Mapping[str, Rule], sections: tuple[str, ...]) -> Dra
 def _unread(entries: list[Entry]) -> Iterator[Row]:
     """A row for each section; without values, as one may be a password."""
     for section, group in groupby(sorted(entries, key=lambda entry: entry.section), lambda entry: entry.section):
-        yield Row(f"[{section}]", Outcome(Fate.UNREAD, ", ".join(dict.fromkeys(entry.key for entry in group))))
+        yield Row(f"[{section}]", Conversion(Fate.UNREAD, ", ".join(dict.fromkeys(entry.key for entry in group))))

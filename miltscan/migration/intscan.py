@@ -22,6 +22,6 @@ KEYS: dict[str, Rule] = {
 }
 
 
-def draft(text: str) -> Draft:
+def draft_intscan(text: str) -> Draft:
     """What becomes of each key."""
-    return ini.draft(text, KEYS, SECTIONS)
+    return ini.draft_ini(text, KEYS, SECTIONS)

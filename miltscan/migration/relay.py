@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Address, ip_address, ip_network
 
 from miltscan.core.address import is_loopback
-from miltscan.migration.clamav_milter import parse_size
-from miltscan.migration.draft import Fate, Outcome
+from miltscan.migration.clamav_milter import clamav_size
+from miltscan.migration.draft import Conversion, Fate
 
 _INCOMING_PORTS = {25, 465, 587}
 _LAST_PORT = 65535
@@ -22,30 +22,30 @@ _LOOPBACK_NAME = "localhost.localdomain"  # beside localhost itself; older syste
 _PORT_HERE = re.compile(r"[ :]+([0-9]{1,5})$")
 
 
-def port(values: Sequence[str]) -> Outcome:
+def port(values: Sequence[str]) -> Conversion:
     """Where the scanner listened."""
     _port(values[0])
     why = "nothing listens there any more: the incoming sendmail asks at milter.socket (SITE_MILTER)"
-    return Outcome(Fate.NONE, why)
+    return Conversion(Fate.NONE, why)
 
 
-def address(_values: Sequence[str]) -> Outcome:
+def address(_values: Sequence[str]) -> Conversion:
     """At which address the scanner listened."""
-    return Outcome(Fate.NONE, "nothing listens by SMTP but the two sendmails (SITE_LISTEN, SITE_DELIVERY_LISTEN)")
+    return Conversion(Fate.NONE, "nothing listens by SMTP but the two sendmails (SITE_LISTEN, SITE_DELIVERY_LISTEN)")
 
 
-def greeting(values: Sequence[str]) -> Outcome:
+def greeting(values: Sequence[str]) -> Conversion:
     """The first line that a client of the scanner heard."""
     if not values[0]:
-        return Outcome(Fate.UNUSED)
+        return Conversion(Fate.UNUSED)
     why = (
         "only the incoming sendmail heard it; clients hear that of incoming itself, confSMTP_LOGIN_MSG in a file that "
         "SITE_INCOMING names"
     )
-    return Outcome(Fate.ELSEWHERE, why)
+    return Conversion(Fate.ELSEWHERE, why)
 
 
-def clients(values: Sequence[str]) -> Outcome:
+def clients(values: Sequence[str]) -> Conversion:
     """Who was allowed to speak to the scanner."""
     parts = [part for text in re.split(r"[,;\s]+", values[0]) if text for part in _parts(text)]
     if not parts:
@@ -55,7 +55,7 @@ def clients(values: Sequence[str]) -> Outcome:
         "they were the incoming sendmails, and now speak to delivery themselves; all others hear 550; a scanner on "
         "a host of its own wants them in milter.allow"
     )
-    return Outcome(Fate.SAME, why, site=site)
+    return Conversion(Fate.SAME, why, site=site)
 
 
 def _parts(text: str) -> Iterator[str]:
@@ -95,9 +95,9 @@ def _network(text: str) -> IPv4Network:
     return network
 
 
-def message_size(values: Sequence[str]) -> Outcome:
+def message_size(values: Sequence[str]) -> Conversion:
     """The largest message."""
-    size = parse_size(values[0])
+    size = clamav_size(values[0])
     if size == 0:
         raise ValueError("no limit at all is not to be had: limits.message_size keeps its default")
     if values[0].isdecimal() and size < _LEAST_BYTES:
@@ -106,10 +106,10 @@ def message_size(values: Sequence[str]) -> Outcome:
         "what is above is refused with 552 (policy.on_unscanned.too_large); clamd's StreamMaxLength, MaxFileSize and "
         "MaxScanSize must not be below: miltscan check"
     )
-    return Outcome(Fate.CHANGED, why, {"limits.message_size": size})
+    return Conversion(Fate.CHANGED, why, {"limits.message_size": size})
 
 
-def downstream(values: Sequence[str]) -> Outcome:
+def downstream(values: Sequence[str]) -> Conversion:
     """The next server: `HOST PORT`, `HOST:PORT`, `HOST`, or a program with its arguments."""
     text = values[0]
     if text.startswith("/"):
@@ -118,18 +118,18 @@ def downstream(values: Sequence[str]) -> Outcome:
     site = _host_site(text[: found.start()] if found else text)
     if found:
         site["SITE_DELIVERY_PORT"] = str(_delivery_port(found[1]))
-    return Outcome(Fate.SAME, _delivery_why(site), site=site)
+    return Conversion(Fate.SAME, _delivery_why(site), site=site)
 
 
-def downstream_host(values: Sequence[str]) -> Outcome:
+def downstream_host(values: Sequence[str]) -> Conversion:
     """The next server's host."""
     site = _host_site(values[0])
-    return Outcome(Fate.SAME, _delivery_why(site), site=site)
+    return Conversion(Fate.SAME, _delivery_why(site), site=site)
 
 
-def downstream_port(values: Sequence[str]) -> Outcome:
+def downstream_port(values: Sequence[str]) -> Conversion:
     """The next server's port."""
-    return Outcome(Fate.SAME, site={"SITE_DELIVERY_PORT": str(_delivery_port(values[0]))})
+    return Conversion(Fate.SAME, site={"SITE_DELIVERY_PORT": str(_delivery_port(values[0]))})
 
 
 def _delivery_why(site: dict[str, str]) -> str:
@@ -171,7 +171,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _program(arguments: Sequence[str]) -> Outcome:
+def _program(arguments: Sequence[str]) -> Conversion:
     """A sendmail that is started for each message: `/usr/lib/sendmail -bs -C/etc/mail/delivery.cf`."""
     if "-bs" not in arguments:
         raise ValueError("expected a sendmail with -bs, which speaks SMTP on its standard input")
@@ -181,7 +181,7 @@ def _program(arguments: Sequence[str]) -> Outcome:
     why = (
         "started by the incoming sendmail now; slower than port 19000 (the default), and its queue wants a runner: -q1h"
     )
-    return Outcome(Fate.SAME, why, site=site)
+    return Conversion(Fate.SAME, why, site=site)
 
 
 def _configuration(arguments: Sequence[str]) -> str:

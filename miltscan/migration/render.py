@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from miltscan.config.render import Key, keys
-from miltscan.config.settings import parse
+from miltscan.config.render import ShownKey, keys
+from miltscan.config.settings import parse_settings
 from miltscan.config.units import Toml, toml
 from miltscan.core.text import readable
 from miltscan.migration.draft import Draft, Fate, Row
@@ -18,13 +18,13 @@ Not in any file: miltscan has these, too. `miltscan config` prints each with its
 def as_files(draft: Draft, source: str) -> dict[str, str]:
     """Text by file name; `source` names the file that was read."""
     return {
-        "miltscan.toml": as_toml(draft, source),
+        "miltscan.toml": draft_toml(draft, source),
         "site.m4": as_m4(draft, source),
         "differences.txt": as_report(draft, source),
     }
 
 
-def as_toml(draft: Draft, source: str) -> str:
+def draft_toml(draft: Draft, source: str) -> str:
     """The keys that the draft sets, in the order of the documentation, as our own configuration writes them."""
     head = f"# From {readable(source)}. A key that is not here has its default: `miltscan config` prints them all.\n"
     tables = groupby(_given(draft.settings), lambda key: key.table)
@@ -33,10 +33,10 @@ def as_toml(draft: Draft, source: str) -> str:
     )
 
 
-def _given(settings: Mapping[str, Toml]) -> list[Key]:
+def _given(settings: Mapping[str, Toml]) -> list[ShownKey]:
     """The keys with their values as our own configuration shows them."""
     lines = "".join(f"{key} = {toml(value)}\n" for key, value in settings.items())
-    return [key for key in keys(parse(lines.encode(), "miltscan.toml")) if str(key) in settings]
+    return [key for key in keys(parse_settings(lines.encode(), "miltscan.toml")) if str(key) in settings]
 
 
 def as_m4(draft: Draft, source: str) -> str:

@@ -15,7 +15,7 @@ from miltscan.core.message import Message
 from miltscan.core.session import Session
 from miltscan.core.verdict import Fault, Verdict
 from miltscan.errors import ProtocolError, SpoolError
-from miltscan.scanning.pipeline import Process
+from miltscan.scanning.pipeline import Processor
 from miltscan.scanning.spool import Spool
 
 _NOTHING = Spool(Path(), 0)
@@ -29,7 +29,7 @@ _connection = threading.local()
 class Runtime:
     """One configuration as the milter needs it; a message sees one from its MAIL to its end. Sizes in bytes."""
 
-    pipeline: Process
+    pipeline: Processor
     message_size: int
     spool_directory: Path
     spool_memory: int

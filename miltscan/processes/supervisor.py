@@ -68,7 +68,7 @@ class _Child:
 
 
 @dataclass(slots=True)
-class _Post:
+class _Slot:
     """The place of one child: who is in it, when the next one is due, and how often in a row it failed early."""
 
     role: Role
@@ -85,7 +85,7 @@ class Supervisor:
     roles: Sequence[Role]
     hooks: Hooks
     patience: float
-    _posts: list[_Post] = field(default_factory=list)
+    _posts: list[_Slot] = field(default_factory=list)
     _stopping: float | None = None
     _failed: bool = False
     _announced: bool = False
@@ -93,7 +93,7 @@ class Supervisor:
     def run(self) -> int:
         """The exit status: 0 after an ordered stop, 1 if a child could not start."""
         signals = Signals(_SIGNALS)
-        self._posts = [_Post(role) for role in self.roles]
+        self._posts = [_Slot(role) for role in self.roles]
         while self._stopping is None or any(self._children()):
             self._spawn_due()
             wait([signals.fileno(), *self._unready()], min(self._pause(), _BEAT))
@@ -101,7 +101,7 @@ class Supervisor:
             self._listen()
             self._obey(signals.read())
             self._reap()
-            self._press()
+            self._kill_late()
         return int(self._failed)
 
     def _children(self) -> Iterator[_Child]:
@@ -183,12 +183,12 @@ class Supervisor:
         for post in self._posts:
             if post.child and (status := _status(post.child.pid)) is not None:
                 child, post.child = post.child, None
-                self._bury(post, child, status)
+                self._replace_child(post, child, status)
         if self._stopping is not None and all(child.role.outlives for child in self._children()):
             for child in self._children():
                 os.kill(child.pid, signal.SIGTERM)
 
-    def _bury(self, post: _Post, child: _Child, status: str) -> None:
+    def _replace_child(self, post: _Slot, child: _Child, status: str) -> None:
         ready = child.ready or (child.link.poll() and received(child.link) == READY)
         child.link.close()
         post.proven |= ready
@@ -196,7 +196,7 @@ class Supervisor:
         post.failures = 0 if ready and lived >= _SETTLED else post.failures + 1
         self._schedule(post, status)
 
-    def _schedule(self, post: _Post, status: str) -> None:
+    def _schedule(self, post: _Slot, status: str) -> None:
         """When the post is filled again; the service stops instead if nobody was ever ready in it."""
         pause = _backoff(post.failures)
         post.due = time.monotonic() + pause
@@ -205,7 +205,7 @@ class Supervisor:
             self._stop()
         self.hooks.ended(post.role, status, pause if self._stopping is None else None)
 
-    def _press(self) -> None:
+    def _kill_late(self) -> None:
         """Kill what has not ended in time."""
         if self._stopping is not None and time.monotonic() >= self._stopping:
             for child in self._children():

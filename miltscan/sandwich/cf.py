@@ -67,7 +67,7 @@ class Mailer:
 
 
 @dataclass(frozen=True, slots=True)
-class Configuration:
+class CfFile:
     """What a .cf file says; option names are in lower case, as sendmail does not tell cases apart."""
 
     options: Mapping[str, str]
@@ -86,7 +86,7 @@ class Configuration:
         return set(re.split(r"[,\s]+", self.options.get(f"milter.macros.{stage}", ""))) - {""}
 
 
-def parse(text: str) -> Configuration:
+def parse_cf(text: str) -> CfFile:
     """The configuration in the text of a .cf file; of what stands there twice the last one counts, as in sendmail."""
     lines = re.sub(r"\n[ \t]+", " ", text).splitlines()
     options = dict(_DEFAULTS)
@@ -97,7 +97,7 @@ def parse(text: str) -> Configuration:
         options[name] = value
     filters = [_filter(*_named(line)) for line in lines if line.startswith("X")]
     mailers = [_mailer(*_named(line)) for line in lines if line.startswith("M")]
-    return Configuration(
+    return CfFile(
         options,
         tuple(daemons) or (_daemon({}),),
         {one.name: one for one in filters},

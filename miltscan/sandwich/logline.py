@@ -44,7 +44,7 @@ _TO_THE_END = frozenset({"stat", "reject", "quarantine"})
 _LAST_COUNTS = frozenset({"bodytype", "proto", "daemon", "tls_verify", "auth", "relay"})
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What an event tells."""
 
     ENVELOPE = "envelope"  # from=: a sendmail has the message
@@ -56,7 +56,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class LogEvent:
     """A line, taken apart; `text` is what follows the queue ID.
 
     `time` is in the zone of the line; the local one, and the latest year that is not after `now`, where it names none.
@@ -67,7 +67,7 @@ class Event:
     program: str | None
     pid: int | None
     queue_id: str | None
-    kind: Kind
+    kind: EventKind
     fields: Mapping[str, object]
     text: str
 
@@ -77,7 +77,7 @@ class Event:
         return None if value is None else str(value)
 
 
-def parse(line: bytes | str, now: datetime) -> Event:
+def parse_line(line: bytes | str, now: datetime) -> LogEvent:
     """The event of any line; never raises. `now` (aware) dates a line without a year."""
     line = readable(line.rstrip(b"\r\n") if isinstance(line, bytes) else line.rstrip("\r\n"), LINE_LIMIT)
     head = _HEAD.match(line)
@@ -89,35 +89,35 @@ def parse(line: bytes | str, now: datetime) -> Event:
     found = _ID.match(text)
     text = text[found.end() :] if found else text
     number = int(pid) if pid else None
-    return Event(
+    return LogEvent(
         moment, host, program, number, found["id"] if found else None, _kind(text), _fields(text[:_FIELDS_LIMIT]), text
     )
 
 
-def handoff(event: Event) -> str | None:
+def handoff_id(event: LogEvent) -> str | None:
     """The queue ID that the next sendmail gave the message, if this event is its handing over.
 
     The answer is the other side's text: who follows it has to check that it is the same message.
     """
-    if event.kind is not Kind.DELIVERY or not (event.get("dsn") or "").startswith("2."):
+    if event.kind is not EventKind.DELIVERY or not (event.get("dsn") or "").startswith("2."):
         return None
     found = re.match(rf"Sent \((?:\d\.\d\.\d )?({QUEUE_ID.pattern}) Message accepted", event.get("stat") or "")
     return found[1] if found else None
 
 
-def addresses(event: Event) -> list[str]:
+def addresses(event: LogEvent) -> list[str]:
     """The recipients of a delivery attempt."""
     return [found[0] for found in _ADDRESS.finditer(event.get("to") or "")]
 
 
-def _kind(text: str) -> Kind:
+def _kind(text: str) -> EventKind:
     starts = {
-        "from=": Kind.ENVELOPE,
-        "to=": Kind.DELIVERY,
-        "Milter": Kind.MILTER,
-        "ruleset=": Kind.RULESET,
+        "from=": EventKind.ENVELOPE,
+        "to=": EventKind.DELIVERY,
+        "Milter": EventKind.MILTER,
+        "ruleset=": EventKind.RULESET,
     }
-    return next((kind for start, kind in starts.items() if text.startswith(start)), Kind.OTHER)
+    return next((kind for start, kind in starts.items() if text.startswith(start)), EventKind.OTHER)
 
 
 def _fields(text: str) -> dict[str, object]:
@@ -173,7 +173,7 @@ def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.astimezone()
 
 
-def _own(text: str, written: datetime | None, host: str | None) -> Event | None:
+def _own(text: str, written: datetime | None, host: str | None) -> LogEvent | None:
     """The event of one of miltscan's JSON lines; None if it is none."""
     try:
         fields = json.loads(text)
@@ -185,7 +185,7 @@ def _own(text: str, written: datetime | None, host: str | None) -> Event | None:
     queue_id = str(fields.get("queue_id") or "")
     named = queue_id if QUEUE_ID.fullmatch(queue_id) else None
     moment = _stamp(fields.get("timestamp")) or written
-    return Event(moment, host, "miltscan", None, named, Kind.SCAN, fields, text)
+    return LogEvent(moment, host, "miltscan", None, named, EventKind.SCAN, fields, text)
 
 
 def _stamp(value: object) -> datetime | None:

@@ -14,7 +14,7 @@ _DONE = range(200, 300)
 _WANTS_TLS = 530  # RFC 3207 section 4: "Must issue a STARTTLS command first"
 
 
-class Reply(NamedTuple):
+class ServerReply(NamedTuple):
     """What the server said; code 0: it said nothing, the text tells why."""
 
     code: int
@@ -27,12 +27,12 @@ class Reply(NamedTuple):
 class Submission(NamedTuple):
     """The first refusal, or the reply to the message; the stage that it came in, and the seconds of each one begun."""
 
-    reply: Reply
+    reply: ServerReply
     stage: Stage
     seconds: dict[Stage, float]
 
 
-class Letter(NamedTuple):
+class OutgoingMail(NamedTuple):
     """What is sent: envelope and message. An empty sender gets no bounce."""
 
     sender: str
@@ -40,7 +40,7 @@ class Letter(NamedTuple):
     message: bytes
 
 
-def submit(place: tuple[str, int], letter: Letter, patience: float) -> Submission:
+def submit(place: tuple[str, int], letter: OutgoingMail, patience: float) -> Submission:
     """Send the letter to `place` (host and port), waiting up to `patience` seconds for each reply."""
     return _Way(letter).go(place, patience)
 
@@ -48,7 +48,7 @@ def submit(place: tuple[str, int], letter: Letter, patience: float) -> Submissio
 class _Way:
     """One submission under way."""
 
-    def __init__(self, letter: Letter) -> None:
+    def __init__(self, letter: OutgoingMail) -> None:
         self.letter = letter
         self.stage = Stage.CONNECT
         self.seconds: dict[Stage, float] = {}
@@ -65,10 +65,10 @@ class _Way:
         except smtplib.SMTPResponseException as refused:  # the reply to the connection, EHLO, STARTTLS or DATA
             reply = _reply(refused.smtp_code, refused.smtp_error)
         except (OSError, ValueError, smtplib.SMTPException) as problem:  # ValueError: no text that SMTP can carry
-            reply = Reply(0, f"no reply: {problem or type(problem).__name__}")
+            reply = ServerReply(0, f"no reply: {problem or type(problem).__name__}")
         return Submission(reply, self.stage, self.seconds)
 
-    def _converse(self, session: smtplib.SMTP) -> Reply:
+    def _converse(self, session: smtplib.SMTP) -> ServerReply:
         with self._timed(Stage.ENVELOPE):
             session.ehlo_or_helo_if_needed()
             reply = self._envelope(session)
@@ -86,7 +86,7 @@ class _Way:
         finally:
             self.seconds[stage] = time.monotonic() - began
 
-    def _envelope(self, session: smtplib.SMTP) -> Reply:
+    def _envelope(self, session: smtplib.SMTP) -> ServerReply:
         """TLS only where the server insists on it, and any certificate will do: nothing that is secret is sent."""
         reply = self._addresses(session)
         if reply.code == _WANTS_TLS and session.has_extn("starttls"):
@@ -95,7 +95,7 @@ class _Way:
             reply = self._addresses(session)
         return reply
 
-    def _addresses(self, session: smtplib.SMTP) -> Reply:
+    def _addresses(self, session: smtplib.SMTP) -> ServerReply:
         reply = _reply(*session.mail(self.letter.sender))
         return _reply(*session.rcpt(self.letter.recipient)) if reply.code in _DONE else reply
 
@@ -116,5 +116,5 @@ def unverified() -> ssl.SSLContext:
     return context
 
 
-def _reply(code: int, text: bytes | str) -> Reply:
-    return Reply(code, text if isinstance(text, str) else text.decode(errors="replace"))
+def _reply(code: int, text: bytes | str) -> ServerReply:
+    return ServerReply(code, text if isinstance(text, str) else text.decode(errors="replace"))

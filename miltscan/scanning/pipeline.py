@@ -31,7 +31,7 @@ def scan_slots(number: int) -> Slots:
     return slots
 
 
-class Process(Protocol):
+class Processor(Protocol):
     """What makes a report of a message."""
 
     def process(self, message: Message, tick: Tick) -> Report:

@@ -12,25 +12,25 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from miltscan.config.places import INET
-from miltscan.config.settings import Probe as Options
+from miltscan.config.settings import ProbeSettings as Options
 from miltscan.config.settings import Settings
 from miltscan.core.keys import Key, Keyring
-from miltscan.core.probe import PROBE_HEADER, Kind, Probe, Stage, read_answer, sign
+from miltscan.core.probe import PROBE_HEADER, Probe, ProbeKind, Stage, read_answer, sign_probe
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.engines.clamd.canary import canary_mail
 from miltscan.engines.clamd.client import test_signature
 from miltscan.errors import ConfigError
-from miltscan.sandwich.submit import Letter, Submission, submit
+from miltscan.sandwich.submit import OutgoingMail, Submission, submit
 
-_WANTED = {Kind.CLEAN: Outcome.CLEAN, Kind.SIGNATURE: Outcome.INFECTED}
+_WANTED = {ProbeKind.CLEAN: Outcome.CLEAN, ProbeKind.SIGNATURE: Outcome.INFECTED}
 _ACCEPTED = 250
 
 
 class Result(NamedTuple):
     """One probe: the two of them differ in `message`. `why` says what is wrong, and is empty if all is well."""
 
-    message: Kind
+    message: ProbeKind
     why: str
     reply: str
     seconds: dict[Stage, float]
@@ -58,22 +58,22 @@ def options_for(settings: Settings, server: str | None) -> Options:
         raise ConfigError(f"--server {readable(server)}: {error}") from None
 
 
-def run(options: Options, key: Key) -> Iterator[Result]:
+def run_probes(options: Options, key: Key) -> Iterator[Result]:
     """Each probe in turn."""
     place = (options.server.host, options.server.port)
-    for kind in Kind:
+    for kind in ProbeKind:
         message, probe = make(key, kind)
-        sent = submit(place, Letter(options.sender, options.recipient, message), options.timeout)
+        sent = submit(place, OutgoingMail(options.sender, options.recipient, message), options.timeout)
         yield Result(kind, fault(probe, sent), readable(str(sent.reply)), sent.seconds)
 
 
-def make(key: Key, kind: Kind) -> tuple[bytes, Probe]:
+def make(key: Key, kind: ProbeKind) -> tuple[bytes, Probe]:
     """A new probe: the message, and what its answer is compared with."""
     nonce = os.urandom(16)
-    attachment = test_signature() if kind is Kind.SIGNATURE else b"harmless"
+    attachment = test_signature() if kind is ProbeKind.SIGNATURE else b"harmless"
     mail = canary_mail(nonce.hex().encode(), attachment, b"probe")
     body = mail.partition(b"\r\n\r\n")[2]
-    value, probe = sign(key, kind, time.time(), nonce, hashlib.sha256(body).digest())
+    value, probe = sign_probe(key, kind, time.time(), nonce, hashlib.sha256(body).digest())
     return f"{PROBE_HEADER}: {value}\r\n".encode() + mail, probe
 
 
@@ -92,7 +92,7 @@ def fault(probe: Probe, sent: Submission) -> str:
     return "the reply does not prove a scan: no filter answers, or it has other keys or another clock"
 
 
-def as_fields(results: Iterable[Result]) -> list[dict[str, object]]:
+def probe_fields(results: Iterable[Result]) -> list[dict[str, object]]:
     """For a machine; times in seconds, null where the stage was not begun."""
     return [
         {
@@ -106,7 +106,7 @@ def as_fields(results: Iterable[Result]) -> list[dict[str, object]]:
     ]
 
 
-def as_table(results: Sequence[Result]) -> str:
+def probe_table(results: Sequence[Result]) -> str:
     """For people: a line for each probe with the time of each stage, then the replies and what is wrong."""
     head = f"{'message':10} {'result':7} " + " ".join(f"{stage:>11}" for stage in Stage)
     told = [f"{one.message}: {line}" for one in results for line in (one.why, one.reply) if line]

@@ -12,11 +12,11 @@ from functools import partial
 from miltscan.core.keys import Keyring
 from miltscan.core.message import Message
 from miltscan.core.policy import failed
-from miltscan.core.probe import Probe, check, decide, named, removals
+from miltscan.core.probe import Probe, named, probe_decision, probe_removals, verify_probe
 from miltscan.core.report import Report
 from miltscan.core.verdict import Fault, Verdict
 from miltscan.engines.base import Tick
-from miltscan.scanning.pipeline import Process
+from miltscan.scanning.pipeline import Processor
 from miltscan.scanning.receipts import body_digest
 
 
@@ -27,8 +27,8 @@ class Probing:
     `raised` hears what was raised here, or at a probe.
     """
 
-    ordinary: Process
-    scanning: Process
+    ordinary: Processor
+    scanning: Processor
     keys: Keyring
     raised: Callable[[Exception], None]
 
@@ -45,15 +45,17 @@ class Probing:
             self.raised(error)
             verdict = Verdict.error("miltscan", Fault.EXCEPTION, f"{type(error).__name__}: {error}")
             report = Report(message, verdict, failed(message.queue_id), (), 0.0, 0.0)
-        return report._replace(decision=decide(probe, report.verdict.outcome, report.decision), probe=probe.kind)
+        return report._replace(
+            decision=probe_decision(probe, report.verdict.outcome, report.decision), probe=probe.kind
+        )
 
     def _probe(self, message: Message) -> Probe | None:
         try:
-            return check(self.keys, message.headers, partial(body_digest, message), time.time())
+            return verify_probe(self.keys, message.headers, partial(body_digest, message), time.time())
         except Exception as error:  # noqa: BLE001 - whatever it is, the message is ordinary mail
             self.raised(error)
             return None
 
 
 def _cleaned(report: Report) -> Report:
-    return report._replace(decision=report.decision.edited(removals(report.message.headers)))
+    return report._replace(decision=report.decision.edited(probe_removals(report.message.headers)))

@@ -13,12 +13,20 @@ from functools import partial
 from miltscan.core.action import KEPT, Accept, Decision, HeaderEdit, InsertHeader
 from miltscan.core.keys import Keyring
 from miltscan.core.message import Message
-from miltscan.core.receipt import RECEIPT_HEADER, Checked, Claim, Receipt, check, removals, sign
+from miltscan.core.receipt import (
+    RECEIPT_HEADER,
+    Checked,
+    Claim,
+    ReceiptResult,
+    receipt_removals,
+    sign_receipt,
+    verify_receipt,
+)
 from miltscan.core.report import Report
 from miltscan.core.session import head
 from miltscan.core.verdict import Verdict
 from miltscan.engines.base import Tick
-from miltscan.scanning.pipeline import Process
+from miltscan.scanning.pipeline import Processor
 
 HEADROOM = 64 * 1024
 """Bytes by which a message may have grown between the two sides: `Received`, ours, folds; all headers of the delivery
@@ -35,7 +43,7 @@ class Signing:
     `signatures` tells the signature database of an engine's server, `failed` hears what was raised here.
     """
 
-    pipeline: Process
+    pipeline: Processor
     keys: Keyring
     signatures: Callable[[str, str], int]
     failed: Callable[[Exception], None]
@@ -46,7 +54,7 @@ class Signing:
         if not isinstance(report.decision.action, KEPT):
             return report
         began = time.monotonic()
-        decision = report.decision.edited((*removals(message.headers), *self._receipt(message, report)))
+        decision = report.decision.edited((*receipt_removals(message.headers), *self._receipt(message, report)))
         return report._replace(decision=decision, seconds=report.seconds + time.monotonic() - began)
 
     def _receipt(self, message: Message, report: Report) -> tuple[HeaderEdit, ...]:
@@ -56,7 +64,9 @@ class Signing:
         try:
             version = self.signatures(report.verdict.engine, report.verdict.server)
             claim = Claim(int(time.time()), report.verdict.outcome, version)
-            return (InsertHeader(RECEIPT_HEADER, sign(self.keys[0], claim, message.headers, body_digest(message))),)
+            return (
+                InsertHeader(RECEIPT_HEADER, sign_receipt(self.keys[0], claim, message.headers, body_digest(message))),
+            )
         except Exception as error:  # noqa: BLE001 - it was scanned: without a receipt it is scanned once more
             self.failed(error)
             return ()
@@ -69,7 +79,7 @@ class Verifying:
     No receipt reaches a mailbox.
     """
 
-    pipeline: Process
+    pipeline: Processor
     keys: Keyring
     max_age: float
     failed: Callable[[Exception], None]
@@ -81,20 +91,23 @@ class Verifying:
         began = time.monotonic()
         checked = self._check(message)
         if checked.outcome is not None:
-            verdict, decision = Verdict.vouched(checked.outcome), Decision(_PASS, "receipt", removals(message.headers))
+            verdict, decision = (
+                Verdict.vouched(checked.outcome),
+                Decision(_PASS, "receipt", receipt_removals(message.headers)),
+            )
             return Report(message, verdict, decision, (), 0.0, time.monotonic() - began, checked.receipt)
         return _cleaned(self.pipeline.process(message, tick))._replace(receipt=checked.receipt)
 
     def _check(self, message: Message) -> Checked:
         try:
-            return check(self.keys, message.headers, partial(body_digest, message), time.time(), self.max_age)
+            return verify_receipt(self.keys, message.headers, partial(body_digest, message), time.time(), self.max_age)
         except Exception as error:  # noqa: BLE001 - whatever it is, the message is scanned
             self.failed(error)
-            return Checked(Receipt.MISMATCH)
+            return Checked(ReceiptResult.MISMATCH)
 
 
 def _cleaned(report: Report) -> Report:
-    return report._replace(decision=report.decision.edited(removals(report.message.headers)))
+    return report._replace(decision=report.decision.edited(receipt_removals(report.message.headers)))
 
 
 def body_digest(message: Message) -> bytes:

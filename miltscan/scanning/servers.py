@@ -7,7 +7,7 @@ from miltscan.core.verdict import Fault
 
 
 @dataclass(slots=True)
-class Seen:
+class ServerRecord:
     """What an engine told of one server."""
 
     up: bool = False
@@ -22,14 +22,14 @@ class Seen:
         return self.up and self.canary
 
 
-class Servers:
+class ServerRecords:
     """An `Observer` that keeps what it hears."""
 
     def __init__(self) -> None:
-        self.seen: dict[str, Seen] = {}
+        self.seen: dict[str, ServerRecord] = {}
 
-    def _of(self, server: str) -> Seen:
-        return self.seen.setdefault(server, Seen())
+    def _of(self, server: str) -> ServerRecord:
+        return self.seen.setdefault(server, ServerRecord())
 
     def server_state(self, _engine: str, server: str, *, up: bool, why: str) -> None:
         """The server went up or down."""

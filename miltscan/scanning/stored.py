@@ -13,7 +13,7 @@ from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.scanning.pipeline import Pipeline, scan_slots
-from miltscan.scanning.servers import Servers
+from miltscan.scanning.servers import ServerRecords
 from miltscan.scanning.spool import Spool
 
 _CHUNK = 2**20  # bytes
@@ -21,13 +21,13 @@ _CHUNK = 2**20  # bytes
 
 def pipeline_for(settings: Settings) -> Pipeline:
     """The pipeline of these settings for one message at a time; asks every server for its canary."""
-    engine = ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, Servers())
+    engine = ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, ServerRecords())
     engine.probe()
     limits = settings.limits
     return Pipeline((engine,), settings.policy_for("localhost"), scan_slots(1), limits.scan_timeout, limits.queue_wait)
 
 
-def scan(stream: BinaryIO, settings: Settings, pipeline: Pipeline) -> Report:
+def scan_stored(stream: BinaryIO, settings: Settings, pipeline: Pipeline) -> Report:
     """The report on the message in `stream`; OSError if it cannot be read, SpoolError if it cannot be kept."""
     with closing(Spool(Path(settings.spool.directory), settings.spool.memory)) as spool:
         spool.write(PREFACE)
@@ -54,7 +54,7 @@ def _without_mailbox_line(start: bytes) -> bytes:
     return start.partition(b"\n")[2] if start.startswith(b"From ") else start
 
 
-def as_fields(name: str, report: Report) -> dict[str, str | int | float | None]:
+def report_fields(name: str, report: Report) -> dict[str, str | int | float | None]:
     """The report as one JSON object."""
     verdict, decision = report.verdict, report.decision
     return {

@@ -8,7 +8,7 @@ from miltscan.core.finding import Level
 from miltscan.core.verdict import Limit
 from miltscan.status import history
 from miltscan.status.history import History
-from miltscan.status.model import Engine, Queue, Verdict, Workers
+from miltscan.status.model import Assessment, EngineStatus, QueueStatus, WorkersStatus
 
 _SIGNATURES_OLD = 3 * 86400.0  # seconds; ClamAV publishes every day
 _QUEUE_OLD = 3600.0  # seconds: a few queue runs have not got rid of it
@@ -26,17 +26,17 @@ _MEANING = {
 }
 
 
-def judge(  # noqa: PLR0913 - all that the verdict hangs on
+def assess(  # noqa: PLR0913 - all that the verdict hangs on
     *,
     unready: Sequence[str],
     unproven: Sequence[str] = (),
-    engines: Sequence[Engine],
-    workers: Workers,
-    queues: Sequence[Queue],
+    engines: Sequence[EngineStatus],
+    workers: WorkersStatus,
+    queues: Sequence[QueueStatus],
     past: History,
     settings: Settings,
     at: float,
-) -> Verdict:
+) -> Assessment:
     """The verdict at Unix time `at`; `unready` is what speaks against workers and engines, a line each.
 
     `unproven` is what the last probes say against the whole way, of which an engine that is well knows nothing.
@@ -45,27 +45,27 @@ def judge(  # noqa: PLR0913 - all that the verdict hangs on
     if unready:
         consequence = _consequence(workers, settings)
         why = [_canary(engine, at) for engine in engines] if workers.running and engines else unready
-        return Verdict(Level.ERROR, f"Mail is not being scanned: {consequence}", [*why, *unproven, *others])
+        return Assessment(Level.ERROR, f"Mail is not being scanned: {consequence}", [*why, *unproven, *others])
     details = [*_engines(engines, at), *others]
     if unproven:
         level = Level.ERROR if settings.probe.readiness else Level.WARNING
-        return Verdict(level, "No probe proves that mail is being scanned", [*unproven, _WHY_UNPROVEN, *details])
+        return Assessment(level, "No probe proves that mail is being scanned", [*unproven, _WHY_UNPROVEN, *details])
     if details:
-        return Verdict(Level.WARNING, "Mail is being scanned, but something needs a look", details)
-    return Verdict(Level.OK, f"Mail is being scanned by {_up(engines)}", [])
+        return Assessment(Level.WARNING, "Mail is being scanned, but something needs a look", details)
+    return Assessment(Level.OK, f"Mail is being scanned by {_up(engines)}", [])
 
 
-def _up(engines: Sequence[Engine]) -> str:
+def _up(engines: Sequence[EngineStatus]) -> str:
     return "1 server" if len(engines) == 1 else f"all {len(engines)} servers"
 
 
-def _consequence(workers: Workers, settings: Settings) -> str:
+def _consequence(workers: WorkersStatus, settings: Settings) -> str:
     if not workers.running:
         return "no worker runs, what clients hear is up to the F= of the MTA's milter line"
     return _MEANING[settings.policy.on_unscanned.no_engine]
 
 
-def _workers(workers: Workers) -> Iterator[str]:
+def _workers(workers: WorkersStatus) -> Iterator[str]:
     if 0 < workers.running < workers.configured:
         yield f"{workers.running:g} of {workers.configured} workers run"
     if workers.exceptions:
@@ -74,7 +74,7 @@ def _workers(workers: Workers) -> Iterator[str]:
         yield f"{_many(workers.lines_lost, 'log line')} could not be written"
 
 
-def _engines(engines: Sequence[Engine], at: float) -> Iterator[str]:
+def _engines(engines: Sequence[EngineStatus], at: float) -> Iterator[str]:
     down = [engine.server for engine in engines if not engine.up]
     if down:
         yield f"down: {', '.join(down)}"
@@ -84,7 +84,7 @@ def _engines(engines: Sequence[Engine], at: float) -> Iterator[str]:
             yield f"{engine.server}: its signatures are {days:.0f} days old: does freshclam run?"
 
 
-def _canary(engine: Engine, at: float) -> str:
+def _canary(engine: EngineStatus, at: float) -> str:
     state = "is up" if engine.up else "is down"
     if engine.canary is None:
         return f"{engine.server} {state} and has never found the test signature"
@@ -98,7 +98,7 @@ def _mail(past: History) -> Iterator[str]:
         yield f"{_many(count, 'message')} of the last five minutes not scanned: {reason}"
 
 
-def _queues(queues: Sequence[Queue], at: float) -> Iterator[str]:
+def _queues(queues: Sequence[QueueStatus], at: float) -> Iterator[str]:
     for queue in queues:
         if not queue.readable:
             yield f"the {queue.queue} queue cannot be read"

@@ -41,7 +41,7 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ErrorEvent:
     """Something that went wrong: what, in words, how often, last when (Unix time) and with which message."""
 
     at: float
@@ -119,11 +119,11 @@ def _words(event: Mapping[str, Any]) -> str:
 
 
 @dataclass(slots=True)
-class Ring:
+class RecentEvents:
     """The reader's side: the newest first. The same trouble again moves to the front with its count."""
 
     detections: list[Detection] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
+    troubles: list[ErrorEvent] = field(default_factory=list)
 
     def read(self, channel: socket.socket) -> None:
         """Take in what has come; a datagram that cannot be read is dropped."""
@@ -141,11 +141,11 @@ class Ring:
             if kind == "detection":
                 self.detections = [Detection(**fields), *self.detections][:KEPT]
             else:
-                self._fold(Trouble(**fields))
+                self._fold(ErrorEvent(**fields))
         except (ValueError, TypeError):
             return
 
-    def _fold(self, new: Trouble) -> None:
+    def _fold(self, new: ErrorEvent) -> None:
         same = [old for old in self.troubles if (old.what, old.text) == (new.what, new.text)]
         others = [old for old in self.troubles if old not in same]
         self.troubles = [replace(new, count=1 + sum(old.count for old in same)), *others][:KEPT]

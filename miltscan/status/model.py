@@ -7,13 +7,13 @@ is nothing to measure.
 from dataclasses import dataclass
 
 from miltscan.core.finding import Level
-from miltscan.status.events import Detection, Trouble
+from miltscan.status.events import Detection, ErrorEvent
 
 Count = float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Assessment:
     """Can it scan? One sentence, and whatever an administrator should look at."""
 
     level: Level
@@ -48,7 +48,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class EngineStatus:
     """One server of an engine: when its signatures were published, and when it last passed its canary."""
 
     engine: str
@@ -63,7 +63,7 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class ProcessStatus:
     """One process of the service."""
 
     name: str
@@ -73,7 +73,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Workers:
+class WorkersStatus:
     """The processes, and what went wrong in them since the start."""
 
     running: float
@@ -81,11 +81,11 @@ class Workers:
     respawns: float
     exceptions: float
     lines_lost: float
-    processes: list[Process]
+    processes: list[ProcessStatus]
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class QueueStatus:
     """One queue of sendmail; `oldest` is when its oldest entry came."""
 
     queue: str
@@ -96,7 +96,7 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
-class Spool:
+class SpoolStatus:
     """Messages in flight that are on disk, and the free space there."""
 
     files: Count
@@ -116,7 +116,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Configuration:
+class ConfigurationStatus:
     """The configuration in force; what differs from the defaults comes first."""
 
     loaded: Count
@@ -141,21 +141,21 @@ class Plots:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ServiceStatus:
     """The whole page."""
 
     at: float
     host: str
     version: str
     since: float
-    verdict: Verdict
+    verdict: Assessment
     now: Now
     totals: Totals
-    engines: list[Engine]
-    workers: Workers
-    queues: list[Queue]
-    spool: Spool | None
-    configuration: Configuration
+    engines: list[EngineStatus]
+    workers: WorkersStatus
+    queues: list[QueueStatus]
+    spool: SpoolStatus | None
+    configuration: ConfigurationStatus
     detections: list[Detection]
-    errors: list[Trouble]
+    errors: list[ErrorEvent]
     plots: Plots

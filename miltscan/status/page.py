@@ -12,10 +12,10 @@ from pathlib import Path
 import orjson
 
 from miltscan.config.settings import Settings
-from miltscan.status.events import Ring
+from miltscan.status.events import RecentEvents
 from miltscan.status.history import History
 from miltscan.status.samples import Numbers
-from miltscan.status.snapshot import Seen, snapshot
+from miltscan.status.snapshot import SnapshotInput, snapshot
 from miltscan.telemetry.merge import collected
 
 _FRESH = 0.5  # seconds for which a page is handed out again: many viewers cost no more than two a second
@@ -49,7 +49,7 @@ class Page:
 
 
 @dataclass(slots=True)
-class Board:
+class StatusPage:
     """The page of one service, from the metrics in `directory`; `unready` says why it cannot scan.
 
     `unproven` says what the probes have against it.
@@ -59,7 +59,7 @@ class Board:
     unready: Callable[[Numbers, Settings], Sequence[str]]
     unproven: Callable[[Numbers, Settings], Sequence[str]]
     past: History = field(default_factory=History)
-    ring: Ring = field(default_factory=Ring)
+    ring: RecentEvents = field(default_factory=RecentEvents)
     since: float = field(default_factory=time.time)
     _assets: dict[str, Page] = field(default_factory=lambda: {path: _asset(*of) for path, of in _ASSETS.items()})
     _made: tuple[float, Settings, bytes] | None = None
@@ -82,7 +82,7 @@ class Board:
 
     def _make(self, settings: Settings) -> bytes:
         now = numbers(self.directory)
-        seen = Seen(
+        seen = SnapshotInput(
             now,
             self.past,
             self.ring,

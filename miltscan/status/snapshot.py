@@ -7,20 +7,20 @@ from miltscan import __version__
 from miltscan.config.settings import Settings
 from miltscan.core.verdict import Outcome
 from miltscan.status import history, settings
-from miltscan.status.checks import judge
-from miltscan.status.events import Ring
+from miltscan.status.checks import assess
+from miltscan.status.events import RecentEvents
 from miltscan.status.history import History
 from miltscan.status.model import (
-    Configuration,
-    Engine,
+    ConfigurationStatus,
+    EngineStatus,
     Now,
     Plots,
-    Process,
-    Queue,
-    Spool,
-    Status,
+    ProcessStatus,
+    QueueStatus,
+    ServiceStatus,
+    SpoolStatus,
     Totals,
-    Workers,
+    WorkersStatus,
 )
 from miltscan.status.samples import Numbers
 
@@ -29,12 +29,12 @@ _LATENCY_OVER = 300.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SnapshotInput:
     """All that the page is made of; `at` and `since` are Unix time, `unready` and `unproven` are `judge`'s."""
 
     numbers: Numbers
     past: History
-    ring: Ring
+    ring: RecentEvents
     settings: Settings
     unready: Sequence[str]
     at: float
@@ -43,16 +43,16 @@ class Seen:
     unproven: Sequence[str] = ()
 
 
-def snapshot(seen: Seen) -> Status:
+def snapshot(seen: SnapshotInput) -> ServiceStatus:
     """The page."""
     numbers = seen.numbers
     engines, workers, queues = _engines(numbers), _workers(numbers, seen.settings), _queues(numbers)
-    return Status(
+    return ServiceStatus(
         at=seen.at,
         host=seen.host,
         version=__version__,
         since=seen.since,
-        verdict=judge(
+        verdict=assess(
             unready=seen.unready,
             unproven=seen.unproven,
             engines=engines,
@@ -102,13 +102,13 @@ def _totals(numbers: Numbers) -> Totals:
     )
 
 
-def _engines(numbers: Numbers) -> list[Engine]:
+def _engines(numbers: Numbers) -> list[EngineStatus]:
     pairs = {(sample.labels["engine"], sample.labels["server"]) for sample in numbers.series("engine_up")}
     return [_engine(numbers, engine, server) for engine, server in sorted(pairs)]
 
 
-def _engine(numbers: Numbers, engine: str, server: str) -> Engine:
-    return Engine(
+def _engine(numbers: Numbers, engine: str, server: str) -> EngineStatus:
+    return EngineStatus(
         engine=engine,
         server=server,
         up=bool(numbers.total("engine_up", engine=engine, server=server)),
@@ -121,8 +121,8 @@ def _engine(numbers: Numbers, engine: str, server: str) -> Engine:
     )
 
 
-def _workers(numbers: Numbers, chosen: Settings) -> Workers:
-    return Workers(
+def _workers(numbers: Numbers, chosen: Settings) -> WorkersStatus:
+    return WorkersStatus(
         running=numbers.total("workers") or 0.0,
         configured=chosen.workers,
         respawns=numbers.total("worker_respawns_total") or 0.0,
@@ -132,33 +132,35 @@ def _workers(numbers: Numbers, chosen: Settings) -> Workers:
     )
 
 
-def _processes(numbers: Numbers) -> list[Process]:
+def _processes(numbers: Numbers) -> list[ProcessStatus]:
     resident = numbers.by("process_resident_memory_bytes", "process")
     cpu = numbers.by("process_cpu_seconds_total", "process")
     descriptors = numbers.by("process_open_fds", "process")
     names = sorted({*resident, *cpu, *descriptors})
-    return [Process(name, resident.get(name), cpu.get(name), descriptors.get(name)) for name in names]
+    return [ProcessStatus(name, resident.get(name), cpu.get(name), descriptors.get(name)) for name in names]
 
 
-def _queues(numbers: Numbers) -> list[Queue]:
+def _queues(numbers: Numbers) -> list[QueueStatus]:
     entries, sizes = numbers.by("queue_entries", "queue"), numbers.by("queue_bytes", "queue")
     oldest = numbers.by("queue_oldest_timestamp_seconds", "queue")
     legible = numbers.by("queue_readable", "queue")
     names = sorted({*entries, *legible}, key=lambda name: (name != "incoming", name))
     return [
-        Queue(name, entries.get(name), sizes.get(name), oldest.get(name) or None, readable=bool(legible.get(name, 1.0)))
+        QueueStatus(
+            name, entries.get(name), sizes.get(name), oldest.get(name) or None, readable=bool(legible.get(name, 1.0))
+        )
         for name in names
     ]
 
 
-def _spool(numbers: Numbers) -> Spool | None:
+def _spool(numbers: Numbers) -> SpoolStatus | None:
     found = [numbers.total(f"spool_{name}") for name in ("files", "bytes", "free_bytes")]
-    return None if found == [None, None, None] else Spool(*found)
+    return None if found == [None, None, None] else SpoolStatus(*found)
 
 
-def _configuration(numbers: Numbers, chosen: Settings) -> Configuration:
+def _configuration(numbers: Numbers, chosen: Settings) -> ConfigurationStatus:
     hashes = [sample.labels.get("hash", "") for sample in numbers.series("config_info") if sample.value]
-    return Configuration(
+    return ConfigurationStatus(
         loaded=numbers.total("config_last_reload_success_timestamp_seconds"),
         reloads_failed=numbers.total("reloads_total", result="failed") or 0.0,
         hash=hashes[-1] if hashes else "",

@@ -63,7 +63,7 @@ def series(sample: str, names: tuple[str, ...], values: tuple[str, ...]) -> str:
     return "\0".join((sample, *(value for _, value in sorted(zip(names, values, strict=True)))))
 
 
-def read(directory: Path) -> Mapping[str, Exemplar]:
+def read_exemplars(directory: Path) -> Mapping[str, Exemplar]:
     """The newest of all processes' exemplars of each series; a file that cannot be read has none."""
     newest: dict[str, Exemplar] = {}
     for file in directory.glob(PATTERN):

@@ -31,7 +31,7 @@ class _Merged(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every metric; OSError if the directory is gone, RuntimeError or struct.error for a broken file."""
-        newest = exemplars.read(self._directory)
+        newest = exemplars.read_exemplars(self._directory)
         files = [str(file) for file in self._directory.iterdir() if file.suffix == ".db" and _begun(file)]
         for metric in MultiProcessCollector.merge(files):  # type: ignore[no-untyped-call]
             metric.samples = [

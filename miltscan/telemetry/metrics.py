@@ -9,8 +9,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from miltscan.core.action import ActionName
 from miltscan.core.message import Direction
-from miltscan.core.probe import Kind, Stage
-from miltscan.core.receipt import Receipt
+from miltscan.core.probe import ProbeKind, Stage
+from miltscan.core.receipt import ReceiptResult
 from miltscan.core.signature import CLASSES
 from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.telemetry.family import DEFINED, Family, Label, closed
@@ -46,7 +46,7 @@ SIZE_LIMITS = (32 * 2**10, 2**20, 10 * 2**20)
 """Bytes up to which a message is small, medium, large."""
 
 
-class Queue(StrEnum):
+class QueueName(StrEnum):
     """The queues of the two sendmails."""
 
     INCOMING = "incoming"
@@ -56,8 +56,8 @@ class Queue(StrEnum):
 _ENGINE = Label("engine", "the engines that are built in: clamd")
 _SERVER = Label("server", "the addresses in clamd.servers")
 _SIZE = Label("size", "one of small (up to 32 KiB), medium (1 MiB), large (10 MiB), huge", tuple(SizeClass))
-_QUEUE = closed("queue", Queue)
-_MESSAGE = closed("message", Kind)
+_QUEUE = closed("queue", QueueName)
+_MESSAGE = closed("message", ProbeKind)
 _PROCESS = Label("process", "one of supervisor, exporter, prober, and a number from 0 for each worker of both sockets")
 _CODE = Label("code", "reply codes of the policy and of the milter: 250, 451, 550, 552", ("250", "451", "550", "552"))
 _SIGNATURE = Label(
@@ -289,7 +289,7 @@ RECEIPTS = Family(
     "receipts_total",
     "messages",
     "What were the receipts of messages worth at the delivery side? Only those with a valid one are not scanned there.",
-    (closed("result", Receipt),),
+    (closed("result", ReceiptResult),),
 )
 LOG_LINES_LOST = Family(Counter, "log_lines_lost_total", "lines", "How many log lines could not be written?")
 TRACES = Family(

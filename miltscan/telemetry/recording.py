@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from miltscan import __version__
 from miltscan.core.message import direction
-from miltscan.core.receipt import Receipt
+from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Report
 from miltscan.core.signature import signature_class
 from miltscan.core.text import readable
@@ -44,7 +44,7 @@ def reload_failed() -> None:
     metrics.RELOADS.child("failed").inc()
 
 
-def record(reports: Iterable[Report]) -> None:
+def record_reports(reports: Iterable[Report]) -> None:
     """Count messages. Many at once cost a fraction of what each would cost by itself."""
     tally = _Tally()
     for report in reports:
@@ -67,7 +67,7 @@ class _Tally:
         message, verdict, decision, verdicts, waited, total, receipt, _probe = report
         if receipt is not None:
             metrics.RECEIPTS.child(receipt).inc()
-        if receipt is Receipt.VALID:  # it was counted where it was scanned
+        if receipt is ReceiptResult.VALID:  # it was counted where it was scanned
             return
         size, queue_id, reply = message.size, message.queue_id, decision.reply
         way = direction(message.client, message.envelope)

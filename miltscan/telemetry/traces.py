@@ -59,7 +59,7 @@ class Traces:
         parts: list[bytes] = []
         for number in range(min(_BATCH, len(self._reports))):
             ended, report = self._reports[number]
-            parts.append(orjson.dumps(record(report, ended, addresses=self._addresses)))
+            parts.append(orjson.dumps(trace_record(report, ended, addresses=self._addresses)))
             if sum(map(len, parts)) > _ENOUGH:
                 break
         return b"[" + b",".join(parts) + b"]", len(parts)
@@ -90,7 +90,7 @@ def way() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
 
-def record(report: Report, ended: int, *, addresses: bool) -> Record:
+def trace_record(report: Report, ended: int, *, addresses: bool) -> Record:
     """What is told of a message."""
     return {
         "ended": ended,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from miltscan.sandwich.logline import Event, Kind, handoff, parse
+from miltscan.sandwich.logline import EventKind, LogEvent, handoff_id, parse_line
 
 _YEARS_AHEAD = 30  # a queue ID of 1990 to 2049: it has no century
 _BASE60 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx"
@@ -25,12 +25,12 @@ class Part:
 
 
 KINDS = {
-    Kind.ENVELOPE: "this sendmail has received a message (its envelope), or refused it right after",
-    Kind.SCAN: "what miltscan did; docs/logging.md lists every field",
-    Kind.MILTER: "what this sendmail did because a milter said so",
-    Kind.RULESET: "a check of sendmail's own configuration (check_mail, check_rcpt, ...) refused a command",
-    Kind.DELIVERY: "one attempt to bring the message to these recipients",
-    Kind.OTHER: "none of the lines that tell a message's way",
+    EventKind.ENVELOPE: "this sendmail has received a message (its envelope), or refused it right after",
+    EventKind.SCAN: "what miltscan did; docs/logging.md lists every field",
+    EventKind.MILTER: "what this sendmail did because a milter said so",
+    EventKind.RULESET: "a check of sendmail's own configuration (check_mail, check_rcpt, ...) refused a command",
+    EventKind.DELIVERY: "one attempt to bring the message to these recipients",
+    EventKind.OTHER: "none of the lines that tell a message's way",
 }
 FIELDS = {
     "from": "envelope sender (MAIL FROM), where a bounce would go; <> is the sender of a bounce",
@@ -89,11 +89,11 @@ _STATS = (
 
 def explain(line: str, now: datetime) -> list[Part]:
     """Each part of a log line with its meaning; of any line at least what kind it is. `now` is as for `parse`."""
-    event = parse(line, now)
+    event = parse_line(line, now)
     return [*_head(event), Part("line", str(event.kind), KINDS[event.kind]), *_fields(event)]
 
 
-def _head(event: Event) -> Iterator[Part]:
+def _head(event: LogEvent) -> Iterator[Part]:
     if event.time:
         yield Part("time", event.time.isoformat(sep=" "), "when the line was written")
     if event.host:
@@ -118,35 +118,37 @@ def _queue_id(queue_id: str) -> str:
     return f"{meaning}; made at {made:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _fields(event: Event) -> Iterator[Part]:
+def _fields(event: LogEvent) -> Iterator[Part]:
     if not event.fields and event.text:
         yield Part("text", event.text, "in sendmail's own words")
     for name in event.fields:
         value = event.get(name) or ""
-        yield Part(name, value, _OURS if event.kind is Kind.SCAN else _meaning(name, value, event))
+        yield Part(name, value, _OURS if event.kind is EventKind.SCAN else _meaning(name, value, event))
 
 
-def _meaning(name: str, value: str, event: Event) -> str:
+def _meaning(name: str, value: str, event: LogEvent) -> str:
     """What the field means, and after a colon what this value does."""
     closer = _CLOSER.get(name, _nothing)(value, event)
     return FIELDS.get(name, "not known to this version of miltscan") + (f": {closer}" if closer else "")
 
 
-def _nothing(_value: str, _event: Event) -> str:
+def _nothing(_value: str, _event: LogEvent) -> str:
     return ""
 
 
-def _relay(_value: str, event: Event) -> str:
-    return "the host it was given to" if event.kind is Kind.DELIVERY else "the client: [its address] after its name"
+def _relay(_value: str, event: LogEvent) -> str:
+    return (
+        "the host it was given to" if event.kind is EventKind.DELIVERY else "the client: [its address] after its name"
+    )
 
 
-def _stat(value: str, event: Event) -> str:
-    if queue_id := handoff(event):
+def _stat(value: str, event: LogEvent) -> str:
+    if queue_id := handoff_id(event):
         return f"sent; the next sendmail has it as {queue_id}: look for that one"
     return next((meaning for pattern, meaning in _STATS if re.match(pattern, value)), "the reason, in words")
 
 
-_CLOSER: dict[str, Callable[[str, Event], str]] = {
+_CLOSER: dict[str, Callable[[str, LogEvent], str]] = {
     "relay": _relay,
     "stat": _stat,
     "dsn": lambda value, _: _DSN.get(value[:1], ""),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from miltscan.sandwich.logline import QUEUE_ID, Event, Kind, addresses, handoff, parse
+from miltscan.sandwich.logline import QUEUE_ID, EventKind, LogEvent, addresses, handoff_id, parse_line
 
 QUEUE_IDS_FOLLOWED = 100  # a Message-ID may be on any number of messages, a hostile one on very many
 EVENTS_KEPT = 5000  # of one queue ID
@@ -20,7 +20,7 @@ Read = Callable[[Sequence[bytes]], Iterable[bytes]]
 """One reading of all logs, the lines in which any of some texts stands."""
 
 
-class Status(StrEnum):
+class DeliveryStatus(StrEnum):
     """What became of a message, or of one recipient's copy of it."""
 
     DELIVERED = "delivered"
@@ -35,14 +35,20 @@ class Status(StrEnum):
 
 
 _WORST_FIRST = (
-    *(Status.REJECTED, Status.TEMPFAILED, Status.FAILED, Status.DEFERRED, Status.HELD),
-    *(Status.UNKNOWN, Status.DISCARDED, Status.HANDED_OVER, Status.DELIVERED),
+    *(
+        DeliveryStatus.REJECTED,
+        DeliveryStatus.TEMPFAILED,
+        DeliveryStatus.FAILED,
+        DeliveryStatus.DEFERRED,
+        DeliveryStatus.HELD,
+    ),
+    *(DeliveryStatus.UNKNOWN, DeliveryStatus.DISCARDED, DeliveryStatus.HANDED_OVER, DeliveryStatus.DELIVERED),
 )
 _BY_ACTION = {
-    "reject": Status.REJECTED,
-    "tempfail": Status.TEMPFAILED,
-    "discard": Status.DISCARDED,
-    "hold": Status.HELD,
+    "reject": DeliveryStatus.REJECTED,
+    "tempfail": DeliveryStatus.TEMPFAILED,
+    "discard": DeliveryStatus.DISCARDED,
+    "hold": DeliveryStatus.HELD,
 }
 
 
@@ -51,9 +57,9 @@ class Recipient:
     """The last attempt for one recipient at the last sendmail that has it."""
 
     address: str
-    status: Status
+    status: DeliveryStatus
     attempts: int
-    last: Event
+    last: LogEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +67,18 @@ class Trace:
     """One message: its queue IDs in the order of its way, its events in the order of time."""
 
     queue_ids: tuple[str, ...]
-    events: tuple[Event, ...]
+    events: tuple[LogEvent, ...]
     recipients: tuple[Recipient, ...]
-    status: Status
+    status: DeliveryStatus
 
-    def first(self, kind: Kind) -> Event | None:
+    def first(self, kind: EventKind) -> LogEvent | None:
         """The first event of a kind."""
         return next((event for event in self.events if event.kind is kind), None)
 
     @property
     def message_id(self) -> str | None:
         """As a sendmail logged it, at most 100 characters; else as miltscan did."""
-        named = ((self.first(Kind.ENVELOPE), "msgid"), (self.first(Kind.SCAN), "message_id"))
+        named = ((self.first(EventKind.ENVELOPE), "msgid"), (self.first(EventKind.SCAN), "message_id"))
         return next((name for event, key in named if event and (name := event.get(key))), None)
 
 
@@ -83,7 +89,7 @@ class _Search:
     message_ids: frozenset[str]
     queue_ids: dict[str, None]
     full: bool = False
-    events: dict[str, dict[object, Event]] = field(default_factory=dict)
+    events: dict[str, dict[object, LogEvent]] = field(default_factory=dict)
     links: dict[tuple[str, str], None] = field(default_factory=dict)
 
     def texts(self) -> list[bytes]:
@@ -91,7 +97,7 @@ class _Search:
         names = [message_id[:40] for message_id in self.message_ids if not self.full]
         return [text.encode("utf-8", "surrogateescape") for text in (*names, *self.queue_ids)]
 
-    def take(self, event: Event) -> None:
+    def take(self, event: LogEvent) -> None:
         """Keeps an event that belongs to the message, and its queue IDs."""
         here, link = event.queue_id, _link(event)
         if here is None or not (self._known(here, *(link or ())) or self._named(event)):
@@ -109,7 +115,7 @@ class _Search:
     def _known(self, *queue_ids: str) -> bool:
         return any(queue_id in self.queue_ids for queue_id in queue_ids)
 
-    def _named(self, event: Event) -> bool:
+    def _named(self, event: LogEvent) -> bool:
         return not self.full and bool({event.get("msgid"), event.get("message_id")} & self.message_ids)
 
     def _want(self, queue_id: str) -> None:
@@ -130,7 +136,7 @@ def follow(subject: str, read: Read, now: datetime) -> list[Trace]:
         before = len(search.queue_ids)
         search.events, search.links = {}, {}
         for line in read(search.texts()):
-            search.take(parse(line, now))
+            search.take(parse_line(line, now))
     ways = _ways(search)
     return [_trace(way, search) for way in ways if not by_id or subject in way]
 
@@ -149,9 +155,9 @@ def _octal(character: str) -> str:
     return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
-def _link(event: Event) -> tuple[str, str] | None:
+def _link(event: LogEvent) -> tuple[str, str] | None:
     """From which queue ID to which one the message goes by this event."""
-    if event.queue_id and (following := handoff(event)):
+    if event.queue_id and (following := handoff_id(event)):
         return event.queue_id, following
     words = event.text.split(maxsplit=2)  # QUEUE_ID: clone OTHER, owner=...: an alias with an owner
     if event.queue_id and len(words) > 1 and words[0] == "clone" and QUEUE_ID.fullmatch(words[1].rstrip(",")):
@@ -159,7 +165,7 @@ def _link(event: Event) -> tuple[str, str] | None:
     return None
 
 
-def _identity(event: Event) -> object:
+def _identity(event: LogEvent) -> object:
     """The same for a line that is found in two places, for instance in a file and in the journal."""
     second = event.time and event.time.astimezone(UTC).replace(microsecond=0)
     return second, event.pid, event.text
@@ -183,7 +189,10 @@ def _ways(search: _Search) -> list[list[str]]:
 def _same_message(sender: str, receiver: str, search: _Search) -> bool:
     """A far server can answer with a queue ID of ours: its message has another Message-ID."""
     ids = [
-        next((event.get("msgid") for event in search.events.get(one, {}).values() if event.kind is Kind.ENVELOPE), None)
+        next(
+            (event.get("msgid") for event in search.events.get(one, {}).values() if event.kind is EventKind.ENVELOPE),
+            None,
+        )
         for one in (sender, receiver)
     ]
     return None in ids or ids[0] == ids[1]
@@ -209,39 +218,39 @@ def _trace(way: Sequence[str], search: _Search) -> Trace:
     return Trace(tuple(way), events, recipients, min(statuses, key=_WORST_FIRST.index))
 
 
-def _when(event: Event, way: Sequence[str]) -> tuple[datetime, int, int]:
+def _when(event: LogEvent, way: Sequence[str]) -> tuple[datetime, int, int]:
     """Sorts by whole seconds, as most logs have no more, and within a second along the message's way."""
     time = event.time.astimezone(UTC) if event.time else datetime.min.replace(tzinfo=UTC)
-    stages = {Kind.ENVELOPE: 0, Kind.SCAN: 1, Kind.DELIVERY: 3, Kind.OTHER: 3}
+    stages = {EventKind.ENVELOPE: 0, EventKind.SCAN: 1, EventKind.DELIVERY: 3, EventKind.OTHER: 3}
     return time.replace(microsecond=0), way.index(event.queue_id or way[0]), stages.get(event.kind, 2)
 
 
-def _recipients(events: Sequence[Event], refusal: Status) -> Iterator[Recipient]:
-    tried: dict[tuple[str | None, str], list[Event]] = {}
-    attempts = [event for event in events if event.kind is Kind.DELIVERY]
+def _recipients(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterator[Recipient]:
+    tried: dict[tuple[str | None, str], list[LogEvent]] = {}
+    attempts = [event for event in events if event.kind is EventKind.DELIVERY]
     at_work = {event.queue_id for event in attempts}
     for event in attempts:
         for address in addresses(event):
             tried.setdefault((event.queue_id, address), []).append(event)
     for (_, address), made in tried.items():
-        if handoff(made[-1]) not in at_work:  # else the next one tells more
+        if handoff_id(made[-1]) not in at_work:  # else the next one tells more
             yield Recipient(address, _attempt_status(made[-1], refusal), len(made), made[-1])
 
 
-def _attempt_status(event: Event, refusal: Status) -> Status:
-    if handoff(event):
-        return Status.HANDED_OVER
-    by_class = {"2": Status.DELIVERED, "4": Status.DEFERRED, "5": Status.FAILED}
+def _attempt_status(event: LogEvent, refusal: DeliveryStatus) -> DeliveryStatus:
+    if handoff_id(event):
+        return DeliveryStatus.HANDED_OVER
+    by_class = {"2": DeliveryStatus.DELIVERED, "4": DeliveryStatus.DEFERRED, "5": DeliveryStatus.FAILED}
     return by_class.get((event.get("dsn") or "")[:1], refusal)
 
 
-def _refusal(events: Sequence[Event]) -> Status:
+def _refusal(events: Sequence[LogEvent]) -> DeliveryStatus:
     """What was said at the final dot or before, of a message of which no copy was ever tried."""
     for event in events:
         if reply := event.get("reject"):
-            return Status.TEMPFAILED if reply.startswith("4") else Status.REJECTED
+            return DeliveryStatus.TEMPFAILED if reply.startswith("4") else DeliveryStatus.REJECTED
         if event.get("status") == "tempfail" or event.text.endswith("temp failing commands"):
-            return Status.TEMPFAILED
-        if event.kind is Kind.SCAN and (status := _BY_ACTION.get(event.get("action") or "")):
+            return DeliveryStatus.TEMPFAILED
+        if event.kind is EventKind.SCAN and (status := _BY_ACTION.get(event.get("action") or "")):
             return status
-    return Status.UNKNOWN
+    return DeliveryStatus.UNKNOWN

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from miltscan.sandwich.logline import Event, Kind, addresses, handoff
+from miltscan.sandwich.logline import EventKind, LogEvent, addresses, handoff_id
 from miltscan.trace.explain import Part
 from miltscan.trace.follow import Recipient, Trace
 
@@ -15,7 +15,7 @@ def as_text(trace: Trace) -> str:
     return "\n".join([*_heading(trace), "", *_timeline(trace), *_recipients(trace)])
 
 
-def as_fields(trace: Trace) -> dict[str, object]:
+def trace_fields(trace: Trace) -> dict[str, object]:
     """What `--json` prints; documented in docs/trace.md."""
     return {
         "message_id": trace.message_id,
@@ -44,7 +44,7 @@ def _recipient_fields(one: Recipient) -> dict[str, object]:
     return known | {"queue_id": one.last.queue_id, "time": _iso(one.last)} | named
 
 
-def _event_fields(event: Event) -> dict[str, object]:
+def _event_fields(event: LogEvent) -> dict[str, object]:
     return {
         "time": _iso(event),
         "host": event.host,
@@ -52,13 +52,13 @@ def _event_fields(event: Event) -> dict[str, object]:
         "pid": event.pid,
         "queue_id": event.queue_id,
         "kind": event.kind,
-        "handed_over_as": handoff(event),
+        "handed_over_as": handoff_id(event),
         "fields": event.fields,
         "text": event.text,
     }
 
 
-def _iso(event: Event) -> str | None:
+def _iso(event: LogEvent) -> str | None:
     return event.time.isoformat() if event.time else None
 
 
@@ -78,19 +78,19 @@ def _timeline(trace: Trace) -> Iterator[str]:
         yield from (" " * len(head) + one for one in others)
 
 
-def _told(event: Event) -> list[str]:
+def _told(event: LogEvent) -> list[str]:
     match event.kind:
-        case Kind.ENVELOPE:
+        case EventKind.ENVELOPE:
             return [_envelope(event)]
-        case Kind.SCAN if event.get("event") in {"message", "probe_message"}:
+        case EventKind.SCAN if event.get("event") in {"message", "probe_message"}:
             return list(_scan(event.fields))
-        case Kind.DELIVERY:
+        case EventKind.DELIVERY:
             return list(_delivery(event))
         case _:
             return [event.text]
 
 
-def _envelope(event: Event) -> str:
+def _envelope(event: LogEvent) -> str:
     facts = [
         f"from {event.get('from')}",
         f"client {event.get('relay')}",
@@ -121,9 +121,9 @@ def _engine(engine: Mapping[str, object]) -> str:
     return f"engine {engine.get('engine')}: {said} ({engine.get('ms')} ms, {engine.get('server')})"
 
 
-def _delivery(event: Event) -> Iterator[str]:
+def _delivery(event: LogEvent) -> Iterator[str]:
     to = addresses(event)
-    where = handoff(event)
+    where = handoff_id(event)
     yield f"to {_some(to, len(to))}: " + (f"handed over as {where}" if where else event.get("stat") or event.text)
     named = [(name, event.get(name)) for name in ("dsn", "delay", "xdelay", "mailer", "relay", "reply")]
     yield ", ".join(f"{name} {value}" for name, value in named if value)
@@ -134,7 +134,7 @@ def _recipients(trace: Trace) -> Iterator[str]:
         yield ""
         yield "Recipients:"
     for one in trace.recipients:
-        where = handoff(one.last)
+        where = handoff_id(one.last)
         facts = [f"{name} {value}" for name in ("dsn", "delay") if (value := one.last.get(name))]
         facts.append(f"{one.attempts} attempt{'s' if one.attempts > 1 else ''}")
         said = f"as {where}" if where else one.last.get("stat") or ""

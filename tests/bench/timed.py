@@ -19,7 +19,7 @@ from typing import Any
 import milter
 
 from miltscan import __main__ as program
-from miltscan.daemon.worker import Watch, Worker
+from miltscan.daemon.worker import MessageRecorder, Worker
 from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.milter import callbacks as service
 from miltscan.processes.link import Link
@@ -35,7 +35,7 @@ _PARTS: tuple[tuple[object, str, str], ...] = (
     (pipeline, "decide", "decision"),
     (service, "_carry_out", "answer"),
     (log, "message", "log"),
-    (Watch, "publish", "metrics"),
+    (MessageRecorder, "publish", "metrics"),
 )
 _TRIALS = 100_000
 

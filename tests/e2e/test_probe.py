@@ -13,7 +13,7 @@ import pytest
 from docs.generator import log_events
 from miltscan.config.keyfile import load_keys
 from miltscan.core.keys import Key
-from miltscan.core.probe import Kind, Stage
+from miltscan.core.probe import ProbeKind, Stage
 from miltscan.scanning.probe_run import make
 from miltscan.status.page import API
 from tests.fakes.eicar import EICAR
@@ -63,7 +63,7 @@ def by_hand(sandwich: ScanningSandwich, *arguments: str) -> tuple[int, str]:
 
 def success(sandwich: ScanningSandwich) -> list[float]:
     """The metric of both probes."""
-    return [sandwich.miltscan.metric("probe_success", message=kind) for kind in Kind]
+    return [sandwich.miltscan.metric("probe_success", message=kind) for kind in ProbeKind]
 
 
 def key(sandwich: ScanningSandwich) -> Key:
@@ -86,7 +86,7 @@ def test_a_probe_goes_through_and_is_no_mail(sandwich: ScanningSandwich) -> None
     wait_until(lambda: success(sandwich) == [1, 1], PATIENCE, "two probes that go well")
     before = counted(sandwich)
     ran = last_run(sandwich)
-    for kind in Kind:
+    for kind in ProbeKind:
         seconds = [sandwich.miltscan.metric("probe_duration_seconds", message=kind, stage=stage) for stage in Stage]
         assert all(0 < value < PATIENCE for value in seconds)
     wait_until(lambda: last_run(sandwich) > ran, PATIENCE, "another probe")
@@ -130,7 +130,7 @@ def test_a_sendmail_without_its_filter_is_found_out(sandwich: ScanningSandwich) 
 
 def test_a_probe_of_ours_on_other_mail(sandwich: ScanningSandwich) -> None:
     """Whoever has seen one has it refused once more, and gets no other mail past scan or count."""
-    probe, _ = make(key(sandwich), Kind.CLEAN)
+    probe, _ = make(key(sandwich), ProbeKind.CLEAN)
     head, _, body = probe.partition(b"\r\n\r\n")
     reply = sandwich.send(probe)
     assert (reply.code, "[probe o=clean a=accept m=" in reply.text) == (550, True)
@@ -192,7 +192,7 @@ def test_an_accepting_policy_delivers_no_probe(sandwich: ScanningSandwich) -> No
     sandwich.miltscan.reload_and_wait()
 
     def discarded() -> bool:
-        reply = sandwich.send(make(key(sandwich), Kind.SIGNATURE)[0])
+        reply = sandwich.send(make(key(sandwich), ProbeKind.SIGNATURE)[0])
         assert reply.code == 550
         return "a=discard" in reply.text
 

@@ -18,7 +18,7 @@ import pytest
 
 from miltscan.config.keyfile import load_keys
 from miltscan.core.keys import Key
-from miltscan.core.receipt import RECEIPT_HEADER, Claim, sign
+from miltscan.core.receipt import RECEIPT_HEADER, Claim, sign_receipt
 from miltscan.core.verdict import Outcome
 from tests.fakes.eicar import EICAR
 from tests.harness import client, messages, ports, preload
@@ -249,7 +249,7 @@ def test_masquerading_took_place(signing: ScanningSandwich) -> None:
 def receipt_of(key: Key, head: bytes, body: bytes, age: float = 0) -> bytes:
     """The header that the incoming side would make."""
     fields = tuple((name, value) for name, _, value in (part.partition(b":") for part in head.splitlines()))
-    value = sign(key, Claim(int(time.time() - age), Outcome.CLEAN, 1), fields, hashlib.sha256(body).digest())
+    value = sign_receipt(key, Claim(int(time.time() - age), Outcome.CLEAN, 1), fields, hashlib.sha256(body).digest())
     return f"{RECEIPT_HEADER}: {value}\r\n".encode()
 
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from miltscan.doctor.daemon_rules import daemon_findings
-from miltscan.sandwich.cf import parse
+from miltscan.sandwich.cf import parse_cf
 from tests.bench.burst import burst
 from tests.bench.tuning import TunedSandwich, wait_for_all
 from tests.bench.variants import VARIANTS
@@ -68,7 +68,7 @@ def test_a_burst_is_delivered_by_the_runners(pair: TunedSandwich) -> None:
 def test_doctor_finds_both_files_in_order(pair: TunedSandwich) -> None:
     """Neither profile is less safe than what doctor asks for."""
     for sendmail in (pair.incoming, pair.delivery):
-        found = [*daemon_findings(sendmail.name, parse(sendmail.configuration.read_text()))]
+        found = [*daemon_findings(sendmail.name, parse_cf(sendmail.configuration.read_text()))]
         assert [finding for finding in found if finding.level.value != "ok"] == []
 
 

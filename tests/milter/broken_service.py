@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from miltscan.cli import main
+from miltscan.cli import run_cli
 from miltscan.core.policy import decide
 from miltscan.daemon.worker import Worker
 from miltscan.errors import StartError
@@ -51,4 +51,4 @@ DEFECTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
 
 if __name__ == "__main__":
     setattr(*DEFECTS[sys.argv.pop(1)])
-    main()
+    run_cli()

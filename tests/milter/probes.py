@@ -1,7 +1,7 @@
 """Probes for the tests at the milter: one as the MTA hands it over, and the settings that have a service send them."""
 
 from miltscan.core.keys import Key
-from miltscan.core.probe import Kind, Probe
+from miltscan.core.probe import Probe, ProbeKind
 from miltscan.scanning.probe_run import make
 from tests.fakes.mta import Message
 from tests.harness import ports
@@ -11,7 +11,7 @@ KEY = Key("k", b"k" * 32)
 KEY_FILE = f"{KEY.id} {KEY.secret.hex()}\n"
 
 
-def probe(kind: Kind, queue_id: bytes) -> tuple[Message, Probe]:
+def probe(kind: ProbeKind, queue_id: bytes) -> tuple[Message, Probe]:
     """The message, and what its answer is compared with."""
     data, ours = make(KEY, kind)
     head, _, body = data.partition(b"\r\n\r\n")

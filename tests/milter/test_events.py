@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from docs.generator import log_events
-from miltscan.core.probe import Kind
+from miltscan.core.probe import ProbeKind
 from tests.fakes import clamd_lies as lies
 from tests.fakes.collector import Collector, collector
 from tests.fakes.eicar import EICAR
@@ -37,7 +37,7 @@ def serve(daemon: Daemon, there: Collector, queue: Path) -> None:
     daemon.clamd.behaviour = lies.honest
     daemon.wait_logged("engine_up", 2)
     daemon.wait_logged("probe_fails")
-    daemon.send(probe(Kind.CLEAN, b"PROBE")[0])
+    daemon.send(probe(ProbeKind.CLEAN, b"PROBE")[0])
     daemon.wait_logged("probe_message")
     daemon.write(log__level="debug", limits__message_size="64KiB")
     daemon.running.signal(signal.SIGHUP)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from miltscan.core.action import ActionName
-from miltscan.core.probe import Answer, Kind, read_answer
+from miltscan.core.probe import Answer, ProbeKind, read_answer
 from miltscan.core.verdict import Outcome
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd_lies import unless_canary
@@ -42,11 +42,11 @@ def keyed(shared: Fleet, folder: Path) -> Daemon:
 @pytest.mark.parametrize(
     ("kind", "answer"),
     [
-        (Kind.CLEAN, Answer(Outcome.CLEAN, ActionName.ACCEPT)),
-        (Kind.SIGNATURE, Answer(Outcome.INFECTED, ActionName.REJECT)),
+        (ProbeKind.CLEAN, Answer(Outcome.CLEAN, ActionName.ACCEPT)),
+        (ProbeKind.SIGNATURE, Answer(Outcome.INFECTED, ActionName.REJECT)),
     ],
 )
-def test_a_probe_is_scanned_refused_and_not_counted(keyed: Daemon, kind: Kind, answer: Answer) -> None:
+def test_a_probe_is_scanned_refused_and_not_counted(keyed: Daemon, kind: ProbeKind, answer: Answer) -> None:
     """The engine sees it whole; no header is touched; it has a line of its own and no other."""
     message, ours = probe(kind, f"P-{kind}".encode())
     result = keyed.send(message)
@@ -65,7 +65,7 @@ def test_a_probe_is_scanned_refused_and_not_counted(keyed: Daemon, kind: Kind, a
 def test_an_engine_that_fails_is_told(keyed: Daemon) -> None:
     """The policy's own tempfail, with the proof that this is what the scan came to."""
     keyed.clamd.behaviour = unless_canary(lies.FAULTS["half_reply"])
-    message, ours = probe(Kind.CLEAN, b"P-FAULT")
+    message, ours = probe(ProbeKind.CLEAN, b"P-FAULT")
     result = keyed.send(message)
     assert result.reply.smtp.startswith(b"451 4.7.1 Message not scanned")
     assert read_answer(ours, result.reply.smtp.decode()) == Answer(Outcome.ERROR, ActionName.TEMPFAIL)
@@ -74,7 +74,7 @@ def test_an_engine_that_fails_is_told(keyed: Daemon) -> None:
 @pytest.mark.parametrize("body", [b"hello\r\n", EICAR + b"\r\n"], ids=["clean", "virus"])
 def test_its_header_on_other_mail_is_worth_nothing(keyed: Daemon, body: bytes) -> None:
     """Ordinary mail, without the header where it passes."""
-    message, _ = probe(Kind.CLEAN, b"REUSED%d" % len(body))
+    message, _ = probe(ProbeKind.CLEAN, b"REUSED%d" % len(body))
     before = len(keyed.logged("message"))
     result = keyed.send(replace(message, body=body))
     assert result.accepted is (body == b"hello\r\n")
@@ -86,7 +86,7 @@ def test_its_header_on_other_mail_is_worth_nothing(keyed: Daemon, body: bytes) -
 
 def test_at_the_delivery_side_it_is_mail(keyed: Daemon, folder: Path) -> None:
     """To refuse it there would make the incoming side bounce it."""
-    message, _ = probe(Kind.CLEAN, b"P-DELIVERY")
+    message, _ = probe(ProbeKind.CLEAN, b"P-DELIVERY")
     with MTA.open(f"unix:{folder}/verify") as mta:
         result = mta.send_message(message)
     assert result.accepted

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from miltscan.core.keys import Key
-from miltscan.core.receipt import Claim, Receipt, sign
+from miltscan.core.receipt import Claim, ReceiptResult, sign_receipt
 from miltscan.core.verdict import Outcome
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd_lies import unless_canary
@@ -63,7 +63,7 @@ def with_receipt(message: Message, value: bytes) -> Message:
 def own_receipt(body: bytes = b"hello\r\n", key: Key = KEY, age: int = 0, outcome: Outcome = Outcome.CLEAN) -> bytes:
     """A receipt for HEADERS and this body."""
     claim = Claim(int(time.time()) - age, outcome, 1)
-    return b" " + sign(key, claim, HEADERS, hashlib.sha256(body).digest()).encode()
+    return b" " + sign_receipt(key, claim, HEADERS, hashlib.sha256(body).digest()).encode()
 
 
 @pytest.mark.parametrize("body", [b"", b"hello\r\n", b"x" * 200_000], ids=["empty", "small", "disk"])
@@ -94,17 +94,17 @@ def test_receipts_from_outside_are_removed(both: Daemon) -> None:
     assert receipts(result) != [foreign]
 
 
-CASES: dict[Receipt, bytes] = {
-    Receipt.NONE: b"",
-    Receipt.FORGED: b" v=1; o=clean",
-    Receipt.STALE: own_receipt(VIRUS, age=3700),
-    Receipt.UNKNOWN_KEY: own_receipt(VIRUS, Key("other", b"k" * 32)),
-    Receipt.MISMATCH: own_receipt(b"hello\r\n"),
+CASES: dict[ReceiptResult, bytes] = {
+    ReceiptResult.NONE: b"",
+    ReceiptResult.FORGED: b" v=1; o=clean",
+    ReceiptResult.STALE: own_receipt(VIRUS, age=3700),
+    ReceiptResult.UNKNOWN_KEY: own_receipt(VIRUS, Key("other", b"k" * 32)),
+    ReceiptResult.MISMATCH: own_receipt(b"hello\r\n"),
 }
 
 
 @pytest.mark.parametrize("receipt", CASES)
-def test_without_a_valid_receipt_it_is_new_mail(both: Daemon, folder: Path, receipt: Receipt) -> None:
+def test_without_a_valid_receipt_it_is_new_mail(both: Daemon, folder: Path, receipt: ReceiptResult) -> None:
     """Scanned and refused; the result is in the line and in the metrics."""
     message = Message(headers=HEADERS, body=VIRUS, queue_id=f"BAD-{receipt}".encode())
     result = verified(folder, with_receipt(message, CASES[receipt]) if CASES[receipt] else message)

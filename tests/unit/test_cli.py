@@ -13,13 +13,13 @@ from typer.testing import CliRunner, Result
 
 from miltscan import __version__
 from miltscan.cli import app
-from miltscan.config.settings import Probe as Options
-from miltscan.config.settings import Settings, parse
+from miltscan.config.settings import ProbeSettings as Options
+from miltscan.config.settings import Settings, parse_settings
 from miltscan.core.finding import Finding, Level
 from miltscan.core.keys import Key
-from miltscan.core.probe import Kind as ProbeKind
+from miltscan.core.probe import ProbeKind
 from miltscan.core.verdict import Verdict
-from miltscan.doctor.steps import Errand, Step
+from miltscan.doctor.steps import DoctorOptions, Step
 from miltscan.errors import StartError
 from miltscan.scanning.probe_run import Result as ProbeResult
 
@@ -99,7 +99,7 @@ def test_config_prints_what_is_in_effect(config: Path) -> None:
     """What it prints means what it has read."""
     result = miltscan("config", "--config", config)
     assert result.exit_code == 0
-    assert parse(result.stdout.encode(), "f") == parse(config.read_bytes(), "f")
+    assert parse_settings(result.stdout.encode(), "f") == parse_settings(config.read_bytes(), "f")
 
 
 def serve_that(outcome: int | Exception, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, Path | None]]:
@@ -113,7 +113,7 @@ def serve_that(outcome: int | Exception, monkeypatch: pytest.MonkeyPatch) -> lis
         return outcome
 
     module = ModuleType("miltscan.daemon.run")
-    module.serve = serve  # type: ignore[attr-defined]  # a module made here has no types
+    module.run_service = serve  # type: ignore[attr-defined]  # a module made here has no types
     monkeypatch.setitem(sys.modules, "miltscan.daemon.run", module)
     return calls
 
@@ -123,7 +123,7 @@ def test_run_ends_with_the_status_of_the_service(status: int, config: Path, monk
     """The service gets settings and path."""
     calls = serve_that(status, monkeypatch)
     assert miltscan("run", "--config", config).exit_code == status
-    assert calls == [(parse(config.read_bytes(), "f"), config)]
+    assert calls == [(parse_settings(config.read_bytes(), "f"), config)]
 
 
 def test_a_service_that_cannot_start_says_why(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_check_fails_only_for_errors(level: Level, status: int, config: Path, mo
         yield Finding(level, "a", "b", "c")
         yield Finding(Level.OK, "d", "e")
 
-    monkeypatch.setattr("miltscan.doctor.check.findings", findings)
+    monkeypatch.setattr("miltscan.doctor.check.check_findings", findings)
     result = miltscan("check", "--config", config)
     assert (result.exit_code, result.stdout) == (status, f"{level:7}  a: b; c\nok       d: e\n")
 
@@ -175,9 +175,9 @@ def test_doctor_prints_json(level: Level, config: Path, monkeypatch: pytest.Monk
 
 def test_doctor_is_told_what_to_look_at(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both files, and, only with --send, a recipient."""
-    errands: list[Errand] = []
+    errands: list[DoctorOptions] = []
 
-    def examine(_: Settings, errand: Errand) -> Iterator[Step]:
+    def examine(_: Settings, errand: DoctorOptions) -> Iterator[Step]:
         errands.append(errand)
         return iter(())
 
@@ -251,7 +251,7 @@ def test_trace_of_what_is_not_there_is_status_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_trace_shows_a_bar_on_a_terminal(*, terminal: bool) -> None:
     """On standard error, while much is read; where that is no terminal nothing is written there."""
-    code = "from miltscan import cli; from miltscan.commands import trace; trace._LONG = 1; cli.main()"
+    code = "from miltscan import cli; from miltscan.commands import trace; trace._LONG = 1; cli.run_cli()"
     command = [sys.executable, "-c", code, "trace", "--log", str(GOLDEN / "mail.log"), "6AMG9F89004499"]
     reader, writer = os.openpty() if terminal else os.pipe()
     try:
@@ -296,7 +296,7 @@ def test_a_probe_ends_with_what_it_found(
         asked.append((str(options.server), key.id))
         return [ProbeResult(ProbeKind.CLEAN, "" if well else "broken", "550 x", {})]
 
-    monkeypatch.setattr("miltscan.scanning.probe_run.run", run)
+    monkeypatch.setattr("miltscan.scanning.probe_run.run_probes", run)
     table = miltscan("probe", "--config", config)
     told = miltscan("probe", "--json", "--server", "inet:26@mx.example.test", "--config", config)
     assert [table.exit_code, told.exit_code] == [status, status]

@@ -33,7 +33,7 @@ TABLE: Mapping[str, frozenset[str]] = {
     "core": frozenset(),
     "errors": frozenset(),
 }
-"""What each package may import, in the order of import; docs/ARCHITECTURE.md shows it. Everybody may import `errors`."""
+"""What each package may import, in the order of import; docs/ARCHITECTURE.md shows it. All may import `errors`."""
 THIRD_PARTIES: Mapping[str, frozenset[str]] = {
     "milter": frozenset({"milter"}),
     "Milter": frozenset(),

@@ -37,7 +37,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, Path | None]
         return 3
 
     module = ModuleType("miltscan.daemon.run")
-    module.serve = serve  # type: ignore[attr-defined]  # a module made here has no types
+    module.run_service = serve  # type: ignore[attr-defined]  # a module made here has no types
     monkeypatch.setitem(sys.modules, "miltscan.daemon.run", module)
     return calls
 
@@ -93,7 +93,7 @@ def test_a_service_that_cannot_start_says_why(
         raise StartError("socket in use")
 
     module = ModuleType("miltscan.daemon.run")
-    module.serve = serve  # type: ignore[attr-defined]  # as above
+    module.run_service = serve  # type: ignore[attr-defined]  # as above
     monkeypatch.setitem(sys.modules, "miltscan.daemon.run", module)
     file = tmp_path / "miltscan.toml"
     file.touch()
@@ -110,7 +110,7 @@ def test_an_interrupted_start_is_no_traceback(
         raise KeyboardInterrupt
 
     module = ModuleType("miltscan.daemon.run")
-    module.serve = serve  # type: ignore[attr-defined]  # as above
+    module.run_service = serve  # type: ignore[attr-defined]  # as above
     monkeypatch.setitem(sys.modules, "miltscan.daemon.run", module)
     file = tmp_path / "miltscan.toml"
     file.touch()
@@ -123,7 +123,7 @@ def test_an_interrupted_start_is_no_traceback(
 )
 def test_all_else_is_for_the_command_line(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Its `run` is the same service."""
-    monkeypatch.setattr(cli, "main", lambda: sys.exit(7))
+    monkeypatch.setattr(cli, "run_cli", lambda: sys.exit(7))
     assert ended(monkeypatch, *arguments) == 7
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from miltscan.core.message import PREFACE
-from miltscan.engines.clamd.reply import Clean, Failed, Found, Limited, Reply
+from miltscan.engines.clamd.reply import ClamdReply, Clean, Failed, Found, Limited
 
 _MAIL = b"""\
 From: %(what)s@miltscan.invalid
@@ -54,7 +54,7 @@ def spooled(data: bytes) -> Iterator[int]:
         os.close(descriptor)
 
 
-def missed(reply: Reply) -> str:
+def missed(reply: ClamdReply) -> str:
     """Why `reply` to the canary shows a broken server, in words for the log; empty if it found the test signature."""
     match reply:
         case Found(signature) if "eicar" in signature.lower():  # whatever a database calls it

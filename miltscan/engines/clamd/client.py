@@ -16,7 +16,7 @@ import pyclamd
 
 from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
-from miltscan.engines.clamd.reply import CLEAN, MAX_REPLY, Failed, Form, Reply, parse_numbered, parse_reply
+from miltscan.engines.clamd.reply import CLEAN, MAX_REPLY, ClamdReply, Failed, Form, parse_numbered, parse_reply
 from miltscan.engines.clamd.stats import parse_stats
 from miltscan.engines.wire import Target, Wire
 from miltscan.errors import SpoolError
@@ -50,7 +50,7 @@ class _ScanPath:
     def __exit__(self, *_: object) -> None:
         self._wire.close()
 
-    def fildes(self, descriptor: int) -> Reply:
+    def fildes(self, descriptor: int) -> ClamdReply:
         """Lets clamd read the open file: command, descriptor and the one byte that it rides on go in one sendmsg().
 
         In a session, so that the connection serves for more: a reply counts only with the number of its command.
@@ -59,7 +59,7 @@ class _ScanPath:
         self._wire.send_descriptor(b"zFILDES\0\0" if self._asked > 1 else b"zIDSESSION\0zFILDES\0\0", descriptor)
         return parse_numbered(self._wire.receive_line(b"\0", MAX_REPLY), self._asked)
 
-    def instream(self, descriptor: int) -> Reply:
+    def instream(self, descriptor: int) -> ClamdReply:
         """Sends the file's content; raises SpoolError if it cannot be read.
 
         clamd may hang up with an error while we still write, so its word is read even then.
@@ -71,7 +71,7 @@ class _ScanPath:
             self._wire.broken = True
         return self._streamed()
 
-    def _streamed(self) -> Reply:
+    def _streamed(self) -> ClamdReply:
         """The reply; an OK to half a message is none, nor one that a reset may have cut off from what follows."""
         reply = parse_reply(self._wire.receive(MAX_REPLY), Form.STREAM)
         if reply is CLEAN and self._wire.broken:

@@ -17,8 +17,8 @@ from miltscan.core.message import Message
 from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.engines.base import Observer, Tick
 from miltscan.engines.clamd.reply import Clean, Failed, Found, Limited
-from miltscan.engines.clamd.server import ENGINE, AbandonedError, Server
-from miltscan.engines.clamd.watch import PATIENCE, Watch
+from miltscan.engines.clamd.server import ENGINE, AbandonedError, ClamdServer
+from miltscan.engines.clamd.watch import PATIENCE, ServerWatch
 
 _NOBODY = Verdict.unscanned(ENGINE, Limit.NO_ENGINE, "no clamd passes its canary")
 
@@ -36,9 +36,9 @@ class ClamdEngine:
     def __init__(
         self, servers: Sequence[Address], canary_interval: float, observer: Observer, sessions: int = 0
     ) -> None:
-        self._servers = [Server(address, sessions) for address in dict.fromkeys(servers)]
+        self._servers = [ClamdServer(address, sessions) for address in dict.fromkeys(servers)]
         self._observer = observer
-        self._watches = {server.name: Watch(server, canary_interval, observer) for server in self._servers}
+        self._watches = {server.name: ServerWatch(server, canary_interval, observer) for server in self._servers}
         self._turn = count()
         for server in self._servers:
             finalize(self, server.sweep, 0.0)
@@ -84,7 +84,7 @@ class ClamdEngine:
             return Verdict.error(ENGINE, Fault.EXCEPTION, f"{type(error).__name__}: {error}")
         return verdict
 
-    def _by_turns(self) -> list[Server]:
+    def _by_turns(self) -> list[ClamdServer]:
         """The servers by turns, those that failed lately last."""
         servers = self._servers
         if len(servers) <= 1:
@@ -92,7 +92,7 @@ class ClamdEngine:
         first = next(self._turn) % len(servers)
         return sorted(servers[first:] + servers[:first], key=lambda server: server.suspect)
 
-    def _ask(self, server: Server, descriptor: int, deadline: float, tick: Tick) -> Verdict:
+    def _ask(self, server: ClamdServer, descriptor: int, deadline: float, tick: Tick) -> Verdict:
         reply = server.exchange(descriptor, deadline, partial(self._wait, server, monotonic(), tick))
         match reply:
             case Clean():
@@ -111,14 +111,14 @@ class ClamdEngine:
                 return Verdict.error(ENGINE, fault, detail, server.name)
         assert_never(reply)
 
-    def _suspect(self, server: Server) -> None:
+    def _suspect(self, server: ClamdServer) -> None:
         server.suspect = True
-        self._watches[server.name].doubt()
+        self._watches[server.name].request_self_test()
 
-    def _wait(self, server: Server, began: float, tick: Tick) -> None:
+    def _wait(self, server: ClamdServer, began: float, tick: Tick) -> None:
         """The tick of a scan: one that takes long asks for a canary, and gives up with the server that misses it."""
         tick()
         if not server.up:
             raise AbandonedError("gave up: the server missed its canary")
         if monotonic() - max(began, server.tested) > PATIENCE:
-            self._watches[server.name].doubt()
+            self._watches[server.name].request_self_test()

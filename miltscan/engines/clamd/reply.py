@@ -53,13 +53,13 @@ class Failed:
     refused: bool = False
 
 
-Reply = Clean | Found | Limited | Failed
+ClamdReply = Clean | Found | Limited | Failed
 
 CLEAN = Clean()
 _CLOSED = Failed(Fault.CLOSED, "closed without a reply")
 _UNNAMED = {b"", b"(null)"}
 
-_WHOLE: dict[tuple[Form, bytes], Reply] = {
+_WHOLE: dict[tuple[Form, bytes], ClamdReply] = {
     (Form.DESCRIPTOR, b"UNKNOWN COMMAND\0"): Failed(Fault.REPORTED, "FILDES is unknown", refused=True),
     (Form.DESCRIPTOR, b"No file descriptor received. ERROR\0"): Failed(Fault.REPORTED, "no descriptor", refused=True),
     (Form.STREAM, b"INSTREAM size limit exceeded. ERROR\0"): Limited(Limit.LIMITS, "over clamd's StreamMaxLength"),
@@ -74,7 +74,7 @@ _LIMITS = {"Heuristics.Limits.Exceeded": Limit.LIMITS, "Heuristics.Encrypted": L
 """What clamd says by a signature's name although it is a limit of its own (AlertExceedsMax, AlertEncrypted)."""
 
 
-def parse_numbered(data: bytes, number: int) -> Reply:
+def parse_numbered(data: bytes, number: int) -> ClamdReply:
     """All that clamd sent since the `number`-th command of a session, FILDES, as its reply. Total: never raises."""
     prefix = b"%d: " % number
     if data.startswith(prefix):
@@ -88,7 +88,7 @@ def parse_numbered(data: bytes, number: int) -> Reply:
     return _failed(data) if data else _CLOSED
 
 
-def parse_reply(data: bytes, form: Form) -> Reply:
+def parse_reply(data: bytes, form: Form) -> ClamdReply:
     """All that clamd sent on one connection, as the reply to a scan of this form. Total: never raises."""
     if verdict := _VERDICT[form].fullmatch(data):
         return CLEAN if verdict["ok"] else _found(verdict["name"] or b"")
@@ -97,7 +97,7 @@ def parse_reply(data: bytes, form: Form) -> Reply:
     return _WHOLE.get((form, data)) or _failed(data)
 
 
-def _found(name: bytes) -> Reply:
+def _found(name: bytes) -> ClamdReply:
     signature = "unnamed" if name in _UNNAMED else _text(name)
     for prefix, limit in _LIMITS.items():
         if signature.startswith(prefix):

@@ -8,7 +8,7 @@ from miltscan.core.address import Address, UnixAddress
 from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.engines.base import Tick
 from miltscan.engines.clamd.client import Client, Version, open_client
-from miltscan.engines.clamd.reply import Failed, Limited, Reply
+from miltscan.engines.clamd.reply import ClamdReply, Failed, Limited
 from miltscan.engines.wire import DeadlineError, Target
 from miltscan.errors import SpoolError
 
@@ -21,7 +21,7 @@ class AbandonedError(Exception):
     """Raised by a tick to end the wait for a server: somebody else has learnt that it is vain."""
 
 
-class Server:
+class ClamdServer:
     """State shared by scans and canaries. Each field is one word, written whole, so that no lock is needed.
 
     `up` is written by the canary alone, `told`: an observer has heard of it, `suspect`: an exchange failed since
@@ -67,7 +67,7 @@ class Server:
         self.target = target
         self.takes_descriptor = isinstance(self.address, UnixAddress)
 
-    def exchange(self, descriptor: int, deadline: float, tick: Tick, *, anew: bool = False) -> Reply:
+    def exchange(self, descriptor: int, deadline: float, tick: Tick, *, anew: bool = False) -> ClamdReply:
         """The word of this clamd on the open file by `deadline`; where it takes no descriptor, the content is sent.
 
         `anew`: over a connection of its own, though one is kept.
@@ -85,7 +85,7 @@ class Server:
             while now - self._sessions[0].used >= age:
                 self._sessions.popleft().close()
 
-    def _ask(self, descriptor: int, deadline: float, tick: Tick, *, anew: bool) -> Reply:
+    def _ask(self, descriptor: int, deadline: float, tick: Tick, *, anew: bool) -> ClamdReply:
         client = None if anew else self._take()
         fault = Fault.CLOSED if client else Fault.CONNECT
         whole = False

@@ -13,7 +13,7 @@ from miltscan.core.verdict import Fault
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd.canary import canary_mail, missed, spooled
 from miltscan.engines.clamd.client import ping, stats, test_signature, version
-from miltscan.engines.clamd.server import ENGINE, IDLE, AbandonedError, Server
+from miltscan.engines.clamd.server import ENGINE, IDLE, AbandonedError, ClamdServer
 from miltscan.engines.wire import DeadlineError, targets
 
 PATIENCE = 2.0
@@ -26,10 +26,10 @@ _SHORTEST_GAP = 0.2  # seconds between canaries that failing scans ask for: no m
 _STOP_TIMEOUT = 2.0  # seconds; the thread is a daemon and does not outlive the process
 
 
-class Watch:
+class ServerWatch:
     """Sends canaries to one server, every `interval` seconds while it is up."""
 
-    def __init__(self, server: Server, interval: float, observer: Observer) -> None:
+    def __init__(self, server: ClamdServer, interval: float, observer: Observer) -> None:
         self._server = server
         self._interval = interval
         self._patience = min(interval, PATIENCE)
@@ -53,7 +53,7 @@ class Watch:
         if self._thread.is_alive():
             self._thread.join(_STOP_TIMEOUT)
 
-    def doubt(self) -> None:
+    def request_self_test(self) -> None:
         """An exchange with the server failed, or takes long: a canary now. Cheap, for any thread."""
         self._server.due = min(self._server.due, self._server.tested + _SHORTEST_GAP)
         self._wake.set()
@@ -88,27 +88,27 @@ class Watch:
         except Exception:  # noqa: BLE001  # see above
             self._server.up = False
 
-    def _attempt(self, server: Server) -> str:
+    def _attempt(self, server: ClamdServer) -> str:
         """Empty, or why the canary was missed. A server that is down may have moved: its name is looked up again."""
         try:
             if server.up:
-                return self._fly(server)
+                return self._send_canary(server)
             why = "its address is not known"
             for target in targets(server.address):
                 server.forget(target)
-                if not (why := self._fly(server)):
+                if not (why := self._send_canary(server)):
                     break
         except Exception as error:  # noqa: BLE001  # no memory, no descriptors: what cannot be shown is not believed
             return f"{type(error).__name__}: {error}"
         return why
 
-    def _fly(self, server: Server) -> str:
+    def _send_canary(self, server: ClamdServer) -> str:
         began = monotonic()
         with spooled(canary_mail(os.urandom(16).hex().encode(), self._attachment)) as descriptor:
             # over a new connection: where clamd serves its sessions and accepts nobody else, messages wait in vain
             return missed(server.exchange(descriptor, began + BUSY, partial(self._wait, server, began), anew=True))
 
-    def _wait(self, server: Server, began: float) -> None:
+    def _wait(self, server: ClamdServer, began: float) -> None:
         """The canary's tick. A server full of work answers late, but it answers others, or PING; a hung one nobody.
 
         Without that a burst of large mail would look like a hang, and giving up its scans would only add to the work:
@@ -122,7 +122,7 @@ class Watch:
             raise DeadlineError
         server.answered = monotonic()
 
-    def _tell(self, server: Server, why: str) -> None:
+    def _tell(self, server: ClamdServer, why: str) -> None:
         up = not why
         changed = server.up is not up or not server.told
         server.up, server.told = up, True
@@ -134,13 +134,13 @@ class Watch:
         if changed:
             self._observer.server_state(ENGINE, server.name, up=up, why=why or "found the test signature")
 
-    def _look_for_reload(self, server: Server) -> None:
+    def _look_for_reload(self, server: ClamdServer) -> None:
         """Tells of signatures that are new; they have to prove themselves at once."""
         latest = version(server.target, self._patience) if server.target else None
         if latest is None or latest == server.version:
             return
         if server.version is not None:
-            self.doubt()
+            self.request_self_test()
         server.version = latest
         if latest.signatures is not None and latest.published is not None:
             self._observer.signatures(ENGINE, server.name, latest.signatures, latest.published)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from miltscan.config.apart import answer, in_child
-from miltscan.config.settings import Settings, load
+from miltscan.config.settings import Settings, load_settings
 from miltscan.errors import ConfigError, MiltscanError, StartError
 from tests.harness.processes import PATIENCE, ProgramError, wait_until
 
@@ -56,7 +56,7 @@ def test_settings_come_back(tmp_path: Path) -> None:
     """As they would have been read here."""
     file = tmp_path / "miltscan.toml"
     file.write_text("milter.workers = 7\nclamd.servers = ['unix:/a', 'inet:1@b']")
-    assert in_child(lambda: load(file)) == load(file) != Settings()
+    assert in_child(lambda: load_settings(file)) == load_settings(file) != Settings()
 
 
 def test_the_work_is_done_elsewhere() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from miltscan import __version__
-from miltscan.config.render import as_markdown, as_toml, keys, needs_restart
-from miltscan.config.settings import DEFAULT_PATH, Settings, load, parse
+from miltscan.config.render import as_markdown, keys, needs_restart, settings_toml
+from miltscan.config.settings import DEFAULT_PATH, Settings, load_settings, parse_settings
 from miltscan.core.action import ActionName
 from miltscan.core.address import InetAddress, UnixAddress
 from miltscan.core.verdict import Limit
@@ -83,13 +83,13 @@ addresses = true
 def mistakes_in(text: str) -> list[str]:
     """The lines of the error that `text` as a file `f` gives."""
     with pytest.raises(ConfigError) as caught:
-        parse(text.encode(), "f")
+        parse_settings(text.encode(), "f")
     return str(caught.value).splitlines()
 
 
 def test_an_empty_file_means_the_defaults() -> None:
     """Every key is optional."""
-    settings = parse(b"", "f")
+    settings = parse_settings(b"", "f")
     assert settings == Settings()
     assert settings.milter.socket == UnixAddress("/run/miltscan/miltscan.sock")
     assert (settings.milter.socket_mode, settings.limits.message_size) == (0o660, 100 * 2**20)
@@ -98,18 +98,18 @@ def test_an_empty_file_means_the_defaults() -> None:
 
 def test_every_key_can_be_set() -> None:
     """Each key of FULL differs from its default, and all keys are in it."""
-    changed, defaults = keys(parse(FULL.encode(), "f")), keys(Settings())
+    changed, defaults = keys(parse_settings(FULL.encode(), "f")), keys(Settings())
     assert [str(key) for key in defaults] == [
         str(key) for key, default in zip(changed, defaults, strict=True) if key.value != default.value
     ]
-    assert parse(FULL.encode(), "f").clamd.servers[1] == InetAddress("clamd.example.test", 3310)
+    assert parse_settings(FULL.encode(), "f").clamd.servers[1] == InetAddress("clamd.example.test", 3310)
 
 
 @pytest.mark.parametrize("text", ["", FULL])
 def test_printed_settings_give_themselves_back(text: str) -> None:
     """`miltscan config` prints a file that means the same."""
-    settings = parse(text.encode(), "f")
-    assert settings == parse(as_toml(settings).encode(), "g")
+    settings = parse_settings(text.encode(), "f")
+    assert settings == parse_settings(settings_toml(settings).encode(), "g")
 
 
 @pytest.mark.parametrize(
@@ -245,13 +245,13 @@ def test_all_mistakes_come_at_once() -> None:
 
 def test_a_byte_order_mark_says_nothing() -> None:
     """Some editors put one in front, where nobody sees it."""
-    assert parse(b"\xef\xbb\xbfmilter.workers = 2", "f").milter.workers == 2
+    assert parse_settings(b"\xef\xbb\xbfmilter.workers = 2", "f").milter.workers == 2
 
 
 def test_bytes_that_are_no_utf8_are_named_by_line() -> None:
     """TOML is UTF-8."""
     with pytest.raises(ConfigError, match=r"^f: line 2: expected UTF-8$"):
-        parse(b"# ok\n# \xff", "f")
+        parse_settings(b"# ok\n# \xff", "f")
 
 
 def test_a_long_value_is_cut() -> None:
@@ -263,15 +263,15 @@ def test_a_long_value_is_cut() -> None:
 def test_without_a_file_the_defaults_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The default file may be absent, one that was named may not."""
     monkeypatch.setattr("miltscan.config.settings.DEFAULT_PATH", tmp_path / "absent.toml")
-    assert load() == Settings()
+    assert load_settings() == Settings()
     with pytest.raises(ConfigError, match=r"named\.toml: cannot be read: no such file"):
-        load(tmp_path / "named.toml")
+        load_settings(tmp_path / "named.toml")
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     """A folder instead of a file."""
     with pytest.raises(ConfigError, match="cannot be read: is a directory"):
-        load(tmp_path)
+        load_settings(tmp_path)
 
 
 def test_the_default_file() -> None:
@@ -281,7 +281,7 @@ def test_the_default_file() -> None:
 
 def test_a_reload_tells_what_it_cannot_change() -> None:
     """Sockets, processes and the exporter are there already; sizes and rules are not."""
-    named = needs_restart(Settings(), parse(FULL.encode(), "f"))
+    named = needs_restart(Settings(), parse_settings(FULL.encode(), "f"))
     assert named == [
         "milter.socket",
         "milter.socket_mode",
@@ -301,7 +301,7 @@ def test_a_reload_tells_what_it_cannot_change() -> None:
 
 def test_the_policy_has_an_action_for_each_limit() -> None:
     """Each Limit has a key of its own name, and the policy takes its action from it."""
-    policy = parse(FULL.encode(), "f").policy_for("mx.example.test")
+    policy = parse_settings(FULL.encode(), "f").policy_for("mx.example.test")
     assert policy.on_unscanned == {
         Limit.TOO_LARGE: ActionName.ACCEPT,
         Limit.TIMEOUT: ActionName.REJECT,
@@ -316,7 +316,7 @@ def test_the_policy_has_an_action_for_each_limit() -> None:
 def test_headers_name_version_and_host_or_nothing() -> None:
     """`headers.mode` decides whether any header is touched."""
     assert Settings().policy_for("mx.example.test").scanned_by == f"miltscan {__version__} at mx.example.test"
-    assert parse(b'[headers]\nmode = "none"', "f").policy_for("mx.example.test").scanned_by is None
+    assert parse_settings(b'[headers]\nmode = "none"', "f").policy_for("mx.example.test").scanned_by is None
 
 
 def test_the_documentation_has_the_keys_of_the_code() -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from miltscan.cli import app
 from miltscan.config.keyfile import load_keys
 from miltscan.config.newkey import new_key
-from miltscan.config.settings import load
+from miltscan.config.settings import load_settings
 from miltscan.errors import ConfigError
 
 
@@ -92,7 +92,7 @@ def test_a_folder_that_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return real(path, follow_symlinks=follow_symlinks)
 
     (tmp_path / "miltscan.toml").write_text(f"keys.file = '{file}'\n")
-    settings = load(tmp_path / "miltscan.toml")
+    settings = load_settings(tmp_path / "miltscan.toml")
     monkeypatch.setattr(Path, "stat", closed)
     with pytest.raises(ConfigError, match=r"/keys: cannot be read: permission denied$"):
         new_key(settings)

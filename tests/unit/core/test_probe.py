@@ -21,7 +21,18 @@ from miltscan.core.action import (
 )
 from miltscan.core.keys import Key
 from miltscan.core.message import Header
-from miltscan.core.probe import FRESH, PROBE_HEADER, Answer, Kind, Probe, check, decide, read_answer, removals, sign
+from miltscan.core.probe import (
+    FRESH,
+    PROBE_HEADER,
+    Answer,
+    Probe,
+    ProbeKind,
+    probe_decision,
+    probe_removals,
+    read_answer,
+    sign_probe,
+    verify_probe,
+)
 from miltscan.core.verdict import Outcome
 
 OLD, NEW = Key("old", b"o" * 32), Key("new", b"n" * 32)
@@ -34,37 +45,37 @@ REFUSED = Reject(Reply(550, "5.7.1", "Virus found: Eicar (AA1)"))
 PUT_OFF = TempFail(Reply(451, "4.7.1", "Message not scanned: no engine is available, try again later (AA1)"))
 
 
-def signed(kind: Kind = Kind.CLEAN, key: Key = NEW, at: float = NOW) -> tuple[bytes, Probe]:
+def signed(kind: ProbeKind = ProbeKind.CLEAN, key: Key = NEW, at: float = NOW) -> tuple[bytes, Probe]:
     """The header's value as it arrives, and the probe."""
-    value, probe = sign(key, kind, at, NONCE, BODY)
+    value, probe = sign_probe(key, kind, at, NONCE, BODY)
     return b" " + value.encode(), probe
 
 
 def checked(*values: bytes, body: bytes = BODY, now: float = NOW, keys: tuple[Key, ...] = (NEW, OLD)) -> Probe | None:
     """What a message with these values of the header is."""
-    return check(keys, (*OTHERS, *((NAME, value) for value in values)), lambda: body, now)
+    return verify_probe(keys, (*OTHERS, *((NAME, value) for value in values)), lambda: body, now)
 
 
 def test_the_form_is_an_interface() -> None:
     """Another host may run another version, with the same keys."""
-    value, probe = sign(NEW, Kind.SIGNATURE, NOW + 0.9, NONCE, BODY)
+    value, probe = sign_probe(NEW, ProbeKind.SIGNATURE, NOW + 0.9, NONCE, BODY)
     said, _, mac = value.partition("; m=")
     assert said == (
         "v=1; k=new; p=signature; t=1790000000; n=000102030405060708090a0b0c0d0e0f; "
         "d=" + hashlib.sha256(b"harmless\r\n").hexdigest()
     )
-    assert probe == Probe(Kind.SIGNATURE, NEW, mac)
+    assert probe == Probe(ProbeKind.SIGNATURE, NEW, mac)
     assert len(value) < 400  # below the 998 bytes of a line: nobody has to fold it
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", ProbeKind)
 @pytest.mark.parametrize("key", [NEW, OLD])
-def test_every_key_verifies(kind: Kind, key: Key) -> None:
+def test_every_key_verifies(kind: ProbeKind, key: Key) -> None:
     """Hosts that share a key file need not read it anew in the same second."""
     value, probe = signed(kind, key)
     assert checked(value) == probe
     assert checked(value.replace(b"; ", b";\n\t")) == probe  # folded on its way
-    assert check((NEW, OLD), ((b"x-MILTSCAN-probe", value),), lambda: BODY, NOW) == probe
+    assert verify_probe((NEW, OLD), ((b"x-MILTSCAN-probe", value),), lambda: BODY, NOW) == probe
 
 
 @pytest.mark.parametrize(
@@ -88,7 +99,7 @@ FORGED = {
     "empty": (b"",),
     "no key of ours": (signed(key=Key("new", b"x" * 32))[0],),
     "a key that is not known": (signed(key=Key("other", b"n" * 32))[0],),
-    "two": (signed()[0], signed(Kind.SIGNATURE)[0]),
+    "two": (signed()[0], signed(ProbeKind.SIGNATURE)[0]),
     "another kind": (signed()[0].replace(b"p=clean", b"p=signature"),),
     "another time": (signed()[0].replace(b"t=1790000000", b"t=1790000001"),),
     "another nonce": (signed()[0].replace(b"n=00", b"n=01"),),
@@ -116,20 +127,20 @@ def test_the_body_is_read_only_for_what_may_be_one() -> None:
         raise AssertionError
 
     for value in (b"v=1; k=new", signed(key=Key("new", b"x" * 32))[0], signed(at=0)[0]):
-        assert check((NEW,), ((NAME, value),), body, NOW) is None
+        assert verify_probe((NEW,), ((NAME, value),), body, NOW) is None
 
 
 def test_no_receipt_is_a_probe_and_no_probe_a_receipt() -> None:
     """One key, three domains: what proves one thing proves nothing else."""
     value, probe = signed()
     said, _, mac = value.decode().strip().partition("; m=")
-    theirs = receipt.sign(NEW, receipt.Claim(NOW, Outcome.CLEAN, 1), (), BODY)
+    theirs = receipt.sign_receipt(NEW, receipt.Claim(NOW, Outcome.CLEAN, 1), (), BODY)
     assert checked(b" " + theirs.encode()) is None
-    assert receipt.check((NEW,), ((receipt.RECEIPT_HEADER.encode(), value),), lambda: BODY, NOW, 3600.0) == (
-        receipt.Checked(receipt.Receipt.FORGED)
+    assert receipt.verify_receipt((NEW,), ((receipt.RECEIPT_HEADER.encode(), value),), lambda: BODY, NOW, 3600.0) == (
+        receipt.Checked(receipt.ReceiptResult.FORGED)
     )
     assert receipt._mac(NEW, said.encode()) != mac  # noqa: SLF001 - the same words under the other domain
-    answer = decide(probe, Outcome.CLEAN, Decision(Accept(), "clean")).reply
+    answer = probe_decision(probe, Outcome.CLEAN, Decision(Accept(), "clean")).reply
     assert answer is not None
     assert answer.text.rpartition("m=")[2].rstrip("]") not in {mac, theirs.rpartition("m=")[2]}
 
@@ -161,14 +172,14 @@ def test_no_changed_byte_is_overlooked(at: int, by: int) -> None:
 )
 def test_a_probe_is_never_taken(action: Action, reply: str) -> None:
     """The policy's own refusal stands; what it would keep or drop is refused, and nothing of it is edited."""
-    decision = decide(signed()[1], Outcome.CLEAN, Decision(action, "clean", (RemoveHeader("x", 1),)))
+    decision = probe_decision(signed()[1], Outcome.CLEAN, Decision(action, "clean", (RemoveHeader("x", 1),)))
     assert str(decision.reply).startswith(reply + "[probe o=clean a=")
     assert (decision.rule, decision.edits) == ("probe", ())
 
 
 def test_a_reply_stays_one_line() -> None:
     """RFC 5321 section 4.5.3.1.5: 512 bytes, whatever a signature is called."""
-    decision = decide(signed()[1], Outcome.INFECTED, Decision(Reject(Reply(550, "5.7.1", "x" * 1000)), "x"))
+    decision = probe_decision(signed()[1], Outcome.INFECTED, Decision(Reject(Reply(550, "5.7.1", "x" * 1000)), "x"))
     assert len(str(decision.reply)) < 500
 
 
@@ -177,13 +188,13 @@ def test_a_reply_stays_one_line() -> None:
 def test_an_answer_is_read_as_it_was_given(outcome: Outcome, action: Action) -> None:
     """Through a reply of several lines too, as a server may make one of it."""
     _, probe = signed()
-    text = str(decide(probe, outcome, Decision(action, "x")).reply)
+    text = str(probe_decision(probe, outcome, Decision(action, "x")).reply)
     assert read_answer(probe, f"{text}\n5.7.1 more") == Answer(outcome, action.name)
 
 
 def answer() -> str:
     """The one to the clean probe."""
-    return str(decide(signed()[1], Outcome.CLEAN, Decision(Accept(), "clean")).reply)
+    return str(probe_decision(signed()[1], Outcome.CLEAN, Decision(Accept(), "clean")).reply)
 
 
 @pytest.mark.parametrize(
@@ -219,5 +230,5 @@ def test_whatever_a_reply_holds_nothing_raises(text: str) -> None:
 def test_each_header_of_our_name_goes() -> None:
     """The last first, as removing one moves the index of those behind it."""
     headers = (*OTHERS, (NAME, b"x"), (b"x-virus-status", b"y"), (NAME.lower(), b""))
-    assert removals(headers) == (RemoveHeader("x-miltscan-probe", 2), RemoveHeader(PROBE_HEADER, 1))
-    assert removals(OTHERS) == ()
+    assert probe_removals(headers) == (RemoveHeader("x-miltscan-probe", 2), RemoveHeader(PROBE_HEADER, 1))
+    assert probe_removals(OTHERS) == ()

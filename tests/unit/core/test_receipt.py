@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from miltscan.core.action import RemoveHeader
 from miltscan.core.keys import Key
 from miltscan.core.message import Header
-from miltscan.core.receipt import RECEIPT_HEADER, SKEW, Checked, Claim, Receipt, check, removals, sign
+from miltscan.core.receipt import (
+    RECEIPT_HEADER,
+    SKEW,
+    Checked,
+    Claim,
+    ReceiptResult,
+    receipt_removals,
+    sign_receipt,
+    verify_receipt,
+)
 from miltscan.core.verdict import Outcome
 
 OLD, NEW = Key("old", b"o" * 32), Key("new", b"n" * 32)
@@ -25,18 +34,18 @@ HEADERS: tuple[Header, ...] = (
     (b"X-Twice", b" one"),
     (b"X-Twice", b" two"),
 )
-VALID = Checked(Receipt.VALID, Outcome.CLEAN)
+VALID = Checked(ReceiptResult.VALID, Outcome.CLEAN)
 
 
 def signed(headers: tuple[Header, ...] = HEADERS, key: Key = NEW, time: int = NOW) -> tuple[Header, ...]:
     """The headers with a receipt."""
-    value = sign(key, Claim(time, Outcome.CLEAN, 27000), headers, BODY)
+    value = sign_receipt(key, Claim(time, Outcome.CLEAN, 27000), headers, BODY)
     return ((RECEIPT_HEADER.encode(), b" " + value.encode()), *headers)
 
 
 def checked(headers: tuple[Header, ...], body: bytes = BODY, now: float = NOW, *keys: Key) -> Checked:
     """What the receipt among them is worth after an hour at most."""
-    return check(keys or (NEW, OLD), headers, lambda: body, now, HOUR)
+    return verify_receipt(keys or (NEW, OLD), headers, lambda: body, now, HOUR)
 
 
 def replaced(at: int, header: Header) -> tuple[Header, ...]:
@@ -48,7 +57,7 @@ def replaced(at: int, header: Header) -> tuple[Header, ...]:
 
 def test_a_receipt_says_what_it_says() -> None:
     """Its form is an interface: the other side may run another version."""
-    receipt = sign(NEW, Claim(NOW, Outcome.CLEAN, 27000), HEADERS, BODY)
+    receipt = sign_receipt(NEW, Claim(NOW, Outcome.CLEAN, 27000), HEADERS, BODY)
     said, _, mac = receipt.partition("; m=")
     assert said.startswith("v=1; k=new; t=1790000000; o=clean; s=27000; a=date,message-id; d=")
     assert (len(said.partition("; d=")[2]), len(mac)) == (64, 64)
@@ -65,8 +74,8 @@ def test_a_receipt_says_what_it_says() -> None:
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_key_verifies(key: Key, outcome: Outcome) -> None:
     """What an older key has signed stays valid; the outcome is told as it was."""
-    value = sign(key, Claim(NOW, outcome, 0), HEADERS, BODY)
-    assert checked(((b"x-miltscan-RECEIPT", value.encode()), *HEADERS)) == Checked(Receipt.VALID, outcome)
+    value = sign_receipt(key, Claim(NOW, outcome, 0), HEADERS, BODY)
+    assert checked(((b"x-miltscan-RECEIPT", value.encode()), *HEADERS)) == Checked(ReceiptResult.VALID, outcome)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +116,7 @@ def test_what_sendmail_does_breaks_nothing(headers: tuple[Header, ...]) -> None:
 )
 def test_what_nobody_does_on_the_way_breaks_it(headers: tuple[Header, ...]) -> None:
     """A field changed, added or lost, or two of one name changed about."""
-    assert checked(headers) == Checked(Receipt.MISMATCH)
+    assert checked(headers) == Checked(ReceiptResult.MISMATCH)
 
 
 @pytest.mark.parametrize("name", [b"Date", b"Message-ID"])
@@ -115,42 +124,42 @@ def test_a_field_that_was_there_is_signed(name: bytes) -> None:
     """Fields that sendmail adds where they lack, and leaves alone where they do not."""
     whole = signed(((name, b" x"), *HEADERS))
     assert checked(whole) == VALID
-    assert checked((whole[0], (name, b" y"), *whole[2:])) == Checked(Receipt.MISMATCH)
-    assert checked((*whole, (name, b" y"))) == Checked(Receipt.MISMATCH)
+    assert checked((whole[0], (name, b" y"), *whole[2:])) == Checked(ReceiptResult.MISMATCH)
+    assert checked((*whole, (name, b" y"))) == Checked(ReceiptResult.MISMATCH)
 
 
 def test_another_body_is_another_message() -> None:
     """A receipt cannot be used again."""
-    assert checked(signed(), hashlib.sha256(b"virus").digest()) == Checked(Receipt.MISMATCH)
+    assert checked(signed(), hashlib.sha256(b"virus").digest()) == Checked(ReceiptResult.MISMATCH)
 
 
 @pytest.mark.parametrize(
     ("now", "receipt"),
     [
-        (NOW, Receipt.VALID),
-        (NOW + HOUR, Receipt.VALID),
-        (NOW + HOUR + 1, Receipt.STALE),
-        (NOW - SKEW, Receipt.VALID),
-        (NOW - SKEW - 1, Receipt.STALE),
+        (NOW, ReceiptResult.VALID),
+        (NOW + HOUR, ReceiptResult.VALID),
+        (NOW + HOUR + 1, ReceiptResult.STALE),
+        (NOW - SKEW, ReceiptResult.VALID),
+        (NOW - SKEW - 1, ReceiptResult.STALE),
     ],
 )
-def test_a_receipt_ages(now: float, receipt: Receipt) -> None:
+def test_a_receipt_ages(now: float, receipt: ReceiptResult) -> None:
     """Past the age there may be newer signatures; clocks may differ a little, and a receipt is not for next year."""
     assert checked(signed(), now=now).receipt is receipt
 
 
 def test_keys_that_are_not_there() -> None:
     """One of another sandwich, or one that was removed; without any nothing is believed."""
-    assert checked(signed(key=Key("other", b"x" * 32))) == Checked(Receipt.UNKNOWN_KEY)
-    assert check((), signed(), lambda: BODY, NOW, HOUR) == Checked(Receipt.UNKNOWN_KEY)
-    assert checked(signed(key=Key("new", b"x" * 32))) == Checked(Receipt.FORGED)
+    assert checked(signed(key=Key("other", b"x" * 32))) == Checked(ReceiptResult.UNKNOWN_KEY)
+    assert verify_receipt((), signed(), lambda: BODY, NOW, HOUR) == Checked(ReceiptResult.UNKNOWN_KEY)
+    assert checked(signed(key=Key("new", b"x" * 32))) == Checked(ReceiptResult.FORGED)
 
 
 def test_none_and_too_many() -> None:
     """The incoming side leaves exactly one, so two are one too many, whichever is right."""
     whole = signed()
-    assert checked(HEADERS) == Checked(Receipt.NONE)
-    assert checked((whole[0], *whole)) == Checked(Receipt.FORGED)
+    assert checked(HEADERS) == Checked(ReceiptResult.NONE)
+    assert checked((whole[0], *whole)) == Checked(ReceiptResult.FORGED)
 
 
 def test_the_body_is_not_read_for_a_forger() -> None:
@@ -160,7 +169,7 @@ def test_the_body_is_not_read_for_a_forger() -> None:
         raise AssertionError
 
     for keys, now in (((OLD,), NOW), ((Key("new", b"x" * 32),), NOW), ((NEW,), NOW + 2 * HOUR)):
-        assert check(keys, signed(), body, now, HOUR).receipt is not Receipt.VALID
+        assert verify_receipt(keys, signed(), body, now, HOUR).receipt is not ReceiptResult.VALID
 
 
 @given(st.integers(1, 400), st.binary(max_size=2))
@@ -169,7 +178,7 @@ def test_any_change_of_a_receipt_breaks_it(at: int, other: bytes) -> None:
     (name, value), *rest = signed()
     changed = value[:at] + other + value[at + 1 :]
     if changed.split() != value.split():
-        assert checked(((name, changed), *rest)).receipt is not Receipt.VALID
+        assert checked(((name, changed), *rest)).receipt is not ReceiptResult.VALID
 
 
 NAMES = st.sampled_from([b"Subject", b"X-A", b"Content-Type", b"Date", b"Message-ID", b"From", b"Received"])
@@ -180,14 +189,14 @@ FIELDS = st.lists(st.tuples(NAMES, st.binary(max_size=30))).map(tuple)
 def test_a_round_trip(headers: tuple[Header, ...], body: bytes) -> None:
     """Whatever the message is, its own receipt is valid on it."""
     digest = hashlib.sha256(body).digest()
-    value = sign(NEW, Claim(NOW, Outcome.CLEAN, 1), headers, digest)
+    value = sign_receipt(NEW, Claim(NOW, Outcome.CLEAN, 1), headers, digest)
     assert checked(((RECEIPT_HEADER.encode(), value.encode()), *headers), digest) == VALID
 
 
 @given(FIELDS, FIELDS)
 def test_only_what_reads_alike_is_alike(one: tuple[Header, ...], other: tuple[Header, ...]) -> None:
     """A receipt passes on other headers only if every signed name has the same values in the same order."""
-    value = sign(NEW, Claim(NOW, Outcome.CLEAN, 1), one, BODY)
+    value = sign_receipt(NEW, Claim(NOW, Outcome.CLEAN, 1), one, BODY)
     result = checked(((RECEIPT_HEADER.encode(), value.encode()), *other))
     lacking = {name.lower() for name in (b"Date", b"Message-ID")} - {name.lower() for name, _ in one}
     assert (result == VALID) == (reading(one, lacking) == reading(other, lacking))
@@ -207,12 +216,12 @@ def reading(headers: tuple[Header, ...], lacking: set[bytes]) -> dict[bytes, lis
 def test_nothing_raises(headers: list[Header], receipts: list[bytes]) -> None:
     """Hostile names and values, and hostile receipts among them, are never valid."""
     hostile = (*headers, *((RECEIPT_HEADER.encode(), value) for value in receipts))
-    assert checked(hostile).receipt is not Receipt.VALID
-    assert sign(NEW, Claim(NOW, Outcome.CLEAN, 1), hostile, BODY)
+    assert checked(hostile).receipt is not ReceiptResult.VALID
+    assert sign_receipt(NEW, Claim(NOW, Outcome.CLEAN, 1), hostile, BODY)
 
 
 def test_every_receipt_is_removed() -> None:
     """However its name is written, the last first."""
     headers = ((b"X-Miltscan-Receipt", b""), (b"Subject", b""), (b"x-MILTSCAN-receipt", b""))
-    assert removals(headers) == (RemoveHeader("x-MILTSCAN-receipt", 2), RemoveHeader("X-Miltscan-Receipt", 1))
-    assert removals(HEADERS) == ()
+    assert receipt_removals(headers) == (RemoveHeader("x-MILTSCAN-receipt", 2), RemoveHeader("X-Miltscan-Receipt", 1))
+    assert receipt_removals(HEADERS) == ()

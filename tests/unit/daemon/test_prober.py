@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from miltscan.config.keyfile import Loaded
-from miltscan.config.settings import parse
+from miltscan.config.settings import parse_settings
 from miltscan.core.keys import Key
-from miltscan.core.probe import Kind, Stage
+from miltscan.core.probe import ProbeKind, Stage
 from miltscan.daemon import prober
 from miltscan.daemon.prober import Prober
 from miltscan.processes.link import DRAIN
@@ -26,7 +26,7 @@ SECONDS = {Stage.CONNECT: 0.001, Stage.ENVELOPE: 0.002, Stage.DATA: 0.003}
 
 def loaded(interval: str = "1m") -> Loaded:
     """A configuration with a probe."""
-    return Loaded(parse(f"keys.file = '/k'\nprobe.interval = '{interval}'".encode(), "f"), KEYS)
+    return Loaded(parse_settings(f"keys.file = '/k'\nprobe.interval = '{interval}'".encode(), "f"), KEYS)
 
 
 @pytest.fixture
@@ -38,13 +38,13 @@ def results(monkeypatch: pytest.MonkeyPatch) -> list[list[Result]]:
     def run(_options: object, _key: Key) -> Iterator[Result]:
         yield from queue.pop(0) if len(queue) > 1 else queue[0]
 
-    monkeypatch.setattr(prober, "run", run)
+    monkeypatch.setattr(prober, "run_probes", run)
     return queue
 
 
 def both(why: str = "", seconds: dict[Stage, float] = SECONDS) -> list[Result]:
     """Two probes that ended so."""
-    return [Result(kind, why, "550 5.7.1 x", seconds) for kind in Kind]
+    return [Result(kind, why, "550 5.7.1 x", seconds) for kind in ProbeKind]
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def test_a_change_is_told_and_a_failure_each_time(
     for _ in range(5):
         ours.probe()
         told.append([(line["event"], line["message"]) for line in lines(capfd)])
-    works, fails = [[(f"probe_{how}", kind) for kind in Kind] for how in ("works", "fails")]
+    works, fails = [[(f"probe_{how}", kind) for kind in ProbeKind] for how in ("works", "fails")]
     assert told == [works, [], fails, fails, works]
 
 
@@ -77,11 +77,11 @@ def test_metrics_tell_the_last_run(results: list[list[Result]]) -> None:
     results += [both(), both("no reply", {Stage.CONNECT: 0.5})]
     ours, began = Prober(loaded()), time.time()
     ours.probe()
-    assert [value(metrics.PROBE_SUCCESS, kind) for kind in Kind] == [1, 1]
+    assert [value(metrics.PROBE_SUCCESS, kind) for kind in ProbeKind] == [1, 1]
     assert value(metrics.PROBE_SECONDS, "clean", "data") == 0.003
     assert value(metrics.PROBE_LAST_RUN, "signature") >= began
     ours.probe()
-    assert [value(metrics.PROBE_SUCCESS, kind) for kind in Kind] == [0, 0]
+    assert [value(metrics.PROBE_SUCCESS, kind) for kind in ProbeKind] == [0, 0]
     assert value(metrics.PROBE_SECONDS, "clean", "connect") == 0.5
     gone = value(metrics.PROBE_SECONDS, "clean", "data")
     assert gone != gone  # noqa: PLR0124 - NaN
@@ -101,7 +101,7 @@ def test_a_bug_is_counted_and_told(monkeypatch: pytest.MonkeyPatch, capfd: pytes
     def broken(_options: object, _key: Key) -> list[Result]:
         raise RuntimeError("x")
 
-    monkeypatch.setattr(prober, "run", broken)
+    monkeypatch.setattr(prober, "run_probes", broken)
     before = metrics.EXCEPTIONS.child("probe")._value.get()  # noqa: SLF001
     assert Prober(loaded()).probe() == 60
     assert metrics.EXCEPTIONS.child("probe")._value.get() == before + 1  # noqa: SLF001
@@ -128,14 +128,14 @@ def test_orders_are_taken_while_a_probe_waits(monkeypatch: pytest.MonkeyPatch, e
             stuck.wait(PATIENCE)
         return []
 
-    monkeypatch.setattr(prober, "run", run)
+    monkeypatch.setattr(prober, "run_probes", run)
     monkeypatch.setattr(prober, "_FIRST", 0.0)
     log.configure("json", "error")
     ours, theirs = Pipe()
     thread = threading.Thread(target=Prober(loaded()).run, args=(theirs,), daemon=True)
     thread.start()
     wait_until(lambda: len(seen) == 1, PATIENCE, "the first probe")
-    new = parse(b"keys.file = '/k'\nprobe.interval = '1m'\nprobe.timeout = '7s'", "f")
+    new = parse_settings(b"keys.file = '/k'\nprobe.interval = '1m'\nprobe.timeout = '7s'", "f")
     ours.send(Loaded(new, KEYS))
     wait_until(lambda: seen == [90.0, 7.0], PATIENCE, "a probe with the new settings")
     if end == "drain":

@@ -10,7 +10,7 @@ import pytest
 
 import miltscan
 from docs.generator import log_events
-from miltscan.core.probe import Kind
+from miltscan.core.probe import ProbeKind
 from miltscan.core.report import Report
 from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.telemetry import log
@@ -68,9 +68,9 @@ def test_the_fields_of_a_message_are_those_defined(make_report: MakeReport) -> N
     assert probe.fields[:-1] == message.fields
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", ProbeKind)
 def test_the_line_of_a_probe_is_as_defined(
-    make_report: MakeReport, capfd: pytest.CaptureFixture[str], kind: Kind
+    make_report: MakeReport, capfd: pytest.CaptureFixture[str], kind: ProbeKind
 ) -> None:
     """That of a message under another name, so that nobody counts it as one."""
     log.configure("json", "info")

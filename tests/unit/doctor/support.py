@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from miltscan.core.finding import Finding, Level
-from miltscan.sandwich.cf import Configuration, parse
+from miltscan.sandwich.cf import CfFile, parse_cf
 
 INCOMING = """\
 # comment
@@ -36,12 +36,12 @@ Mrelay, P=[IPC], F=mDFMuXa8k, A=TCP smart.example.org
 """
 
 
-def cf(text: str, *changes: tuple[str, str]) -> Configuration:
+def cf(text: str, *changes: tuple[str, str]) -> CfFile:
     """The configuration after replacements, each of which has to find something."""
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
-    return parse(text)
+    return parse_cf(text)
 
 
 def bad(findings: Iterable[Finding]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config.settings import Settings, parse
+from miltscan.config.settings import Settings, parse_settings
 from miltscan.core.finding import Finding, Level
 from miltscan.doctor import check, clamd_conf
 from tests.unit.doctor.found import DAY, NOW, bad, works
@@ -15,7 +15,7 @@ from tests.unit.doctor.found import DAY, NOW, bad, works
 
 def settings(text: str) -> Settings:
     """The settings of a file."""
-    return parse(text.encode(), "f")
+    return parse_settings(text.encode(), "f")
 
 
 def test_a_finding_is_one_clean_line() -> None:
@@ -116,7 +116,7 @@ def test_a_spool_folder_takes_unnamed_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("free", "level"), [(2**32, Level.OK), (2**31, Level.WARNING), (2**20, Level.ERROR)])
 def test_the_spool_needs_room(free: int, level: Level) -> None:
     """For 40 messages of 100 MiB it had better be 4 GiB; for not even one nothing works."""
-    assert check.room_finding(free, Settings()).level is level
+    assert check.spool_space_finding(free, Settings()).level is level
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_queues(tmp_path: Path, path: str, level: Level, text: str) -> None:
     for name in ("qfA", "qfB"):
         (tmp_path / name).touch()
     queues = {"incoming": path.format(folder=tmp_path), "delivery": ""}
-    (found,) = check.queue_findings(queues)
+    (found,) = check.queue_depth_findings(queues)
     assert (found.level, found.subject, found.text) == (level, "queues.incoming", text.format(folder=tmp_path))
 
 
@@ -172,8 +172,8 @@ def test_everything_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         incoming = "{folder}"
         delivery = ""
     """)
-    assert bad(check.findings(configured, works)) == []
-    assert bad(check.findings(configured, lambda *_: None)) == [("error", f"clamd unix:{folder}/ctl")]
+    assert bad(check.check_findings(configured, works)) == []
+    assert bad(check.check_findings(configured, lambda *_: None)) == [("error", f"clamd unix:{folder}/ctl")]
 
 
 def test_traces_without_their_packages_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,23 +9,23 @@ from miltscan.core.address import InetAddress, UnixAddress
 from miltscan.core.finding import Level
 from miltscan.core.verdict import Fault
 from miltscan.doctor import clamd_check, clamd_conf
-from miltscan.scanning.servers import Seen, Servers
+from miltscan.scanning.servers import ServerRecord, ServerRecords
 from tests.unit.doctor.found import DAY, NOW, bad, works
 
 
 @pytest.mark.parametrize(
     ("seen", "others", "levels"),
     [
-        (Seen(up=True, canary=True, version=1, published=NOW - DAY), False, ["ok", "ok"]),
-        (Seen(up=True, canary=True, version=1, published=NOW - 3 * DAY), False, ["ok", "warning"]),
-        (Seen(up=True, canary=True), False, ["ok"]),
-        (Seen(up=True, canary=False), False, ["error"]),
-        (Seen(up=False, why="refused"), False, ["error"]),
-        (Seen(up=False, why="refused"), True, ["warning"]),
-        (Seen(), False, ["error"]),
+        (ServerRecord(up=True, canary=True, version=1, published=NOW - DAY), False, ["ok", "ok"]),
+        (ServerRecord(up=True, canary=True, version=1, published=NOW - 3 * DAY), False, ["ok", "warning"]),
+        (ServerRecord(up=True, canary=True), False, ["ok"]),
+        (ServerRecord(up=True, canary=False), False, ["error"]),
+        (ServerRecord(up=False, why="refused"), False, ["error"]),
+        (ServerRecord(up=False, why="refused"), True, ["warning"]),
+        (ServerRecord(), False, ["error"]),
     ],
 )
-def test_a_server_has_to_find_the_test_signature(seen: Seen, levels: list[str], *, others: bool) -> None:
+def test_a_server_has_to_find_the_test_signature(seen: ServerRecord, levels: list[str], *, others: bool) -> None:
     """Down is an error while no other server is up; old signatures are a warning."""
     found = clamd_check.server_findings("unix:/run/a", seen, NOW, others=others)
     assert levels == [finding.level.value for finding in found]
@@ -33,12 +33,12 @@ def test_a_server_has_to_find_the_test_signature(seen: Seen, levels: list[str], 
 
 def test_what_an_engine_tells_is_kept() -> None:
     """State, fault, canary and signatures, by server."""
-    told = Servers()
+    told = ServerRecords()
     works(Settings(), told)
     told.server_fault("clamd", "other", Fault.CONNECT, "refused")
     assert told.seen == {
-        "unix:/run/clamav/clamd.ctl": Seen(up=True, canary=True, version=27000, published=NOW),
-        "other": Seen(why="refused"),
+        "unix:/run/clamav/clamd.ctl": ServerRecord(up=True, canary=True, version=27000, published=NOW),
+        "other": ServerRecord(why="refused"),
     }
 
 

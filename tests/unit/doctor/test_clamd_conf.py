@@ -98,13 +98,15 @@ def test_a_peer_that_is_no_clamd_tells_nothing(tmp_path: Path, monkeypatch: pyte
 
 def test_absent_keys_have_clamds_defaults() -> None:
     """Comments, blanks and quotes are understood; the case of a key does not matter."""
-    read = clamd_conf.parse('# MaxQueue 1\n  maxthreads\t7 \nLogFile "/a b"\nMaxFileSize 1M\nMaxFileSize 2M\nJunk\n')
+    read = clamd_conf.parse_clamd_conf(
+        '# MaxQueue 1\n  maxthreads\t7 \nLogFile "/a b"\nMaxFileSize 1M\nMaxFileSize 2M\nJunk\n'
+    )
     assert (read["maxqueue"], read["maxthreads"], read["logfile"], read["maxfilesize"]) == ("100", "7", "/a b", "2M")
 
 
 def test_a_fitting_configuration_has_no_mismatch() -> None:
     """The defaults of miltscan and a clamd set up for them."""
-    assert [*clamd_conf.mismatches(clamd_conf.parse(GOOD), Settings())] == []
+    assert [*clamd_conf.mismatches(clamd_conf.parse_clamd_conf(GOOD), Settings())] == []
 
 
 @pytest.mark.parametrize(
@@ -123,19 +125,19 @@ def test_a_fitting_configuration_has_no_mismatch() -> None:
 )
 def test_each_mismatch_has_the_line_that_cures_it(line: str, key: str, wanted: str) -> None:
     """One setting too small gives one mismatch, and the wanted line none."""
-    (found,) = clamd_conf.mismatches(clamd_conf.parse(f"{GOOD}{line}\n"), Settings())
+    (found,) = clamd_conf.mismatches(clamd_conf.parse_clamd_conf(f"{GOOD}{line}\n"), Settings())
     assert found.silent == key.startswith("Alert")
     assert (found.key, found.wanted) == (key, wanted)
-    assert [*clamd_conf.mismatches(clamd_conf.parse(f"{GOOD}{found.wanted}\n"), Settings())] == []
+    assert [*clamd_conf.mismatches(clamd_conf.parse_clamd_conf(f"{GOOD}{found.wanted}\n"), Settings())] == []
 
 
 @pytest.mark.parametrize("line", ["MaxFileSize 0", "StreamMaxLength 0", "MaxScanSize 0"])
 def test_zero_is_no_limit(line: str) -> None:
     """clamd.conf(5): 0 disables a limit."""
-    assert [*clamd_conf.mismatches(clamd_conf.parse(f"{GOOD}{line}\n"), Settings())] == []
+    assert [*clamd_conf.mismatches(clamd_conf.parse_clamd_conf(f"{GOOD}{line}\n"), Settings())] == []
 
 
 def test_the_clamd_settings_we_deploy_fit() -> None:
     """deploy/clamav/clamd.conf is made for the defaults."""
     deployed = (Path(__file__).parents[3] / "deploy" / "clamav" / "clamd.conf").read_text()
-    assert [*clamd_conf.mismatches(clamd_conf.parse(deployed), Settings())] == []
+    assert [*clamd_conf.mismatches(clamd_conf.parse_clamd_conf(deployed), Settings())] == []

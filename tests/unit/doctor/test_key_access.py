@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config.settings import Settings, parse
+from miltscan.config.settings import Settings, parse_settings
 from miltscan.core.finding import Level
 from miltscan.doctor.key_access import key_finding, key_findings
 from miltscan.doctor.rights import Identity
@@ -33,8 +33,8 @@ def test_by_owner_or_group(tmp_path: Path, mode: int, uid: int, gids: set[int], 
 def test_it_is_the_owner_of_the_spool(tmp_path: Path) -> None:
     """Of whom the running service is, that folder tells; without a setting, or without a file, nothing is said."""
     (tmp_path / "keys").touch(0o600)
-    ours = parse(f"keys.file = '{tmp_path}/keys'\nspool.directory = '{tmp_path}'".encode(), "f")
+    ours = parse_settings(f"keys.file = '{tmp_path}/keys'\nspool.directory = '{tmp_path}'".encode(), "f")
     assert [finding.level for finding in key_findings(ours)] == [Level.OK]
     assert [*key_findings(Settings())] == []
-    gone = parse(f"keys.file = '{tmp_path}/absent'\nspool.directory = '{tmp_path}'".encode(), "f")
+    gone = parse_settings(f"keys.file = '{tmp_path}/absent'\nspool.directory = '{tmp_path}'".encode(), "f")
     assert [*key_findings(gone)] == []

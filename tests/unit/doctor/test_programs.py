@@ -10,7 +10,7 @@ import pytest
 from miltscan.core.finding import Level
 from miltscan.doctor.ports import who_listens
 from miltscan.doctor.programs import (
-    Process,
+    RunningProgram,
     label,
     listeners,
     listens,
@@ -37,9 +37,9 @@ Num       RefCount Protocol Flags    Type St Inode Path
 00000000a461f188: 00000003 00000000 00000000 0001 03 3394247
 00000000a461f189: 00000002 00000000 00010000 0001 01 3394248 /run/haproxy.sock.8805.tmp
 """
-SENDMAIL = Process(7, "sendmail", "sendmail: accepting connections", 0)
-MILTSCAN = Process(8, "python3.11", "/opt/miltscan/bin/python /opt/miltscan/bin/miltscan run", 0)
-EXIM = Process(9, "exim4", "/usr/sbin/exim4 -bd", 0)
+SENDMAIL = RunningProgram(7, "sendmail", "sendmail: accepting connections", 0)
+MILTSCAN = RunningProgram(8, "python3.11", "/opt/miltscan/bin/python /opt/miltscan/bin/miltscan run", 0)
+EXIM = RunningProgram(9, "exim4", "/usr/sbin/exim4 -bd", 0)
 
 
 def test_tables_of_sockets() -> None:
@@ -81,11 +81,11 @@ def test_what_is_known_of_a_process() -> None:
         (SENDMAIL, True, False),
         (MILTSCAN, False, True),
         (EXIM, False, False),
-        (Process(1, "python3", "python3 -m miltscan run", 0), False, True),
-        (Process(1, "clamav-milter", "clamav-milter -c /etc/miltscan/clamav-milter.conf", 0), False, False),
+        (RunningProgram(1, "python3", "python3 -m miltscan run", 0), False, True),
+        (RunningProgram(1, "clamav-milter", "clamav-milter -c /etc/miltscan/clamav-milter.conf", 0), False, False),
     ],
 )
-def test_programs_are_told_apart(one: Process, *, sendmail: bool, miltscan: bool) -> None:
+def test_programs_are_told_apart(one: RunningProgram, *, sendmail: bool, miltscan: bool) -> None:
     """A path that only names a folder of ours makes no miltscan."""
     assert (one.is_sendmail, one.is_miltscan) == (sendmail, miltscan)
 
@@ -101,7 +101,7 @@ def test_programs_are_told_apart(one: Process, *, sendmail: bool, miltscan: bool
         ("sendmail", False, [], Level.ERROR, "nobody listens"),
     ],
 )
-def test_who_listens(wanted: str, found: list[Process], level: Level, text: str, *, there: bool) -> None:
+def test_who_listens(wanted: str, found: list[RunningProgram], level: Level, text: str, *, there: bool) -> None:
     """The right program, another one, one that we may not see, nobody."""
     finding = who_listens("a", wanted, there, found)
     assert (finding.level, finding.text) == (level, text)

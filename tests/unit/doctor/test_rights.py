@@ -112,25 +112,25 @@ def test_a_link_is_no_socket_for_sendmail(sock: Path) -> None:
 def test_a_queue(tmp_path: Path) -> None:
     """There, its user's, and nobody else's."""
     queue = tmp_path / "mqueue"
-    assert only(rights.queue_findings("incoming", str(queue), ROOT), "error", "No such file")
+    assert only(rights.queue_folder_findings("incoming", str(queue), ROOT), "error", "No such file")
     queue.touch()
-    assert "is no folder" in str(bad(rights.queue_findings("incoming", str(queue), ROOT)))
+    assert "is no folder" in str(bad(rights.queue_folder_findings("incoming", str(queue), ROOT)))
     queue.unlink()
     queue.mkdir(0o700)
-    assert bad(rights.queue_findings("incoming", str(queue), ROOT)) == []
-    assert only(rights.queue_findings("incoming", str(queue), STRANGER), "error", "stranger cannot queue")
+    assert bad(rights.queue_folder_findings("incoming", str(queue), ROOT)) == []
+    assert only(rights.queue_folder_findings("incoming", str(queue), STRANGER), "error", "stranger cannot queue")
     queue.chmod(0o705)
-    assert only(rights.queue_findings("incoming", str(queue), ROOT), "error", "any user of the host")
+    assert only(rights.queue_folder_findings("incoming", str(queue), ROOT), "error", "any user of the host")
 
 
 def test_several_queues(tmp_path: Path) -> None:
     """An asterisk stands for all folders that begin so; none is an error."""
     pattern = f"{tmp_path}/q*"
-    assert only(rights.queue_findings("incoming", pattern, ROOT), "error", "there is no such folder")
+    assert only(rights.queue_folder_findings("incoming", pattern, ROOT), "error", "there is no such folder")
     for name in ("q2", "q1"):
         (tmp_path / name).mkdir(0o700)
     assert rights.queue_folders(pattern) == [tmp_path / "q1", tmp_path / "q2"]
-    assert bad(rights.queue_findings("incoming", pattern, ROOT)) == []
+    assert bad(rights.queue_folder_findings("incoming", pattern, ROOT)) == []
 
 
 def test_queues_alike(tmp_path: Path) -> None:

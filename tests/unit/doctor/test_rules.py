@@ -3,12 +3,12 @@
 import pytest
 
 from miltscan.config.settings import Settings
-from miltscan.config.settings import parse as settings
+from miltscan.config.settings import parse_settings as settings
 from miltscan.core.address import parse_address
 from miltscan.core.finding import Finding, Level
 from miltscan.doctor import daemon_rules, filter_rules, mailer_rules
 from miltscan.doctor.mailer_rules import Program, Tcp
-from miltscan.sandwich.cf import Configuration, Filter
+from miltscan.sandwich.cf import CfFile, Filter
 from tests.unit.doctor.support import DELIVERY, INCOMING, bad, cf, only
 
 SIGNED = settings(
@@ -17,7 +17,7 @@ SIGNED = settings(
 BS = "P=/usr/sbin/sendmail, F=mDFMuXk, A=sendmail -bs -C/etc/mail/delivery.cf"
 
 
-def asked(incoming: Configuration, ours: Settings | None = None) -> list[Finding]:
+def asked(incoming: CfFile, ours: Settings | None = None) -> list[Finding]:
     """What is found of the filter of an incoming sendmail."""
     wanted = ours or Settings()
     return [*filter_rules.filter_findings("incoming.cf", incoming, wanted.milter.socket, wanted.limits)]
@@ -28,12 +28,12 @@ def test_what_we_build_is_right() -> None:
     incoming, delivery = cf(INCOMING), cf(DELIVERY)
     found = [
         *asked(incoming),
-        *filter_rules.delivery_findings(delivery, Settings()),
+        *filter_rules.delivery_filter_findings(delivery, Settings()),
         *mailer_rules.incoming_findings(incoming, {19000}, "/etc/mail/delivery.cf"),
-        *mailer_rules.delivery_findings(delivery, {25}),
+        *mailer_rules.delivery_mailer_findings(delivery, {25}),
         *daemon_rules.daemon_findings("incoming.cf", incoming),
         *daemon_rules.daemon_findings("delivery.cf", delivery),
-        *daemon_rules.delivery_findings(delivery),
+        *daemon_rules.delivery_daemon_findings(delivery),
         *daemon_rules.shared_findings(incoming, delivery),
     ]
     assert bad(found) == []
@@ -66,7 +66,7 @@ def test_what_we_build_is_right() -> None:
 def test_the_filter(old: str, new: str, level: str, words: str) -> None:
     """F=, T= and macros; a macro may come earlier than needed."""
     assert only(asked(cf(INCOMING, (old, new))), level, words)
-    assert only(filter_rules.delivery_findings(cf(INCOMING, (old, new)), SIGNED), level, words)
+    assert only(filter_rules.delivery_filter_findings(cf(INCOMING, (old, new)), SIGNED), level, words)
 
 
 def test_each_line_that_leads_to_miltscan_counts() -> None:
@@ -102,10 +102,10 @@ def test_a_daemon_that_does_not_ask(old: str, new: str) -> None:
 
 def test_a_delivery_side_that_does_not_ask() -> None:
     """Whoever reaches its port gets around the scan."""
-    (found,) = bad(filter_rules.delivery_findings(cf(DELIVERY), SIGNED))
+    (found,) = bad(filter_rules.delivery_filter_findings(cf(DELIVERY), SIGNED))
     assert found[0] == "error"
     assert "mail passes unscanned" in found[1]
-    assert bad(filter_rules.delivery_findings(cf(INCOMING, ("F=T, ", "")), Settings()))[0][0] == "error"
+    assert bad(filter_rules.delivery_filter_findings(cf(INCOMING, ("F=T, ", "")), Settings()))[0][0] == "error"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_where_incoming_hands_over() -> None:
 )
 def test_mailers_of_delivery(old: str, new: str, words: str) -> None:
     """None leads back; a local mailer that is a program has what flags it likes."""
-    assert only(mailer_rules.delivery_findings(cf(DELIVERY, (old, new)), {25}), "error", words)
+    assert only(mailer_rules.delivery_mailer_findings(cf(DELIVERY, (old, new)), {25}), "error", words)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_daemons(old: str, new: str, words: str) -> None:
 def test_the_address_of_delivery(address: str, words: str) -> None:
     """Who reaches it gets around the scan."""
     conf = cf(DELIVERY, ("Addr=127.0.0.1", f"Addr={address}"))
-    assert only(daemon_rules.delivery_findings(conf), "warning", words)
+    assert only(daemon_rules.delivery_daemon_findings(conf), "warning", words)
 
 
 def test_a_queue_among_those_of_the_other() -> None:
@@ -211,7 +211,7 @@ def test_a_queue_among_those_of_the_other() -> None:
 def test_a_delivery_sendmail_with_a_list_may_listen_to_others() -> None:
     """Whoever is not in it hears 550."""
     conf = cf(DELIVERY.replace("Addr=127.0.0.1, ", "") + "C{DeliveryFrom}127.0.0.1 192.0.2\nC{DeliveryFrom}10.1.1.1\n")
-    (found,) = daemon_rules.delivery_findings(conf)
+    (found,) = daemon_rules.delivery_daemon_findings(conf)
     assert (found.level, found.text) == (Level.OK, "admits only 127.0.0.1, 192.0.2, 10.1.1.1")
 
 

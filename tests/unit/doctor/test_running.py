@@ -9,14 +9,14 @@ import pytest
 
 from miltscan.core.finding import Level
 from miltscan.doctor import running
-from miltscan.doctor.programs import Process
+from miltscan.doctor.programs import RunningProgram
 from miltscan.doctor.running import PidFile, pid_findings, queue_run, read_pid_file, waiting
 from miltscan.sandwich.queues import Depth
 from tests.unit.doctor.support import bad, only
 
 NOW = 1_000_000_000.0
-SENDMAIL = Process(7, "sendmail", "sendmail: accepting connections", NOW)
-SHELL = Process(7, "bash", "bash", NOW)
+SENDMAIL = RunningProgram(7, "sendmail", "sendmail: accepting connections", NOW)
+SHELL = RunningProgram(7, "bash", "bash", NOW)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from miltscan.config.settings import Settings
 from miltscan.core.address import Address, InetAddress, UnixAddress
 from miltscan.core.finding import Finding, Level
 from miltscan.doctor import filter_rules, scanner
-from miltscan.doctor.programs import Process
-from miltscan.doctor.steps import Errand, examine
+from miltscan.doctor.programs import RunningProgram
+from miltscan.doctor.steps import DoctorOptions, examine
 from tests.unit.doctor.support import INCOMING, bad, cf
 
 OURS = UnixAddress("/run/miltscan/miltscan.sock")
@@ -22,7 +22,7 @@ def listens(monkeypatch: pytest.MonkeyPatch) -> Listens:
     """Has a program listen at PROXIED and on port 10026, and nowhere else."""
 
     def pretend(program: str) -> None:
-        found = [Process(7, program, f"/usr/sbin/{program} -f x", 0.0)]
+        found = [RunningProgram(7, program, f"/usr/sbin/{program} -f x", 0.0)]
         monkeypatch.setattr(scanner, "unix_listeners", lambda path: found if path == PROXIED.path else [])
         monkeypatch.setattr(scanner, "listeners", lambda port: found if port == 10026 else [])
 
@@ -86,7 +86,7 @@ def test_an_incoming_host_without_a_scanner(
         "miltscan.doctor.ports.negotiation_finding", lambda subject, *_: Finding(Level.OK, subject, "answers")
     )
     monkeypatch.setattr("miltscan.doctor.rights.socket_findings", lambda *_: iter(()))
-    steps = {step.title: step.findings for step in examine(Settings(), Errand(folder / "i.cf", folder / "d.cf"))}
+    steps = {step.title: step.findings for step in examine(Settings(), DoctorOptions(folder / "i.cf", folder / "d.cf"))}
     assert [one.text for one in steps["miltscan"]] == [
         "haproxy (pid 7) listens, and hands on what it is asked",
         "answers",

@@ -14,7 +14,7 @@ from miltscan.core.address import InetAddress, UnixAddress
 from miltscan.core.finding import Finding, Level
 from miltscan.doctor import steps
 from miltscan.doctor.ports import greeting_finding, milter_findings, negotiation_finding
-from miltscan.doctor.steps import Errand, Step, examine
+from miltscan.doctor.steps import DoctorOptions, Step, examine
 from tests.harness.certificates import Authority
 from tests.unit.doctor.support import INCOMING
 
@@ -78,7 +78,7 @@ def test_nobody_at_a_socket(tmp_path: Path) -> None:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without clamd and the folders of the service."""
-    monkeypatch.setattr("miltscan.doctor.check.findings", lambda _: iter(()))
+    monkeypatch.setattr("miltscan.doctor.check.check_findings", lambda _: iter(()))
     monkeypatch.setattr(steps, "access_findings", lambda _: iter(()))
 
 
@@ -90,7 +90,7 @@ def of(steps: Iterator[Step], title: str) -> list[Finding]:
 @pytest.mark.usefixtures("quiet")
 def test_without_any_file(tmp_path: Path) -> None:
     """Both are named, and the walk goes on; what needs both, or a way to send, is left out."""
-    steps = [*examine(Settings(), Errand(tmp_path / "i.cf", tmp_path / "d.cf", "postmaster"))]
+    steps = [*examine(Settings(), DoctorOptions(tmp_path / "i.cf", tmp_path / "d.cf", "postmaster"))]
     assert [step.title for step in steps] == [
         "host",
         "incoming sendmail",
@@ -114,7 +114,7 @@ def test_a_delivery_sendmail_on_another_host(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr("miltscan.doctor.ports.greeting_finding", greeting)
     (tmp_path / "i.cf").write_text(INCOMING.replace("[127.0.0.1]", "[192.0.2.1]").replace("Port=smtp", "Port=2"))
-    steps = examine(Settings(), Errand(tmp_path / "i.cf", tmp_path / "d.cf"))
+    steps = examine(Settings(), DoctorOptions(tmp_path / "i.cf", tmp_path / "d.cf"))
     found = of(steps, "delivery sendmail")
     assert [one.text for one in found] == ["on [192.0.2.1]: run miltscan doctor there, too", "b"]
     assert asked[-1] == ("192.0.2.1", 19000)
@@ -124,7 +124,7 @@ def test_a_delivery_sendmail_on_another_host(tmp_path: Path, monkeypatch: pytest
 def test_a_user_that_does_not_exist(tmp_path: Path) -> None:
     """Named; nothing can be said of what it may do."""
     (tmp_path / "i.cf").write_text(f"{INCOMING}O RunAsUser=no-such-user\n".replace("Port=smtp", "Port=2"))
-    found = of(examine(Settings(), Errand(tmp_path / "i.cf", tmp_path / "d.cf")), "incoming sendmail")
+    found = of(examine(Settings(), DoctorOptions(tmp_path / "i.cf", tmp_path / "d.cf")), "incoming sendmail")
     assert "no-such-user: no such user or group" in [one.text for one in found]
 
 

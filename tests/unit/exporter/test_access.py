@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config.settings import Exporter, Settings, parse
+from miltscan.config.settings import ExporterSettings, Settings, parse_settings
 from miltscan.config.validation import validated
 from miltscan.core.finding import Level
 from miltscan.doctor.exporter_check import exporter_findings
 from miltscan.errors import StartError
-from miltscan.exporter.access import faults, load
+from miltscan.exporter.access import faults, load_access
 from tests.harness.certificates import Authority
 
 USERS = "joe:$2y$05$WTTddQbV1pswRPfzcs.gcew.OjbCJQl08OgM8SYWkUXia71CzpbIK\n"
@@ -25,7 +25,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return made
 
 
-def exporter(**values: object) -> Exporter:
+def exporter(**values: object) -> ExporterSettings:
     """These keys of the table."""
     return validated(Settings, {"exporter": values}).exporter
 
@@ -57,13 +57,13 @@ def secret(path: Path, text: str, mode: int = 0o640) -> str:
 )
 def test_networks(allow: list[str] | None, peer: str, *, admitted: bool) -> None:
     """Loopback by default; what is listed replaces it."""
-    assert load(exporter(**({"allow": allow} if allow else {}))).admits(peer) is admitted
+    assert load_access(exporter(**({"allow": allow} if allow else {}))).admits(peer) is admitted
 
 
 def test_all_of_it(authority: Authority, tmp_path: Path) -> None:
     """Certificate, CA, users and tokens in good files."""
     certificate, key = authority.issue("server")
-    access = load(
+    access = load_access(
         exporter(
             certificate=str(certificate),
             key=str(key),
@@ -81,7 +81,7 @@ def test_certificate_and_key_in_one_file(authority: Authority, tmp_path: Path) -
     """As HAProxy wants them; then it is a secret as a whole."""
     certificate, key = authority.issue("server")
     both = Path(secret(tmp_path / "both.pem", certificate.read_text() + key.read_text()))
-    assert load(exporter(certificate=str(both))).tls
+    assert load_access(exporter(certificate=str(both))).tls
     both.chmod(0o644)
     assert faults(exporter(certificate=str(both))) == [
         f"exporter.certificate: {both} has mode 0644, open to others; run: chmod 0640 {both}"
@@ -171,7 +171,7 @@ def test_a_fault_is_one_line(case: str, authority: Authority, tmp_path: Path) ->
     values, expected = FAULTS[case]
     settings = exporter(**values(authority, tmp_path))
     with pytest.raises(StartError, match=rf"^{expected}$") as caught:
-        load(settings)
+        load_access(settings)
     assert faults(settings) == [str(caught.value)]
     (found,) = exporter_findings(settings)
     assert (found.level, f"{found.subject}: {found.text}") == (Level.ERROR, str(caught.value))
@@ -242,4 +242,4 @@ def test_what_the_check_says(  # noqa: PLR0913, PLR0917 - a column each
 def test_a_key_alone_is_a_mistake() -> None:
     """It would promise a TLS that is not there."""
     with pytest.raises(Exception, match=r"exporter\.client_ca: expected exporter\.certificate beside it"):
-        parse(b'[exporter]\nclient_ca = "/ca.pem"', "f")
+        parse_settings(b'[exporter]\nclient_ca = "/ca.pem"', "f")

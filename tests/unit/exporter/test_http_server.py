@@ -18,15 +18,15 @@ import pytest
 from miltscan.config.settings import Settings
 from miltscan.config.validation import validated
 from miltscan.exporter import exchange, http_server
-from miltscan.exporter.access import Access, load
+from miltscan.exporter.access import Access, load_access
 from miltscan.exporter.credentials import Credentials
 from miltscan.exporter.exchange import Request, Response
-from miltscan.exporter.http_server import Refusal, Server
+from miltscan.exporter.http_server import HttpServer, Refusal
 from miltscan.processes import listener
 from tests.harness.certificates import Authority
 from tests.harness.processes import PATIENCE, wait_until
 
-PLAIN = load(Settings().exporter)
+PLAIN = load_access(Settings().exporter)
 USERS = {"joe": b"$2y$05$WTTddQbV1pswRPfzcs.gcew.OjbCJQl08OgM8SYWkUXia71CzpbIK"}  # of "correct horse"
 TOKEN = "0123456789abcdef"  # noqa: S105 - not one of anybody's
 GUARDED = replace(PLAIN, credentials=Credentials(USERS, [TOKEN.encode()]))
@@ -45,7 +45,7 @@ def page(request: Request) -> Response:
 class Running:
     """A server in a thread of the test."""
 
-    server: Server
+    server: HttpServer
     loop: asyncio.AbstractEventLoop
     refused: list[tuple[Refusal, str]] = field(default_factory=list)
 
@@ -96,7 +96,7 @@ def start() -> Iterator[Start]:
 def _running(access: Access) -> Iterator[Running]:
     refused: list[tuple[Refusal, str]] = []
     with listener.bind_http("127.0.0.1", 0) as web:
-        server = Server(web, access, page, frozenset({"/public"}), lambda *what: refused.append(what))
+        server = HttpServer(web, access, page, frozenset({"/public"}), lambda *what: refused.append(what))
         running, thread, stop = _in_thread(server)
         running.refused = refused
         try:
@@ -107,7 +107,7 @@ def _running(access: Access) -> Iterator[Running]:
             assert not thread.is_alive()
 
 
-def _in_thread(server: Server) -> tuple[Running, threading.Thread, Callable[[], object]]:
+def _in_thread(server: HttpServer) -> tuple[Running, threading.Thread, Callable[[], object]]:
     began = threading.Event()
     found: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
 
@@ -390,7 +390,7 @@ def encrypted(authority: Authority, client_ca: Path | None = None) -> Access:
     """An access by TLS."""
     certificate, key = authority.issue("server")
     table = {"certificate": str(certificate), "key": str(key), "client_ca": str(client_ca or "")}
-    return load(validated(Settings, {"exporter": table}).exporter)
+    return load_access(validated(Settings, {"exporter": table}).exporter)
 
 
 def ask_encrypted(running: Running, context: ssl.SSLContext) -> bytes:

@@ -66,7 +66,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
     def child() -> None:
         lifeline.close()
-        service.serve(web, tmp_path, Settings(), link)
+        service.serve_exporter(web, tmp_path, Settings(), link)
 
     pid = _fork(child)
     port = web.getsockname()[1]
@@ -311,7 +311,7 @@ def test_a_server_that_fails_ends_the_process(tmp_path: Path) -> None:
     def child() -> None:
         with socket.socket(socket.AF_UNIX) as unfit, open(os.devnull, "wb") as nothing:  # noqa: PTH123
             os.dup2(nothing.fileno(), 2)
-            service.serve(unfit, tmp_path, Settings())
+            service.serve_exporter(unfit, tmp_path, Settings())
 
     pid = _fork(child)
     try:

@@ -16,7 +16,7 @@ from miltscan.exporter import service
 from miltscan.exporter.exchange import Request
 from miltscan.exporter.service import Site
 from miltscan.status import page as status_page
-from miltscan.status.snapshot import Seen
+from miltscan.status.snapshot import SnapshotInput
 from miltscan.telemetry import family, metrics
 
 PATHS = ["/", "/style.css", "/app.js", "/icon.svg", "/api/status"]
@@ -83,9 +83,9 @@ def test_it_is_compressed_for_whoever_takes_that(site: Site) -> None:
 
 def test_many_viewers_cost_no_more_than_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within half a second the same answer is handed out again; other settings make a new one."""
-    made: list[Seen] = []
+    made: list[SnapshotInput] = []
 
-    def snapshot(seen: Seen) -> dict[str, str]:
+    def snapshot(seen: SnapshotInput) -> dict[str, str]:
         made.append(seen)
         return {}
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.config.settings import parse
+from miltscan.config.settings import parse_settings
 from miltscan.migration import clamav_milter
-from miltscan.migration.clamav_milter import DEFAULTS, OPTIONS, draft, read
-from miltscan.migration.draft import Fate, Outcome
+from miltscan.migration.clamav_milter import DEFAULTS, OPTIONS, draft_clamav_milter, read_options
+from miltscan.migration.draft import Conversion, Fate
 from miltscan.migration.render import as_files
 from tests.harness import programs
 
@@ -26,9 +26,9 @@ OF_THE_MANUAL = """
 """
 
 
-def fate_of(option: str, text: str) -> Outcome:
+def fate_of(option: str, text: str) -> Conversion:
     """What becomes of the option in a file."""
-    (row,) = [row for row in draft(text).rows if row.given.split()[0] == option]
+    (row,) = [row for row in draft_clamav_milter(text).rows if row.given.split()[0] == option]
     return row.outcome
 
 
@@ -95,7 +95,7 @@ def test_lines_are_read_as_clamav_reads_them(tmp_path: Path) -> None:
     """Blanks, tabs and quotes; of an option given twice the first one counts."""
     text = '  PidFile\t"/a b"  \n# User x\nOnInfected Reject\nOnInfected Accept\nClamdSocket unix:/b\nMilterSocket /c\n'
     theirs = clamconf(tmp_path, text)
-    ours = {name: values[0] for name, values in read(text).items()}
+    ours = {name: values[0] for name, values in read_options(text).items()}
     assert {name: theirs[name] for name in ours} == ours
 
 
@@ -150,7 +150,7 @@ def test_what_is_not_understood_sets_nothing(line: str) -> None:
 
 def test_defaults_that_differ_are_taken_over() -> None:
     """An empty file means clamav-milter's own defaults, and not ours."""
-    settings = draft("").settings
+    settings = draft_clamav_milter("").settings
     assert (settings["policy.on_infected"], settings["headers.mode"]) == ("hold", "none")
 
 
@@ -162,8 +162,8 @@ WORDS = st.sampled_from(
 @given(st.lists(WORDS | st.text(max_size=8), max_size=20))
 def test_any_text_leads_to_a_configuration_that_loads(words: list[str]) -> None:
     """Nothing in a file can break the reader, the TOML, or a terminal; each option has its row."""
-    made = draft(" ".join(words))
+    made = draft_clamav_milter(" ".join(words))
     files = as_files(made, "f")
-    parse(files["miltscan.toml"].encode(), "f")
+    parse_settings(files["miltscan.toml"].encode(), "f")
     assert all(character.isprintable() or character == "\n" for character in files["differences.txt"])
     assert {row.given.split()[0] for row in made.rows if row.given} >= clamav_milter.OPTIONS.keys()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config.settings import parse
-from miltscan.migration.files import read
+from miltscan.config.settings import parse_settings
+from miltscan.migration.files import read_source
 from miltscan.migration.formats import draft, recognise
 from miltscan.migration.render import as_files
 from tests.harness import programs
@@ -26,7 +26,7 @@ def source(case: str) -> Path:
 def test_a_file_leads_to_what_stands_beside_it(case: str) -> None:
     """Byte for byte, all three files."""
     file = source(case)
-    text = read(file)
+    text = read_source(file)
     made = as_files(draft(recognise(file.name, text), text), file.name)
     assert made == {name: (CORPUS / case / name).read_text() for name in RESULTS}
 
@@ -34,7 +34,7 @@ def test_a_file_leads_to_what_stands_beside_it(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_the_configuration_loads(case: str) -> None:
     """The service takes it as it is."""
-    parse((CORPUS / case / "miltscan.toml").read_bytes(), "miltscan.toml")
+    parse_settings((CORPUS / case / "miltscan.toml").read_bytes(), "miltscan.toml")
 
 
 @pytest.mark.parametrize("case", CASES)

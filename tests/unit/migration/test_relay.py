@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.config.settings import parse
+from miltscan.config.settings import parse_settings
 from miltscan.migration import imss, intscan, relay
-from miltscan.migration.draft import Fate, Rule, judge
-from miltscan.migration.ini import Entry, read
+from miltscan.migration.draft import Fate, Rule, convert
+from miltscan.migration.ini import Entry, read_ini
 from miltscan.migration.render import as_files
 
 
@@ -32,7 +32,7 @@ from miltscan.migration.render import as_files
 )
 def test_clients_are_named_as_sendmail_names_them(value: str, hosts: str) -> None:
     """Whole addresses, or leading octets of a network."""
-    assert judge(relay.clients, [value]).site == {"SITE_DELIVERY_FROM": hosts}
+    assert convert(relay.clients, [value]).site == {"SITE_DELIVERY_FROM": hosts}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_clients_are_named_as_sendmail_names_them(value: str, hosts: str) -> Non
 )
 def test_the_next_server_is_delivery(value: str, site: dict[str, str]) -> None:
     """By TCP or by a program."""
-    assert judge(relay.downstream, [value]).site == site
+    assert convert(relay.downstream, [value]).site == site
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_next_server_is_delivery(value: str, site: dict[str, str]) -> None:
 )
 def test_what_is_not_understood_sets_nothing(rule: Rule, value: str) -> None:
     """One reason, no setting; what m4 would take for more than text never comes through."""
-    outcome = judge(rule, [value])
+    outcome = convert(rule, [value])
     assert (outcome.fate, dict(outcome.site), dict(outcome.settings)) == (Fate.UNKNOWN, {}, {})
     assert outcome.why
 
@@ -100,12 +100,14 @@ def test_what_is_not_understood_sets_nothing(rule: Rule, value: str) -> None:
 def test_entries_know_their_section() -> None:
     """Comments and lines that are no entry are passed over."""
     text = '; a=1\nPort = "1"\n# b=2\n[ SMTP ]\nport=2\njunk\nx=a=b\n'
-    assert [*read(text)] == [Entry("", "port", "1"), Entry("smtp", "port", "2"), Entry("smtp", "x", "a=b")]
+    assert [*read_ini(text)] == [Entry("", "port", "1"), Entry("smtp", "port", "2"), Entry("smtp", "x", "a=b")]
 
 
 def test_the_keys_of_another_service_are_not_read() -> None:
     """HTTP has a port and a next server, too; their values stay out of the report."""
-    made = intscan.draft("[http]\noriginal=proxy.example.test 19001\n[smtp]\noriginal=localhost 19000\nsecret=x1y\n")
+    made = intscan.draft_intscan(
+        "[http]\noriginal=proxy.example.test 19001\n[smtp]\noriginal=localhost 19000\nsecret=x1y\n"
+    )
     assert made.site["SITE_DELIVERY_PORT"] == "19000"
     unread = [(row.given, row.outcome.why) for row in made.rows if row.outcome.fate is Fate.UNREAD]
     assert unread == [("[http]", "original"), ("[smtp]", "secret")]
@@ -113,7 +115,7 @@ def test_the_keys_of_another_service_are_not_read() -> None:
 
 def test_of_a_key_given_again_the_first_counts() -> None:
     """The other one is told."""
-    made = imss.draft("[smtp]\nsmtp_port=1\nsmtp_port=2\n")
+    made = imss.draft_imss("[smtp]\nsmtp_port=1\nsmtp_port=2\n")
     assert [row.given for row in made.rows] == ["smtp_port = 1", "[smtp]"]
 
 
@@ -124,9 +126,9 @@ NAMES = [*imss.KEYS, *intscan.KEYS]
 def test_any_value_leads_to_files_that_load(entries: list[tuple[str, str]]) -> None:
     """Nothing in a file can get out of the quotes of m4, or break the TOML or a terminal."""
     text = "[smtp]\n" + "\n".join(f"{key}={value}" for key, value in entries)
-    for draft in (imss.draft, intscan.draft):
+    for draft in (imss.draft_imss, intscan.draft_intscan):
         files = as_files(draft(text), "f")
-        parse(files["miltscan.toml"].encode(), "f")
+        parse_settings(files["miltscan.toml"].encode(), "f")
         defines = files["site.m4"].splitlines()[2:]
         assert all(re.fullmatch(r"define\(`SITE_[A-Z]+(_[A-Z]+)*', `[\w./:@\[\] -]+'\)dnl", line) for line in defines)
         assert all(character.isprintable() or character == "\n" for character in files["differences.txt"])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.config.settings import parse
+from miltscan.config.settings import parse_settings
 from miltscan.core.address import InetAddress, Network
 from miltscan.errors import StartError
 from miltscan.processes import admission
@@ -119,7 +119,7 @@ def test_a_connection_outlives_a_new_list() -> None:
 def test_as_many_networks_as_the_configuration_takes() -> None:
     """64 of the longest kind fit into the kernel's memory for filters."""
     texts = ", ".join(f'"2001:db8:1:1:1:1:1:{number:x}"' for number in range(64))
-    settings = parse(f"[milter]\nallow = [{texts}]".encode(), "test.toml")
+    settings = parse_settings(f"[milter]\nallow = [{texts}]".encode(), "test.toml")
     if socket.has_dualstack_ipv6():
         bind(InetAddress("::1", 0), 0o660, None, settings.milter.allow).close()
 

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.sandwich.cf import Daemon, Filter, Mailer, parse, seconds
+from miltscan.sandwich.cf import Daemon, Filter, Mailer, parse_cf, seconds
 from tests.unit.doctor.support import INCOMING, cf
 
 
 def test_a_whole_file() -> None:
     """Options, daemon, filter, and a mailer over three lines."""
-    conf = parse(INCOMING)
+    conf = parse_cf(INCOMING)
     assert conf.options["queuedirectory"] == "/var/spool/mqueue"
     assert conf.daemons == (Daemon("incoming", "", 25, 511, None),)
     times = {"C": 10, "S": 30, "R": 30, "E": 300}
@@ -22,12 +22,12 @@ def test_a_whole_file() -> None:
 
 def test_a_line_goes_on_after_any_blank() -> None:
     """A tabulator or a space."""
-    assert parse("Ma, P=[IPC],\n  F=k,\n\tA=TCP b 1\n").mailers["a"] == Mailer("a", "[IPC]", "k", ("TCP", "b", "1"))
+    assert parse_cf("Ma, P=[IPC],\n  F=k,\n\tA=TCP b 1\n").mailers["a"] == Mailer("a", "[IPC]", "k", ("TCP", "b", "1"))
 
 
 def test_an_empty_file_means_sendmails_defaults() -> None:
     """One daemon on all addresses, port 25, backlog 10."""
-    conf = parse("")
+    conf = parse_cf("")
     assert conf.daemons == (Daemon("Daemon0", "", 25, 10, None),)
     assert (conf.options["queuedirectory"], conf.options["pidfile"]) == ("/var/spool/mqueue", "/var/run/sendmail.pid")
     assert (conf.filters, conf.mailers) == ({}, {})
@@ -47,7 +47,7 @@ def test_an_empty_file_means_sendmails_defaults() -> None:
 )
 def test_daemons(line: str, daemon: Daemon) -> None:
     """Only the first letter of a field's name counts, with its case; services have names."""
-    assert parse(f"O DaemonPortOptions={line}\n").daemons == (daemon,)
+    assert parse_cf(f"O DaemonPortOptions={line}\n").daemons == (daemon,)
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_daemons(line: str, daemon: Daemon) -> None:
 )
 def test_where_a_daemon_is_reached(line: str, host: str) -> None:
     """From the same host."""
-    assert parse(f"O DaemonPortOptions={line}\n").daemons[0].host == host
+    assert parse_cf(f"O DaemonPortOptions={line}\n").daemons[0].host == host
 
 
 def test_the_last_of_two_options_counts_but_each_daemon() -> None:
     """Names are told apart without regard to case."""
-    conf = parse("O PIDFILE=/a\nO PidFile=/b\nO DaemonPortOptions=N=a\nO DaemonPortOptions=N=b\n")
+    conf = parse_cf("O PIDFILE=/a\nO PidFile=/b\nO DaemonPortOptions=N=a\nO DaemonPortOptions=N=b\n")
     assert (conf.options["pidfile"], [daemon.name for daemon in conf.daemons]) == ("/b", ["a", "b"])
 
 
@@ -91,5 +91,5 @@ def test_durations(text: str, value: float) -> None:
 @given(st.text())
 def test_no_text_makes_it_raise(text: str) -> None:
     """A file that is no .cf file leaves the defaults."""
-    assert parse(text).options["queuedirectory"] is not None
-    assert parse(f"O DaemonPortOptions={text}\nXa, {text}\nMb, {text}\n").daemons
+    assert parse_cf(text).options["queuedirectory"] is not None
+    assert parse_cf(f"O DaemonPortOptions={text}\nXa, {text}\nMb, {text}\n").daemons

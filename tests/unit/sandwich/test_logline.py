@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.sandwich.logline import Kind, addresses, handoff, parse
+from miltscan.sandwich.logline import EventKind, addresses, handoff_id, parse_line
 from miltscan.trace.explain import explain
 from miltscan.trace.follow import follow
-from miltscan.trace.timeline import as_fields, as_text, explained_as_text
+from miltscan.trace.timeline import as_text, explained_as_text, trace_fields
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TO = "to=<a@example.test>, delay=00:00:01, xdelay=00:00:00, mailer=local, pri=30134, relay=h [1.2.3.4]"
@@ -46,33 +46,33 @@ TO = "to=<a@example.test>, delay=00:00:01, xdelay=00:00:00, mailer=local, pri=30
 @pytest.mark.usefixtures("utc")
 def test_head(head: str, time: str | None, host: str | None, program: str | None, pid: int | None) -> None:
     """Classic syslog, ISO, journalctl's forms, Solaris; without a year the latest that is not in the future."""
-    event = parse(f"{head}6AMG4FAU001849: {TO}", NOW)
+    event = parse_line(f"{head}6AMG4FAU001849: {TO}", NOW)
     assert event.time == (datetime.fromisoformat(time) if time else None)
     assert (event.host, event.program, event.pid) == (host, program, pid)
-    assert (event.queue_id, event.kind) == ("6AMG4FAU001849", Kind.DELIVERY)
+    assert (event.queue_id, event.kind) == ("6AMG4FAU001849", EventKind.DELIVERY)
 
 
 @pytest.mark.parametrize("queue_id", ["m2Q8K2e1009516", "6AMG4FAU1234567", "e6FFBLP22398", "NOQUEUE"])
 def test_queue_id(queue_id: str) -> None:
     """Of sendmail 8.9 to 8.18; process IDs have up to seven digits."""
-    assert parse(f"Feb 28 10:11:12 mx sm-mta[7]: {queue_id}: text", NOW).queue_id == queue_id
+    assert parse_line(f"Feb 28 10:11:12 mx sm-mta[7]: {queue_id}: text", NOW).queue_id == queue_id
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("from=<a@b>, size=1", Kind.ENVELOPE),
-        ("to=<a@b>, stat=Sent", Kind.DELIVERY),
-        ("Milter: data, reject=550 5.7.1 no", Kind.MILTER),
-        ("Milter (miltscan) insert (0): header: X-Virus-Status:  Clean", Kind.MILTER),
-        ("ruleset=check_rcpt, arg1=<a@b>, reject=550 5.7.1 no", Kind.RULESET),
-        ("done; delay=00:00:00, ntries=2", Kind.OTHER),
-        ("6AMG9Lxs004629: DSN: User unknown", Kind.OTHER),
+        ("from=<a@b>, size=1", EventKind.ENVELOPE),
+        ("to=<a@b>, stat=Sent", EventKind.DELIVERY),
+        ("Milter: data, reject=550 5.7.1 no", EventKind.MILTER),
+        ("Milter (miltscan) insert (0): header: X-Virus-Status:  Clean", EventKind.MILTER),
+        ("ruleset=check_rcpt, arg1=<a@b>, reject=550 5.7.1 no", EventKind.RULESET),
+        ("done; delay=00:00:00, ntries=2", EventKind.OTHER),
+        ("6AMG9Lxs004629: DSN: User unknown", EventKind.OTHER),
     ],
 )
-def test_kind(text: str, kind: Kind) -> None:
+def test_kind(text: str, kind: EventKind) -> None:
     """By how the text after the queue ID begins."""
-    assert parse(f"6AMG4FAU001849: {text}", NOW).kind is kind
+    assert parse_line(f"6AMG4FAU001849: {text}", NOW).kind is kind
 
 
 FROM = "from={}, size=1, class=0, nrcpts=1, msgid={}, proto=ESMTP, daemon=MTA, relay=h [1.2.3.4]"
@@ -94,7 +94,7 @@ FROM = "from={}, size=1, class=0, nrcpts=1, msgid={}, proto=ESMTP, daemon=MTA, r
 )
 def test_what_a_client_chooses_changes_no_other_field(sender: str, message_id: str) -> None:
     """Sender and Message-ID may hold what looks like fields; size and relay are sendmail's."""
-    event = parse("6AMG4FAU001849: " + FROM.format(sender, message_id), NOW)
+    event = parse_line("6AMG4FAU001849: " + FROM.format(sender, message_id), NOW)
     assert (event.get("from"), event.get("size")) == (sender, "1")
     assert (event.get("relay"), event.get("daemon"), event.get("nrcpts")) == ("h [1.2.3.4]", "MTA", "1")
     assert event.get("proto") == "ESMTP"
@@ -118,10 +118,10 @@ def test_what_a_client_chooses_changes_no_other_field(sender: str, message_id: s
 )
 def test_what_a_server_answers_changes_no_other_field(end: str, dsn: str, stat: str | None, handed: str | None) -> None:
     """The text of its reply is the value of stat or reply and nothing else."""
-    event = parse(f"6AMG4FAU001849: {TO}, {end}", NOW)
+    event = parse_line(f"6AMG4FAU001849: {TO}, {end}", NOW)
     assert event.get("dsn") == dsn
     assert stat is None or event.get("stat") == stat
-    assert handoff(event) == handed
+    assert handoff_id(event) == handed
 
 
 @pytest.mark.parametrize(
@@ -137,15 +137,15 @@ def test_what_a_server_answers_changes_no_other_field(end: str, dsn: str, stat: 
 )
 def test_recipients(to: str, expected: list[str]) -> None:
     """A list, with commas within quotes."""
-    event = parse(f"6AMG4FAU001849: to={to}, delay=00:00:01, dsn=2.0.0, stat=Sent", NOW)
+    event = parse_line(f"6AMG4FAU001849: to={to}, delay=00:00:01, dsn=2.0.0, stat=Sent", NOW)
     assert (addresses(event), event.get("dsn")) == (expected, "2.0.0")
 
 
 def test_own_line_alone_or_behind_a_head() -> None:
     """From a file, or as syslog keeps it; the time is that of the line itself."""
     line = json.dumps({"timestamp": "2026-02-28T10:11:12.5+00:00", "event": "message", "queue_id": "6AMG4FAU001849"})
-    alone, behind = parse(line, NOW), parse(f"Feb 28 10:11:13 mx miltscan[9]: {line}", NOW)
-    assert alone.kind is Kind.SCAN
+    alone, behind = parse_line(line, NOW), parse_line(f"Feb 28 10:11:13 mx miltscan[9]: {line}", NOW)
+    assert alone.kind is EventKind.SCAN
     assert (alone.time, alone.queue_id, alone.fields) == (behind.time, "6AMG4FAU001849", behind.fields)
 
 
@@ -154,13 +154,13 @@ def test_own_line_alone_or_behind_a_head() -> None:
 )
 def test_json_that_is_no_line_of_ours(line: str) -> None:
     """It belongs to no message."""
-    assert parse(line, NOW).queue_id is None
+    assert parse_line(line, NOW).queue_id is None
 
 
 def test_escapes_in_json_stay_harmless() -> None:
     """A value is as printable as a raw one."""
     line = json.dumps({"event": "message", "queue_id": "6AMG4FAU001849", "engines": [{"detail": "\x1b[2J\u202e"}]})
-    assert parse(line, NOW).fields["engines"] == [{"detail": "\\x1b[2J\\u202e"}]
+    assert parse_line(line, NOW).fields["engines"] == [{"detail": "\\x1b[2J\\u202e"}]
 
 
 FRAGMENTS = st.sampled_from(
@@ -181,13 +181,13 @@ def test_nothing_raises_and_all_is_printable(lines: list[str]) -> None:
         assert explained_as_text(explain(line, NOW)).replace("\n", "").isprintable()
     for found in follow("6AMG4FAU001849", lambda _texts: [line.encode("utf-8", "replace") for line in lines], NOW):
         assert as_text(found).replace("\n", "").isprintable()
-        json.dumps(as_fields(found))
+        json.dumps(trace_fields(found))
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_line(line: bytes) -> None:
     """No line is a fault."""
-    event = parse(line, datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=14))))
+    event = parse_line(line, datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=14))))
     assert event.text.isprintable()
 
 
@@ -197,6 +197,6 @@ def test_any_bytes_are_a_line(line: bytes) -> None:
 @pytest.mark.timeout(10)
 def test_no_text_takes_long(text: str) -> None:
     """Each pattern is done in one way only: 60 KB of what could make it go back take no time."""
-    parse(f"6AMG4FAU001849: to={text}", NOW)
-    parse(f"6AMG4FAU001849: from=<a>, msgid={text}", NOW)
-    addresses(parse(f"6AMG4FAU001849: to={text}", NOW))
+    parse_line(f"6AMG4FAU001849: to={text}", NOW)
+    parse_line(f"6AMG4FAU001849: from=<a>, msgid={text}", NOW)
+    addresses(parse_line(f"6AMG4FAU001849: to={text}", NOW))

@@ -12,10 +12,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from miltscan.core.probe import Stage
-from miltscan.sandwich.submit import Letter, Reply, submit
+from miltscan.sandwich.submit import OutgoingMail, ServerReply, submit
 from tests.harness import ports, programs
 
-LETTER = Letter("", "someone@example.test", b"Subject: x\r\n\r\n.dot\r\n")
+LETTER = OutgoingMail("", "someone@example.test", b"Subject: x\r\n\r\n.dot\r\n")
 PATIENCE = 30.0
 
 
@@ -41,19 +41,23 @@ def _play(listener: socket.socket, replies: Sequence[bytes]) -> None:
 
 OK = b"250 ok\r\n"
 HELLO = (b"220 hello\r\n", OK, OK, OK)
-CASES: dict[str, tuple[Sequence[bytes], Reply, Stage]] = {
-    "all is well": ((*HELLO, b"354 go\r\n", b"550 5.7.1 no\r\n", OK), Reply(550, "5.7.1 no"), Stage.DATA),
-    "greeting": ((b"421 4.3.2 busy\r\n",), Reply(421, "4.3.2 busy"), Stage.CONNECT),
-    "no EHLO": ((b"220 x\r\n", b"500 what\r\n", OK, OK, b"550 no\r\n", OK), Reply(550, "no"), Stage.ENVELOPE),
-    "sender": ((*HELLO[:2], b"451 4.3.2 later\r\n", OK), Reply(451, "4.3.2 later"), Stage.ENVELOPE),
-    "recipient": ((*HELLO[:3], b"550 5.1.1 User unknown\r\n", OK), Reply(550, "5.1.1 User unknown"), Stage.ENVELOPE),
-    "DATA": ((*HELLO, b"554 no\r\n"), Reply(554, "no"), Stage.DATA),
-    "hangs up": ((*HELLO, b"354 go\r\n"), Reply(0, "no reply: Connection unexpectedly closed"), Stage.DATA),
+CASES: dict[str, tuple[Sequence[bytes], ServerReply, Stage]] = {
+    "all is well": ((*HELLO, b"354 go\r\n", b"550 5.7.1 no\r\n", OK), ServerReply(550, "5.7.1 no"), Stage.DATA),
+    "greeting": ((b"421 4.3.2 busy\r\n",), ServerReply(421, "4.3.2 busy"), Stage.CONNECT),
+    "no EHLO": ((b"220 x\r\n", b"500 what\r\n", OK, OK, b"550 no\r\n", OK), ServerReply(550, "no"), Stage.ENVELOPE),
+    "sender": ((*HELLO[:2], b"451 4.3.2 later\r\n", OK), ServerReply(451, "4.3.2 later"), Stage.ENVELOPE),
+    "recipient": (
+        (*HELLO[:3], b"550 5.1.1 User unknown\r\n", OK),
+        ServerReply(550, "5.1.1 User unknown"),
+        Stage.ENVELOPE,
+    ),
+    "DATA": ((*HELLO, b"554 no\r\n"), ServerReply(554, "no"), Stage.DATA),
+    "hangs up": ((*HELLO, b"354 go\r\n"), ServerReply(0, "no reply: Connection unexpectedly closed"), Stage.DATA),
 }
 
 
 @pytest.mark.parametrize(("replies", "reply", "stage"), CASES.values(), ids=CASES)
-def test_the_reply_that_decides(replies: Sequence[bytes], reply: Reply, stage: Stage) -> None:
+def test_the_reply_that_decides(replies: Sequence[bytes], reply: ServerReply, stage: Stage) -> None:
     """The first refusal or the one to the message, in its stage; stages that were not reached have no time."""
     with script(replies) as port:
         sent = submit(("127.0.0.1", port), LETTER, PATIENCE)
@@ -81,7 +85,7 @@ def test_a_server_that_says_nothing() -> None:
 def test_what_smtp_cannot_carry() -> None:
     """A line end in an address is refused before it is sent."""
     with script(HELLO[:2]) as port:
-        sent = submit(("127.0.0.1", port), Letter("a@b\r\nQUIT", "x@y", b""), PATIENCE)
+        sent = submit(("127.0.0.1", port), OutgoingMail("a@b\r\nQUIT", "x@y", b""), PATIENCE)
     assert (sent.reply.code, sent.stage) == (0, Stage.ENVELOPE)
 
 
@@ -117,4 +121,4 @@ def test_tls_where_the_server_insists(certificate: ssl.SSLContext, expected: str
         sent = submit(("127.0.0.1", port), LETTER, PATIENCE)
     finally:
         controller.stop()
-    assert sent.reply == Reply(250, expected)
+    assert sent.reply == ServerReply(250, expected)

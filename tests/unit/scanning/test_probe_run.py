@@ -8,34 +8,43 @@ import pytest
 from miltscan.config.settings import Settings
 from miltscan.core.action import Accept, Decision, Reject, Reply
 from miltscan.core.keys import Key
-from miltscan.core.probe import Kind, Probe, Stage, decide
+from miltscan.core.probe import Probe, ProbeKind, Stage, probe_decision
 from miltscan.core.verdict import Outcome
 from miltscan.errors import ConfigError
 from miltscan.sandwich import submit
-from miltscan.sandwich.submit import Letter, Submission
+from miltscan.sandwich.submit import OutgoingMail, Submission
 from miltscan.scanning import probe_run
-from miltscan.scanning.probe_run import Result, as_fields, as_table, fault, make, options_for, run, signing_key
+from miltscan.scanning.probe_run import (
+    Result,
+    fault,
+    make,
+    options_for,
+    probe_fields,
+    probe_table,
+    run_probes,
+    signing_key,
+)
 from tests.fakes.eicar import EICAR, holds_eicar
 
 KEY = Key("k", b"k" * 32)
 SECONDS = {Stage.CONNECT: 0.0012, Stage.ENVELOPE: 0.1, Stage.DATA: 2.0}
 
 
-def sent(reply: submit.Reply, stage: Stage = Stage.DATA) -> Submission:
+def sent(reply: submit.ServerReply, stage: Stage = Stage.DATA) -> Submission:
     """A submission that ended so."""
     return Submission(reply, stage, SECONDS)
 
 
-def answered(one: Probe, outcome: Outcome) -> submit.Reply:
+def answered(one: Probe, outcome: Outcome) -> submit.ServerReply:
     """What miltscan says of a probe with this outcome, by a policy that rejects viruses."""
     action = Accept() if outcome is Outcome.CLEAN else Reject(Reply(550, "5.7.1", "Virus found: Eicar"))
-    reply = decide(one, outcome, Decision(action, "x")).reply
+    reply = probe_decision(one, outcome, Decision(action, "x")).reply
     assert reply
-    return submit.Reply(reply.code, f"{reply.status} {reply.text}")
+    return submit.ServerReply(reply.code, f"{reply.status} {reply.text}")
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_each_is_a_new_message(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ProbeKind)
+def test_each_is_a_new_message(kind: ProbeKind) -> None:
     """Signed in its first line, and never the same twice: clamd answers what it knows from a cache."""
     one, other = make(KEY, kind), make(KEY, kind)
     assert one[0].startswith(b"X-Miltscan-Probe: v=1; k=k; ")
@@ -44,77 +53,81 @@ def test_each_is_a_new_message(kind: Kind) -> None:
     assert one[1].mac != other[1].mac
     assert one[0].partition(b"\r\n\r\n")[2] != other[0].partition(b"\r\n\r\n")[2]
     assert b"\n" not in one[0].replace(b"\r\n", b"")
-    assert holds_eicar(one[0]) is (kind is Kind.SIGNATURE)
+    assert holds_eicar(one[0]) is (kind is ProbeKind.SIGNATURE)
     assert EICAR not in one[0]  # the engine has to decode
 
 
 @pytest.mark.parametrize(
     ("kind", "outcome", "wrong"),
     [
-        (Kind.CLEAN, Outcome.CLEAN, ""),
-        (Kind.SIGNATURE, Outcome.INFECTED, ""),
-        (Kind.CLEAN, Outcome.INFECTED, "the scan ended infected, not clean"),
-        (Kind.SIGNATURE, Outcome.CLEAN, "the scan ended clean, not infected"),
-        (Kind.CLEAN, Outcome.UNSCANNED, "the scan ended unscanned, not clean"),
-        (Kind.SIGNATURE, Outcome.ERROR, "the scan ended error, not infected"),
+        (ProbeKind.CLEAN, Outcome.CLEAN, ""),
+        (ProbeKind.SIGNATURE, Outcome.INFECTED, ""),
+        (ProbeKind.CLEAN, Outcome.INFECTED, "the scan ended infected, not clean"),
+        (ProbeKind.SIGNATURE, Outcome.CLEAN, "the scan ended clean, not infected"),
+        (ProbeKind.CLEAN, Outcome.UNSCANNED, "the scan ended unscanned, not clean"),
+        (ProbeKind.SIGNATURE, Outcome.ERROR, "the scan ended error, not infected"),
     ],
 )
-def test_an_answer_is_judged_by_its_outcome(kind: Kind, outcome: Outcome, wrong: str) -> None:
+def test_an_answer_is_judged_by_its_outcome(kind: ProbeKind, outcome: Outcome, wrong: str) -> None:
     """Not by the code of the reply, which is the policy's."""
     _, one = make(KEY, kind)
     assert fault(one, sent(answered(one, outcome))) == wrong
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", ProbeKind)
 @pytest.mark.parametrize(
     ("reply", "stage", "wrong"),
     [
-        (submit.Reply(0, "no reply: timed out"), Stage.CONNECT, "no reply in stage connect"),
-        (submit.Reply(550, "5.1.1 User unknown"), Stage.ENVELOPE, "refused before the message, in stage envelope"),
-        (submit.Reply(250, "2.0.0 A Message accepted for delivery"), Stage.DATA, "ACCEPTED UNSCANNED"),
-        (submit.Reply(451, "4.3.2 Please try again later"), Stage.DATA, "the reply does not prove a scan"),
-        (submit.Reply(550, "5.7.1 Virus found: Eicar"), Stage.DATA, "the reply does not prove a scan"),
+        (submit.ServerReply(0, "no reply: timed out"), Stage.CONNECT, "no reply in stage connect"),
+        (
+            submit.ServerReply(550, "5.1.1 User unknown"),
+            Stage.ENVELOPE,
+            "refused before the message, in stage envelope",
+        ),
+        (submit.ServerReply(250, "2.0.0 A Message accepted for delivery"), Stage.DATA, "ACCEPTED UNSCANNED"),
+        (submit.ServerReply(451, "4.3.2 Please try again later"), Stage.DATA, "the reply does not prove a scan"),
+        (submit.ServerReply(550, "5.7.1 Virus found: Eicar"), Stage.DATA, "the reply does not prove a scan"),
     ],
 )
-def test_no_answer_is_no_scan(kind: Kind, reply: submit.Reply, stage: Stage, wrong: str) -> None:
+def test_no_answer_is_no_scan(kind: ProbeKind, reply: submit.ServerReply, stage: Stage, wrong: str) -> None:
     """A refusal that looks right is not enough: another filter may have said it."""
     assert fault(make(KEY, kind)[1], sent(reply, stage)).startswith(wrong)
 
 
 def test_the_answer_to_the_other_probe_is_none() -> None:
     """Each proves itself."""
-    _, clean = make(KEY, Kind.CLEAN)
-    _, other = make(KEY, Kind.CLEAN)
+    _, clean = make(KEY, ProbeKind.CLEAN)
+    _, other = make(KEY, ProbeKind.CLEAN)
     assert fault(clean, sent(answered(other, Outcome.CLEAN)))
 
 
 def test_both_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the server and in the envelope of the configuration; what comes back is fit to be read."""
-    letters: list[tuple[object, Letter, float]] = []
+    letters: list[tuple[object, OutgoingMail, float]] = []
 
-    def record(place: tuple[str, int], letter: Letter, patience: float) -> Submission:
+    def record(place: tuple[str, int], letter: OutgoingMail, patience: float) -> Submission:
         letters.append((place, letter, patience))
-        return sent(submit.Reply(250, "2.0.0 \x1b[2J"))
+        return sent(submit.ServerReply(250, "2.0.0 \x1b[2J"))
 
     monkeypatch.setattr(probe_run, "submit", record)
-    results = [*run(options_for(Settings(), "inet:2525@mx.example.test"), KEY)]
+    results = [*run_probes(options_for(Settings(), "inet:2525@mx.example.test"), KEY)]
     assert [(place, letter[:2], patience) for place, letter, patience in letters] == [
         (("mx.example.test", 2525), ("", "miltscan-probe@localhost"), 90.0)
     ] * 2
-    assert [result.message for result in results] == list(Kind)
+    assert [result.message for result in results] == list(ProbeKind)
     assert not any(result.well for result in results)
     assert results[0].reply == r"250 2.0.0 \x1b[2J"
 
 
 def results() -> Iterator[Result]:
     """One that went well and one that did not."""
-    yield Result(Kind.CLEAN, "", "550 5.7.1 fine", SECONDS)
-    yield Result(Kind.SIGNATURE, "no reply in stage connect", "no reply: refused", {Stage.CONNECT: 0.1})
+    yield Result(ProbeKind.CLEAN, "", "550 5.7.1 fine", SECONDS)
+    yield Result(ProbeKind.SIGNATURE, "no reply in stage connect", "no reply: refused", {Stage.CONNECT: 0.1})
 
 
 def test_what_people_read() -> None:
     """Times, result, and what was said."""
-    assert as_table([*results()]).splitlines() == [
+    assert probe_table([*results()]).splitlines() == [
         "message    result      connect    envelope        data",
         "clean      ok           1.2 ms    100.0 ms   2000.0 ms",
         "signature  FAILED     100.0 ms           -           -",
@@ -127,7 +140,7 @@ def test_what_people_read() -> None:
 
 def test_what_machines_read() -> None:
     """Plain JSON; null for what was not reached."""
-    told = json.loads(json.dumps(as_fields(results())))
+    told = json.loads(json.dumps(probe_fields(results())))
     assert told[0]["seconds"] == {"connect": 0.0012, "envelope": 0.1, "data": 2.0}
     assert told[1] == {
         "message": "signature",

@@ -8,7 +8,7 @@ import pytest
 from miltscan.core.action import Accept, ActionName, InsertHeader, RemoveHeader
 from miltscan.core.keys import Key
 from miltscan.core.message import Message
-from miltscan.core.probe import PROBE_HEADER, Answer, Kind, Probe, read_answer
+from miltscan.core.probe import PROBE_HEADER, Answer, Probe, ProbeKind, read_answer
 from miltscan.core.report import Report
 from miltscan.core.session import Session, head, too_large
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
@@ -43,7 +43,7 @@ class Engine:
 @pytest.fixture
 def arrived() -> Iterator[tuple[Message, Probe]]:
     """A clean probe as the milter builds it."""
-    data, probe = make(KEY, Kind.CLEAN)
+    data, probe = make(KEY, ProbeKind.CLEAN)
     top, _, body = data.partition(b"\r\n\r\n")
     session = Session()
     session.mail(b"<>", (), 1 << 20, authenticated=False)
@@ -92,7 +92,7 @@ def test_a_probe_is_scanned_and_refused(arrived: tuple[Message, Probe], verdict:
     pipeline, engine = probing(verdict)
     report = pipeline.process(arrived[0], nothing)
     assert answer(report, arrived[1]) == expected
-    assert (report.probe, report.decision.edits, engine.asked) == (Kind.CLEAN, (), 1)
+    assert (report.probe, report.decision.edits, engine.asked) == (ProbeKind.CLEAN, (), 1)
 
 
 def test_a_bug_at_a_probe_is_told_and_no_mail(arrived: tuple[Message, Probe]) -> None:
@@ -101,7 +101,7 @@ def test_a_bug_at_a_probe_is_told_and_no_mail(arrived: tuple[Message, Probe]) ->
     pipeline, _ = probing(RuntimeError("x"), raised)
     report = pipeline.process(arrived[0], nothing)
     assert answer(report, arrived[1]) == Answer(Outcome.ERROR, ActionName.TEMPFAIL)
-    assert (report.probe, [str(error) for error in raised]) == (Kind.CLEAN, ["x"])
+    assert (report.probe, [str(error) for error in raised]) == (ProbeKind.CLEAN, ["x"])
 
 
 def test_a_spool_that_cannot_be_read_makes_it_ordinary_mail(arrived: tuple[Message, Probe]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from miltscan.core.action import InsertHeader
 from miltscan.core.keys import Key
 from miltscan.core.message import Header, Message
-from miltscan.core.receipt import RECEIPT_HEADER, Receipt
+from miltscan.core.receipt import RECEIPT_HEADER, ReceiptResult
 from miltscan.core.report import Report
 from miltscan.core.session import head, too_large
 from miltscan.core.verdict import Fault, Outcome, Verdict
@@ -111,11 +111,11 @@ def test_an_error_in_the_check_is_a_scan(spool: Spool, verdict: Verdict, monkeyp
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("miltscan.scanning.receipts.check", broken)
+    monkeypatch.setattr("miltscan.scanning.receipts.verify_receipt", broken)
     failed: list[Exception] = []
     engine = Engine(verdict)
     report = Verifying(pipeline(engine), KEYS, 3600.0, failed.append).process(whole(spool), nothing)
-    assert (report.verdict, report.receipt, engine.asked) == (verdict, Receipt.MISMATCH, 1)
+    assert (report.verdict, report.receipt, engine.asked) == (verdict, ReceiptResult.MISMATCH, 1)
     assert [str(error) for error in failed] == ["a bug"]
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from miltscan.config.settings import Settings, parse
+from miltscan.config.settings import Settings, parse_settings
 from miltscan.core.address import Address
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.verdict import Limit, Outcome, Verdict
 from miltscan.engines.base import Observer, Tick
-from miltscan.scanning.stored import as_fields, as_line, exit_status, pipeline_for, scan
+from miltscan.scanning.stored import as_line, exit_status, pipeline_for, report_fields, scan_stored
 
 if TYPE_CHECKING:
     from miltscan.scanning.pipeline import Pipeline
@@ -50,13 +50,13 @@ def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings(directory: Path) -> Settings:
     """A small spool, so that messages also reach the disk."""
     text = f'[spool]\nmemory = "1KiB"\ndirectory = "{directory}"\n[limits]\nmessage_size = "1MiB"'
-    return parse(text.encode(), "f")
+    return parse_settings(text.encode(), "f")
 
 
 def scanned(data: bytes, directory: Path) -> dict[str, str | int | float | None]:
     """The fields of the report on `data`."""
     configured = settings(directory)
-    return as_fields("name", scan(io.BytesIO(data), configured, pipeline_for(configured)))
+    return report_fields("name", scan_stored(io.BytesIO(data), configured, pipeline_for(configured)))
 
 
 @pytest.mark.parametrize("size", [0, 10, 5000])
@@ -103,7 +103,7 @@ def test_a_message_above_the_limit_takes_no_room(tmp_path: Path) -> None:
         def process(self, message: Message, _tick: Tick) -> None:
             Rest.kept = os.fstat(message.content.fileno()).st_size
 
-    scan(io.BytesIO(b"x" * 2**23), settings(tmp_path), cast("Pipeline", Rest()))
+    scan_stored(io.BytesIO(b"x" * 2**23), settings(tmp_path), cast("Pipeline", Rest()))
     assert len(PREFACE) + 2**20 == Rest.kept
 
 

@@ -8,17 +8,17 @@ import pytest
 from miltscan.config.settings import Settings
 from miltscan.config.validation import validated
 from miltscan.core.finding import Level
-from miltscan.status.checks import judge
+from miltscan.status.checks import assess
 from miltscan.status.history import STEP, History
-from miltscan.status.model import Engine, Queue, Verdict, Workers
+from miltscan.status.model import Assessment, EngineStatus, QueueStatus, WorkersStatus
 from miltscan.status.samples import Numbers
 
 NOW = 1_800_000_000.0
-ENGINE = Engine(
+ENGINE = EngineStatus(
     "clamd", "unix:/c", up=True, canary=NOW - 2, version=1, published=NOW - 3600, errors=0, queue=0, threads={}
 )
-WORKERS = Workers(2, 2, 0, 0, 0, [])
-QUEUE = Queue("delivery", 3, 1000, NOW - 30, readable=True)
+WORKERS = WorkersStatus(2, 2, 0, 0, 0, [])
+QUEUE = QueueStatus("delivery", 3, 1000, NOW - 30, readable=True)
 
 
 def _lately(**unscanned: float) -> History:
@@ -29,7 +29,7 @@ def _lately(**unscanned: float) -> History:
     return past
 
 
-def _verdict(**changes: Any) -> Verdict:  # noqa: ANN401 - whatever judge takes
+def _verdict(**changes: Any) -> Assessment:  # noqa: ANN401 - whatever judge takes
     parts: dict[str, Any] = {
         "unready": [],
         "engines": [ENGINE],
@@ -39,12 +39,12 @@ def _verdict(**changes: Any) -> Verdict:  # noqa: ANN401 - whatever judge takes
         "settings": Settings(),
         "at": NOW,
     }
-    return judge(**parts | changes)
+    return assess(**parts | changes)
 
 
 def test_all_is_well() -> None:
     """In one sentence."""
-    assert _verdict() == Verdict(Level.OK, "Mail is being scanned by 1 server", [])
+    assert _verdict() == Assessment(Level.OK, "Mail is being scanned by 1 server", [])
     assert _verdict(engines=[ENGINE, ENGINE]).text == "Mail is being scanned by all 2 servers"
 
 

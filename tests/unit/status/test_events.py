@@ -12,7 +12,7 @@ from miltscan.core.message import Client
 from miltscan.core.report import Report
 from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.status import events
-from miltscan.status.events import KEPT, TEXT_LIMIT, Detection, Reporter, Ring, Trouble
+from miltscan.status.events import KEPT, TEXT_LIMIT, Detection, ErrorEvent, RecentEvents, Reporter
 from tests.fakes.messages import message
 
 REJECT = Decision(Reject(Reply(550, "5.7.1", "Virus found")), "policy.on_infected")
@@ -24,9 +24,9 @@ class Ends:
 
     def __init__(self) -> None:
         self.reading, self.sending = events.channel()
-        self.reporter, self.ring = Reporter(self.sending), Ring()
+        self.reporter, self.ring = Reporter(self.sending), RecentEvents()
 
-    def read(self) -> Ring:
+    def read(self) -> RecentEvents:
         """All that has come."""
         self.ring.read(self.reading)
         return self.ring
@@ -153,7 +153,7 @@ def test_an_event_that_cannot_be_told_is_no_error(ends: Ends) -> None:
 
 def test_the_newest_is_first_and_the_oldest_goes() -> None:
     """The ring is bounded."""
-    ring = Ring()
+    ring = RecentEvents()
     for number in range(KEPT + 10):
         ring.take(orjson.dumps(["detection", {**_DETECTION, "queue_id": str(number)}]))
         ring.take(orjson.dumps(["trouble", {**_TROUBLE, "text": str(number)}]))
@@ -168,17 +168,17 @@ _TROUBLE = {"at": 1.0, "what": "w", "text": "t", "queue_id": "Q"}
 
 def test_the_same_trouble_again_is_one_entry() -> None:
     """A thousand clients during an outage do not push its cause off the page."""
-    ring = Ring()
+    ring = RecentEvents()
     ring.take(orjson.dumps(["trouble", {**_TROUBLE, "what": "engine_down"}]))
     for number in range(1000):
         ring.take(orjson.dumps(["trouble", {**_TROUBLE, "at": float(number), "queue_id": str(number)}]))
-    assert ring.troubles == [Trouble(999.0, "w", "t", "999", 1000), Trouble(1.0, "engine_down", "t", "Q", 1)]
+    assert ring.troubles == [ErrorEvent(999.0, "w", "t", "999", 1000), ErrorEvent(1.0, "engine_down", "t", "Q", 1)]
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"{}", b"[]", b"[1,2,3]", b'["detection",{"x":1}]', b'["trouble",7]'])
 def test_a_datagram_that_makes_no_sense_is_dropped(data: bytes) -> None:
     """Nobody but our own processes can send one, and even so."""
-    ring = Ring()
+    ring = RecentEvents()
     ring.take(data)
     assert (ring.detections, ring.troubles) == ([], [])
 
@@ -190,7 +190,7 @@ def test_every_process_sends_to_the_same_ring() -> None:
     try:
         for end, name in ((sending, "one"), (other, "two")):
             Reporter(end).message(_report(Verdict.infected("clamd", name)))
-        ring = Ring()
+        ring = RecentEvents()
         ring.read(reading)
         assert [one.signature for one in ring.detections] == ["two", "one"]
     finally:

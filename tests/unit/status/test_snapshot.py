@@ -12,11 +12,11 @@ from pydantic import TypeAdapter
 from miltscan.config.settings import Settings
 from miltscan.config.validation import validated
 from miltscan.status import settings as shown_settings
-from miltscan.status.events import Detection, Ring, Trouble
+from miltscan.status.events import Detection, ErrorEvent, RecentEvents
 from miltscan.status.history import STEP, History
-from miltscan.status.model import Status
+from miltscan.status.model import ServiceStatus
 from miltscan.status.samples import Numbers
-from miltscan.status.snapshot import Seen, snapshot
+from miltscan.status.snapshot import SnapshotInput, snapshot
 
 NOW = 1_800_000_000.0
 SERVER = "unix:/run/clamd.ctl"
@@ -68,10 +68,19 @@ NOTHING = Numbers([])
 EMPTY = Numbers((f"miltscan_{name}", {"outcome": "clean"}, 0.0) for name in ("messages_total",))
 
 
-def _status(numbers: Numbers, past: History | None = None, ring: Ring | None = None) -> Status:
+def _status(numbers: Numbers, past: History | None = None, ring: RecentEvents | None = None) -> ServiceStatus:
     settings = validated(Settings, {"milter": {"workers": 2}})
     return snapshot(
-        Seen(numbers, past or History(), ring or Ring(), settings, [], at=NOW, since=NOW - 900, host="mx.example.test")
+        SnapshotInput(
+            numbers,
+            past or History(),
+            ring or RecentEvents(),
+            settings,
+            [],
+            at=NOW,
+            since=NOW - 900,
+            host="mx.example.test",
+        )
     )
 
 
@@ -85,7 +94,9 @@ def _past() -> History:
 FULL = _status(
     NUMBERS,
     _past(),
-    Ring([Detection(NOW, "Q1", "192.0.2.7", "inbound", "Win.Test", "reject")], [Trouble(NOW, "what", "text", "Q2", 3)]),
+    RecentEvents(
+        [Detection(NOW, "Q1", "192.0.2.7", "inbound", "Win.Test", "reject")], [ErrorEvent(NOW, "what", "text", "Q2", 3)]
+    ),
 )
 
 
@@ -154,10 +165,10 @@ def test_what_does_not_exist_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("status", [FULL, _status(NOTHING)], ids=["full", "empty"])
-def test_the_json_is_what_the_types_say(status: Status) -> None:
+def test_the_json_is_what_the_types_say(status: ServiceStatus) -> None:
     """Read back by the types nothing is missing, added or of another kind."""
     data = orjson.dumps(status)
-    adapter = TypeAdapter(Status)
+    adapter = TypeAdapter(ServiceStatus)
     assert orjson.loads(orjson.dumps(adapter.validate_json(data))) == orjson.loads(data)
 
 
@@ -199,4 +210,4 @@ def _keys(kind: Any) -> Iterator[str]:  # noqa: ANN401 - a type, with or without
 def test_every_key_is_documented() -> None:
     """In docs/status.md."""
     page = (Path(__file__).parents[3] / "docs" / "status.md").read_text()
-    assert [key for key in _keys(Status) if f"`{key}`" not in page] == []
+    assert [key for key in _keys(ServiceStatus) if f"`{key}`" not in page] == []

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from docs.generator import metric_catalogue
 from miltscan.core.action import Decision, Reject, Reply, TempFail
-from miltscan.core.receipt import Receipt
+from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Report
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.errors import StartError
@@ -57,7 +57,7 @@ def _parsed(parse: Callable[[str], Iterable[Metric]], scrape: bytes) -> set[str]
 
 def test_a_clean_message_is_counted(tmp_path: Path, make_report: MakeReport) -> None:
     """One message moves one counter each, and every histogram."""
-    _count(tmp_path, "0", lambda: recording.record([make_report()]))
+    _count(tmp_path, "0", lambda: recording.record_reports([make_report()]))
     labels = {"direction": "outbound", "outcome": "clean", "action": "accept"}
     assert _value(tmp_path, "messages_total", **labels) == 1
     assert _value(tmp_path, "smtp_replies_total", code="250") == 1
@@ -75,7 +75,7 @@ def test_a_shed_message_is_counted(tmp_path: Path, make_report: MakeReport) -> N
     """Too many at once: unscanned by its reason, shed, and the reply's code."""
     decision = Decision(TempFail(Reply(451, "4.7.1", "Busy")), "policy.on_unscanned.busy")
     report = make_report(Verdict.unscanned("limits", Limit.BUSY), decision)
-    _count(tmp_path, "0", lambda: recording.record([report]))
+    _count(tmp_path, "0", lambda: recording.record_reports([report]))
     assert _value(tmp_path, "unscanned_total", reason="busy") == 1
     assert _value(tmp_path, "shed_total") == 1
     assert _value(tmp_path, "smtp_replies_total", code="451") == 1
@@ -86,8 +86,8 @@ def test_a_message_with_a_valid_receipt_is_counted_once(tmp_path: Path, make_rep
     """It was scanned and counted on its way in; any other one counts like new mail."""
 
     def work() -> None:
-        receipts = (Receipt.VALID, Receipt.VALID, Receipt.STALE)
-        recording.record([make_report()._replace(receipt=receipt) for receipt in receipts])
+        receipts = (ReceiptResult.VALID, ReceiptResult.VALID, ReceiptResult.STALE)
+        recording.record_reports([make_report()._replace(receipt=receipt) for receipt in receipts])
 
     _count(tmp_path, "0", work)
     assert _value(tmp_path, "receipts_total", result="valid") == 2
@@ -99,16 +99,16 @@ def test_a_message_with_a_valid_receipt_is_counted_once(tmp_path: Path, make_rep
 def test_an_infected_message_is_not_unscanned(tmp_path: Path, make_report: MakeReport) -> None:
     """`unscanned_total` counts limits and faults alone."""
     decision = Decision(Reject(Reply(550, "5.7.1", "Virus")), "policy.on_infected")
-    _count(tmp_path, "0", lambda: recording.record([make_report(Verdict.infected("clamd", "Eicar"), decision)]))
+    _count(tmp_path, "0", lambda: recording.record_reports([make_report(Verdict.infected("clamd", "Eicar"), decision)]))
     assert _value(tmp_path, "messages_total", direction="outbound", outcome="infected", action="reject") == 1
     assert all(_value(tmp_path, "unscanned_total", reason=reason) == 0 for reason in Limit)
 
 
 def test_counters_go_on_when_a_worker_is_replaced(tmp_path: Path, make_report: MakeReport) -> None:
     """The next process with the same slot writes the same files."""
-    _count(tmp_path, "0", lambda: recording.record([make_report()]))
+    _count(tmp_path, "0", lambda: recording.record_reports([make_report()]))
     files = sorted(file.name for file in tmp_path.iterdir())
-    _count(tmp_path, "0", lambda: recording.record([make_report()]))
+    _count(tmp_path, "0", lambda: recording.record_reports([make_report()]))
     assert _value(tmp_path, "smtp_replies_total", code="250") == 2
     assert _value(tmp_path, "message_size_bytes_count") == 2
     assert sorted(file.name for file in tmp_path.iterdir()) == files
@@ -117,7 +117,7 @@ def test_counters_go_on_when_a_worker_is_replaced(tmp_path: Path, make_report: M
 def test_a_directory_that_was_removed_keeps_no_worker_from_its_mail(tmp_path: Path, make_report: MakeReport) -> None:
     """Without its counters a worker could not start; what was counted before is gone."""
     directory = tmp_path / "run" / "metrics"
-    _count(directory, "0", lambda: recording.record([make_report()]))
+    _count(directory, "0", lambda: recording.record_reports([make_report()]))
     assert _value(directory, "smtp_replies_total", code="250") == 1
     assert directory.stat().st_mode & 0o777 == 0o700
 
@@ -126,7 +126,7 @@ def test_slots_are_added_up(tmp_path: Path, make_report: MakeReport) -> None:
     """Counters and live sums of two workers are one number each."""
 
     def work() -> None:
-        recording.record([make_report()])
+        recording.record_reports([make_report()])
         metrics.SESSIONS.child().inc(3)
 
     _count(tmp_path, "0", work)
@@ -183,7 +183,7 @@ def test_a_supervisor_that_counts_forks_workers_that_count(tmp_path: Path, make_
         recording.started("abc", 2)
         metrics.WORKERS.child().set(1)
         metrics.RESPAWNS.child().inc()
-        _count(tmp_path, "0", lambda: recording.record([make_report()]))
+        _count(tmp_path, "0", lambda: recording.record_reports([make_report()]))
         metrics.RESPAWNS.child().inc()
         recording.reload_failed()
 
@@ -201,7 +201,7 @@ def test_a_supervisor_that_counts_forks_workers_that_count(tmp_path: Path, make_
 
 def test_without_a_directory_it_counts_in_memory(make_report: MakeReport) -> None:
     """A command that scans files, and a unit test, need no directory."""
-    recording.record([make_report()])
+    recording.record_reports([make_report()])
     (family,) = metrics.REPLIES.child("250").collect()
     assert family.samples[0].value == 1
 
@@ -235,7 +235,7 @@ def test_prepare_takes_what_a_service_has_left(tmp_path: Path, make_report: Make
     family.prepare(tmp_path)
 
     def work() -> None:
-        recording.record([make_report()])
+        recording.record_reports([make_report()])
         for one in metrics.FAMILIES:
             one.child(*one.labels)
 
@@ -258,7 +258,7 @@ def test_a_scrape_can_be_read_by_both_parsers(tmp_path: Path, make_report: MakeR
 
     def work() -> None:
         recording.started("abc", 2)
-        recording.record([make_report()])
+        recording.record_reports([make_report()])
         metrics.CANARY_PASSED.child("clamd", 'inet:3310@"x"').set_to_current_time()
 
     _count(tmp_path, "0", work)
@@ -309,7 +309,7 @@ def test_a_gauge_that_is_nobodys_any_more_is_not_shown(tmp_path: Path) -> None:
 
 def test_a_file_that_is_just_being_made_fails_no_scrape(tmp_path: Path, make_report: MakeReport) -> None:
     """A worker that starts makes its files empty first: what the others counted is told all the same."""
-    _count(tmp_path, "0", lambda: recording.record([make_report()]))
+    _count(tmp_path, "0", lambda: recording.record_reports([make_report()]))
     for name in ("counter_1.db", "gauge_livesum_1.db", "histogram_1.db"):
         (tmp_path / name).touch()
     assert _value(tmp_path, "smtp_replies_total", code="250") == 1

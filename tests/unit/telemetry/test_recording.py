@@ -58,20 +58,20 @@ def test_many_at_once_are_as_many_one_by_one() -> None:
 def test_size_classes(make_report: MakeReport, size: int, name: str) -> None:
     """The class's own limit belongs to it."""
     report = make_report()
-    recording.record([report._replace(message=report.message._replace(size=size))])
+    recording.record_reports([report._replace(message=report.message._replace(size=size))])
     assert metrics.SCAN_SECONDS.knows("clamd", "unix:/run/clamd.ctl", name)
 
 
 def test_who_was_not_asked_took_no_time(make_report: MakeReport) -> None:
     """A verdict without a server is no scan."""
-    recording.record([make_report(Verdict.clean("clamd"))])
+    recording.record_reports([make_report(Verdict.clean("clamd"))])
     assert metrics.SCAN_SECONDS.used == 0
 
 
 def test_signatures_have_a_bounded_number_of_series(make_report: MakeReport) -> None:
     """The first ones keep theirs, whatever comes; what is no printable text is shown as escapes."""
     names = ["\x1b[2J" + "x" * 500, *(f"Win.Trojan.A-{number}" for number in range(500))]
-    recording.record(make_report(Verdict.infected("clamd", name), REJECT) for name in names + names[:2])
+    recording.record_reports(make_report(Verdict.infected("clamd", name), REJECT) for name in names + names[:2])
     found = {labels[1]: value for labels, value in _samples(metrics.SIGNATURE_DETECTIONS).items()}
     assert len(found) == metrics.SIGNATURES_NAMED + 1
     assert sum(found.values()) == len(names) + 2
@@ -93,7 +93,7 @@ def test_exemplars_are_the_newest_of_all_processes(tmp_path: Path) -> None:
     (tmp_path / "exemplars_2.json").write_bytes(b"{")
     (tmp_path / "exemplars_3.json").mkdir()
     one, two = Exemplar("Q0", 0.5, 10.0), Exemplar("Q1", 0.5, 20.0)
-    assert exemplars.read(tmp_path) == {"both": two, "only 0": one, "only 1": two}
+    assert exemplars.read_exemplars(tmp_path) == {"both": two, "only 0": one, "only 1": two}
 
 
 def test_exemplars_are_written_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_exemplars_are_written_once_a_second(tmp_path: Path, monkeypatch: pytest
     for number in range(3):
         mine.keep("a", f"Q{number}", 0.5, 1.0)
         mine.write()
-    assert exemplars.read(tmp_path)["a"].queue_id == "Q0"
+    assert exemplars.read_exemplars(tmp_path)["a"].queue_id == "Q0"
     now += 1.5
     mine.write()
-    assert exemplars.read(tmp_path)["a"].queue_id == "Q2"
+    assert exemplars.read_exemplars(tmp_path)["a"].queue_id == "Q2"

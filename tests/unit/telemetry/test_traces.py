@@ -48,7 +48,7 @@ def _dropped() -> float:
 
 def test_what_is_told_of_a_message(make_report: MakeReport) -> None:
     """Its outcome and its times, and nobody's address."""
-    assert traces.record(make_report(), 5, addresses=False) == {
+    assert traces.trace_record(make_report(), 5, addresses=False) == {
         "ended": 5,
         "seconds": 0.0134,
         "waited": 0.0001,
@@ -79,7 +79,7 @@ def test_what_is_told_of_a_message(make_report: MakeReport) -> None:
 def test_what_is_told_of_a_failure(make_report: MakeReport) -> None:
     """The fault and the code of the reply; the engine's own words may hold anything, and are not told."""
     verdict = Verdict.error("clamd", Fault.CLOSED, "secret", "unix:/a")
-    told = traces.record(
+    told = traces.trace_record(
         make_report(verdict, Decision(TempFail(SmtpReply(451, "4.7.1", "later")), "policy.on_error")),
         5,
         addresses=False,

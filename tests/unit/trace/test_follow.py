@@ -9,8 +9,8 @@ import pytest
 
 from miltscan.sandwich.logfiles import Logs
 from miltscan.trace import follow as traces
-from miltscan.trace.follow import Status, Trace, follow
-from miltscan.trace.timeline import as_fields, as_text
+from miltscan.trace.follow import DeliveryStatus, Trace, follow
+from miltscan.trace.timeline import as_text, trace_fields
 
 GOLDEN = Path(__file__).parents[2] / "corpus" / "logs"
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -67,7 +67,7 @@ def test_timeline(name: str) -> None:
 def test_fields() -> None:
     """What --json prints is that of the golden file."""
     (found,) = in_sandwich("6AMG9Lxs004627")
-    assert json.loads(json.dumps(as_fields(found))) == json.loads((GOLDEN / "failed.json").read_text())
+    assert json.loads(json.dumps(trace_fields(found))) == json.loads((GOLDEN / "failed.json").read_text())
 
 
 @pytest.mark.parametrize("subject", ["6AMG9F89004499", "6AMG9FSt004502"])
@@ -108,7 +108,7 @@ def test_each_message_with_a_message_id_has_its_trace() -> None:
         "6AMG00aa000002: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<a@b>, relay=x",
         "6AMG00aa000002: to=<r@y>, delay=00:00:00, dsn=2.0.0, stat=Sent",
     )
-    assert [one.status for one in found] == [Status.TEMPFAILED, Status.DELIVERED]
+    assert [one.status for one in found] == [DeliveryStatus.TEMPFAILED, DeliveryStatus.DELIVERED]
 
 
 def test_a_far_server_cannot_bring_in_a_message_of_others() -> None:
@@ -118,7 +118,7 @@ def test_a_far_server_cannot_bring_in_a_message_of_others() -> None:
     answer = "6AMG00aa000001: to=<r@y>, delay=0, dsn=2.0.0, stat=Sent (6AMG00aa000002 Message accepted for delivery)"
     (found,) = in_lines("6AMG00aa000001", mine, other, answer)
     assert found.queue_ids == ("6AMG00aa000001",)
-    assert found.status is Status.HANDED_OVER
+    assert found.status is DeliveryStatus.HANDED_OVER
 
 
 def test_a_circle_of_queue_ids_ends() -> None:
@@ -137,35 +137,35 @@ def test_an_alias_with_an_owner_is_followed() -> None:
         "6AMG00aa000003: to=<r@y>, delay=00:00:00, dsn=2.0.0, stat=Sent",
     )
     assert found.queue_ids == ("6AMG00aa000001", "6AMG00aa000003")
-    assert found.status is Status.DELIVERED
+    assert found.status is DeliveryStatus.DELIVERED
 
 
 @pytest.mark.parametrize("rest", ["clone", "clone ", "clone ,", "clone x", ""])
 def test_half_a_line_is_no_link(rest: str) -> None:
     """A full disk cuts lines anywhere, and any user of the host can write one."""
     (found,) = in_lines("6AMG00aa000001", f"6AMG00aa000001: {rest}", "6AMG00aa000001: to=<r@y>, dsn=2.0.0, stat=Sent")
-    assert (found.queue_ids, found.status) == (("6AMG00aa000001",), Status.DELIVERED)
+    assert (found.queue_ids, found.status) == (("6AMG00aa000001",), DeliveryStatus.DELIVERED)
 
 
 @pytest.mark.parametrize(
     ("lines", "status"),
     [
-        (["to=<r@y>, dsn=2.0.0, stat=Sent (6AMG00aa000009 Message accepted)"], Status.HANDED_OVER),
-        (["to=<r@y>, dsn=4.4.1, stat=Deferred", "to=<r@y>, dsn=2.0.0, stat=Sent"], Status.DELIVERED),
-        (["to=<r@y>, dsn=2.0.0, stat=Sent", "to=<q@y>, dsn=4.4.1, stat=Deferred"], Status.DEFERRED),
-        (["to=<r@y>, dsn=5.1.1, stat=User unknown", "to=<q@y>, dsn=4.4.1, stat=Deferred"], Status.FAILED),
-        (["Milter: data, reject=550 5.7.1 no", "to=<r@y>, delay=0, pri=1, stat=no"], Status.REJECTED),
-        (["from=<s@x>, size=1, class=0, nrcpts=1, relay=x"], Status.UNKNOWN),
+        (["to=<r@y>, dsn=2.0.0, stat=Sent (6AMG00aa000009 Message accepted)"], DeliveryStatus.HANDED_OVER),
+        (["to=<r@y>, dsn=4.4.1, stat=Deferred", "to=<r@y>, dsn=2.0.0, stat=Sent"], DeliveryStatus.DELIVERED),
+        (["to=<r@y>, dsn=2.0.0, stat=Sent", "to=<q@y>, dsn=4.4.1, stat=Deferred"], DeliveryStatus.DEFERRED),
+        (["to=<r@y>, dsn=5.1.1, stat=User unknown", "to=<q@y>, dsn=4.4.1, stat=Deferred"], DeliveryStatus.FAILED),
+        (["Milter: data, reject=550 5.7.1 no", "to=<r@y>, delay=0, pri=1, stat=no"], DeliveryStatus.REJECTED),
+        (["from=<s@x>, size=1, class=0, nrcpts=1, relay=x"], DeliveryStatus.UNKNOWN),
     ],
 )
-def test_status(lines: list[str], status: Status) -> None:
+def test_status(lines: list[str], status: DeliveryStatus) -> None:
     """The worst of what the recipients got last; without a delivery what the client heard."""
     (found,) = in_lines("6AMG00aa000001", *(f"6AMG00aa000001: {line}" for line in lines))
     assert found.status is status
 
 
-@pytest.mark.parametrize(("action", "status"), [("discard", Status.DISCARDED), ("hold", Status.HELD)])
-def test_status_by_decision(action: str, status: Status) -> None:
+@pytest.mark.parametrize(("action", "status"), [("discard", DeliveryStatus.DISCARDED), ("hold", DeliveryStatus.HELD)])
+def test_status_by_decision(action: str, status: DeliveryStatus) -> None:
     """What miltscan had sendmail drop or hold never shows a delivery."""
     line = json.dumps({"event": "message", "queue_id": "6AMG00aa000001", "action": action})
     (found,) = in_lines("6AMG00aa000001", line)

@@ -8,7 +8,7 @@ import pytest
 from miltscan.core.message import PREFACE
 from miltscan.core.verdict import Fault, Limit
 from miltscan.engines.clamd.canary import canary_mail, missed
-from miltscan.engines.clamd.reply import CLEAN, Failed, Found, Limited, Reply
+from miltscan.engines.clamd.reply import CLEAN, ClamdReply, Failed, Found, Limited
 from tests.fakes.eicar import EICAR
 
 
@@ -43,6 +43,6 @@ def test_what_databases_call_it(signature: str) -> None:
         Failed(Fault.CLOSED, "closed"),
     ],
 )
-def test_everything_else_is_missed(reply: Reply) -> None:
+def test_everything_else_is_missed(reply: ClamdReply) -> None:
     """And the reason is at hand."""
     assert missed(reply)

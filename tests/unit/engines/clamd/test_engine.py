@@ -11,7 +11,7 @@ import pytest
 from miltscan.core.address import InetAddress, parse_address
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.engines.clamd.engine import ClamdEngine
-from miltscan.engines.clamd.server import Server
+from miltscan.engines.clamd.server import ClamdServer
 from miltscan.engines.wire import targets
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
@@ -192,7 +192,7 @@ def test_a_session_that_clamd_has_ended_is_no_fault(tmp_path: Path) -> None:
 def test_idle_sessions_are_closed(tmp_path: Path) -> None:
     """By the canary after the next, and all of them where the server is down; no more are kept than allowed."""
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
-        server = Server(parse_address(clamd.address), keep=1)
+        server = ClamdServer(parse_address(clamd.address), keep=1)
         server.target = targets(server.address)[0]
         with message(CLEAN) as made:
             server.exchange(made.content.fileno(), soon(), nothing)

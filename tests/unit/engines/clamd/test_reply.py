@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.core.verdict import Fault, Limit
-from miltscan.engines.clamd.reply import CLEAN, Failed, Form, Found, Limited, Reply, parse_numbered, parse_reply
+from miltscan.engines.clamd.reply import CLEAN, ClamdReply, Failed, Form, Found, Limited, parse_numbered, parse_reply
 
 FD, STREAM = Form.DESCRIPTOR, Form.STREAM
 NAME = {FD: b"fd[10]", STREAM: b"stream"}
@@ -39,7 +39,7 @@ def test_ok_of_the_form_asked_for_is_clean(form: Form) -> None:
 
 @pytest.mark.parametrize("form", Form)
 @pytest.mark.parametrize(("text", "expected"), FOUND.items())
-def test_found(form: Form, text: bytes, expected: Reply) -> None:
+def test_found(form: Form, text: bytes, expected: ClamdReply) -> None:
     """A name may hold nearly anything, and some names are limits of clamd rather than finds."""
     assert parse_reply(NAME[form] + b": " + text + b"\0", form) == expected
 

@@ -8,8 +8,8 @@ from miltscan.core.address import parse_address
 from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
 from miltscan.engines.clamd import watch as clamd_watch
-from miltscan.engines.clamd.server import Server
-from miltscan.engines.clamd.watch import Watch
+from miltscan.engines.clamd.server import ClamdServer
+from miltscan.engines.clamd.watch import ServerWatch
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
 from tests.unit.engines.support import Memo, until
@@ -17,10 +17,10 @@ from tests.unit.engines.support import Memo, until
 NEVER = 3600.0
 
 
-def watch(clamd: FakeClamd, interval: float = NEVER) -> tuple[Watch, Server, Memo]:
+def watch(clamd: FakeClamd, interval: float = NEVER) -> tuple[ServerWatch, ClamdServer, Memo]:
     """A watch over one server, not started."""
-    server, memo = Server(parse_address(clamd.address)), Memo()
-    return Watch(server, interval, memo), server, memo
+    server, memo = ClamdServer(parse_address(clamd.address)), Memo()
+    return ServerWatch(server, interval, memo), server, memo
 
 
 def test_every_canary_differs(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_new_signatures_are_told_and_tested_at_once(tmp_path: Path) -> None:
         made.start()
         assert [version for _, version, _ in memo.versions] == [27700]
         clamd.answers[b"VERSION"] = b"ClamAV 1.4.3/27701/Sun Jan  4 10:00:00 2026"
-        made.doubt()
+        made.request_self_test()
         until(lambda: len(memo.passed) == 3)  # the one asked for, and the one after the reload
         made.stop()
         made.join()
@@ -108,15 +108,15 @@ def test_a_busy_server_is_not_a_hung_one(
 ) -> None:
     """A late canary is waited for while scans get their replies, or PING does, and not when nobody gets one."""
     slow = lies.Slow()
-    wait, waits = Watch._wait, []  # noqa: SLF001  # to see it wait
+    wait, waits = ServerWatch._wait, []  # noqa: SLF001  # to see it wait
 
-    def counted(self: Watch, server: Server, began: float) -> None:
+    def counted(self: ServerWatch, server: ClamdServer, began: float) -> None:
         waits.append(began)
         if len(waits) == 3:
             slow.released.set()
         wait(self, server, began)
 
-    monkeypatch.setattr(Watch, "_wait", counted)
+    monkeypatch.setattr(ServerWatch, "_wait", counted)
     monkeypatch.setattr(clamd_watch, "PATIENCE", 0.01)
     with FakeClamd.unix(tmp_path / "clamd.ctl", slow) as clamd:
         made, server, _ = watch(clamd)
