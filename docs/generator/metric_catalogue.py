@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from docs.generator.metric_questions import QUESTIONS
 from miltscan.telemetry.metrics import FAMILIES
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ Served by the exporter at `/metrics`, as text or OpenMetrics. Each metric is def
 
     python -m docs.generator.metric_catalogue >docs/metrics.md
 
-| name | type | unit | labels | the question it answers |
-| --- | --- | --- | --- | --- |"""
+| name | type | unit | labels | the question it answers | what it counts or measures |
+| --- | --- | --- | --- | --- | --- |"""
 
 _LABELS = """
 ## Labels
@@ -64,7 +65,8 @@ def documentation() -> str:
 def _families() -> Iterator[str]:
     for family in FAMILIES:
         kind, labels = family.kind.__name__.lower(), ", ".join(family.labels)
-        yield f"| `{family.name}` | {kind} | {family.unit} | {labels} | {family.question} |"
+        question = QUESTIONS[family.name.removeprefix("miltscan_")]
+        yield f"| `{family.name}` | {kind} | {family.unit} | {labels} | {question} | {family.help_text} |"
 
 
 def _labels() -> Iterator[str]:

@@ -53,9 +53,10 @@ def closed(name: str, values: Iterable[str]) -> Label:
 class Family(Generic[Kind]):
     """One metric: its definition, and the children (one per set of label values) that this process uses.
 
-    `unit` is what one counts or measures in, `question` what an administrator asks. The values of a counter's only
-    label exist from the start with 0: a series that appears with its first event shows no increase, and an alert on it
-    stays silent. `labels` are names, `bounds` the same labels whole.
+    `help_text` is a noun phrase with the unit, as Prometheus asks for. The values of a counter's only label exist from
+    the start with 0: a series that appears with its first event shows no increase, and an alert on it stays silent. Of
+    a gauge that several processes set, the latest value counts unless `multiprocess_mode` differs. `labels` are names,
+    `bounds` the same labels with their bounds.
     """
 
     def __init__(
@@ -63,17 +64,17 @@ class Family(Generic[Kind]):
         kind: type[Kind],
         name: str,
         unit: str,
-        question: str,
+        help_text: str,
         labels: tuple[Label, ...] = (),
         **options: Any,  # noqa: ANN401 - handed through: buckets, multiprocess_mode
     ) -> None:
         self.kind: type[Kind] = kind
         self.name = f"miltscan_{name}"
         self.unit = unit
-        self.question = question
+        self.help_text = help_text
         self.bounds = labels
         self.labels = tuple(label.name for label in labels)
-        self._options = options
+        self._options = {"multiprocess_mode": "livemostrecent", **options} if kind is Gauge else options
         self.reset()
         DEFINED.append(self)
 
@@ -113,7 +114,7 @@ class Family(Generic[Kind]):
     def parent(self) -> Kind:
         """prometheus_client's own metric of this process."""
         if self._parent is None:
-            self._parent = self.kind(self.name, self.question, self.labels, registry=None, **self._options)
+            self._parent = self.kind(self.name, self.help_text, self.labels, registry=None, **self._options)
         return self._parent
 
     def begin(self) -> None:

@@ -1,6 +1,6 @@
-"""The catalogue: every metric of miltscan, defined once, with unit, labels and the question it answers. It feeds none.
+"""The catalogue: every metric of miltscan, defined once, with name, unit, labels and help. It sets none.
 
-`recording` feeds those of messages; who knows a thing sets the others. docs/metrics.md is made from it by `catalogue`.
+`recording` sets those of messages; the module that knows a value sets the others. docs/metrics.md is made from it.
 """
 
 from enum import StrEnum
@@ -70,83 +70,63 @@ MESSAGES = Family(
     Counter,
     "messages_total",
     "messages",
-    "How many messages, which way, and how did they end?",
+    "Messages, by direction, outcome and action.",
     (closed("direction", Direction), closed("outcome", Outcome), closed("action", ActionName)),
 )
 UNSCANNED = Family(
     Counter,
     "unscanned_total",
     "messages",
-    "How many messages were not scanned wholly, by the limit or the fault that decided?",
+    "Messages that were not scanned completely, by reason.",
     (closed("reason", (*Limit, *Fault)),),
 )
-REPLIES = Family(
-    Counter,
-    "smtp_replies_total",
-    "replies",
-    "What did clients hear for their messages? 250 is the MTA's own reply to what we accepted, held or discarded.",
-    (_CODE,),
-)
+REPLIES = Family(Counter, "smtp_replies_total", "replies", "SMTP replies to messages, by code.", (_CODE,))
 DETECTIONS = Family(
     Counter,
     "detections_total",
     "messages",
-    "How many messages were infected, by the class of the signature that was found (a word in its name)?",
+    "Infected messages, by class of the signature.",
     (closed("class", CLASSES),),
 )
 SIGNATURE_DETECTIONS = Family(
-    Counter,
-    "signature_detections_total",
-    "messages",
-    "Which signatures were found, and how often? One that has a series keeps it until the next start.",
-    (_SIGNATURE,),
+    Counter, "signature_detections_total", "messages", "Infected messages, by name of the signature.", (_SIGNATURE,)
 )
 SCAN_SECONDS = Family(
     Histogram,
     "scan_duration_seconds",
     "seconds",
-    "How long does a server of an engine take for a message of this size?",
+    "Duration of a scan by one server of an engine, in seconds.",
     (_ENGINE, _SERVER, _SIZE),
     buckets=_SECONDS,
 )
 MESSAGE_SECONDS = Family(
-    Histogram, "message_duration_seconds", "seconds", "How much time does miltscan add at EOM?", buckets=_SECONDS
+    Histogram,
+    "message_duration_seconds",
+    "seconds",
+    "Time from EOM to the decision on a message, in seconds.",
+    buckets=_SECONDS,
 )
 SLOT_WAIT_SECONDS = Family(
-    Histogram, "slot_wait_seconds", "seconds", "How long do messages wait for a scan slot?", buckets=_SECONDS
+    Histogram,
+    "slot_wait_seconds",
+    "seconds",
+    "Time that a message waits for a scan slot, in seconds.",
+    buckets=_SECONDS,
 )
-MESSAGE_BYTES = Family(
-    Histogram, "message_size_bytes", "bytes", "How big are messages, and how much do they make?", buckets=_BYTES
-)
-SHED = Family(Counter, "shed_total", "messages", "How many were put off because every scan slot stayed busy?")
+MESSAGE_BYTES = Family(Histogram, "message_size_bytes", "bytes", "Size of messages, in bytes.", buckets=_BYTES)
+SHED = Family(Counter, "shed_total", "messages", "Messages that were not scanned because every scan slot stayed busy.")
 
 # What is under way
 
-SESSIONS = Family(Gauge, "sessions", "connections", "How many MTA connections are open?", multiprocess_mode="livesum")
+SESSIONS = Family(Gauge, "sessions", "connections", "Open MTA connections.", multiprocess_mode="livesum")
 TRANSACTIONS = Family(
-    Gauge,
-    "transactions_in_flight",
-    "messages",
-    "How many messages are between MAIL and their reply?",
-    multiprocess_mode="livesum",
+    Gauge, "transactions_in_flight", "messages", "Messages between MAIL and their reply.", multiprocess_mode="livesum"
 )
-SPOOL_FILES = Family(
-    Gauge,
-    "spool_files",
-    "files",
-    "How many messages under way are on disk, being too large for memory?",
-    multiprocess_mode="livesum",
-)
+SPOOL_FILES = Family(Gauge, "spool_files", "files", "Messages in flight that are on disk.", multiprocess_mode="livesum")
 SPOOL_BYTES = Family(
-    Gauge, "spool_bytes", "bytes", "How much disk do messages under way take?", multiprocess_mode="livesum"
+    Gauge, "spool_bytes", "bytes", "Disk space used by messages in flight, in bytes.", multiprocess_mode="livesum"
 )
-SPOOL_FREE_BYTES = Family(
-    Gauge,
-    "spool_free_bytes",
-    "bytes",
-    "How much is free where spool.directory is?",
-    multiprocess_mode="livemostrecent",
-)
+SPOOL_FREE_BYTES = Family(Gauge, "spool_free_bytes", "bytes", "Free disk space at spool.directory, in bytes.")
 
 # Engines
 
@@ -154,14 +134,14 @@ ENGINE_ERRORS = Family(
     Counter,
     "engine_errors_total",
     "exchanges",
-    "How often did an exchange with an engine fail, and why?",
+    "Failed exchanges with an engine, by reason.",
     (_ENGINE, closed("reason", Fault)),
 )
 ENGINE_UP = Family(
     Gauge,
     "engine_up",
     "1 or 0",
-    "Is the server of an engine up (1) for every worker? 0 if one worker or more sees it down.",
+    "Whether every worker sees the server of an engine up (1) or not (0).",
     (_ENGINE, _SERVER),
     multiprocess_mode="livemin",
 )
@@ -169,103 +149,60 @@ CANARY_PASSED = Family(
     Gauge,
     "canary_last_success_timestamp_seconds",
     "seconds since 1970",
-    "When did the server last find the test signature?",
+    "Time when the server last passed its self-test, in seconds since 1970.",
     (_ENGINE, _SERVER),
     multiprocess_mode="livemax",
 )
 SIGNATURES = Family(
-    Gauge,
-    "signature_database_version",
-    "version",
-    "Which signature database does the server use?",
-    (_SERVER,),
-    multiprocess_mode="livemostrecent",
+    Gauge, "signature_database_version", "version", "Version of the signature database in use.", (_SERVER,)
 )
 SIGNATURES_PUBLISHED = Family(
     Gauge,
     "signature_database_published_timestamp_seconds",
     "seconds since 1970",
-    "When was that signature database published? Its age is time() less this.",
+    "Time when the signature database in use was published, in seconds since 1970.",
     (_SERVER,),
-    multiprocess_mode="livemostrecent",
 )
-CLAMD_QUEUE = Family(
-    Gauge,
-    "clamd_queue_length",
-    "commands",
-    "How many commands wait for a thread of clamd, by its STATS at the last canary?",
-    (_SERVER,),
-    multiprocess_mode="livemostrecent",
-)
+CLAMD_QUEUE = Family(Gauge, "clamd_queue_length", "commands", "Commands that wait for a thread of clamd.", (_SERVER,))
 CLAMD_THREADS = Family(
     Gauge,
     "clamd_threads",
     "threads",
-    "How many threads of clamd work, how many wait for work, and how many may there be (MaxThreads)?",
+    "Threads of clamd, by state.",
     (_SERVER, closed("state", ("live", "idle", "max"))),
-    multiprocess_mode="livemostrecent",
 )
 
 # The queues of the sandwich
 
-QUEUE_ENTRIES = Family(
-    Gauge,
-    "queue_entries",
-    "messages",
-    "How many messages wait in a sendmail's queue?",
-    (_QUEUE,),
-    multiprocess_mode="livemostrecent",
-)
-QUEUE_BYTES = Family(
-    Gauge,
-    "queue_bytes",
-    "bytes",
-    "How much disk do their files take?",
-    (_QUEUE,),
-    multiprocess_mode="livemostrecent",
-)
+QUEUE_ENTRIES = Family(Gauge, "queue_entries", "messages", "Messages in a sendmail queue.", (_QUEUE,))
+QUEUE_BYTES = Family(Gauge, "queue_bytes", "bytes", "Disk space used by a sendmail queue, in bytes.", (_QUEUE,))
 QUEUE_OLDEST = Family(
     Gauge,
     "queue_oldest_timestamp_seconds",
     "seconds since 1970",
-    "Since when does the oldest message wait? No series while the queue is empty.",
+    "Arrival time of the oldest message in a sendmail queue, in seconds since 1970.",
     (_QUEUE,),
-    multiprocess_mode="livemostrecent",
 )
-QUEUE_READABLE = Family(
-    Gauge,
-    "queue_readable",
-    "1 or 0",
-    "Could the queue be read (1)? If not, the other numbers of it are missing.",
-    (_QUEUE,),
-    multiprocess_mode="livemostrecent",
-)
+QUEUE_READABLE = Family(Gauge, "queue_readable", "1 or 0", "Whether the queue could be read (1) or not (0).", (_QUEUE,))
 
 # The probe
 
 PROBE_SUCCESS = Family(
-    Gauge,
-    "probe_success",
-    "1 or 0",
-    "Did the last probe go through the incoming sendmail to an engine of ours, and was its verdict right (1)?",
-    (_MESSAGE,),
-    multiprocess_mode="livemostrecent",
+    Gauge, "probe_success", "1 or 0", "Whether the last probe succeeded (1) or failed (0).", (_MESSAGE,)
 )
 PROBE_SECONDS = Family(
     Gauge,
     "probe_duration_seconds",
     "seconds",
-    "How long did each stage of the last probe take? No series for a stage that it did not reach.",
+    "Duration of a stage of the last probe, in seconds.",
     (_MESSAGE, closed("stage", Stage)),
-    multiprocess_mode="livemostrecent",
 )
 PROBE_LAST_RUN = Family(
     Gauge,
     "probe_last_run_timestamp_seconds",
     "seconds since 1970",
-    "When did the last probe end, well or not?",
+    "Time when the last probe ended, in seconds since 1970.",
     (_MESSAGE,),
-    multiprocess_mode="livemostrecent",
 )
 
 # The service itself
@@ -274,99 +211,70 @@ EXCEPTIONS = Family(
     Counter,
     "exceptions_total",
     "exceptions",
-    "How many bugs of ours were met, and where?",
+    "Unexpected exceptions in miltscan's own code, by place.",
     (closed("where", Place),),
 )
 HTTP_REFUSED = Family(
     Counter,
     "http_refused_total",
     "requests",
-    "How many connections or requests did the exporter not serve, and why?",
+    "Connections and requests that the exporter refused, by reason.",
     (closed("reason", ("network", "crowd", "tls", "request", "credentials", "busy", "response")),),
 )
 RECEIPTS = Family(
     Counter,
     "receipts_total",
     "messages",
-    "What were the receipts of messages worth at the delivery side? Only those with a valid one are not scanned there.",
+    "Messages at the delivery side, by result of the receipt check.",
     (closed("result", ReceiptResult),),
 )
-LOG_LINES_LOST = Family(Counter, "log_lines_lost_total", "lines", "How many log lines could not be written?")
+LOG_LINES_LOST = Family(Counter, "log_lines_lost_total", "lines", "Log lines that could not be written.")
 TRACES = Family(
     Counter,
     "traces_total",
     "traces",
-    "What became of the traces of messages: exported, dropped on the way to the tracer, or failed at the collector?",
+    "Traces of messages, by result of the export.",
     (closed("result", ("exported", "failed", "dropped")),),
 )
-WORKERS = Family(Gauge, "workers", "processes", "How many workers run?", multiprocess_mode="livesum")
-WORKERS_CONFIGURED = Family(
-    Gauge,
-    "workers_configured",
-    "processes",
-    "How many workers should run?",
-    multiprocess_mode="livemostrecent",
-)
-RESPAWNS = Family(Counter, "worker_respawns_total", "processes", "How many dead workers were replaced?")
+WORKERS = Family(Gauge, "workers", "processes", "Running workers.", multiprocess_mode="livesum")
+WORKERS_CONFIGURED = Family(Gauge, "workers_configured", "processes", "Configured workers.")
+RESPAWNS = Family(Counter, "worker_respawns_total", "processes", "Workers that died and were replaced.")
 RELOADS = Family(
     Counter,
     "reloads_total",
     "reloads",
-    "How many reloads of the configuration went well or failed?",
+    "Reloads of the configuration, by result.",
     (closed("result", ("ok", "failed")),),
 )
 RELOADED = Family(
     Gauge,
     "config_last_reload_success_timestamp_seconds",
     "seconds since 1970",
-    "Since when is the present configuration in use?",
+    "Time since when the present configuration has been in use, in seconds since 1970.",
     multiprocess_mode="mostrecent",
 )
 CONFIG = Family(
     Gauge,
     "config_info",
     "always 1",
-    "Which configuration is in use? Two services with the same hash use the same.",
+    "Hash of the configuration in use; the value is 1.",
     (Label("hash", "one at a time: the first 12 digits of its SHA-256"),),
-    multiprocess_mode="livemostrecent",
 )
 BUILD = Family(
     Gauge,
     "build_info",
     "always 1",
-    "Which versions run?",
+    "Versions of miltscan and Python; the value is 1.",
     (Label("version", "one"), Label("python", "one")),
     multiprocess_mode="livemax",
 )
 RESIDENT = Family(
-    Gauge,
-    "process_resident_memory_bytes",
-    "bytes",
-    "How much memory does each process hold?",
-    (_PROCESS,),
-    multiprocess_mode="livemostrecent",
+    Gauge, "process_resident_memory_bytes", "bytes", "Resident memory of a process, in bytes.", (_PROCESS,)
 )
-CPU = Family(
-    Counter,
-    "process_cpu_seconds_total",
-    "seconds",
-    "How much CPU does each process use? A worker goes on with its predecessor's count.",
-    (_PROCESS,),
-)
-DESCRIPTORS = Family(
-    Gauge,
-    "process_open_fds",
-    "descriptors",
-    "How many file descriptors does each process have open?",
-    (_PROCESS,),
-    multiprocess_mode="livemostrecent",
-)
+CPU = Family(Counter, "process_cpu_seconds_total", "seconds", "CPU time used by a process, in seconds.", (_PROCESS,))
+DESCRIPTORS = Family(Gauge, "process_open_fds", "descriptors", "Open file descriptors of a process.", (_PROCESS,))
 SCRAPE_SECONDS = Family(
-    Gauge,
-    "scrape_duration_seconds",
-    "seconds",
-    "How long did the exporter take for its last answer to a scrape?",
-    multiprocess_mode="livemostrecent",
+    Gauge, "scrape_duration_seconds", "seconds", "Time that the exporter took to answer the last scrape, in seconds."
 )
 
 FAMILIES = tuple(DEFINED)

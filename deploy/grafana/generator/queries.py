@@ -7,6 +7,7 @@ added here, to each series that has the label and says nothing of it itself, so 
 import re
 from typing import Any
 
+from docs.generator.metric_questions import QUESTIONS
 from miltscan.telemetry.family import Family
 from miltscan.telemetry.metrics import FAMILIES
 
@@ -22,8 +23,9 @@ def narrowed(promql: str) -> str:
 
 
 def questions(promql: str) -> list[str]:
-    """What the metrics in `promql` answer, in their order, each once."""
-    return [*dict.fromkeys(family(name).question for name, _ in _SERIES.findall(promql))]
+    """The questions that the metrics in `promql` answer, in their order, each once."""
+    names = (family(name).name.removeprefix("miltscan_") for name in series(promql))
+    return [*dict.fromkeys(QUESTIONS[name] for name in names)]
 
 
 def series(promql: str) -> list[str]:

@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from docs.generator import metric_catalogue
+from docs.generator.metric_questions import QUESTIONS
 from miltscan.core.action import Decision, Reject, Reply, TempFail
 from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Report
@@ -275,15 +276,21 @@ def test_the_documentation_lists_every_metric() -> None:
 
 
 def test_metric_names_follow_the_rules() -> None:
-    """One prefix, counters and only counters end in _total, each name once, each with a question or a statement."""
+    """Names have one prefix and are unique, counters alone end in _total, and the help is a phrase, not a question."""
     names = [one.name for one in metrics.FAMILIES]
     assert len(names) == len(set(names))
     for one in metrics.FAMILIES:
         assert one.name.startswith("miltscan_")
         assert one.name.endswith("_total") is (one.kind.__name__ == "Counter")
-        assert "?" in one.question
+        assert re.fullmatch(r"[A-Z][^?]+\.", one.help_text), one.name
         assert one.unit
         assert all(label.bound for label in one.bounds)
+
+
+def test_each_metric_has_its_question() -> None:
+    """The documentation asks one question for each metric, and none for a metric that does not exist."""
+    assert {f"miltscan_{name}" for name in QUESTIONS} == {one.name for one in metrics.FAMILIES}
+    assert [name for name, question in QUESTIONS.items() if "?" not in question] == []
 
 
 def test_a_gauge_that_is_nobodys_any_more_is_not_shown(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""The question that each metric answers, by its name without the prefix.
+
+docs/metrics.md and the panels of the dashboard show it; the help of a metric, which a scrape carries, is a noun phrase.
+"""
+
+QUESTIONS = {
+    "messages_total": "How many messages came, in which direction, and how did they end?",
+    "unscanned_total": "How many messages were not scanned completely, and which limit or fault was the reason?",
+    "smtp_replies_total": (
+        "Which replies did clients receive for their messages? 250 is the MTA's own reply to a message that "
+        "miltscan accepted, held or discarded."
+    ),
+    "detections_total": "How many messages were infected, by the class of the signature (a word in its name)?",
+    "signature_detections_total": (
+        "Which signatures were found, and how often? A signature that has a series keeps it until the next start."
+    ),
+    "scan_duration_seconds": "How long does a server of an engine take for a message of this size?",
+    "message_duration_seconds": "How much time does miltscan add at EOM?",
+    "slot_wait_seconds": "How long do messages wait for a scan slot?",
+    "message_size_bytes": "How large are messages, and how much data do they add up to?",
+    "shed_total": "How many messages found every scan slot busy for limits.queue_wait?",
+    "sessions": "How many MTA connections are open?",
+    "transactions_in_flight": "How many messages are between MAIL and their reply?",
+    "spool_files": "How many messages in flight are on disk because they are too large for memory?",
+    "spool_bytes": "How much disk space do messages in flight use?",
+    "spool_free_bytes": "How much disk space is free at spool.directory?",
+    "engine_errors_total": "How often did an exchange with an engine fail, and why?",
+    "engine_up": "Is the server of an engine up (1) for every worker? It is 0 if at least one worker sees it down.",
+    "canary_last_success_timestamp_seconds": (
+        "When did the server last pass its self-test, which is to find a test signature?"
+    ),
+    "signature_database_version": "Which signature database does the server use?",
+    "signature_database_published_timestamp_seconds": (
+        "When was that signature database published? Its age is time() minus this value."
+    ),
+    "clamd_queue_length": "How many commands wait for a thread of clamd, according to STATS at the last self-test?",
+    "clamd_threads": (
+        "How many threads of clamd are working, how many are idle, and how many may there be (MaxThreads)?"
+    ),
+    "queue_entries": "How many messages wait in a sendmail queue?",
+    "queue_bytes": "How much disk space do the files of the queue use?",
+    "queue_oldest_timestamp_seconds": "Since when has the oldest message been waiting? An empty queue has no series.",
+    "queue_readable": "Could the queue be read (1)? If not, its other metrics are missing.",
+    "probe_success": (
+        "Did the last probe pass through the incoming sendmail to an engine, and was the verdict correct (1)?"
+    ),
+    "probe_duration_seconds": (
+        "How long did each stage of the last probe take? A stage that it did not reach has no series."
+    ),
+    "probe_last_run_timestamp_seconds": "When did the last probe end, successful or not?",
+    "exceptions_total": "How many bugs of miltscan showed up, and where?",
+    "http_refused_total": "How many connections and requests did the exporter refuse, and why?",
+    "receipts_total": (
+        "What were the results of the receipt checks at the delivery side? Only a message with a valid receipt is "
+        "not scanned there."
+    ),
+    "log_lines_lost_total": "How many log lines could not be written?",
+    "traces_total": "How many traces were exported, dropped on the way to the tracer, or failed at the collector?",
+    "workers": "How many workers are running?",
+    "workers_configured": "How many workers should be running?",
+    "worker_respawns_total": "How many workers died and were replaced?",
+    "reloads_total": "How many reloads of the configuration succeeded or failed?",
+    "config_last_reload_success_timestamp_seconds": "Since when has the present configuration been in use?",
+    "config_info": "Which configuration is in use? Two services with the same hash use the same one.",
+    "build_info": "Which versions are running?",
+    "process_resident_memory_bytes": "How much memory does each process use?",
+    "process_cpu_seconds_total": (
+        "How much CPU time does each process use? A new worker continues its predecessor's count."
+    ),
+    "process_open_fds": "How many file descriptors does each process have open?",
+    "scrape_duration_seconds": "How long did the exporter take to answer the last scrape?",
+}
