@@ -1,0 +1,14 @@
+"""What every test run shares: enough file descriptors for tests that open many connections."""
+
+import resource
+
+SERVICE_LIMIT = 65536
+"""LimitNOFILE of deploy/systemd/miltscan.service; no more, as some programs close every number up to it at each start."""
+
+
+def pytest_configure() -> None:
+    """Raise the soft limit, which a login sets to 1024, to the hard one; programs that a test starts inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = SERVICE_LIMIT if hard == resource.RLIM_INFINITY else min(hard, SERVICE_LIMIT)
+    if soft != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
