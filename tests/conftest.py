@@ -3,7 +3,7 @@
 import resource
 
 SERVICE_LIMIT = 65536
-"""LimitNOFILE of deploy/systemd/miltscan.service; no more, as some programs close every number up to it at each start."""
+"""LimitNOFILE of deploy/systemd/miltscan.service; no more, as some programs close every number up to it at start."""
 
 
 def pytest_configure() -> None:
