@@ -37,6 +37,15 @@ def test_only_what_is_kept_is_edited(action: Action, edits: tuple[HeaderEdit, ..
     assert Decision(action, "rule", OWN).edited(MORE) == Decision(action, "rule", edits)
 
 
+@pytest.mark.parametrize(
+    ("action", "reply"),
+    [(Accept(), None), (Hold("why"), None), (Discard(), None), (TempFail(REPLY), REPLY), (Reject(REPLY), REPLY)],
+)
+def test_only_a_refusal_has_a_reply_of_ours(action: Action, reply: Reply | None) -> None:
+    """Where the client gets 250, the reply is that of the MTA."""
+    assert Decision(action, "rule").reply == reply
+
+
 def test_headers_of_one_name_are_removed_from_the_last() -> None:
     """Each under the name by which the sender wrote it; none is no edit."""
     assert remove_all([b"X-A", b"x-a"]) == (RemoveHeader("x-a", 2), RemoveHeader("X-A", 1))

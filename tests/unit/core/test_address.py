@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.core.address import Address, InetAddress, UnixAddress, parse_address
+from miltscan.core.address import Address, InetAddress, UnixAddress, is_loopback, parse_address
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,28 @@ def test_mistakes(text: str) -> None:
 def test_text_of_an_address_can_be_parsed(address: Address) -> None:
     """What is printed can be put into a configuration."""
     assert parse_address(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("LocalHost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("[127.0.0.1]", True),
+        ("::1", True),
+        ("[IPv6:::1]", True),
+        ("0.0.0.0", False),  # noqa: S104 - nothing is bound
+        ("192.0.2.1", False),
+        ("localhost.example.org", False),
+        ("mx.example.org", False),
+        ("", False),
+    ],
+)
+def test_loopback(host: str, expected: bool) -> None:  # noqa: FBT001 - a table
+    """Only an address of loopback, or the name localhost, is this host alone."""
+    assert is_loopback(host) is expected
 
 
 @given(st.text() | st.text().map("inet:".__add__) | st.text().map("unix:/".__add__))

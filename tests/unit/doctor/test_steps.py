@@ -137,3 +137,21 @@ def test_the_file_of_incoming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert steps.first_incoming() == files[1]
     files[0].touch()
     assert steps.first_incoming() == files[0]
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize(("recipient", "sent"), [(None, []), ("postmaster", [("127.0.0.1", 2, "postmaster")])])
+def test_messages_are_sent_to_a_recipient_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipient: str | None, sent: list[tuple[str, int, str]]
+) -> None:
+    """Without a recipient the walk sends nothing."""
+    calls: list[tuple[str, int, str]] = []
+
+    def send_findings(place: tuple[str, int], to: str, *_: object) -> list[Finding]:
+        calls.append((*place, to))
+        return []
+
+    monkeypatch.setattr("miltscan.doctor.send.send_findings", send_findings)
+    (tmp_path / "i.cf").write_text(INCOMING.replace("Addr=0.0.0.0, Port=smtp", "Addr=127.0.0.1, Port=2"))
+    assert [*examine(Settings(), DoctorOptions(tmp_path / "i.cf", tmp_path / "d.cf", recipient))]
+    assert calls == sent

@@ -77,6 +77,41 @@ def test_an_endless_reply_is_cut(listener: socket.socket, wire: Wire) -> None:
     peer.close()
 
 
+@pytest.mark.parametrize(
+    ("first", "more", "line"),
+    [
+        (b"abc\0", b"", b"abc\0"),
+        (b"abc", b"\0", b"abc\0"),
+        (b"abcde", b"\0", b"abcde\0"),
+        (b"abcdef", b"", b"abcdef"),
+        (b"a\0b", b"\0", b"a\0b\0"),
+    ],
+)
+def test_a_line_in_pieces(listener: socket.socket, first: bytes, more: bytes, line: bytes) -> None:
+    """It is read up to an end that is its last byte, or to one byte past the limit of five, and no further."""
+    pieces = [more]
+
+    def tick() -> None:
+        if pieces:
+            peer.sendall(pieces.pop())
+
+    wire = Wire(Target(socket.AF_INET, listener.getsockname()), soon(), tick)
+    wire.connect()
+    peer = listener.accept()[0]
+    peer.send(first)
+    assert wire.receive_line(b"\0", 5) == line
+    peer.close()
+    wire.close()
+
+
+def test_a_line_that_ends_with_the_connection(listener: socket.socket, wire: Wire) -> None:
+    """What came before the end of file is given; after it nothing is."""
+    peer = listener.accept()[0]
+    peer.send(b"abc")
+    peer.close()
+    assert [wire.receive_line(b"\0", 100), wire.receive_line(b"\0", 100)] == [b"abc", b""]
+
+
 def test_a_descriptor_goes_with_the_first_byte() -> None:
     """The receiver gets the bytes and a descriptor of the same file at once."""
     path = f"\0miltscan-test-{os.getpid()}-{time.monotonic_ns()}"

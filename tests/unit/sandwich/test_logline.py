@@ -157,6 +157,12 @@ def test_json_that_is_no_line_of_ours(line: str) -> None:
     assert parse_line(line, NOW).queue_id is None
 
 
+@pytest.mark.parametrize("line", ["[1]", '{"event": 1}', "{}", '"event"'])
+def test_json_without_the_name_of_an_event_is_another_programs(line: str) -> None:
+    """Only an object whose `event` is text is one of our lines."""
+    assert parse_line(line, NOW).kind is not EventKind.SCAN
+
+
 def test_escapes_in_json_stay_harmless() -> None:
     """A value is as printable as a raw one."""
     line = json.dumps({"event": "message", "queue_id": "6AMG4FAU001849", "engines": [{"detail": "\x1b[2J\u202e"}]})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.core.action import InsertHeader
+from miltscan.core.action import ActionName, Hold, InsertHeader
 from miltscan.core.keys import Key
 from miltscan.core.message import Header, Message
 from miltscan.core.receipt import RECEIPT_HEADER, ReceiptResult
@@ -102,6 +102,14 @@ def test_what_was_not_kept_whole_gets_no_receipt(spool: Spool) -> None:
     settled = whole(spool)._replace(settled=too_large(2, 1))
     ours = Signing(pipeline(Engine(CLEAN)), KEYS, lambda _engine, _server: 0, raised)
     assert receipts(ours.process(settled, nothing)) == []
+
+
+def test_what_is_held_gets_no_receipt(spool: Spool) -> None:
+    """An infected message is scanned again on its release from the queue."""
+    holds = Pipeline([Engine(INFECTED)], policy(on_infected=ActionName.HOLD), scan_slots(1), 60.0, 0.0)
+    report = Signing(holds, KEYS, lambda _engine, _server: 0, raised).process(whole(spool), nothing)
+    assert isinstance(report.decision.action, Hold)
+    assert receipts(report) == []
 
 
 @pytest.mark.parametrize("verdict", [CLEAN, INFECTED])

@@ -5,14 +5,18 @@ import socket
 import time
 from pathlib import Path
 
+import pyclamd
 import pytest
 
 from miltscan.core.address import parse_address
 from miltscan.core.load import Load
+from miltscan.core.verdict import Fault
 from miltscan.engines.clamd import client as clamd_client
 from miltscan.engines.clamd.client import Version, parse_version, ping, reload, stats, version
+from miltscan.engines.clamd.reply import CLEAN, ClamdReply, Failed, Found
 from miltscan.engines.wire import Target, targets
 from miltscan.errors import SpoolError
+from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.eicar import EICAR
 from tests.unit.engines.support import nothing, soon
@@ -101,6 +105,50 @@ def test_no_version(text: str) -> None:
 def test_the_test_signature_is_eicar() -> None:
     """To the byte: databases know it by its hash."""
     assert clamd_client.test_signature() == EICAR
+
+
+def test_a_session_is_opened_once(tmp_path: Path) -> None:
+    """The first descriptor goes with the command that opens the session, the others go without it."""
+    descriptor = os.memfd_create("test")
+    os.write(descriptor, b"hello")
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        with clamd_client.open_client(target(clamd), soon(), nothing) as client:
+            client.connect()
+            assert [client.fildes(descriptor) for _ in range(3)] == [CLEAN] * 3
+        assert clamd.commands == [b"IDSESSION", b"FILDES", b"FILDES", b"FILDES"]
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("broken", "text", "expected"),
+    [
+        (False, b"OK", CLEAN),
+        (True, b"OK", Failed(Fault.CLOSED, "OK, but the connection broke")),
+        (False, b"X FOUND", Found("X")),
+        (True, b"X FOUND", Found("X")),
+    ],
+)
+def test_an_ok_over_a_broken_connection_is_a_fault(
+    broken: bool,  # noqa: FBT001 - a table
+    text: bytes,
+    expected: ClamdReply,
+) -> None:
+    """What may be cut off after an OK could take it back; a signature that was found stays found."""
+    descriptor = os.memfd_create("test")
+    with FakeClamd.tcp(lies.says(text)) as clamd, clamd_client.open_client(target(clamd), soon(), nothing) as client:
+        client.connect()
+        client._wire.broken = broken  # noqa: SLF001 - a reset at the right moment cannot be timed
+        assert client.instream(descriptor) == expected
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"), [(socket.AF_UNIX, pyclamd.ClamdUnixSocket), (socket.AF_INET, pyclamd.ClamdNetworkSocket)]
+)
+def test_the_kind_of_client_is_that_of_the_address(family: int, kind: type) -> None:
+    """A unix socket and a TCP socket each have a class of pyclamd."""
+    with clamd_client.open_client(Target(family, "/none"), soon(), nothing) as client:
+        assert isinstance(client, kind)
 
 
 def test_an_unreadable_spool_is_told_from_a_fault_of_the_server(tmp_path: Path) -> None:

@@ -316,6 +316,25 @@ def test_a_server_that_failed_is_asked_last(pair: tuple[FakeClamd, FakeClamd]) -
     assert len(memo.faults) == 1
 
 
+def test_a_server_that_did_not_answer_in_time_is_asked_last(pair: tuple[FakeClamd, FakeClamd]) -> None:
+    """The server that let one message wait until its deadline is not the first choice for the next messages."""
+    first, second = pair
+    slow = lies.Slow()
+    first.behaviour = lies.unless_canary(slow)
+    engine = probed(*pair)
+    assert scan(engine, CLEAN, time.monotonic() + 0.2).reason is Limit.TIMEOUT
+    slow.released.set()
+    assert [scan(engine, CLEAN).server for _ in range(3)] == [second.address] * 3
+
+
+def test_a_server_that_reports_a_limit_keeps_its_turn(pair: tuple[FakeClamd, FakeClamd]) -> None:
+    """A limit says something of the message, not of the server."""
+    first, second = pair
+    first.behaviour = lies.unless_canary(lies.limits_exceeded)
+    engine = probed(*pair)
+    assert [scan(engine, CLEAN).server for _ in range(4)] == [first.address, second.address] * 2
+
+
 def test_a_message_cannot_take_a_server_down(tmp_path: Path) -> None:
     """The canary decides: one that clamd cannot take is an error, and all other mail goes on."""
     memo = Memo()
