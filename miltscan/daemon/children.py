@@ -1,6 +1,6 @@
-"""The processes of the service: which there are, and what each does after its fork. Their life is the supervisor's.
+"""The processes of the service: which there are, and what each does after its fork. The supervisor runs them.
 
-What one of them alone needs is imported in it: the others, and whatever is forked later, do not carry it.
+A module that only one of them needs is imported in that process, so that the others, and later forks, do not carry it.
 """
 
 # ruff: noqa: PLC0415  imports inside functions, for the reason above
@@ -14,7 +14,7 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from miltscan.config.keyfile import Loaded
-from miltscan.daemon.sockets import PublicSocket
+from miltscan.daemon.sockets import MilterSocket
 from miltscan.daemon.worker import MessageRecorder, TracingRecorder, Worker
 from miltscan.processes.link import READY, Link
 from miltscan.processes.signals import reset
@@ -28,73 +28,74 @@ _TRACER = "tracer"
 _PROBER = "prober"
 
 TraceChannel = tuple[socket.socket, socket.socket]
-"""Of traces: the workers' end and the tracer's."""
+"""A pair of sockets for traces: the workers' end and the tracer's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """All that the supervisor forks; `in_force` tells the settings and keys at that moment, which a reload changes.
+    """The children of the supervisor; `in_force` returns the present settings and keys, which a reload changes.
 
-    `web` is the exporter's socket, `events` its end of what each process tells by `reporter`.
+    `http` is the exporter's listener, `events` the exporter's end of the channel on which `reporter` sends.
     """
 
     in_force: Callable[[], Loaded]
-    doors: Sequence[PublicSocket]
-    web: socket.socket | None
+    sockets: Sequence[MilterSocket]
+    http: socket.socket | None
     events: socket.socket
     reporter: Reporter
-    way: TraceChannel | None
+    trace_channel: TraceChannel | None
 
     def roles(self) -> list[Role]:
-        """The workers of the first door, of the second one, numbered through, and the others."""
+        """Return the workers of all milter sockets, numbered from 0, and the other processes."""
         settings = self.in_force().settings
         incoming, delivery = settings.milter.workers, settings.verify.workers
-        posts = [door for door in self.doors for _ in range(delivery if door.verifies else incoming)]
-        workers = [self._worker(number, door) for number, door in enumerate(posts)]
-        others = [Role(_EXPORTER, self._export, outlives=True)] if self.web else []
-        others += [Role(_TRACER, self._trace, outlives=True)] if self.way else []
+        served = [one for one in self.sockets for _ in range(delivery if one.verifies else incoming)]
+        workers = [self._worker(number, one) for number, one in enumerate(served)]
+        others = [Role(_EXPORTER, self._export, outlives=True)] if self.http else []
+        others += [Role(_TRACER, self._trace, outlives=True)] if self.trace_channel else []
         others += [Role(_PROBER, self._probe)] if settings.probe.interval else []
         return [*workers, *others]
 
-    def _worker(self, number: int, door: PublicSocket) -> Role:
+    def _worker(self, number: int, served: MilterSocket) -> Role:
         def main(link: Link) -> None:
-            self._keep_only(door.public)
+            self._keep_only(served.listener)
             self._attach(str(number))
             self.events.close()
-            watch = self._watch(number)
-            Worker(self.in_force(), watch, socket.gethostname(), verifies=door.verifies).run(door.public, link)
+            recorder = self._recorder(number)
+            worker = Worker(self.in_force(), recorder, socket.gethostname(), verifies=served.verifies)
+            worker.run(served.listener, link)
 
         return Role(f"{_WORKER}{number}", main)
 
-    def _watch(self, number: int) -> MessageRecorder:
+    def _recorder(self, number: int) -> MessageRecorder:
         logger = log.logger(worker=number)
-        if self.way is None:
+        if self.trace_channel is None:
             return MessageRecorder(logger, number, self.reporter)
-        sender = traces.Traces(self.way[0], addresses=self.in_force().settings.tracing.addresses)
+        sender = traces.Traces(self.trace_channel[0], addresses=self.in_force().settings.tracing.addresses)
         return TracingRecorder(logger, number, self.reporter, sender)
 
     def _export(self, link: Link) -> None:
-        self._keep_only(self.web)
+        self._keep_only(self.http)
         from miltscan.exporter import service
 
         self._attach(_EXPORTER)
-        if self.web:
+        if self.http:
             settings = self.in_force().settings
             link.send(READY)
-            service.serve_exporter(self.web, Path(settings.exporter.directory), settings, link, self.events)
+            service.serve_exporter(self.http, Path(settings.exporter.directory), settings, link, self.events)
 
     def _trace(self, link: Link) -> None:
-        """Ready at once: what keeps it from its work must not keep the service from starting."""
+        """Run the tracer, which is ready at once: a broken tracer must not keep the service from starting."""
         self._keep_only(None)
-        if self.way:
+        if self.trace_channel:
             self._attach(_TRACER)
             link.send(READY)
             from miltscan.daemon import tracer
 
-            tracer.run_tracer(self.way[1], self.in_force().settings.tracing.endpoint, link)
+            tracer.run_tracer(self.trace_channel[1], self.in_force().settings.tracing.endpoint, link)
 
     def _probe(self, link: Link) -> None:
-        """Ready at once, as above."""
+        """Run the prober, which is ready at once, for the same reason."""
         self._keep_only(None)
         link.send(READY)
         from miltscan.daemon.prober import Prober
@@ -103,37 +104,37 @@ class Children:
         Prober(self.in_force()).run(link)
 
     def _keep_only(self, mine: socket.socket | None) -> None:
-        """First of all: no socket of the others, as an orphan that drains must not keep a new service from a port.
+        """Close the listeners of the other processes: an orphan that drains must not keep a new service from a port.
 
-        And no signal: a Ctrl-C reaches the whole process group, but only the supervisor knows the order of a stop.
+        Ignore INT and HUP: a Ctrl-C reaches the whole process group, but only the supervisor knows the order of a stop.
         """
         reset([signal.SIGINT, signal.SIGHUP], signal.SIG_IGN)
-        for public in (*(door.public for door in self.doors), self.web):
-            if public is not None and public is not mine:
-                public.close()
+        for listener in (*(one.listener for one in self.sockets), self.http):
+            if listener is not None and listener is not mine:
+                listener.close()
 
-    def _attach(self, name: str) -> None:
-        family.attach(Path(self.in_force().settings.exporter.directory), name)
+    def _attach(self, slot: str) -> None:
+        family.attach(Path(self.in_force().settings.exporter.directory), slot)
 
 
 def is_worker(role: Role) -> bool:
-    """Whether this child serves an MTA."""
+    """Return whether this child serves an MTA."""
     return role.name.startswith(_WORKER)
 
 
-def attached_as(role: Role) -> str:
-    """The name under which this child counts."""
+def metrics_slot(role: Role) -> str:
+    """Return the slot in which this child counts."""
     return role.name.removeprefix(_WORKER)
 
 
 def open_trace_channel(endpoint: str, logger: FilteringBoundLogger) -> TraceChannel | None:
-    """The way of traces, if any are wanted.
+    """Return the channel for traces; None if tracing is off.
 
-    Mail is worth more than its traces: without the packages for them the service runs, and says so.
+    Without the packages for tracing the service runs and logs an error: mail is worth more than its traces.
     """
     if not endpoint:
         return None
-    if why := traces.missing():
-        logger.error("tracing_off", why=why)
+    if not traces.installed():
+        logger.error("tracing_off", why=f"OpenTelemetry is not installed. Run: {traces.INSTALL}")
         return None
-    return traces.way()
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # datagrams, so that each arrives whole

@@ -1,7 +1,7 @@
-"""The prober: a process of its own that sends the probes on their interval, and tells what became of them.
+"""The prober: a process that sends the probes at their interval and records the results.
 
-A thread sends, and may wait long for a reply; the main thread takes the supervisor's orders meanwhile, so that nothing
-waits for a probe at the end: its connection breaks then, and no message is lost by that.
+A thread sends a probe and may wait long for a reply. Meanwhile the main thread obeys the supervisor's orders, so that
+a stop need not wait for a probe: its connection breaks, by which no message is lost.
 """
 
 import threading
@@ -16,65 +16,65 @@ from miltscan.scanning.probe_run import Result, run_probes, signing_key
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.process import Usage
 
-_FIRST = 2.0  # seconds that the workers get to be ready
-_AGAIN = 10.0  # seconds, or the interval if that is less, until a probe that failed is repeated
-_BEAT = 5.0  # seconds
+_FIRST = 2.0  # seconds for the workers to become ready
+_RETRY = 10.0  # seconds, or the interval if that is less, until a failed probe is repeated
+_TICK = 5.0  # seconds between two updates of the process metrics
 
 
 class Prober:
-    """`loaded` is replaced by each reload, which lets it probe at once."""
+    """Sends the probes; a reload replaces `loaded` and sends the next ones at once."""
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
         self._wake = threading.Event()
         self._ended = False
-        self._well: set[ProbeKind] = set()
+        self._working: set[ProbeKind] = set()
 
     def run(self, link: Link) -> None:
-        """Until told to drain, or until the supervisor has died."""
+        """Run until the order to drain or the death of the supervisor."""
         usage = Usage("prober")
-        threading.Thread(target=self._probe_for_ever, name="prober", daemon=True).start()
-        while not wait([link], _BEAT) or self._obey(received(link)):
-            usage.tell()
+        threading.Thread(target=self._probe_repeatedly, name="prober", daemon=True).start()
+        while not wait([link], _TICK) or self._obey(received(link)):
+            usage.update()
         self._ended = True
         self._wake.set()
 
     def _obey(self, order: object) -> bool:
-        """Carry out one order; False if it is to end."""
+        """Carry out one order; False if the prober must end."""
         if isinstance(order, Loaded):
             self._loaded = order
             log.configure(order.settings.log.format, order.settings.log.level)
             self._wake.set()
         return order not in (DRAIN, None)
 
-    def _probe_for_ever(self) -> None:
+    def _probe_repeatedly(self) -> None:
         self._wake.wait(_FIRST)
         while not self._ended:
             self._wake.clear()
             self._wake.wait(self.probe())
 
     def probe(self) -> float:
-        """Send both probes; the seconds until the next ones. Never raises: a fault of ours is counted and told."""
+        """Send both probes; return the seconds until the next ones. An exception is counted and logged."""
         options, keys = self._loaded.settings.probe, self._loaded.keys
         try:
-            results = [self._told(result) for result in run_probes(options, signing_key(keys))]
-        except ConfigError as error:  # a reload has taken the keys away
+            results = [self._recorded(result) for result in run_probes(options, signing_key(keys))]
+        except ConfigError as error:  # a reload removed the keys
             log.logger().error("probe_off", why=str(error))
             return options.interval
         except Exception as error:  # noqa: BLE001 - see above
             metrics.EXCEPTIONS.child(metrics.Place.PROBE).inc()
             log.logger().error("exception", where=metrics.Place.PROBE, exc_info=error)
             return options.interval
-        return options.interval if all(result.well for result in results) else min(options.interval, _AGAIN)
+        return options.interval if all(result.well for result in results) else min(options.interval, _RETRY)
 
-    def _told(self, result: Result) -> Result:
+    def _recorded(self, result: Result) -> Result:
         kind = result.message
         _measure(result)
         if not result.well:
-            self._well.discard(kind)
+            self._working.discard(kind)
             log.logger().error("probe_fails", message=kind, why=result.why, reply=result.reply)
-        elif kind not in self._well:
-            self._well.add(kind)
+        elif kind not in self._working:
+            self._working.add(kind)
             log.logger().info("probe_works", message=kind, reply=result.reply)
         return result
 

@@ -1,4 +1,4 @@
-"""`miltscan run`: binds the sockets, has the supervisor run the children, and sees to reload and stop."""
+"""`miltscan run`: binds the sockets, lets the supervisor run the children, and handles reload and stop."""
 
 import socket
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from miltscan.config.apart import in_child
 from miltscan.config.keyfile import Loaded, load_all, load_keys
 from miltscan.config.render import fingerprint, needs_restart
 from miltscan.config.settings import Settings
-from miltscan.daemon.children import Children, attached_as, is_worker, open_trace_channel
-from miltscan.daemon.sockets import PublicSocket, bind_exporter, close_sockets, open_sockets
+from miltscan.daemon.children import Children, is_worker, metrics_slot, open_trace_channel
+from miltscan.daemon.sockets import MilterSocket, bind_exporter, close_sockets, open_sockets
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
 from miltscan.exporter import access
 from miltscan.processes import notify
@@ -27,96 +27,98 @@ from miltscan.status.events import Reporter
 from miltscan.telemetry import family, log, metrics, recording
 from miltscan.telemetry.process import Usage
 
-_PATIENCE = 10.0  # seconds a drain may take beyond the longest scan
+_DRAIN_EXTRA = 10.0  # seconds that a drain may take beyond the longest scan
 _SUPERVISOR = "supervisor"
 
 
 def run_service(settings: Settings, path: Path | None) -> int:
-    """Run the service until it is told to stop; `path` is read again at SIGHUP. Returns the exit status.
+    """Run the service until a signal stops it; SIGHUP reads `path` again. Returns the exit status.
 
-    Raises StartError if a socket or folder cannot be had, ConfigError if the keys cannot.
+    Raises StartError if a socket or folder cannot be used, ConfigError if the keys cannot be read.
     """
     loaded = Loaded(settings, load_keys(settings.keys.file))
     log.configure(settings.log.format, settings.log.level)
     _try_spool(settings)
-    doors: list[PublicSocket] = []
+    sockets: list[MilterSocket] = []
     try:
-        doors += open_sockets(settings.milter.socket, settings.milter, "milter.socket")
-        doors += open_sockets(settings.verify.socket, settings.milter, "verify.socket")
-        web = bind_exporter(settings.exporter)
-        family.prepare(Path(settings.exporter.directory))  # not before the socket is ours: another one may run
-        return _Service(loaded, path, doors, web, log.logger()).run()
+        sockets += open_sockets(settings.milter.socket, settings.milter, "milter.socket")
+        sockets += open_sockets(settings.verify.socket, settings.milter, "verify.socket")
+        http = bind_exporter(settings.exporter)
+        family.prepare(
+            Path(settings.exporter.directory)
+        )  # only now that the socket is bound: before, another service may be running
+        return _Service(loaded, path, sockets, http, log.logger()).run()
     finally:
-        close_sockets(doors)
+        close_sockets(sockets)
 
 
 def _try_spool(settings: Settings) -> None:
-    """StartError if the folder takes no message; found out now rather than by the first large one."""
+    """StartError if a message cannot be written to the folder: better now than at the first large message."""
     spool = Spool(Path(settings.spool.directory), memory=0)
     try:
         spool.write(b"\0")
     except SpoolError as error:
-        raise StartError(f"{error}; spool.directory must be a folder that we can write to") from error
+        raise StartError(f"{error}. spool.directory must be a folder that miltscan's user can write to.") from error
     finally:
         spool.close()
 
 
 @dataclass
 class _Service:
-    """The supervisor's side of the service: `loaded` is in force."""
+    """The hooks of the supervisor; `loaded` is what is in force."""
 
     loaded: Loaded
     path: Path | None
-    doors: Sequence[PublicSocket]
-    web: socket.socket | None
+    sockets: Sequence[MilterSocket]
+    http: socket.socket | None
     log: FilteringBoundLogger
     usage: Usage = field(default_factory=lambda: Usage(_SUPERVISOR))
 
     @property
     def settings(self) -> Settings:
-        """Those in force."""
+        """The settings in force."""
         return self.loaded.settings
 
     def run(self) -> int:
-        """Until the supervisor ends."""
+        """Run the supervisor; return the exit status."""
         reader, sender = events.channel()
         reporter = Reporter(sender)
         family.attach(Path(self.settings.exporter.directory), _SUPERVISOR)
         recording.started(fingerprint(self.settings), self.settings.workers)
-        log.tell_errors(reporter.error)
+        log.on_error(reporter.error)
         self.log.info("start", version=__version__, socket=str(self.settings.milter.socket))
-        way = open_trace_channel(self.settings.tracing.endpoint, self.log)
-        children = Children(lambda: self.loaded, self.doors, self.web, reader, reporter, way)
-        patience = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _PATIENCE
-        status = Supervisor(children.roles(), self, patience).run()
+        channel = open_trace_channel(self.settings.tracing.endpoint, self.log)
+        children = Children(lambda: self.loaded, self.sockets, self.http, reader, reporter, channel)
+        drain_timeout = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _DRAIN_EXTRA
+        status = Supervisor(children.roles(), self, drain_timeout).run()
         self.log.info("stop", status=status)
         return status
 
     def ready(self) -> None:
-        """Every child is ready."""
+        """Log it and notify the service manager."""
         self.log.info("ready", workers=self.settings.workers)
         notify.ready(self._status)
 
-    def beat(self) -> None:
-        """What the supervisor uses."""
-        self.usage.tell()
+    def tick(self) -> None:
+        """Update the usage of the supervisor's process."""
+        self.usage.update()
 
     def stopping(self) -> None:
-        """Nobody new is let in: who connects from now on is refused, and does not wait for the end of the drain."""
-        notify.stopping("finishes what runs")
-        close_sockets(self.doors)
+        """Close the sockets, so that the kernel refuses a new connection instead of letting it wait out the drain."""
+        notify.stopping("open transactions finish")
+        close_sockets(self.sockets)
 
     def failed(self, role: Role, error: BaseException) -> None:
-        """In a child: why it ends."""
+        """Log, in the child, why it ends."""
         if isinstance(error, MiltscanError):
             self.log.error("start_failed", child=role.name, why=str(error))
         else:
             self.log.error("child_failed", child=role.name, exc_info=error)
 
     def ended(self, role: Role, status: str, pause: float | None) -> None:
-        """A child ended; its live gauges go with it."""
-        with suppress(OSError):  # somebody has removed the metrics directory: no reason to end the service
-            family.worker_gone(attached_as(role))
+        """Log the end of a child, and drop its live gauges."""
+        with suppress(OSError):  # the metrics directory was removed, which must not end the service
+            family.worker_gone(metrics_slot(role))
         if pause is None:
             self.log.info("child_ended", child=role.name, status=status)
             return
@@ -125,27 +127,27 @@ class _Service:
         self.log.error("child_died", child=role.name, status=status, respawn_after=pause)
 
     def reload(self) -> Loaded | None:
-        """The settings and keys as they stand in their files now; a file that is wrong changes nothing."""
+        """Return the settings and keys that the files hold now; with a mistake in a file nothing changes."""
         notify.reloading()
         new = self._read_again()
         notify.ready(
-            self._status if new else "the configuration file is wrong: the one before stays in force, see the log"
+            self._status if new else "the configuration has a mistake and the former one stays in force: see the log"
         )
         return new
 
     @property
     def _status(self) -> str:
-        return f"{self.settings.workers} workers serve {', '.join(str(door.address) for door in self.doors)}"
+        return f"{self.settings.workers} workers serve {', '.join(str(one.address) for one in self.sockets)}"
 
     def _read_again(self) -> Loaded | None:
         try:
-            loaded = in_child(partial(load_all, self.path))  # there pydantic comes and goes
+            loaded = in_child(partial(load_all, self.path))  # in a child, which takes pydantic along when it ends
             new = loaded.settings
             _try_spool(new)
-            if self.web:
+            if self.http:
                 access.load_access(new.exporter)
-            for door in self.doors:
-                admit(door.public, new.milter.allow)  # for the workers too: it is one socket
+            for one in self.sockets:
+                admit(one.listener, new.milter.allow)  # for the workers as well, which share the socket
         except (ConfigError, StartError) as error:
             recording.reload_failed()
             self.log.error("reload_failed", why=str(error).splitlines())
@@ -160,7 +162,7 @@ class _Service:
 
 
 def _keep(old: Settings, new: Settings) -> Settings:
-    """The new settings, but for what takes effect at the next start only."""
+    """Return the new settings, except those that take effect only at the next start."""
     return replace(
         new,
         milter=replace(old.milter, allow=new.milter.allow),

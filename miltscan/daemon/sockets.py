@@ -1,6 +1,6 @@
-"""The sockets of the service: made before the fork, shared by all who answer there, and removed at the end.
+"""The milter sockets and the exporter's: opened before the fork, shared by the processes that serve them, closed once.
 
-How a socket is bound says `listener`; who has it says `children`.
+`processes.listener` binds them; `children` says which process keeps which.
 """
 
 import socket
@@ -11,40 +11,40 @@ from miltscan.config.settings import ExporterSettings, MilterSettings
 from miltscan.core.address import Address
 from miltscan.errors import StartError
 from miltscan.exporter import access
-from miltscan.processes import listener
+from miltscan.processes.listener import bind, bind_http, unbind
 
 
 @dataclass(frozen=True, slots=True)
-class PublicSocket:
-    """A socket on which an MTA asks."""
+class MilterSocket:
+    """A socket to which an MTA connects; one that `verifies` belongs to the delivery side."""
 
     address: Address
-    public: socket.socket
+    listener: socket.socket
     verifies: bool
 
 
-def open_sockets(address: Address | None, settings: MilterSettings, key: str) -> list[PublicSocket]:
-    """The door of this key, none where it has no address. Raises StartError."""
+def open_sockets(address: Address | None, settings: MilterSettings, key: str) -> list[MilterSocket]:
+    """Return the milter socket of this key; none if the key has no address. Raises StartError."""
     if address is None:
         return []
     try:
-        public = listener.bind(address, settings.socket_mode, settings.socket_group, settings.allow)
+        listener = bind(address, settings.socket_mode, settings.socket_group, settings.allow)
     except StartError as error:
         raise StartError(str(error).replace("milter.socket ", f"{key} ", 1)) from error
-    return [PublicSocket(address, public, verifies=key == "verify.socket")]
+    return [MilterSocket(address, listener, verifies=key == "verify.socket")]
 
 
-def close_sockets(doors: Sequence[PublicSocket]) -> None:
-    """Close each socket and remove its file; once, for the file may soon be a successor's."""
-    for door in doors:
-        if door.public.fileno() >= 0:
-            listener.unbind(door.address)
-            door.public.close()
+def close_sockets(sockets: Sequence[MilterSocket]) -> None:
+    """Close each socket and remove its file, only once: afterwards the file may belong to a new service."""
+    for one in sockets:
+        if one.listener.fileno() >= 0:
+            unbind(one.address)
+            one.listener.close()
 
 
 def bind_exporter(settings: ExporterSettings) -> socket.socket | None:
-    """None if there is to be no exporter. Files that it cannot use are found out now: StartError."""
+    """Return the exporter's listener, None where it is off. StartError now if it cannot use its files."""
     if settings.listen is None:
         return None
     access.load_access(settings)
-    return listener.bind_http(settings.listen.host, settings.listen.port)
+    return bind_http(settings.listen.host, settings.listen.port)

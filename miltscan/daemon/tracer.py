@@ -1,8 +1,8 @@
-"""The tracer: a process of its own that turns what workers hand on into spans and exports them by OTLP over HTTP.
+"""The tracer: a process that turns the records of the workers into spans and exports them by OTLP over HTTP.
 
-A process, not a thread of a worker or of the exporter: OpenTelemetry and what it needs take some 30 MB, and a collector
-that does not answer holds up neither mail nor a scrape. It is there only if `tracing.endpoint` is set. The only
-module that imports opentelemetry, and only once it runs.
+It is a process, not a thread of a worker or of the exporter, because OpenTelemetry takes about 30 MB, and because a
+collector that does not answer must delay neither mail nor a scrape. It runs only if `tracing.endpoint` is set. No other
+module imports opentelemetry, and this one only while it runs.
 """
 
 # ruff: noqa: PLC0415  imports inside functions, for the reason above
@@ -25,44 +25,44 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from structlog.typing import FilteringBoundLogger
 
-_TIMEOUT = 3.0  # seconds for one export, its repetitions included; a stop of the service may have to wait for two
-_MOST = 512  # messages in one export: below any collector's limit of 4 MB
+_TIMEOUT = 3.0  # seconds for one export with its retries; a stop of the service may have to wait for two exports
+_BATCH = 512  # messages in one export: below the 4 MB that collectors accept
 _NANOSECONDS = 1_000_000_000
 
 
 class Export(Protocol):
-    """Sends spans."""
+    """An exporter of spans."""
 
     def export(self, spans: "list[ReadableSpan]") -> object:
-        """SpanExportResult.SUCCESS or FAILURE, within `_TIMEOUT`."""
+        """Return SpanExportResult.SUCCESS or FAILURE, within `_TIMEOUT`."""
 
 
-def run_tracer(way: socket.socket, endpoint: str, link: Link) -> None:
-    """Export what comes until TERM, or until the supervisor has died; what is there by then is exported, too."""
+def run_tracer(channel: socket.socket, endpoint: str, link: Link) -> None:
+    """Export records until TERM or the death of the supervisor; the last export takes what has arrived by then."""
     signals = Signals([signal.SIGTERM])
     tracer = Tracer(endpoint)
-    way.settimeout(0)  # non-blocking
+    channel.settimeout(0)  # non-blocking
     ending = False
     while not ending:
-        wait([way, link, signals.fileno()])
+        wait([channel, link, signals.fileno()])
         ending = signal.SIGTERM in signals.read() or (link.poll() and received(link) is None)
-        tracer.export(_received(way))
-    tracer.export(_received(way))
+        tracer.export(_received(channel))
+    tracer.export(_received(channel))
 
 
-def _received(way: socket.socket) -> list[Record]:
-    """What has come, up to one export's worth."""
+def _received(channel: socket.socket) -> list[Record]:
+    """Return the records that have arrived, at most about one export."""
     records: list[Record] = []
-    while len(records) < _MOST:
+    while len(records) < _BATCH:
         try:
-            records += orjson.loads(way.recv(2 * DATAGRAM))
+            records += orjson.loads(channel.recv(2 * DATAGRAM))
         except BlockingIOError:
             break
     return records
 
 
 class Tracer:
-    """Makes spans of records and exports them; says once when that begins to fail, and once when it works again."""
+    """Makes spans of records and exports them; logs once that the export fails, and once that it works again."""
 
     def __init__(
         self, endpoint: str, sender: Export | None = None, logger: "FilteringBoundLogger | None" = None
@@ -72,7 +72,7 @@ class Tracer:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-        self._why = _LastWords()
+        self._library_log = _LastMessage()
         resource = Resource.create({"service.name": "miltscan", "service.version": __version__})
         provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
         self._spans = _collect_in(provider)
@@ -83,7 +83,7 @@ class Tracer:
         self._works: bool | None = None
 
     def export(self, records: list[Record]) -> None:
-        """One request for all of them, if there are any; a failure drops them."""
+        """Export all records in one request; a failure drops them."""
         if not records:
             return
         from opentelemetry.sdk.trace.export import SpanExportResult
@@ -93,19 +93,16 @@ class Tracer:
         spans, self._spans[:] = [*self._spans], []
         works = self._sender.export(spans) is SpanExportResult.SUCCESS
         metrics.TRACES.child("exported" if works else "failed").inc(len(records))
-        self._tell(works=works)
-
-    def _tell(self, *, works: bool) -> None:
         if works == self._works:
             return
         self._works = works
         if works:
             self._log.info("tracing_works", endpoint=self._endpoint)
         else:
-            self._log.warning("tracing_fails", endpoint=self._endpoint, why=self._why.text)
+            self._log.warning("tracing_fails", endpoint=self._endpoint, why=self._library_log.text)
 
     def _trace(self, record: Record) -> None:
-        """A span of the message, and one each for its wait for a slot and its engines, one after the other."""
+        """Make a span of the message, and within it one of the wait for a slot and one of each engine, in order."""
         from opentelemetry.context import Context
         from opentelemetry.trace import SpanKind, set_span_in_context
 
@@ -131,7 +128,7 @@ def _finish(span: Any, end: int, *, failed: bool) -> None:  # noqa: ANN401 - a t
 
 
 def _collect_in(provider: Any) -> "list[ReadableSpan]":  # noqa: ANN401 - a type of the extra
-    """The list to which each span goes when it has ended."""
+    """Return the list that receives each span when it ends."""
     from opentelemetry.sdk.trace import SpanProcessor
 
     ended: list[ReadableSpan] = []
@@ -144,8 +141,8 @@ def _collect_in(provider: Any) -> "list[ReadableSpan]":  # noqa: ANN401 - a type
     return ended
 
 
-class _LastWords(logging.Handler):
-    """Keeps what OpenTelemetry logged last, instead of standard error, where nobody could read it as a line of ours."""
+class _LastMessage(logging.Handler):
+    """Keeps the last message that OpenTelemetry logged: on standard error it would break the format of our log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,5 +151,5 @@ class _LastWords(logging.Handler):
         library.handlers, library.propagate = [self], False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called by logging."""
+        """Keep the message; logging calls this."""
         self.text = record.getMessage()

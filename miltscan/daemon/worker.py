@@ -1,7 +1,7 @@
-"""One worker process: builds its engine after the fork, lets libmilter serve beside it, takes orders, and drains.
+"""One worker process: builds its engine after the fork, runs libmilter in a side thread, obeys orders, and drains.
 
-It decides nothing about mail. libmilter runs in a side thread, because it takes signals in a thread of its own (HUP
-would stop the filter); Python's handlers and the supervisor's orders are the main thread's.
+It decides nothing about mail. libmilter runs in a side thread because it handles signals in a thread of its own, where
+HUP would stop the filter. Python's signal handlers and the supervisor's orders belong to the main thread.
 """
 
 import gc
@@ -36,17 +36,17 @@ from miltscan.telemetry.observer import EngineObserver
 from miltscan.telemetry.process import Usage
 from miltscan.telemetry.traces import Traces
 
-_COLLECT_AFTER = 10_000  # new containers: some thirty messages
+_COLLECT_AFTER = 10_000  # new containers, which about thirty messages make
 _PUBLISH = 0.25  # seconds between two updates of the metrics
-_KEEP = 600.0  # seconds between two signs of life of the control sessions
-_LOOK = 0.05  # seconds between two looks at what still runs, while draining
-_QUIET = 0.2  # seconds without work after which a drain is done: a session that has just been accepted shows itself
-_SESSIONS = 8  # that all workers keep open to a clamd: below its MaxThreads (10) and a quarter of its MaxQueue (100)
-_GRACE = 5.0  # seconds for which a drain waits for sessions that have no transaction open
+_KEEP = 600.0  # seconds between two packets on the control sessions, which libmilter closes after two silent hours
+_POLL = 0.05  # seconds between two checks for open transactions during the drain
+_QUIET = 0.2  # seconds without work that end the drain: by then a session that was just accepted is counted
+_SESSIONS = 8  # that all workers keep open to one clamd: below MaxThreads (10) and a quarter of MaxQueue (100)
+_GRACE = 5.0  # seconds for which the drain waits for sessions without an open transaction
 
 
 class MessageRecorder:
-    """What the milter tells, for the metrics, the log and the status page. Never raises."""
+    """Records what the milter reports in the metrics, the log and the status page. Never raises."""
 
     def __init__(self, logger: FilteringBoundLogger, number: int, reporter: Reporter | None = None) -> None:
         self.log = logger
@@ -56,7 +56,7 @@ class MessageRecorder:
         self._usage = Usage(str(number))
 
     def done(self, report: Report) -> None:
-        """A message was decided: its one line now, its counters with the next `publish`. A probe has its line alone."""
+        """Write the line of a decided message; `publish` counts it later. A probe has a line and is not counted."""
         is_mail = report.probe is None
         if is_mail:
             self._reports.append(report)
@@ -64,83 +64,80 @@ class MessageRecorder:
             log.message(report, self.number)
             if self._reporter and is_mail:
                 self._reporter.message(report)
-        except Exception as error:  # noqa: BLE001 - the MTA must hear the decision even if nobody can be told
+        except Exception as error:  # noqa: BLE001 - the MTA must receive the decision even if it cannot be logged
             self.exception("report", error)
 
     def publish(self, sessions: int, transactions: int) -> None:
-        """Bring the metrics up to date, told how many of both are open.
+        """Update the metrics; `sessions` and `transactions` are the numbers that are open.
 
-        For many messages at once that costs a fifth of what it costs at each.
-        A worker that is killed takes the last few counts with it; every message has its line.
+        Counting many messages at once costs a fifth of counting each (docs/cost.md). The price: a worker that is killed
+        loses up to a quarter of a second of counts. Each message still has its log line.
         """
         try:
-            recording.record_reports(self._taken())
+            # take the reports off one by one, as other threads append meanwhile
+            recording.record_reports([self._reports.popleft() for _ in range(len(self._reports))])
             metrics.SESSIONS.child().set(sessions)
             metrics.TRANSACTIONS.child().set(transactions)
             files, size = on_disk()
             metrics.SPOOL_FILES.child().set(files)
             metrics.SPOOL_BYTES.child().set(size)
-            self._usage.tell()
+            self._usage.update()
         except Exception as error:  # noqa: BLE001 - as above
             self.exception("report", error)
 
-    def _taken(self) -> list[Report]:
-        """The reports so far, which are taken off: messages may end meanwhile."""
-        return [self._reports.popleft() for _ in range(len(self._reports))]
-
     def exception(self, where: str, error: Exception) -> None:
-        """Our own code failed."""
+        """Count and log an exception of our own code."""
         metrics.EXCEPTIONS.child(where).inc()
         self.log.error("exception", where=where, exc_info=error)
 
 
 class TracingRecorder(MessageRecorder):
-    """A watch that also has each message traced; without tracing there is none, and no cost."""
+    """A recorder that also traces each message. It is used only with tracing, so that other services pay nothing."""
 
     def __init__(self, logger: FilteringBoundLogger, number: int, reporter: Reporter, traces: Traces) -> None:
         super().__init__(logger, number, reporter)
         self._traces = traces
 
     def done(self, report: Report) -> None:
-        """As in Watch; the trace is made with the next `publish`."""
+        """Record the message, and keep it for the tracer until the next `publish`."""
         super().done(report)
         if report.probe is None:
-            self._traces.take(report)
+            self._traces.add(report)
 
     def publish(self, sessions: int, transactions: int) -> None:
-        """As in Watch, and hand the traces on."""
+        """Update the metrics, and send the messages to the tracer."""
         super().publish(sessions, transactions)
         try:
             self._traces.send()
-        except Exception as error:  # noqa: BLE001 - as in Watch
+        except Exception as error:  # noqa: BLE001 - as above
             self.exception("report", error)
 
 
 class Worker:
-    """The state of one worker process; `hostname` is what our headers name.
+    """The state of one worker process; `hostname` is the name in the headers that miltscan adds.
 
-    One that `verifies` serves the delivery side: it believes receipts instead of making them.
+    A worker that `verifies` serves the delivery side: it checks receipts instead of making them.
     """
 
-    def __init__(self, loaded: Loaded, watch: MessageRecorder, hostname: str, *, verifies: bool = False) -> None:
+    def __init__(self, loaded: Loaded, recorder: MessageRecorder, hostname: str, *, verifies: bool = False) -> None:
         self._hostname = hostname
         self._verifies = verifies
         self._settings = settings = loaded.settings
         self._keys = loaded.keys
-        self._watch = watch
+        self._recorder = recorder
         self._slots = _slots(settings)
         self._engine = self._start_engine(settings)
         self._thread = threading.Thread(target=self._serve, name="libmilter", daemon=True)
         self._pool = Pool(self._thread)
-        self._milter = Milter(self._runtime(settings), self._watch, self._pool.kick)
+        self._milter = Milter(self._runtime(settings), self._recorder, self._pool.kick)
 
     def run(self, listener: socket.socket, link: Link) -> None:
-        """Serve `listener` until told to drain, or until the supervisor has died."""
+        """Serve `listener` until TERM, the order to drain, or the death of the supervisor."""
         signals = Signals([signal.SIGTERM])
         self._milter.register(self._pool.fileno())
         self._thread.start()
         self._pool.open(listener)
-        _leave_alone_what_stays()
+        _freeze_objects()
         metrics.WORKERS.child().set(1)
         link.send(READY)
         kept = time.monotonic()
@@ -150,18 +147,18 @@ class Worker:
             if time.monotonic() - kept > _KEEP:
                 self._pool.keep()
                 kept = time.monotonic()
-        listener.close()  # of an orphan too: it must not keep a new service from the socket
+        listener.close()  # an orphan too must free the socket for a new service
         self._drain()
 
     def _serve(self) -> None:
-        """A worker without libmilter is none: it ends, and is replaced."""
+        """Run libmilter; when it ends, end the process, which the supervisor replaces."""
         try:
             self._milter.main()
         finally:
             os._exit(1)
 
     def _obey(self, link: Link) -> bool:
-        """Carry out one order; False if it is to drain."""
+        """Carry out one order; False if the worker must drain."""
         if not link.poll():
             return True
         try:
@@ -173,11 +170,11 @@ class Worker:
         return order != DRAIN
 
     def _reload(self, loaded: Loaded) -> None:
-        """Messages that have begun keep what they began with, the engine too; the next MAIL sees the new."""
+        """Use the new settings from the next MAIL on; open transactions keep the engine they began with, too."""
         old, settings = self._settings, loaded.settings
         self._settings, self._keys = settings, loaded.keys
         log.configure(settings.log.format, settings.log.level)
-        self._watch.log = log.logger(worker=self._watch.number)
+        self._recorder.log = log.logger(worker=self._recorder.number)
         if settings.limits.concurrent_scans != old.limits.concurrent_scans:
             self._slots = _slots(settings)
         if (settings.clamd, settings.log) != (old.clamd, old.log):
@@ -187,7 +184,7 @@ class Worker:
         self._milter.runtime = self._runtime(settings)
 
     def _start_engine(self, settings: Settings) -> ClamdEngine:
-        clamd, self._observer = settings.clamd, EngineObserver(self._watch.log)
+        clamd, self._observer = settings.clamd, EngineObserver(self._recorder.log)
         sessions = _SESSIONS // settings.workers
         engine = ClamdEngine(clamd.servers, clamd.canary_interval, self._observer, sessions)
         engine.start()
@@ -201,52 +198,49 @@ class Worker:
         return Runtime(self._with_keys(pipeline), size, Path(settings.spool.directory), settings.spool.memory)
 
     def _with_keys(self, pipeline: Pipeline) -> Processor:
-        """With receipts, and on the incoming side with probes. One that came to delivery would have to bounce there."""
-        keys, failed = self._keys, partial(self._watch.exception, metrics.Place.RECEIPT)
+        """Add receipts, and on the incoming side probes: a probe at the delivery side would have to bounce."""
+        keys, failed = self._keys, partial(self._recorder.exception, metrics.Place.RECEIPT)
         if self._verifies:
             return Verifying(pipeline, keys, self._settings.receipt.max_age, failed)
         if not keys:
             return pipeline
         signing = Signing(pipeline, keys, self._observer.version, failed)
-        return Probing(signing, pipeline, keys, partial(self._watch.exception, metrics.Place.PROBE))
+        return Probing(signing, pipeline, keys, partial(self._recorder.exception, metrics.Place.PROBE))
 
     def _drain(self) -> None:
-        """Accept nothing more, let what runs end: the longest scan at most.
+        """Accept no more connections, and wait until open transactions finish: for the longest scan at most.
 
-        The connections that nobody has accepted yet stay in the public listener's queue.
+        Connections that are not accepted yet stay in the queue of the shared listener.
         """
-        nobody = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        nobody.bind("")
-        nobody.listen(1)
-        nobody.settimeout(0)  # non-blocking
-        self._pool.replace(nobody)
-        self._wait_until_quiet()
-
-    def _wait_until_quiet(self) -> None:
+        unused = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)  # no process connects to it
+        unused.bind("")
+        unused.listen(1)
+        unused.settimeout(0)  # non-blocking
+        self._pool.replace(unused)
         limits = self._settings.limits
         began = quiet_since = time.monotonic()
-        last = began + limits.queue_wait + limits.scan_timeout + _GRACE  # nobody else presses an orphan
+        last = began + limits.queue_wait + limits.scan_timeout + _GRACE  # the bound of an orphan, which none kills
         while (now := time.monotonic()) - quiet_since < _QUIET and now < last:
             idle = self._milter.transactions == 0
             if not idle or (self._milter.sessions and now - began < _GRACE):
                 quiet_since = now
             self._publish()
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
         self._publish()
 
     def _publish(self) -> None:
-        self._watch.publish(self._milter.sessions, self._milter.transactions)
+        self._recorder.publish(self._milter.sessions, self._milter.transactions)
 
 
 def _slots(settings: Settings) -> Slots:
-    """This worker's share of the scan slots, rounded up."""
+    """Return this worker's share of the scan slots, rounded up."""
     return scan_slots(-(-settings.limits.concurrent_scans // settings.workers))
 
 
-def _leave_alone_what_stays() -> None:
-    """What is there when the first mail comes stays: the garbage collector need not look through it again and again.
+def _freeze_objects() -> None:
+    """Exempt the objects that exist before the first message from garbage collection: they live as long as the process.
 
-    With its default threshold it would run two or three times a message.
+    With the default threshold the collector would run two or three times for each message.
     """
     gc.collect()
     gc.freeze()

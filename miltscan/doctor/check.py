@@ -21,7 +21,7 @@ from miltscan.doctor.clamd_check import AskServers, clamd_findings, probe_clamd
 from miltscan.doctor.exporter_check import exporter_findings
 from miltscan.errors import ConfigError
 from miltscan.sandwich.queues import look
-from miltscan.telemetry.traces import missing
+from miltscan.telemetry.traces import INSTALL, installed
 
 
 def check_findings(settings: Settings, probe: AskServers = probe_clamd) -> Iterator[Finding]:
@@ -208,8 +208,8 @@ def _unscanned(key: str, action: ActionName, mode: HeaderMode) -> Iterator[Findi
 
 def tracing_finding(endpoint: str) -> Iterator[Finding]:
     """Whether the packages for traces are there, if any are wanted; without them the service runs all the same."""
-    if endpoint and (why := missing()):
-        package, _, remedy = why.partition(": ")
-        yield Finding(Level.WARNING, "tracing.endpoint", f"{package}, nothing is traced", f"run: {remedy}")
+    if endpoint and not installed():
+        text = "OpenTelemetry is not installed, nothing is traced"
+        yield Finding(Level.WARNING, "tracing.endpoint", text, f"run: {INSTALL}")
     elif endpoint:
         yield Finding(Level.OK, "tracing.endpoint", f"traces go to {endpoint}")

@@ -48,7 +48,7 @@ class Measure:
         """Measure what is due. Never raises: a fault of ours is counted, and the next look tries again."""
         settings, now = self._settings, time.monotonic()
         try:
-            self._usage.tell()
+            self._usage.update()
             self._disk(settings.spool.directory)
             if now >= self._due:
                 self._due = now + settings.queues.interval

@@ -13,7 +13,7 @@ else:
 
 
 def received(link: Link) -> object:
-    """What came; None once the other end is closed."""
+    """Return the next object from the link; None if the other end is closed."""
     try:
         return link.recv()
     except (EOFError, OSError):

@@ -1,4 +1,4 @@
-"""Binds the milter socket, one listener that all workers share, and the exporter's. It accepts nothing itself."""
+"""Binds the milter socket, one listener that all workers share, and the exporter's. It accepts no connection."""
 
 import grp
 import os
@@ -13,21 +13,20 @@ from miltscan.errors import StartError
 from miltscan.processes.admission import admit
 
 _BACKLOG = 511
-_HTTP_BACKLOG = 511
 _TCP_OPTIONS = (  # each connection inherits them
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),  # a host that vanished must not keep its sessions open for two hours
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),  # our replies are small and awaited
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),  # replies are small, and the MTA waits for them
 )
 
 
 def bind(address: Address, mode: int, group: str | None, allow: Sequence[Network]) -> socket.socket:
-    """The listening socket, non-blocking: a blocking one hung a worker in accept() for ever (measured).
+    """Return the listening socket; `mode` and `group` are for the socket file, `allow` lists the networks for TCP.
 
-    `mode` and `group` are those of the socket file, `allow` are the networks whose hosts may connect by TCP. StartError
-    names what is in the way.
+    It is non-blocking: with a blocking one a worker hangs in accept() when another worker was faster
+    (test_listener_does_not_block). StartError names what prevents it.
     """
     listener = _bind_unix(address, mode, group) if isinstance(address, UnixAddress) else _bind_inet(address, allow)
     listener.listen(_BACKLOG)
@@ -36,74 +35,71 @@ def bind(address: Address, mode: int, group: str | None, allow: Sequence[Network
 
 
 def bind_http(host: str, port: int) -> socket.socket:
-    """The exporter's listening socket (port 0: any free one). Raises StartError."""
+    """Return the exporter's listening socket (port 0: any free one). Raises StartError."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_HTTP_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except UnicodeError as error:  # of the IDNA codec
-        raise StartError(f"exporter.listen: {host!r} is no host name") from error
+        raise StartError(f"exporter.listen: {host!r} is not a host name") from error
     except OSError as error:
         raise StartError(
-            f"exporter.listen: cannot listen on {host}:{port}: {error.strerror}; is another service there?"
+            f"exporter.listen: cannot listen on {host}:{port}: {error.strerror}. "
+            "Choose another port, or stop the service that uses this one."
         ) from error
 
 
 def unbind(address: Address) -> None:
-    """Remove the socket file; nobody else does. One that cannot be removed is cleared by the next start."""
+    """Remove the socket file, which no other process does. The next start clears one that cannot be removed."""
     if isinstance(address, UnixAddress):
         with suppress(OSError):
             Path(address.path).unlink()
 
 
 def _bind_inet(address: InetAddress, allow: Sequence[Network]) -> socket.socket:
-    listener = socket.socket(_family(address), socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        _prepare(listener, allow)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        for option in _TCP_OPTIONS:
+            listener.setsockopt(*option)
+        admit(listener, allow)  # before bind: no host may connect before the filter is in place
         listener.bind((address.host, address.port))
     except StartError:
         listener.close()
         raise
     except UnicodeError as error:  # of the IDNA codec
         listener.close()
-        raise StartError(f"milter.socket {address}: {address.host!r} is no host name") from error
+        raise StartError(f"milter.socket {address}: {address.host!r} is not a host name") from error
     except OSError as error:
         listener.close()
         raise StartError(
-            f"milter.socket {address}: {error.strerror}; choose another port or end what uses it"
+            f"milter.socket {address}: {error.strerror}. Choose another port, or stop the service that uses this one."
         ) from error
     return listener
 
 
-def _prepare(listener: socket.socket, allow: Sequence[Network]) -> None:
-    """Before anybody can connect."""
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if listener.family == socket.AF_INET6:
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    for option in _TCP_OPTIONS:
-        listener.setsockopt(*option)
-    admit(listener, allow)
-
-
-def _family(address: InetAddress) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address.host else socket.AF_INET
-
-
 def _bind_unix(address: UnixAddress, mode: int, group: str | None) -> socket.socket:
     path = Path(address.path)
-    gid = _gid(group) if group else -1
+    try:
+        gid = grp.getgrnam(group).gr_gid if group else -1
+    except KeyError:
+        raise StartError(
+            f"milter.socket_group: group {group} does not exist. Create it, or change milter.socket_group."
+        ) from None
     try:
         _clear(path)
-        return _own(_bind_hidden(path), path, mode, gid)
+        return _set_owner(_bind_hidden(path), path, mode, gid)
     except OSError as error:
         raise StartError(
-            f"milter.socket {path}: {error.strerror}; its folder must exist and be writable for us, "
-            "and we must be a member of milter.socket_group"
+            f"milter.socket {path}: {error.strerror}. Its folder must exist and be writable for miltscan's user, "
+            "and that user must be a member of milter.socket_group."
         ) from error
 
 
 def _bind_hidden(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    old_mask = os.umask(0o777)  # nobody may connect before mode and group are right
+    old_mask = os.umask(0o777)  # no process may connect before mode and group are set
     try:
         listener.bind(str(path))
     except OSError:
@@ -114,7 +110,7 @@ def _bind_hidden(path: Path) -> socket.socket:
     return listener
 
 
-def _own(listener: socket.socket, path: Path, mode: int, gid: int) -> socket.socket:
+def _set_owner(listener: socket.socket, path: Path, mode: int, gid: int) -> socket.socket:
     try:
         os.chown(path, -1, gid)
         path.chmod(mode)
@@ -125,30 +121,23 @@ def _own(listener: socket.socket, path: Path, mode: int, gid: int) -> socket.soc
     return listener
 
 
-def _gid(group: str) -> int:
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise StartError(f"milter.socket_group {group}: there is no such group; create it or name another") from None
-
-
 def _clear(path: Path) -> None:
-    """Remove a socket file that a dead process left; refuse if somebody answers, or if it is no socket."""
+    """Remove the socket file of a dead process; StartError if a process answers there, or if it is not a socket."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise StartError(f"milter.socket {path}: is there and is no socket; remove it or choose another path")
+            raise StartError(f"milter.socket {path}: exists and is not a socket. Remove it, or choose another path.")
         if _answers(path):
-            raise StartError(f"milter.socket {path}: another process serves it; stop that one first")
+            raise StartError(f"milter.socket {path}: another process serves this socket. Stop that process first.")
         path.unlink()
 
 
 def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(1.0)
         try:
-            probe.connect(str(path))
+            client.connect(str(path))
         except (ConnectionRefusedError, FileNotFoundError):
             return False
-        except OSError:  # it is alive, if slow or not for us
+        except OSError:  # a process has it, but is slow or closed to this user
             return True
     return True

@@ -1,4 +1,4 @@
-"""Signals as something to wait for beside pipes: the handler does nothing, the loop acts (a pipe by set_wakeup_fd)."""
+"""Signals as something to wait for, next to pipes (set_wakeup_fd): the handler does nothing, the main loop acts."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class Signals:
-    """Collects `numbers` from now on. One a process, in its main thread."""
+    """Collects the signals in `numbers` from now on. Make one in a process, in its main thread."""
 
     def __init__(self, numbers: Iterable[signal.Signals]) -> None:
         self._reader, writer = os.pipe()
@@ -14,14 +14,14 @@ class Signals:
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in numbers:
-            signal.signal(number, _note)
+            signal.signal(number, _do_nothing)
 
     def fileno(self) -> int:
-        """Readable when a signal has come."""
+        """Return the descriptor that is readable when a signal has arrived."""
         return self._reader
 
     def read(self) -> set[signal.Signals]:
-        """The signals that came since the last call."""
+        """Return the signals that arrived since the last call."""
         try:
             return {signal.Signals(number) for number in os.read(self._reader, 4096)}
         except BlockingIOError:
@@ -29,11 +29,11 @@ class Signals:
 
 
 def reset(numbers: Iterable[signal.Signals], disposition: signal.Handlers) -> None:
-    """In a forked child: forget the parent's pipe and give `numbers` this disposition."""
+    """In a forked child, forget the parent's pipe and give `numbers` this disposition."""
     signal.set_wakeup_fd(-1)
     for number in numbers:
         signal.signal(number, disposition)
 
 
-def _note(_number: int, _frame: object) -> None:
-    """Python writes the number to the pipe; without a handler it would not."""
+def _do_nothing(_number: int, _frame: object) -> None:
+    """Let Python write the signal's number to the pipe, which it does only for a signal with a handler."""

@@ -48,15 +48,15 @@ def configure(form: str, level: str) -> None:
     _in_force.render = _json if form == "json" else _console(colors=os.isatty(1))
     _in_force.threshold = _LEVELS[level]
     structlog.configure(
-        processors=[_stamp, _exception, _tell, _in_force.render],
+        processors=[_stamp, _exception, _call_listener, _in_force.render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=_Stdout,
         cache_logger_on_first_use=False,
     )
 
 
-def tell_errors(listener: Callable[[Mapping[str, Any]], None]) -> None:
-    """From now on hand each event of level error to `listener` too, here and in what is forked; it must not raise."""
+def on_error(listener: Callable[[Mapping[str, Any]], None]) -> None:
+    """Call `listener` with each event of level error, in this process and its later forks; it must not raise."""
     _in_force.listener = listener
 
 
@@ -154,7 +154,7 @@ def _frames(error: BaseException) -> Iterator[str]:
         yield f"{frame.filename}:{frame.lineno} {frame.name}: {frame.line}"
 
 
-def _tell(_logger: object, level: str, event: Event) -> Event:
+def _call_listener(_logger: object, level: str, event: Event) -> Event:
     if level == "error" and _in_force.listener:
         _in_force.listener(event)
     return event

@@ -1,4 +1,4 @@
-"""What a process says of itself: memory, CPU and descriptors, read from the kernel; of others it says nothing."""
+"""What a process uses: memory, CPU time and descriptors, read from the kernel. It measures no other process."""
 
 import os
 import time
@@ -6,30 +6,30 @@ from pathlib import Path
 
 from miltscan.telemetry import metrics
 
-_PAUSE = 5.0  # seconds between two looks
+_PAUSE = 5.0  # seconds between two measurements
 _PAGE = os.sysconf("SC_PAGESIZE")
 _SELF = Path("/proc/self")
 
 
 class Usage:
-    """The usage of this process, under its slot's name; made in the process itself, after `family.attach`."""
+    """The usage of this process, under the name of its slot. Make it in the process itself, after `family.attach`."""
 
     def __init__(self, slot: str) -> None:
         self._slot = slot
         self._cpu = 0.0
         self._due = 0.0
 
-    def tell(self) -> None:
-        """Look again if the last time is a while ago. Never raises: where /proc is hidden there are no numbers."""
+    def update(self) -> None:
+        """Measure again if the last measurement is old. Never raises: where /proc is hidden there are no values."""
         now = time.monotonic()
         if now >= self._due:
             self._due = now + _PAUSE
             try:
-                self._look()
+                self._measure()
             except OSError:
                 return
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         before, self._cpu = self._cpu, time.process_time()
         metrics.CPU.child(self._slot).inc(self._cpu - before)
         metrics.RESIDENT.child(self._slot).set(int((_SELF / "statm").read_text().split()[1]) * _PAGE)

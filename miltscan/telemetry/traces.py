@@ -1,8 +1,8 @@
-"""What is traced of a message, on its way from a worker to the tracer's process; it exports nothing.
+"""Sends the data of each traced message from a worker to the tracer's process; it exports nothing.
 
-A worker keeps the reports of messages that are done, and hands them on a few times a second: as JSON, many to a
-datagram, on a socket that takes them at once or not at all. What finds no room is dropped and counted: nobody
-waits for the tracer, and a worker imports nothing for it.
+A worker keeps the reports of decided messages and sends them a few times a second: as JSON, many in a datagram, on a
+socket that never blocks. What finds no room is dropped and counted, so no worker waits for the tracer. A worker imports
+nothing of OpenTelemetry.
 """
 
 import socket
@@ -20,33 +20,36 @@ from miltscan.core.verdict import Outcome
 from miltscan.telemetry import metrics
 from miltscan.telemetry.log import RECIPIENTS_SHOWN, needs_a_look
 
-WAITING = 2000  # reports that a worker keeps at most while the tracer takes none
+WAITING = 2000  # reports that a worker keeps at most while the tracer reads none
 DATAGRAM = 100_000  # bytes at most; half of what a unix socket holds by default (net.core.wmem_default)
-_ENOUGH = 50_000  # bytes after which a datagram takes no more messages; one has 25,000 at most
-_BATCH = 50  # messages a datagram
+_ENOUGH = 50_000  # bytes after which a datagram is full; one message has 25,000 at most
+_BATCH = 50  # messages in a datagram
 _TEXT = 200  # characters of an attribute
+
+INSTALL = "pip install --require-hashes -r deploy/requirements-otel.txt"
+"""The command that installs the packages for tracing."""
 
 Record = dict[str, Any]
 """A message: `ended` (nanoseconds since the epoch), `seconds`, `waited`, `failed`, `attributes`, `engines`."""
 
 
 class Traces:
-    """A worker's end of the way; `addresses`: whether people and hosts may be named."""
+    """A worker's end of the trace channel; `addresses` says whether a trace may name people and hosts."""
 
-    def __init__(self, way: socket.socket, *, addresses: bool) -> None:
-        self._way = way
+    def __init__(self, channel: socket.socket, *, addresses: bool) -> None:
+        self._channel = channel
         self._addresses = addresses
         self._reports: deque[tuple[int, Report]] = deque()
 
-    def take(self, report: Report) -> None:
-        """A message was decided just now; from any thread, at the cost of an append."""
+    def add(self, report: Report) -> None:
+        """Keep the report of a message that was just decided. Any thread may call it; it costs an append."""
         if len(self._reports) < WAITING:
             self._reports.append((time.time_ns(), report))
         else:
             metrics.TRACES.child("dropped").inc()
 
     def send(self) -> None:
-        """Hand on what was taken; what finds no room stays for the next time. From one thread alone."""
+        """Send the reports; those that find no room wait for the next call. Only one thread may call it."""
         while self._reports:
             data, number = self._pack()
             if not self._sent(data):
@@ -55,7 +58,7 @@ class Traces:
                 self._reports.popleft()
 
     def _pack(self) -> tuple[bytes, int]:
-        """The first reports as a datagram, and how many they are."""
+        """Return the first reports as a datagram, and their number."""
         parts: list[bytes] = []
         for number in range(min(_BATCH, len(self._reports))):
             ended, report = self._reports[number]
@@ -66,32 +69,22 @@ class Traces:
 
     def _sent(self, data: bytes) -> bool:
         try:
-            self._way.send(data, socket.MSG_DONTWAIT)
-        except OSError:  # full, or the tracer is between two lives
+            self._channel.send(data, socket.MSG_DONTWAIT)
+        except OSError:  # the socket is full, or the tracer is just being replaced
             return False
         return True
 
 
-def missing() -> str | None:
-    """What to tell an administrator who wants traces without the packages for them; None if they are there."""
+def installed() -> bool:
+    """Return whether the packages for tracing are installed."""
     try:
-        found = find_spec("opentelemetry.exporter.otlp.proto.http") and find_spec("opentelemetry.sdk")
+        return bool(find_spec("opentelemetry.exporter.otlp.proto.http") and find_spec("opentelemetry.sdk"))
     except ModuleNotFoundError:
-        found = None
-    return (
-        None
-        if found
-        else "OpenTelemetry is not installed: pip install --require-hashes -r deploy/requirements-otel.txt"
-    )
-
-
-def way() -> tuple[socket.socket, socket.socket]:
-    """The workers' and the tracer's end of the way, to be made before the fork; it keeps datagrams whole."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        return False
 
 
 def trace_record(report: Report, ended: int, *, addresses: bool) -> Record:
-    """What is told of a message."""
+    """Return the data of a message for the tracer; `ended` is in nanoseconds since the epoch."""
     return {
         "ended": ended,
         "seconds": report.seconds,
@@ -118,7 +111,7 @@ def _attributes(report: Report) -> Record:
 
 
 def _addresses(report: Report) -> Record:
-    """Whoever sent and gets it: personal data, which leaves this host only if that is wanted."""
+    """Return who sent the message and who receives it: personal data, which leaves this host only by configuration."""
     message = report.message
     recipients = message.envelope.recipients[:RECIPIENTS_SHOWN]
     texts = _cleaned(
@@ -147,7 +140,7 @@ def _engine(timed: Timed) -> Record:
 
 
 def _cleaned(**values: str | bytes | int | None) -> Record:
-    """The values that there are, by their attributes' names; texts short and printable."""
+    """Return the values that are not None by their attributes' names; texts are short and printable."""
     given = {f"miltscan.{name}": value for name, value in values.items() if value is not None}
     return {name: value if isinstance(value, int) else _short(value) for name, value in given.items()}
 

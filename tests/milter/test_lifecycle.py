@@ -292,7 +292,7 @@ def test_a_second_service_on_the_same_socket(started: Callable[..., Daemon]) -> 
     first = daemon.program
     daemon.start()
     assert daemon.ended() == 1
-    assert f"milter.socket {daemon.folder}/sock: another process serves it" in daemon.running.log.read_text()
+    assert f"milter.socket {daemon.folder}/sock: another process serves this socket" in daemon.running.log.read_text()
     daemon.program = first
     assert daemon.send().accepted
     assert [*(daemon.folder / "metrics").glob("counter_0.db")]

@@ -157,7 +157,8 @@ def test_without_the_packages_the_service_runs(own: Fleet) -> None:
     daemon.start()
     daemon.wait_ready()
     (line,) = daemon.logged("tracing_off")
-    assert line["why"] == "OpenTelemetry is not installed: pip install --require-hashes -r deploy/requirements-otel.txt"
+    remedy = "pip install --require-hashes -r deploy/requirements-otel.txt"
+    assert line["why"] == f"OpenTelemetry is not installed. Run: {remedy}"
     assert daemon.send().accepted
     assert len(daemon.children()) == 2
     assert daemon.stop() == 0

@@ -348,5 +348,5 @@ def test_an_unknown_host_is_named() -> None:
 @pytest.mark.parametrize("host", ["a..b", "x" * 64])
 def test_what_can_be_no_host_name_is_named(host: str) -> None:
     """Python's codec of names raises something of its own."""
-    with pytest.raises(StartError, match=rf"^exporter\.listen: '{host}' is no host name$"):
+    with pytest.raises(StartError, match=rf"^exporter\.listen: '{host}' is not a host name$"):
         listener.bind_http(host, 9464)

@@ -1,7 +1,8 @@
-"""A supervisor over plain functions, to be run as a program: what happens is told line by line on standard output.
+"""A supervisor of plain functions, run as a program: it prints a line on standard output for each event.
 
-Argument: a JSON object with `roles` (a list of `[name, kind]`, a kind being a function below), `patience`, `settled`
-and `pause` (seconds), `order` (the text of a reload), `forks_failing` (which calls of fork() fail, from 1).
+Argument: a JSON object with `roles` (a list of `[name, kind]`, a kind being a function below), `drain_timeout`,
+`stable_after` and `pause` (seconds), `order` (the text of a reload), `forks_failing` (the calls of fork() that fail,
+counted from 1).
 """
 
 import errno
@@ -123,7 +124,7 @@ class Hooks:
         """A child raised."""
         tell("failed", role.name, repr(error))
 
-    def beat(self) -> None:
+    def tick(self) -> None:
         """Nothing to do."""
 
     def reload(self) -> object | None:
@@ -146,7 +147,7 @@ def _failing(fork: Callable[[], int], calls: list[int]) -> Callable[[], int]:
 
 def main(arguments: dict[str, Any]) -> int:
     """The exit status of the supervisor."""
-    supervisor._SETTLED = arguments["settled"]  # noqa: SLF001 - a test cannot wait for five seconds
+    supervisor._STABLE_AFTER = arguments["stable_after"]  # noqa: SLF001 - a test cannot wait for five seconds
     supervisor._FIRST_PAUSE = arguments["pause"]  # noqa: SLF001
     supervisor.os.fork = _failing(os.fork, arguments["forks_failing"])  # type: ignore[attr-defined]
     roles = [
@@ -154,7 +155,7 @@ def main(arguments: dict[str, Any]) -> int:
         for name, kind in arguments["roles"]
     ]
     INSTANCES.update(dict.fromkeys((role.name for role in roles), 1))
-    return Supervisor(roles, Hooks(arguments["order"]), arguments["patience"]).run()
+    return Supervisor(roles, Hooks(arguments["order"]), arguments["drain_timeout"]).run()
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def test_group_is_as_asked(path: Path) -> None:
 
 def test_unknown_group(path: Path) -> None:
     """The message names the key, and no socket file is left."""
-    _refused(_unix(path), r"milter\.socket_group no-such-group: there is no such group", "no-such-group")
+    _refused(_unix(path), r"milter\.socket_group: group no-such-group does not exist", "no-such-group")
     assert not path.exists()
 
 
@@ -104,7 +104,7 @@ def test_stale_socket_is_replaced(path: Path) -> None:
 def test_live_socket_is_refused(path: Path) -> None:
     """Two services on one path would take each other's mail; the first goes on."""
     with _bound(_unix(path)):
-        _refused(_unix(path), r"milter\.socket milter.sock: another process serves it")
+        _refused(_unix(path), r"milter\.socket milter.sock: another process serves this socket")
         _connect(path)
 
 
@@ -114,14 +114,14 @@ def test_busy_socket_is_refused(path: Path) -> None:
         busy.bind(str(path))
         busy.listen(0)
         client.connect(str(path))
-        _refused(_unix(path), "another process serves it")
+        _refused(_unix(path), "another process serves this socket")
 
 
 def test_socket_of_another_kind_is_refused(path: Path) -> None:
     """A datagram socket is not ours to remove."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(str(path))
-        _refused(_unix(path), "another process serves it")
+        _refused(_unix(path), "another process serves this socket")
         assert path.is_socket()
 
 
@@ -135,7 +135,7 @@ def test_what_is_no_socket_is_left_alone(path: Path, kind: str) -> None:
             path.mkdir()
         case "link":
             path.symlink_to("elsewhere")
-    _refused(_unix(path), r"milter\.socket milter.sock: is there and is no socket")
+    _refused(_unix(path), r"milter\.socket milter.sock: exists and is not a socket")
     assert path.is_symlink() or path.exists()
 
 

@@ -46,7 +46,7 @@ def test_nobody_listens(name: str | None, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_manager_that_reads_nothing_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once its queue is full, what cannot be sent is dropped."""
-    monkeypatch.setattr(notify, "_PATIENCE", 0.001)
+    monkeypatch.setattr(notify, "_TIMEOUT", 0.001)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "n"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))

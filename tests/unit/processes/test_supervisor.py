@@ -24,7 +24,13 @@ class Service:
     """The program `supervised` and what it has told so far."""
 
     def __init__(self, *roles: tuple[str, str], **arguments: object) -> None:
-        defaults = {"patience": 60.0, "settled": 60.0, "pause": 0.001, "order": "config ", "forks_failing": []}
+        defaults = {
+            "drain_timeout": 60.0,
+            "stable_after": 60.0,
+            "pause": 0.001,
+            "order": "config ",
+            "forks_failing": [],
+        }
         command = [sys.executable, "-m", "tests.unit.processes.supervised"]
         self.process = subprocess.Popen(
             [*command, json.dumps(defaults | {"roles": roles} | arguments)],
@@ -180,7 +186,7 @@ def test_pauses_grow_for_one_that_keeps_dying(start: Start) -> None:
 
 def test_one_that_had_lived_is_replaced_at_once(start: Start) -> None:
     """Its failures are forgotten."""
-    service = start(("a", "good"), settled=0.0)
+    service = start(("a", "good"), stable_after=0.0)
     for _ in range(3):
         os.kill(_pid(service, "a"), signal.SIGKILL)
         service.expect(r"ended a killed by SIGKILL pause 0\.0")
@@ -284,9 +290,9 @@ def test_child_that_takes_no_orders_holds_nobody_up(start: Start) -> None:
     assert "b order drain" in service.told
 
 
-def test_stuck_child_is_killed_after_the_patience(start: Start) -> None:
+def test_a_stuck_child_is_killed_when_the_drain_times_out(start: Start) -> None:
     """The stop of a service is bounded."""
-    service = start(("a", "stuck"), patience=0.1)
+    service = start(("a", "stuck"), drain_timeout=0.1)
     service.expect("all ready")
     service.signal(signal.SIGTERM)
     assert service.end() == 0

@@ -258,7 +258,7 @@ def test_errors_are_told_to_a_listener(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(log._in_force, "listener", None)  # noqa: SLF001 - undone at the end
     log.configure("json", "error")
-    log.tell_errors(lambda event: told.append(dict(event)))
+    log.on_error(lambda event: told.append(dict(event)))
     log.logger().warning("mild")
     log.logger(worker=1).error("exception", where="eom", exc_info=ValueError("x"))
     assert [(one["event"], one["where"], one["worker"], one["exception"]) for one in told] == [
