@@ -21,7 +21,8 @@ from tests.harness.clamav import Clamd
 from tests.harness.milter import Milter
 from tests.harness.processes import Programs
 
-# all that miltscan does is on by default: log, metrics, policy, headers
+# All that miltscan does is on by default: log, metrics, policy, headers. Only tables that every version knows: another
+# checkout gets the same text (`checkout`).
 _MILTSCAN = """\
 [milter]
 socket = "unix:{socket}"
@@ -78,6 +79,8 @@ actions {{ reject = 10; }}
 
 
 ACCEPT = "accept"
+BASELINE = "baseline"
+"""Another checkout of miltscan, measured in the same rounds."""
 _WORKERS = Settings().milter.workers  # the default
 
 
@@ -154,11 +157,26 @@ def miltscan_as(  # noqa: PLR0913 - what differs from the usual
     *,
     socket: Path | None = None,
     program: Sequence[str | Path] = (Path(sys.executable).with_name("miltscan"),),
+    version: str = __version__,
 ) -> Filter:
     """The same under another name, with other servers or workers, or run by another program."""
     settings, socket = _prepare(owner, name, _MILTSCAN, socket, servers=json.dumps(servers), workers=workers)
     command: list[str | Path] = [*program, "run", "--config", settings]
-    return _started(Filter(name, __version__, Milter(owner, command, socket, name=name)))
+    return _started(Filter(name, version, Milter(owner, command, socket, name=name)))
+
+
+def checkout(owner: Programs, clamd: Clamd, folder: Path) -> Filter:
+    """Start the miltscan of another checkout with its own interpreter. UnprovenError if that would run other code.
+
+    A .venv that was copied from elsewhere still points to the package that it was made for.
+    """
+    python = folder / ".venv" / "bin" / "python"
+    code = "import miltscan; print(miltscan.__version__, miltscan.__file__)"
+    version, _, module = _printed(python, "-P", "-c", code).partition(" ")
+    if not Path(module).resolve().is_relative_to(folder.resolve()):
+        raise UnprovenError(f"{python} runs {module}, not the code in {folder}: run `make clean environment` there")
+    program = (python, python.with_name("miltscan"))
+    return miltscan_as(owner, BASELINE, [f"unix:{clamd.socket}"], program=program, version=version)
 
 
 def clamav_milter(owner: Programs, clamd: Clamd, socket: Path | None = None) -> Filter:
@@ -167,7 +185,7 @@ def clamav_milter(owner: Programs, clamd: Clamd, socket: Path | None = None) -> 
     settings, socket = _prepare(owner, "clamav-milter", _CLAMAV_MILTER, socket, clamd=clamd.socket)
     command: list[str | Path] = [program, "--config-file", settings]
     milter = Milter(owner, command, socket, programs.environment(program), "clamav-milter")
-    return _started(Filter("clamav-milter", _told(program, "--version").split()[1], milter))
+    return _started(Filter("clamav-milter", _printed(program, "--version").split()[1], milter))
 
 
 def rspamd(owner: Programs, clamd: Clamd) -> Filter:
@@ -177,7 +195,7 @@ def rspamd(owner: Programs, clamd: Clamd) -> Filter:
     settings.with_name("domains").write_text("com\nnet\norg\ntest\n")
     command: list[str | Path] = [program, "--no-fork", "--insecure", "--config", settings]  # insecure: workers as root
     milter = Milter(owner, command, socket, programs.environment(program), "rspamd")
-    return _started(Filter("rspamd", _told(program, "--version").split()[-1], milter))
+    return _started(Filter("rspamd", _printed(program, "--version").split()[-1], milter))
 
 
 def accept(owner: Programs, _clamd: Clamd) -> Filter:
@@ -212,7 +230,7 @@ def _started(chosen: Filter) -> Filter:
     return chosen
 
 
-def _told(program: Path, *arguments: str) -> str:
+def _printed(program: Path, *arguments: str) -> str:
     environment = programs.environment(program) or None
-    told = subprocess.run([program, *arguments], capture_output=True, text=True, check=True, env=environment)
-    return told.stdout.strip()
+    ended = subprocess.run([program, *arguments], capture_output=True, text=True, check=True, env=environment)
+    return ended.stdout.strip()

@@ -1,10 +1,11 @@
 """What miltscan may cost beside others, and whether a measurement keeps to it; pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.bench import figures
 from tests.bench.figures import Ratio
+from tests.bench.filters import BASELINE
 from tests.bench.load import Load
 from tests.bench.measure import Series
 
@@ -108,13 +109,30 @@ TARGETS = (
     *(Target("rate", size, 0.95, "raw clamd client", at_least=True) for size in (_MIDDLE, _LARGE)),
 )
 
+NO_WORSE = tuple(
+    Target(quantity, size, 1.0, BASELINE, at_least=quantity == "rate")
+    for quantity in ("cpu", "rate", "p99")
+    for size in (_SMALL, _MIDDLE, _LARGE)
+)
+
 
 def judged(measured: Sequence[Series], targets: Sequence[Target] = TARGETS) -> Iterator[Judgement]:
-    """Each target for each load it covers, as far as both sides of it were measured."""
+    """Judge each load by each target that covers it, if both sides were measured."""
+    yield from _judged(measured, targets, figures.noise)
+
+
+def regressions(measured: Sequence[Series]) -> Iterator[Judgement]:
+    """Judge each load by the baseline; a missed one is worse than the baseline by more than the noise."""
+    yield from _judged(measured, NO_WORSE, figures.wide_noise)
+
+
+def _judged(
+    measured: Sequence[Series], targets: Sequence[Target], noise: Callable[[Sequence[float]], float]
+) -> Iterator[Judgement]:
     found = {(series.filter, series.load): series for series in measured}
     for target in targets:
         for (name, load), ours in found.items():
             theirs = found.get((target.against, load))
             if name == OURS and target.covers(load) and theirs:
-                ratio = figures.ratio(ours.values(target.quantity), theirs.values(target.quantity))
+                ratio = figures.ratio(ours.values(target.quantity), theirs.values(target.quantity), noise)
                 yield Judgement(target, load, ratio)

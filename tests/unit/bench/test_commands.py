@@ -1,15 +1,17 @@
 """The benchmark's commands: each explains itself with an example, and refuses what makes no sense in one line."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.bench import __main__ as bench
 from tests.bench import breakdown, growth, quick
-from tests.bench.figures import Ratio
-from tests.bench.targets import Judgement, Target
+from tests.bench.filters import BASELINE
+from tests.bench.measure import Series
 from tests.harness.programs import MissingProgramError
-from tests.unit.bench.support import SMALL
+from tests.unit.bench.support import series
 
 COMMANDS = {
     "tests.bench": bench.main,
@@ -47,24 +49,55 @@ def test_too_few_rounds(command: Callable[[list[str]], int], rounds: str, capsys
     assert "--rounds" in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("value", "status"), [(0.6, 0), (0.7, 0), (0.8, 1)])
+def measured(monkeypatch: pytest.MonkeyPatch, *found: Series) -> None:
+    """Let bench-quick measure this."""
+    monkeypatch.setattr(quick, "run", lambda _rounds, _against: list(found))
+
+
+@pytest.mark.parametrize(("values", "missed"), [([0.6, 0.5, 0.6], 0), ([0.7, 0.5, 0.8], 0), ([0.7, 0.7, 0.7], 1)])
 def test_the_status_is_that_of_the_targets(
-    value: float, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    values: list[float], missed: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """1 only when one is missed by more than the noise, and the last line says how many."""
-    judgement = Judgement(Target("cpu", SMALL.sizes, 0.6), SMALL, Ratio(value, 0.1))
-    monkeypatch.setattr(quick, "run", lambda _rounds: [judgement])
-    assert quick.main([]) == status
-    said = capsys.readouterr().out.splitlines()
-    assert said[-1] == f"bench-quick: {status} of 1 targets missed by more than the noise"
+    """The exit status is 1 only when a target is missed by more than the noise; the last line has the number."""
+    ours = replace(series("miltscan", values), rounds=tuple(replace(one, rate=2) for one in series("", values).rounds))
+    measured(monkeypatch, ours, series("clamav-milter", [1, 1, 1]))
+    assert quick.main([]) == missed
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"bench-quick: {missed} of 3 targets missed by more than the noise"
+
+
+@pytest.mark.parametrize(("values", "worse"), [([1, 1, 1], 0), ([0.9, 1.05, 1.2], 0), ([1.04, 1.05, 1.06], 2)])
+def test_the_status_is_that_of_the_comparison(
+    values: list[float],
+    worse: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """With --against, CPU time and p99 that are higher by more than the noise give the exit status 1."""
+    program = tmp_path / ".venv" / "bin" / "miltscan"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    measured(monkeypatch, series("miltscan", values), series(BASELINE, [1, 1, 1]))
+    assert quick.main(["--against", str(tmp_path)]) == min(worse, 1)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"bench-quick: {worse} of 3 ratios worse than {tmp_path} by more than the noise"
+
+
+def test_another_checkout_needs_its_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder without a virtual environment is refused before anything is started."""
+    with pytest.raises(SystemExit) as ended:
+        quick.main(["--against", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "Run `make environment` in it" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_missing_program_is_no_failed_target(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A status of its own and one line."""
+    """A missing program gives an exit status of its own and one line."""
 
-    def missing(_rounds: int) -> None:
+    def missing(_rounds: int, _against: Path | None) -> None:
         raise MissingProgramError("no program clamav-milter")
 
     monkeypatch.setattr(quick, "run", missing)

@@ -1,9 +1,12 @@
 """When a target is missed: beyond its limit by more than the noise of the rounds."""
 
+from itertools import product
+
 import pytest
 
 from tests.bench import loads, targets
 from tests.bench.figures import Ratio
+from tests.bench.filters import BASELINE
 from tests.bench.load import Load
 from tests.bench.targets import TARGETS, Bound, Figure, Judgement, Target
 from tests.unit.bench.support import SMALL, series
@@ -67,6 +70,30 @@ def test_ours_is_compared_with_theirs_at_the_same_load() -> None:
         (quantity, SMALL, 0.5) for quantity in ("cpu", "rate", "p99")
     }
     assert [one.target.quantity for one in found if one.missed] == ["rate"]
+
+
+@pytest.mark.parametrize(
+    ("values", "worse"),
+    [
+        ([1, 1, 1], set()),
+        ([0.9, 0.9, 0.9], {"rate"}),
+        ([1.1, 1.1, 1.1], {"cpu", "p99"}),
+        ([1.0625, 1.125, 1.1875], set()),  # by exactly the noise, twice the standard deviation
+        ([1.06, 1.1, 1.14], {"cpu", "p99"}),
+        ([0.86, 0.9, 0.94], {"rate"}),
+    ],
+)
+def test_worse_than_the_baseline_by_more_than_the_noise(values: list[float], worse: set[str]) -> None:
+    """CPU time and p99 are worse when they are higher, the rate when it is lower."""
+    found = [*targets.regressions([series("miltscan", values), series(BASELINE, [1, 1, 1])])]
+    assert len(found) == 3
+    assert {one.target.quantity for one in found if one.missed} == worse
+
+
+def test_every_load_is_compared_with_the_baseline() -> None:
+    """Each load of bench-quick has CPU time, rate and p99."""
+    compared = {(one.quantity, load) for one in targets.NO_WORSE for load in loads.many() if one.covers(load)}
+    assert compared == set(product(("cpu", "rate", "p99"), loads.many()))
 
 
 def test_without_the_other_side_nothing_is_judged() -> None:
