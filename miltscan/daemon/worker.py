@@ -70,8 +70,8 @@ class MessageRecorder:
     def publish(self, sessions: int, transactions: int) -> None:
         """Update the metrics; `sessions` and `transactions` are the numbers that are open.
 
-        Counting many messages at once costs a fifth of counting each (docs/cost.md). The price: a worker that is killed
-        loses up to a quarter of a second of counts. Each message still has its log line.
+        Counting many messages at once costs a fifth of counting each (docs/lab/cost.md). The price: a worker that is
+        killed loses up to a quarter of a second of counts. Each message still has its log line.
         """
         try:
             # take the reports off one by one, as other threads append meanwhile
