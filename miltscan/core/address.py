@@ -1,6 +1,7 @@
 """Socket addresses as sendmail writes them (`unix:/path` and `inet:PORT@HOST`), and networks; opens nothing."""
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _EXPECTED = "expected unix:/absolute/path or inet:PORT@HOST"
@@ -34,12 +35,24 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, by name or address, bare or in brackets, is this one alone; nothing is looked up."""
-    bare = host.strip("[]").lower().removeprefix("ipv6:")
+    """Return whether a host, by name or address, bare or in brackets, is this one alone; nothing is looked up."""
     try:
-        return ipaddress.ip_address(bare).is_loopback
+        return _ip_address(host).is_loopback
     except ValueError:
-        return bare == "localhost"
+        return host.strip("[]").lower() == "localhost"
+
+
+def is_in(address: str, networks: Iterable[Network]) -> bool:
+    """Return whether an IP address, as accept(2) reports it, is in one of the networks."""
+    ip_address = _ip_address(address)
+    return any(ip_address in network for network in networks)
+
+
+def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address without brackets, prefix and zone; an IPv4-mapped address is its IPv4 address. ValueError."""
+    bare = text.strip("[]").lower().removeprefix("ipv6:").partition("%")[0]
+    address = ipaddress.ip_address(bare)
+    return address.ipv4_mapped or address if isinstance(address, ipaddress.IPv6Address) else address
 
 
 def parse_address(text: str) -> Address:

@@ -137,7 +137,8 @@ class _Service:
 
     @property
     def _status(self) -> str:
-        return f"{self.settings.workers} workers serve {', '.join(str(one.address) for one in self.sockets)}"
+        workers = "1 worker" if self.settings.workers == 1 else f"{self.settings.workers} workers"
+        return f"serves {', '.join(str(one.address) for one in self.sockets)} with {workers}"
 
     def _read_again(self) -> Loaded | None:
         try:

@@ -1,26 +1,25 @@
-"""Who may talk to the exporter, and how: networks, TLS and credentials, made of the settings and the files they name.
+"""Who may connect to the exporter, and how: networks, TLS and credentials, from the settings and the files they name.
 
-Every fault of a file is one line with the key, the file and the remedy. The supervisor makes an `Access` at start and
-at each reload to find them early, the exporter makes its own. It serves nothing.
+Each fault of a file is one line with the key, the file and the remedy. The supervisor makes an `Access` at start and at
+each reload to find faults early; the exporter makes its own. This module serves no request.
 """
 
-import ipaddress
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from miltscan.config.settings import ExporterSettings
-from miltscan.core.address import Network
+from miltscan.core.address import Network, is_in
 from miltscan.errors import StartError
 from miltscan.exporter.credentials import Credentials, parse_tokens, parse_users
 
 if TYPE_CHECKING:
     import ssl
 
-_LARGEST = 1 << 20  # bytes of a file: a token file that is /dev/zero by mistake must not fill the memory
+_LARGEST = 1 << 20  # bytes of a file: a file that is /dev/zero by mistake must not fill the memory
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP
 
 T = TypeVar("T")
@@ -28,44 +27,34 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the server asks of each connection and request."""
+    """What the server requires of each connection and request."""
 
     allow: tuple[Network, ...]
     tls: "ssl.SSLContext | None"
     credentials: Credentials
 
     def admits(self, address: str) -> bool:
-        """Whether this peer (an IP address, as accept(2) tells it) is in a listed network."""
-        peer = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped:
-            peer = peer.ipv4_mapped
-        return any(peer in network for network in self.allow)
+        """Return whether this peer, an IP address as accept(2) reports it, is in a listed network."""
+        return is_in(address, self.allow)
 
 
 def load_access(settings: ExporterSettings) -> Access:
-    """The access that the settings describe, by their files as they are now. StartError, a line for each fault."""
-    wrong = [*faults(settings)]
-    if wrong:
-        raise StartError("\n".join(wrong))
-    return Access(settings.allow, _tls(settings), _credentials(settings))
+    """Return the access that the settings describe, from the files as they are now. StartError has a line a fault."""
+    if found := faults(settings):
+        raise StartError("\n".join(found))
+    return Access(settings.allow, _tls(settings), Credentials(_users(settings), _tokens(settings)))
 
 
 def faults(settings: ExporterSettings) -> list[str]:
-    """What is wrong with the files, a line each."""
-    return [str(error) for error in _faults(settings)]
-
-
-def _faults(settings: ExporterSettings) -> Iterator[StartError]:
+    """Return the faults of the files, a line each."""
     attempts: tuple[Callable[[ExporterSettings], object], ...] = (_users, _tokens, _tls)
+    found: list[str] = []
     for attempt in attempts:
         try:
             attempt(settings)
         except StartError as error:
-            yield error
-
-
-def _credentials(settings: ExporterSettings) -> Credentials:
-    return Credentials(_users(settings), _tokens(settings))
+            found.append(str(error))
+    return found
 
 
 def _users(settings: ExporterSettings) -> dict[str, bytes]:
@@ -106,7 +95,7 @@ def _read(key: str, file: str, *, secret: bool) -> bytes:
 def _tls(settings: ExporterSettings) -> "ssl.SSLContext | None":
     if not settings.certificate:
         return None
-    import ssl  # noqa: PLC0415 - a service without TLS need not hold it in each process
+    import ssl  # noqa: PLC0415 - a service without TLS need not load it in each process
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -119,7 +108,7 @@ def _tls(settings: ExporterSettings) -> "ssl.SSLContext | None":
 
 
 def _load_chain(context: "ssl.SSLContext", settings: ExporterSettings) -> None:
-    """The certificate and its key, which may be in one file."""
+    """Load the certificate and its key, which may be in one file."""
     key = settings.key or settings.certificate
     named = "exporter.key" if settings.key else "exporter.certificate"
     _read("exporter.certificate", settings.certificate, secret=not settings.key)
@@ -131,19 +120,19 @@ def _load_chain(context: "ssl.SSLContext", settings: ExporterSettings) -> None:
 
 
 def _no_password() -> str:
-    """Instead of OpenSSL's question on a terminal."""
+    """Keep OpenSSL from asking for a passphrase on the terminal."""
     return ""
 
 
 def _why(error: OSError, certificate: str, key: str) -> str:
-    """OpenSSL's reasons in an administrator's words."""
+    """Return OpenSSL's reason in words for an administrator."""
     match getattr(error, "reason", None):
         case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH":
             return f"{certificate} and {key} do not belong together"
-        case reason if "-----BEGIN ENCRYPTED PRIVATE KEY-----" in (text := Path(key).read_text(errors="replace")) or (
+        case _ if "-----BEGIN ENCRYPTED PRIVATE KEY-----" in (text := Path(key).read_text(errors="replace")) or (
             "Proc-Type: 4,ENCRYPTED" in text
         ):
-            return f"{key} has a passphrase ({reason}); nobody is there to type it"
+            return f"{key} has a passphrase. Remove it: openssl pkey -in {key} -out {key}.new"
         case reason:
             return f"{certificate} and {key}: expected a certificate and its key in PEM form ({reason or error})"
 

@@ -1,6 +1,6 @@
 """One HTTP request and its response over a pair of asyncio streams, within limits; h11 reads and writes the protocol.
 
-Each step ends by its deadline. It opens and accepts no connection, and decides nothing about who may ask what.
+Each step has a timeout. This module opens and accepts no connection, and does not decide who may request what.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ from http import HTTPStatus
 
 import h11
 
-PATIENCE = 5.0  # seconds for each step; Prometheus gives up after 10 by default
+STEP_TIMEOUT = 5.0  # seconds for each step; the default timeout of a scrape by Prometheus is 10
 REQUEST_LIMIT = 8192  # bytes of request line and headers, as in Apache and nginx
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The part of an HTTP request that matters here; header names in lower case.
+    """The part of an HTTP request that matters here; header names are in lower case.
 
-    `trusted`: its peer has shown all that the access asks for. A public path is answered without.
+    `trusted` says whether the peer has shown the credentials that the access requires; a public path needs none.
     """
 
     method: str
@@ -41,7 +41,7 @@ class Response:
 
 
 class NotHTTPError(Exception):
-    """The peer has sent something else; it may still be told so, with `status`."""
+    """The peer sent something that is not HTTP; `status` is for the response."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -57,56 +57,47 @@ class Exchange:
         self._head_only = False
 
     async def request(self) -> Request | None:
-        """The request; None if the peer ends the connection without one. TimeoutError, OSError, NotHTTPError."""
-        async with asyncio.timeout(PATIENCE):
-            while (event := self._next_event()) is h11.NEED_DATA:
-                self._protocol.receive_data(await self._reader.read(REQUEST_LIMIT))
+        """Return the request, None if the peer closes first. Raises TimeoutError, OSError, NotHTTPError."""
+        async with asyncio.timeout(STEP_TIMEOUT):
+            try:
+                while (event := self._protocol.next_event()) is h11.NEED_DATA:
+                    self._protocol.receive_data(await self._reader.read(REQUEST_LIMIT))
+            except h11.RemoteProtocolError as error:
+                raise NotHTTPError(error.error_status_hint) from None
         if not isinstance(event, h11.Request):
             return None
-        self._head_only = event.method == b"HEAD"  # of one that is refused for its version too
-        return _request(event)
-
-    def _next_event(self) -> "h11.Event | type[h11.NEED_DATA | h11.PAUSED]":
-        try:
-            return self._protocol.next_event()
-        except h11.RemoteProtocolError as error:
-            raise NotHTTPError(error.error_status_hint) from None
+        self._head_only = event.method == b"HEAD"  # also for a request that is refused for its version
+        if not event.http_version.startswith(b"1."):
+            raise NotHTTPError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+        path, _, query = event.target.decode("latin-1").partition("?")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
+        return Request(event.method.decode("latin-1"), path, headers, query)
 
     async def respond(self, response: Response) -> None:
-        """Send it, or its head if no more was asked for, and end the connection.
+        """Send the response, for HEAD without its body, and end the connection.
 
-        TimeoutError, OSError if the peer does not take it.
+        Raises TimeoutError or OSError if the peer does not read it.
         """
-        async with asyncio.timeout(PATIENCE):
-            self._writer.transport.set_write_buffer_limits(0)  # drained means all of it
+        async with asyncio.timeout(STEP_TIMEOUT):
+            self._writer.transport.set_write_buffer_limits(0)  # drain() then waits until all is written
             self._writer.write(self._encoded(response))
             await self._writer.drain()
             self._writer.close()
-            with suppress(OSError):  # the peer has what it wanted: how it goes is its own affair
+            with suppress(OSError):  # the peer has the response: how it closes does not matter
                 await self._writer.wait_closed()
 
     def _encoded(self, response: Response) -> bytes:
         head = h11.Response(
-            status_code=response.status.value, reason=response.status.phrase.encode(), headers=_headers(response)
+            status_code=response.status.value,
+            reason=response.status.phrase.encode(),
+            headers=[
+                ("Content-Type", response.content_type),
+                ("Content-Length", str(len(response.body))),
+                ("Date", formatdate(usegmt=True)),
+                ("Connection", "close"),
+                *response.headers.items(),
+            ],
         )
         body = b"" if self._head_only else response.body
         events = (head, h11.Data(data=body), h11.EndOfMessage())
         return b"".join(self._protocol.send(event) or b"" for event in events)
-
-
-def _request(event: h11.Request) -> Request:
-    if not event.http_version.startswith(b"1."):
-        raise NotHTTPError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
-    path, _, query = event.target.decode("latin-1").partition("?")
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
-    return Request(event.method.decode("latin-1"), path, headers, query)
-
-
-def _headers(response: Response) -> list[tuple[str, str]]:
-    return [
-        ("Content-Type", response.content_type),
-        ("Content-Length", str(len(response.body))),
-        ("Date", formatdate(usegmt=True)),
-        ("Connection", "close"),
-        *response.headers.items(),
-    ]

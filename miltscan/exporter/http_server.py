@@ -1,9 +1,9 @@
-"""A small HTTP/1.1 server on one event loop: places, networks, TLS, credentials; one request a connection.
+"""A small HTTP/1.1 server on one event loop: connection limit, networks, TLS, credentials; one request a connection.
 
-It knows nothing of what it serves: `answer` makes a response of a request. A connection costs bounded memory and at
-most `PATIENCE` seconds for each step (handshake, request, credentials, response), whatever its peer sends or fails to
-read. When all places are taken, a new connection gets that of the oldest one of the address that holds the most of
-them: a crowd of idle connections never keeps a scrape out.
+It knows nothing of what it serves: `answer` makes the response to a request. Whatever its peer sends or fails to read,
+a connection costs bounded memory and at most `STEP_TIMEOUT` seconds for each step (handshake, request, credentials,
+response). At the limit a new connection replaces the oldest one of the address that has the most, so that many idle
+connections never keep a scrape out.
 """
 
 import asyncio
@@ -18,46 +18,42 @@ from http import HTTPStatus
 
 from miltscan.core.text import readable
 from miltscan.exporter.access import Access
-from miltscan.exporter.exchange import PATIENCE, REQUEST_LIMIT, Exchange, NotHTTPError, Request, Response
-from miltscan.exporter.gate import CredentialCheck
+from miltscan.exporter.credential_check import CredentialCheck
+from miltscan.exporter.exchange import REQUEST_LIMIT, STEP_TIMEOUT, Exchange, NotHTTPError, Request, Response
 
-_CONNECTIONS = 64  # open at once, at most
+_CONNECTIONS = 64  # open at the same time, at most
 _SOCKET_OPTIONS = (  # each connection inherits them
-    (socket.SOL_SOCKET, socket.SO_RCVBUF, 16384),  # bytes in the kernel, and so about the most that one read brings
-    (socket.SOL_SOCKET, socket.SO_SNDBUF, 131072),  # the same for what a peer does not read
-    (
-        socket.IPPROTO_TCP,
-        socket.TCP_NODELAY,
-        1,
-    ),  # else an answer by TLS comes 40 ms late, which asyncio does not prevent
+    (socket.SOL_SOCKET, socket.SO_RCVBUF, 16384),  # bytes in the kernel, and so about the most that one read returns
+    (socket.SOL_SOCKET, socket.SO_SNDBUF, 131072),  # the same for data that a peer does not read
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),  # without it a response by TLS is 40 ms late
 )
-_RESET = struct.pack("ii", 1, 0)  # struct linger: close(2) forgets what is unsent
+_RESET = struct.pack("ii", 1, 0)  # struct linger: close(2) discards unsent data
 _PAUSE = 0.5  # seconds without accept(2) when descriptors have run out
 
 
 class Refusal(StrEnum):
-    """Why a connection or a request was not served; a closed list, fit for a label."""
+    """Why a connection or a request was refused; a closed list, for a metric label."""
 
     NETWORK = "network"  # the peer is in no listed network
     CROWD = "crowd"  # the oldest of too many connections
-    TLS = "tls"  # no handshake, or none in time
-    REQUEST = "request"  # no HTTP request, or none in time
-    CREDENTIALS = "credentials"  # wrong, or none where they are needed
-    BUSY = "busy"  # too many passwords wait to be checked
-    RESPONSE = "response"  # not taken in time
+    TLS = "tls"  # no handshake in time
+    REQUEST = "request"  # no HTTP request in time
+    CREDENTIALS = "credentials"  # wrong or missing
+    BUSY = "busy"  # too many passwords are waiting for their check
+    RESPONSE = "response"  # the peer did not read it in time
 
 
 _DENIED = {
-    Refusal.CREDENTIALS: Response(HTTPStatus.UNAUTHORIZED, b"credentials, please\n"),
+    Refusal.CREDENTIALS: Response(HTTPStatus.UNAUTHORIZED, b"credentials required\n"),
     Refusal.BUSY: Response(HTTPStatus.SERVICE_UNAVAILABLE, b"busy\n", headers={"Retry-After": "1"}),
 }
 
 
 @dataclass(slots=True)
 class HttpServer:
-    """Serves `answer` on `listener`; `access` may be replaced at any time and counts from the next connection on.
+    """Serves `answer` on `listener`; `access` may be replaced at any time and holds from the next connection on.
 
-    Paths in `public` need no credentials. `refused` is told a reason and the peer's address.
+    Paths in `public` need no credentials. `refused` receives the reason and the peer's address of each refusal.
     """
 
     listener: socket.socket
@@ -66,7 +62,7 @@ class HttpServer:
     public: frozenset[str]
     refused: Callable[[Refusal, str], None]
     _open: dict["asyncio.Task[None]", str] = field(default_factory=dict)
-    _gate: CredentialCheck = field(default_factory=CredentialCheck)
+    _credentials: CredentialCheck = field(default_factory=CredentialCheck)
 
     async def serve(self) -> None:
         """Accept until cancelled; then close what is open."""
@@ -79,12 +75,12 @@ class HttpServer:
         finally:
             for task in self._open:
                 task.cancel()
-            self._gate.close()
+            self._credentials.close()
 
     async def _accept(self) -> None:
         try:
             connection, address = await asyncio.get_running_loop().sock_accept(self.listener)
-        except OSError:  # the peer has gone already, or no descriptor is left: that passes
+        except OSError:  # the peer has gone already, or no descriptor is left, which is temporary
             await asyncio.sleep(_PAUSE)
             return
         peer: str = address[0]
@@ -93,29 +89,30 @@ class HttpServer:
         else:
             self.refused(Refusal.NETWORK, peer)
             connection.close()
-        await asyncio.sleep(0)  # the open connections have their turn
+        await asyncio.sleep(0)  # let the open connections proceed
 
     def _begin(self, connection: socket.socket, peer: str) -> None:
         if len(self._open) >= _CONNECTIONS:
-            self._make_room()
+            self._drop_oldest()
         task = asyncio.get_running_loop().create_task(self._connection(connection, peer))
         self._open[task] = peer
-        task.add_done_callback(lambda task: self._end(task, connection))
 
-    def _end(self, task: "asyncio.Task[None]", connection: socket.socket) -> None:
-        """However it ended, be it before it began."""
-        self._open.pop(task, None)
-        connection.close()
+        def end(task: "asyncio.Task[None]") -> None:  # a callback also runs for a task that was cancelled at once
+            self._open.pop(task, None)
+            connection.close()
 
-    def _make_room(self) -> None:
-        crowd = Counter(self._open.values()).most_common(1)[0][0]
-        oldest = next(task for task, peer in self._open.items() if peer == crowd)
+        task.add_done_callback(end)
+
+    def _drop_oldest(self) -> None:
+        """Drop the oldest connection of the address that has the most."""
+        address = Counter(self._open.values()).most_common(1)[0][0]
+        oldest = next(task for task, peer in self._open.items() if peer == address)
         del self._open[oldest]
         oldest.cancel()
-        self.refused(Refusal.CROWD, crowd)
+        self.refused(Refusal.CROWD, address)
 
     async def _connection(self, connection: socket.socket, peer: str) -> None:
-        """What the peer does wrong ends this connection and nothing else."""
+        """Serve one connection; an error of the peer ends this connection and nothing else."""
         access = self.access
         try:
             reader, writer = await _streams(connection, access)
@@ -125,16 +122,16 @@ class HttpServer:
         try:
             await self._exchange(Exchange(reader, writer), access, peer)
         finally:
-            if not writer.is_closing():  # whoever it is has had his time, and nothing of ours stays in the kernel
+            if not writer.is_closing():  # the peer had its time: leave no unsent data in the kernel
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
 
     async def _exchange(self, exchange: Exchange, access: Access, peer: str) -> None:
-        """One request, one response."""
+        """Read one request and send one response."""
         step = Refusal.REQUEST
         try:
             request = await exchange.request()
-            if request is None:  # somebody has tried the port
+            if request is None:  # the peer only connected
                 return
             response = await self._response(request, access, peer)
             step = Refusal.RESPONSE
@@ -158,36 +155,36 @@ class HttpServer:
         return replace(_DENIED[denial], headers={**_DENIED[denial].headers, **headers})
 
     async def _denial(self, request: Request, access: Access) -> Refusal | None:
-        """Why the credentials of the request do not do; None if they do, or if none are needed."""
+        """Return why the credentials of the request are refused; None if they are valid or not required."""
         if not access.credentials.schemes:
             return None
         try:
-            async with asyncio.timeout(PATIENCE):
-                right = await self._gate.right(access.credentials, request.headers.get("authorization", ""))
+            async with asyncio.timeout(STEP_TIMEOUT):
+                valid = await self._credentials.are_valid(access.credentials, request.headers.get("authorization", ""))
         except TimeoutError:
-            right = None
-        if right is None:
+            valid = None
+        if valid is None:
             return Refusal.BUSY
-        return None if right else Refusal.CREDENTIALS
+        return None if valid else Refusal.CREDENTIALS
 
 
 async def _streams(connection: socket.socket, access: Access) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Reader and writer, past the handshake if there is one. TimeoutError, OSError."""
+    """Return reader and writer, with TLS after the handshake. Raises TimeoutError, OSError."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=REQUEST_LIMIT)
     protocol = asyncio.StreamReaderProtocol(reader)
-    tls = {"ssl_handshake_timeout": PATIENCE, "ssl_shutdown_timeout": PATIENCE} if access.tls else {}
+    tls = {"ssl_handshake_timeout": STEP_TIMEOUT, "ssl_shutdown_timeout": STEP_TIMEOUT} if access.tls else {}
     transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=access.tls, **tls)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 def _guarded(answer: Callable[[Request], Response], request: Request) -> Response:
-    """A file that a process is just creating cannot be read yet: the next scrape finds it whole.
+    """Return the response, or a 500 if `answer` raises, for example at a metrics file that is just being created.
 
-    The reason may name paths and hosts: it is for those who have shown who they are.
+    The text of the exception may name paths and hosts: only a peer with credentials receives it.
     """
     try:
         return answer(request)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the exporter has to live to answer the next scrape
+    except Exception as error:  # noqa: BLE001 - the exporter must survive to answer the next scrape
         why = readable(f"{type(error).__name__}: {error}") if request.trusted else "not ok"
         return Response(HTTPStatus.INTERNAL_SERVER_ERROR, f"{why}\n".encode())

@@ -328,7 +328,7 @@ def test_a_file_in_the_place_of_the_socket_is_not_touched(own: Fleet) -> None:
     (daemon.folder / "sock").write_text("mine")
     daemon.start()
     assert daemon.ended() == 1
-    assert "is no socket; remove it or choose another path" in daemon.running.log.read_text()
+    assert "exists and is not a socket. Remove it, or choose another path." in daemon.running.log.read_text()
     assert (daemon.folder / "sock").read_text() == "mine"
 
 

@@ -22,12 +22,12 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 
 def test_a_life(own: Callable[..., Daemon], manager: Callable[[], dict[str, str]]) -> None:
-    """Ready when mail is taken; a reload is over when it says so, right or wrong; a stop is told before the drain."""
+    """The manager is notified of the ready service, of begin and end of each reload, good or bad, and of the stop."""
     daemon = own()
     daemon.start()
-    assert manager() == {"READY": "1", "STATUS": f"1 workers serve {daemon.address}"}
+    assert manager() == {"READY": "1", "STATUS": f"serves {daemon.address} with 1 worker"}
     assert daemon.send().accepted
-    for text, status in (("", "1 workers serve"), ("nonsense", "the configuration file is wrong")):
+    for text, status in (("", "serves unix:"), ("nonsense", "the configuration has a mistake")):
         if text:
             daemon.config.write_text(text)
         daemon.running.signal(signal.SIGHUP)

@@ -126,7 +126,7 @@ FAULTS: Mapping[str, tuple[Callable[[Authority, Path], dict[str, object]], str]]
     ),
     "no bcrypt": (
         lambda _ca, tmp: {"users_file": secret(tmp / "u", "joe:secret")},
-        r"exporter\.users_file: /\S+: line 1: expected a bcrypt hash; make it with htpasswd -B",
+        r"exporter\.users_file: /\S+: line 1: expected a bcrypt hash\. Make it with htpasswd -B\.",
     ),
     "no UTF-8": (
         lambda _ca, tmp: {"token_file": _bytes(tmp / "t")},
@@ -156,7 +156,7 @@ FAULTS: Mapping[str, tuple[Callable[[Authority, Path], dict[str, object]], str]]
         lambda ca, _tmp: {
             name: str(path) for name, path in zip(("certificate", "key"), ca.locked("locked"), strict=True)
         },
-        r"exporter\.certificate: /\S+locked\.key has a passphrase \(.+\); nobody is there to type it",
+        r"exporter\.certificate: /\S+locked\.key has a passphrase\. Remove it: openssl pkey -in /\S+ -out /\S+",
     ),
     "no CA": (
         lambda ca, tmp: _good(ca, client_ca=secret(tmp / "ca", "garbage")),

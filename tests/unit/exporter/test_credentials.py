@@ -50,15 +50,15 @@ def test_what_htpasswd_writes() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "names no user; add one: htpasswd -B FILE USER"),
-        ("# nobody\n", "names no user; add one: htpasswd -B FILE USER"),
+        ("", "has no user. Add one: htpasswd -B FILE USER"),
+        ("# nobody\n", "has no user. Add one: htpasswd -B FILE USER"),
         ("joe", "line 1: expected user:hash, each user once"),
         (":" + HTPASSWD, "line 1: expected user:hash, each user once"),
         (HTPASSWD + HTPASSWD, "line 3: expected user:hash, each user once"),
-        ("joe:$apr1$EjJ37VB3$sZ/ZVEXYw2mQEmNSloWav1", "line 1: expected a bcrypt hash; make it with htpasswd -B"),
-        ("\njoe:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "line 2: expected a bcrypt hash; make it with htpasswd -B"),
-        ("joe:secret", "line 1: expected a bcrypt hash; make it with htpasswd -B"),
-        (HTPASSWD.replace("$05$", "$20$"), "line 1: a bcrypt cost of 20 takes too long; at most 14"),
+        ("joe:$apr1$EjJ37VB3$sZ/ZVEXYw2mQEmNSloWav1", "line 1: expected a bcrypt hash. Make it with htpasswd -B."),
+        ("\njoe:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "line 2: expected a bcrypt hash. Make it with htpasswd -B."),
+        ("joe:secret", "line 1: expected a bcrypt hash. Make it with htpasswd -B."),
+        (HTPASSWD.replace("$05$", "$20$"), "line 1: a bcrypt cost of 20 takes too long. Use at most 14."),
         (HTPASSWD * 257, "expected at most 256 lines"),
     ],
 )
@@ -83,7 +83,7 @@ def test_tokens(text: str, tokens: list[str]) -> None:
 )
 def test_a_wrong_token_is_not_shown(text: str) -> None:
     """The message may end up in a log."""
-    with pytest.raises(ValueError, match=r"line \d: expected a token of|holds no token") as caught:
+    with pytest.raises(ValueError, match=r"line \d: expected a token of|has no token") as caught:
         parse_tokens(text)
     assert "secret" not in str(caught.value)
 

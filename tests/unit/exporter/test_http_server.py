@@ -129,7 +129,7 @@ def _in_thread(server: HttpServer) -> tuple[Running, threading.Thread, Callable[
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patience that a test can wait for."""
     for module in (exchange, http_server):
-        monkeypatch.setattr(module, "PATIENCE", 0.3)
+        monkeypatch.setattr(module, "STEP_TIMEOUT", 0.3)
 
 
 def basic(password: str, user: str = "joe") -> bytes:
@@ -292,7 +292,7 @@ def descriptors() -> int:
 
 def test_a_crowd_does_not_keep_others_out(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand idle connections, ten of another address: that one's stay, and everybody new is answered."""
-    monkeypatch.setattr(exchange, "PATIENCE", 100.0)  # that nobody leaves by himself
+    monkeypatch.setattr(exchange, "STEP_TIMEOUT", 100.0)  # that nobody leaves by himself
     running, before = start(PLAIN), descriptors()
     with contextlib.ExitStack() as stack:
         ten = [stack.enter_context(running.connect("127.0.0.2")) for _ in range(10)]
