@@ -15,7 +15,8 @@ from rich.table import Table
 
 from tests.demo.steps import Row, Stage
 from tests.harness import milter_settings, ports
-from tests.harness.processes import PATIENCE, ProgramError, end_recorded, wait_until
+from tests.harness.ending import end_recorded
+from tests.harness.processes import PATIENCE, ProgramError, wait_until
 from tests.harness.programs import CHECKOUT, MissingProgramError
 from tests.harness.prometheus import Prometheus
 from tests.harness.sandwich import Sandwich

@@ -16,7 +16,8 @@ import pytest
 from tests.fakes.eicar import EICAR
 from tests.harness import hostname, ports
 from tests.harness.clamav import Clamd
-from tests.harness.processes import PATIENCE, ProgramError, Programs, end_recorded, ended, wait_until
+from tests.harness.ending import end_recorded, ended, users
+from tests.harness.processes import PATIENCE, ProgramError, Programs, wait_until
 from tests.harness.programs import CHECKOUT
 from tests.harness.sandwich import Sandwich, private_folder
 
@@ -95,8 +96,8 @@ def test_everything_ends_with_the_sandwich() -> None:
     """After the context no process of a sandwich, daemon or child, is left, and no file."""
     with private_folder() as folder:
         with Sandwich(folder):
-            assert processes_of(folder)
-        assert processes_of(folder) == []
+            assert users(folder)
+        assert users(folder) == []
     assert not folder.exists()
 
 
@@ -112,19 +113,33 @@ def test_a_kept_sandwich_is_ended_from_elsewhere() -> None:
     """What keep() leaves running, end_recorded() ends, by its recorded pid and start time."""
     with private_folder() as folder:
         subprocess.run([sys.executable, "-c", KEEP, str(folder)], check=True, cwd=CHECKOUT)
-        assert processes_of(folder)
+        assert users(folder)
         assert sorted(end_recorded(folder)) == ["delivery", "incoming", "mailbox", "syslog"]
-        wait_until(lambda: not processes_of(folder), PATIENCE, "the end of all processes")
+        wait_until(lambda: not users(folder), PATIENCE, "the end of all processes")
 
 
-def processes_of(folder: Path) -> list[int]:
-    """The running processes that have the folder in their command line."""
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline", "status"]):
-        cmdline = process.info["cmdline"] or []
-        if process.info["status"] != psutil.STATUS_ZOMBIE and str(folder) in " ".join(cmdline):
-            found.append(process.info["pid"])
-    return found
+CUT = """
+import pathlib, subprocess, sys
+from tests.harness.sandwich import Sandwich
+folder = pathlib.Path(sys.argv[1])
+with Sandwich(folder):
+    subprocess.run(["setsid", "--fork", "tail", "-f", folder / "mail.log"], stdout=subprocess.DEVNULL)
+    print("running", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_run_that_is_killed_leaves_no_process() -> None:
+    """SIGKILL to a test run ends its programs and what they started, a daemon that left its group included."""
+    with private_folder() as folder:
+        command = [sys.executable, "-c", CUT, str(folder)]
+        with subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+            assert run.stdout
+            assert run.stdout.readline() == b"running\n"
+            names = {process.name() for process in users(folder)}
+            run.kill()
+        assert {"sendmail", "tail"} <= names
+        wait_until(lambda: not users(folder), PATIENCE, "the end of all processes")
 
 
 def test_a_program_that_ends_early_is_an_error_with_its_log(tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ import pytest
 from tests.fakes.eicar import EICAR
 from tests.harness import client, milter_settings, ports, preload, programs
 from tests.harness.clamav import Clamd
+from tests.harness.ending import ended
 from tests.harness.mailbox import Mailbox
 from tests.harness.milter import accepts
-from tests.harness.processes import PATIENCE, Program, Programs, ended, wait_until
+from tests.harness.processes import PATIENCE, Program, Programs, wait_until
 from tests.harness.sandwich import private_folder
 from tests.harness.sendmail import DOMAIN, Sendmail, Settings, build
 

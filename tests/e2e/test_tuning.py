@@ -12,7 +12,8 @@ from miltscan.sandwich.cf import parse_cf
 from tests.bench.burst import burst
 from tests.bench.tuning import TunedSandwich, wait_for_all
 from tests.bench.variants import VARIANTS
-from tests.harness.processes import PATIENCE, ended, wait_until
+from tests.harness.ending import ended
+from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
 
 MESSAGES = 150

@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tests.harness import programs
-from tests.harness.processes import ProgramError, kill_group, wait_until
+from tests.harness import guard, programs
+from tests.harness.ending import kill_group
+from tests.harness.processes import ProgramError, wait_until
 
 _FLAGS = (
     "--headless",
@@ -73,6 +74,7 @@ class Browser:
             env={**os.environ, "HOME": str(profile)},
             start_new_session=True,
         )
+        guard.watch_group(process.pid)
         os.close(their_orders)
         os.close(their_answers)
         browser = cls(process, profile, orders, answers)

@@ -1,22 +1,23 @@
 """Programs that run beside a test: started with a log file, awaited by a condition, ended by their process group.
 
 Knows nothing of mail. Each program leads a session of its own, so that what it forked ends with it, and its pid stands
-in `FOLDER/NAME.pid.json`, so that another process can end it later (`end_recorded`).
+in `FOLDER/NAME.pid.json`, so that another process can end it later (`ending.end_recorded`), the guard
+does so where this process is killed.
 """
 
-import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeVar
 
 import psutil
 
+from tests.harness import guard
+from tests.harness.ending import kill_group, living, record
 from tests.harness.programs import CHECKOUT
 
 Result = TypeVar("Result")
@@ -107,6 +108,7 @@ class Programs:
 
     def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Program:
         """Starts `command` with `environment` added to ours, its output appended to `FOLDER/NAME.log`."""
+        guard.watch(self.folder)
         log = self.folder / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -119,9 +121,7 @@ class Programs:
                 start_new_session=True,
             )
         program = Program(name, process, log, self.folder / f"{name}.pid.json")
-        program.record.write_text(
-            json.dumps({"pid": process.pid, "started": psutil.Process(process.pid).create_time()})
-        )
+        record(program.record, process.pid)
         self.running.append(program)
         return program
 
@@ -137,62 +137,9 @@ class Programs:
         self.end()
 
 
-def kill_group(group: int) -> None:
-    """KILL to a process group; none left is no error."""
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def living(group: int) -> list[psutil.Process]:
-    """The processes of a group, but for those that wait only for their parent to hear of their end."""
-    return [process for process in psutil.process_iter() if _group_of(process) == group]
-
-
-def _group_of(process: psutil.Process) -> int:
-    try:
-        return 0 if ended(process) else os.getpgid(process.pid)
-    except ProcessLookupError:
-        return 0
-
-
-def ended(process: psutil.Process) -> bool:
-    """Whether it is gone, or a zombie."""
-    try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
-
-
 def threads(process: psutil.Process) -> int:
     """How many threads it runs; 0 if it has ended meanwhile."""
     try:
         return process.num_threads()
     except psutil.NoSuchProcess:
         return 0
-
-
-def end_recorded(folder: Path, timeout: float = 30.0) -> list[str]:
-    """Ends what another process started in `folder` and left running; the names of what was ended.
-
-    A pid that meanwhile belongs to another process is recognized by its start time and left alone.
-    """
-    found = [(record, json.loads(record.read_text())) for record in sorted(folder.glob("*.pid.json"))]
-    programs = {record: process for record, entry in found if (process := _recorded_process(**entry)) is not None}
-    for process in programs.values():
-        with suppress(psutil.NoSuchProcess):  # it may end by itself meanwhile
-            process.terminate()
-    psutil.wait_procs(list(programs.values()), timeout=timeout)
-    for record, process in programs.items():
-        kill_group(process.pid)
-        record.unlink()
-    return [record.name.removesuffix(".pid.json") for record in programs]
-
-
-def _recorded_process(pid: int, started: float) -> psutil.Process | None:
-    try:
-        process = psutil.Process(pid)
-    except psutil.NoSuchProcess:
-        return None
-    return process if process.create_time() == started else None

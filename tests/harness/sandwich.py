@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from tests.harness import client, hostname, ports, preload, programs
+from tests.harness import client, guard, hostname, ports, preload, programs
 from tests.harness.clamav import Clamd
 from tests.harness.mailbox import Mailbox
 from tests.harness.milter import Milter
@@ -175,5 +175,6 @@ class Sandwich:
         wait_until(lambda: not self.incoming.queued() and not self.delivery.queued(), timeout, "two empty queues")
 
     def keep(self) -> None:
-        """Leaves all programs running when the context ends; `processes.end_recorded(folder)` ends them."""
+        """Leaves all programs running when the context ends; `ending.end_recorded(folder)` ends them."""
         self.kept = True
+        guard.release(self.folder)

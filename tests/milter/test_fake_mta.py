@@ -13,7 +13,7 @@ import pytest
 
 from tests.fakes.milter_wire import Actions, Code, Command, HeaderEdit, Options, Protocol, Stage
 from tests.fakes.mta import MTA, Message
-from tests.harness import ports
+from tests.harness import guard, ports
 
 SCRIPT = Path(__file__).with_name("scripted_filter.py")
 
@@ -47,7 +47,8 @@ def start() -> Iterator[Start]:
         out = folder / "out"
         with out.open("wb") as file:
             command = [sys.executable, str(SCRIPT), address, *words]
-            processes.append(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT))
+            processes.append(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True))
+        guard.watch_group(processes[-1].pid)
         filter_ = Filter(address, out)
         filter_.heard("ready")
         return filter_

@@ -18,8 +18,9 @@ from tests.fakes.eicar import EICAR
 from tests.fakes.milter_wire import Command
 from tests.fakes.mta import MTA, Message, Result
 from tests.harness import ports
+from tests.harness.ending import living
 from tests.harness.milter import accepts
-from tests.harness.processes import PATIENCE, living, wait_until
+from tests.harness.processes import PATIENCE, wait_until
 from tests.milter.conftest import Fleet
 from tests.milter.daemon import Daemon
 

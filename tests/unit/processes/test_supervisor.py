@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from miltscan.processes.supervisor import _backoff
+from tests.harness import guard
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 60.0  # seconds for anything to happen
@@ -39,6 +40,7 @@ class Service:
             bufsize=0,
             start_new_session=True,
         )
+        guard.watch_group(self.process.pid)
         self.told: list[str] = []
         self._new: list[str] = []
         self._rest = b""
