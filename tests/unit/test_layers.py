@@ -1,6 +1,7 @@
 """The layers: packages import downwards only, without circles, and each third party has one package."""
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -33,7 +34,9 @@ TABLE: Mapping[str, frozenset[str]] = {
     "core": frozenset(),
     "errors": frozenset(),
 }
-"""What each package may import, in the order of import; docs/ARCHITECTURE.md shows it. All may import `errors`."""
+"""What each package may import, in the order of import. All may import `errors`."""
+ARCHITECTURE = PACKAGE.parent / "docs" / "ARCHITECTURE.md"
+"""The page that shows the table."""
 THIRD_PARTIES: Mapping[str, frozenset[str]] = {
     "milter": frozenset({"milter"}),
     "Milter": frozenset(),
@@ -165,3 +168,39 @@ def test_a_circle_is_found() -> None:
     """A circle is named by its members."""
     assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})) == {"a", "b", "c"}
     assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+
+
+def table(page: str) -> dict[str, frozenset[str]]:
+    """The table of packages on a page, as TABLE."""
+    rows = re.findall(r"^\| `([\w]+)(?:/|\.py)` \| [^|]+ \| ([^|`]+) \|$", page, re.MULTILINE)
+    below = frozenset(name for name, _ in rows) - {"errors"}
+    shown = {}
+    for name, imports in rows:
+        below -= {name}
+        shown[name] = below if imports == "everything below" else frozenset(re.findall(r"\w+", imports))
+    return shown
+
+
+def missing(page: str) -> list[str]:
+    """The files and folders that a page names and that do not exist, by path in the checkout or in the package."""
+    named = re.findall(r"`([\w./-]+(?:/|\.(?:py|md)))`", page)
+    return [name for name in named if not ((PACKAGE / name).exists() or (PACKAGE.parent / name).exists())]
+
+
+def test_the_architecture_page_shows_the_table() -> None:
+    """The page has the rows of TABLE in their order, except packages that do not exist yet."""
+    exist = [name for name in TABLE if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists()]
+    shown = table(ARCHITECTURE.read_text())
+    assert [*shown] == exist
+    assert shown == {name: TABLE[name].intersection(exist) for name in exist}
+
+
+def test_the_architecture_page_names_files_that_exist() -> None:
+    """A file that is moved is moved on the page, too."""
+    assert missing(ARCHITECTURE.read_text()) == []
+
+
+def test_a_missing_file_is_found() -> None:
+    """Files of the package, files and folders of the checkout, and what does not exist."""
+    page = "`core/policy.py` `docs/lab/` `make dashboard` `miltscan/` `core/police.py` `docs/lob/`"
+    assert missing(page) == ["core/police.py", "docs/lob/"]
