@@ -13,9 +13,9 @@ from miltscan.core.action import ActionName
 from miltscan.core.message import Direction
 from miltscan.core.probe import ProbeKind
 from miltscan.core.receipt import ReceiptResult
+from miltscan.core.report import Place
 from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.telemetry.log import CHAIN_SHOWN, FRAMES_SHOWN, LINE_LIMIT, RECIPIENTS_SHOWN
-from miltscan.telemetry.metrics import Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
-"""All that is known of one message when it is done: what the log line and the metrics are made from; makes neither."""
+"""All that is known of one message after its decision, for its log line and its counts. It makes neither."""
 
+from enum import StrEnum
 from typing import NamedTuple
 
 from miltscan.core.action import Decision
@@ -7,6 +8,16 @@ from miltscan.core.message import Message
 from miltscan.core.probe import ProbeKind
 from miltscan.core.receipt import ReceiptResult
 from miltscan.core.verdict import Verdict
+
+
+class Place(StrEnum):
+    """Where an exception was caught: a metric label and a log field, which docs/logging.md explains."""
+
+    EOM = "eom"
+    MEASURE = "measure"
+    RECEIPT = "receipt"
+    PROBE = "probe"
+    REPORT = "report"
 
 
 class Timed(NamedTuple):
@@ -19,8 +30,8 @@ class Timed(NamedTuple):
 class Report(NamedTuple):
     """One message, its verdicts (the deciding one as `verdict`) and the decision.
 
-    `waited` is the time for a scan slot, `seconds` the whole time from EOM to the decision. `receipt` says what the
-    message's receipt is worth; None where none was looked for. `probe` says which probe it is; None for mail.
+    `waited` is the time for a scan slot, `seconds` the whole time from EOM to the decision. `receipt` is the result of
+    the receipt check, None where receipts are not checked. `probe` is the kind of probe, None for mail.
     """
 
     message: Message

@@ -10,6 +10,7 @@ from multiprocessing.connection import wait
 
 from miltscan.config.keyfile import Loaded
 from miltscan.core.probe import ProbeKind, Stage
+from miltscan.core.report import Place
 from miltscan.errors import ConfigError
 from miltscan.processes.link import DRAIN, Link, received
 from miltscan.scanning.probe_run import Result, run_probes, signing_key
@@ -62,8 +63,8 @@ class Prober:
             log.logger().error("probe_off", why=str(error))
             return options.interval
         except Exception as error:  # noqa: BLE001 - see above
-            metrics.EXCEPTIONS.child(metrics.Place.PROBE).inc()
-            log.logger().error("exception", where=metrics.Place.PROBE, exc_info=error)
+            metrics.EXCEPTIONS.child(Place.PROBE).inc()
+            log.logger().error("exception", where=Place.PROBE, exc_info=error)
             return options.interval
         return options.interval if all(result.well for result in results) else min(options.interval, _RETRY)
 

@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
-from miltscan.core.report import Report
+from miltscan.core.report import Place, Report
 from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.milter.callbacks import Milter
 from miltscan.milter.conversation import Runtime
@@ -65,7 +65,7 @@ class MessageRecorder:
             if self._reporter and is_mail:
                 self._reporter.message(report)
         except Exception as error:  # noqa: BLE001 - the MTA must receive the decision even if it cannot be logged
-            self.exception("report", error)
+            self.exception(Place.REPORT, error)
 
     def publish(self, sessions: int, transactions: int) -> None:
         """Update the metrics; `sessions` and `transactions` are the numbers that are open.
@@ -83,9 +83,9 @@ class MessageRecorder:
             metrics.SPOOL_BYTES.child().set(size)
             self._usage.update()
         except Exception as error:  # noqa: BLE001 - as above
-            self.exception("report", error)
+            self.exception(Place.REPORT, error)
 
-    def exception(self, where: str, error: Exception) -> None:
+    def exception(self, where: Place, error: Exception) -> None:
         """Count and log an exception of our own code."""
         metrics.EXCEPTIONS.child(where).inc()
         self.log.error("exception", where=where, exc_info=error)
@@ -110,7 +110,7 @@ class TracingRecorder(MessageRecorder):
         try:
             self._traces.send()
         except Exception as error:  # noqa: BLE001 - as above
-            self.exception("report", error)
+            self.exception(Place.REPORT, error)
 
 
 class Worker:
@@ -199,13 +199,13 @@ class Worker:
 
     def _with_keys(self, pipeline: Pipeline) -> Processor:
         """Add receipts, and on the incoming side probes: a probe at the delivery side would have to bounce."""
-        keys, failed = self._keys, partial(self._recorder.exception, metrics.Place.RECEIPT)
+        keys, failed = self._keys, partial(self._recorder.exception, Place.RECEIPT)
         if self._verifies:
             return Verifying(pipeline, keys, self._settings.receipt.max_age, failed)
         if not keys:
             return pipeline
         signing = Signing(pipeline, keys, self._observer.version, failed)
-        return Probing(signing, pipeline, keys, partial(self._recorder.exception, metrics.Place.PROBE))
+        return Probing(signing, pipeline, keys, partial(self._recorder.exception, Place.PROBE))
 
     def _drain(self) -> None:
         """Accept no more connections, and wait until open transactions finish: for the longest scan at most.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from miltscan.config.settings import Settings
 from miltscan.core.address import Address
 from miltscan.core.finding import Finding, Level
+from miltscan.core.thresholds import SIGNATURE_AGE
 from miltscan.doctor import clamd_conf
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd.client import version
@@ -15,7 +16,6 @@ from miltscan.scanning.servers import ServerRecord, ServerRecords
 
 _DAY = 86400  # seconds
 _PATIENCE = 5.0  # seconds for clamd to tell its version
-_OLD = 2 * _DAY  # signatures come out at least daily
 
 AskServers = Callable[[Settings, Observer], None]
 """Asks every server of the settings once and tells the observer what came of it; never raises."""
@@ -58,7 +58,7 @@ def server_findings(server: str, seen: ServerRecord, now: float, *, others: bool
 
 def _age(subject: str, version: int, age: float) -> Finding:
     text = f"signatures {version} are {age / _DAY:.1f} days old"
-    if age > _OLD:
+    if age > SIGNATURE_AGE:
         return Finding(Level.WARNING, subject, text, "see that freshclam runs")
     return Finding(Level.OK, subject, text)
 

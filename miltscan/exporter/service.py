@@ -1,6 +1,6 @@
-"""The exporter: a process of its own for /metrics, /healthz, /readyz and the status page; it counts no mail itself.
+"""The exporter: a process for /metrics, /healthz, /readyz and the status page. It counts no mail itself.
 
-`ROUTES` maps each path to its answer; `http_server` keeps slow, huge and malformed requests from disturbing others.
+`ROUTES` maps each path to its function; `http_server` keeps slow, huge and malformed requests from disturbing others.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from miltscan.errors import StartError
 from miltscan.exporter import access, health
 from miltscan.exporter.exchange import Request, Response
 from miltscan.exporter.http_server import HttpServer, Refusal
-from miltscan.exporter.measure import Measure
+from miltscan.exporter.measure import Measurement
 from miltscan.processes.link import Link, received
 from miltscan.status import page as status_page
 from miltscan.status.history import STEP
@@ -32,15 +32,15 @@ from miltscan.telemetry.merge import collected
 
 
 @dataclass(slots=True)
-class Site:
-    """What the pages are made of: the folder of the counters, the settings in force, and what the status page keeps."""
+class ExporterState:
+    """What responses are made from: the metrics directory, the settings in force, and the status page."""
 
     directory: Path
     settings: Settings
-    board: StatusPage = field(init=False)
+    page: StatusPage = field(init=False)
 
     def __post_init__(self) -> None:
-        self.board = StatusPage(self.directory, health.why_unready, health.why_unproven)
+        self.page = StatusPage(self.directory, health.why_unready, health.why_unproven)
 
 
 def serve_exporter(
@@ -50,114 +50,113 @@ def serve_exporter(
     link: Link | None = None,
     events: socket.socket | None = None,
 ) -> None:
-    """Answer until SIGTERM, or until the supervisor's end of `link` closes; new settings that come down it count.
+    """Serve until SIGTERM, or until the supervisor's end of `link` closes; settings that arrive on it take effect.
 
-    From `events` the status page has its last detections and errors. Raises StartError if the files that the access
-    needs are wrong.
+    The status page receives its last detections and errors from `events`. Raises StartError if the files for the access
+    have a fault.
     """
-    asyncio.run(_serve(listener, Site(directory, settings), link, events))
+    asyncio.run(_serve(listener, ExporterState(directory, settings), link, events))
 
 
-def respond(site: Site, request: Request) -> Response:
-    """The response to a request, from what stands in the metrics directory now."""
+def respond(state: ExporterState, request: Request) -> Response:
+    """Return the response to a request, from what the metrics directory holds now."""
     if request.method not in {"GET", "HEAD"}:
-        return Response(HTTPStatus.METHOD_NOT_ALLOWED, b"GET or HEAD\n", headers={"Allow": "GET, HEAD"})
-    page = ROUTES.get(request.path)
-    return page(site, request) if page else Response(HTTPStatus.NOT_FOUND, b"not here\n")
+        return Response(HTTPStatus.METHOD_NOT_ALLOWED, b"use GET or HEAD\n", headers={"Allow": "GET, HEAD"})
+    route = ROUTES.get(request.path)
+    return route(state, request) if route else Response(HTTPStatus.NOT_FOUND, b"not found\n")
 
 
-def _status(site: Site, request: Request) -> Response:
-    page = site.board.page(request.path, site.settings)
-    return _packed(request, Response(HTTPStatus.OK, page.body, page.content_type, status_page.HEADERS))
+def _status(state: ExporterState, request: Request) -> Response:
+    page = state.page.page(request.path, state.settings)
+    return _compressed(request, Response(HTTPStatus.OK, page.body, page.content_type, status_page.HEADERS))
 
 
-def _metrics(site: Site, request: Request) -> Response:
-    began, registry = time.monotonic(), collected(site.directory)
+def _metrics(state: ExporterState, request: Request) -> Response:
+    began, registry = time.monotonic(), collected(state.directory)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    response = _packed(request, Response(HTTPStatus.OK, encode(registry), content_type))
-    metrics.SCRAPE_SECONDS.child().set(time.monotonic() - began)  # it stands in the next answer
+    response = _compressed(request, Response(HTTPStatus.OK, encode(registry), content_type))
+    metrics.SCRAPE_SECONDS.child().set(time.monotonic() - began)  # for the next response
     return response
 
 
-def _packed(request: Request, whole: Response) -> Response:
-    """The response, compressed if the client takes it."""
+def _compressed(request: Request, response: Response) -> Response:
+    """Return the response, compressed if the client accepts that."""
     if not gzip_accepted(request.headers.get("accept-encoding", "")):
-        return whole
-    headers = {**whole.headers, "Content-Encoding": "gzip"}
-    return replace(whole, body=gzip.compress(whole.body, 1), headers=headers)
+        return response
+    headers = {**response.headers, "Content-Encoding": "gzip"}
+    return replace(response, body=gzip.compress(response.body, 1), headers=headers)
 
 
-def _healthz(site: Site, request: Request) -> Response:
-    return _health(request, health.no_worker(health.samples_in(site.directory)))
+def _healthz(state: ExporterState, request: Request) -> Response:
+    return _health(request, health.no_worker(health.samples_in(state.directory)))
 
 
-def _readyz(site: Site, request: Request) -> Response:
-    return _health(request, health.not_ready(health.samples_in(site.directory), site.settings))
+def _readyz(state: ExporterState, request: Request) -> Response:
+    return _health(request, health.not_ready(health.samples_in(state.directory), state.settings))
 
 
 def _health(request: Request, reasons: list[str]) -> Response:
-    """The reasons name servers: they are for those who may read the metrics."""
+    """Return ok, or the reasons why not: they name servers, so only a client with credentials receives them."""
     status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-    told = reasons if request.trusted else reasons and ["not ok"]
-    return Response(status, "".join(f"{line}\n" for line in told or ["ok"]).encode())
+    lines = reasons if request.trusted else reasons and ["not ok"]
+    return Response(status, "".join(f"{line}\n" for line in lines or ["ok"]).encode())
 
 
-Page = Callable[[Site, Request], Response]
-ROUTES: dict[str, Page] = {
+Route = Callable[[ExporterState, Request], Response]
+ROUTES: dict[str, Route] = {
     **dict.fromkeys(status_page.PATHS, _status),
     "/metrics": _metrics,
     "/healthz": _healthz,
     "/readyz": _readyz,
 }
-"""What answers a path. A page that raises is a 500 and nothing worse; while it works no other is answered."""
+"""The function for each path. An exception in it becomes a 500. While it runs no other request is answered."""
 PUBLIC = frozenset({"/healthz", "/readyz"})
-"""Answered without credentials: an orchestrator's probe has none."""
+"""Paths that need no credentials: the health check of an orchestrator has none."""
 
 
-async def _serve(listener: socket.socket, site: Site, link: Link | None, events: socket.socket | None) -> None:
+async def _serve(
+    listener: socket.socket, state: ExporterState, link: Link | None, events: socket.socket | None
+) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    entry = access.load_access(site.settings.exporter)
-    server = HttpServer(listener, entry, lambda request: respond(site, request), PUBLIC, _refused)
-    measure = Measure(site.settings)
-    measure.start()
+    allowed = access.load_access(state.settings.exporter)
+    server = HttpServer(listener, allowed, lambda request: respond(state, request), PUBLIC, _refused)
+    measurement = Measurement(state.settings)
+    measurement.start()
     if link:
-        loop.add_reader(link.fileno(), _obey, link, site, server, measure, stop)
+        loop.add_reader(link.fileno(), _obey, link, state, server, measurement, stop)
     if events:
-        loop.add_reader(events.fileno(), site.board.ring.read, events)
-    tasks = [loop.create_task(work) for work in (server.serve(), _sample(site.board), stop.wait())]
+        loop.add_reader(events.fileno(), state.page.recent.read, events)
+    tasks = [loop.create_task(work) for work in (server.serve(), _sample(state.page), stop.wait())]
     done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in others:
         task.cancel()
     for task in done:
-        task.result()  # a server that has failed fails the process: it is replaced, and the log says why
+        task.result()  # an exception ends the process, which the supervisor logs and replaces
 
 
 async def _sample(page: StatusPage) -> None:
-    """A point of history at each step; one that could not be read is left out."""
+    """Add a point to the history at each step; a point that cannot be read is left out."""
     while True:
         with suppress(Exception):
             page.sample()
         await asyncio.sleep(STEP)
 
 
-def _obey(link: Link, site: Site, server: HttpServer, measure: Measure, stop: asyncio.Event) -> None:
+def _obey(link: Link, state: ExporterState, server: HttpServer, measurement: Measurement, stop: asyncio.Event) -> None:
     order = received(link)
     if order is None:
         stop.set()
     elif isinstance(order, Loaded):
-        site.settings = settings = order.settings
+        state.settings = settings = order.settings
         log.configure(settings.log.format, settings.log.level)
-        _reload(server, settings)
-        measure.follow(settings)
-
-
-def _reload(server: HttpServer, settings: Settings) -> None:
-    """The supervisor has found the files good; one that was changed since leaves the access as it is."""
-    try:
-        server.access = access.load_access(settings.exporter)
-    except StartError as error:
-        log.logger().error("access_failed", why=str(error).splitlines())
+        try:
+            server.access = access.load_access(settings.exporter)
+        except (
+            StartError
+        ) as error:  # the supervisor checked the files, so one changed since: the access stays as it was
+            log.logger().error("access_failed", why=str(error).splitlines())
+        measurement.reload(settings)
 
 
 def _refused(reason: Refusal, peer: str) -> None:

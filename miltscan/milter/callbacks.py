@@ -24,7 +24,7 @@ from miltscan.core.action import (
 )
 from miltscan.core.message import Client
 from miltscan.core.policy import failed, unheard
-from miltscan.core.report import Report
+from miltscan.core.report import Place, Report
 from miltscan.core.verdict import Fault, Verdict
 from miltscan.milter.conversation import Conversation, Runtime, catch_what_c_raises
 
@@ -59,7 +59,7 @@ class Watcher(Protocol):
     def done(self, report: Report) -> None:
         """A message was decided, and the MTA told."""
 
-    def exception(self, where: str, error: Exception) -> None:
+    def exception(self, where: Place, error: Exception) -> None:
         """Our own code failed at `where`."""
 
 
@@ -160,7 +160,7 @@ class Milter:
             self._watcher.done(report)
         except Exception as error:  # noqa: BLE001 - a decision stands even if nobody can be told of it
             with suppress(Exception):
-                self._watcher.exception("eom", error)
+                self._watcher.exception(Place.EOM, error)
         return code
 
     def _finish(self, ctx: Context, talk: Conversation) -> tuple[Report, int]:
@@ -183,7 +183,7 @@ class Milter:
                     raise
                 return report._replace(decision=unheard(queue_id)), _TEMPFAIL
         except Exception as error:  # noqa: BLE001 - whatever it is, the client keeps its mail
-            self._watcher.exception("eom", error)
+            self._watcher.exception(Place.EOM, error)
             report = _failure(talk, queue_id, error)
             with suppress(milter.error):  # the MTA may be gone; without our text it says its own 451
                 _carry_out(ctx, report.decision)

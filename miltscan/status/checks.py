@@ -1,32 +1,31 @@
-"""The verdict at the top of the page: can the service scan, and what should somebody look at? Plain words. Pure."""
+"""The assessment at the top of the page: can the service scan, and what does an administrator have to check? Pure."""
 
 from collections.abc import Iterator, Sequence
 
 from miltscan.config.settings import Settings
 from miltscan.core.action import ActionName
 from miltscan.core.finding import Level
+from miltscan.core.thresholds import QUEUE_AGE, SIGNATURE_AGE
 from miltscan.core.verdict import Limit
 from miltscan.status import history
 from miltscan.status.history import History
 from miltscan.status.model import Assessment, EngineStatus, QueueStatus, WorkersStatus
 
-_SIGNATURES_OLD = 3 * 86400.0  # seconds; ClamAV publishes every day
-_QUEUE_OLD = 3600.0  # seconds: a few queue runs have not got rid of it
-_LATELY = 300.0  # seconds
-_UP_TO_THE_MAIL = {Limit.TOO_LARGE, Limit.LIMITS, Limit.ENCRYPTED}  # why mail is not scanned by a service that is well
+_RECENT = 300.0  # seconds
+_CAUSED_BY_MAIL = {Limit.TOO_LARGE, Limit.LIMITS, Limit.ENCRYPTED}  # reasons that occur while the service is fine
 
-_WHY_UNPROVEN = "workers and engines are well: why a probe failed stands in the last errors, and in the log"
+_WHY_UNPROVEN = "workers and engines are up: the last errors below and the log say why the probe failed"
 
-_MEANING = {
-    ActionName.TEMPFAIL: "clients are told to come again later (4xx)",
-    ActionName.REJECT: "clients' mail is refused (5xx)",
+_CONSEQUENCES = {
+    ActionName.TEMPFAIL: "clients receive a temporary error (4xx) and try again later",
+    ActionName.REJECT: "clients receive a permanent error (5xx)",
     ActionName.ACCEPT: "mail passes UNSCANNED",
     ActionName.DISCARD: "mail is discarded",
     ActionName.HOLD: "mail is held in sendmail's queue",
 }
 
 
-def assess(  # noqa: PLR0913 - all that the verdict hangs on
+def assess(  # noqa: PLR0913 - everything that the assessment depends on
     *,
     unready: Sequence[str],
     unproven: Sequence[str] = (),
@@ -37,41 +36,35 @@ def assess(  # noqa: PLR0913 - all that the verdict hangs on
     settings: Settings,
     at: float,
 ) -> Assessment:
-    """The verdict at Unix time `at`; `unready` is what speaks against workers and engines, a line each.
+    """Return the assessment at Unix time `at`; `unready` says why workers or engines cannot scan, a line each.
 
-    `unproven` is what the last probes say against the whole way, of which an engine that is well knows nothing.
+    `unproven` says how the last probes failed, a line each: a fault between client and engine that neither notices.
     """
     others = [*_workers(workers), *_mail(past), *_queues(queues, at)]
     if unready:
-        consequence = _consequence(workers, settings)
-        why = [_canary(engine, at) for engine in engines] if workers.running and engines else unready
+        if workers.running:
+            consequence = _CONSEQUENCES[settings.policy.on_unscanned.no_engine]
+        else:
+            consequence = "no worker is running; F= of the MTA's milter line decides what clients receive"
+        why = [_self_test(engine, at) for engine in engines] if workers.running and engines else unready
         return Assessment(Level.ERROR, f"Mail is not being scanned: {consequence}", [*why, *unproven, *others])
     details = [*_engines(engines, at), *others]
     if unproven:
         level = Level.ERROR if settings.probe.readiness else Level.WARNING
         return Assessment(level, "No probe proves that mail is being scanned", [*unproven, _WHY_UNPROVEN, *details])
     if details:
-        return Assessment(Level.WARNING, "Mail is being scanned, but something needs a look", details)
-    return Assessment(Level.OK, f"Mail is being scanned by {_up(engines)}", [])
-
-
-def _up(engines: Sequence[EngineStatus]) -> str:
-    return "1 server" if len(engines) == 1 else f"all {len(engines)} servers"
-
-
-def _consequence(workers: WorkersStatus, settings: Settings) -> str:
-    if not workers.running:
-        return "no worker runs, what clients hear is up to the F= of the MTA's milter line"
-    return _MEANING[settings.policy.on_unscanned.no_engine]
+        return Assessment(Level.WARNING, "Mail is being scanned, but there are warnings", details)
+    up = "1 server" if len(engines) == 1 else f"all {len(engines)} servers"
+    return Assessment(Level.OK, f"Mail is being scanned by {up}", [])
 
 
 def _workers(workers: WorkersStatus) -> Iterator[str]:
     if 0 < workers.running < workers.configured:
-        yield f"{workers.running:g} of {workers.configured} workers run"
+        yield f"{workers.running:g} of {workers.configured} workers are running"
     if workers.exceptions:
-        yield f"{_many(workers.exceptions, 'exception')} since the start: see the last errors, and the log"
+        yield f"{_count(workers.exceptions, 'exception')} since the start: see the last errors below, and the log"
     if workers.lines_lost:
-        yield f"{_many(workers.lines_lost, 'log line')} could not be written"
+        yield f"{_count(workers.lines_lost, 'log line')} could not be written"
 
 
 def _engines(engines: Sequence[EngineStatus], at: float) -> Iterator[str]:
@@ -79,32 +72,31 @@ def _engines(engines: Sequence[EngineStatus], at: float) -> Iterator[str]:
     if down:
         yield f"down: {', '.join(down)}"
     for engine in engines:
-        if engine.published is not None and at - engine.published > _SIGNATURES_OLD:
+        if engine.published is not None and at - engine.published > SIGNATURE_AGE:
             days = (at - engine.published) / 86400
-            yield f"{engine.server}: its signatures are {days:.0f} days old: does freshclam run?"
+            yield f"{engine.server}: the signatures are {days:.0f} days old. Check that freshclam is running."
 
 
-def _canary(engine: EngineStatus, at: float) -> str:
+def _self_test(engine: EngineStatus, at: float) -> str:
     state = "is up" if engine.up else "is down"
     if engine.canary is None:
-        return f"{engine.server} {state} and has never found the test signature"
-    return f"{engine.server} {state}; it last found the test signature {at - engine.canary:.0f} s ago"
+        return f"{engine.server} {state} and has never passed its self-test"
+    return f"{engine.server} {state}; it last passed its self-test {at - engine.canary:.0f} s ago"
 
 
 def _mail(past: History) -> Iterator[str]:
-    lately = history.unscanned(past.last(_LATELY))
-    ours = {reason: count for reason, count in lately.items() if count >= 1 and reason not in _UP_TO_THE_MAIL}
-    for reason, count in ours.items():
-        yield f"{_many(count, 'message')} of the last five minutes not scanned: {reason}"
+    for reason, count in history.unscanned(past.last(_RECENT)).items():
+        if count >= 1 and reason not in _CAUSED_BY_MAIL:
+            yield f"{_count(count, 'message')} not scanned in the last five minutes: {reason}"
 
 
 def _queues(queues: Sequence[QueueStatus], at: float) -> Iterator[str]:
     for queue in queues:
         if not queue.readable:
             yield f"the {queue.queue} queue cannot be read"
-        elif queue.oldest is not None and at - queue.oldest > _QUEUE_OLD:
+        elif queue.oldest is not None and at - queue.oldest > QUEUE_AGE[queue.queue]:
             yield f"a message has been in the {queue.queue} queue for {(at - queue.oldest) / 3600:.1f} hours"
 
 
-def _many(count: float, thing: str) -> str:
+def _count(count: float, thing: str) -> str:
     return f"{count:g} {thing}" if count == 1 else f"{count:g} {thing}s"

@@ -1,8 +1,8 @@
-"""The last detections and errors, from every process to the exporter; lost rather than waited for, as the log has all.
+"""The last detections and errors, sent from every process to the exporter.
 
-They go over a pair of datagram sockets made before the fork. A sender never waits: where the exporter is dead or slow
-the datagram is dropped. What is private stays away: no sender, recipient, subject or file name. The queue ID leads to
-the line in the log that has them.
+They travel over a pair of datagram sockets made before the fork. A sender never waits: if the exporter is dead or slow
+the datagram is dropped, as the log has everything. An event contains nothing private: no sender, recipient, subject or
+file name. Its queue ID leads to the line in the log that has them.
 """
 
 import socket
@@ -21,11 +21,11 @@ from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 
 KEPT = 50
-"""How many detections and how many errors are kept."""
+"""The number of detections, and of errors, that are kept."""
 TEXT_LIMIT = 200
-"""Characters of any text."""
-_DATAGRAM_LIMIT = 16384  # bytes; five texts of TEXT_LIMIT escapes of ten characters
-_READ_AT_ONCE = 256  # datagrams, after which a scrape gets its turn
+"""The most characters of any text."""
+_DATAGRAM_LIMIT = 16384  # bytes: five texts of TEXT_LIMIT escapes with ten characters each
+_READ_AT_ONCE = 256  # datagrams; then a scrape may proceed
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class ErrorEvent:
-    """Something that went wrong: what, in words, how often, last when (Unix time) and with which message."""
+    """An error: what failed, the details, how often, and when (Unix time) and at which message it last occurred."""
 
     at: float
     what: str
@@ -52,35 +52,34 @@ class ErrorEvent:
 
 
 class Reporter:
-    """The senders' side. Its methods never raise and never wait."""
+    """Sends events. Its methods never raise and never wait."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         channel.setblocking(False)  # noqa: FBT003 - socket's own signature
 
     def message(self, report: Report) -> None:
-        """A message is done; most are clean, and nothing is said of them."""
+        """Send an event if the message was infected, not scanned or tempfailed."""
         verdict, action = report.verdict, report.decision.action.name
         if verdict.outcome is Outcome.INFECTED:
             self._send("detection", _detection(report))
         elif verdict.outcome is not Outcome.CLEAN or action is ActionName.TEMPFAIL:
             text = ": ".join(filter(None, (verdict.reason, verdict.server, verdict.detail)))
-            self._send("trouble", _trouble(f"message {verdict.outcome}, {action}", text, report.message.queue_id))
+            self._send("error", _error(f"message {verdict.outcome}, {action}", text, report.message.queue_id))
 
     def error(self, event: Mapping[str, Any]) -> None:
-        """An event of level error, as it goes to the log."""
+        """Send an event that the log has with level error."""
         with suppress(Exception):
-            self._send("trouble", _trouble(str(event["event"]), _words(event), ""))
+            self._send("error", _error(str(event["event"]), _details(event), ""))
 
     def _send(self, kind: str, fields: Mapping[str, Any]) -> None:
         with suppress(Exception):
-            clean = {key: _clean(value) for key, value in fields.items()}
+            clean = {
+                # cut twice, as an escape is longer than the character that it replaces
+                key: value if isinstance(value, float) else readable(readable(str(value), TEXT_LIMIT), TEXT_LIMIT)
+                for key, value in fields.items()
+            }
             self._channel.send(orjson.dumps([kind, clean]))
-
-
-def _clean(value: object) -> object:
-    """An escape is longer than what it stands for: cut a second time."""
-    return value if isinstance(value, float) else readable(readable(str(value), TEXT_LIMIT), TEXT_LIMIT)
 
 
 def _detection(report: Report) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def _detection(report: Report) -> dict[str, Any]:
     }
 
 
-def _trouble(what: str, text: str, queue_id: str) -> dict[str, Any]:
+def _error(what: str, text: str, queue_id: str) -> dict[str, Any]:
     return {"at": time.time(), "what": what, "text": text, "queue_id": queue_id}
 
 
@@ -104,12 +103,12 @@ _PHRASES = {
     "child_died": "{child} died: {status}; replaced after {respawn_after:g} s",
     "child_failed": "{child}: {exception}",
     "start_failed": "{child}: {why}",
-    "reload_failed": "the former configuration stays: {why}",
+    "reload_failed": "the former configuration stays in force: {why}",
     "exception": "at {where}: {exception}",
 }
 
 
-def _words(event: Mapping[str, Any]) -> str:
+def _details(event: Mapping[str, Any]) -> str:
     fields = {key: "; ".join(map(str, value)) if isinstance(value, list) else value for key, value in event.items()}
     try:
         return _PHRASES[event["event"]].format(**fields)
@@ -120,37 +119,35 @@ def _words(event: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class RecentEvents:
-    """The reader's side: the newest first. The same trouble again moves to the front with its count."""
+    """Receives events and keeps the newest ones, newest first; a repeated error moves to the front with its count."""
 
     detections: list[Detection] = field(default_factory=list)
-    troubles: list[ErrorEvent] = field(default_factory=list)
+    errors: list[ErrorEvent] = field(default_factory=list)
 
     def read(self, channel: socket.socket) -> None:
-        """Take in what has come; a datagram that cannot be read is dropped."""
+        """Receive the datagrams that have arrived; one that cannot be parsed is dropped."""
         for _ in range(_READ_AT_ONCE):
             try:
                 data = channel.recv(_DATAGRAM_LIMIT, socket.MSG_DONTWAIT)
             except OSError:
                 return
-            self.take(data)
+            self.add(data)
 
-    def take(self, data: bytes) -> None:
-        """One datagram."""
+    def add(self, data: bytes) -> None:
+        """Add the event in one datagram."""
         try:
             kind, fields = orjson.loads(data)
             if kind == "detection":
                 self.detections = [Detection(**fields), *self.detections][:KEPT]
             else:
-                self._fold(ErrorEvent(**fields))
+                new = ErrorEvent(**fields)
+                same = [old for old in self.errors if (old.what, old.text) == (new.what, new.text)]
+                others = [old for old in self.errors if old not in same]
+                self.errors = [replace(new, count=1 + sum(old.count for old in same)), *others][:KEPT]
         except (ValueError, TypeError):
             return
 
-    def _fold(self, new: ErrorEvent) -> None:
-        same = [old for old in self.troubles if (old.what, old.text) == (new.what, new.text)]
-        others = [old for old in self.troubles if old not in same]
-        self.troubles = [replace(new, count=1 + sum(old.count for old in same)), *others][:KEPT]
-
 
 def channel() -> tuple[socket.socket, socket.socket]:
-    """The two ends, to read and to send; to be made before the fork."""
+    """Return the two ends, to read from and to send to; make them before the fork."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -1,7 +1,7 @@
 """The last quarter of an hour: rates from counters, quantiles from histogram buckets, in bounded memory. Pure.
 
-It is handed the numbers at each step and keeps of two neighbours only what happened between them. A counter that fell
-was begun anew (as in Prometheus's `rate`): all it shows is new, and no rate is ever negative.
+It receives the numbers at each step and keeps what happened between two steps. A counter that fell was reset, as in
+Prometheus's `rate`: all that it counts is new, so no rate is negative.
 """
 
 from collections import deque
@@ -16,23 +16,23 @@ from miltscan.status.samples import Numbers
 STEP = 5.0
 """Seconds between two points."""
 SPAN = 900.0
-"""Seconds that are kept."""
+"""Seconds of history that are kept."""
 WINDOW = 30.0
-"""Seconds for which the latency of each point of a plot is worked out."""
+"""Seconds over which the latency at each point of a plot is calculated."""
 QUANTILES = (0.5, 0.95, 0.99)
 _GAUGES = ("sessions", "transactions_in_flight")
 _QUEUES = "queue_entries"
 
 Key = TypeVar("Key", str, float)
 Buckets = Mapping[float, float]
-"""How many values are at most as large as each bound, +Inf the last one: those of a Prometheus histogram."""
+"""The number of values up to each bound, the last bound being +Inf, as in a Prometheus histogram."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
     """What happened in the `seconds` before the moment `at` (Unix time), and the gauges at that moment.
 
-    `quantiles` are `QUANTILES` of the latency over the last `WINDOW` seconds: worked out once, and not at each look.
+    `quantiles` are the `QUANTILES` of the latency over the last `WINDOW` seconds, calculated once.
     """
 
     at: float
@@ -47,20 +47,20 @@ class Point:
 
 @dataclass(slots=True)
 class History:
-    """The points of the last `SPAN` seconds, the oldest first."""
+    """The points of the last `SPAN` seconds, oldest first."""
 
     points: deque[Point] = field(default_factory=lambda: deque(maxlen=int(SPAN / STEP)))
-    _before: Mapping[tuple[str, str], float] | None = None
+    _former: Mapping[tuple[str, str], float] | None = None
     _clock: float = 0.0
 
     def add(self, numbers: Numbers, at: float, clock: float) -> None:
-        """The numbers at Unix time `at`; `clock` is a monotonic one in seconds. The first ones are only remembered."""
+        """Add the numbers at Unix time `at`; `clock` is a monotonic time in seconds. The first call adds no point."""
         now = _counters(numbers)
-        before, seconds = self._before, clock - self._clock
-        self._before, self._clock = now, clock
-        if before is None or seconds <= 0:
+        former, seconds = self._former, clock - self._clock
+        self._former, self._clock = now, clock
+        if former is None or seconds <= 0:
             return
-        grown = {key: increase(before.get(key, 0.0), value) for key, value in now.items()}
+        grown = {key: increase(former.get(key, 0.0), value) for key, value in now.items()}
         point = Point(
             at,
             seconds,
@@ -74,7 +74,7 @@ class History:
         self.points.append(replace(point, quantiles=latency(window, *QUANTILES)))
 
     def last(self, seconds: float) -> list[Point]:
-        """The points of the last so many seconds, by the time they cover."""
+        """Return the points that cover the last so many seconds."""
         found: list[Point] = []
         covered = 0.0
         for point in reversed(self.points):
@@ -86,7 +86,7 @@ class History:
 
 
 def _counters(numbers: Numbers) -> dict[tuple[str, str], float]:
-    """What is watched; outcomes that nobody has had yet stand there with 0, so that their first message counts."""
+    """Return the counters to keep; an outcome without a message has 0, so that its first message counts."""
     kinds = {
         "messages": dict.fromkeys(map(str, Outcome), 0.0) | numbers.by("messages_total", "outcome"),
         "unscanned": numbers.by("unscanned_total", "reason"),
@@ -100,17 +100,17 @@ def _of(wanted: str, grown: Mapping[tuple[str, str], float]) -> dict[str, float]
 
 
 def increase(before: float, after: float) -> float:
-    """How much a counter grew; one that fell was begun anew at 0."""
+    """Return how much a counter grew; one that fell was reset to 0."""
     return after - before if after >= before else after
 
 
 def messages(points: Iterable[Point]) -> dict[str, float]:
-    """How many messages these points saw, by outcome."""
+    """Return the number of messages in these points by outcome."""
     return dict.fromkeys(map(str, Outcome), 0.0) | _sum(point.messages for point in points)
 
 
 def unscanned(points: Iterable[Point]) -> dict[str, float]:
-    """How many messages of these points were not scanned wholly, by reason."""
+    """Return the number of messages in these points that were not scanned completely, by reason."""
     return _sum(point.unscanned for point in points)
 
 
@@ -123,19 +123,19 @@ def _sum(counts: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
 
 
 def rates(points: Sequence[Point]) -> dict[str, float] | None:
-    """Messages a second over these points, by outcome; None if there are no points."""
+    """Return the messages per second over these points by outcome; None without points."""
     seconds = sum(point.seconds for point in points)
     return {key: count / seconds for key, count in messages(points).items()} if seconds else None
 
 
 def latency(points: Iterable[Point], *quantiles: float) -> list[float | None]:
-    """These quantiles, in seconds, of the time added to the messages of these points; None where there were none."""
+    """Return these quantiles, in seconds, of the time added to the messages in these points; None without messages."""
     together = _sum(point.latency for point in points)
     return [quantile(wanted, together) for wanted in quantiles]
 
 
 def quantile(wanted: float, buckets: Buckets) -> float | None:
-    """As Prometheus's `histogram_quantile`: values are evenly spread in a bucket, and none is above the last bound."""
+    """Return a quantile as Prometheus's `histogram_quantile` does: values are spread evenly within their bucket."""
     bounds = sorted(buckets)
     if not bounds or bounds[-1] != inf or not buckets[inf]:
         return None

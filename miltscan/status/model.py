@@ -1,7 +1,7 @@
-"""What `/api/status` answers, as types; docs/status.md explains each field. Nothing is computed here.
+"""The response of `/api/status` as types; docs/status.md explains each field. Nothing is computed here.
 
-Times are Unix time, latencies seconds, sizes bytes, rates messages a second. None (`null`) means: not known, or there
-is nothing to measure.
+Times are Unix time, latencies are in seconds, sizes in bytes, rates in messages per second. None (`null`) means that
+the value is unknown or that there is nothing to measure.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Count = float | None
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Can it scan? One sentence, and whatever an administrator should look at."""
+    """Whether the service can scan, in one sentence, and what an administrator has to check."""
 
     level: Level
     text: str
@@ -23,7 +23,7 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """The present: rates over the last minute, quantiles of the time added to a message over the last five."""
+    """The present: rates over the last minute, quantiles of the time added to a message over the last five minutes."""
 
     rate: float | None
     rates: dict[str, float]
@@ -49,7 +49,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """One server of an engine: when its signatures were published, and when it last passed its canary."""
+    """One server of an engine; `canary` is the time of its last passed self-test, `published` is of its signatures."""
 
     engine: str
     server: str
@@ -74,7 +74,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class WorkersStatus:
-    """The processes, and what went wrong in them since the start."""
+    """The processes, and their errors since the start."""
 
     running: float
     configured: int
@@ -86,7 +86,7 @@ class WorkersStatus:
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """One queue of sendmail; `oldest` is when its oldest entry came."""
+    """One queue of sendmail; `oldest` is when its oldest entry arrived."""
 
     queue: str
     entries: Count
@@ -106,7 +106,7 @@ class SpoolStatus:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One key of the configuration in force; a secret shows only that it is set."""
+    """One key of the configuration in force; of a secret it shows only that it is set."""
 
     key: str
     value: str
@@ -117,7 +117,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationStatus:
-    """The configuration in force; what differs from the defaults comes first."""
+    """The configuration in force; settings that differ from their defaults come first."""
 
     loaded: Count
     reloads_failed: float
@@ -127,7 +127,7 @@ class ConfigurationStatus:
 
 @dataclass(frozen=True, slots=True)
 class Plots:
-    """The last minutes, a value per point: rates by outcome, quantiles over `window` seconds, gauges."""
+    """The last minutes, one value for each point: rates by outcome, quantiles over `window` seconds, gauges."""
 
     times: list[float]
     window: float
@@ -142,13 +142,13 @@ class Plots:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """The whole page."""
+    """All that the page shows."""
 
     at: float
     host: str
     version: str
     since: float
-    verdict: Assessment
+    assessment: Assessment
     now: Now
     totals: Totals
     engines: list[EngineStatus]

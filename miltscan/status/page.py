@@ -1,6 +1,7 @@
-"""The status page in the exporter: samples the metrics on an interval, keeps history and events, answers its paths.
+"""The status page in the exporter: samples the metrics at an interval, keeps history and events, serves its paths.
 
-It never waits and holds no thread: the exporter's event loop calls `sample` and `ring.read`. It changes nothing.
+It never waits and has no thread: the exporter's event loop calls `sample` and `recent.read`. It changes nothing in the
+service.
 """
 
 import socket
@@ -18,7 +19,7 @@ from miltscan.status.samples import Numbers
 from miltscan.status.snapshot import SnapshotInput, snapshot
 from miltscan.telemetry.merge import collected
 
-_FRESH = 0.5  # seconds for which a page is handed out again: many viewers cost no more than two a second
+_FRESH = 0.5  # seconds for which a status is sent again, so that many viewers cost no more than two a second
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -28,7 +29,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
-"""What each answer of the page carries: a browser loads nothing from elsewhere and runs no script within a text."""
+"""Headers of each response: a browser loads nothing from another host and runs no script within a text."""
 
 _ASSETS = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -42,7 +43,7 @@ PATHS = (*_ASSETS, API)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A body and its type."""
+    """A body and its content type."""
 
     body: bytes
     content_type: str
@@ -50,42 +51,39 @@ class Page:
 
 @dataclass(slots=True)
 class StatusPage:
-    """The page of one service, from the metrics in `directory`; `unready` says why it cannot scan.
+    """The page of one service, from the metrics in `directory`.
 
-    `unproven` says what the probes have against it.
+    `unready` returns why the service cannot scan, `unproven` how its probes failed.
     """
 
     directory: Path
     unready: Callable[[Numbers, Settings], Sequence[str]]
     unproven: Callable[[Numbers, Settings], Sequence[str]]
-    past: History = field(default_factory=History)
-    ring: RecentEvents = field(default_factory=RecentEvents)
+    history: History = field(default_factory=History)
+    recent: RecentEvents = field(default_factory=RecentEvents)
     since: float = field(default_factory=time.time)
     _assets: dict[str, Page] = field(default_factory=lambda: {path: _asset(*of) for path, of in _ASSETS.items()})
-    _made: tuple[float, Settings, bytes] | None = None
+    _cached: tuple[float, Settings, bytes] | None = None
 
     def sample(self) -> None:
-        """One more point of history."""
-        self.past.add(numbers(self.directory), time.time(), time.monotonic())
+        """Add one point to the history."""
+        self.history.add(numbers(self.directory), time.time(), time.monotonic())
 
     def page(self, path: str, settings: Settings) -> Page:
-        """The answer to one of `PATHS`."""
-        if path == API:
-            return Page(self._status(settings), "application/json")
-        return self._assets[path]
-
-    def _status(self, settings: Settings) -> bytes:
+        """Return the page at one of `PATHS`."""
+        if path != API:
+            return self._assets[path]
         now = time.monotonic()
-        if self._made is None or now - self._made[0] > _FRESH or self._made[1] is not settings:
-            self._made = (now, settings, self._make(settings))
-        return self._made[2]
+        if self._cached is None or now - self._cached[0] > _FRESH or self._cached[1] is not settings:
+            self._cached = (now, settings, self._make(settings))
+        return Page(self._cached[2], "application/json")
 
     def _make(self, settings: Settings) -> bytes:
         now = numbers(self.directory)
         seen = SnapshotInput(
             now,
-            self.past,
-            self.ring,
+            self.history,
+            self.recent,
             settings,
             self.unready(now, settings),
             at=time.time(),
@@ -97,7 +95,7 @@ class StatusPage:
 
 
 def numbers(directory: Path) -> Numbers:
-    """What stands in the metrics directory now."""
+    """Return what the metrics directory holds now."""
     families = collected(directory).collect()
     return Numbers((sample.name, sample.labels, sample.value) for family in families for sample in family.samples)
 

@@ -1,4 +1,4 @@
-"""The metrics at one moment as plain values: look-ups that say None for what does not exist. Pure."""
+"""The metrics at one moment as plain values; a look-up returns None for what does not exist. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class Sample(NamedTuple):
 
 
 class Numbers:
-    """All samples of one collection, by name without the prefix `miltscan_`. A metric that is not there is no error."""
+    """All samples of one collection, by name without the prefix `miltscan_`. A missing metric is not an error."""
 
     def __init__(self, samples: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
         self._samples: dict[str, list[Sample]] = {}
@@ -22,16 +22,16 @@ class Numbers:
             self._samples.setdefault(name.removeprefix(_PREFIX), []).append(Sample(labels, value))
 
     def series(self, name: str, **labels: str) -> list[Sample]:
-        """Every sample of a metric that has these labels."""
+        """Return every sample of a metric with these labels."""
         return [sample for sample in self._samples.get(name, []) if labels.items() <= sample.labels.items()]
 
     def total(self, name: str, **labels: str) -> float | None:
-        """The sum of the samples with these labels; None if there is none."""
+        """Return the sum of the samples with these labels; None without samples."""
         found = self.series(name, **labels)
         return sum(sample.value for sample in found) if found else None
 
     def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
-        """The sum for each value of one label."""
+        """Return the sum for each value of one label."""
         sums: dict[str, float] = {}
         for sample in self.series(name, **labels):
             key = sample.labels.get(label, "")

@@ -1,4 +1,4 @@
-"""The configuration in force, as the page shows it: what differs from the defaults first, secrets never. Pure."""
+"""The configuration in force as the page shows it: changed settings first, secrets hidden. Pure."""
 
 import re
 
@@ -13,7 +13,7 @@ _HIDDEN = "(set, not shown)"
 
 
 def shown(settings: Settings) -> list[Setting]:
-    """Every key; the order is that of the configuration within changed and unchanged ones."""
+    """Return every key, the changed ones first, each group in the order of the configuration."""
     rows = [
         Setting(str(key), value_of(str(key), key.value), key.default, key.value != key.default, key.meaning)
         for key in keys(settings)
@@ -22,7 +22,7 @@ def shown(settings: Settings) -> list[Setting]:
 
 
 def value_of(key: str, value: str) -> str:
-    """The value as it may be seen (TOML); a secret only shows that it is set."""
+    """Return the value (TOML) that the page may show; of a secret it shows only that it is set."""
     if _SECRET.search(key) and value not in _EMPTY:
         return _HIDDEN
     return readable(value, 500)

@@ -1,4 +1,4 @@
-"""Puts the page together: numbers, history, events and settings in, a `Status` out. Pure; it reads no clock."""
+"""Makes the content of the page: numbers, history, events and settings in, a `ServiceStatus` out. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,17 +24,17 @@ from miltscan.status.model import (
 )
 from miltscan.status.samples import Numbers
 
-_RATE_OVER = 60.0  # seconds
-_LATENCY_OVER = 300.0  # seconds
+_RATE_WINDOW = 60.0  # seconds
+_LATENCY_WINDOW = 300.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInput:
-    """All that the page is made of; `at` and `since` are Unix time, `unready` and `unproven` are `judge`'s."""
+    """What the page is made from; `at` and `since` are Unix time, `unready` and `unproven` are for `assess`."""
 
     numbers: Numbers
     past: History
-    ring: RecentEvents
+    recent: RecentEvents
     settings: Settings
     unready: Sequence[str]
     at: float
@@ -44,7 +44,7 @@ class SnapshotInput:
 
 
 def snapshot(seen: SnapshotInput) -> ServiceStatus:
-    """The page."""
+    """Return the content of the page."""
     numbers = seen.numbers
     engines, workers, queues = _engines(numbers), _workers(numbers, seen.settings), _queues(numbers)
     return ServiceStatus(
@@ -52,7 +52,7 @@ def snapshot(seen: SnapshotInput) -> ServiceStatus:
         host=seen.host,
         version=__version__,
         since=seen.since,
-        verdict=assess(
+        assessment=assess(
             unready=seen.unready,
             unproven=seen.unproven,
             engines=engines,
@@ -69,15 +69,15 @@ def snapshot(seen: SnapshotInput) -> ServiceStatus:
         queues=queues,
         spool=_spool(numbers),
         configuration=_configuration(numbers, seen.settings),
-        detections=list(seen.ring.detections),
-        errors=list(seen.ring.troubles),
+        detections=list(seen.recent.detections),
+        errors=list(seen.recent.errors),
         plots=_plots(seen.past),
     )
 
 
 def _now(numbers: Numbers, past: History) -> Now:
-    rates = history.rates(past.last(_RATE_OVER))
-    p50, p95, p99 = history.latency(past.last(_LATENCY_OVER), *history.QUANTILES)
+    rates = history.rates(past.last(_RATE_WINDOW))
+    p50, p95, p99 = history.latency(past.last(_LATENCY_WINDOW), *history.QUANTILES)
     return Now(
         rate=sum(rates.values()) if rates is not None else None,
         rates=rates or {},

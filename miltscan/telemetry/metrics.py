@@ -11,30 +11,21 @@ from miltscan.core.action import ActionName
 from miltscan.core.message import Direction
 from miltscan.core.probe import ProbeKind, Stage
 from miltscan.core.receipt import ReceiptResult
+from miltscan.core.report import Place
 from miltscan.core.signature import CLASSES
 from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.telemetry.family import DEFINED, Family, Label, closed
 
 SIGNATURES_NAMED = 50
-"""Signatures that each worker gives a series of their own; the others are `OTHER_SIGNATURE`."""
+"""How many signatures have a series of their own in each worker; the others share `OTHER_SIGNATURE`."""
 OTHER_SIGNATURE = "other"
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
 _BYTES = tuple(4**power for power in range(5, 15))  # 1 KiB to 256 MiB
 
 
-class Place(StrEnum):
-    """Where an exception was caught; a metric label."""
-
-    EOM = "eom"  # at the end of a message or in a step before it: the message was tempfailed
-    MEASURE = "measure"  # in the exporter, measuring queues and disk
-    RECEIPT = "receipt"  # in signing or checking a receipt: the message was scanned, here or at the delivery side
-    PROBE = "probe"  # in the prober, or at a probe: it was refused, or it was ordinary mail
-    REPORT = "report"  # after the MTA was told: the message's counters or its line are missing
-
-
 class SizeClass(StrEnum):
-    """How big a message is; few, as each is a histogram of its own for every server."""
+    """How large a message is. There are few classes because each is a histogram for every server."""
 
     SMALL = "small"
     MEDIUM = "medium"
@@ -43,7 +34,7 @@ class SizeClass(StrEnum):
 
 
 SIZE_LIMITS = (32 * 2**10, 2**20, 10 * 2**20)
-"""Bytes up to which a message is small, medium, large."""
+"""The largest small, medium and large message, in bytes."""
 
 
 class QueueName(StrEnum):
@@ -61,7 +52,7 @@ _MESSAGE = closed("message", ProbeKind)
 _PROCESS = Label("process", "one of supervisor, exporter, prober, and a number from 0 for each worker of both sockets")
 _CODE = Label("code", "reply codes of the policy and of the milter: 250, 451, 550, 552", ("250", "451", "550", "552"))
 _SIGNATURE = Label(
-    "signature", f"the first {SIGNATURES_NAMED} that each worker finds, and other for the rest; the log names them all"
+    "signature", f"the first {SIGNATURES_NAMED} that each worker finds, and other for the rest; the log has every name"
 )
 
 # Messages
@@ -116,7 +107,7 @@ SLOT_WAIT_SECONDS = Family(
 MESSAGE_BYTES = Family(Histogram, "message_size_bytes", "bytes", "Size of messages, in bytes.", buckets=_BYTES)
 SHED = Family(Counter, "shed_total", "messages", "Messages that were not scanned because every scan slot stayed busy.")
 
-# What is under way
+# Mail in flight
 
 SESSIONS = Family(Gauge, "sessions", "connections", "Open MTA connections.", multiprocess_mode="livesum")
 TRANSACTIONS = Family(
@@ -278,4 +269,4 @@ SCRAPE_SECONDS = Family(
 )
 
 FAMILIES = tuple(DEFINED)
-"""Every metric, in the order of this page."""
+"""Every metric, in the order of this module."""

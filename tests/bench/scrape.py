@@ -75,11 +75,11 @@ def _filled(directory: Path, slot: str) -> None:
 
 def milliseconds(directory: Path, headers: dict[str, str]) -> float:
     """The median CPU time of an answer."""
-    site = service.Site(directory, Settings())
+    state = service.ExporterState(directory, Settings())
     request, times = Request("GET", "/metrics", headers), []
     for _ in range(_SCRAPES):
         began = time.process_time()
-        response = service.respond(site, request)
+        response = service.respond(state, request)
         times.append(time.process_time() - began)
     assert len(response.body) > 0
     return statistics.median(times) * 1000

@@ -42,7 +42,7 @@ def main() -> int:
             for look in _LOOKS:
                 take(browser, page, look)
             sandwich.clamd.stop()
-            browser.wait_for("document.querySelector('#verdict.error') !== null")
+            browser.wait_for("document.querySelector('#assessment.error') !== null")
             browser.wait_for(_OUTAGE)
             take(browser, page, _DOWN)
     return int(bool(browser.complaints))
@@ -52,7 +52,7 @@ def take(browser: Browser, page: str, look: Look) -> None:
     """One picture."""
     browser.resize(look.width, look.height, dark=look.dark)
     browser.open(page)
-    browser.wait_for("document.querySelector('#verdict.ok, #verdict.error') !== null")
+    browser.wait_for("document.querySelector('#assessment.ok, #assessment.error') !== null")
     browser.wait_for("document.querySelectorAll('#detections tbody tr').length > 1")
     browser.picture(_IMAGES / f"status-{look.name}.png")
 

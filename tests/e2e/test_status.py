@@ -29,8 +29,8 @@ class Watched:
         return str(self.browser.evaluate(f"document.querySelector('[data-field=\"{name}\"]').textContent"))
 
     def wait_for(self, level: str) -> None:
-        """Until the verdict is of this level."""
-        self.browser.wait_for(f"document.querySelector('#verdict.{level}') !== null", WITHIN)
+        """Wait until the assessment has this level."""
+        self.browser.wait_for(f"document.querySelector('#assessment.{level}') !== null", WITHIN)
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,8 @@ def test_the_page_lives(watched: Watched) -> None:
     watched.browser.wait_for(f"{DETECTIONS}.length > 0", WITHIN)
     for plot in ("rates", "latency", "load"):
         watched.browser.wait_for(f"document.querySelectorAll('#plot-{plot} path').length > 0", WITHIN)
-    assert "scanned" in watched.browser.evaluate("document.getElementById('verdict-text').textContent")
-    assert watched.browser.evaluate("document.getElementById('verdict-text').getAttribute('aria-live')") == "polite"
+    assert "scanned" in watched.browser.evaluate("document.getElementById('assessment-text').textContent")
+    assert watched.browser.evaluate("document.getElementById('assessment-text').getAttribute('aria-live')") == "polite"
 
 
 def test_hostile_names_are_shown_harmlessly(watched: Watched) -> None:
@@ -133,16 +133,16 @@ def test_a_reload_shows_the_settings_in_force(watched: Watched) -> None:
 
 
 def test_outage_and_return(watched: Watched) -> None:
-    """Without clamd the verdict says so, why, and what clients hear; when it is back, so does the page."""
+    """Without clamd the page says that, why, and what clients receive; with clamd again it recovers."""
     watched.sandwich.clamd.stop()
     watched.wait_for("error")
-    text = watched.browser.evaluate("document.getElementById('verdict').textContent")
-    assert "not being scanned: clients are told to come again later" in text
+    text = watched.browser.evaluate("document.getElementById('assessment').textContent")
+    assert "not being scanned: clients receive a temporary error (4xx)" in text
     assert "clamd.ctl is down" in text
     watched.browser.wait_for("document.getElementById('errors').textContent.includes('engine down')", WITHIN)
     watched.sandwich.clamd.start()
     watched.sandwich.clamd.wait_ready()
-    watched.browser.wait_for("document.querySelector('#verdict.ok, #verdict.warning') !== null", WITHIN)
+    watched.browser.wait_for("document.querySelector('#assessment.ok, #assessment.warning') !== null", WITHIN)
 
 
 def test_all_of_it_came_from_the_page_itself(watched: Watched) -> None:
@@ -156,7 +156,9 @@ def test_a_lost_connection_is_seen(watched: Watched) -> None:
     """Old numbers must not pass for new ones. Comes last: what Chromium says of the refused connection is no fault."""
     watched.sandwich.miltscan.stop()
     watched.wait_for("lost")
-    assert watched.browser.evaluate("document.getElementById('verdict-text').textContent").startswith("Connection lost")
+    assert watched.browser.evaluate("document.getElementById('assessment-text').textContent").startswith(
+        "Connection lost"
+    )
     watched.sandwich.start_miltscan()
     watched.wait_for("ok")
 

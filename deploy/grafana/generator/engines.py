@@ -4,9 +4,9 @@ from grafana_foundation_sdk.models.units import DateTimeFromNow, NoUnit, Seconds
 
 from deploy.grafana.generator.panels import NONE_IS_GOOD, PER_SECOND, Panel, graph, rising, rows, states
 from deploy.grafana.generator.queries import grown, or_none, quantile, rate
+from miltscan.core.thresholds import SIGNATURE_AGE
 
 _SCAN = "miltscan_scan_duration_seconds"
-_HOUR = 3600.0
 _PUBLISHED = "miltscan_signature_database_published_timestamp_seconds"
 
 PANELS: tuple[Panel, ...] = (
@@ -68,7 +68,7 @@ PANELS: tuple[Panel, ...] = (
         Seconds,
         (f"time() - max by (server) ({_PUBLISHED})", "{{server}}"),
         note="How old is the signature database that each server uses?",
-        steps=rising(24 * _HOUR, 72 * _HOUR),
+        steps=rising(SIGNATURE_AGE / 2, SIGNATURE_AGE),
         width=12,
     ),
 )

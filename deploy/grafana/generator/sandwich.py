@@ -8,6 +8,7 @@ from grafana_foundation_sdk.models.units import BytesIEC, Seconds, Short
 
 from deploy.grafana.generator.panels import NONE_IS_GOOD, PER_SECOND, Panel, graph, rising, states
 from deploy.grafana.generator.queries import increase, or_none, rate
+from miltscan.core.thresholds import QUEUE_AGE
 
 _ENTRIES = "miltscan_queue_entries"
 _OLDEST = "miltscan_queue_oldest_timestamp_seconds"
@@ -15,7 +16,6 @@ _ACCEPTED = 'miltscan_messages_total{action=~"accept|hold", direction=~".*"}'
 _TAKEN = f"({rate(_ACCEPTED)} or vector(0))"
 _INCOMING = f'{_ENTRIES}{{queue="incoming"}}'
 _HANDED_OVER = f"clamp_min({_TAKEN} - sum(deriv({_INCOMING}[$__rate_interval])), 0)"
-_HOUR = 3600.0
 
 PANELS: tuple[Panel, ...] = (
     graph(
@@ -32,7 +32,7 @@ PANELS: tuple[Panel, ...] = (
             "{{queue}}",
         ),
         note="How long has the oldest message of each queue been waiting? 0 for an empty queue.",
-        steps=rising(_HOUR, 4 * _HOUR),
+        steps=rising(*QUEUE_AGE.values()),
     ),
     graph("Bytes in the queues", BytesIEC, ("sum by (queue) (miltscan_queue_bytes)", "{{queue}}")),
     graph(

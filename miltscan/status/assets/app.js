@@ -313,11 +313,11 @@ function showPlots({ plots: past, at }) {
 
 // --- the page's parts ---
 
-function showVerdict(level, text, details) {
-  $("verdict").className = level;
-  say($("verdict-mark"), MARKS[level]);
-  say($("verdict-text"), text);
-  const list = $("verdict-details");
+function showAssessment(level, text, details) {
+  $("assessment").className = level;
+  say($("assessment-mark"), MARKS[level]);
+  say($("assessment-text"), text);
+  const list = $("assessment-details");
   if (JSON.stringify(details) === list.dataset.state) return;
   list.dataset.state = JSON.stringify(details);
   list.replaceChildren(...details.map((detail) => element("li", "", detail)));
@@ -409,10 +409,10 @@ function showConfiguration({ configuration }) {
 function show(status) {
   last = status;
   document.body.classList.remove("lost");
-  showVerdict(status.verdict.level, `${status.verdict.text}.`, status.verdict.details);
+  showAssessment(status.assessment.level, `${status.assessment.text}.`, status.assessment.details);
   say($("host"), `${status.version} on ${status.host}`);
   say($("updated"), `As of ${clock(status.at)}, watched since ${clock(status.since)}`);
-  document.title = `${MARKS[status.verdict.level]} miltscan ${status.host}`;
+  document.title = `${MARKS[status.assessment.level]} miltscan ${status.host}`;
   for (const part of [showNow, showPlots, showEngines, showEvents, showTotals, showWorkers, showQueues, showConfiguration]) part(status);
 }
 
@@ -420,7 +420,7 @@ function lost(error) {
   document.body.classList.add("lost");
   const why = error instanceof Refusal ? `the service answers ${error.message}` : "the service does not answer";
   const since = last ? ` What stands below is of ${clock(last.at)}.` : "";
-  showVerdict("lost", `Connection lost: ${why}.${since}`, []);
+  showAssessment("lost", `Connection lost: ${why}.${since}`, []);
   document.title = "? miltscan";
 }
 

@@ -5,10 +5,13 @@ What the rules answer is tested by promtool, in tests/e2e/test_rules.py.
 
 import re
 from collections.abc import Iterator
+from math import prod
 
 import pytest
 from prometheus_client import Histogram
 
+from miltscan.config.settings import Settings
+from miltscan.core.thresholds import QUEUE_AGE, SIGNATURE_AGE
 from miltscan.core.verdict import Fault, Limit
 from miltscan.telemetry import metrics
 from tests.harness import rules
@@ -67,6 +70,24 @@ def values(label: str) -> Iterator[str]:
         for _, name, pattern in rule.matchers:
             if name == label:
                 yield from pattern.split("|")
+
+
+def setting(name: str, **labels: str) -> float:
+    """The number of a setting of the site, as the rules have it by default."""
+    (rule,) = (rule for rule in RECORDED if rule.name == f"miltscan:setting:{name}" and rule.labels == labels)
+    product = re.fullmatch(r"vector\(([0-9.* ]+)\)", rule.expression)
+    assert product
+    return prod(float(factor) for factor in product[1].split("*"))
+
+
+def test_settings_equal_the_thresholds_of_the_service() -> None:
+    """Alerts, status page, checks and dashboard call the same age old, and an alert waits for three missed tests."""
+    service = Settings()
+    assert setting("signature_age_seconds") == SIGNATURE_AGE
+    assert {queue: setting("queue_age_seconds", queue=queue) for queue in QUEUE_AGE} == QUEUE_AGE
+    assert setting("scan_timeout_seconds") == service.limits.scan_timeout
+    assert setting("canary_age_seconds") >= 3 * service.clamd.canary_interval
+    assert setting("spool_free_bytes") >= 3 * service.limits.message_size
 
 
 def test_label_values_exist() -> None:

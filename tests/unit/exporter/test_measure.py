@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from miltscan.config.settings import Settings
 from miltscan.config.validation import validated
 from miltscan.exporter import measure
-from miltscan.exporter.measure import Measure
+from miltscan.exporter.measure import Measurement
 from miltscan.telemetry import metrics
 from miltscan.telemetry.family import Family
 
@@ -46,7 +46,7 @@ def _queue(folder: Path) -> str:
 
 def test_a_queue_and_the_disk(tmp_path: Path) -> None:
     """What is there is told, what is not asked for is not."""
-    Measure(_settings(tmp_path, _queue(tmp_path))).look()
+    Measurement(_settings(tmp_path, _queue(tmp_path))).measure()
     assert (_value(metrics.QUEUE_ENTRIES, "incoming"), _value(metrics.QUEUE_BYTES, "incoming")) == (1, 20)
     assert (_value(metrics.QUEUE_OLDEST, "incoming") or 0) > 0
     assert _value(metrics.QUEUE_READABLE, "delivery") is None
@@ -56,32 +56,32 @@ def test_a_queue_and_the_disk(tmp_path: Path) -> None:
 def test_what_is_gone_has_no_numbers(tmp_path: Path) -> None:
     """An emptied queue has no oldest entry, one that cannot be read just that, one not asked for nothing."""
     queue = _queue(tmp_path)
-    measured = Measure(_settings(tmp_path, queue))
-    measured.look()
+    measured = Measurement(_settings(tmp_path, queue))
+    measured.measure()
     for file in Path(queue).iterdir():
         file.unlink()
-    measured.follow(_settings(tmp_path, queue))
-    measured.look()
+    measured.reload(_settings(tmp_path, queue))
+    measured.measure()
     assert (_value(metrics.QUEUE_ENTRIES, "incoming"), _value(metrics.QUEUE_OLDEST, "incoming")) == (0, None)
     with capture_logs() as lines:
         for _ in range(3):
-            measured.follow(_settings(tmp_path / "gone", "/nonexistent/mqueue"))
-            measured.look()
+            measured.reload(_settings(tmp_path / "gone", "/nonexistent/mqueue"))
+            measured.measure()
     assert [line["event"] for line in lines] == ["queue_unreadable"]
     assert (_value(metrics.QUEUE_ENTRIES, "incoming"), _value(metrics.QUEUE_READABLE, "incoming")) == (None, 0)
     assert _value(metrics.SPOOL_FREE_BYTES) is None
-    measured.follow(_settings(tmp_path, ""))
-    measured.look()
+    measured.reload(_settings(tmp_path, ""))
+    measured.measure()
     assert _value(metrics.QUEUE_READABLE, "incoming") is None
 
 
 def test_a_queue_is_looked_at_on_its_interval(tmp_path: Path) -> None:
     """The second look in time measures the disk alone."""
     queue = _queue(tmp_path)
-    measured = Measure(_settings(tmp_path, queue))
-    measured.look()
+    measured = Measurement(_settings(tmp_path, queue))
+    measured.measure()
     (Path(queue) / "qfB").touch()
-    measured.look()
+    measured.measure()
     assert _value(metrics.QUEUE_ENTRIES, "incoming") == 1
 
 
@@ -93,6 +93,6 @@ def test_a_bug_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(measure, "look", broken)
     with capture_logs() as lines:
-        Measure(_settings(tmp_path, "/somewhere")).look()
+        Measurement(_settings(tmp_path, "/somewhere")).measure()
     assert [(line["event"], line["where"]) for line in lines] == [("exception", "measure")]
     assert _value(metrics.EXCEPTIONS, "measure") == 1

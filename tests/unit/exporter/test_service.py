@@ -223,7 +223,7 @@ def test_probes_that_nobody_sends_keep_no_service_from_being_ready(
     """A reload brings probe.readiness at once, and probe.interval only with the next start."""
     _worker(tmp_path, canary_age=1)
     probe = replace(Settings().probe, interval=interval, readiness=True)
-    site = service.Site(tmp_path, replace(Settings(), probe=probe))
+    site = service.ExporterState(tmp_path, replace(Settings(), probe=probe))
     assert (service.respond(site, Request("GET", "/readyz")).status == HTTPStatus.OK) is ready
 
 
@@ -232,10 +232,10 @@ def test_the_page_says_what_probes_say(tmp_path: Path, interval: float, level: s
     """Whether or not /readyz asks for it."""
     _worker(tmp_path, canary_age=1)
     chosen = replace(Settings(), probe=replace(Settings().probe, interval=interval))
-    body = service.respond(service.Site(tmp_path, chosen), Request("GET", "/api/status")).body
-    verdict = json.loads(body)["verdict"]
-    assert verdict["level"] == level
-    assert ("clean probe: none has ended yet" in verdict["details"]) is (level == "warning")
+    body = service.respond(service.ExporterState(tmp_path, chosen), Request("GET", "/api/status")).body
+    assessment = json.loads(body)["assessment"]
+    assert assessment["level"] == level
+    assert ("clean probe: none has ended yet" in assessment["details"]) is (level == "warning")
 
 
 @pytest.mark.parametrize(

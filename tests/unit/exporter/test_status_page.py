@@ -14,7 +14,7 @@ from miltscan.config.settings import Settings
 from miltscan.config.validation import validated
 from miltscan.exporter import service
 from miltscan.exporter.exchange import Request
-from miltscan.exporter.service import Site
+from miltscan.exporter.service import ExporterState
 from miltscan.status import page as status_page
 from miltscan.status.snapshot import SnapshotInput
 from miltscan.telemetry import family, metrics
@@ -32,7 +32,7 @@ def _in_a_process(work: Callable[[], object]) -> None:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def state(tmp_path: Path) -> ExporterState:
     """What a service with one worker has counted."""
 
     def work() -> None:
@@ -43,22 +43,22 @@ def site(tmp_path: Path) -> Site:
         metrics.MESSAGES.child("inbound", "clean", "accept").inc(7)
 
     _in_a_process(work)
-    return Site(tmp_path, validated(Settings, {"milter": {"workers": 1}}))
+    return ExporterState(tmp_path, validated(Settings, {"milter": {"workers": 1}}))
 
 
-def test_the_answer_behind_the_page(site: Site) -> None:
+def test_the_answer_behind_the_page(state: ExporterState) -> None:
     """What it shows is what /metrics says, and it can scan."""
-    response = service.respond(site, Request("GET", "/api/status"))
+    response = service.respond(state, Request("GET", "/api/status"))
     status = orjson.loads(response.body)
     assert (response.status, response.content_type) == (200, "application/json")
     assert status["totals"]["messages"] == 7
-    assert status["verdict"] == {"level": "ok", "text": "Mail is being scanned by 1 server", "details": []}
+    assert status["assessment"] == {"level": "ok", "text": "Mail is being scanned by 1 server", "details": []}
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_each_answer_forbids_what_the_page_does_not_need(site: Site, path: str) -> None:
+def test_each_answer_forbids_what_the_page_does_not_need(state: ExporterState, path: str) -> None:
     """No script, style, picture, frame or connection from elsewhere; no sniffing, no referrer, no cache."""
-    headers = service.respond(site, Request("GET", path)).headers
+    headers = service.respond(state, Request("GET", path)).headers
     policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert {policy[name] for name in ("script-src", "style-src", "connect-src")} == {"'self'"}
@@ -69,19 +69,19 @@ def test_each_answer_forbids_what_the_page_does_not_need(site: Site, path: str) 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_it_can_only_be_read(site: Site, method: str, path: str) -> None:
+def test_it_can_only_be_read(state: ExporterState, method: str, path: str) -> None:
     """Nothing can be changed there."""
-    assert service.respond(site, Request(method, path)).status == 405
+    assert service.respond(state, Request(method, path)).status == 405
 
 
-def test_it_is_compressed_for_whoever_takes_that(site: Site) -> None:
+def test_it_is_compressed_for_whoever_takes_that(state: ExporterState) -> None:
     """A page that asks every few seconds, over a slow line."""
-    packed = service.respond(site, Request("GET", "/app.js", {"accept-encoding": "gzip"}))
+    packed = service.respond(state, Request("GET", "/app.js", {"accept-encoding": "gzip"}))
     assert packed.headers["Content-Encoding"] == "gzip"
-    assert gzip.decompress(packed.body) == service.respond(site, Request("GET", "/app.js")).body
+    assert gzip.decompress(packed.body) == service.respond(state, Request("GET", "/app.js")).body
 
 
-def test_many_viewers_cost_no_more_than_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_viewers_cost_no_more_than_one(state: ExporterState, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within half a second the same answer is handed out again; other settings make a new one."""
     made: list[SnapshotInput] = []
 
@@ -91,24 +91,24 @@ def test_many_viewers_cost_no_more_than_one(site: Site, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(status_page, "snapshot", snapshot)
     for _ in range(50):
-        service.respond(site, Request("GET", "/api/status"))
+        service.respond(state, Request("GET", "/api/status"))
     assert len(made) == 1
-    site.settings = Settings()
-    service.respond(site, Request("GET", "/api/status"))
+    state.settings = Settings()
+    service.respond(state, Request("GET", "/api/status"))
     assert len(made) == 2
 
 
-def test_history_grows_with_each_sample(site: Site) -> None:
+def test_history_grows_with_each_sample(state: ExporterState) -> None:
     """As the exporter's loop takes them."""
     for _ in range(3):
-        site.board.sample()
-    assert len(site.board.past.points) == 2
+        state.page.sample()
+    assert len(state.page.history.points) == 2
 
 
-def test_reloaded_settings_are_those_shown(site: Site) -> None:
+def test_reloaded_settings_are_those_shown(state: ExporterState) -> None:
     """The configuration in force, not that of the start."""
-    site.settings = validated(Settings, {"log": {"level": "debug"}})
-    status = orjson.loads(service.respond(site, Request("GET", "/api/status")).body)
+    state.settings = validated(Settings, {"log": {"level": "debug"}})
+    status = orjson.loads(service.respond(state, Request("GET", "/api/status")).body)
     changed = {row["key"]: row["value"] for row in status["configuration"]["settings"] if row["changed"]}
     assert changed == {"log.level": '"debug"'}
 

@@ -1,4 +1,4 @@
-"""The verdict: each fault has its sentence, and a service that is well has none."""
+"""The assessment at the top of the status page has a sentence for each fault, and none for a service without one."""
 
 from dataclasses import replace
 from typing import Any
@@ -29,7 +29,7 @@ def _lately(**unscanned: float) -> History:
     return past
 
 
-def _verdict(**changes: Any) -> Assessment:  # noqa: ANN401 - whatever judge takes
+def _assessment(**changes: Any) -> Assessment:  # noqa: ANN401 - whatever assess takes
     parts: dict[str, Any] = {
         "unready": [],
         "engines": [ENGINE],
@@ -43,9 +43,9 @@ def _verdict(**changes: Any) -> Assessment:  # noqa: ANN401 - whatever judge tak
 
 
 def test_all_is_well() -> None:
-    """In one sentence."""
-    assert _verdict() == Assessment(Level.OK, "Mail is being scanned by 1 server", [])
-    assert _verdict(engines=[ENGINE, ENGINE]).text == "Mail is being scanned by all 2 servers"
+    """A service without a fault has one sentence and no details."""
+    assert _assessment() == Assessment(Level.OK, "Mail is being scanned by 1 server", [])
+    assert _assessment(engines=[ENGINE, ENGINE]).text == "Mail is being scanned by all 2 servers"
 
 
 @pytest.mark.parametrize(
@@ -53,45 +53,46 @@ def test_all_is_well() -> None:
     [
         ({"engines": [ENGINE, replace(ENGINE, server="inet:1@b", up=False)]}, "down: inet:1@b"),
         ({"engines": [replace(ENGINE, published=NOW - 5 * 86400)]}, "5 days old"),
-        ({"workers": replace(WORKERS, running=1)}, "1 of 2 workers run"),
+        ({"workers": replace(WORKERS, running=1)}, "1 of 2 workers are running"),
         ({"workers": replace(WORKERS, exceptions=1)}, "1 exception since"),
         ({"workers": replace(WORKERS, lines_lost=2)}, "2 log lines could not"),
-        ({"queues": [replace(QUEUE, oldest=NOW - 7200)]}, "delivery queue for 2.0 hours"),
+        ({"queues": [replace(QUEUE, queue="incoming", oldest=NOW - 7200)]}, "incoming queue for 2.0 hours"),
+        ({"queues": [replace(QUEUE, oldest=NOW - 6 * 86400)]}, "delivery queue for 144.0 hours"),
         ({"queues": [replace(QUEUE, readable=False)]}, "delivery queue cannot be read"),
-        ({"past": _lately(timeout=3)}, "3 messages of the last five minutes not scanned: timeout"),
+        ({"past": _lately(timeout=3)}, "3 messages not scanned in the last five minutes: timeout"),
     ],
 )
 def test_it_scans_but(changes: dict[str, Any], detail: str) -> None:
-    """Somebody should look at it, and is told at what."""
-    verdict = _verdict(**changes)
-    assert verdict.level is Level.WARNING
-    assert [detail in line for line in verdict.details] == [True]
+    """Each fault that does not stop the scan makes the page yellow and has a line of its own."""
+    found = _assessment(**changes)
+    assert found.level is Level.WARNING
+    assert [detail in line for line in found.details] == [True]
 
 
 @pytest.mark.parametrize("reason", ["encrypted", "too-large", "limits"])
-def test_what_is_up_to_the_mail_is_no_fault_of_the_service(reason: str) -> None:
-    """Whoever sends encrypted archives all day should not turn the page yellow for ever."""
-    assert _verdict(past=_lately(**{reason: 5})).level is Level.OK
+def test_a_reason_caused_by_the_mail_is_not_a_fault_of_the_service(reason: str) -> None:
+    """A sender of encrypted archives does not turn the page yellow."""
+    assert _assessment(past=_lately(**{reason: 5})).level is Level.OK
 
 
-def test_what_probes_say_is_shown_beside_it() -> None:
-    """More than one thing may be wrong."""
+def test_failed_probes_are_shown_next_to_failed_engines() -> None:
+    """The page lists all faults, not only the first."""
     down = replace(ENGINE, up=False)
-    verdict = _verdict(unready=["not ready"], unproven=["clean probe: failed 10 s ago"], engines=[down])
-    assert verdict.details == [
-        "unix:/c is down; it last found the test signature 2 s ago",
+    found = _assessment(unready=["not ready"], unproven=["clean probe: failed 10 s ago"], engines=[down])
+    assert found.details == [
+        "unix:/c is down; it last passed its self-test 2 s ago",
         "clean probe: failed 10 s ago",
     ]
 
 
 @pytest.mark.parametrize(("readiness", "level"), [(False, Level.WARNING), (True, Level.ERROR)])
 def test_engines_that_are_well_do_not_hide_that_nothing_is_scanned(readiness: bool, level: Level) -> None:  # noqa: FBT001
-    """As with a sendmail that has lost its filter: every canary passes, and every mail unscanned."""
+    """When sendmail has lost its filter every self-test passes and every message is unscanned: the probe shows it."""
     probe = {"interval": "1m", "readiness": readiness}
     settings = validated(Settings, {"probe": probe, "keys": {"file": "/k"}})
-    verdict = _verdict(unproven=["clean probe: failed 10 s ago"], settings=settings)
-    assert (verdict.level, verdict.text) == (level, "No probe proves that mail is being scanned")
-    assert verdict.details[0] == "clean probe: failed 10 s ago"
+    found = _assessment(unproven=["clean probe: failed 10 s ago"], settings=settings)
+    assert (found.level, found.text) == (level, "No probe proves that mail is being scanned")
+    assert found.details[0] == "clean probe: failed 10 s ago"
 
 
 @pytest.mark.parametrize(
@@ -99,16 +100,16 @@ def test_engines_that_are_well_do_not_hide_that_nothing_is_scanned(readiness: bo
     [
         (
             {"engines": [replace(ENGINE, up=False, canary=NOW - 40)]},
-            "clients are told to come again later (4xx)",
-            ["unix:/c is down; it last found the test signature 40 s ago"],
+            "clients receive a temporary error (4xx) and try again later",
+            ["unix:/c is down; it last passed its self-test 40 s ago"],
         ),
         (
             {"engines": [replace(ENGINE, up=False, canary=None)]},
-            "clients are told to come again later (4xx)",
-            ["unix:/c is down and has never found the test signature"],
+            "clients receive a temporary error (4xx) and try again later",
+            ["unix:/c is down and has never passed its self-test"],
         ),
-        ({"engines": []}, "clients are told to come again later (4xx)", ["not ready"]),
-        ({"workers": replace(WORKERS, running=0)}, "no worker runs", ["not ready"]),
+        ({"engines": []}, "clients receive a temporary error (4xx) and try again later", ["not ready"]),
+        ({"workers": replace(WORKERS, running=0)}, "no worker is running", ["not ready"]),
         (
             {"settings": validated(Settings, {"policy": {"on_unscanned": {"no_engine": "accept"}}}), "engines": []},
             "mail passes UNSCANNED",
@@ -117,8 +118,8 @@ def test_engines_that_are_well_do_not_hide_that_nothing_is_scanned(readiness: bo
     ],
 )
 def test_it_does_not_scan(changes: dict[str, Any], text: str, details: list[str]) -> None:
-    """The reason, and what becomes of the mail meanwhile."""
-    verdict = _verdict(unready=["not ready"], **changes)
-    assert verdict.level is Level.ERROR
-    assert text in verdict.text
-    assert verdict.details == details
+    """The page gives the reason, and says what happens to mail meanwhile."""
+    found = _assessment(unready=["not ready"], **changes)
+    assert found.level is Level.ERROR
+    assert text in found.text
+    assert found.details == details

@@ -1,4 +1,4 @@
-"""Events: what reaches the page of detections and errors, and that no fault of the page's reaches the mail."""
+"""Events reach the status page, and no fault of the page affects mail."""
 
 import socket
 from collections.abc import Iterator
@@ -20,21 +20,21 @@ LATER = Decision(TempFail(Reply(451, "4.3.2", "later")), "policy.on_error")
 
 
 class Ends:
-    """Both ends of a channel, and a ring that reads it."""
+    """Both ends of a channel, and the events that were received from it."""
 
     def __init__(self) -> None:
         self.reading, self.sending = events.channel()
-        self.reporter, self.ring = Reporter(self.sending), RecentEvents()
+        self.reporter, self.recent = Reporter(self.sending), RecentEvents()
 
     def read(self) -> RecentEvents:
-        """All that has come."""
-        self.ring.read(self.reading)
-        return self.ring
+        """Receive what has arrived."""
+        self.recent.read(self.reading)
+        return self.recent
 
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
-    """A channel."""
+    """A channel that is closed after the test."""
     both = Ends()
     yield both
     both.reading.close()
@@ -46,7 +46,7 @@ def _report(verdict: Verdict, decision: Decision = REJECT, **fields: Any) -> Rep
 
 
 def test_a_detection_arrives(ends: Ends) -> None:
-    """With what leads to the line in the log."""
+    """A detection has the queue ID, which leads to its line in the log."""
     ends.reporter.message(_report(Verdict.infected("clamd", "Win.Test")))
     (found,) = ends.read().detections
     expected = Detection(found.at, "5AMEkX012345", "192.0.2.1", "outbound", "Win.Test", "reject")
@@ -54,7 +54,7 @@ def test_a_detection_arrives(ends: Ends) -> None:
 
 
 def test_what_is_private_does_not_arrive(ends: Ends) -> None:
-    """No address of a person, no header: whoever may see the page need not be allowed to see the mail."""
+    """No address of a person and no header is sent: a viewer of the page may not be allowed to read the mail."""
     ends.reporter.message(_report(Verdict.infected("clamd", "Win.Test"), headers=((b"Subject", b" secret"),)))
     data = ends.reading.recv(20000)
     assert b"Win.Test" in data
@@ -82,7 +82,7 @@ def test_what_is_private_does_not_arrive(ends: Ends) -> None:
 def test_what_is_an_error(ends: Ends, verdict: Verdict, decision: Decision, expected: tuple[str, str] | None) -> None:
     """All that was not scanned wholly, or that the client has to bring again; clean mail is none."""
     ends.reporter.message(_report(verdict, decision))
-    assert [(one.what, one.text) for one in ends.read().troubles] == ([expected] if expected else [])
+    assert [(one.what, one.text) for one in ends.read().errors] == ([expected] if expected else [])
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_what_is_an_error(ends: Ends, verdict: Verdict, decision: Decision, expe
             {"event": "child_died", "child": "worker 1", "status": "killed by SIGKILL", "respawn_after": 0.1},
             "worker 1 died: killed by SIGKILL; replaced after 0.1 s",
         ),
-        ({"event": "reload_failed", "why": ["one", "two"]}, "the former configuration stays: one; two"),
+        ({"event": "reload_failed", "why": ["one", "two"]}, "the former configuration stays in force: one; two"),
         (
             {"event": "exception", "where": "eom", "exception": "ValueError: x", "traceback": ["y"]},
             "at eom: ValueError: x",
@@ -105,7 +105,7 @@ def test_what_is_an_error(ends: Ends, verdict: Verdict, decision: Decision, expe
 def test_errors_of_the_service_in_words(ends: Ends, event: dict[str, Any], text: str) -> None:
     """One nobody has words for shows its fields."""
     ends.reporter.error(event)
-    (found,) = ends.read().troubles
+    (found,) = ends.read().errors
     assert (found.what, found.text) == (event["event"], text)
 
 
@@ -114,85 +114,85 @@ HOSTILE = ["<script>alert(1)</script>", "\u202egpj.exe", "a\x1b[2Jb\r\n\0", "\ud
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_texts_arrive_clean_and_short(ends: Ends, text: str) -> None:
-    """Printable, in one line, not longer than the limit, and nothing is lost for being hostile."""
+    """Texts are printable, of one line and within the limit, and a hostile text loses no event."""
     client = Client("x", text)
     ends.reporter.message(_report(Verdict.infected("clamd", text), queue_id=text, client=client))
     ends.reporter.error({"event": "exception", "where": text, "exception": text})
-    ring = ends.read()
-    (detection,), (trouble,) = ring.detections, ring.troubles
-    for shown in (detection.signature, detection.queue_id, detection.client, trouble.text):
+    recent = ends.read()
+    (detection,), (error,) = recent.detections, recent.errors
+    for shown in (detection.signature, detection.queue_id, detection.client, error.text):
         assert shown.isprintable()
         assert 0 < len(shown) <= TEXT_LIMIT
 
 
 def test_a_full_channel_delays_nobody(ends: Ends) -> None:
-    """What does not fit is dropped, at once; the next that fits arrives."""
+    """A datagram that does not fit is dropped at once; the next one that fits arrives."""
     report = _report(Verdict.infected("clamd", "Win.Test"))
     for _ in range(10_000):
         ends.reporter.message(report)
-    ring = ends.read()
-    assert 0 < len(ring.detections) <= KEPT
+    recent = ends.read()
+    assert 0 < len(recent.detections) <= KEPT
     ends.reporter.message(_report(Verdict.infected("clamd", "Win.Last")))
     while ends.read().detections[0].signature != "Win.Last":
-        assert ends.ring.detections
-    assert len(ends.ring.detections) == KEPT
+        assert ends.recent.detections
+    assert len(ends.recent.detections) == KEPT
 
 
 def test_a_dead_reader_is_no_error(ends: Ends) -> None:
-    """The exporter may have died, or never lived."""
+    """A sender ignores that the exporter died or never started."""
     ends.reading.close()
     ends.reporter.message(_report(Verdict.infected("clamd", "Win.Test")))
     ends.reporter.error({"event": "exception"})
 
 
 def test_an_event_that_cannot_be_told_is_no_error(ends: Ends) -> None:
-    """The logger must not fail on it."""
+    """The logger does not fail when an event cannot be sent."""
     ends.reporter.error({"no": "event"})
-    assert ends.read().troubles == []
+    assert ends.read().errors == []
 
 
 def test_the_newest_is_first_and_the_oldest_goes() -> None:
-    """The ring is bounded."""
-    ring = RecentEvents()
+    """The number of events is bounded, and the oldest are dropped."""
+    recent = RecentEvents()
     for number in range(KEPT + 10):
-        ring.take(orjson.dumps(["detection", {**_DETECTION, "queue_id": str(number)}]))
-        ring.take(orjson.dumps(["trouble", {**_TROUBLE, "text": str(number)}]))
-    assert [one.queue_id for one in ring.detections[:2]] == [str(KEPT + 9), str(KEPT + 8)]
-    assert [one.text for one in ring.troubles[:2]] == [str(KEPT + 9), str(KEPT + 8)]
-    assert (len(ring.detections), len(ring.troubles)) == (KEPT, KEPT)
+        recent.add(orjson.dumps(["detection", {**_DETECTION, "queue_id": str(number)}]))
+        recent.add(orjson.dumps(["error", {**_ERROR, "text": str(number)}]))
+    assert [one.queue_id for one in recent.detections[:2]] == [str(KEPT + 9), str(KEPT + 8)]
+    assert [one.text for one in recent.errors[:2]] == [str(KEPT + 9), str(KEPT + 8)]
+    assert (len(recent.detections), len(recent.errors)) == (KEPT, KEPT)
 
 
 _DETECTION = {"at": 1.0, "queue_id": "Q", "client": "c", "direction": "inbound", "signature": "s", "action": "reject"}
-_TROUBLE = {"at": 1.0, "what": "w", "text": "t", "queue_id": "Q"}
+_ERROR = {"at": 1.0, "what": "w", "text": "t", "queue_id": "Q"}
 
 
-def test_the_same_trouble_again_is_one_entry() -> None:
-    """A thousand clients during an outage do not push its cause off the page."""
-    ring = RecentEvents()
-    ring.take(orjson.dumps(["trouble", {**_TROUBLE, "what": "engine_down"}]))
+def test_a_repeated_error_is_one_entry() -> None:
+    """A thousand repeated errors are one entry, so that they do not push their cause off the page."""
+    recent = RecentEvents()
+    recent.add(orjson.dumps(["error", {**_ERROR, "what": "engine_down"}]))
     for number in range(1000):
-        ring.take(orjson.dumps(["trouble", {**_TROUBLE, "at": float(number), "queue_id": str(number)}]))
-    assert ring.troubles == [ErrorEvent(999.0, "w", "t", "999", 1000), ErrorEvent(1.0, "engine_down", "t", "Q", 1)]
+        recent.add(orjson.dumps(["error", {**_ERROR, "at": float(number), "queue_id": str(number)}]))
+    assert recent.errors == [ErrorEvent(999.0, "w", "t", "999", 1000), ErrorEvent(1.0, "engine_down", "t", "Q", 1)]
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff", b"{}", b"[]", b"[1,2,3]", b'["detection",{"x":1}]', b'["trouble",7]'])
+@pytest.mark.parametrize("data", [b"", b"\xff", b"{}", b"[]", b"[1,2,3]", b'["detection",{"x":1}]', b'["error",7]'])
 def test_a_datagram_that_makes_no_sense_is_dropped(data: bytes) -> None:
-    """Nobody but our own processes can send one, and even so."""
-    ring = RecentEvents()
-    ring.take(data)
-    assert (ring.detections, ring.troubles) == ([], [])
+    """A malformed datagram is dropped, although only miltscan's own processes can send one."""
+    recent = RecentEvents()
+    recent.add(data)
+    assert (recent.detections, recent.errors) == ([], [])
 
 
-def test_every_process_sends_to_the_same_ring() -> None:
-    """The sending end is shared by a fork: two senders, one reader."""
+def test_every_process_sends_to_the_same_reader() -> None:
+    """After a fork several processes share the sending end, and one reader receives from all."""
     reading, sending = events.channel()
     other = socket.socket(fileno=sending.dup().detach())
     try:
         for end, name in ((sending, "one"), (other, "two")):
             Reporter(end).message(_report(Verdict.infected("clamd", name)))
-        ring = RecentEvents()
-        ring.read(reading)
-        assert [one.signature for one in ring.detections] == ["two", "one"]
+        recent = RecentEvents()
+        recent.read(reading)
+        assert [one.signature for one in recent.detections] == ["two", "one"]
     finally:
         for end in (reading, sending, other):
             end.close()

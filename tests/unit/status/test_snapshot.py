@@ -68,13 +68,13 @@ NOTHING = Numbers([])
 EMPTY = Numbers((f"miltscan_{name}", {"outcome": "clean"}, 0.0) for name in ("messages_total",))
 
 
-def _status(numbers: Numbers, past: History | None = None, ring: RecentEvents | None = None) -> ServiceStatus:
+def _status(numbers: Numbers, past: History | None = None, recent: RecentEvents | None = None) -> ServiceStatus:
     settings = validated(Settings, {"milter": {"workers": 2}})
     return snapshot(
         SnapshotInput(
             numbers,
             past or History(),
-            ring or RecentEvents(),
+            recent or RecentEvents(),
             settings,
             [],
             at=NOW,
