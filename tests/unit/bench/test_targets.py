@@ -101,8 +101,8 @@ def test_without_the_other_side_nothing_is_judged() -> None:
     assert [*targets.judged([series("miltscan", [1])])] == []
 
 
-@pytest.mark.parametrize("load", [*loads.many(), *loads.many(2), *loads.mixed(), *loads.single()])
-def test_every_session_has_a_message(load: Load) -> None:
-    """Or fewer sessions would be open than the load says."""
-    assert load.messages >= load.sessions * load.in_session - load.in_session + 1
-    assert load.in_session >= 1
+def test_every_session_has_a_message() -> None:
+    """Otherwise fewer sessions would be open than the load says."""
+    every = [*loads.many(), *loads.many(2), *loads.mixed(), *loads.single()]
+    assert [load for load in every if load.in_session < 1] == []
+    assert [load for load in every if load.messages <= (load.sessions - 1) * load.in_session] == []

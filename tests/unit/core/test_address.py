@@ -64,26 +64,25 @@ def test_text_of_an_address_can_be_parsed(address: Address) -> None:
     assert parse_address(str(address)) == address
 
 
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [
-        ("localhost", True),
-        ("LocalHost", True),
-        ("127.0.0.1", True),
-        ("127.9.9.9", True),
-        ("[127.0.0.1]", True),
-        ("::1", True),
-        ("[IPv6:::1]", True),
-        ("0.0.0.0", False),  # noqa: S104 - nothing is bound
-        ("192.0.2.1", False),
-        ("localhost.example.org", False),
-        ("mx.example.org", False),
-        ("", False),
-    ],
-)
-def test_loopback(host: str, expected: bool) -> None:  # noqa: FBT001 - a table
+LOOPBACK = [
+    ("localhost", True),
+    ("LocalHost", True),
+    ("127.0.0.1", True),
+    ("127.9.9.9", True),
+    ("[127.0.0.1]", True),
+    ("::1", True),
+    ("[IPv6:::1]", True),
+    ("0.0.0.0", False),  # noqa: S104 - nothing is bound
+    ("192.0.2.1", False),
+    ("localhost.example.org", False),
+    ("mx.example.org", False),
+    ("", False),
+]
+
+
+def test_loopback() -> None:
     """Only an address of loopback, or the name localhost, is this host alone."""
-    assert is_loopback(host) is expected
+    assert [host for host, expected in LOOPBACK if is_loopback(host) is not expected] == []
 
 
 @given(st.text() | st.text().map("inet:".__add__) | st.text().map("unix:/".__add__))

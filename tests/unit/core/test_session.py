@@ -59,18 +59,17 @@ def _spooled(session: Session, headers: list[tuple[bytes, bytes]], body: list[by
     return b"".join(map(session.body, body)) + session.eom()
 
 
-@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("state", PATHS)
-def test_steps(state: str, step: str) -> None:
-    """Every step in every state: it is taken, or it is a ProtocolError that changes nothing."""
-    session = _session(*PATHS[state])
-    if step in ALLOWED[state]:
-        STEPS[step](session)
-        return
-    with pytest.raises(ProtocolError, match=f"milter step {step} cannot follow state"):
-        STEPS[step](session)
-    for allowed in ALLOWED[state] - {"abort", "mail", "eom"}:
-        STEPS[allowed](_session(*PATHS[state]))
+def test_steps(state: str) -> None:
+    """Every step in every state is taken, or it is a ProtocolError that changes nothing."""
+    for step in ALLOWED[state]:
+        STEPS[step](_session(*PATHS[state]))
+    for step in STEPS.keys() - ALLOWED[state]:
+        session = _session(*PATHS[state])
+        with pytest.raises(ProtocolError, match=f"milter step {step} cannot follow state"):
+            STEPS[step](session)
+        for allowed in ALLOWED[state] - {"abort", "mail", "eom"}:
+            STEPS[allowed](_session(*PATHS[state]))
 
 
 @pytest.mark.parametrize("state", PATHS)
@@ -135,30 +134,29 @@ def test_message_before_any_step() -> None:
     assert (message.client, message.envelope.sender, message.size) == (UNKNOWN_CLIENT, b"", 0)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "size"),
-    [
-        ((), 0),
-        ((b"SIZE=12345",), 12345),
-        ((b"size=12345",), 12345),
-        ((b"BODY=8BITMIME", b"SIZE=7"), 7),
-        ((b"SIZE=",), 0),
-        ((b"SIZE",), 0),
-        ((b"SIZE=-1",), 0),
-        ((b"SIZE=+1",), 0),
-        ((b"SIZE= 1",), 0),
-        ((b"SIZE=1_0",), 0),
-        (("SIZE=\N{SUPERSCRIPT TWO}".encode(),), 0),
-        ((b"SIZE=x", b"SIZE=5"), 5),
-        ((b"XSIZE=5",), 0),
-        ((b"SIZE=" + b"9" * 20,), 10**20 - 1),
-        ((b"SIZE=" + b"9" * 100_000,), 10**20 - 1),
-        ((b"\xff=\xff", b"SIZE=3"), 3),
-    ],
-)
-def test_announced_size(arguments: tuple[bytes, ...], size: int) -> None:
+ANNOUNCED: list[tuple[tuple[bytes, ...], int]] = [
+    ((), 0),
+    ((b"SIZE=12345",), 12345),
+    ((b"size=12345",), 12345),
+    ((b"BODY=8BITMIME", b"SIZE=7"), 7),
+    ((b"SIZE=",), 0),
+    ((b"SIZE",), 0),
+    ((b"SIZE=-1",), 0),
+    ((b"SIZE=+1",), 0),
+    ((b"SIZE= 1",), 0),
+    ((b"SIZE=1_0",), 0),
+    (("SIZE=\N{SUPERSCRIPT TWO}".encode(),), 0),
+    ((b"SIZE=x", b"SIZE=5"), 5),
+    ((b"XSIZE=5",), 0),
+    ((b"SIZE=" + b"9" * 20,), 10**20 - 1),
+    ((b"SIZE=" + b"9" * 100_000,), 10**20 - 1),
+    ((b"\xff=\xff", b"SIZE=3"), 3),
+]
+
+
+def test_announced_size() -> None:
     """SIZE= is a hint of at most 20 digits; anything else is no hint."""
-    assert announced_size(arguments) == size
+    assert [case for case in ANNOUNCED if announced_size(case[0]) != case[1]] == []
 
 
 @given(st.lists(st.binary() | st.binary().map(b"SIZE=".__add__)))

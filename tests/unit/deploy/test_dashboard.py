@@ -4,7 +4,7 @@ import copy
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -70,25 +70,33 @@ def test_ways_to_point_at_it_stay() -> None:
     assert len(set(numbers)) == len(numbers)
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_a_panel_explains_itself(panel: Mapping[str, Any]) -> None:
-    """It has the question that it answers, a unit, colours, and asks the chosen Prometheus."""
-    assert panel["description"].count("?") >= 1
-    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
-    assert {target["datasource"]["uid"] for target in panel["targets"]} == {"${datasource}"}
+def lacks(panel: Mapping[str, Any]) -> Iterator[str]:
+    """What a panel needs and does not have."""
     defaults = panel["fieldConfig"]["defaults"]
+    if "?" not in panel["description"]:
+        yield "a question"
+    if panel["datasource"] != {"type": "prometheus", "uid": "${datasource}"}:
+        yield "the chosen Prometheus"
+    if {target["datasource"]["uid"] for target in panel["targets"]} != {"${datasource}"}:
+        yield "the chosen Prometheus for each query"
     match panel["type"]:
         case "table":
-            assert len(panel["fieldConfig"]["overrides"]) >= len(panel["targets"])
+            has = len(panel["fieldConfig"]["overrides"]) >= len(panel["targets"])
         case "heatmap":
-            assert panel["options"]["yAxis"]["unit"]
+            has = panel["options"]["yAxis"]["unit"]
         case "state-timeline":
-            assert defaults["mappings"]
+            has = defaults["mappings"]
         case _:
-            assert defaults["unit"]
-            assert defaults["thresholds"]["steps"]
-    if panel["type"] in {"timeseries", "state-timeline"}:
-        assert all(target["legendFormat"] for target in panel["targets"])
+            has = defaults["unit"] and defaults["thresholds"]["steps"]
+    if not has:
+        yield "units and colours"
+    if panel["type"] in {"timeseries", "state-timeline"} and not all(t["legendFormat"] for t in panel["targets"]):
+        yield "a legend"
+
+
+def test_a_panel_explains_itself() -> None:
+    """Each panel has the question that it answers, a unit and colours, and queries the chosen Prometheus."""
+    assert [(panel["title"], missing) for panel in PANELS for missing in lacks(panel)] == []
 
 
 def test_panels_do_not_overlap() -> None:
@@ -101,29 +109,43 @@ def test_panels_do_not_overlap() -> None:
         assert beside or above, (one, other)
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.where)
-def test_a_query_asks_for_what_exists(query: dashboard.Query) -> None:
-    """Its series are of the catalogue, and have the labels that it selects and groups by."""
-    selectors = re.findall(r"\b(\w+)\{([^{}]*)\}", query.promql)
-    assert selectors
-    assert {name for name, _ in selectors} >= set(queries.series(query.promql))
-    assert {name for name, _ in selectors if not name.startswith("miltscan_")} <= NOT_OURS
+def grouped(promql: str) -> set[str]:
+    """The labels that a query groups by."""
+    return {label for by in re.findall(r"\bby \(([^)]*)\)", promql) for label in by.split(", ")}
+
+
+def unknown(promql: str) -> Iterator[str]:
+    """What a query names and does not exist, or does not narrow to the chosen instances."""
+    selectors = re.findall(r"\b(\w+)\{([^{}]*)\}", promql)
+    series = set(queries.series(promql))
+    if not selectors or series - {name for name, _ in selectors}:
+        yield "a series without braces"
+    yield from {name for name, _ in selectors if not name.startswith("miltscan_")} - NOT_OURS
     for name, matchers in selectors:
-        used = {*re.findall(r"(\w+)(?==~|!~|!=|=)", matchers)}
-        assert 'instance=~"$instance"' in matchers
-        assert name in NOT_OURS or used <= {*queries.family(name).labels, "instance"}, name
-    labels = {label for name in queries.series(query.promql) for label in queries.family(name).labels}
-    grouped = {label for by in re.findall(r"\bby \(([^)]*)\)", query.promql) for label in by.split(", ")}
-    assert grouped <= labels | ADDED
+        if 'instance=~"$instance"' not in matchers:
+            yield f"{name} of every instance"
+        if name not in NOT_OURS:
+            yield from {*re.findall(r"(\w+)(?==~|!~|!=|=)", matchers)} - {*queries.family(name).labels, "instance"}
+    yield from grouped(promql) - {label for name in series for label in queries.family(name).labels} - ADDED
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_a_legend_names_labels_that_are_there(panel: Mapping[str, Any]) -> None:
+def test_a_query_asks_for_what_exists() -> None:
+    """Every series of a query is of the catalogue, and has the labels that the query selects and groups by."""
+    assert [(query.where, name) for query in QUERIES for name in unknown(query.promql)] == []
+
+
+def test_a_legend_names_labels_that_are_there() -> None:
     """Every label of a legend is one that the query groups by; a series without it would have half a name."""
-    for target in panel["targets"]:
-        named = {*re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])}
-        grouped = {label for by in re.findall(r"\bby \(([^)]*)\)", target["expr"]) for label in by.split(", ")}
-        assert named <= grouped or (named == {"instance"} and "by" not in target["expr"])
+    legends = [
+        (panel["title"], target["legendFormat"], target["expr"]) for panel in PANELS for target in panel["targets"]
+    ]
+    named = [(title, expr, {*re.findall(r"\{\{(\w+)\}\}", legend)}) for title, legend, expr in legends]
+    wrong = [
+        (title, labels)
+        for title, expr, labels in named
+        if not (labels <= grouped(expr) or (labels == {"instance"} and "by" not in expr))
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("values", [*dashboard.variables(COMMITTED)], ids=lambda values: values.name)

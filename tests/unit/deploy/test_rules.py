@@ -21,6 +21,7 @@ from tests.harness.rules import Rule
 RUNBOOK = CHECKOUT / "docs" / "runbook.md"
 RECORDED = rules.read(rules.RECORDING)
 ALERTS = rules.read(rules.ALERTS)
+RULES = [*RECORDED, *ALERTS]
 EVERYWHERE = {"job", "instance"}
 """Labels that Prometheus gives to each series it scrapes."""
 
@@ -44,29 +45,23 @@ def recorded() -> dict[str, set[str]]:
 SERIES = {**series(), **recorded()}
 
 
-def named(rule: Rule) -> str:
-    """A test's name."""
-    return rule.name
+def test_each_name_is_a_metric_or_recorded() -> None:
+    """A rule on a metric that does not exist would be silent for ever."""
+    assert [(rule.name, name) for rule in RULES for name in rule.names - SERIES.keys()] == []
+    assert [rule.name for rule in RULES if not rule.names and not rule.expression.startswith("vector(")] == []
 
 
-@pytest.mark.parametrize("rule", [*RECORDED, *ALERTS], ids=named)
-def test_each_name_is_a_metric_or_recorded(rule: Rule) -> None:
-    """A rule on a metric that does not exist is silent for ever."""
-    assert rule.names - SERIES.keys() == set()
-    assert rule.names or rule.expression.startswith("vector(")
-
-
-@pytest.mark.parametrize("rule", [*RECORDED, *ALERTS], ids=named)
-def test_labels_exist(rule: Rule) -> None:
-    """Those in braces on that very metric, those that are grouped by or joined on on one of the expression's."""
-    wrong = [match for match in rule.matchers if match[1] not in SERIES[match[0]] | EVERYWHERE]
-    assert wrong == []
-    assert rule.grouping - EVERYWHERE <= {label for name in rule.names for label in SERIES[name]}
+def test_labels_exist() -> None:
+    """A label in braces belongs to that metric; one to group by or to join on belongs to a metric of the expression."""
+    matched = [(rule.name, name, label) for rule in RULES for name, label, _ in rule.matchers]
+    assert [match for match in matched if match[2] not in SERIES[match[1]] | EVERYWHERE] == []
+    known = {rule.name: {label for name in rule.names for label in SERIES[name]} for rule in RULES}
+    assert [(rule.name, label) for rule in RULES for label in rule.grouping - EVERYWHERE - known[rule.name]] == []
 
 
 def values(label: str) -> Iterator[str]:
-    """What the rules want a label to be, alternatives one by one."""
-    for rule in [*RECORDED, *ALERTS]:
+    """The values of a label that the rules select, alternatives one by one."""
+    for rule in RULES:
         for _, name, pattern in rule.matchers:
             if name == label:
                 yield from pattern.split("|")
@@ -98,14 +93,18 @@ def test_label_values_exist() -> None:
     assert {*values("le")} == {"5.0"}
 
 
-@pytest.mark.parametrize("rule", ALERTS, ids=named)
-def test_an_alert_says_what_it_means(rule: Rule) -> None:
-    """Severity, one line, a description, and the place of its section."""
-    assert rule.name.startswith("Miltscan")
-    assert rule.labels["severity"] in {"critical", "warning"}
-    assert len(rule.annotations["summary"]) < 100
-    assert len(rule.annotations["description"]) > 60
-    assert rule.annotations["runbook_url"] == f"docs/runbook.md#{rule.name.lower()}"
+def test_an_alert_says_what_it_means() -> None:
+    """Each alert has a severity, a summary of one line, a description, and the place of its section."""
+    wrong = [
+        (rule.name, rule.labels, rule.annotations)
+        for rule in ALERTS
+        if not rule.name.startswith("Miltscan")
+        or rule.labels["severity"] not in {"critical", "warning"}
+        or len(rule.annotations["summary"]) >= 100
+        or len(rule.annotations["description"]) <= 60
+        or rule.annotations["runbook_url"] != f"docs/runbook.md#{rule.name.lower()}"
+    ]
+    assert wrong == []
 
 
 def sections() -> dict[str, str]:
@@ -119,13 +118,15 @@ def test_the_runbook_has_a_section_for_each_alert() -> None:
     assert [*sections()] == [rule.name for rule in ALERTS]
 
 
-@pytest.mark.parametrize("name", [rule.name for rule in ALERTS])
-def test_a_section_is_whole(name: str) -> None:
-    """What clients hear, the first command, causes, and when to silence it."""
-    text = sections()[name]
-    for part in ("- **Clients hear** ", "- **First** look:", "- **Usual causes**\n", "- **Silence** "):
-        assert part in text
-    assert re.search(r"- \*\*First\*\* look:\s+`[^`]+`", text)
+def test_a_section_is_whole() -> None:
+    """Each section says what clients hear, the first command, the causes, and when to silence the alert."""
+    parts = (
+        r"- \*\*Clients hear\*\* ",
+        r"- \*\*First\*\* look:\s+`[^`]+`",
+        r"- \*\*Usual causes\*\*\n",
+        r"- \*\*Silence\*\* ",
+    )
+    assert [(name, part) for name, text in sections().items() for part in parts if not re.search(part, text)] == []
 
 
 def test_the_runbook_names_alerts_and_settings_that_exist() -> None:
@@ -150,11 +151,10 @@ def tried() -> set[Case]:
     return {(case[0]["alertname"], tuple(bool(look["exp_alerts"]) for look in case)) for case in looks}
 
 
-@pytest.mark.parametrize("rule", ALERTS, ids=named)
-def test_each_alert_is_tried_both_ways(rule: Rule) -> None:
-    """By a case in which it must not fire and one in which it does: not before `for:` is over, if it has one."""
-    expected = (False, True) if rule.waits else (True,)
-    assert {(rule.name, (False,)), (rule.name, expected)} <= tried()
+def test_each_alert_is_tried_both_ways() -> None:
+    """Each alert has a case without it and a case with it, which looks before `for:` is over where it has one."""
+    expected = {(rule.name, fires) for rule in ALERTS for fires in ((False,), (False, True) if rule.waits else (True,))}
+    assert expected - tried() == set()
 
 
 def test_each_case_is_of_an_alert() -> None:

@@ -132,12 +132,12 @@ def test_exported_entries_are_lines() -> None:
     assert lines[1].endswith(b"Sent \x1b[31m caf\xe9 Nov 22 16:09:15 mx sm-mta[1]: 6AMG9FSt004502: forged")
 
 
-@pytest.mark.parametrize("cut", range(0, 2600, 97))
-def test_a_cut_export_is_read_as_far_as_it_goes(tmp_path: Path, cut: int) -> None:
-    """No exception, wherever it ends."""
+def test_a_cut_export_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    """An export that begins anywhere raises nothing."""
     file = tmp_path / "export"
-    file.write_bytes((GOLDEN / "journal.export").read_bytes()[-cut:])
-    found(file, text=b"6AMG")
+    for cut in range(0, 2600, 97):
+        file.write_bytes((GOLDEN / "journal.export").read_bytes()[-cut:])
+        found(file, text=b"6AMG")
 
 
 def test_the_journal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
