@@ -67,10 +67,10 @@ def test_each_answer_forbids_what_the_page_does_not_need(state: ExporterState, p
     assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"]) == ("nosniff", "no-referrer")
 
 
-def test_it_can_only_be_read(site: Site) -> None:
+def test_it_can_only_be_read(state: ExporterState) -> None:
     """Every method that could change something is refused at every path."""
     requests = [Request(method, path) for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS") for path in PATHS]
-    assert [request for request in requests if service.respond(site, request).status != 405] == []
+    assert [request for request in requests if service.respond(state, request).status != 405] == []
 
 
 def test_it_is_compressed_for_whoever_takes_that(state: ExporterState) -> None:
