@@ -1,10 +1,10 @@
 divert(-1)
 #
 # miltscan-program.m4: the handoff by a program. For each message the incoming sendmail starts the delivery sendmail, which
-# speaks SMTP on its standard input (-bs) and ends; none listens. It comes after the mailers of the incoming side and
-# defines them once more: sendmail takes the last definition of a name.
+# uses SMTP on its standard input (-bs) and then ends; no process listens. Include it after the mailers of the incoming
+# side: it defines them again, and sendmail uses the last definition of a name.
 #
-# F= as each mailer has it by TCP, and S: stay root, to write into root's queue. P= instead of a connection.
+# F= is that of each mailer with TCP, and S: stay root, to write into root's queue. P= replaces the connection.
 #
 define(`SITE_PROGRAM_MAILER', `M$1,	P=SITE_DELIVERY_PROGRAM, F=_MODMF_(`$2', translit(`$1', `a-z', `A-Z'))`'S, S=$3, R=$4, E=\r\n,
 		L=2040, T=DNS/RFC822/SMTP, A=sendmail -L delivery -C SITE_DELIVERY_CF -bs')

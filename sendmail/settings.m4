@@ -1,7 +1,7 @@
 divert(-1)
 #
-# settings.m4: every SITE_ name with its default; what a site has of its own stands in the file SITE_FILE (an example:
-# site.example.m4), which is read first. Read by all other files here; to read it twice does no harm.
+# settings.m4: every SITE_ name with its default. The file SITE_FILE has the settings of a site (site.example.m4) and is read
+# first. All other files here include this one; it may be included twice.
 #
 define(`SITE_DEFAULT', `ifdef(`$1', `', `define(`$1', `$2')')')
 ifdef(`SITE_FILE', `include(SITE_FILE)')
@@ -27,7 +27,7 @@ SITE_DEFAULT(`SITE_AUTH', `off')
 SITE_DEFAULT(`SITE_AUTH_MECHANISMS', `PLAIN LOGIN')
 SITE_DEFAULT(`SITE_MAIL_FOLDER', `/etc/mail')
 #
-# A misspelt profile would be the default one, unnoticed.
+# Without this check a misspelt profile would silently be the default.
 ifelse(SITE_PROFILE, `default', `', SITE_PROFILE, `burst', `',
 `errprint(`SITE_PROFILE: 'SITE_PROFILE` is none of: default, burst
 ')m4exit(1)')
