@@ -1,7 +1,6 @@
-"""What the commands share: the option `--config`, the colours of findings, and how a mistake is told.
+"""What the commands share: the option `--config`, the colours of findings, and the exit after an error.
 
-What a command needs beyond this is imported when it runs: the service keeps none of the others' memory, and `--help`
-is quick.
+A command imports the part that does its work when it runs, so that `--help` stays fast.
 """
 
 from collections.abc import Iterator
@@ -24,8 +23,8 @@ COLORS = {"warning": typer.colors.YELLOW, "error": typer.colors.RED}
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Ends the program with the text of our own exceptions and their exit status instead of a traceback."""
+def exit_on_error() -> Iterator[None]:
+    """End the program with the text and the exit status of a MiltscanError instead of a traceback."""
     try:
         yield
     except MiltscanError as error:

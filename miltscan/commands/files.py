@@ -2,34 +2,44 @@
 
 # ruff: noqa: PLC0415, D301  as in `common`; a real \b keeps the lines of an example
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from miltscan.commands.common import Config, told
-from miltscan.config.settings import load_settings
+from miltscan.commands.common import Config, exit_on_error
+from miltscan.config.load import load_settings
 
 
 def show_config(
     config: Config = None,
     *,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the documentation.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+    schema: Annotated[
+        bool,
+        typer.Option("--schema", help="Print the JSON Schema of the file, with which editors complete and check it."),
+    ] = False,
 ) -> None:
     """Print the settings in effect.
 
-    As TOML, with the meaning and the default of each key.
+    They are printed as TOML, with the meaning and the default of each key; miltscan can read it again.
 
     \b
     Examples:
       miltscan config
       miltscan config --config ./miltscan.toml | grep -v '^#'
+      miltscan config --json | jq .limits
+      miltscan config --schema >miltscan.schema.json
     """
-    from miltscan.config.render import as_markdown, settings_toml
+    from miltscan.config.render import settings_json, settings_schema, settings_toml
 
-    with told():
+    if schema:
+        typer.echo(dumps(settings_schema(), indent=2))
+        return
+    with exit_on_error():
         settings = load_settings(config)
-    typer.echo(as_markdown(settings) if markdown else settings_toml(settings), nl=False)
+    typer.echo(settings_json(settings) if json else settings_toml(settings).rstrip("\n"))
 
 
 def import_file(
@@ -57,7 +67,7 @@ def import_file(
     from miltscan.migration.formats import draft, recognise
     from miltscan.migration.render import as_files
 
-    with told():
+    with exit_on_error():
         text = read_source(file)
         files = as_files(draft(kind or recognise(file.name, text), text), file.name)
         for path in write(output, files) if output else ():
@@ -83,7 +93,7 @@ def new_key_command(
       miltscan keys new && systemctl reload miltscan
       miltscan keys new --id 2027-01 --config ./miltscan.toml
     """
-    with told():
+    with exit_on_error():
         settings = load_settings(config)
         from miltscan.config.newkey import new_key as make
 

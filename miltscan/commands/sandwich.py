@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from miltscan.commands.common import COLORS, Config, told
-from miltscan.config.settings import load_settings
+from miltscan.commands.common import COLORS, Config, exit_on_error
+from miltscan.config.load import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +49,7 @@ def doctor(  # noqa: PLR0913  one per option
       miltscan doctor --send --to you@example.org
       miltscan doctor --json | jq '.findings[] | select(.level != "ok")'
     """
-    with told():
+    with exit_on_error():
         settings = load_settings(config)
     from miltscan.doctor.steps import DoctorOptions, examine, first_incoming
 
@@ -106,7 +106,7 @@ def probe(
     from miltscan.config.keyfile import load_all
     from miltscan.scanning.probe_run import options_for, probe_fields, probe_table, run_probes, signing_key
 
-    with told():
+    with exit_on_error():
         loaded = load_all(config)
         options, key = options_for(loaded.settings, server), signing_key(loaded.keys)
     results = [*run_probes(options, key)]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from miltscan.commands.common import Config, told
-from miltscan.config.settings import Settings, load_settings
+from miltscan.commands.common import Config, exit_on_error
+from miltscan.config.load import load_settings
+from miltscan.config.settings import Settings
 from miltscan.errors import MiltscanError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def scan(
       miltscan scan --json *.eml
       miltscan scan - < message.eml
     """
-    with told():
+    with exit_on_error():
         settings = load_settings(config)
     from miltscan.scanning.stored import exit_status, pipeline_for
 

@@ -1,43 +1,45 @@
-"""`run` and `check`: the service, and a look at what it needs."""
+"""`run` and `check`: the service, and what it needs from its surroundings."""
 
 # ruff: noqa: PLC0415, D301  as in `common`; a real \b keeps the lines of an example
 
-from functools import partial
-
 import typer
 
-from miltscan.commands.common import COLORS, Config, told
-from miltscan.config.settings import load_settings
+from miltscan.commands.common import COLORS, Config, exit_on_error
+from miltscan.config.load import load_settings
+
+_INTERRUPTED = 130  # as a shell reports it: 128 and SIGINT
 
 
 def run(config: Config = None) -> None:
     """Run the service.
 
-    It stays in the foreground. SIGHUP reads the configuration again, SIGTERM drains and ends.
+    It stays in the foreground. SIGHUP reloads the configuration, SIGTERM drains and ends.
 
     \b
     Examples:
       miltscan run
       miltscan run --config ./miltscan.toml
     """
-    with told():
-        from miltscan.config.apart import in_child
-        from miltscan.daemon.run import run_service
+    from miltscan.daemon.run import run_service
 
-        raise typer.Exit(run_service(in_child(partial(load_settings, config)), config))
+    with exit_on_error():
+        try:
+            raise typer.Exit(run_service(load_settings(config), config))
+        except KeyboardInterrupt:  # before the service handles signals
+            raise typer.Exit(_INTERRUPTED) from None
 
 
 def check(config: Config = None) -> None:
-    """Look at what the service needs.
+    """Check what the service needs.
 
-    One line per finding (clamd, folders, group, policy) with its remedy; status 1 if something would break.
+    It prints one line per finding (clamd, folders, group, policy) with its remedy. The status is 1 after an error.
 
     \b
     Examples:
       miltscan check
       miltscan check --config ./miltscan.toml && systemctl reload miltscan
     """
-    with told():
+    with exit_on_error():
         settings = load_settings(config)
     from miltscan.core.finding import Level
     from miltscan.doctor.check import check_findings

@@ -4,7 +4,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from miltscan.config.settings import Settings, load_settings
+from miltscan.config.load import load_settings
+from miltscan.config.settings import Settings
 from miltscan.core.keys import Keyring, parse_keys
 from miltscan.errors import ConfigError
 

@@ -1,15 +1,17 @@
-"""The words for mistakes in a configuration file: one line each, naming the key, its value, and what is expected."""
+"""The text of mistakes in a configuration file: one line each with the key, its value and what is expected.
+
+Positions in lists count from 1, as lines do: `engine[2].servers[1]`.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from miltscan.config.units import toml
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-    from pydantic_core import ErrorDetails
 
 _LONGEST = 100  # characters of a value that are shown: about a line
 
@@ -21,33 +23,69 @@ def syntax(text: str, document: str) -> str:
     return f"{place or f'line {len(document.splitlines())}'}: {message}"
 
 
-def mistakes(error: "ValidationError", known: Sequence[str]) -> list[str]:
-    """A line for each mistake that pydantic found; `known` are the dotted names of all keys and tables."""
-    return [_line(one, known) for one in error.errors()]
+def mistakes(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """A line for each mistake that pydantic found in what should be `model`."""
+    known = [*_names(model)]
+    errors = [one for one in error.errors(include_url=False) if not _follows(one)]
+    return [line for one in errors for line in _line(one, known).splitlines()]
 
 
-def _line(error: "ErrorDetails", known: Sequence[str]) -> str:
-    name = ".".join(map(str, error["loc"]))
+def _follows(error: ErrorDetails) -> bool:
+    """Whether a list is too short only because pydantic does not count the items with a mistake."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+
+
+def _line(error: ErrorDetails, known: Sequence[str]) -> str:
+    name = dotted(error["loc"])
+    context = error.get("ctx", {})
     match error["type"]:
-        case "clash":
+        case "conflict":
             return error["msg"]
-        case "unexpected_keyword_argument":
-            return f"key {_bare(name)}: unknown key{_nearest(name, known)}"
-        case "dataclass_type":
-            return f"key {name} = {_shown(error['input'])}: expected a table [{name}]"
+        case "extra_forbidden":
+            return f"{name if name.isprintable() else toml(name)}: unknown key{_nearest(name, known)}"
+        case "missing":
+            return f"{name}: expected this key"
+        case "model_type" | "model_attributes_type":
+            expected = f"expected a table [{name}]"
+        case "tuple_type":
+            tables = any(key.startswith(f"{name}.") for key in known)
+            expected = f"expected tables [[{name}]]" if tables else "expected a list"
+        case "too_short":
+            expected = f"expected a list of at least {context['min_length']}"
+        case "too_long":
+            expected = f"expected a list of at most {context['max_length']}"
+        case "literal_error":
+            expected = f"expected {context['expected']}".replace("'", '"')
         case _:
-            return f"key {name} = {_shown(error['input'])}: {error['ctx']['error']}"
+            expected = str(context["error"])
+    return f"{name} = {_shown(error['input'])}: {expected}"
 
 
-def _bare(name: str) -> str:
-    return name if name.isprintable() else toml(name)
+def dotted(place: Sequence[str | int]) -> str:
+    """A place in the file as a person writes it: `engine[2].servers[1]`."""
+    return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+
+
+def _names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The dotted names of all keys and tables, without positions in lists."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        for table in _tables(field.annotation):
+            yield from _names(table, f"{prefix}{name}.")
+
+
+def _tables(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - whatever stands in an annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _tables(inner)
 
 
 def _shown(given: object) -> str:
-    """What the user wrote, near enough to be found again; cut, because it may be a page."""
+    """What the user wrote, near enough to find it again; cut, because it may be a page."""
     try:
-        text = toml(given)  # type: ignore[arg-type]  # whatever TOML holds; a date is no JSON
-    except TypeError:
+        text = toml(given)  # type: ignore[arg-type]  # whatever TOML holds
+    except TypeError:  # JSON has no dates
         text = str(given)
     except ValueError:  # Python writes no number of thousands of digits, though it reads one in hexadecimal
         return "a number of thousands of digits"
@@ -55,12 +93,13 @@ def _shown(given: object) -> str:
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    """`, did you mean ...?`: a key of the same name elsewhere, or the key that is written most alike."""
-    leaf = name.rpartition(".")[2]
-    same = [key for key in known if key.rpartition(".")[2] == leaf]
-    near = same or get_close_matches(name, known, n=1) or [key for key in known if _alike(key, leaf)]
-    return f", did you mean {near[0]}?" if near else ""
-
-
-def _alike(key: str, leaf: str) -> bool:
-    return bool(get_close_matches(leaf, [key.rpartition(".")[2]]))
+    """`; did you mean ...?`: the key written most alike in the same table, the same key elsewhere, or the next best."""
+    table, _, leaf = re.sub(r"\[\d+\]", "", name).rpartition(".")
+    leaves = {key: key.rpartition(".")[2] for key in known}
+    beside = get_close_matches(leaf, [leaves[key] for key in known if key.rpartition(".")[0] == table], 1)
+    if beside:
+        return f"; did you mean {name.rpartition('.')[0]}.{beside[0]}?".replace(" .", " ")
+    near = [key for key in known if leaves[key] == leaf] or [
+        key for key in known if get_close_matches(leaf, [leaves[key]])
+    ]
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,17 +1,25 @@
-"""The configuration as people read it: its keys with value, default and meaning, as TOML or as a Markdown table."""
+"""The settings as people and programs read them, and what a reload can change: all derived from the models."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
+from typing import Any, TypeVar, get_args
 
-from miltscan.config import table
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import ModelSchema
+
 from miltscan.config.settings import Settings
-from miltscan.config.units import toml
+from miltscan.config.table import RESTART, Table
+from miltscan.config.units import Notation, toml
+
+T = TypeVar("T", bound=Table)
 
 
 @dataclass(frozen=True, slots=True)
 class ShownKey:
-    """One key and its value in some settings; `value` and `default` as TOML."""
+    """One key and its value in some settings; `value` and `default` as TOML, the latter empty where it is required."""
 
     table: str
     name: str
@@ -26,45 +34,99 @@ class ShownKey:
 
 
 def keys(settings: Settings) -> list[ShownKey]:
-    """Every key, in the order of the tables."""
-    return [_key(name, declared, value) for name, declared, value in table.keys(settings)]
+    """Every key, in the order of the tables; `engine[1].servers` of `[[engine]]` tables."""
+    return [*_keys(settings)]
 
 
-def _key(dotted: str, declared: table.Declared, value: object) -> ShownKey:
-    path, _, name = dotted.rpartition(".")
-    kind = declared.kind
-    shown, default = toml(kind.show(value)), toml(declared.default)
-    return ShownKey(path, name, shown, default, kind.expected, declared.meaning, declared.restart)
+def _keys(table: Table, path: str = "") -> Iterator[ShownKey]:
+    written = table.model_dump(mode="json")
+    defaults = type(table).model_construct().model_dump(mode="json")
+    for name, field in type(table).model_fields.items():
+        match getattr(table, name):
+            case Table() as inner:
+                yield from _keys(inner, f"{path}.{name}".removeprefix("."))
+            case (Table(), *_) as several:
+                for position, inner in enumerate(several, 1):
+                    yield from _keys(inner, f"{name}[{position}]")
+            case _ if path:
+                default = toml(defaults[name]) if name in defaults else ""
+                meaning, restart = field.description or "", RESTART in field.metadata
+                yield ShownKey(path, name, toml(written[name]), default, _expected(field), meaning, restart)
 
 
-def needs_restart(old: Settings, new: Settings) -> list[str]:
-    """The keys that differ and that a running service cannot change."""
-    return [str(was) for was, now in zip(keys(old), keys(new), strict=True) if was != now and was.restart]
+def _expected(field: FieldInfo) -> str:
+    """The phrase of the field's notation; of a list that of its items, of an engine's type the only choice."""
+    for one in field.metadata:
+        if isinstance(one, Notation):
+            return one.expected
+    (inner, *_) = get_args(field.annotation)
+    return f"a list, each item {inner.__metadata__[0].expected}" if hasattr(inner, "__metadata__") else toml(inner)
 
 
 def settings_toml(settings: Settings) -> str:
     """The settings as a file that gives them back; meaning, what is expected and default stand as comments."""
     tables = groupby(keys(settings), lambda key: key.table)
-    return "\n".join(f"[{name}]\n{''.join(map(_toml_lines, group))}" for name, group in tables)
+    return "\n".join(f"{_head(name)}\n{''.join(map(_toml_lines, group))}" for name, group in tables)
+
+
+def _head(table: str) -> str:
+    name, _, position = table.partition("[")
+    return f"[[{name}]]" if position else f"[{name}]"
+
+
+def _toml_lines(key: ShownKey) -> str:
+    default = f"default {key.default}" if key.default else "required"
+    restart = f"; {RESTART}" if key.restart else ""
+    return f"# {key.meaning}: {key.expected}; {default}{restart}\n{key.name} = {key.value}\n"
+
+
+def settings_json(settings: Settings) -> str:
+    """The settings as JSON, with the keys and the notation of the file."""
+    unset = {name for name in ("clamd", "engine") if not getattr(settings, name)}
+    return settings.model_dump_json(indent=2, exclude=unset)
+
+
+class _Schema(GenerateJsonSchema):
+    """Defaults in the notation of the file; no titles, which an editor would show above each description."""
+
+    def field_title_should_be_set(self, _schema: object) -> bool:
+        return False
+
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        described = super().model_schema(schema)
+        defaults = schema["cls"].model_construct().model_dump(mode="json")
+        for name, field in described["properties"].items():
+            field.pop("default", None)
+            if not isinstance(defaults.get(name), dict) and defaults.get(name) not in (None, []):
+                field["default"] = defaults[name]
+        return described
+
+
+def settings_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of the file; editors complete and check it with this."""
+    schema = Settings.model_json_schema(schema_generator=_Schema)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
 
 
 def fingerprint(settings: Settings) -> str:
     """The first 12 digits of the SHA-256 of all values: the same for two files that mean the same."""
-    values = "".join(f"{key}={key.value}\n" for key in keys(settings))
-    return sha256(values.encode()).hexdigest()[:12]
+    return sha256(settings.model_dump_json().encode()).hexdigest()[:12]
 
 
-def _toml_lines(key: ShownKey) -> str:
-    restart = "; a change needs a restart" if key.restart else ""
-    return f"# {key.meaning}: {key.expected}; default {key.default}{restart}\n{key.name} = {key.value}\n"
+def needs_restart(old: Settings, new: Settings) -> list[str]:
+    """The keys that differ and that a running service cannot change."""
+    before = {str(key): key.value for key in keys(old) if key.restart}
+    after = {str(key): key.value for key in keys(new) if key.restart}
+    return [name for name, value in before.items() if after[name] != value]
 
 
-def as_markdown(settings: Settings) -> str:
-    """The keys as a Markdown table."""
-    rows = ["| key | default | meaning | expected |", "| --- | --- | --- | --- |"]
-    return "\n".join([*rows, *map(_markdown_row, keys(settings))]) + "\n"
-
-
-def _markdown_row(key: ShownKey) -> str:
-    mark = " ↻" if key.restart else ""
-    return f"| `{key}`{mark} | `{key.default}` | {key.meaning} | {key.expected} |"
+def without_restart(old: T, new: T) -> T:
+    """The new settings, except for the keys that a running service cannot change, which stay as they are."""
+    changes: dict[str, object] = {}
+    for name, field in type(new).model_fields.items():
+        before, after = getattr(old, name), getattr(new, name)
+        if RESTART in field.metadata:
+            changes[name] = before
+        elif isinstance(before, Table) and isinstance(after, Table):
+            changes[name] = without_restart(before, after)
+    return new.model_copy(update=changes)

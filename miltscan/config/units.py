@@ -1,18 +1,17 @@
-"""How the configuration writes sizes, durations, numbers and the like: text to value and back; it knows no key.
+"""Sizes, durations, numbers and names in the configuration: text to value and back; it knows no key.
 
-Each `Kind` says in one phrase what it expects, which is at once the error a user reads and the documentation. Those of
+A `Notation` stands in the annotation of a field and defines how pydantic reads, writes and describes it. Those of
 addresses and paths are in `places`.
 """
 
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
 Toml = str | int | list[str]
 T = TypeVar("T")
@@ -22,32 +21,37 @@ N = TypeVar("N", int, float)
 _SIZES = {"GiB": 2**30, "GB": 10**9, "MiB": 2**20, "MB": 10**6, "KiB": 2**10, "KB": 10**3, "B": 1}
 _MILLISECONDS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _QUANTITY = re.compile(r"([0-9]{1,15}) ?([A-Za-z]{1,3})", re.ASCII)
-_SECONDS_UP_TO = 60_000  # "60s" and not "1m": the longest that people write in seconds
+_SECONDS_UP_TO = 60_000  # milliseconds; "60s" and not "1m": the longest that people write in seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[T]):
-    """One kind of value: what is `expected` (a phrase), how it is read from TOML and how it is shown there.
+class Notation(Generic[T]):
+    """How a value is written: the phrase of what is `expected`, from TOML (`read`), to TOML (`show`), JSON Schema.
 
-    `read` raises ValueError, with a text of its own where that tells more than `expected`.
+    `expected` stands in errors and in the documentation. `read` raises ValueError, with a text only where that
+    explains more than `expected`.
     """
 
     expected: str
     read: Callable[[object], T]
     show: Callable[[T], Toml]
+    schema: dict[str, Any] = field(default_factory=lambda: {"type": "string"})
 
     def parse(self, value: object) -> T:
-        """The value; ValueError fit for a user."""
+        """The value. Raises ValueError with a text for the user."""
         try:
             return self.read(value)
         except ValueError as error:
             raise ValueError(str(error) or f"expected {self.expected}") from None
 
-    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> "CoreSchema":
-        """Makes `Annotated[type, kind]` a field that pydantic reads with `parse`; called by pydantic alone."""
-        from pydantic_core import core_schema  # noqa: PLC0415 - a process with settings needs no pydantic
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
+        """Make pydantic read and write a field `Annotated[type, notation]`."""
+        shown = core_schema.plain_serializer_function_ser_schema(self.show)
+        return core_schema.no_info_plain_validator_function(self.parse, serialization=shown)
 
-        return core_schema.no_info_plain_validator_function(self.parse)
+    def __get_pydantic_json_schema__(self, _schema: object, _handler: object) -> dict[str, Any]:
+        """Describe such a field in the JSON Schema."""
+        return {**self.schema}
 
 
 def toml(value: Toml) -> str:
@@ -55,14 +59,16 @@ def toml(value: Toml) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def size(low: str, high: str) -> Kind[int]:
+def size(low: str, high: str) -> Notation[int]:
     """Bytes, from `low` to `high`; a plain integer is bytes too."""
     lowest, highest = parse_size(low), parse_size(high)
 
     def read(value: object) -> int:
         return _within(parse_size(value), lowest, highest)
 
-    return Kind(f'a size such as "1MiB", from {low} to {high}', read, show_size)
+    number = {"type": "integer", "minimum": lowest, "maximum": highest}
+    schema = {"anyOf": [{"type": "string", "pattern": _pattern(_SIZES)}, number]}
+    return Notation(f'a size such as "1MiB", from {low} to {high}', read, show_size, schema)
 
 
 def parse_size(value: object) -> int:
@@ -75,14 +81,15 @@ def show_size(value: int) -> str:
     return _shown(value, _SIZES)
 
 
-def duration(low: str, high: str) -> Kind[float]:
+def duration(low: str, high: str) -> Notation[float]:
     """Seconds, from `low` to `high`."""
     lowest, highest = parse_duration(low), parse_duration(high)
 
     def read(value: object) -> float:
         return _within(parse_duration(value), lowest, highest)
 
-    return Kind(f'a duration such as "60s", from {low} to {high}', read, show_duration)
+    schema = {"type": "string", "pattern": _pattern(_MILLISECONDS)}
+    return Notation(f'a duration such as "60s", from {low} to {high}', read, show_duration, schema)
 
 
 def parse_duration(value: object) -> float:
@@ -96,18 +103,19 @@ def show_duration(seconds: float) -> str:
     return _shown(round(seconds * 1000), units) if seconds else "0s"
 
 
-def count(low: int, high: int) -> Kind[int]:
+def count(low: int, high: int) -> Notation[int]:
     """A whole number from `low` to `high`."""
 
     def read(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError  # noqa: TRY004 - one kind of error for all that a user can write
+            raise ValueError  # noqa: TRY004 - pydantic collects no TypeError
         return _within(value, low, high)
 
-    return Kind(f"a whole number from {low} to {high}", read, int)
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return Notation(f"a whole number from {low} to {high}", read, int, schema)
 
 
-def choice(names: type[E]) -> Kind[E]:
+def choice(names: type[E]) -> Notation[E]:
     """One of the members of an enum."""
     expected = "one of " + ", ".join(f'"{name}"' for name in names)
 
@@ -116,13 +124,37 @@ def choice(names: type[E]) -> Kind[E]:
             raise ValueError
         return names(string(value))
 
-    return Kind(expected, read, str)
+    return Notation(expected, read, str, {"enum": [str(name) for name in names]})
+
+
+def optional(notation: Notation[T]) -> Notation[T | None]:
+    """The same value, or an empty text, which means None."""
+
+    def read(value: object) -> T | None:
+        return None if value == "" else notation.read(value)
+
+    def show(value: T | None) -> Toml:
+        return "" if value is None else notation.show(value)
+
+    schema = {"anyOf": [{"const": ""}, notation.schema]}
+    return Notation(f"{notation.expected}, or an empty text for none", read, show, schema)
+
+
+def string(value: object) -> str:
+    """The value itself, if it is a text; otherwise ValueError without a text."""
+    if not isinstance(value, str):
+        raise ValueError  # noqa: TRY004 - as in `count`
+    return value
 
 
 def _within(value: N, low: N, high: N) -> N:
     if not low <= value <= high:
         raise ValueError
     return value
+
+
+def _pattern(units: dict[str, int]) -> str:
+    return f"^[0-9]{{1,15}} ?({'|'.join(units)})$"
 
 
 def _quantity(value: object, units: dict[str, int]) -> int:
@@ -138,13 +170,6 @@ def _shown(value: int, units: dict[str, int]) -> str:
     return f"{value // units[unit]}{unit}"
 
 
-def string(value: object) -> str:
-    """The value itself, if it is a text; otherwise ValueError without words of its own."""
-    if not isinstance(value, str):
-        raise ValueError  # noqa: TRY004 - as in `count`
-    return value
-
-
 def _mode(value: object) -> int:
     if not re.fullmatch("0?[0-7]{3}", string(value)):
         raise ValueError
@@ -158,12 +183,23 @@ def _flag(value: object) -> bool:
 
 
 def _name(value: object) -> str:
-    """The C library takes no NUL in one, and a terminal nothing that is no character."""
+    """A name without NUL, which the C library does not take, and without control characters for the terminal."""
     if not string(value).isprintable():
         raise ValueError
     return string(value)
 
 
-MODE = Kind('a file mode such as "0660"', _mode, lambda mode: f"{mode:04o}")
-FLAG = Kind("true or false", _flag, bool)
-NAME = Kind("a name, or an empty text for none", _name, str)
+def _label(value: object) -> str:
+    if not re.fullmatch("[a-z0-9-]{1,20}", string(value)):
+        raise ValueError
+    return string(value)
+
+
+MODE = Notation(
+    'a file mode such as "0660"', _mode, lambda mode: f"{mode:04o}", {"type": "string", "pattern": "^0?[0-7]{3}$"}
+)
+FLAG = Notation("true or false", _flag, bool, {"type": "boolean"})
+NAME = Notation("a name, or an empty text for none", _name, str)
+LABEL = Notation(
+    "1 to 20 lower-case letters, digits and dashes", _label, str, {"type": "string", "pattern": "^[a-z0-9-]{1,20}$"}
+)

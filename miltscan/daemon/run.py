@@ -4,15 +4,13 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
 from miltscan import __version__
-from miltscan.config.apart import in_child
 from miltscan.config.keyfile import Loaded, load_all, load_keys
-from miltscan.config.render import fingerprint, needs_restart
+from miltscan.config.render import fingerprint, needs_restart, without_restart
 from miltscan.config.settings import Settings
 from miltscan.daemon.children import Children, is_worker, metrics_slot, open_trace_channel
 from miltscan.daemon.sockets import MilterSocket, bind_exporter, close_sockets, open_sockets
@@ -142,7 +140,7 @@ class _Service:
 
     def _read_again(self) -> Loaded | None:
         try:
-            loaded = in_child(partial(load_all, self.path))  # in a child, which takes pydantic along when it ends
+            loaded = load_all(self.path)
             new = loaded.settings
             _try_spool(new)
             if self.http:
@@ -157,19 +155,6 @@ class _Service:
         log.configure(self.settings.log.format, new.log.level)
         self.log = log.logger()
         self.log.info("reload", needs_restart=restart)
-        before, self.loaded = self.settings, replace(loaded, settings=_keep(self.settings, new))
+        before, self.loaded = self.settings, replace(loaded, settings=without_restart(self.settings, new))
         recording.reloaded(fingerprint(before), fingerprint(self.settings))
         return self.loaded
-
-
-def _keep(old: Settings, new: Settings) -> Settings:
-    """Return the new settings, except those that take effect only at the next start."""
-    return replace(
-        new,
-        milter=replace(old.milter, allow=new.milter.allow),
-        verify=old.verify,
-        probe=replace(new.probe, interval=old.probe.interval),
-        exporter=replace(new.exporter, listen=old.exporter.listen, directory=old.exporter.directory),
-        log=replace(new.log, format=old.log.format),
-        tracing=old.tracing,
-    )

@@ -177,14 +177,14 @@ class Worker:
         self._recorder.log = log.logger(worker=self._recorder.number)
         if settings.limits.concurrent_scans != old.limits.concurrent_scans:
             self._slots = _slots(settings)
-        if (settings.clamd, settings.log) != (old.clamd, old.log):
+        if (settings.engines, settings.log) != (old.engines, old.log):
             self._observer.retire()
             self._engine = self._start_engine(settings)
-            self._observer.forget(set(map(str, old.clamd.servers)) - set(map(str, settings.clamd.servers)))
+            self._observer.forget(set(map(str, old.engines[0].servers)) - set(map(str, settings.engines[0].servers)))
         self._milter.runtime = self._runtime(settings)
 
     def _start_engine(self, settings: Settings) -> ClamdEngine:
-        clamd, self._observer = settings.clamd, EngineObserver(self._recorder.log)
+        clamd, self._observer = settings.engines[0], EngineObserver(self._recorder.log)
         sessions = _SESSIONS // settings.workers
         engine = ClamdEngine(clamd.servers, clamd.canary_interval, self._observer, sessions)
         engine.start()

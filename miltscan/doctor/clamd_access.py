@@ -24,7 +24,7 @@ _PATIENCE = 10.0  # seconds for a mail of a few hundred bytes
 
 def access_findings(settings: Settings) -> Iterator[Finding]:
     """One for each server, and what confines it."""
-    for address in settings.clamd.servers:
+    for address in (server for engine in settings.engines for server in engine.servers):
         yield _read(address, settings.spool.directory)
         found = unix_listeners(address.path) if isinstance(address, UnixAddress) else listeners(address.port)
         yield from (apparmor_finding(one.program, label(one.pid)) for one in found[:1])

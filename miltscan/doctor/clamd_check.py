@@ -23,13 +23,14 @@ AskServers = Callable[[Settings, Observer], None]
 
 def probe_clamd(settings: Settings, observer: Observer) -> None:
     """Asks every clamd once."""
-    ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, observer).probe()
+    for clamd in settings.engines:
+        ClamdEngine(clamd.servers, clamd.canary_interval, observer).probe()
 
 
 def clamd_findings(settings: Settings, probe: AskServers) -> Iterator[Finding]:
     """All that can be said of the servers: first what each does, then how it is set up."""
     yield from _servers(settings, probe)
-    for server in settings.clamd.servers:
+    for server in (server for engine in settings.engines for server in engine.servers):
         yield from clamd_settings(server, settings)
 
 
@@ -37,7 +38,7 @@ def _servers(settings: Settings, probe: AskServers) -> Iterator[Finding]:
     told, now = ServerRecords(), time.time()
     probe(settings, told)
     good = {name for name, seen in told.seen.items() if seen.good}
-    for server in settings.clamd.servers:
+    for server in (server for engine in settings.engines for server in engine.servers):
         if str(server) in good:
             yield from _version(server)
         yield from server_findings(str(server), told.seen.get(str(server), ServerRecord()), now, others=bool(good))

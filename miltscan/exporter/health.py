@@ -19,7 +19,7 @@ _PROBES_MISSED = 3
 
 def ready_within(settings: Settings) -> float:
     """How old (seconds) a passed canary may be for the service to be ready."""
-    return _CANARIES_MISSED * settings.clamd.canary_interval
+    return _CANARIES_MISSED * max(engine.canary_interval for engine in settings.engines if engine.required)
 
 
 Samples = Mapping[str, Mapping[str, float]]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from miltscan.config.settings import parse_settings
+from miltscan.config.load import parse_settings
 from miltscan.config.units import Toml, toml
 from miltscan.errors import ConfigError
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
+from miltscan.config.load import parse_settings
 from miltscan.config.render import ShownKey, keys
-from miltscan.config.settings import parse_settings
 from miltscan.config.units import Toml, toml
 from miltscan.core.text import readable
 from miltscan.migration.draft import Draft, Fate, Row

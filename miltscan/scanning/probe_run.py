@@ -8,7 +8,6 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from miltscan.config.places import INET
@@ -53,7 +52,7 @@ def options_for(settings: Settings, server: str | None) -> Options:
     if server is None:
         return settings.probe
     try:
-        return replace(settings.probe, server=INET.parse(server))
+        return settings.probe.model_copy(update={"server": INET.parse(server)})
     except ValueError as error:
         raise ConfigError(f"--server {readable(server)}: {error}") from None
 

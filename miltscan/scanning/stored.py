@@ -21,7 +21,8 @@ _CHUNK = 2**20  # bytes
 
 def pipeline_for(settings: Settings) -> Pipeline:
     """The pipeline of these settings for one message at a time; asks every server for its canary."""
-    engine = ClamdEngine(settings.clamd.servers, settings.clamd.canary_interval, ServerRecords())
+    clamd = settings.engines[0]
+    engine = ClamdEngine(clamd.servers, clamd.canary_interval, ServerRecords())
     engine.probe()
     limits = settings.limits
     return Pipeline((engine,), settings.policy_for("localhost"), scan_slots(1), limits.scan_timeout, limits.queue_wait)

@@ -18,7 +18,7 @@ from typing import Any
 
 import milter
 
-from miltscan import __main__ as program
+from miltscan.cli import run_cli
 from miltscan.daemon.worker import MessageRecorder, Worker
 from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.milter import callbacks as service
@@ -100,7 +100,7 @@ def main(file: Path) -> None:
         file.write_text(json.dumps({"inside": inside, "around": around, "parts": parts}))
 
     setattr(Worker, "run", run)  # noqa: B010 - as above; mypy refuses the assignment
-    program.main()
+    run_cli()
 
 
 def _clock_callback(name: str) -> None:

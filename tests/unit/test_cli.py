@@ -13,8 +13,9 @@ from typer.testing import CliRunner, Result
 
 from miltscan import __version__
 from miltscan.cli import app
+from miltscan.config.load import parse_settings
 from miltscan.config.settings import ProbeSettings as Options
-from miltscan.config.settings import Settings, parse_settings
+from miltscan.config.settings import Settings
 from miltscan.core.finding import Finding, Level
 from miltscan.core.keys import Key
 from miltscan.core.probe import ProbeKind
@@ -84,8 +85,8 @@ def test_a_wrong_configuration_is_lines_and_status_2(command: list[str], tmp_pat
     result = miltscan(*command, "--config", file)
     assert (result.exit_code, result.stdout) == (2, "")
     assert sorted(result.stderr.splitlines()) == [
-        f"{file}: key colour: unknown key",
-        f"{file}: key milter.worker: unknown key, did you mean milter.workers?",
+        f"{file}: colour: unknown key",
+        f"{file}: milter.worker: unknown key; did you mean milter.workers?",
     ]
 
 
@@ -102,13 +103,27 @@ def test_config_prints_what_is_in_effect(config: Path) -> None:
     assert parse_settings(result.stdout.encode(), "f") == parse_settings(config.read_bytes(), "f")
 
 
-def serve_that(outcome: int | Exception, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, Path | None]]:
+def test_config_prints_json(config: Path) -> None:
+    """The option --json prints the keys and values of the file."""
+    result = miltscan("config", "--json", "--config", config)
+    printed = json.loads(result.stdout)
+    assert (printed["spool"]["directory"], printed["limits"]["scan_timeout"]) == (str(config.parent), "60s")
+    assert Settings.model_validate(printed) == parse_settings(config.read_bytes(), "f")
+
+
+def test_config_prints_the_schema(tmp_path: Path) -> None:
+    """The option --schema needs no valid configuration."""
+    result = miltscan("config", "--schema", "--config", tmp_path / "absent")
+    assert json.loads(result.stdout)["properties"].keys() == Settings.model_fields.keys()
+
+
+def serve_that(outcome: int | BaseException, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, Path | None]]:
     """Puts a service in place that ends with `outcome`; the list gets what it was called with."""
     calls = []
 
     def serve(settings: Settings, path: Path | None) -> int:
         calls.append((settings, path))
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
@@ -131,6 +146,20 @@ def test_a_service_that_cannot_start_says_why(config: Path, monkeypatch: pytest.
     serve_that(StartError("socket in use"), monkeypatch)
     result = miltscan("run", "--config", config)
     assert (result.exit_code, result.stderr) == (1, "socket in use\n")
+
+
+def test_an_interrupted_start_ends_without_a_traceback(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C before the service handles signals ends it with the status that a shell reports."""
+    serve_that(KeyboardInterrupt(), monkeypatch)
+    result = miltscan("run", "--config", config)
+    assert (result.exit_code, result.output) == (130, "")
+
+
+def test_without_a_file_run_uses_the_default_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without --config the service gets the default settings and no path."""
+    monkeypatch.setattr("miltscan.config.load.DEFAULT_PATH", tmp_path / "absent.toml")
+    calls = serve_that(3, monkeypatch)
+    assert (miltscan("run").exit_code, calls) == (3, [(Settings(), None)])
 
 
 @pytest.mark.parametrize(("level", "status"), [(Level.OK, 0), (Level.WARNING, 0), (Level.ERROR, 1)])
@@ -316,9 +345,3 @@ def test_a_probe_that_cannot_be_sent_is_one_line_and_status_2(config: Path, argu
     """Without a key, or with an address that is none."""
     result = miltscan("probe", *arguments, "--config", config)
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{line}\n")
-
-
-def test_the_service_imports_nothing_that_only_prints() -> None:
-    """The memory of a worker is for mail: what prints is imported by the command that prints."""
-    code = "import sys, miltscan.cli; sys.exit('rich' in sys.modules or 'miltscan.doctor.check' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from miltscan.cli import app
 from miltscan.config.keyfile import load_keys
+from miltscan.config.load import load_settings
 from miltscan.config.newkey import new_key
-from miltscan.config.settings import load_settings
 from miltscan.errors import ConfigError
 
 

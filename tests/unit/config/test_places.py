@@ -1,31 +1,36 @@
 """Sockets, networks, URLs and paths: text to value and back."""
 
+from ipaddress import ip_network
+
 import pytest
 
 from miltscan.config import places
-from miltscan.config.units import Kind
+from miltscan.config.units import Notation
 from miltscan.core.address import InetAddress, UnixAddress
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "value"),
+    ("notation", "text", "value"),
     [
         (places.LISTEN, "127.0.0.1:9464", InetAddress("127.0.0.1", 9464)),
         (places.LISTEN, "[::1]:9464", InetAddress("::1", 9464)),
         (places.LISTEN, "off", None),
         (places.FOLDER, "/var/spool/miltscan", "/var/spool/miltscan"),
         (places.ADDRESS, "unix:/run/a", UnixAddress("/run/a")),
-        (places.ADDRESSES, ["unix:/run/a", "inet:1@b"], (UnixAddress("/run/a"), InetAddress("b", 1))),
+        (places.NO_ADDRESS, "", None),
+        (places.NETWORK, "192.0.2.0/24", ip_network("192.0.2.0/24")),
+        (places.NETWORK, "::1", ip_network("::1")),
+        (places.FILE, "", ""),
     ],
 )
-def test_a_place_is_read_and_shown(kind: Kind[object], text: object, value: object) -> None:
-    """Each kind shows what it has read in the words that it reads."""
-    assert value == kind.parse(text)
-    assert text == kind.show(value)
+def test_a_place_is_read_and_shown(notation: Notation[object], text: object, value: object) -> None:
+    """Each notation shows a place in the form that it reads."""
+    assert value == notation.parse(text)
+    assert text == notation.show(value)
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"),
+    ("notation", "text"),
     [
         (places.LISTEN, "9464"),
         (places.LISTEN, "127.0.0.1:99999"),
@@ -33,22 +38,18 @@ def test_a_place_is_read_and_shown(kind: Kind[object], text: object, value: obje
         (places.FOLDER, "spool"),
         (places.FOLDER, "/a\0b"),
         (places.ADDRESS, "/run/a"),
-        (places.NETWORKS, []),
-        (places.NETWORKS, "127.0.0.1"),
-        (places.NETWORKS, [1]),
-        (places.NETWORKS, ["mx.example.test"]),
-        (places.NETWORKS, ["192.0.2.1/24"]),
-        (places.NETWORKS, ["fe80::1%eth0"]),
-        (places.NETWORKS, ["192.0.2.1"] * 65),
-        (places.ADDRESSES, []),
-        (places.ADDRESSES, "unix:/run/a"),
-        (places.ADDRESSES, ["unix:/run/a", "unix:/run/a"]),
+        (places.INET, "unix:/run/a"),
+        (places.NETWORK, 1),
+        (places.NETWORK, "mx.example.test"),
+        (places.NETWORK, "192.0.2.1/24"),
+        (places.NETWORK, "fe80::1%eth0"),
+        (places.FILE, "key"),
     ],
 )
-def test_what_is_no_place_is_told(kind: Kind[object], text: object) -> None:
-    """Whatever is wrong, the error says what would be right."""
+def test_a_wrong_place_is_refused(notation: Notation[object], text: object) -> None:
+    """The error text of every wrong place names what is expected."""
     with pytest.raises(ValueError, match=r"^expected "):
-        kind.parse(text)
+        notation.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_what_is_no_place_is_told(kind: Kind[object], text: object) -> None:
     ],
 )
 def test_a_collector_has_the_usual_path(text: str, url: str) -> None:
-    """Unless one is given."""
+    """A URL without a path gets the path of the protocol."""
     assert places.COLLECTOR.parse(text) == url
     assert places.COLLECTOR.parse(url) == url
 
@@ -83,7 +84,7 @@ def test_a_collector_has_the_usual_path(text: str, url: str) -> None:
         None,
     ],
 )
-def test_what_is_no_collector_is_refused(text: object) -> None:
-    """A password has its place in the environment, where no `miltscan config` prints it."""
+def test_a_wrong_collector_is_refused(text: object) -> None:
+    """A password belongs in the environment, where `miltscan config` does not print it."""
     with pytest.raises(ValueError, match="expected a URL"):
         places.COLLECTOR.parse(text)

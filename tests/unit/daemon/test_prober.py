@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from miltscan.config.keyfile import Loaded
-from miltscan.config.settings import parse_settings
+from miltscan.config.load import parse_settings
 from miltscan.core.keys import Key
 from miltscan.core.probe import ProbeKind, Stage
 from miltscan.daemon import prober

@@ -81,7 +81,7 @@ def test_settings_equal_the_thresholds_of_the_service() -> None:
     assert setting("signature_age_seconds") == SIGNATURE_AGE
     assert {queue: setting("queue_age_seconds", queue=queue) for queue in QUEUE_AGE} == QUEUE_AGE
     assert setting("scan_timeout_seconds") == service.limits.scan_timeout
-    assert setting("canary_age_seconds") >= 3 * service.clamd.canary_interval
+    assert setting("canary_age_seconds") >= 3 * service.engines[0].canary_interval
     assert setting("spool_free_bytes") >= 3 * service.limits.message_size
 
 

@@ -19,7 +19,7 @@ def bad(findings: Iterable[Finding]) -> list[tuple[str, str]]:
 
 def works(configured: Settings, observer: Observer) -> None:
     """A probe under which every server is well."""
-    for server in map(str, configured.clamd.servers):
+    for server in map(str, configured.engines[0].servers):
         observer.signatures("clamd", server, 27000, NOW)
         observer.canary_passed("clamd", server)
         observer.server_state("clamd", server, up=True, why="")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config.settings import Settings, parse_settings
+from miltscan.config.load import parse_settings
+from miltscan.config.settings import Settings
 from miltscan.core.finding import Finding, Level
 from miltscan.doctor import check, clamd_conf
 from tests.unit.doctor.found import DAY, NOW, bad, works

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config.settings import Settings, parse_settings
+from miltscan.config.load import parse_settings
+from miltscan.config.settings import Settings
 from miltscan.core.finding import Level
 from miltscan.doctor.key_access import key_finding, key_findings
 from miltscan.doctor.rights import Identity

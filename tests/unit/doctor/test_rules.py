@@ -2,8 +2,8 @@
 
 import pytest
 
+from miltscan.config.load import parse_settings as settings
 from miltscan.config.settings import Settings
-from miltscan.config.settings import parse_settings as settings
 from miltscan.core.address import parse_address
 from miltscan.core.finding import Finding, Level
 from miltscan.doctor import daemon_rules, filter_rules, mailer_rules

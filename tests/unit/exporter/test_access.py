@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config.settings import ExporterSettings, Settings, parse_settings
-from miltscan.config.validation import validated
+from miltscan.config.load import parse_settings
+from miltscan.config.settings import ExporterSettings, Settings
 from miltscan.core.finding import Level
 from miltscan.doctor.exporter_check import exporter_findings
 from miltscan.errors import StartError
@@ -27,7 +27,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 def exporter(**values: object) -> ExporterSettings:
     """These keys of the table."""
-    return validated(Settings, {"exporter": values}).exporter
+    return Settings.model_validate({"exporter": values}).exporter
 
 
 def secret(path: Path, text: str, mode: int = 0o640) -> str:
@@ -241,5 +241,5 @@ def test_what_the_check_says(  # noqa: PLR0913, PLR0917 - a column each
 
 def test_a_key_alone_is_a_mistake() -> None:
     """It would promise a TLS that is not there."""
-    with pytest.raises(Exception, match=r"exporter\.client_ca: expected exporter\.certificate beside it"):
+    with pytest.raises(Exception, match=r"exporter\.client_ca: expected exporter\.certificate, too"):
         parse_settings(b'[exporter]\nclient_ca = "/ca.pem"', "f")

@@ -16,7 +16,6 @@ import bcrypt
 import pytest
 
 from miltscan.config.settings import Settings
-from miltscan.config.validation import validated
 from miltscan.exporter import exchange, http_server
 from miltscan.exporter.access import Access, load_access
 from miltscan.exporter.credentials import Credentials
@@ -390,7 +389,7 @@ def encrypted(authority: Authority, client_ca: Path | None = None) -> Access:
     """An access by TLS."""
     certificate, key = authority.issue("server")
     table = {"certificate": str(certificate), "key": str(key), "client_ca": str(client_ca or "")}
-    return load_access(validated(Settings, {"exporter": table}).exporter)
+    return load_access(Settings.model_validate({"exporter": table}).exporter)
 
 
 def ask_encrypted(running: Running, context: ssl.SSLContext) -> bytes:

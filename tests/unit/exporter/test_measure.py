@@ -8,7 +8,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from miltscan.config.settings import Settings
-from miltscan.config.validation import validated
 from miltscan.exporter import measure
 from miltscan.exporter.measure import Measurement
 from miltscan.telemetry import metrics
@@ -34,7 +33,9 @@ def _value(family: Family, *labels: str) -> float | None:  # type: ignore[type-a
 
 
 def _settings(folder: Path, incoming: str) -> Settings:
-    return validated(Settings, {"queues": {"incoming": incoming, "delivery": ""}, "spool": {"directory": str(folder)}})
+    return Settings.model_validate(
+        {"queues": {"incoming": incoming, "delivery": ""}, "spool": {"directory": str(folder)}}
+    )
 
 
 def _queue(folder: Path) -> str:

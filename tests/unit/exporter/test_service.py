@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from multiprocessing import Pipe
 from pathlib import Path
@@ -20,7 +20,6 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
-from miltscan.config.validation import validated
 from miltscan.errors import StartError
 from miltscan.exporter import health, service
 from miltscan.exporter.exchange import Request
@@ -210,7 +209,7 @@ def test_what_probes_say_against_the_service(
     success: dict[str, float], last: dict[str, float], reasons: list[str]
 ) -> None:
     """Each has to go well, and to be young."""
-    probe = replace(Settings().probe, interval=60.0, timeout=30.0)
+    probe = Settings().probe.model_copy(update={"interval": 60.0, "timeout": 30.0})
     names = "miltscan_probe_success", "miltscan_probe_last_run_timestamp_seconds"
     samples = dict(zip(names, (success, last), strict=True))
     assert health.unproven(samples, 1000.0, probe) == reasons
@@ -222,8 +221,8 @@ def test_probes_that_nobody_sends_keep_no_service_from_being_ready(
 ) -> None:
     """A reload brings probe.readiness at once, and probe.interval only with the next start."""
     _worker(tmp_path, canary_age=1)
-    probe = replace(Settings().probe, interval=interval, readiness=True)
-    site = service.ExporterState(tmp_path, replace(Settings(), probe=probe))
+    probe = Settings().probe.model_copy(update={"interval": interval, "readiness": True})
+    site = service.ExporterState(tmp_path, Settings().model_copy(update={"probe": probe}))
     assert (service.respond(site, Request("GET", "/readyz")).status == HTTPStatus.OK) is ready
 
 
@@ -231,7 +230,7 @@ def test_probes_that_nobody_sends_keep_no_service_from_being_ready(
 def test_the_page_says_what_probes_say(tmp_path: Path, interval: float, level: str) -> None:
     """Whether or not /readyz asks for it."""
     _worker(tmp_path, canary_age=1)
-    chosen = replace(Settings(), probe=replace(Settings().probe, interval=interval))
+    chosen = Settings().model_copy(update={"probe": Settings().probe.model_copy(update={"interval": interval})})
     body = service.respond(service.ExporterState(tmp_path, chosen), Request("GET", "/api/status")).body
     assessment = json.loads(body)["assessment"]
     assert assessment["level"] == level
@@ -286,7 +285,7 @@ def test_new_settings_count(running: Running) -> None:
     _worker(running.directory, canary_age=31)
     assert _ask(running.port, "/readyz")[0].status == 503
     running.lifeline.send("an order to workers")
-    running.lifeline.send(Loaded(validated(Settings, {"clamd": {"canary_interval": "20s"}}), ()))
+    running.lifeline.send(Loaded(Settings.model_validate({"clamd": {"canary_interval": "20s"}}), ()))
     wait_until(lambda: _ask(running.port, "/readyz")[0].status == 200, PATIENCE, "the new settings")
 
 

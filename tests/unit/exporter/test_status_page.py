@@ -11,7 +11,6 @@ import orjson
 import pytest
 
 from miltscan.config.settings import Settings
-from miltscan.config.validation import validated
 from miltscan.exporter import service
 from miltscan.exporter.exchange import Request
 from miltscan.exporter.service import ExporterState
@@ -43,7 +42,7 @@ def state(tmp_path: Path) -> ExporterState:
         metrics.MESSAGES.child("inbound", "clean", "accept").inc(7)
 
     _in_a_process(work)
-    return ExporterState(tmp_path, validated(Settings, {"milter": {"workers": 1}}))
+    return ExporterState(tmp_path, Settings.model_validate({"milter": {"workers": 1}}))
 
 
 def test_the_answer_behind_the_page(state: ExporterState) -> None:
@@ -106,7 +105,7 @@ def test_history_grows_with_each_sample(state: ExporterState) -> None:
 
 def test_reloaded_settings_are_those_shown(state: ExporterState) -> None:
     """The configuration in force, not that of the start."""
-    state.settings = validated(Settings, {"log": {"level": "debug"}})
+    state.settings = Settings.model_validate({"log": {"level": "debug"}})
     status = orjson.loads(service.respond(state, Request("GET", "/api/status")).body)
     changed = {row["key"]: row["value"] for row in status["configuration"]["settings"] if row["changed"]}
     assert changed == {"log.level": '"debug"'}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.config.settings import parse_settings
+from miltscan.config.load import parse_settings
 from miltscan.migration import clamav_milter
 from miltscan.migration.clamav_milter import DEFAULTS, OPTIONS, draft_clamav_milter, read_options
 from miltscan.migration.draft import Conversion, Fate

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config.settings import parse_settings
+from miltscan.config.load import parse_settings
 from miltscan.migration.files import read_source
 from miltscan.migration.formats import draft, recognise
 from miltscan.migration.render import as_files

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.config.settings import parse_settings
+from miltscan.config.load import parse_settings
 from miltscan.migration import imss, intscan, relay
 from miltscan.migration.draft import Fate, Rule, convert
 from miltscan.migration.ini import Entry, read_ini

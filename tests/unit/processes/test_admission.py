@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.config.settings import parse_settings
+from miltscan.config.load import parse_settings
 from miltscan.core.address import InetAddress, Network
 from miltscan.errors import StartError
 from miltscan.processes import admission

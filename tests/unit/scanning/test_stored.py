@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from miltscan.config.settings import Settings, parse_settings
+from miltscan.config.load import parse_settings
+from miltscan.config.settings import Settings
 from miltscan.core.address import Address
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.verdict import Limit, Outcome, Verdict

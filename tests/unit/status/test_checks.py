@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from miltscan.config.settings import Settings
-from miltscan.config.validation import validated
 from miltscan.core.finding import Level
 from miltscan.status.checks import assess
 from miltscan.status.history import STEP, History
@@ -89,7 +88,7 @@ def test_failed_probes_are_shown_next_to_failed_engines() -> None:
 def test_engines_that_are_well_do_not_hide_that_nothing_is_scanned(readiness: bool, level: Level) -> None:  # noqa: FBT001
     """When sendmail has lost its filter every self-test passes and every message is unscanned: the probe shows it."""
     probe = {"interval": "1m", "readiness": readiness}
-    settings = validated(Settings, {"probe": probe, "keys": {"file": "/k"}})
+    settings = Settings.model_validate({"probe": probe, "keys": {"file": "/k"}})
     found = _assessment(unproven=["clean probe: failed 10 s ago"], settings=settings)
     assert (found.level, found.text) == (level, "No probe proves that mail is being scanned")
     assert found.details[0] == "clean probe: failed 10 s ago"
@@ -111,7 +110,7 @@ def test_engines_that_are_well_do_not_hide_that_nothing_is_scanned(readiness: bo
         ({"engines": []}, "clients receive a temporary error (4xx) and try again later", ["not ready"]),
         ({"workers": replace(WORKERS, running=0)}, "no worker is running", ["not ready"]),
         (
-            {"settings": validated(Settings, {"policy": {"on_unscanned": {"no_engine": "accept"}}}), "engines": []},
+            {"settings": Settings.model_validate({"policy": {"on_unscanned": {"no_engine": "accept"}}}), "engines": []},
             "mail passes UNSCANNED",
             ["not ready"],
         ),

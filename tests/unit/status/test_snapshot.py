@@ -10,7 +10,6 @@ import pytest
 from pydantic import TypeAdapter
 
 from miltscan.config.settings import Settings
-from miltscan.config.validation import validated
 from miltscan.status import settings as shown_settings
 from miltscan.status.events import Detection, ErrorEvent, RecentEvents
 from miltscan.status.history import STEP, History
@@ -69,7 +68,7 @@ EMPTY = Numbers((f"miltscan_{name}", {"outcome": "clean"}, 0.0) for name in ("me
 
 
 def _status(numbers: Numbers, past: History | None = None, recent: RecentEvents | None = None) -> ServiceStatus:
-    settings = validated(Settings, {"milter": {"workers": 2}})
+    settings = Settings.model_validate({"milter": {"workers": 2}})
     return snapshot(
         SnapshotInput(
             numbers,
@@ -174,7 +173,7 @@ def test_the_json_is_what_the_types_say(status: ServiceStatus) -> None:
 
 def test_settings_that_differ_come_first() -> None:
     """Each with its default; the order is else that of the configuration."""
-    settings = validated(Settings, {"milter": {"workers": 4}, "log": {"level": "debug"}})
+    settings = Settings.model_validate({"milter": {"workers": 4}, "log": {"level": "debug"}})
     rows = shown_settings.shown(settings)
     assert [(row.key, row.value, row.default) for row in rows if row.changed] == [
         ("milter.workers", "4", "1"),

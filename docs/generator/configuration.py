@@ -1,0 +1,33 @@
+"""The table of docs/configuration.md, made from the settings; `python -m docs.generator.configuration` replaces it."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from miltscan.config.render import ShownKey, keys
+from miltscan.config.settings import ClamdEngineSettings, Settings
+
+PAGE = Path(__file__).parents[1] / "configuration.md"
+_HEAD = "| key | default | meaning | expected |\n| --- | --- | --- | --- |\n"
+
+
+def documentation(page: str) -> str:
+    """The page with the table of the code in place of its own, which ends it."""
+    text, _, _ = page.partition(_HEAD)
+    return text + _HEAD + "".join(_rows())
+
+
+def _rows() -> Iterator[str]:
+    """A row for each key; `[clamd]` and `[[engine]]` are both shown, although a file has one of them."""
+    engine = (ClamdEngineSettings(type="clamd"),)
+    yield from map(_row, keys(Settings().model_copy(update={"engine": engine})))
+
+
+def _row(key: ShownKey) -> str:
+    name = re.sub(r"\[\d+\]", "", str(key))
+    default = f"`{key.default}`" if key.default else "required"
+    return f"| `{name}`{' ↻' if key.restart else ''} | {default} | {key.meaning} | {key.expected} |\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(documentation(PAGE.read_text()))

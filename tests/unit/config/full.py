@@ -1,0 +1,80 @@
+"""A configuration in which every key differs from its default; it has `[clamd]` instead of `[[engine]]`."""
+
+FULL = """
+[milter]
+socket = "inet:7357@127.0.0.1"
+socket_mode = "0666"
+socket_group = "smmsp"
+allow = ["192.0.2.0/24", "2001:db8::1"]
+workers = 4
+[spool]
+directory = "/srv/spool"
+memory = "512KiB"
+[limits]
+message_size = "25MB"
+scan_timeout = "2m"
+concurrent_scans = 8
+queue_wait = "500ms"
+[clamd]
+servers = ["unix:/run/a.sock", "inet:3310@clamd.example.test"]
+canary_interval = "30s"
+[policy]
+on_infected = "hold"
+on_error = "reject"
+[policy.on_unscanned]
+too_large = "accept"
+timeout = "reject"
+no_engine = "hold"
+limits = "accept"
+encrypted = "reject"
+busy = "discard"
+[headers]
+mode = "none"
+[keys]
+file = "/srv/keys"
+[receipt]
+max_age = "30m"
+[verify]
+socket = "inet:7358@127.0.0.1"
+workers = 2
+[probe]
+interval = "1m"
+server = "inet:2525@mx.example.test"
+sender = "probe@example.test"
+recipient = "nobody@example.test"
+timeout = "30s"
+readiness = true
+[exporter]
+listen = "off"
+directory = "/srv/metrics"
+allow = ["192.0.2.9"]
+certificate = "/srv/exporter.crt"
+key = "/srv/exporter.key"
+client_ca = "/srv/ca.crt"
+users_file = "/srv/users"
+token_file = "/srv/token"
+[queues]
+incoming = "/var/spool/mqueue/q*"
+delivery = ""
+interval = "1m"
+[log]
+format = "console"
+level = "debug"
+[tracing]
+endpoint = "https://collector.example.test"
+addresses = true
+"""
+
+ENGINES = """
+[[engine]]
+type = "clamd"
+[[engine]]
+type = "clamd"
+name = "second"
+required = false
+on_error = "tempfail"
+timeout = "5s"
+skip_above = "1MiB"
+servers = ["unix:/run/a.sock", "inet:3310@clamd.example.test"]
+canary_interval = "30s"
+"""

@@ -1,0 +1,211 @@
+"""Every mistake in a configuration file is one line: key, value, what is expected, the nearest known key."""
+
+import pytest
+
+from miltscan.config import places
+from miltscan.config.load import parse_settings
+from miltscan.errors import ConfigError
+
+
+def mistakes_in(text: str) -> list[str]:
+    """The lines of the error that `text` as a file `f` gives."""
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(text.encode(), "f")
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[milter]\nworker = 3", "milter.worker: unknown key; did you mean milter.workers?"),
+        ("workers = 3", "workers: unknown key; did you mean milter.workers?"),
+        ("[headers]\nworkers = 3", "headers.workers: unknown key; did you mean milter.workers?"),
+        ("[headers]\nworkerz = 3", "headers.workerz: unknown key; did you mean milter.workers?"),
+        ("[mitler]\nworkers = 3", "mitler: unknown key; did you mean milter?"),
+        ("[[engines]]\ntype = 'clamd'", "engines: unknown key; did you mean engine?"),
+        (
+            "[policy.on_unscanned]\n'too-large' = 'reject'",
+            "policy.on_unscanned.too-large: unknown key; did you mean policy.on_unscanned.too_large?",
+        ),
+        (
+            "[[engine]]\ntype = 'clamd'\n[[engine]]\ntype = 'clamd'\nname = 'b'\nserver = 3",
+            "engine[2].server: unknown key; did you mean engine[2].servers?",
+        ),
+        ("xyzzy = 1", "xyzzy: unknown key"),
+        ('"\\u001b[2J" = 1', r'"\u001b[2J": unknown key'),
+    ],
+)
+def test_an_unknown_key_comes_with_the_nearest_known_one(text: str, line: str) -> None:
+    """A key of the same table is nearest, then the same key of another table."""
+    assert mistakes_in(text) == [f"f: {line}"]
+
+
+_LONG = f"milter.workers = 0x{'f' * 5000}"
+_CLAMD = "type = 'clamd'"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            '[limits]\nscan_timeout = "60 parsecs"',
+            'limits.scan_timeout = "60 parsecs": expected a duration such as "60s", from 1s to 4m',
+        ),
+        (
+            "[limits]\nmessage_size = 1",
+            'limits.message_size = 1: expected a size such as "1MiB", from 1KiB to 2GB',
+        ),
+        (
+            '[milter]\nallow = ["::1", "a/24"]',
+            'milter.allow[2] = "a/24": expected an address, or a network without host bits such as 192.0.2.0/24',
+        ),
+        ('[milter]\nallow = "::1"', 'milter.allow = "::1": expected a list'),
+        ("[milter]\nallow = []", "milter.allow = []: expected a list of at least 1"),
+        (
+            "[queues]\ndelivery = 'mqueue'",
+            f'queues.delivery = "mqueue": expected {places.QUEUE.expected}',
+        ),
+        ("[milter]\nworkers = 65", "milter.workers = 65: expected a whole number from 1 to 64"),
+        ("[milter]\nworkers = true", "milter.workers = true: expected a whole number from 1 to 64"),
+        (
+            "[log]\nlevel = 1979-05-27",
+            'log.level = 1979-05-27: expected one of "debug", "info", "warning", "error"',
+        ),
+        ("[headers]\nmode = ['none']", 'headers.mode = ["none"]: expected one of "replace", "none"'),
+        ("log = 3", "log = 3: expected a table [log]"),
+        ('[milter]\nsocket = "/run/a"', 'milter.socket = "/run/a": expected unix:/absolute/path or inet:PORT@HOST'),
+        (
+            '[exporter]\ntoken_file = "token"',
+            'exporter.token_file = "token": expected the absolute path of a file, or an empty text for none',
+        ),
+        *(
+            (
+                f'milter.socket_group = "a{escape}"',
+                f'milter.socket_group = "a{escape}": expected a name, or an empty text for none',
+            )
+            for escape in ("\\u0000", "\\u001b")
+        ),
+        (_LONG, "milter.workers = a number of thousands of digits: expected a whole number from 1 to 64"),
+        ("probe.recipient = 'a b@c'", 'probe.recipient = "a b@c": expected a mail address with a domain'),
+        ("probe.server = 'unix:/run/x'", 'probe.server = "unix:/run/x": expected inet:PORT@HOST'),
+        ("probe.readiness = 1", "probe.readiness = 1: expected true or false"),
+        (
+            "clamd.servers = ['unix:/a', 'unix:/a']",
+            'clamd.servers = ["unix:/a", "unix:/a"]: expected each address once',
+        ),
+        ("clamd.servers = ['unix:/a', 'b']", 'clamd.servers[2] = "b": expected unix:/absolute/path or inet:PORT@HOST'),
+        (f"[engine]\n{_CLAMD}", 'engine = {"type": "clamd"}: expected tables [[engine]]'),
+        ("engine = []", "engine = []: expected a list of at least 1"),
+        ("[[engine]]\nname = 'a'", "engine[1].type: expected this key"),
+        ("[[engine]]\ntype = 'x'", 'engine[1].type = "x": expected "clamd"'),
+        (
+            f"[[engine]]\n{_CLAMD}\nname = 'Über'",
+            'engine[1].name = "Über": expected 1 to 20 lower-case letters, digits and dashes',
+        ),
+        (
+            f"[[engine]]\n{_CLAMD}\n[[engine]]\n{_CLAMD}\nname = 'b'\nservers = ['x']",
+            'engine[2].servers[1] = "x": expected unix:/absolute/path or inet:PORT@HOST',
+        ),
+        (
+            f"[[engine]]\n{_CLAMD}\ntimeout = '0s'",
+            'engine[1].timeout = "0s": expected a duration such as "60s", from 1s to 4m, or an empty text for none',
+        ),
+    ],
+)
+def test_a_wrong_value_comes_with_what_is_expected(text: str, line: str) -> None:
+    """The line names the file, the key with its position in lists, the value, and what is expected."""
+    assert mistakes_in(text) == [f"f: {line}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (
+            '[limits]\nscan_timeout = "4m"\nqueue_wait = "60s"',
+            ['limits.queue_wait + limits.scan_timeout = "5m": expected less than 5m, the timeout E: of the MTA'],
+        ),
+        (
+            '[exporter]\nkey = "/a.pem"\nclient_ca = "/b.pem"',
+            [f"exporter.{key}: expected exporter.certificate, too" for key in ("key", "client_ca")],
+        ),
+        (
+            '[milter]\nsocket = "unix:/a"\n[verify]\nsocket = "local:/a"',
+            ['verify.socket = "unix:/a": expected another socket than milter.socket'],
+        ),
+        ("probe.interval = '1m'", ["probe.interval: expected keys.file, too, whose first key signs the probes"]),
+        ("probe.readiness = true", ["probe.readiness: expected probe.interval, too; 0s sends no probe"]),
+        (
+            f"[clamd]\n[[engine]]\n{_CLAMD}\nname = 'other'",
+            ['engine[1].type = "clamd": expected no table [clamd] next to [[engine]] of this type'],
+        ),
+        (
+            f"[[engine]]\n{_CLAMD}\n[[engine]]\n{_CLAMD}",
+            [f'engine[{number}].name = "clamd": expected a name that no other engine has' for number in (1, 2)],
+        ),
+        (
+            f"[[engine]]\n{_CLAMD}\nrequired = false\n[verify]\nsocket = 'unix:/run/miltscan/miltscan.sock'",
+            [
+                "engine: expected required = true for at least one engine",
+                'verify.socket = "unix:/run/miltscan/miltscan.sock": expected another socket than milter.socket',
+            ],
+        ),
+    ],
+)
+def test_keys_that_do_not_fit_together(text: str, lines: list[str]) -> None:
+    """Each broken rule is a line, where every key is valid by itself."""
+    assert mistakes_in(text) == [f"f: {line}" for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("\na =", "line 2: Invalid value"),
+        ("[log]\nlevel = yes", "line 2, column 9: Invalid value"),
+        ("a = 1\na = 2", "line 2: Cannot overwrite a value"),
+        (f"milter.workers = {'1' * 5000}", "expected no number of thousands of digits"),
+        (f"a = {'[' * 3000}", "expected no brackets within brackets hundreds deep"),
+    ],
+)
+def test_a_file_that_is_not_toml(text: str, line: str) -> None:
+    """The line names the place in the file."""
+    assert mistakes_in(text) == [f"f: {line}"]
+
+
+def test_all_mistakes_come_at_once() -> None:
+    """One run reports the mistakes of all tables, in the order of the tables."""
+    text = """
+    colour = "red"
+    [milter]
+    worker = 3
+    workers = 0
+    [limits]
+    scan_timeout = "4m"
+    queue_wait = "4m"
+    [policy]
+    on_error = "ignore"
+    [[engine]]
+    type = "clamd"
+    servers = ["a", "unix:/b", "c"]
+    """
+    found = [line.removeprefix("f: ").partition(":")[0].partition(" =")[0] for line in mistakes_in(text)]
+    assert found == [
+        "milter.workers",
+        "milter.worker",
+        "limits.queue_wait + limits.scan_timeout",
+        "engine[1].servers[1]",
+        "engine[1].servers[3]",
+        "policy.on_error",
+        "colour",
+    ]
+
+
+def test_bytes_that_are_not_utf8_are_named_by_line() -> None:
+    """TOML is UTF-8."""
+    with pytest.raises(ConfigError, match=r"^f: line 2: expected UTF-8$"):
+        parse_settings(b"# ok\n# \xff", "f")
+
+
+def test_a_long_value_is_cut() -> None:
+    """A mistake stays a line even if a page was pasted."""
+    (line,) = mistakes_in(f'[log]\nlevel = "{"x" * 10_000}"')
+    assert len(line) < 200
