@@ -1,4 +1,4 @@
-"""What a field of a log line is: its type, its bounds, and whether a value keeps them; `events` has the fields."""
+"""The type of a field of a log line: its type and bounds, and whether a value is within them. It defines no field."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ def _is_time(value: object) -> bool:
 
 
 class Type(Enum):
-    """What a JSON value is; `value` is its name in the documentation."""
+    """The type of a JSON value; `value` is its name in the documentation."""
 
     TEXT = "text"
     TEXTS = "list of texts"
@@ -41,7 +41,7 @@ class Type(Enum):
 
     @property
     def fits(self) -> Callable[[object], bool]:
-        """Tells whether a value is of this type."""
+        """Return whether a value is of this type."""
         return _CHECKS[self]
 
 
@@ -57,7 +57,7 @@ _CHECKS: dict[Type, Callable[[object], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field. `values`: all that it can be; `null`: it may be null; `optional`: it may be missing."""
+    """One field. `values` lists all its values if they are few; it may be null with `null`, missing with `optional`."""
 
     name: str
     type: Type
@@ -71,30 +71,26 @@ class Field:
     parts: tuple["Field", ...] = ()
 
     def deviation(self, value: object) -> str | None:
-        """What is wrong with a value of this field; None if nothing."""
+        """Return how a value of this field deviates from its definition; None if it does not."""
         if value is None:
             return None if self.null else f"{self.name} is null"
         if not self.type.fits(value):
-            return f"{self.name} = {value!r:.100} is no {self.type.value}"
+            return f"{self.name} = {value!r:.100}: expected {self.type.value}"
         if self.values and value not in self.values:
-            return f"{self.name} = {value!r:.100} is none of {', '.join(self.values)}"
-        if self.type is Type.OBJECTS:
-            return next((wrong for item in _objects(value) for wrong in deviations_of(item, self.parts)), None)
+            return f"{self.name} = {value!r:.100}: expected one of {', '.join(self.values)}"
+        if isinstance(value, list) and self.type is Type.OBJECTS:
+            return next((wrong for item in value for wrong in deviations_of(item, self.parts)), None)
         return self._out_of_bounds(value)
 
-    def _out_of_bounds(self, value: Any) -> str | None:  # noqa: ANN401 - of the type that was just looked at
+    def _out_of_bounds(self, value: Any) -> str | None:  # noqa: ANN401 - its type was checked by the caller
         amount = len(value) if isinstance(value, list) else value
         low = self.least is not None and amount < self.least
         high = self.most is not None and amount > self.most
         return f"{self.name} = {value!r:.100} is out of bounds" if low or high else None
 
 
-def _objects(value: object) -> list[Mapping[str, object]]:
-    return value if isinstance(value, list) else []
-
-
 def deviations_of(values: Mapping[str, object], fields: tuple[Field, ...]) -> Iterator[str]:
-    """Where values are not as these fields say, a text each."""
+    """Yield how values deviate from these fields, a text each."""
     known = {field.name: field for field in fields}
     yield from (f"{name} is not documented" for name in values.keys() - known.keys())
     yield from (f"{name} is missing" for name, field in known.items() if name not in values and not field.optional)

@@ -1,1 +1,1 @@
-"""What miltscan says of itself: log lines and metrics; nothing here decides anything about mail."""
+"""Log lines, metrics and traces: what miltscan reports about itself. Nothing here decides about mail."""

@@ -1,8 +1,9 @@
 """Exemplars: for each bucket of a histogram and for some counters, the queue ID of the last message counted.
 
-prometheus_client drops them where several processes count. Here each process keeps its own in memory and writes them to
-one small file beside its counters, at most once a second; the exporter takes the newest of each. They lead from a slow
-bucket of a graph to the message's log line. A queue ID that is no plain word (the MTA's, hence any text) is left out.
+They lead from a slow bucket of a graph to the log line of a message. prometheus_client drops them where several
+processes count. Therefore each process keeps its own in memory and writes them to a small file next to its counters, at
+most once a second; the exporter uses the newest of each. A queue ID comes from the MTA and may be any text: one that is
+not alphanumeric ASCII is left out.
 """
 
 import time
@@ -19,7 +20,7 @@ PATTERN = "exemplars_*.json"
 
 
 class Exemplar(NamedTuple):
-    """One message that was counted: its queue ID, what was measured, and when (seconds since the epoch)."""
+    """One message that was counted: its queue ID, the value, and the time (seconds since the epoch)."""
 
     queue_id: str
     value: float
@@ -27,7 +28,7 @@ class Exemplar(NamedTuple):
 
 
 class Exemplars:
-    """Those of this process, by `series`; without `attach` they are kept in memory alone."""
+    """The exemplars of this process, by `series`; without `attach` they stay in memory."""
 
     def __init__(self) -> None:
         self._file: Path | None = None
@@ -41,13 +42,13 @@ class Exemplars:
         self._kept, self._changed, self._written = {}, False, 0.0
 
     def keep(self, series: str, queue_id: str, value: float, now: float) -> None:
-        """The last one counted there."""
+        """Keep this message as the last one that was counted in the series."""
         if queue_id.isalnum() and queue_id.isascii() and len(queue_id) <= _LONGEST:
             self._kept[series] = queue_id, value, now
             self._changed = True
 
     def write(self) -> None:
-        """Let the exporter see them, if there are new ones and the last time is a second ago. OSError if it cannot."""
+        """Write the file, if there are new exemplars and the last write is a second ago. Raises OSError."""
         now = time.monotonic()
         if self._file is None or not self._changed or now - self._written < _PAUSE:
             return
@@ -57,14 +58,14 @@ class Exemplars:
         new.rename(self._file)
 
 
-@lru_cache(maxsize=4096)  # made of the same few labels at every message
+@lru_cache(maxsize=4096)  # each message uses the same few labels
 def series(sample: str, names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    """A sample's name and labels as one text, whatever the order of the labels."""
+    """Return a sample's name and labels as one text that does not depend on the order of the labels."""
     return "\0".join((sample, *(value for _, value in sorted(zip(names, values, strict=True)))))
 
 
 def read_exemplars(directory: Path) -> Mapping[str, Exemplar]:
-    """The newest of all processes' exemplars of each series; a file that cannot be read has none."""
+    """Return the newest exemplar of each series in all processes; a file that cannot be read has none."""
     newest: dict[str, Exemplar] = {}
     for file in directory.glob(PATTERN):
         for place, exemplar in _kept(file).items():
@@ -82,4 +83,4 @@ def _kept(file: Path) -> Mapping[str, tuple[str, float, float]]:
 
 
 EXEMPLARS = Exemplars()
-"""Those of this process."""
+"""The exemplars of this process."""

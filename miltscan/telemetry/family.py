@@ -1,12 +1,12 @@
-"""What a metric is: its definition with unit, labels and their bounds, and where a process counts. It defines none.
+"""The type of a metric: its definition with unit, labels and their bounds, and where a process counts. It defines none.
 
-Several processes count at once (prometheus_client's multiprocess mode): each writes memory-mapped files in one
-directory, named after its slot, and the exporter adds them up at a scrape. A slot is the name of a place in the
-service (`supervisor`, `0`, `1` ...), not a pid: a respawned worker goes on with its predecessor's files, so
-counters never fall and files do not pile up. Two live processes must never share a slot.
+Several processes count at the same time (prometheus_client's multiprocess mode). Each writes memory-mapped files in one
+directory, named after its slot, and the exporter adds them up at a scrape. A slot is the name of a place in the service
+(`supervisor`, `0`, `1` ...), not a pid: a respawned worker continues its predecessor's files, so counters never fall
+and files do not accumulate. Two live processes must never share a slot.
 
-prometheus_client wants the directory at import, in the environment. Here a metric is made when it is first used, and
-anew in `attach`, so the module can be imported before a fork; without `attach` it counts in memory (unit tests).
+prometheus_client requires the directory in the environment at import. Here a metric is made when it is first used, and
+made again by `attach`, so this module can be imported before a fork. Without `attach` it counts in memory (unit tests).
 """
 
 import math
@@ -27,7 +27,9 @@ from miltscan.telemetry.exemplars import EXEMPLARS, series
 
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client's multiprocess values look for it
 
-_OURS = re.compile(r"(counter|histogram|summary|gauge_[a-z]+)_\w+")  # prometheus_client's: type, mode of a gauge, slot
+_OURS = re.compile(
+    r"(counter|histogram|summary|gauge_[a-z]+)_\w+"
+)  # prometheus_client's names: type, mode of a gauge, slot
 
 Kind = TypeVar("Kind", Counter, Gauge, Histogram)
 
@@ -37,7 +39,7 @@ Measured = tuple[float, str]
 
 
 class Label(NamedTuple):
-    """A label: what bounds its values, and those that are known from the start."""
+    """A label: the bound of its values, and the values that are known from the start."""
 
     name: str
     bound: str
@@ -45,13 +47,13 @@ class Label(NamedTuple):
 
 
 def closed(name: str, values: Iterable[str]) -> Label:
-    """A label that takes no other values than these."""
+    """Return a label that has no values but these."""
     known = tuple(map(str, values))
     return Label(name, f"one of {', '.join(known)}", known)
 
 
 class Family(Generic[Kind]):
-    """One metric: its definition, and the children (one per set of label values) that this process uses.
+    """One metric: its definition, and the children (one for each set of label values) that this process uses.
 
     `help_text` is a noun phrase with the unit, as Prometheus asks for. The values of a counter's only label exist from
     the start with 0: a series that appears with its first event shows no increase, and an alert on it stays silent. Of
@@ -66,7 +68,7 @@ class Family(Generic[Kind]):
         unit: str,
         help_text: str,
         labels: tuple[Label, ...] = (),
-        **options: Any,  # noqa: ANN401 - handed through: buckets, multiprocess_mode
+        **options: Any,  # noqa: ANN401 - passed on: buckets, multiprocess_mode
     ) -> None:
         self.kind: type[Kind] = kind
         self.name = f"miltscan_{name}"
@@ -79,40 +81,40 @@ class Family(Generic[Kind]):
         DEFINED.append(self)
 
     def reset(self) -> None:
-        """Forget every child: what is counted from now on goes where the process is attached."""
+        """Forget every child, so that the process counts where it is attached from now on."""
         self._children: dict[tuple[str, ...], Kind] = {}
         self._parent: Kind | None = None
 
     def child(self, *labels: str) -> Kind:
-        """The counter, gauge or histogram for these label values; kept, as prometheus_client's own look-up is slow."""
+        """Return the child for these label values, from a cache, as prometheus_client's own look-up is slow."""
         try:
             return self._children[labels]
         except KeyError:
             return self._children.setdefault(labels, self.parent.labels(*labels) if labels else self.parent)
 
     def forget(self, *labels: str) -> None:
-        """End the series of a gauge: a file keeps each for ever, so it says by NaN that it is nobody's any more."""
+        """End the series of a gauge: its file keeps it for ever, so NaN marks it as ended."""
         child = self._children.get(labels)
         if isinstance(child, Gauge):
             child.set(math.nan)
 
     def forget_all(self, value: str) -> None:
-        """`forget` each series that has this label value."""
+        """Forget each series that has this label value."""
         for labels in [labels for labels in self._children if value in labels]:
             self.forget(*labels)
 
     @property
     def used(self) -> int:
-        """How many sets of label values this process has used."""
+        """The number of sets of label values that this process has used."""
         return len(self._children)
 
     def knows(self, *labels: str) -> bool:
-        """Whether this process has used these label values."""
+        """Return whether this process has used these label values."""
         return labels in self._children
 
     @property
     def parent(self) -> Kind:
-        """prometheus_client's own metric of this process."""
+        """The metric of prometheus_client in this process."""
         if self._parent is None:
             self._parent = self.kind(self.name, self.help_text, self.labels, registry=None, **self._options)
         return self._parent
@@ -127,10 +129,10 @@ class Family(Generic[Kind]):
 
 
 def observe(family: Family[Histogram], labels: tuple[str, ...], measured: Sequence[Measured], now: float) -> None:
-    """Observe many values at once: each bucket is written once, which costs a quarter of `Histogram.observe` for each.
+    """Observe many values at once: each bucket is written once, at a quarter of the cost of `Histogram.observe`.
 
-    The last queue ID of each bucket is its exemplar. `_sum` and `_buckets` are prometheus_client's own, which has no
-    call for more than one value; in its multiprocess mode buckets are not cumulative.
+    The last queue ID of each bucket is its exemplar. `_sum` and `_buckets` are private to prometheus_client, which has
+    no call for several values. In multiprocess mode buckets are not cumulative.
     """
     child = family.child(*labels)
     bounds = child._upper_bounds  # noqa: SLF001
@@ -149,7 +151,7 @@ def observe(family: Family[Histogram], labels: tuple[str, ...], measured: Sequen
 
 
 def mark(family: Family[Counter], labels: tuple[str, ...], queue_id: str, now: float) -> None:
-    """The message is the exemplar of this counter."""
+    """Make the message the exemplar of this counter."""
     EXEMPLARS.keep(series(family.name, family.labels, labels), queue_id, 1.0, now)
 
 
@@ -157,39 +159,39 @@ DEFINED: list[Family[Any]] = []
 
 
 def prepare(directory: Path) -> None:
-    """An empty directory (0700) for a new service: last time's counters are gone, as after any restart. StartError.
+    """Make an empty directory (0700) for a new service, without the counters of the last one. Raises StartError.
 
-    A directory that belongs to others too is refused before anything in it is touched: /etc/mail is full of `*.db`.
+    A directory with files of others is refused before anything in it is changed: /etc/mail is full of `*.db`.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if others := sorted(path.name for path in directory.iterdir() if _is_of_others(path)):
+        if others := sorted(path.name for path in directory.iterdir() if _is_foreign(path)):
             raise StartError(
-                f"metrics directory {directory}: holds {others[0]!r}, which is none of ours; "
-                "exporter.directory has to be a directory of its own"
+                f"metrics directory {directory}: contains {others[0]!r}, which is not a file of miltscan. "
+                "exporter.directory must be a directory of its own."
             )
         directory.chmod(0o700)
         for file in (*directory.glob("*.db"), *directory.glob(exemplars.PATTERN)):
             file.unlink()
     except OSError as error:
         raise StartError(
-            f"metrics directory {directory}: {error.strerror}; it must be a directory that this user owns"
+            f"metrics directory {directory}: {error.strerror}. It must be a directory that miltscan's user owns."
         ) from error
 
 
-def _is_of_others(path: Path) -> bool:
-    """A folder, or a database that prometheus_client has not named."""
+def _is_foreign(path: Path) -> bool:
+    """Return whether it is a folder, or a database whose name is not one of prometheus_client's."""
     return path.is_dir() or (path.suffix == ".db" and not _OURS.fullmatch(path.stem))
 
 
 def attach(directory: Path, slot: str) -> None:
-    """Count in `directory` as `slot` from now on. To be called in each process after the fork, before any thread.
+    """Count in `directory` as `slot` from now on. Call it in each process after the fork, before any thread starts.
 
-    A directory that somebody has removed is made anew: a worker that replaces another one has mail to see to. OSError.
+    A directory that was removed is made again, so that a worker that replaces another one can start. Raises OSError.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ[_DIRECTORY] = str(directory)
-    worker_gone(slot)  # of a predecessor that died unseen
+    worker_gone(slot)  # gauges of a predecessor whose end was not noticed
     values.ValueClass = values.MultiProcessValue(slot.__str__)  # type: ignore[no-untyped-call]
     for family in DEFINED:
         family.reset()
@@ -198,6 +200,6 @@ def attach(directory: Path, slot: str) -> None:
 
 
 def worker_gone(slot: str) -> None:
-    """Drop the live gauges of a process that has ended; its counters stay."""
+    """Remove the live gauges of a process that has ended; its counters stay."""
     if _DIRECTORY in os.environ:
         mark_process_dead(slot)  # type: ignore[no-untyped-call]

@@ -1,11 +1,11 @@
 """Log lines on stdout, JSON for machines or plain text for people: set up once per process, one line per message.
 
-Whatever a message brings with it can break neither a line nor a terminal: every value passes `core.text.readable`, keys
-are ours. A line is one write(2) of less than PIPE_BUF bytes, which POSIX makes atomic on a pipe, so lines of several
+No text of a message can break a line or a terminal: every value passes `core.text.readable`, and the keys are
+miltscan's. A line is one write(2) of less than PIPE_BUF bytes, which POSIX makes atomic on a pipe, so lines of several
 workers never mix. A line that cannot be written is counted and dropped: the log never fails a message.
 
 Context is bound to a logger, never put into contextvars: those follow the connection, not the message, because
-libmilter moves a connection between threads. Events and fields are defined in `events`. It holds no metric.
+libmilter moves a connection between threads. docs/logging.md describes events and fields. It defines no metric.
 """
 
 import os
@@ -27,14 +27,14 @@ from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.telemetry import metrics
 
-LINE_LIMIT = 4095  # bytes with the line feed: below PIPE_BUF of Linux (4,096), up to which a pipe takes a write whole
+LINE_LIMIT = 4095  # bytes with the line feed: below PIPE_BUF of Linux (4,096), up to which a write to a pipe is atomic
 RECIPIENTS_SHOWN = 20
 FRAMES_SHOWN = 8
 CHAIN_SHOWN = 3
-_TEXT_LIMITS = (1000, 500, 250, 125, 62, 31, 15)  # characters of each text, tried until the line fits
+_TEXT_LIMITS = (1000, 500, 250, 125, 62, 31, 15)  # characters of each text, tried in turn until the line fits
 _INTEGERS = range(-(2**63), 2**64)  # what orjson can encode
 
-_UNSEEN = (Outcome.UNSCANNED, Outcome.ERROR)
+_NOT_SCANNED = (Outcome.UNSCANNED, Outcome.ERROR)
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 Event = MutableMapping[str, Any]
@@ -61,13 +61,13 @@ def on_error(listener: Callable[[Mapping[str, Any]], None]) -> None:
 
 
 def logger(**context: object) -> FilteringBoundLogger:
-    """A logger that adds `context` to each of its lines; `.bind(...)` gives one with more."""
+    """Return a logger that adds `context` to each of its lines; its `bind` returns one with more context."""
     bound: FilteringBoundLogger = structlog.get_logger().bind(**context)
     return bound
 
 
 def message(report: Report, worker: int) -> None:
-    """Write the one canonical line of a message: by the renderer in force, past the steps that other events need."""
+    """Write the one line of a message, with the renderer in force but without the processors that other events need."""
     level = "warning" if needs_a_look(report) else "info"
     if _LEVELS[level] >= _in_force.threshold:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -78,12 +78,12 @@ def message(report: Report, worker: int) -> None:
 
 
 def needs_a_look(report: Report) -> bool:
-    """Whether the line of a message is a warning: it was not scanned wholly, or the client has to come again."""
-    return report.verdict.outcome in _UNSEEN or report.decision.action.name is ActionName.TEMPFAIL
+    """Return whether the line of a message is a warning: it was not scanned completely, or it was tempfailed."""
+    return report.verdict.outcome in _NOT_SCANNED or report.decision.action.name is ActionName.TEMPFAIL
 
 
 def message_fields(report: Report, worker: int) -> dict[str, object]:
-    """The fields of a message's line. Texts are as the message brought them; the renderer makes them readable."""
+    """Return the fields of a message's line. Texts are as the message has them; the renderer makes them printable."""
     message, verdict, decision = report.message, report.verdict, report.decision
     recipients, reply = message.envelope.recipients, decision.reply
     return {
@@ -125,7 +125,7 @@ def _engine_fields(timed: Timed) -> dict[str, object]:
 
 
 def _stamp(_logger: object, level: str, event: Event) -> Event:
-    """When, how grave and what stand first, where a reader looks for them."""
+    """Put time, level and event first."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return {"timestamp": now, "level": level, "event": event.pop("event"), **event}
 
@@ -161,24 +161,20 @@ def _call_listener(_logger: object, level: str, event: Event) -> Event:
 
 
 def _json(_logger: object, _level: str, event: Event) -> bytes:
-    """The last processor. A line of printable ASCII without a backslash holds no escape: nothing in it needs cleaning.
+    """Render a line; the last processor. A line of printable ASCII without a backslash contains nothing to clean.
 
-    That is true of most lines, and to look at the line costs a tenth of looking at each value (1 against 13 us).
+    Most lines are of that kind, and checking the line costs a tenth of checking each value (1 against 13 us).
     """
     try:
-        line = orjson.dumps(event, default=_plain)
+        line = orjson.dumps(event, default=lambda value: readable(value if isinstance(value, bytes) else str(value)))
     except orjson.JSONEncodeError:  # a lone surrogate, or an integer of more than 64 bits
         return _bounded(orjson.dumps, event)
     harmless = line.isascii() and b"\\" not in line and b"\x7f" not in line
     return line + b"\n" if harmless and len(line) < LINE_LIMIT else _bounded(orjson.dumps, event)
 
 
-def _plain(value: object) -> str:
-    return readable(value if isinstance(value, bytes) else str(value))
-
-
 def _bounded(render: Callable[[Event], bytes], event: Event) -> bytes:
-    """The line, rendered with shorter texts until it fits."""
+    """Return the line, rendered with shorter and shorter texts until it fits."""
     line = b""
     for limit in _TEXT_LIMITS:
         line = render({key: _clean(value, limit) for key, value in event.items()}) + b"\n"
@@ -198,7 +194,9 @@ def _clean(value: object, limit: int) -> object:
         case list() | tuple():
             return [_clean(item, limit) for item in value]
         case bytes():
-            return readable(readable(value, limit), limit)  # twice: an escape is longer than what it stands for
+            return readable(
+                readable(value, limit), limit
+            )  # twice, as an escape is longer than the character that it replaces
         case _:
             return readable(readable(str(value), limit), limit)
 
@@ -208,7 +206,7 @@ def _console(*, colors: bool) -> Processor:
 
     def render(event: Event) -> bytes:
         frames = event.pop("traceback", None)
-        if frames:  # each is clean; the renderer puts them on lines of their own, below the event
+        if frames:  # the renderer puts them on separate lines below the event
             event["exception"] = "\n".join([*frames, event["exception"]])
         return str(renderer(None, event["level"], event)).encode()
 
@@ -216,13 +214,13 @@ def _console(*, colors: bool) -> Processor:
 
 
 class _Stdout:
-    """Writes lines to file descriptor 1; structlog asks it for a method per level."""
+    """Writes lines to file descriptor 1; structlog calls a method for each level."""
 
     def __init__(self, *_context: object) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = self.msg
 
     def msg(self, line: bytes) -> None:
-        """One write(2); a line that cannot be written (disk full, reader gone) must not cost a message."""
+        """Write one line; a line that cannot be written (disk full, reader gone) must not fail a message."""
         try:
             os.write(1, line)
         except OSError:
@@ -231,7 +229,7 @@ class _Stdout:
 
 @dataclass
 class _InForce:
-    """What `configure` chose."""
+    """The choices of `configure` and `on_error`."""
 
     render: Callable[[object, str, Event], Any]
     threshold: int

@@ -1,8 +1,7 @@
-"""Adds up what all processes count, for a scrape; it counts nothing itself.
+"""Adds up the counts of all processes for a scrape; it counts nothing itself.
 
-prometheus_client does the sums. It knows no exemplars where several processes count, and shows a gauge for as long as
-its file exists: here the exemplars join their samples, and a gauge that is NaN is nobody's any more
-(`Family.forget`) and left out.
+prometheus_client calculates the sums. With several processes it has no exemplars, and it shows a gauge as long as its
+file exists. This module adds the exemplars to their samples and leaves out a gauge that is NaN (`Family.forget`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ _EXEMPLARS_ON = ("_bucket", "_total")
 
 
 def collected(directory: Path) -> CollectorRegistry:
-    """All processes' metrics together, read anew whenever the registry is asked."""
+    """Return the metrics of all processes; each collection reads the files again."""
     registry = CollectorRegistry()
     registry.register(_Merged(directory))
     return registry
@@ -30,7 +29,7 @@ class _Merged(Collector):
         self._directory = directory
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric; OSError if the directory is gone, RuntimeError or struct.error for a broken file."""
+        """Return every metric; OSError if the directory is gone, RuntimeError or struct.error for a broken file."""
         newest = exemplars.read_exemplars(self._directory)
         files = [str(file) for file in self._directory.iterdir() if file.suffix == ".db" and _begun(file)]
         for metric in MultiProcessCollector.merge(files):  # type: ignore[no-untyped-call]
@@ -41,7 +40,7 @@ class _Merged(Collector):
 
 
 def _begun(file: Path) -> bool:
-    """False for one that a process is just making: it is empty for a moment, and would fail the whole scrape."""
+    """Return False for a file that a process is just creating: it is empty and would fail the whole scrape."""
     try:
         return file.stat().st_size > 0
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Feeds the metrics of messages and of the service's life from what others know; it defines none."""
+"""Updates the metrics of messages, and of start and reload; it defines none."""
 
 import platform
 import time
@@ -19,12 +19,12 @@ from miltscan.telemetry.family import Measured, mark, observe
 from miltscan.telemetry.metrics import SIZE_LIMITS, SizeClass
 
 _MTA_ACCEPTS = 250
-_SIGNATURE_LENGTH = 100  # characters of a name that are shown
+_SIGNATURE_LENGTH = 100  # characters of a signature in a label
 _SIZES = tuple(SizeClass)
 
 
 def started(configuration: str, workers: int) -> None:
-    """Say what runs, and since when; once, by the supervisor. `configuration` is the hash of the one in use."""
+    """Record the versions, the hash of the configuration and the time of the start; the supervisor calls it once."""
     metrics.BUILD.child(__version__, platform.python_version()).set(1)
     metrics.CONFIG.child(configuration).set(1)
     metrics.WORKERS_CONFIGURED.child().set(workers)
@@ -32,7 +32,7 @@ def started(configuration: str, workers: int) -> None:
 
 
 def reloaded(before: str, now: str) -> None:
-    """Another configuration is in use; both by their hashes, which may be the same."""
+    """Record a successful reload; both configurations are given by their hashes, which may be equal."""
     metrics.RELOADS.child("ok").inc()
     metrics.RELOADED.child().set_to_current_time()
     metrics.CONFIG.forget(before)
@@ -40,12 +40,12 @@ def reloaded(before: str, now: str) -> None:
 
 
 def reload_failed() -> None:
-    """The configuration could not be used: the former one stays."""
+    """Record a failed reload: the former configuration stays in force."""
     metrics.RELOADS.child("failed").inc()
 
 
 def record_reports(reports: Iterable[Report]) -> None:
-    """Count messages. Many at once cost a fraction of what each would cost by itself."""
+    """Count messages. Many at once cost a fraction of what they would cost one by one (docs/cost.md)."""
     tally = _Tally()
     for report in reports:
         tally.add(report)
@@ -53,7 +53,7 @@ def record_reports(reports: Iterable[Report]) -> None:
 
 
 class _Tally:
-    """What some messages add to the metrics: gathered first, then written, a series at a time."""
+    """The counts of some messages: collected first, then written one series at a time."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -67,24 +67,24 @@ class _Tally:
         message, verdict, decision, verdicts, waited, total, receipt, _probe = report
         if receipt is not None:
             metrics.RECEIPTS.child(receipt).inc()
-        if receipt is ReceiptResult.VALID:  # it was counted where it was scanned
+        if receipt is ReceiptResult.VALID:  # it was counted at the incoming side
             return
         size, queue_id, reply = message.size, message.queue_id, decision.reply
-        way = direction(message.client, message.envelope)
-        self.ends[way, verdict.outcome, decision.action.name, reply.code if reply else _MTA_ACCEPTS] += 1
+        going = direction(message.client, message.envelope)
+        self.ends[going, verdict.outcome, decision.action.name, reply.code if reply else _MTA_ACCEPTS] += 1
         self.sizes.append((size, queue_id))
         self.totals.append((total, queue_id))
         self.waits.append((waited, queue_id))
         for one, seconds in verdicts:
-            if one.server:  # else nobody was asked (no slot, no server up), and nothing took time
+            if one.server:  # without a server (no slot, no server up) there was no scan
                 name = _SIZES[bisect_left(SIZE_LIMITS, size)]
                 self.scans[one.engine, one.server, name].append((seconds, queue_id))
         if verdict.outcome is not Outcome.CLEAN:
             _record_unclean(verdict, queue_id, self.now)
 
     def write(self) -> None:
-        for (way, outcome, action, code), count in self.ends.items():
-            metrics.MESSAGES.child(way, outcome, action).inc(count)
+        for (going, outcome, action, code), count in self.ends.items():
+            metrics.MESSAGES.child(going, outcome, action).inc(count)
             metrics.REPLIES.child(str(code)).inc(count)
         if self.sizes:
             observe(metrics.MESSAGE_BYTES, (), self.sizes, self.now)
@@ -96,7 +96,7 @@ class _Tally:
 
 
 def _record_unclean(verdict: Verdict, queue_id: str, now: float) -> None:
-    """Why a message was not scanned wholly, or what was found in it: its class, and its name while there is room."""
+    """Count why a message was not scanned, or what was found: its class, and its name while there are free series."""
     if verdict.reason is not None:
         metrics.UNSCANNED.child(verdict.reason).inc()
         mark(metrics.UNSCANNED, (verdict.reason,), queue_id, now)

@@ -146,4 +146,4 @@ def _cleaned(**values: str | bytes | int | None) -> Record:
 
 
 def _short(value: str | bytes) -> str:
-    return readable(readable(value, _TEXT), _TEXT)  # twice: an escape is longer than what it stands for
+    return readable(readable(value, _TEXT), _TEXT)  # twice, as an escape is longer than the character that it replaces

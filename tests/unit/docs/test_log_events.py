@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import miltscan
-from docs.generator import log_events
+from docs.generator import log_events, log_page
 from miltscan.core.probe import ProbeKind
 from miltscan.core.report import Report
 from miltscan.core.verdict import Fault, Limit, Verdict
@@ -82,7 +82,7 @@ def test_the_line_of_a_probe_is_as_defined(
 
 def test_the_documentation_is_what_the_code_says() -> None:
     """docs/logging.md is made anew by the command that stands in it."""
-    assert (PACKAGE.parent / "docs" / "logging.md").read_text() == log_events.documentation()
+    assert (PACKAGE.parent / "docs" / "logging.md").read_text() == log_page.documentation()
 
 
 def test_each_event_is_defined_once() -> None:
@@ -136,11 +136,11 @@ RIGHT: dict[str, Any] = {
         ({"level": "info"}, ["level 'info' of child_died"]),
         ({"extra": 1}, ["child_died: extra is not documented"]),
         ({"status": None}, ["child_died: status is null"]),
-        ({"status": 1}, ["child_died: status = 1 is no text"]),
-        ({"status": "\x1b"}, ["child_died: status = '\\x1b' is no text"]),
+        ({"status": 1}, ["child_died: status = 1: expected text"]),
+        ({"status": "\x1b"}, ["child_died: status = '\\x1b': expected text"]),
         ({"respawn_after": 31}, ["child_died: respawn_after = 31 is out of bounds"]),
-        ({"respawn_after": True}, ["child_died: respawn_after = True is no number"]),
-        ({"timestamp": "2026-11-22T17:00:00"}, ["child_died: timestamp = '2026-11-22T17:00:00' is no time"]),
+        ({"respawn_after": True}, ["child_died: respawn_after = True: expected number"]),
+        ({"timestamp": "2026-11-22T17:00:00"}, ["child_died: timestamp = '2026-11-22T17:00:00': expected time"]),
     ],
 )
 def test_a_line_that_is_not_as_defined_is_told(change: Mapping[str, object], expected: list[str]) -> None:
@@ -159,7 +159,7 @@ def test_a_missing_field_is_told() -> None:
     ("change", "expected"),
     [
         ({}, []),
-        ({"outcome": "fine"}, ["outcome = 'fine' is none of clean, unscanned, error, infected"]),
+        ({"outcome": "fine"}, ["outcome = 'fine': expected one of clean, unscanned, error, infected"]),
         ({"ms": -1}, ["ms = -1 is out of bounds"]),
         ({"more": 1}, ["more is not documented"]),
     ],

@@ -225,7 +225,9 @@ def test_prepare_leaves_a_directory_of_others_alone(tmp_path: Path, name: str) -
     (tmp_path / "counter_0.db").touch()
     (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
     tmp_path.chmod(0o755)
-    with pytest.raises(StartError, match=re.escape(f"{tmp_path}: holds {name.strip('/')!r}, which is none of ours")):
+    with pytest.raises(
+        StartError, match=re.escape(f"{tmp_path}: contains {name.strip('/')!r}, which is not a file of")
+    ):
         family.prepare(tmp_path)
     assert len([*tmp_path.iterdir()]) == 2
     assert tmp_path.stat().st_mode & 0o777 == 0o755
