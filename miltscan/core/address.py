@@ -15,6 +15,11 @@ class UnixAddress:
 
     path: str
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this host can reach it: always."""
+        return True
+
     def __str__(self) -> str:
         return f"unix:{self.path}"
 
@@ -26,6 +31,11 @@ class InetAddress:
     host: str
     port: int
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this host can reach it; no name is looked up."""
+        return is_loopback(self.host)
+
     def __str__(self) -> str:
         return f"inet:{self.port}@{self.host}"
 
@@ -34,8 +44,13 @@ Address = UnixAddress | InetAddress
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+def beyond_loopback(networks: Iterable[Network]) -> list[Network]:
+    """The networks that contain other hosts than this one."""
+    return [network for network in networks if not network.is_loopback]
+
+
 def is_loopback(host: str) -> bool:
-    """Return whether a host, by name or address, bare or in brackets, is this one alone; nothing is looked up."""
+    """Return whether a host, by name or address, bare or in brackets, is a loopback one; no name is looked up."""
     try:
         return _ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""A finding: one thing seen in the world around the service, how bad it is and what to do. It looks at nothing."""
+"""A finding: one fact about the surroundings of the service, its level, and its remedy. It looks at nothing itself."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from miltscan.core.text import readable
 
 
 class Level(StrEnum):
-    """How bad a finding is: an error breaks mail or the start of the service, a warning is worse than it seems."""
+    """The severity: an error stops the service or mail, or lets mail pass unscanned; a warning may lead to one."""
 
     OK = "ok"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing seen: about what, what it is, and what to do (empty where nothing is to do)."""
+    """One fact: its subject, what was found, and what to do about it (empty for a finding that is ok)."""
 
     level: Level
     subject: str
@@ -29,15 +29,15 @@ class Finding:
 
 
 def ok(subject: str, text: str) -> Finding:
-    """All is well with it."""
+    """A finding that needs no action."""
     return Finding(Level.OK, subject, text)
 
 
 def warning(subject: str, text: str, remedy: str) -> Finding:
-    """It is worse than it seems."""
+    """A finding that may lead to an error."""
     return Finding(Level.WARNING, subject, text, remedy)
 
 
 def error(subject: str, text: str, remedy: str) -> Finding:
-    """It breaks mail, or lets it pass unscanned."""
+    """A finding that stops the service or mail, or lets mail pass unscanned."""
     return Finding(Level.ERROR, subject, text, remedy)

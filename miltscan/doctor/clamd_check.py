@@ -1,11 +1,12 @@
-"""What `miltscan check` says of clamd: whether each server finds viruses, and is set up as our settings promise."""
+"""The engines for `miltscan check`: whether each server finds the test signature, and how each clamd is configured."""
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
-from miltscan.config.settings import Settings
+from miltscan.config.settings import ClamdEngineSettings, LimitSettings, Settings
 from miltscan.core.address import Address
-from miltscan.core.finding import Finding, Level
+from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.thresholds import SIGNATURE_AGE
 from miltscan.doctor import clamd_conf
 from miltscan.engines.base import Observer
@@ -15,79 +16,70 @@ from miltscan.engines.wire import targets
 from miltscan.scanning.servers import ServerRecord, ServerRecords
 
 _DAY = 86400  # seconds
-_PATIENCE = 5.0  # seconds for clamd to tell its version
+_VERSION_TIMEOUT = 5.0  # seconds
 
-AskServers = Callable[[Settings, Observer], None]
-"""Asks every server of the settings once and tells the observer what came of it; never raises."""
+ProbeEngines = Callable[[Settings, Observer], None]
+"""Runs the self-test of every server of the settings once and reports to the observer; never raises."""
 
 
 def probe_clamd(settings: Settings, observer: Observer) -> None:
-    """Asks every clamd once."""
+    """Run the self-test of every server once."""
     for clamd in settings.engines:
         ClamdEngine(clamd.servers, clamd.canary_interval, observer).probe()
 
 
-def clamd_findings(settings: Settings, probe: AskServers) -> Iterator[Finding]:
-    """All that can be said of the servers: first what each does, then how it is set up."""
-    yield from _servers(settings, probe)
-    for server in (server for engine in settings.engines for server in engine.servers):
-        yield from clamd_settings(server, settings)
+def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding]:
+    """The findings about every server: first its self-test, then its configuration."""
+    records, now = ServerRecords(), time.time()
+    probe(settings, records)
+    for engine in settings.engines:
+        seen = [(server, records.of(engine.name, str(server))) for server in engine.servers]
+        fatal = engine.required and not any(record.good for _, record in seen)
+        for server, record in seen:
+            if record.good:
+                yield from _version_findings(f"{engine.name} {server}", server)
+            yield from server_findings(f"{engine.name} {server}", record, now, fatal=fatal)
+    for clamd, server in clamd_conf.clamd_servers(settings):
+        yield from clamd_findings(clamd, server, settings.limits)
 
 
-def _servers(settings: Settings, probe: AskServers) -> Iterator[Finding]:
-    told, now = ServerRecords(), time.time()
-    probe(settings, told)
-    good = {name for name, seen in told.seen.items() if seen.good}
-    for server in (server for engine in settings.engines for server in engine.servers):
-        if str(server) in good:
-            yield from _version(server)
-        yield from server_findings(str(server), told.seen.get(str(server), ServerRecord()), now, others=bool(good))
+def server_findings(subject: str, record: ServerRecord, now: float, *, fatal: bool) -> Iterator[Finding]:
+    """What the self-test of one server showed; `now` in seconds since the epoch.
 
-
-def server_findings(server: str, seen: ServerRecord, now: float, *, others: bool) -> Iterator[Finding]:
-    """What an engine told of one server; `others` says that another server is up, `now` in seconds since the epoch."""
-    subject = f"clamd {server}"
-    if not seen.good:
-        level = Level.WARNING if others else Level.ERROR
-        text = f"does not find the test signature: {seen.why or 'no answer'}"
-        yield Finding(level, subject, text, "start it, look into its log, and at its TemporaryDirectory")
+    `fatal` says that no server of a required engine works, so that a dead one is an error.
+    """
+    if not record.good:
+        text = f"does not find the test signature: {record.why or 'no answer'}"
+        yield (error if fatal else warning)(subject, text, "start it, and read its log; check its TemporaryDirectory")
         return
-    yield Finding(Level.OK, subject, "finds the test signature")
-    if seen.published:
-        yield _age(subject, seen.version, now - seen.published)
+    yield ok(subject, "finds the test signature")
+    if record.published:
+        age = now - record.published
+        text = f"signatures {record.version} are {age / _DAY:.1f} days old"
+        yield warning(subject, text, "check that freshclam runs") if age > SIGNATURE_AGE else ok(subject, text)
 
 
-def _age(subject: str, version: int, age: float) -> Finding:
-    text = f"signatures {version} are {age / _DAY:.1f} days old"
-    if age > SIGNATURE_AGE:
-        return Finding(Level.WARNING, subject, text, "see that freshclam runs")
-    return Finding(Level.OK, subject, text)
+def _version_findings(subject: str, server: Address) -> Iterator[Finding]:
+    """The version of clamd. Without an answer there is no finding: the self-test has one."""
+    with suppress(OSError):  # the name of its host is unknown
+        answers = [version(target, _VERSION_TIMEOUT) for target in targets(server)]
+        yield from (ok(subject, f"is {answer.text}") for answer in answers if answer)
 
 
-def _version(server: Address) -> Iterator[Finding]:
-    """What clamd says of itself; one that says nothing has other findings."""
-    try:
-        answers = [version(target, _PATIENCE) for target in targets(server)]
-    except OSError:  # its name is not known
-        return
-    yield from (Finding(Level.OK, f"clamd {server}", f"is {answer.text}") for answer in answers if answer)
-
-
-def clamd_settings(server: Address, settings: Settings) -> Iterator[Finding]:
-    """Where the configuration of this clamd does less than the settings promise."""
-    subject, file = f"clamd {server}", clamd_conf.file_of(server)
+def clamd_findings(engine: ClamdEngineSettings, server: Address, limits: LimitSettings) -> Iterator[Finding]:
+    """Where the configuration of this clamd allows less than miltscan's settings."""
+    subject, file = f"{engine.name} {server}", clamd_conf.file_of(server)
     if file is None:
-        yield Finding(Level.OK, subject, "its configuration file is not known and not compared")
+        yield ok(subject, "the location of its configuration file is unknown; limits are not compared")
         return
     try:
-        text = file.read_text(errors="replace")
-    except OSError as error:
-        remedy = "let this user read it"
-        yield Finding(Level.WARNING, subject, f"{file} cannot be compared: {error.strerror}", remedy)
+        clamd = clamd_conf.effective_options(file)
+    except OSError as problem:
+        text = f"{file} is not readable: {problem.strerror}; limits are not compared"
+        yield warning(subject, text, "allow this user to read it, or run this command as root")
         return
-    wrong = [*clamd_conf.mismatches(clamd_conf.parse_clamd_conf(text), settings)]
-    for one in wrong:
-        level = Level.ERROR if one.silent else Level.WARNING
-        yield Finding(level, subject, f"{one.key} {one.why}", f'write "{one.wanted}" in {file}')
-    if not wrong:
-        yield Finding(Level.OK, subject, f"{file} fits")
+    found = [*clamd_conf.mismatches(clamd, engine, limits)]
+    for one in found:
+        yield (error if one.silent else warning)(subject, f"{one.key} {one.why}", f'write "{one.line}" in {file}')
+    if not found:
+        yield ok(subject, f"{file} allows what miltscan's settings need")

@@ -1,69 +1,81 @@
-"""The configuration of a running clamd, and where its limits do not fit ours; asks clamd nothing.
+"""The configuration of a running clamd, and where its limits are below miltscan's. It sends clamd no command.
 
-Which file it is: the process at the other end of the unix socket (SO_PEERCRED, unix(7)) tells by its command line; else
-it is the default file, if that names the socket. Keys and defaults are those of clamd.conf(5) of ClamAV 1.4.
+The file is the one that clamd's command line names; the kernel names the process at the other end of its unix socket
+(SO_PEERCRED, unix(7)). Otherwise it is the default file, if that names the socket. `clamconf` of ClamAV prints the
+effective values with the defaults of the installed version; without it the file and the defaults of 1.4 count.
 """
 
 import re
+import shutil
 import socket
 import struct
+import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from miltscan.config.settings import Settings
+from miltscan.config.settings import ClamdEngineSettings, LimitSettings, Settings
 from miltscan.config.units import show_duration, show_size
 from miltscan.core.address import Address, UnixAddress
+from miltscan.core.arguments import option_value
+from miltscan.core.clamav_conf import ON, parse_clamav_size, read_options
 
 DEFAULT_FILE = Path("/etc/clamav/clamd.conf")
 _DEFAULTS = {
-    "streammaxlength": "100M",
-    "maxscansize": "400M",
-    "maxfilesize": "100M",
-    "maxscantime": "120000",
-    "maxthreads": "10",
-    "maxqueue": "100",
-    "alertexceedsmax": "no",
-    "alertencrypted": "no",
+    "StreamMaxLength": "100M",
+    "MaxScanSize": "400M",
+    "MaxFileSize": "100M",
+    "MaxScanTime": "120000",
+    "MaxThreads": "10",
+    "MaxQueue": "100",
+    "AlertExceedsMax": "no",
+    "AlertEncrypted": "no",
 }
-_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+"""clamd.conf(5) of ClamAV 1.4."""
+_CLAMCONF_TIMEOUT = 5.0  # seconds; it takes 0.03
 _WAITING_PER_THREAD = 4  # more messages than this for one clamd thread spend their scan_timeout in clamd's queue
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A setting of clamd that does not fit ours, why that matters, and the line that it should be.
+    """An option of clamd that allows less than miltscan's settings, why that matters, and the line to write.
 
-    `silent` says that mail passes for clean which was not scanned wholly.
+    `silent` says that clamd reports mail as clean that it did not scan completely.
     """
 
     key: str
     why: str
-    wanted: str
+    line: str
     silent: bool = False
 
 
+def clamd_servers(settings: Settings) -> Iterator[tuple[ClamdEngineSettings, Address]]:
+    """Each server of each engine of type clamd."""
+    for engine in settings.engines:
+        if isinstance(engine, ClamdEngineSettings):
+            yield from ((engine, server) for server in engine.servers)
+
+
 def file_of(server: Address) -> Path | None:
-    """The configuration file of the clamd behind `server`; None where it is not known (another host)."""
+    """The configuration file of the clamd at `server`; None if it is unknown, for instance on another host."""
     if isinstance(server, UnixAddress) and (named := _file_of_process(_peer(server.path))):
         return named
-    return DEFAULT_FILE if _serves(DEFAULT_FILE, server) else None
-
-
-def _serves(file: Path, server: Address) -> bool:
-    """Whether a clamd with this configuration would listen at `server`."""
     try:
-        clamd = parse_clamd_conf(file.read_text(errors="replace"))
+        options = read_options(DEFAULT_FILE.read_text(errors="replace"))
     except OSError:
-        return False
+        return None
     if isinstance(server, UnixAddress):
-        return Path(clamd.get("localsocket", "")).resolve() == Path(server.path).resolve()
-    return server.host in _LOOPBACK and clamd.get("tcpsocket") == str(server.port)
+        sockets = options.get("LocalSocket", [""])
+        serves = Path(sockets[0]).resolve() == Path(server.path).resolve()
+    else:
+        serves = server.is_loopback and options.get("TCPSocket") == [str(server.port)]
+    return DEFAULT_FILE if serves else None
 
 
 def _peer(path: str) -> int:
-    """The process that listens at the unix socket; 0 if there is none, or none that we can see."""
+    """The process that listens at the unix socket; 0 if there is none, or if it is invisible to this user."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2)
@@ -79,83 +91,80 @@ def _file_of_process(pid: int) -> Path | None:
     try:
         arguments = (process / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
         named = named_file(arguments)
-        return named and (process / "cwd").readlink() / named
+        return (process / "cwd").readlink() / named if named else None
     except OSError:
         return None
 
 
-def named_file(arguments: list[str]) -> Path | None:
-    """The configuration file that clamd's command line names.
+def named_file(arguments: list[str]) -> str:
+    """The configuration file that clamd's command line names; empty if it names none.
 
-    None if it names none, or is another program's: of a socket that systemd opened, systemd is the peer.
+    Also empty for another program: if systemd opened the socket, systemd is the peer.
     """
-    if "clamd" not in Path(arguments[0]).name:
-        return None
-    for here, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if here in {"-c", "--config-file"}:
-            return Path(following)
-        if here.startswith("--config-file="):
-            return Path(here.partition("=")[2])
-    return None
+    return option_value(arguments, "-c", "--config-file") if "clamd" in Path(arguments[0]).name else ""
 
 
-def parse_clamd_conf(text: str) -> dict[str, str]:
-    """The keys (in lower case) and values of a clamd.conf, with clamd's defaults for absent ones."""
-    found = re.findall(r"^[ \t]*([A-Za-z]\w*)[ \t]+(\S.*?)[ \t]*$", text, re.MULTILINE)
-    return _DEFAULTS | {key.lower(): value.strip('"') for key, value in found}
+def effective_options(file: Path) -> dict[str, str]:
+    """The options that clamd uses with this file: the defaults of 1.4, the file's own, and what `clamconf` prints.
+
+    clamconf comes last, as it knows the defaults of the installed version. A line "disabled" does not count: clamconf
+    prints it both for MaxScanTime 0 and for an absent one, which is 120 s (clamd's log has the value). Raises OSError
+    if the file is not readable.
+    """
+    own = read_options(file.read_text(errors="replace"))
+    return _DEFAULTS | {name: values[0] for name, values in own.items()} | _clamconf(file)
 
 
-def mismatches(clamd: Mapping[str, str], settings: Settings) -> Iterator[Mismatch]:
-    """Where `clamd` (as of `parse`) does less than `settings` promise."""
-    yield from _sizes(clamd, settings.limits.message_size)
-    yield from _time(clamd, settings.limits.scan_timeout)
-    yield from _alerts(clamd)
-    yield from _queue(clamd, settings.limits.concurrent_scans)
+def _clamconf(file: Path) -> dict[str, str]:
+    """What `clamconf` prints; empty if it is not installed, takes too long, or rejects the file (and exits with 0)."""
+    program = shutil.which("clamconf")
+    if program is None:
+        return {}
+    with suppress(OSError, subprocess.TimeoutExpired), tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "clamd.conf").symlink_to(file.resolve())  # it only reads a file of this name
+        printed = subprocess.run(  # noqa: S603 - a fixed command without a shell
+            [program, f"--config-dir={folder}"],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_CLAMCONF_TIMEOUT,
+        ).stdout.decode(errors="replace")
+        return dict(re.findall(r'^(\w+) = "([^"]*)"', printed, re.MULTILINE))
+    return {}
 
 
-def _sizes(clamd: Mapping[str, str], message_size: int) -> Iterator[Mismatch]:
+def mismatches(clamd: Mapping[str, str], engine: ClamdEngineSettings, limits: LimitSettings) -> Iterator[Mismatch]:
+    """Where the options of clamd (by `effective_options`) allow less than miltscan's settings."""
+    largest = min(limits.message_size, engine.skip_above or limits.message_size)
     for key in ("StreamMaxLength", "MaxScanSize", "MaxFileSize"):
-        limit = _number(clamd[key.lower()])
-        if 0 < limit < message_size:  # 0 is no limit
-            why = f"{show_size(limit)} is below limits.message_size = {show_size(message_size)}"
-            yield Mismatch(key, f"{why}: larger messages are not scanned wholly", f"{key} {_mebibytes(message_size)}M")
-
-
-def _time(clamd: Mapping[str, str], scan_timeout: float) -> Iterator[Mismatch]:
-    limit = _number(clamd["maxscantime"]) / 1000
-    if not 0 < limit < scan_timeout:
-        given = show_duration(limit) if limit else "no limit"
-        why = (
-            f"{given} is not below limits.scan_timeout = {show_duration(scan_timeout)}: clamd goes on after we gave up"
-        )
-        yield Mismatch("MaxScanTime", why, f"MaxScanTime {round(scan_timeout * 900)}")
-
-
-def _alerts(clamd: Mapping[str, str]) -> Iterator[Mismatch]:
+        if 0 < (size := _number(clamd[key])) < largest:  # 0 means no limit
+            why = f"{show_size(size)} is below limits.message_size = {show_size(limits.message_size)}"
+            line = f"{key} {-(-largest // 2**20)}M"
+            yield Mismatch(key, f"{why}: clamd does not scan larger messages completely", line)
+    patience = min(limits.scan_timeout, engine.timeout or limits.scan_timeout)
+    if not 0 < (seconds := _number(clamd["MaxScanTime"]) / 1000) < patience:
+        given = show_duration(seconds) if seconds else "no limit"
+        why = f"{given} is not below limits.scan_timeout = {show_duration(patience)}: clamd scans on after the timeout"
+        yield Mismatch("MaxScanTime", why, f"MaxScanTime {round(patience * 900)}")
     hidden = {
-        "AlertExceedsMax": "a message that passes a limit of clamd is called clean though it was not scanned wholly",
-        "AlertEncrypted": "encrypted content, which nobody can scan, is called clean",
+        "AlertExceedsMax": "clamd reports a message above one of its limits as clean, though it did not scan all of it",
+        "AlertEncrypted": "clamd reports encrypted content as clean, though it cannot scan it",
     }
     for key, why in hidden.items():
-        if clamd[key.lower()].lower() not in {"yes", "true", "1"}:
+        if clamd[key].lower() not in ON:
             yield Mismatch(key, f"off: {why}", f"{key} yes", silent=True)
-
-
-def _queue(clamd: Mapping[str, str], concurrent_scans: int) -> Iterator[Mismatch]:
-    threads, queue = _number(clamd["maxthreads"]), _number(clamd["maxqueue"])
-    if concurrent_scans > threads * _WAITING_PER_THREAD:
-        why = f"{threads} threads for limits.concurrent_scans = {concurrent_scans}: most of them wait inside clamd"
-        yield Mismatch("MaxThreads", why, f"MaxThreads {-(-concurrent_scans // _WAITING_PER_THREAD)}")
-    if concurrent_scans * 2 > queue:
-        why = f"{queue} is below twice limits.concurrent_scans = {concurrent_scans}: clamd may stop to accept"
-        yield Mismatch("MaxQueue", why, f"MaxQueue {concurrent_scans * 2}")
+    threads, queue, scans = _number(clamd["MaxThreads"]), _number(clamd["MaxQueue"]), limits.concurrent_scans
+    if scans > threads * _WAITING_PER_THREAD:
+        why = f"{threads} threads for limits.concurrent_scans = {scans}: most messages wait inside clamd"
+        yield Mismatch("MaxThreads", why, f"MaxThreads {-(-scans // _WAITING_PER_THREAD)}")
+    if scans * 2 > queue:
+        why = f"{queue} is below twice limits.concurrent_scans = {scans}: clamd may stop accepting connections"
+        yield Mismatch("MaxQueue", why, f"MaxQueue {scans * 2}")
 
 
 def _number(text: str) -> int:
-    """A number or size as clamd writes it; 0, its word for no limit, where clamd would refuse to start."""
-    found = re.fullmatch(r"([0-9]+)([kmg]?)", text.lower())
-    return int(found[1]) * _UNITS[found[2]] if found else 0
-
-
-def _mebibytes(size: int) -> int:
-    return -(-size // 2**20)
+    """A number or a size; 0, which means no limit, for a value with which clamd does not start."""
+    try:
+        return parse_clamav_size(text)
+    except ValueError:
+        return 0

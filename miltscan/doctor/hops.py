@@ -1,4 +1,4 @@
-"""What sendmail logs of one message on its way through both: from lines to findings. It reads nothing."""
+"""What sendmail logs of one message on its way through both sendmails: from lines to findings. It reads no file."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,31 +9,33 @@ from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.sandwich.logline import EventKind, LogEvent, handoff_id, parse_line
 
 _MARK = re.compile(r"Milter.*X-Virus-Status:(.*)")
-_ANY_TIME = datetime.max.replace(tzinfo=UTC)  # when it was does not matter here
+_ANY_TIME = datetime.max.replace(tzinfo=UTC)  # the times of the lines do not matter here
 
 
 @dataclass(frozen=True, slots=True)
 class HopEvents:
-    """How far a message got: what each hop logged, empty where it has said nothing (yet)."""
+    """How far a message came: what each hop logged, empty if it has logged nothing (yet)."""
 
-    status: str  # what the filter called it (X-Virus-Status)
-    handed: str  # stat= at incoming
+    status: str  # X-Virus-Status, added by the filter
+    handoff: str  # stat= at incoming
     delivery_id: str
     delivered: str  # stat= at delivery
 
     @property
     def over(self) -> bool:
-        """Whether nothing more is to be awaited."""
-        return bool(self.delivered) or (bool(self.handed) and not self.delivery_id)
+        """Whether no further line is expected."""
+        return bool(self.delivered) or (bool(self.handoff) and not self.delivery_id)
 
 
 def follow_hops(lines: Sequence[str], queue_id: str) -> HopEvents:
-    """The way of the message that is `queue_id` at incoming."""
+    """The events of the message that has this queue ID at incoming."""
     events = [parse_line(line, _ANY_TIME) for line in lines]
     marks = [found[1] for one in events if one.queue_id == queue_id and (found := _MARK.match(one.text))]
-    handed = _last_attempt(events, queue_id)
-    delivery_id = (handed and handoff_id(handed)) or ""
-    return HopEvents((marks or [""])[-1].strip(), _stat(handed), delivery_id, _stat(_last_attempt(events, delivery_id)))
+    handoff = _last_attempt(events, queue_id)
+    delivery_id = (handoff and handoff_id(handoff)) or ""
+    delivered = _last_attempt(events, delivery_id)
+    stats = [(event and event.get("stat")) or "" for event in (handoff, delivered)]
+    return HopEvents((marks or [""])[-1].strip(), stats[0], delivery_id, stats[1])
 
 
 def _last_attempt(events: Sequence[LogEvent], queue_id: str) -> LogEvent | None:
@@ -41,29 +43,24 @@ def _last_attempt(events: Sequence[LogEvent], queue_id: str) -> LogEvent | None:
     return next(found, None)
 
 
-def _stat(event: LogEvent | None) -> str:
-    return (event and event.get("stat")) or ""
-
-
-def hop_findings(way: HopEvents) -> Iterator[Finding]:
-    """One for each hop after incoming said 250."""
-    if way.status:
-        yield ok("clean message: miltscan", f"X-Virus-Status: {way.status}")
+def hop_findings(hops: HopEvents) -> Iterator[Finding]:
+    """One for each hop after the 250 of incoming."""
+    if hops.status:
+        yield ok("clean message: miltscan", f"X-Virus-Status: {hops.status}")
     else:
-        text = "no line of the filter in the log; the refusal of the test signature shows whether it scans"
+        text = "no line of the filter in the log; the reply to the test signature shows whether it scans"
         yield ok("clean message: miltscan", text)
-    if way.delivery_id:
-        yield ok("clean message: handoff", f"stat={way.handed}")
-        yield _delivered(way)
+    if not hops.delivery_id:
+        text = f"stat={hops.handoff}" if hops.handoff else "not in the log yet: it waits in the queue of incoming"
+        remedy = "check that the delivery sendmail runs, and run: mailq -C incoming.cf"
+        yield error("clean message: handoff", text, remedy)
+        return
+    yield ok("clean message: handoff", f"stat={hops.handoff}")
+    subject, text = "clean message: delivery", f"{hops.delivery_id}: stat={hops.delivered}"
+    if hops.delivered.startswith("Sent"):
+        yield ok(subject, text)
+    elif hops.delivered:
+        yield error(subject, text, "read the reason in stat=, and run: mailq -C delivery.cf")
     else:
-        text = f"stat={way.handed}" if way.handed else "nothing is logged: it waits in the queue of incoming"
-        yield error("clean message: handoff", text, "see that the delivery sendmail runs; mailq -C incoming.cf")
-
-
-def _delivered(way: HopEvents) -> Finding:
-    subject, name = "clean message: delivery", f"{way.delivery_id}: "
-    if way.delivered.startswith("Sent"):
-        return ok(subject, f"{name}stat={way.delivered}")
-    if not way.delivered:
-        return warning(subject, f"{name}nothing is logged yet: it waits in the queue", "mailq -C delivery.cf")
-    return error(subject, f"{name}stat={way.delivered}", "the reason stands in stat=; mailq -C delivery.cf")
+        text = f"{hops.delivery_id}: not in the log yet: it waits in the queue of delivery"
+        yield warning(subject, text, "run: mailq -C delivery.cf")

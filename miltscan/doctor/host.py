@@ -1,4 +1,4 @@
-"""The host below the sandwich: its name, its security modules, room on its disks. The rules stand beside the looks."""
+"""The host of the sendmails: its name, its security modules, and the room on its disks; facts and rules together."""
 
 import os
 import socket
@@ -9,13 +9,13 @@ from pathlib import Path
 from miltscan.config.units import show_size
 from miltscan.core.finding import Finding, error, ok, warning
 
-_MEBIBYTE = 2**20
-_FEW_FILES = 1000  # inodes: a queued message takes two to four
+_LEAST_INODES = 1000  # a queued message takes two to four
+_LARGE_MESSAGES = 10  # that should fit into a queue
 _SELINUX = Path("/sys/fs/selinux/enforce")
 
 
 def name_findings() -> Iterator[Finding]:
-    """Asked as sendmail asks (gethostbyname, before it reads any configuration)."""
+    """The name of this host, as sendmail looks it up (gethostbyname, before it reads any configuration)."""
     own = socket.gethostname()
     names = [own]
     with suppress(OSError):
@@ -25,7 +25,7 @@ def name_findings() -> Iterator[Finding]:
 
 
 def name_finding(names: Sequence[str]) -> Finding:
-    """Of all names of this host one needs a dot; the first one is its own."""
+    """One of the host's names must contain a dot; the first one is what the kernel calls it."""
     if dotted := next((name for name in names if "." in name), ""):
         return ok("host name", dotted)
     text = f"{names[0]} has no dot: each start of a sendmail sleeps 60 seconds"
@@ -33,52 +33,57 @@ def name_finding(names: Sequence[str]) -> Finding:
 
 
 def user_finding(uid: int) -> Finding:
-    """Without root much cannot be seen."""
+    """Only root sees the processes and files of all users."""
     if uid == 0:
         return ok("doctor", "runs as root")
-    return warning("doctor", f"runs as user {uid}: other users' processes and files are not seen", "run as root")
+    return warning("doctor", f"runs as user {uid}: it cannot see other users' processes and files", "run it as root")
 
 
 def apparmor_finding(program: str, label: str) -> Finding:
-    """The profile of a running program (attr/current of proc(5)); what clamd may read is proved beside this."""
+    """The profile of a running program (attr/current of proc(5)); `clamd_access` tests what clamd can read."""
     profile = label.removesuffix(" (enforce)")
     if label in {"", "unconfined"} or profile == label:
         return ok(f"AppArmor {program}", label or "not confined")
-    return ok(f"AppArmor {program}", f"confined by profile {profile}; see what it refuses: dmesg | grep DENIED")
+    return ok(f"AppArmor {program}", f"confined by profile {profile}; dmesg | grep DENIED shows what it refuses")
 
 
 def selinux_findings(ports: Sequence[int], silent: Sequence[int]) -> Iterator[Finding]:
-    """Whether SELinux enforces; `silent` are those of the sandwich's `ports` at which nobody listens."""
-    with suppress(OSError):
-        yield selinux_finding(_SELINUX.read_text().strip() == "1", ports, silent)
+    """Whether SELinux enforces; `silent` are those of the sendmails' `ports` on which no process listens."""
+    try:
+        enforcing = _SELINUX.read_text().strip() == "1"
+    except OSError:
+        yield ok("SELinux", "not present")
         return
-    yield ok("SELinux", "not there")
-
-
-def selinux_finding(enforcing: bool, ports: Sequence[int], silent: Sequence[int]) -> Finding:  # noqa: FBT001 - the fact itself
-    """An enforcing SELinux is a suspect wherever something is silent."""
     if not enforcing:
-        return ok("SELinux", "does not enforce")
-    if not silent:
-        return ok("SELinux", f"enforces, and ports {', '.join(map(str, ports))} are served all the same")
-    remedy = f"semanage port -a -t smtp_port_t -p tcp {silent[0]}; ausearch -m avc -ts recent"
-    return warning("SELinux", f"enforces, and nobody listens on port {silent[0]}", remedy)
+        yield ok("SELinux", "does not enforce")
+    elif silent:
+        remedy = f"semanage port -a -t smtp_port_t -p tcp {silent[0]}; ausearch -m avc -ts recent"
+        yield warning("SELinux", f"enforces, and no process listens on port {silent[0]}", remedy)
+    else:
+        yield ok("SELinux", f"enforces, and a process listens on each of the ports {', '.join(map(str, ports))}")
 
 
-def room_findings(subject: str, folder: Path, largest: int) -> Iterator[Finding]:
-    """Room on the disk of a queue; a folder that is not there has a finding of its own."""
+def queue_room_findings(subject: str, folder: Path, largest: int) -> Iterator[Finding]:
+    """The room for a queue; none for a missing folder, which has a finding of its own."""
     with suppress(OSError):
         room = os.statvfs(folder)
-        yield room_finding(subject, room.f_bavail * room.f_frsize, room.f_favail if room.f_files else None, largest)
+        free, inodes = room.f_bavail * room.f_frsize, room.f_favail if room.f_files else None
+        remedy = "free some space: sendmail replies 452 while its queue is full"
+        yield room_finding(subject, free, largest, messages=_LARGE_MESSAGES, remedy=remedy, inodes=inodes)
 
 
-def room_finding(subject: str, free: int, files: int | None, largest: int) -> Finding:
-    """`free` bytes and `files` inodes (None: without limit) for messages of up to `largest` bytes."""
-    text, remedy = f"{free // _MEBIBYTE}MiB free", "free some: sendmail answers 452 while its queue is full"
+def room_finding(  # noqa: PLR0913 - six facts without a type of their own
+    subject: str, free: int, largest: int, *, messages: int, remedy: str, inodes: int | None = None
+) -> Finding:
+    """Whether `free` bytes hold one message of `largest` bytes, and better so many `messages` of this size.
+
+    `inodes` is the number of free ones, None if the file system has no limit.
+    """
+    text, size = f"{free // 2**20}MiB free", f"limits.message_size = {show_size(largest)}"
     if free < largest:
-        return error(subject, f"{text}, less than one message of limits.message_size = {show_size(largest)}", remedy)
-    if files is not None and files < _FEW_FILES:
-        return error(subject, f"only {files} inodes free", remedy)
-    if free < 10 * largest:
-        return warning(subject, f"{text}, less than ten messages of the largest size ({show_size(largest)})", remedy)
+        return error(subject, f"{text}, less than one message of {size}", remedy)
+    if inodes is not None and inodes < _LEAST_INODES:
+        return error(subject, f"only {inodes} inodes free", remedy)
+    if free < messages * largest:
+        return warning(subject, f"{text}, less than {messages} messages of {size}", remedy)
     return ok(subject, text)

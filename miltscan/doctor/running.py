@@ -1,4 +1,4 @@
-"""Whether a sendmail runs as its .cf file and its pid file say: the right process, file and age, and a queue run."""
+"""Whether a sendmail runs as its .cf file and its pid file say: the right process and file, and a queue run."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.core.thresholds import QUEUE_AGE
 from miltscan.doctor.programs import RunningProgram, listeners, process, titles
-from miltscan.sandwich.queues import Depth, look, lost
+from miltscan.sandwich.queues import Depth, lost_files, read_depth
 
-_BY_ITSELF = (Path("/etc/mail/sendmail.cf"), Path("/etc/sendmail.cf"))
-"""What a sendmail without -C reads: the distribution's own, started in place of the incoming one, has no filter."""
-_HOUR = 3600
-_LONG = 4 * _HOUR  # seconds: when sendmail itself warns the sender (Timeout.queuewarn)
+_DEFAULT_FILES = (Path("/etc/mail/sendmail.cf"), Path("/etc/sendmail.cf"))
+"""What a sendmail without -C reads. The distribution's own, started in place of the incoming one, has no filter."""
 
 
 @dataclass(frozen=True, slots=True)
 class PidFile:
-    """What a pid file says, and who that is: sendmail writes its pid, and its command line below it."""
+    """A pid file, to which sendmail writes its pid and, below it, its command line; and the process with this pid."""
 
     path: str
     pid: int
@@ -26,7 +25,7 @@ class PidFile:
 
 
 def read_pid_file(path: str) -> PidFile | None:
-    """None where there is none, or none that we may read."""
+    """The pid file; None if it does not exist or is not readable."""
     try:
         first, _, rest = Path(path).read_text(errors="replace").partition("\n")
     except OSError:
@@ -36,87 +35,84 @@ def read_pid_file(path: str) -> PidFile | None:
 
 
 def running_findings(name: str, file: Path, pid_file: str, port: int | None) -> Iterator[Finding]:
-    """All about one sendmail; `port` is None for one that is started for each message."""
-    holding = [one.pid for one in listeners(port)] if port else []
-    yield from pid_findings(name, pid_file, read_pid_file(pid_file), holding, file)
+    """The findings about one sendmail; `port` is None for one that is started for each message."""
+    listening = [one.pid for one in listeners(port)] if port else []
+    yield from pid_findings(name, pid_file, read_pid_file(pid_file), listening, file)
 
 
-def pid_findings(name: str, path: str, found: PidFile | None, holding: Sequence[int], file: Path) -> Iterator[Finding]:
-    """The pid file names the process that listens (one of `holding`), and it was started with this .cf file."""
+def pid_findings(
+    name: str, path: str, found: PidFile | None, listening: Sequence[int], file: Path
+) -> Iterator[Finding]:
+    """The pid file must name a process that listens, and that process must run with this .cf file as it is now."""
     subject = f"{name} pid file {path}"
-    again = f"stop it by hand, remove {path} and start it again"
+    remedy = f"stop this sendmail by hand, remove {path} and start it again"
     if found is None:
-        yield error(subject, "is not there or cannot be read: nothing can stop or reload this sendmail", again)
+        yield error(subject, "is missing or not readable: no script can stop or reload this sendmail", remedy)
     elif found.process is None:
-        yield error(subject, f"is stale: there is no process {found.pid}", again)
+        yield error(subject, f"is stale: process {found.pid} does not exist", remedy)
     elif not found.process.is_sendmail:
-        yield error(subject, f"is stale: that is {found.process} now", again)
-    elif holding and found.pid not in holding:
-        yield error(subject, f"names {found.pid}, but process {holding[0]} listens: two were started", again)
+        yield error(subject, f"is stale: {found.process} has this pid now", remedy)
+    elif listening and found.pid not in listening:
+        yield error(subject, f"names {found.pid}, but process {listening[0]} listens: two were started", remedy)
     else:
         yield ok(subject, f"names process {found.pid}")
-        yield from _file(name, found.command, found.process.started, file)
-
-
-def _file(name: str, command: str, started: float, file: Path) -> Iterator[Finding]:
-    subject, named = f"{name} configuration", re.search(r"-C ?(\S+)", command)
-    used = [Path(named[1])] if named else [*_BY_ITSELF]
-    if command and file.resolve() not in [one.resolve() for one in used]:
-        yield error(subject, f"it runs with {used[0]}, not with {file}", f"name that file, or start it with -C{file}")
-    elif file.stat().st_mtime > started + 1:  # a start is known to the second
-        yield error(subject, f"{file} has changed since the start: it runs with what stood there before", "restart it")
-    else:
-        yield ok(subject, f"it runs with {file}")
+        subject, named = f"{name} configuration", re.search(r"-C ?(\S+)", found.command)
+        used = [Path(named[1])] if named else [*_DEFAULT_FILES]
+        if found.command and file.resolve() not in [one.resolve() for one in used]:
+            text = f"it runs with {used[0]}, not with {file}"
+            yield error(subject, text, f"name that file, or start it with -C{file}")
+        elif file.stat().st_mtime > found.process.started + 1:  # the start is known to the second
+            text = f"{file} has changed since the start: it runs with the earlier content"
+            yield error(subject, text, "restart it")
+        else:
+            yield ok(subject, f"it runs with {file}")
 
 
 def queue_run_findings(name: str, pid_file: str, queue: str) -> Iterator[Finding]:
-    """Somebody retries what could not be handed over at once; `queue` is its QueueDirectory."""
+    """Whether a process retries what waits in the queue; `queue` is the QueueDirectory."""
     found = read_pid_file(pid_file)
-    yield queue_run(name, found.command if found else "", titles(), queue)
+    yield queue_run_finding(name, found.command if found else "", titles(), queue)
 
 
-def queue_run(name: str, command: str, running: Sequence[str], queue: str) -> Finding:
-    """A daemon started with -qTIME, or a queue runner of its own, whose title names the queue (seen with 8.17)."""
+def queue_run_finding(name: str, command: str, running: Sequence[str], queue: str) -> Finding:
+    """A daemon started with -qTIME, or a queue runner whose title names the queue, as that of sendmail 8.17 does.
+
+    `command` is the command line of the daemon, `running` the titles of all processes.
+    """
     subject = f"{name} queue run"
     if own := re.search(r"\s-q(\S+)", command):
         return ok(subject, f"every {own[1].removeprefix('p')}")
     folder = re.escape(queue.removesuffix("*")) + ("" if queue.endswith("*") else r"(?![\w.-])")
     if any(re.search(rf"^sendmail: .*queue.* {folder}", title, re.IGNORECASE) for title in running):
-        return ok(subject, "by a queue runner of its own")
-    text = "none is seen: what cannot be handed over at once stays in the queue until somebody sends it by hand"
-    return warning(subject, text, "start it with -q5m, or a queue runner beside it")
+        return ok(subject, "by a separate queue runner")
+    text = "not found: what cannot be handed over at once stays in the queue until it is sent by hand"
+    return warning(subject, text, "start it with -q5m, or start a queue runner")
 
 
 def waiting_findings(name: str, queue: str, now: float) -> Iterator[Finding]:
-    """The messages in the queue, and how long the oldest has been there; `now` in seconds since the epoch.
-
-    A folder that is not there has a finding of its own.
-    """
+    """The messages in the queue; `now` in seconds since the epoch. A missing folder has a finding of its own."""
     try:
-        yield waiting(name, look(queue), now)
-        yield from lost_findings(name, lost(queue))
+        yield waiting_finding(name, read_depth(queue), now)
+        lost = lost_files(queue)
     except FileNotFoundError:
         return
     except OSError as problem:
-        text = f"{problem.filename} cannot be read ({problem.strerror}): whether mail waits there is not known"
-        yield warning(f"{name} queue", text, "run as root")
-
-
-def lost_findings(name: str, files: Sequence[str]) -> Iterator[Finding]:
-    """Accepted mail that nobody will ever try again: a Qf file, which sendmail renames so when it cannot read it."""
-    if files:
-        text = f"{len(files)} out of the queue for good ({files[0]} and the like): sendmail could not read them"
-        remedy = 'mailq -qL lists them, "Losing" in the mail log says why; mend each and call it qf again'
+        text = f"{problem.filename} is not readable: {problem.strerror}; the number of waiting messages is unknown"
+        yield warning(f"{name} queue", text, "run this command as root")
+        return
+    if lost:  # accepted mail that no queue run retries
+        text = f"sendmail could not read {len(lost)} messages, such as {lost[0]}, and does not retry them"
+        remedy = 'mailq -qL lists them, and "Losing" in the mail log gives the reason; repair each and rename it to qf'
         yield error(f"{name} queue", text, remedy)
 
 
-def waiting(name: str, found: Depth, now: float) -> Finding:
-    """What waits, by what the queue's files say."""
+def waiting_finding(name: str, found: Depth, now: float) -> Finding:
+    """How many messages wait, and how long the oldest has; `name` is incoming or delivery."""
     subject = f"{name} queue"
     if found.oldest is None:
         return ok(subject, "no message waits")
     age = now - found.oldest
-    text = f"{found.entries} wait, the oldest for {age / _HOUR:.1f} h"
-    if age > _LONG:
-        return warning(subject, text, "mailq names the reason of each")
+    text = f"waiting messages: {found.entries}, the oldest for {age / 3600:.1f} hours"
+    if age > QUEUE_AGE[name]:
+        return warning(subject, text, "mailq prints the reason for each")
     return ok(subject, text)

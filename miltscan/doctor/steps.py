@@ -1,11 +1,11 @@
-"""`miltscan doctor`: walks the way of a message, from the host below to the delivery sendmail, and says what is wrong.
+"""`miltscan doctor`: follows the path of a message, from the host to the delivery sendmail, in steps of findings.
 
-It puts the parts together and decides nothing; it changes nothing but, when asked to, by two messages that it sends.
+This module only puts the parts together. It changes nothing; on request the last step sends two messages.
 """
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,6 @@ from miltscan.core.address import Address, UnixAddress, is_loopback
 from miltscan.core.finding import Finding, error, ok
 from miltscan.doctor import check, daemon_rules, filter_rules, host, mailer_rules, ports, rights, running, scanner, send
 from miltscan.doctor.clamd_access import access_findings
-from miltscan.doctor.key_access import key_findings
-from miltscan.doctor.mailer_rules import Program, Tcp
 from miltscan.doctor.programs import listens
 from miltscan.sandwich.cf import CfFile, parse_cf
 
@@ -25,7 +23,7 @@ DELIVERY_FILE = Path("/etc/mail/delivery.cf")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the way, and what was found there."""
+    """One step of the path and its findings."""
 
     title: str
     findings: tuple[Finding, ...]
@@ -33,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class DoctorOptions:
-    """What to look at: both .cf files, and, if two messages are to be sent, to whom, and the log to follow them in."""
+    """Both .cf files; and, if two messages are to be sent, their recipient and the log in which to follow them."""
 
     incoming: Path
     delivery: Path
@@ -42,30 +40,35 @@ class DoctorOptions:
 
 
 def first_incoming() -> Path:
-    """The .cf file of incoming where none is named."""
+    """The .cf file of incoming if the administrator names none."""
     return next((file for file in INCOMING_FILES if file.exists()), INCOMING_FILES[0])
 
 
-def examine(settings: Settings, errand: DoctorOptions) -> Iterator[Step]:
-    """All steps, one after the other; the last one sends."""
-    incoming, delivery = _read(errand.incoming), _read(errand.delivery)
-    here = [conf for conf in (incoming, delivery) if isinstance(conf, CfFile)]
-    yield _step("host", _host([daemon.port for conf in here for daemon in conf.daemons]))
-    yield _step("incoming sendmail", _incoming(incoming, errand, settings))
-    yield _step("miltscan", [*_miltscan(incoming, settings), *key_findings(settings)])
-    yield _step("clamd and miltscan's folders", _scanning(incoming, settings))
-    yield _step("delivery sendmail", _delivery(incoming, delivery, errand, settings))
+def examine(settings: Settings, options: DoctorOptions) -> Iterator[Step]:
+    """All steps in order, each as soon as it is done; the last one sends the messages."""
+    incoming, delivery = _read(options.incoming), _read(options.delivery)
+    files = [conf for conf in (incoming, delivery) if isinstance(conf, CfFile)]
+    all_ports = [daemon.port for conf in files for daemon in conf.daemons]
+    silent = [port for port in all_ports if not listens(port)]
+    user, selinux = host.user_finding(os.geteuid()), host.selinux_findings(all_ports, silent)
+    yield Step("host", (user, *host.name_findings(), *selinux))
+    yield Step("incoming sendmail", tuple(_incoming(incoming, delivery, options, settings)))
+    remote = []  # the scanners, if mail is only scanned on other hosts
+    if isinstance(incoming, CfFile) and not ports.has_listener(settings.milter.socket):
+        remote = scanner.remote_scanners(incoming, settings.milter.socket)
+    yield Step("miltscan", (*_miltscan(incoming, settings, only_remote=bool(remote)), *rights.key_findings(settings)))
+    if remote:
+        yield Step("engines and folders", (ok("engines", "not on this host"),))
+    else:
+        yield Step("engines and folders", (*check.check_findings(settings), *access_findings(settings)))
+    yield Step("delivery sendmail", tuple(_delivery(incoming, delivery, options, settings)))
     if isinstance(incoming, CfFile) and isinstance(delivery, CfFile):
-        yield _step("both sendmails", _both(incoming, delivery))
-    if errand.recipient is not None and isinstance(incoming, CfFile):
+        yield Step("both sendmails", tuple(_both(incoming, delivery)))
+    if options.recipient is not None and isinstance(incoming, CfFile):
         plain = next((one for one in incoming.daemons if not one.tls), incoming.daemons[0])
-        place = (plain.host, plain.port)
-        found = send.send_findings(place, errand.recipient, settings.policy.on_infected, errand.log)
-        yield _step(f"two messages through {place[0]}:{place[1]}", found)
-
-
-def _step(title: str, findings: Iterable[Finding]) -> Step:
-    return Step(title, tuple(findings))
+        server = (plain.host, plain.port)
+        found = send.send_findings(server, options.recipient, settings.policy.on_infected, options.log)
+        yield Step(f"two messages through {server[0]}:{server[1]}", tuple(found))
 
 
 def _read(file: Path) -> CfFile | OSError:
@@ -75,113 +78,84 @@ def _read(file: Path) -> CfFile | OSError:
         return problem
 
 
-def _host(all_ports: list[int]) -> Iterator[Finding]:
-    yield host.user_finding(os.geteuid())
-    yield from host.name_findings()
-    yield from host.selinux_findings(all_ports, [port for port in all_ports if not listens(port)])
-
-
-def _incoming(conf: CfFile | OSError, errand: DoctorOptions, settings: Settings) -> Iterator[Finding]:
+def _incoming(
+    conf: CfFile | OSError, delivery: CfFile | OSError, options: DoctorOptions, settings: Settings
+) -> Iterator[Finding]:
     if isinstance(conf, OSError):
-        yield error("incoming.cf", f"{errand.incoming}: {conf.strerror}", "name it: --incoming FILE")
+        yield error("incoming.cf", f"{options.incoming}: {conf.strerror}", "name it: --incoming FILE")
         return
     yield from daemon_rules.daemon_findings("incoming.cf", conf)
     ours = settings.milter.socket
     proxies = scanner.proxied(conf, ours)
     yield from filter_rules.filter_findings("incoming.cf", conf, ours, settings.limits, proxies)
-    delivery = _read(errand.delivery)
-    wanted = {one.port for one in delivery.daemons} if isinstance(delivery, CfFile) else set()
-    yield from mailer_rules.incoming_findings(conf, wanted, str(errand.delivery))
-    yield from _sendmail("incoming", errand.incoming, conf, settings, daemon=True)
+    expected = {one.port for one in delivery.daemons} if isinstance(delivery, CfFile) else set()
+    yield from mailer_rules.incoming_findings(conf, expected, str(options.delivery))
+    yield from _sendmail("incoming", options.incoming, conf, settings, daemon=True)
 
 
 def _sendmail(name: str, file: Path, conf: CfFile, settings: Settings, *, daemon: bool) -> Iterator[Finding]:
-    """What the running sendmail of this file shows; one that is no daemon is started for each message."""
-    pid_file, queue = conf.options["pidfile"], conf.options["queuedirectory"]
+    """The running sendmail of this file and its queue; `daemon` is false for one that is started for each message."""
+    pid_file, queue, run_as = (conf.options[option] for option in ("pidfile", "queuedirectory", "runasuser"))
     for one in conf.daemons if daemon else ():
         yield from ports.smtp_findings(f"{name} port {one.port}", one)
     if daemon or Path(pid_file).exists():  # the pid file of a queue runner may be another one
         yield from running.running_findings(name, file, pid_file, conf.daemons[0].port if daemon else None)
     yield from running.queue_run_findings(name, pid_file, queue)
-    who = rights.identity(conf.options["runasuser"])
-    if who is None:
-        text = f"{conf.options['runasuser']}: no such user or group"
-        yield error(f"{name} RunAsUser", text, "create it, or name another one")
+    user = rights.identity(run_as)
+    if user is None:
+        yield error(f"{name} RunAsUser", f"{run_as}: no such user or group", "create it, or name another one")
     else:
-        yield from rights.queue_folder_findings(name, queue, who)
+        yield from rights.queue_folder_findings(name, queue, user)
     yield from running.waiting_findings(name, queue, time.time())
     for folder in rights.queue_folders(queue)[:1]:
-        yield from host.room_findings(f"{name} queue {folder}", folder, settings.limits.message_size)
+        yield from host.queue_room_findings(f"{name} queue {folder}", folder, settings.limits.message_size)
 
 
-def _miltscan(conf: CfFile | OSError, settings: Settings) -> Iterator[Finding]:
-    """The sockets that incoming asks, as their listeners and as sendmail's user see them."""
-    others = [] if isinstance(conf, OSError) else scanner.elsewhere(conf, settings.milter.socket)
-    for address in others:
+def _miltscan(conf: CfFile | OSError, settings: Settings, *, only_remote: bool) -> Iterator[Finding]:
+    """The sockets that incoming asks, by who listens and by the rights of sendmail's user."""
+    for address in scanner.remote_scanners(conf, settings.milter.socket) if isinstance(conf, CfFile) else []:
         yield from scanner.scanner_findings(address)
-        yield from _rights(conf, address)
-    if _is_elsewhere(conf, settings):
+        yield from _socket_rights(conf, address)
+    if only_remote:
         yield ok("miltscan", "not on this host: run miltscan doctor on the scanners, too")
     else:
         yield from ports.milter_findings(settings.milter.socket)
-        yield from _rights(conf, settings.milter.socket)
+        yield from _socket_rights(conf, settings.milter.socket)
 
 
-def _verify(conf: CfFile, socket: Address | None) -> Iterator[Finding]:
-    if socket is not None:
-        yield from ports.milter_findings(socket)
-        yield from _rights(conf, socket)
-
-
-def _rights(conf: CfFile | OSError, socket: Address) -> Iterator[Finding]:
-    if isinstance(conf, OSError) or not isinstance(socket, UnixAddress):
-        return
-    who = rights.identity(conf.options["runasuser"])
-    if who is not None:
-        yield from rights.socket_findings(Path(socket.path), who, conf.options["dontblamesendmail"])
-
-
-def _is_elsewhere(conf: CfFile | OSError, settings: Settings) -> bool:
-    """Whether mail is scanned on other hosts alone."""
-    if isinstance(conf, OSError) or ports.anybody(settings.milter.socket):
-        return False
-    return bool(scanner.elsewhere(conf, settings.milter.socket))
-
-
-def _scanning(conf: CfFile | OSError, settings: Settings) -> Iterator[Finding]:
-    if _is_elsewhere(conf, settings):
-        yield ok("clamd", "not on this host")
-    else:
-        yield from [*check.check_findings(settings), *access_findings(settings)]
+def _socket_rights(conf: CfFile | OSError, socket: Address) -> Iterator[Finding]:
+    if isinstance(conf, CfFile) and isinstance(socket, UnixAddress):
+        user = rights.identity(conf.options["runasuser"])
+        if user is not None:
+            yield from rights.socket_findings(Path(socket.path), user, conf.options["dontblamesendmail"])
 
 
 def _delivery(
-    incoming: CfFile | OSError, conf: CfFile | OSError, errand: DoctorOptions, settings: Settings
+    incoming: CfFile | OSError, conf: CfFile | OSError, options: DoctorOptions, settings: Settings
 ) -> Iterator[Finding]:
-    where = mailer_rules.target(incoming) if isinstance(incoming, CfFile) else None
+    target = mailer_rules.target(incoming) if isinstance(incoming, CfFile) else None
     if isinstance(conf, OSError):
-        yield from _elsewhere(where, errand.delivery, conf)
+        if isinstance(target, mailer_rules.Tcp) and target.port.isdigit() and not is_loopback(target.host):
+            yield ok("delivery.cf", f"on {target.host}: run miltscan doctor there, too")
+            host_name = target.host.strip("[]")
+            yield ports.greeting_finding(f"delivery {target.host}", host_name, int(target.port))
+        else:
+            yield error("delivery.cf", f"{options.delivery}: {conf.strerror}", "name it: --delivery FILE")
         return
     yield from daemon_rules.daemon_findings("delivery.cf", conf)
     yield from daemon_rules.delivery_daemon_findings(conf)
     yield from filter_rules.delivery_filter_findings(conf, settings)
-    yield from _verify(conf, settings.verify.socket)
-    back = {one.port for one in incoming.daemons} if isinstance(incoming, CfFile) else set()
-    yield from mailer_rules.delivery_mailer_findings(conf, back)
-    yield from _sendmail("delivery", errand.delivery, conf, settings, daemon=not isinstance(where, Program))
-
-
-def _elsewhere(where: mailer_rules.Handoff, file: Path, problem: OSError) -> Iterator[Finding]:
-    """A delivery sendmail whose file is not here: on another host, by what incoming says, or lost."""
-    if isinstance(where, Tcp) and where.port.isdigit() and not is_loopback(where.host):
-        yield ok("delivery.cf", f"on {where.host}: run miltscan doctor there, too")
-        yield ports.greeting_finding(f"delivery {where.host}", where.host.strip("[]"), int(where.port))
-    else:
-        yield error("delivery.cf", f"{file}: {problem.strerror}", "name it: --delivery FILE")
+    if settings.verify.socket is not None:
+        yield from ports.milter_findings(settings.verify.socket)
+        yield from _socket_rights(conf, settings.verify.socket)
+    incoming_ports = {one.port for one in incoming.daemons} if isinstance(incoming, CfFile) else set()
+    yield from mailer_rules.delivery_mailer_findings(conf, incoming_ports)
+    daemon = not isinstance(target, mailer_rules.Program)
+    yield from _sendmail("delivery", options.delivery, conf, settings, daemon=daemon)
 
 
 def _both(incoming: CfFile, delivery: CfFile) -> Iterator[Finding]:
     yield from daemon_rules.shared_findings(incoming, delivery)
     folders = [rights.queue_folders(conf.options["queuedirectory"])[:1] for conf in (incoming, delivery)]
     if all(folders):
-        yield from rights.alike(folders[0][0], folders[1][0])
+        yield from rights.same_rights_findings(folders[0][0], folders[1][0])

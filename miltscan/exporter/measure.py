@@ -9,7 +9,7 @@ import time
 
 from miltscan.config.settings import Settings
 from miltscan.core.report import Place
-from miltscan.sandwich.queues import look
+from miltscan.sandwich.queues import read_depth
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.metrics import QueueName
 from miltscan.telemetry.process import Usage
@@ -73,7 +73,7 @@ class Measurement:
             metrics.QUEUE_READABLE.forget(name)
             return
         try:
-            depth = look(path)
+            depth = read_depth(path)
         except OSError as error:
             self._forget(name)
             metrics.QUEUE_READABLE.child(name).set(0)

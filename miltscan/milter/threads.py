@@ -12,13 +12,11 @@ then the public listener takes its place.
 import os
 import signal
 import socket
-import struct
 import threading
 from itertools import cycle
 
-_OPTNEG = struct.Struct(">IcIII")  # length, command, version, actions, steps: mfdef.h
-_NEGOTIATE = _OPTNEG.pack(13, b"O", 6, 0x1FF, 0x1FFFFF)
-_ABORT = struct.pack(">Ic", 1, b"A")
+from miltscan.core.milter_packets import ABORT, NEGOTIATE
+
 _SESSIONS = 2  # one may just be in the hands of the thread that starts the next
 _WAKE = signal.SIGUSR1
 _PATIENCE = 10.0  # seconds for libmilter to answer at start
@@ -63,7 +61,7 @@ class Pool:
         with self._lock:
             session = self._sessions[next(self._next)]
         try:
-            session.send(_ABORT)
+            session.send(ABORT)
         except OSError:  # its buffer is full of kicks already, or libmilter is stopping
             return
 
@@ -71,7 +69,7 @@ class Pool:
         session = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         session.settimeout(_PATIENCE)
         session.connect(self._listener.getsockname())
-        session.sendall(_NEGOTIATE)
+        session.sendall(NEGOTIATE)
         if not session.recv(256):
             session.close()
             raise ConnectionError("libmilter closed its control session")

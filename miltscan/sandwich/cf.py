@@ -1,8 +1,8 @@
-"""Reads a sendmail .cf file: its options, daemons, filters and mailers. It judges nothing and opens nothing.
+"""Parses a sendmail .cf file: its options, daemons, filters and mailers. It opens no file and has no rules.
 
-The form is that of the Sendmail Installation and Operation Guide, section 5 (version 8.14 to 8.18): one letter tells
-the kind of a line, a line that begins with a blank continues the one before, and of a field `Name=value` only the first
-letter of the name counts. Rulesets, macros and headers are left out.
+The syntax is that of the Sendmail Installation and Operation Guide, section 5 (version 8.14 to 8.18). The first letter
+is the type of a line, a line that begins with a blank continues the line before, and only the first letter of the name
+counts in a field `Name=value`. Rulesets, macros and headers are left out.
 """
 
 import re
@@ -25,25 +25,25 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """One DaemonPortOptions: where sendmail listens. An empty address is all of them; a port of 0 is not known."""
+    """One DaemonPortOptions: where sendmail listens. An empty address means all of them; port 0 is an unknown name."""
 
     name: str
     address: str
     port: int
     backlog: int
-    filters: str | None  # names of its own; None: those of InputMailFilters
+    filters: str | None  # its own names; None means those of InputMailFilters
     inet6: bool = False
-    tls: bool = False  # M=s: TLS from the first byte on, as at port 465
+    tls: bool = False  # M=s: TLS from the first byte, as on port 465
 
     @property
     def host(self) -> str:
-        """Where a client on this host reaches it."""
+        """The host part of the address at which a client on this host connects."""
         return self.address or ("::1" if self.inet6 else "127.0.0.1")
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One X line: a milter. `fault` is its F= (empty: mail passes while it is down), `times` its T= in seconds."""
+    """One X line, a milter: S=, F= (if empty, mail passes while the filter is down) and T= in seconds."""
 
     name: str
     socket: str
@@ -53,7 +53,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Mailer:
-    """One M line: program (P=), flags (F=) and argument vector (A=)."""
+    """One M line: P=, F= and A=."""
 
     name: str
     program: str
@@ -62,13 +62,13 @@ class Mailer:
 
     @property
     def speaks_smtp(self) -> bool:
-        """Whether it opens a TCP connection."""
+        """Whether sendmail itself opens a TCP connection for it."""
         return self.program in {"[IPC]", "[TCP]"}
 
 
 @dataclass(frozen=True, slots=True)
 class CfFile:
-    """What a .cf file says; option names are in lower case, as sendmail does not tell cases apart."""
+    """The content of a .cf file; option names are in lower case, as sendmail ignores their case."""
 
     options: Mapping[str, str]
     daemons: tuple[Daemon, ...]
@@ -76,47 +76,38 @@ class CfFile:
     mailers: Mapping[str, Mailer]
     classes: Mapping[str, tuple[str, ...]]
 
-    def asked(self, daemon: Daemon) -> list[Filter]:
-        """The filters that this daemon asks, in order; a name without an X line is left out, as sendmail does."""
+    def filters_of(self, daemon: Daemon) -> list[Filter]:
+        """The filters that this daemon asks, in order; sendmail ignores a name without an X line."""
         names = self.options["inputmailfilters"] if daemon.filters is None else daemon.filters
         return [self.filters[name] for name in re.split(r"[,;\s]+", names) if name in self.filters]
 
     def macros(self, stage: str) -> set[str]:
-        """The macros sent to filters at `stage` (connect, helo, envfrom, envrcpt, data, eoh, eom)."""
+        """The macros that sendmail sends to filters at `stage` (connect, helo, envfrom, envrcpt, data, eoh, eom)."""
         return set(re.split(r"[,\s]+", self.options.get(f"milter.macros.{stage}", ""))) - {""}
 
 
 def parse_cf(text: str) -> CfFile:
-    """The configuration in the text of a .cf file; of what stands there twice the last one counts, as in sendmail."""
+    """The configuration in the text of a .cf file; of two lines with the same name the last counts, as in sendmail."""
     lines = re.sub(r"\n[ \t]+", " ", text).splitlines()
     options = dict(_DEFAULTS)
     daemons = []
-    for name, value in (_option(line) for line in lines if line.startswith("O ")):
-        if name == "daemonportoptions":
+    for line in (line for line in lines if line.startswith("O ")):
+        name, _, value = (part.strip() for part in line[2:].partition("="))
+        options[name.lower()] = value
+        if name.lower() == "daemonportoptions":
             daemons.append(_daemon(_fields(value)))
-        options[name] = value
     filters = [_filter(*_named(line)) for line in lines if line.startswith("X")]
     mailers = [_mailer(*_named(line)) for line in lines if line.startswith("M")]
+    classes: dict[str, tuple[str, ...]] = {}
+    for name, words in re.findall(r"^C\{(\w+)\}(.*)", text, re.MULTILINE):  # long names only; F lines name files
+        classes[name] = (*classes.get(name, ()), *words.split())
     return CfFile(
         options,
         tuple(daemons) or (_daemon({}),),
         {one.name: one for one in filters},
         {one.name: one for one in mailers},
-        _classes(text),
+        classes,
     )
-
-
-def _classes(text: str) -> dict[str, tuple[str, ...]]:
-    """The words of each class with a long name; those in files are left out."""
-    found: dict[str, tuple[str, ...]] = {}
-    for name, words in re.findall(r"^C\{(\w+)\}(.*)", text, re.MULTILINE):
-        found[name] = (*found.get(name, ()), *words.split())
-    return found
-
-
-def _option(line: str) -> tuple[str, str]:
-    name, _, value = line[2:].partition("=")
-    return name.strip().lower(), value.strip()
 
 
 def _named(line: str) -> tuple[str, dict[str, str]]:
@@ -125,7 +116,7 @@ def _named(line: str) -> tuple[str, dict[str, str]]:
 
 
 def _fields(text: str) -> dict[str, str]:
-    """The fields by their first letter; its case counts (`c` is children, `q` queueLA)."""
+    """The fields by their first letter, whose case counts (`c` is children, `q` queueLA)."""
     pairs = (field.strip().partition("=") for field in text.split(","))
     return {name[0]: value.strip() for name, _, value in pairs if name}
 
@@ -135,7 +126,7 @@ def _daemon(fields: Mapping[str, str]) -> Daemon:
     address = fields.get("A", "")
     return Daemon(
         fields.get("N", "Daemon0"),
-        "" if address in {"0.0.0.0", "::"} else address,  # noqa: S104 - read, not bound
+        "" if address in {"0.0.0.0", "::"} else address,  # noqa: S104 - parsed, not bound
         int(port) if port.isdigit() else _SERVICES.get(port.lower(), 0),
         int(backlog) if backlog.isdigit() else _BACKLOG,
         fields.get("I"),
@@ -156,7 +147,7 @@ def _mailer(name: str, fields: Mapping[str, str]) -> Mailer:
 
 
 def seconds(text: str) -> float:
-    """A duration such as `1h30m` or `10` (seconds); 0, which fits nowhere, for what is none."""
+    """Seconds of a duration such as `1h30m` or `10` (seconds); 0, which no timeout may be, for any other text."""
     if not re.fullmatch(r"([0-9]+[smhdw]?)+", text.lower()):
         return 0
     return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smhdw]?)", text.lower()))

@@ -1,25 +1,27 @@
-"""How much waits in a sendmail's queue: names, sizes and times of its files; what stands in them is never read.
+"""How many messages wait in a sendmail's queue, by names, sizes and times of its files; it never reads their content.
 
 A message is a control file `qf...` and a data file `df...` of the same ID, in the queue's folder, in sub-folders `qf`
-and `df`, or in the folders of queue groups (`q1`, `q2` ... or any name), which may be links and have such sub-folders
-as well (sendmail's doc/op, "Queue Groups and Queue Directories"). What is held (`hf`) or lost (`Qf`) does not wait.
-The control file is written anew at each attempt, the data file never: its time is when the message came.
+and `df`, or in the folders of queue groups (`q1`, `q2` ... or any name), which may be links and may have such
+sub-folders (sendmail's doc/op, "Queue Groups and Queue Directories"). Messages that are held (`hf`) or lost (`Qf`) do
+not wait. sendmail writes the control file again at each attempt and the data file once, so that its time is when the
+message arrived.
 """
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import NamedTuple
 
 MOST_FILES = 200_000
-"""Directory entries that one look reads at most: some 100,000 messages, a second or two."""
-_OTHERS = {"xf", "lost+found"}  # transcripts; and what a file system of its own has, for root alone
-_DEPTH = 2  # folders below the queue's: a group, and its qf and df
+"""Directory entries that one call reads at most: some 100,000 messages, in a second or two."""
+_OTHERS = {"xf", "lost+found"}  # transcripts; and a folder of the file system that only root can read
+_DEPTH = 2  # levels of folders below the queue's: a queue group, and its qf and df
 
 
 class File(NamedTuple):
-    """A file of a queue: its name, size in bytes, and last change (seconds since the epoch)."""
+    """A file of a queue: name, size in bytes, and time of the last change (seconds since the epoch)."""
 
     name: str
     size: int
@@ -27,15 +29,15 @@ class File(NamedTuple):
 
 
 class Depth(NamedTuple):
-    """What waits: messages, the bytes of their files, and when the oldest came (None in an empty queue)."""
+    """Waiting messages, the bytes of their files, and when the oldest arrived (None for an empty queue)."""
 
     entries: int
     size: int
     oldest: float | None
 
 
-def depth(files: Iterable[File]) -> Depth:
-    """The depth of the queue that these files make up, in any order."""
+def depth_of(files: Iterable[File]) -> Depth:
+    """The depth of a queue with these files, in any order."""
     size = 0
     control: dict[str, float] = {}
     data: dict[str, float] = {}
@@ -44,43 +46,33 @@ def depth(files: Iterable[File]) -> Depth:
         if kind in {"qf", "df"} and ident:
             size += one_size
             (control if kind == "qf" else data)[ident] = changed
-    came = [min(data.get(ident, changed), changed) for ident, changed in control.items()]
-    return Depth(len(control), size, min(came, default=None))
+    arrived = [min(data.get(ident, changed), changed) for ident, changed in control.items()]
+    return Depth(len(control), size, min(arrived, default=None))
 
 
-def look(queue: str) -> Depth:
+def read_depth(queue: str) -> Depth:
     """The depth of the queue at this path, whose last part may be a pattern such as `q*`. Raises OSError."""
-    return depth(islice(_files(*_place(queue), _DEPTH, ("qf", "df")), MOST_FILES))
+    return depth_of(_files(queue, ("qf", "df")))
 
 
-def lost(queue: str) -> list[str]:
-    """The control files of this queue that sendmail itself gave up: it could not read them, and tries them no more.
-
-    Raises OSError.
-    """
-    return sorted(file.name for file in islice(_files(*_place(queue), _DEPTH, ("Qf",)), MOST_FILES))
+def lost_files(queue: str) -> list[str]:
+    """The names of the control files that sendmail could not read and does not retry. Raises OSError."""
+    return sorted(file.name for file in _files(queue, ("Qf",)))
 
 
-def _place(queue: str) -> tuple[str, str]:
-    """The folder, and the pattern of what is looked into below it."""
+def _files(queue: str, kinds: tuple[str, ...]) -> Iterator[File]:
+    """The first MOST_FILES files of these kinds in the queue."""
     folder, _, pattern = queue.rpartition("/") if queue.endswith("*") else (queue, "", "*")
-    return folder or "/", pattern
+    return islice(_files_below(folder or "/", pattern, _DEPTH, kinds), MOST_FILES)
 
 
-def _files(folder: str, pattern: str, below: int, kinds: tuple[str, ...]) -> Iterator[File]:
-    """The files in `folder` and so many levels below; what goes while we look, or is of no queue, is passed over."""
+def _files_below(folder: str, pattern: str, levels: int, kinds: tuple[str, ...]) -> Iterator[File]:
+    """The files in `folder` and `levels` further levels; `pattern` selects the folders of the next level."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(kinds) and len(entry.name) > len("qf"):
-                if file := _file(entry):
-                    yield file
-            elif below and entry.name not in _OTHERS and fnmatchcase(entry.name, pattern) and entry.is_dir():
-                yield from _files(entry.path, "*", below - 1, kinds)
-
-
-def _file(entry: "os.DirEntry[str]") -> File | None:
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:  # delivered meanwhile
-        return None
-    return File(entry.name, status.st_size, status.st_mtime)
+                with suppress(FileNotFoundError):  # delivered meanwhile
+                    status = entry.stat(follow_symlinks=False)
+                    yield File(entry.name, status.st_size, status.st_mtime)
+            elif levels and entry.name not in _OTHERS and fnmatchcase(entry.name, pattern) and entry.is_dir():
+                yield from _files_below(entry.path, "*", levels - 1, kinds)

@@ -1,4 +1,4 @@
-"""Keeps what an engine tells of its servers, for the commands that look once; the service has its metrics for that."""
+"""Keeps what engines report about their servers, for the commands that run once; the service has its metrics."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from miltscan.core.verdict import Fault
 
 @dataclass(slots=True)
 class ServerRecord:
-    """What an engine told of one server."""
+    """What an engine reported about one server."""
 
     up: bool = False
     why: str = ""
@@ -18,36 +18,37 @@ class ServerRecord:
 
     @property
     def good(self) -> bool:
-        """It is up and has proved itself."""
+        """Whether it is up and has passed its self-test."""
         return self.up and self.canary
 
 
 class ServerRecords:
-    """An `Observer` that keeps what it hears."""
+    """An `Observer` that keeps a record for each server of each engine."""
 
     def __init__(self) -> None:
-        self.seen: dict[str, ServerRecord] = {}
+        self._records: dict[tuple[str, str], ServerRecord] = {}
 
-    def _of(self, server: str) -> ServerRecord:
-        return self.seen.setdefault(server, ServerRecord())
+    def of(self, engine: str, server: str) -> ServerRecord:
+        """The record of one server; an empty one if its engine has reported nothing."""
+        return self._records.setdefault((engine, server), ServerRecord())
 
-    def server_state(self, _engine: str, server: str, *, up: bool, why: str) -> None:
+    def server_state(self, engine: str, server: str, *, up: bool, why: str) -> None:
         """The server went up or down."""
-        seen = self._of(server)
-        seen.up, seen.why = up, why
+        record = self.of(engine, server)
+        record.up, record.why = up, why
 
-    def server_fault(self, _engine: str, server: str, _fault: Fault, detail: str) -> None:
+    def server_fault(self, engine: str, server: str, _fault: Fault, detail: str) -> None:
         """An exchange failed."""
-        self._of(server).why = detail
+        self.of(engine, server).why = detail
 
-    def canary_passed(self, _engine: str, server: str) -> None:
+    def canary_passed(self, engine: str, server: str) -> None:
         """The server found the test signature."""
-        self._of(server).canary = True
+        self.of(engine, server).canary = True
 
-    def signatures(self, _engine: str, server: str, version: int, published: float) -> None:
+    def signatures(self, engine: str, server: str, version: int, published: float) -> None:
         """The server's signature database."""
-        seen = self._of(server)
-        seen.version, seen.published = version, published
+        record = self.of(engine, server)
+        record.version, record.published = version, published
 
     def load(self, _engine: str, _server: str, _load: Load | None) -> None:
-        """How busy it is says nothing of whether it is good."""
+        """Not kept: the load of a server does not tell whether it works."""

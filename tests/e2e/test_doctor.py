@@ -1,4 +1,4 @@
-"""`miltscan doctor` on the real sandwich: all is well, then one thing after the other is broken, and it names each."""
+"""`miltscan doctor` on the real sandwich: it finds no fault, and then each of many faults by its finding."""
 
 import json
 import os
@@ -27,14 +27,14 @@ DAY = 86400
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root sees every process and file")
 
-Break = Callable[[ScanningSandwich], AbstractContextManager[object]]
-"""Breaks one thing; whole again at the end of the context."""
+Fault = Callable[[ScanningSandwich], AbstractContextManager[object]]
+"""Causes one fault, and removes it at the end of the context."""
 
 
 class Case(NamedTuple):
-    """A break, and what doctor has to say of it: in which subject, and which words."""
+    """A fault, and the subject and words of its finding."""
 
-    broken: Break
+    cause: Fault
     subject: str
     text: str
 
@@ -51,22 +51,22 @@ def whole() -> Iterator[ScanningSandwich]:
 
 @pytest.fixture(autouse=True)
 def dotted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This host's name has a dot, as the sandwich's sendmails are told, too."""
+    """Gives this host a name with a dot, as the sandwich's sendmails have it."""
     monkeypatch.setattr(socket, "gethostname", lambda: "mx.example.test")
 
 
 def doctor(sandwich: ScanningSandwich, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
-    """Exit status, and the findings that are not ok."""
+    """The exit status, and the findings that are not ok."""
     places: list[str | Path] = ["--incoming", sandwich.incoming.configuration, "--log", sandwich.syslog.file]
     places += ["--delivery", sandwich.delivery.configuration, "--config", sandwich.miltscan.configuration]
     result = CliRunner().invoke(app, ["doctor", "--json", *map(str, places), *arguments], catch_exceptions=False)
-    told = json.loads(result.stdout)
-    assert told["well"] is (result.exit_code == 0)
-    return result.exit_code, [one for one in told["findings"] if one["level"] != "ok"]
+    printed = json.loads(result.stdout)
+    assert printed["well"] is (result.exit_code == 0)
+    return result.exit_code, [one for one in printed["findings"] if one["level"] != "ok"]
 
 
 def wrong(sandwich: ScanningSandwich, *arguments: str) -> list[tuple[str, str]]:
-    """Subject and text of what is wrong; each has a remedy. How old the host's signatures are is not our matter."""
+    """Subject and text of each fault, which has a remedy; the age of the host's signatures does not count."""
     status, found = doctor(sandwich, *arguments)
     assert all(one["remedy"] for one in found)
     assert status == int(bool(found))
@@ -75,7 +75,7 @@ def wrong(sandwich: ScanningSandwich, *arguments: str) -> list[tuple[str, str]]:
 
 @contextmanager
 def edited(file: Path, *changes: tuple[str, str]) -> Iterator[None]:
-    """The file with each pattern replaced; its time stays, as if the daemon had been started with it."""
+    """The file with each pattern replaced; its time stays, as if the daemon had started with it."""
     before, times = file.read_text(), file.stat()
     text = before
     for pattern, replacement in changes:
@@ -90,29 +90,29 @@ def edited(file: Path, *changes: tuple[str, str]) -> Iterator[None]:
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def incoming(*changes: tuple[str, str]) -> Break:
-    """A break of incoming.cf."""
+def incoming(*changes: tuple[str, str]) -> Fault:
+    """A fault in incoming.cf."""
     return lambda sandwich: edited(sandwich.incoming.configuration, *changes)
 
 
-def delivery(*changes: tuple[str, str]) -> Break:
-    """A break of delivery.cf."""
+def delivery(*changes: tuple[str, str]) -> Fault:
+    """A fault in delivery.cf."""
     return lambda sandwich: edited(sandwich.delivery.configuration, *changes)
 
 
-def clamd(*changes: tuple[str, str]) -> Break:
-    """A break of clamd.conf."""
+def clamd(*changes: tuple[str, str]) -> Fault:
+    """A fault in clamd.conf."""
     return lambda sandwich: edited(sandwich.clamd.folder / "clamd.conf", *changes)
 
 
 def mailer(name: str, field: str, value: str) -> tuple[str, str]:
-    """Another value for one field of a mailer, which may stand in a continuation line."""
+    """Another value for one field of a mailer, which may be in a continuation line."""
     return rf"^(M{name},(?:[^\n]|\n\t)*?\b{field}=)(?:TCP )?[^,\n]*", rf"\g<1>{value}"
 
 
 @contextmanager
 def mode(path: Path, bits: int) -> Iterator[None]:
-    """Another mode."""
+    """The path has another mode."""
     before = path.stat().st_mode & 0o7777
     path.chmod(bits)
     try:
@@ -123,7 +123,7 @@ def mode(path: Path, bits: int) -> Iterator[None]:
 
 @contextmanager
 def gone(path: Path) -> Iterator[None]:
-    """The file or folder is away."""
+    """The file or folder is missing."""
     away = path.with_name(f"{path.name}.away")
     path.rename(away)
     try:
@@ -133,15 +133,15 @@ def gone(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def nobody_runs(sandwich: ScanningSandwich) -> Iterator[None]:
-    """The sendmail of incoming is another user than root, and the socket is root's alone."""
+def runs_as_nobody(sandwich: ScanningSandwich) -> Iterator[None]:
+    """The incoming sendmail runs as another user than root, and only root may use the socket."""
     with mode(sandwich.miltscan.socket, 0o600), incoming((r"\Z", "O RunAsUser=nobody\n"))(sandwich):
         yield
 
 
 @contextmanager
 def changed_later(sandwich: ScanningSandwich) -> Iterator[None]:
-    """The .cf file is younger than the process."""
+    """The .cf file is newer than the process."""
     file, before = sandwich.incoming.configuration, sandwich.incoming.configuration.stat()
     os.utime(file, (before.st_atime, before.st_mtime + DAY))
     try:
@@ -152,7 +152,7 @@ def changed_later(sandwich: ScanningSandwich) -> Iterator[None]:
 
 @contextmanager
 def old_mail(sandwich: ScanningSandwich) -> Iterator[None]:
-    """A message that nobody hands over."""
+    """The queue contains a very old message."""
     file = sandwich.incoming.queue / "qf6AMG2Lqw032516"
     file.touch()
     os.utime(file, (0, 0))
@@ -176,7 +176,7 @@ while True:
 
 @contextmanager
 def impostor(sandwich: ScanningSandwich, place: str | Path, there: Callable[[], bool]) -> Iterator[None]:
-    """Something listens at `place` and hangs up on everybody."""
+    """Another program listens at `place` and closes each connection."""
     other = sandwich.programs.start("other", [sys.executable, "-c", IMPOSTOR, place])
     try:
         wait_until(there, PATIENCE, "the other program")
@@ -187,7 +187,7 @@ def impostor(sandwich: ScanningSandwich, place: str | Path, there: Callable[[], 
 
 @contextmanager
 def another_program(sandwich: ScanningSandwich) -> Iterator[None]:
-    """The delivery sendmail is stopped, and something else has its port."""
+    """The delivery sendmail is stopped, and another program has its port."""
     port = sandwich.delivery.port
     sandwich.delivery.stop()
     with impostor(sandwich, str(port), lambda: ports.is_open(port)):
@@ -196,7 +196,7 @@ def another_program(sandwich: ScanningSandwich) -> Iterator[None]:
 
 @contextmanager
 def another_milter(sandwich: ScanningSandwich) -> Iterator[None]:
-    """Miltscan is stopped, and something else has its socket."""
+    """Miltscan is stopped, and another program has its socket."""
     sandwich.miltscan.stop()
     path = sandwich.miltscan.socket
     with impostor(sandwich, path, lambda: accepts(path)):
@@ -206,14 +206,14 @@ def another_milter(sandwich: ScanningSandwich) -> Iterator[None]:
 
 @contextmanager
 def stopped(part: str, sandwich: ScanningSandwich) -> Iterator[None]:
-    """A program is stopped."""
+    """One part of the sandwich is stopped."""
     getattr(sandwich, part).stop()
     yield
 
 
 @contextmanager
 def started_twice(sandwich: ScanningSandwich) -> Iterator[None]:
-    """The pid file is that of a process which does not listen."""
+    """The pid file names a process that does not listen."""
     with edited(sandwich.incoming.pid_file, (r"\A\d+", str(sandwich.delivery.running.pid))):
         yield
 
@@ -221,9 +221,9 @@ def started_twice(sandwich: ScanningSandwich) -> Iterator[None]:
 CASES = {
     # incoming.cf: the filter
     "fail-open": Case(incoming((r", F=T,", ",")), "filter miltscan F=", "passes unscanned (fail-open)"),
-    "refuses for good": Case(incoming((r", F=T,", ", F=R,")), "filter miltscan F=", "refused for good"),
+    "refuses for good": Case(incoming((r", F=T,", ", F=R,")), "filter miltscan F=", "sendmail rejects all mail"),
     "short E:": Case(incoming((r"E:5m", "E:30s")), "filter miltscan T=", "E:30s is not above"),
-    "short R:": Case(incoming((r"R:30s", "R:1s")), "filter miltscan T=", "R:1s leaves no time"),
+    "short R:": Case(incoming((r"R:30s", "R:1s")), "filter miltscan T=", "R:1s is too short"),
     "slow C:": Case(incoming((r"C:10s", "C:5m")), "filter miltscan T=", "C:300s"),
     "no filter": Case(incoming((r"^O InputMailFilters.*", "")), "daemon incoming", "mail passes unscanned"),
     "another socket": Case(incoming((r"S=unix:[^,]*", "S=unix:/run/other.sock")), "daemon incoming", "does not ask"),
@@ -232,7 +232,7 @@ CASES = {
     # incoming.cf: mailers, daemon
     "no k": Case(incoming(mailer("esmtp", "F", "mDFMuXa")), "incoming.cf Mesmtp", "has no k"),
     "local with f": Case(incoming(mailer("local", "F", "klsDFMAf")), "incoming.cf Mlocal", "has f"),
-    "to the Internet": Case(incoming(mailer("smtp", "A", "TCP $h")), "incoming.cf Msmtp", "past the delivery"),
+    "to the Internet": Case(incoming(mailer("smtp", "A", "TCP $h")), "incoming.cf Msmtp", "bypasses the delivery"),
     "old scanner": Case(incoming(mailer("relay", "A", "TCP [127.0.0.1] 18000")), "incoming.cf Mrelay", "port 18000"),
     "own mailbox": Case(incoming(mailer("local", "P", "/usr/bin/procmail")), "incoming.cf Mlocal", "by itself"),
     "no Listen": Case(incoming((r", Listen=511", "")), "daemon incoming", "Listen=10"),
@@ -243,7 +243,7 @@ CASES = {
     "one queue": Case(delivery((r"/mqueuedelivery$", "/mqueue")), "queues", "belongs to both"),
     "one pid file": Case(delivery((r"/delivery\.pid$", "/incoming.pid")), "pid files", "both write"),
     "open to all": Case(
-        delivery((r"Addr=127.0.0.1, ", ""), (r"^C\{DeliveryFrom\}.*", "")), "delivery.cf daemon", "gets around the scan"
+        delivery((r"Addr=127.0.0.1, ", ""), (r"^C\{DeliveryFrom\}.*", "")), "delivery.cf daemon", "bypasses the scan"
     ),
     "a loop": Case(
         lambda s: delivery(mailer("relay", "A", f"TCP [127.0.0.1] {s.incoming.port}"))(s),
@@ -256,25 +256,25 @@ CASES = {
     "open queue": Case(lambda s: mode(s.incoming.queue, 0o777), "incoming queue", "any user of the host"),
     "unlike queues": Case(lambda s: mode(s.delivery.queue, 0o750), "queues", "0750"),
     "no queue": Case(lambda s: gone(s.delivery.queue), "delivery queue", "No such file"),
-    "old mail": Case(old_mail, "incoming queue", "1 wait, the oldest for"),
-    "no pid file": Case(lambda s: gone(s.delivery.pid_file), "delivery pid file", "is not there"),
+    "old mail": Case(old_mail, "incoming queue", "waiting messages: 1, the oldest for"),
+    "no pid file": Case(lambda s: gone(s.delivery.pid_file), "delivery pid file", "is missing"),
     "stale pid file": Case(
-        lambda s: edited(s.incoming.pid_file, (r"\A\d+", str(2**22 + 1))), "incoming pid file", "is stale: there is no"
+        lambda s: edited(s.incoming.pid_file, (r"\A\d+", str(2**22 + 1))), "incoming pid file", "is stale: process"
     ),
     "another's pid": Case(
-        lambda s: edited(s.incoming.pid_file, (r"\A\d+", str(os.getpid()))), "incoming pid file", "is stale: that is"
+        lambda s: edited(s.incoming.pid_file, (r"\A\d+", str(os.getpid()))), "incoming pid file", "has this pid now"
     ),
     "started twice": Case(started_twice, "incoming pid file", "two were started"),
-    "no queue run": Case(lambda s: edited(s.delivery.pid_file, (r" -q\w+", "")), "delivery queue run", "none is seen"),
+    "no queue run": Case(lambda s: edited(s.delivery.pid_file, (r" -q\w+", "")), "delivery queue run", "not found"),
     "another file": Case(
         lambda s: edited(s.delivery.pid_file, (r"delivery\.cf", "sendmail.cf")),
         "delivery configuration",
         "it runs with",
     ),
-    "open socket folder": Case(lambda s: mode(s.folder / "run", 0o777), "socket ", "takes the socket for unsafe"),
-    "group's socket folder": Case(lambda s: mode(s.folder / "run", 0o775), "socket ", "takes the socket for unsafe"),
-    "closed socket": Case(nobody_runs, "socket ", "nobody, as which sendmail runs, may not connect"),
-    "no spool": Case(lambda s: gone(s.folder / "spool"), "spool.directory", "cannot take a message"),
+    "open socket folder": Case(lambda s: mode(s.folder / "run", 0o777), "socket ", "treats the socket as unsafe"),
+    "group's socket folder": Case(lambda s: mode(s.folder / "run", 0o775), "socket ", "treats the socket as unsafe"),
+    "closed socket": Case(runs_as_nobody, "socket ", "nobody, the user of sendmail, may not connect"),
+    "no spool": Case(lambda s: gone(s.folder / "spool"), "spool.directory", "cannot store a message"),
     # clamd's configuration
     "hidden limits": Case(clamd((r"^AlertExceedsMax yes", "AlertExceedsMax no")), "clamd unix:", "AlertExceedsMax off"),
     "low limit": Case(clamd((r"^MaxFileSize .*", "MaxFileSize 1K")), "clamd unix:", "MaxFileSize 1KiB is below"),
@@ -282,48 +282,48 @@ CASES = {
 }
 
 
-def test_all_is_well(whole: ScanningSandwich) -> None:
-    """Nothing is wrong, and two messages go the whole way: each hop says what it did."""
+def test_a_correct_sandwich_has_no_fault(whole: ScanningSandwich) -> None:
+    """No finding is a fault, and two messages pass through: each hop reports what it did."""
     assert wrong(whole, "--send") == []
     places: list[str | Path] = ["--incoming", whole.incoming.configuration, "--delivery", whole.delivery.configuration]
     places += ["--config", whole.miltscan.configuration, "--log", whole.syslog.file]
     lines = CliRunner().invoke(app, ["doctor", "--send", *map(str, places)]).stdout
-    for told in (
+    for line in (
         r"clean message: incoming: 250 2\.0\.0 \w+ Message accepted",
         r"clean message: miltscan: X-Virus-Status: Clean",
         r"clean message: handoff: stat=Sent \(\w+ Message accepted",
         r"clean message: delivery: \w+: stat=Sent \(.* in the mailbox\)",
-        r"test signature: incoming: 550 5\.7\.1 Virus found: \S+ \(\w+\), as policy\.on_infected = reject wants",
+        r"test signature: incoming: 550 5\.7\.1 Virus found: \S+ \(\w+\), as expected with policy",
         r"incoming port \d+: sendmail listens \(pid \d+\)",
         r"milter unix:\S+: miltscan listens \(pid \d+\)",
         r"delivery port \d+: greets with 220 ",
     ):
-        assert re.search(rf"^   ok       {told}", lines, re.MULTILINE), told
+        assert re.search(rf"^   ok       {line}", lines, re.MULTILINE), line
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_one_thing_is_broken(whole: ScanningSandwich, name: str) -> None:
-    """Doctor names it, though the programs run on; when it is whole again so is the finding."""
+def test_one_fault(whole: ScanningSandwich, name: str) -> None:
+    """Doctor names the fault, although the programs still run."""
     case = CASES[name]
-    with case.broken(whole):
+    with case.cause(whole):
         found = wrong(whole)
     assert [one for one in found if case.subject in one[0] and case.text in one[1]], found
 
 
-def test_whole_again(whole: ScanningSandwich) -> None:
-    """What the cases above broke was the cause of what they found."""
+def test_no_fault_remains(whole: ScanningSandwich) -> None:
+    """Without the faults above there is no finding, so they were its cause."""
     assert wrong(whole) == []
 
 
 def test_a_host_name_without_a_dot(whole: ScanningSandwich, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sendmail would sleep at each start."""
+    """Sendmail would sleep 60 seconds at each start."""
     monkeypatch.setattr(socket, "gethostname", lambda: "mx")
     monkeypatch.setattr(socket, "gethostbyname_ex", lambda name: (name, [], ["127.0.1.1"]))
     assert wrong(whole) == [("host name", "mx has no dot: each start of a sendmail sleeps 60 seconds")]
 
 
 def test_a_full_disk(whole: ScanningSandwich, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of spool and both queues."""
+    """The spool and both queues each have an error."""
     room = os.statvfs(whole.folder)
     full = os.statvfs_result([*room[:3], 10, 10, *room[5:]])
     monkeypatch.setattr(os, "statvfs", lambda _: full)
@@ -336,31 +336,31 @@ def test_a_full_disk(whole: ScanningSandwich, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def fragile(whole: ScanningSandwich) -> Iterator[ScanningSandwich]:
-    """The same, whole again after each test."""
+    """The same sandwich, repaired after each test."""
     yield whole
     whole.repair()
 
 
 RUNNING = {
-    "miltscan stopped": Case(partial(stopped, "miltscan"), "milter unix:", "nobody listens"),
-    "another milter": Case(another_milter, "milter unix:", "listens there, not miltscan"),
-    "delivery stopped": Case(partial(stopped, "delivery"), "delivery port", "nobody listens"),
+    "miltscan stopped": Case(partial(stopped, "miltscan"), "milter unix:", "no process listens on it"),
+    "another milter": Case(another_milter, "milter unix:", "listens on it, not miltscan"),
+    "delivery stopped": Case(partial(stopped, "delivery"), "delivery port", "no process listens on it"),
     "another program": Case(another_program, "delivery port", "not sendmail"),
     "clamd stopped": Case(partial(stopped, "clamd"), "clamd unix:", "does not find the test signature"),
 }
 
 
 @pytest.mark.parametrize("name", RUNNING)
-def test_one_program_is_not_there(fragile: ScanningSandwich, name: str) -> None:
-    """Or another one is in its place."""
+def test_one_program_is_missing(fragile: ScanningSandwich, name: str) -> None:
+    """A program that is stopped, or replaced by another one, is named."""
     case = RUNNING[name]
-    with case.broken(fragile):
+    with case.cause(fragile):
         found = wrong(fragile)
     assert [one for one in found if case.subject in one[0] and case.text in one[1]], found
 
 
 def test_a_clamd_whose_temporary_folder_is_gone(fragile: ScanningSandwich) -> None:
-    """It answers, and answers OK for what it cannot scan."""
+    """Such a clamd answers OK for what it cannot scan; the self-test detects it."""
     shutil.rmtree(fragile.clamd.temporary)
     try:
         assert any("does not find the test signature" in text for _, text in wrong(fragile))
@@ -369,35 +369,35 @@ def test_a_clamd_whose_temporary_folder_is_gone(fragile: ScanningSandwich) -> No
 
 
 def sent(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What is said of the two messages."""
+    """The findings about the two messages."""
     return [one for one in found if one[0].startswith(("clean message", "test signature"))]
 
 
 def test_two_messages_without_miltscan(fragile: ScanningSandwich) -> None:
-    """F=T: both are tempfailed, which is wrong for either."""
+    """With F=T sendmail tempfails both, which is an error for each."""
     fragile.miltscan.stop()
-    told = sent(wrong(fragile, "--send"))
-    assert [subject for subject, _ in told] == ["clean message: incoming", "test signature: incoming"]
-    assert all(text.startswith("451 4.3.2") for _, text in told)
+    found = sent(wrong(fragile, "--send"))
+    assert [subject for subject, _ in found] == ["clean message: incoming", "test signature: incoming"]
+    assert all(text.startswith("451 4.3.2") for _, text in found)
 
 
 def test_two_messages_without_a_delivery_sendmail(fragile: ScanningSandwich) -> None:
-    """The clean one stays in the queue of incoming, with the reason."""
+    """The clean one stays in the queue of incoming, and the finding has the reason."""
     fragile.delivery.stop()
     ((subject, text),) = sent(wrong(fragile, "--send"))
     assert (subject, text.startswith("stat=Deferred")) == ("clean message: handoff", True)
 
 
 def test_two_messages_past_the_filter(fragile: ScanningSandwich) -> None:
-    """An incoming sendmail that asks nobody accepts the test signature."""
+    """An incoming sendmail without a filter accepts the test signature."""
     fragile.incoming.stop()
     try:
         with incoming((r"^O InputMailFilters.*", ""))(fragile):
             fragile.incoming.start(fragile.queue_interval)
             fragile.incoming.wait_ready()
-            told = sent(wrong(fragile, "--send"))
+            found = sent(wrong(fragile, "--send"))
     finally:
         fragile.incoming.stop()
         fragile.incoming.start(fragile.queue_interval)
         fragile.incoming.wait_ready()
-    assert [(subject, "it was ACCEPTED" in text) for subject, text in told] == [("test signature: incoming", True)]
+    assert [(subject, "it was ACCEPTED" in text) for subject, text in found] == [("test signature: incoming", True)]

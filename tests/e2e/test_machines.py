@@ -306,7 +306,7 @@ def test_doctor_on_an_incoming_host(machines: Machines) -> None:
     assert [one for one in found if one["level"] != "ok"] == []
     texts = [one["text"] for one in found]
     assert re.match(r"haproxy \(pid \d+\) listens", texts[0])
-    assert "answers a milter's first step" in texts
+    assert "answers the first step of the milter protocol" in texts
     assert not [one for one in json.loads(result.stdout)["findings"] if "does not ask" in one["text"]]
 
 

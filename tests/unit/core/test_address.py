@@ -1,12 +1,13 @@
 """Socket addresses as sendmail writes them."""
 
 from contextlib import suppress
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.core.address import Address, InetAddress, UnixAddress, is_loopback, parse_address
+from miltscan.core.address import Address, InetAddress, UnixAddress, beyond_loopback, is_loopback, parse_address
 
 
 @pytest.mark.parametrize(
@@ -90,3 +91,11 @@ def test_any_other_text_is_a_value_error(text: str) -> None:
     """No text makes it raise anything else, and what it takes can be given to a socket."""
     with suppress(ValueError):
         assert "\0" not in str(parse_address(text))
+
+
+def test_loopback_sockets() -> None:
+    """A unix socket and a TCP socket on loopback can be reached only from this host."""
+    texts = {"unix:/run/a": True, "inet:1@localhost": True, "inet:1@[::1]": True, "inet:1@192.0.2.1": False}
+    assert {text: parse_address(text).is_loopback for text in texts} == texts
+    here, there = ip_network("127.0.0.0/8"), ip_network("0.0.0.0/0")
+    assert beyond_loopback([here, there]) == [there]

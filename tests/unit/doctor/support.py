@@ -1,10 +1,14 @@
-"""Small .cf files for the rules, and how findings are compared."""
+"""Small .cf files for the rules, a probe under which every server works, and how findings are compared."""
 
 from collections.abc import Iterable
 
+from miltscan.config.settings import Settings
 from miltscan.core.finding import Finding, Level
+from miltscan.engines.base import Observer
 from miltscan.sandwich.cf import CfFile, parse_cf
 
+DAY = 86400.0
+NOW = 1_000_000_000.0
 INCOMING = """\
 # comment
 O DaemonPortOptions=Family=inet, Name=incoming, Addr=0.0.0.0, Port=smtp, Listen=511
@@ -36,22 +40,41 @@ Mrelay, P=[IPC], F=mDFMuXa8k, A=TCP smart.example.org
 """
 
 
+def works(settings: Settings, observer: Observer) -> None:
+    """A probe that every server of every engine passes."""
+    for engine in settings.engines:
+        for server in map(str, engine.servers):
+            observer.signatures(engine.name, server, 27000, NOW)
+            observer.canary_passed(engine.name, server)
+            observer.server_state(engine.name, server, up=True, why="")
+
+
 def cf(text: str, *changes: tuple[str, str]) -> CfFile:
-    """The configuration after replacements, each of which has to find something."""
+    """The configuration after replacements, each of which must find its text."""
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
     return parse_cf(text)
 
 
+def faults(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings that are not ok; each of them has a remedy."""
+    found = [finding for finding in findings if finding.level is not Level.OK]
+    assert all(finding.remedy for finding in found)
+    return found
+
+
 def bad(findings: Iterable[Finding]) -> list[tuple[str, str]]:
-    """Level and text of what is not ok; each of them has a remedy."""
-    wrong = [finding for finding in findings if finding.level is not Level.OK]
-    assert all(finding.remedy for finding in wrong)
-    return [(finding.level.value, f"{finding.subject}: {finding.text}") for finding in wrong]
+    """Level and text of the findings that are not ok."""
+    return [(finding.level.value, f"{finding.subject}: {finding.text}") for finding in faults(findings)]
+
+
+def bad_subjects(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    """Level and subject of the findings that are not ok."""
+    return [(finding.level.value, finding.subject) for finding in faults(findings)]
 
 
 def only(findings: Iterable[Finding], level: str, words: str) -> bool:
-    """Whether one thing is wrong, of this level and with these words; no words: whether nothing is."""
+    """Whether exactly one finding is not ok, with this level and these words; without words, whether none is."""
     found = bad(findings)
     return not found if not words else [(level, words in text) for level, text in found] == [(level, True)]

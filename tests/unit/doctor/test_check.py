@@ -1,4 +1,4 @@
-"""What `miltscan check` finds in the world around the service."""
+"""What `miltscan check` finds in the surroundings of the service."""
 
 import grp
 import os
@@ -9,9 +9,9 @@ import pytest
 
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
-from miltscan.core.finding import Finding, Level
+from miltscan.core.finding import Level, ok, warning
 from miltscan.doctor import check, clamd_conf
-from tests.unit.doctor.found import DAY, NOW, bad, works
+from tests.unit.doctor.support import DAY, NOW, bad_subjects, works
 
 
 def settings(text: str) -> Settings:
@@ -20,37 +20,43 @@ def settings(text: str) -> Settings:
 
 
 def test_a_finding_is_one_clean_line() -> None:
-    """Level, subject, text and remedy; nothing in it reaches the terminal raw."""
-    line = str(Finding(Level.WARNING, "clamd a", "bad\x1b[2J", "cure it"))
+    """A finding prints level, subject, text and remedy, with control characters as escapes."""
+    line = str(warning("clamd a", "bad\x1b[2J", "cure it"))
     assert line == r"warning  clamd a: bad\x1b[2J; cure it"
+    assert str(ok("clamd a", "fine")) == "ok       clamd a: fine"
 
 
 def private_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that counts as safe, though tests run below /tmp."""
-    monkeypatch.setattr(check, "_world_writable", lambda _folder: [])
+    """A folder that counts as safe, although tests run below /tmp."""
+    monkeypatch.setattr(check, "folders_above", lambda _path: [])
     return tmp_path
 
 
+def folder_faults(path: Path) -> list[tuple[str, str]]:
+    """Level and subject of the faults of a socket's folder."""
+    return bad_subjects(check.socket_folder_findings("milter.socket", path))
+
+
 def test_a_good_socket_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There, writable, not below a world-writable one."""
-    assert bad(check.socket_folder(private_folder(tmp_path, monkeypatch) / "sock")) == []
+    """A folder that exists, is writable and is safe has no error."""
+    assert folder_faults(private_folder(tmp_path, monkeypatch) / "sock") == []
 
 
 def test_a_missing_socket_folder_is_an_error(tmp_path: Path) -> None:
-    """The service could not bind its socket."""
-    assert bad(check.socket_folder(tmp_path / "absent" / "sock")) == [("error", "milter.socket")]
+    """Without the folder the service cannot bind its socket."""
+    assert folder_faults(tmp_path / "absent" / "sock") == [("error", "milter.socket")]
 
 
-def test_a_socket_folder_that_is_none(tmp_path: Path) -> None:
-    """Nor can there be one below it."""
+def test_a_file_in_the_place_of_the_socket_folder_is_an_error(tmp_path: Path) -> None:
+    """A file in the place of the folder, or of a folder above it, is one error."""
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "sock", tmp_path / "file" / "folder" / "sock"):
-        assert bad(check.socket_folder(path)) == [("error", "milter.socket")]
+        assert folder_faults(path) == [("error", "milter.socket")]
 
 
 @pytest.mark.parametrize("closed", ["run", "run/sock"])
-def test_a_socket_folder_that_is_closed_to_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
-    """Whoever runs the check need not be root: a line, and the other lines too."""
+def test_an_unreadable_socket_folder_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
+    """A user who may not inspect the folder or the socket gets one line that says so."""
     real = Path.stat
 
     def stat_of(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
@@ -60,24 +66,24 @@ def test_a_socket_folder_that_is_closed_to_us(tmp_path: Path, monkeypatch: pytes
 
     (private_folder(tmp_path, monkeypatch) / "run").mkdir()
     monkeypatch.setattr(Path, "stat", stat_of)
-    (finding,) = check.socket_folder(tmp_path / "run" / "sock")
+    (finding,) = check.socket_folder_findings("milter.socket", tmp_path / "run" / "sock")
     assert (finding.level, finding.subject) == (Level.ERROR, "milter.socket")
-    assert finding.text == f"folder {tmp_path}/run cannot be looked at by user {os.geteuid()}: Permission denied"
+    assert finding.text == f"user {os.geteuid()} cannot inspect folder {tmp_path}/run: Permission denied"
 
 
 def test_a_world_writable_folder_above_the_socket_is_an_error(tmp_path: Path) -> None:
-    """Sendmail refuses such a socket, wherever above it the folder is."""
+    """Sendmail refuses such a socket, however far above it the folder is."""
     middle = tmp_path / "middle"
     (middle / "run").mkdir(parents=True)
     middle.chmod(0o777)
-    found = [finding.text for finding in check.socket_folder(middle / "run" / "sock")]
+    found = [finding.text for finding in check.socket_folder_findings("milter.socket", middle / "run" / "sock")]
     assert f"{middle} is world-writable: sendmail refuses a socket below it" in found
 
 
 def test_a_file_in_the_place_of_the_socket_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not ours to remove."""
+    """A file that is not a socket is reported, as miltscan may not remove it."""
     (private_folder(tmp_path, monkeypatch) / "sock").touch()
-    assert bad(check.socket_folder(tmp_path / "sock")) == [("error", "milter.socket")]
+    assert folder_faults(tmp_path / "sock") == [("error", "milter.socket")]
 
 
 @pytest.mark.parametrize(
@@ -90,16 +96,17 @@ def test_a_file_in_the_place_of_the_socket_is_an_error(tmp_path: Path, monkeypat
         ("192.0.2.11", '["192.0.2.1", "0.0.0.0/0"]', ["milter.allow"]),
     ],
 )
-def test_a_tcp_socket_that_others_reach_is_a_warning(host: str, allow: str, subjects: list[str]) -> None:
+def test_a_tcp_socket_for_other_hosts_is_a_warning(host: str, allow: str, subjects: list[str]) -> None:
     """The milter protocol is not encrypted; a list without other hosts, or with all of them, is a mistake."""
-    found = bad(check.socket_finding(settings(f'[milter]\nsocket = "inet:7357@{host}"\nallow = {allow}')))
+    milter = settings(f'[milter]\nsocket = "inet:7357@{host}"\nallow = {allow}').milter
+    found = bad_subjects(check.listen_findings("milter.socket", milter.socket, milter.allow))
     assert found == [("warning", subject) for subject in subjects]
 
 
 def test_a_group_has_to_exist() -> None:
-    """No group is fine, one of ours too, an unknown one is an error."""
+    """An empty name and a group of this user are ok, an unknown group is an error."""
     ours = grp.getgrgid(os.getegid()).gr_name
-    assert [bad(check.group_finding(name)) for name in ("", ours, "no-such-group")] == [
+    assert [bad_subjects(check.group_findings(name)) for name in ("", ours, "no-such-group")] == [
         [],
         [],
         [("error", "milter.socket_group")],
@@ -107,17 +114,24 @@ def test_a_group_has_to_exist() -> None:
 
 
 def test_a_spool_folder_takes_unnamed_files(tmp_path: Path) -> None:
-    """One that does not, or is not there, is an error."""
+    """A folder that refuses unnamed files, or does not exist, is an error."""
     small = settings("[limits]\nmessage_size = '1KiB'\nconcurrent_scans = 1")
-    assert bad(check.spool_finding(tmp_path, small)) == []
-    assert bad(check.spool_finding(tmp_path / "absent", small)) == [("error", "spool.directory")]
-    assert bad(check.spool_finding(Path("/proc"), small)) == [("error", "spool.directory")]
+    assert bad_subjects(check.spool_findings(tmp_path, small)) == []
+    assert bad_subjects(check.spool_findings(tmp_path / "absent", small)) == [("error", "spool.directory")]
+    assert bad_subjects(check.spool_findings(Path("/proc"), small)) == [("error", "spool.directory")]
 
 
-@pytest.mark.parametrize(("free", "level"), [(2**32, Level.OK), (2**31, Level.WARNING), (2**20, Level.ERROR)])
-def test_the_spool_needs_room(free: int, level: Level) -> None:
-    """For 40 messages of 100 MiB it had better be 4 GiB; for not even one nothing works."""
-    assert check.spool_space_finding(free, Settings()).level is level
+ALL_SCANS = 40 * 100 * 2**20  # bytes of limits.concurrent_scans messages of limits.message_size
+
+
+@pytest.mark.parametrize(
+    ("free", "level"), [(ALL_SCANS, Level.OK), (ALL_SCANS - 1, Level.WARNING), (2**20, Level.ERROR)]
+)
+def test_the_spool_needs_room(free: int, level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less room than 40 messages of 100 MiB need is a warning, less than one needs is an error."""
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result([1, 1, free, free, free, 0, 0, 0, 0, 255]))
+    (finding,) = check.spool_findings(tmp_path, Settings())
+    assert finding.level is level
 
 
 @pytest.mark.parametrize(
@@ -132,21 +146,21 @@ def test_the_spool_needs_room(free: int, level: Level) -> None:
         ('[policy.on_unscanned]\nbusy = "accept"', []),
     ],
 )
-def test_choices_with_a_price_are_warned_of(text: str, subjects: list[str]) -> None:
-    """Infected mail accepted, mail lost, unscanned mail unmarked, a tempfail that never ends."""
-    assert bad(check.policy_findings(settings(text))) == [("warning", subject) for subject in subjects]
+def test_risky_choices_are_warnings(text: str, subjects: list[str]) -> None:
+    """Accepted infected mail, lost mail, unmarked unscanned mail and an endless tempfail are warnings."""
+    assert bad_subjects(check.policy_findings(settings(text))) == [("warning", subject) for subject in subjects]
 
 
 @pytest.mark.parametrize(
     ("path", "level", "text"),
     [
-        ("{folder}", Level.OK, "{folder} can be read: 2 messages wait"),
-        ("{folder}/gone", Level.WARNING, "{folder}/gone does not exist: no metrics of it"),
-        ("{folder}/qfA", Level.WARNING, "{folder}/qfA cannot be read: Not a directory; no metrics of it"),
+        ("{folder}", Level.OK, "{folder} is readable; waiting messages: 2"),
+        ("{folder}/gone", Level.WARNING, "{folder}/gone does not exist: its metrics are missing"),
+        ("{folder}/qfA", Level.WARNING, "{folder}/qfA is not readable: Not a directory; its metrics are missing"),
     ],
 )
-def test_queues(tmp_path: Path, path: str, level: Level, text: str) -> None:
-    """A queue that cannot be measured costs metrics, not mail; none is asked for by an empty path."""
+def test_a_queue_that_cannot_be_measured_is_a_warning(tmp_path: Path, path: str, level: Level, text: str) -> None:
+    """Such a queue costs metrics, not mail; an empty path has no finding."""
     for name in ("qfA", "qfB"):
         (tmp_path / name).touch()
     queues = {"incoming": path.format(folder=tmp_path), "delivery": ""}
@@ -154,8 +168,8 @@ def test_queues(tmp_path: Path, path: str, level: Level, text: str) -> None:
     assert (found.level, found.subject, found.text) == (level, "queues.incoming", text.format(folder=tmp_path))
 
 
-def test_everything_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A world in which all is well, and the same with every server down."""
+def test_check_reports_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Working surroundings have no fault; with every server down there is one error."""
     folder = private_folder(tmp_path, monkeypatch)
     monkeypatch.setattr(clamd_conf, "DEFAULT_FILE", folder / "clamd.conf")
     (folder / "clamd.conf").write_text("AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
@@ -173,57 +187,58 @@ def test_everything_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         incoming = "{folder}"
         delivery = ""
     """)
-    assert bad(check.check_findings(configured, works)) == []
-    assert bad(check.check_findings(configured, lambda *_: None)) == [("error", f"clamd unix:{folder}/ctl")]
+    assert bad_subjects(check.check_findings(configured, works)) == []
+    assert bad_subjects(check.check_findings(configured, lambda *_: None)) == [("error", f"clamd unix:{folder}/ctl")]
 
 
 def test_traces_without_their_packages_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service runs all the same; where nothing is traced, nothing is said."""
-    assert [*check.tracing_finding("")] == []
-    (fine,) = check.tracing_finding("http://a/v1/traces")
-    assert str(fine) == "ok       tracing.endpoint: traces go to http://a/v1/traces"
+    """The service also runs without them; without an endpoint there is no finding."""
+    assert [*check.tracing_findings("")] == []
+    (fine,) = check.tracing_findings("http://a/v1/traces")
+    assert str(fine) == "ok       tracing.endpoint: miltscan sends traces to http://a/v1/traces"
     monkeypatch.setattr("miltscan.telemetry.traces.find_spec", lambda _name: None)
-    (finding,) = check.tracing_finding("http://a/v1/traces")
+    (finding,) = check.tracing_findings("http://a/v1/traces")
     assert (finding.level, finding.subject) == (Level.WARNING, "tracing.endpoint")
-    assert finding.text == "OpenTelemetry is not installed, nothing is traced"
+    assert finding.text == "OpenTelemetry is not installed: no message is traced"
     assert finding.remedy == "run: pip install --require-hashes -r deploy/requirements-otel.txt"
 
 
 SIGNED = "[keys]\nfile = '{folder}/keys'\n[verify]\nsocket = 'unix:{folder}/verify.sock'\n"
 
 
-def test_keys_that_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both sides know each other; without either there is nothing to say."""
+def test_valid_keys_are_ok(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key file for both sides has no fault; without keys and verify.socket there is no finding."""
     folder = private_folder(tmp_path, monkeypatch)
     (folder / "keys").write_text(f"one {'1' * 64}\n")
     (folder / "keys").chmod(0o640)
     found = [*check.receipt_findings(settings(SIGNED.format(folder=folder)))]
-    assert bad(found) == []
-    assert found[-1].text == "1 keys, one signs"
+    assert bad_subjects(found) == []
+    assert found[-1].text == "1 keys; one signs"
     assert [*check.receipt_findings(Settings())] == []
 
 
-def test_what_is_wrong_with_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that cannot be used stops the service; a second socket without keys has everything scanned twice."""
+def test_faults_of_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unusable key file stops the service; with verify.socket and no key every message is scanned twice."""
     folder = private_folder(tmp_path, monkeypatch)
     signed = settings(SIGNED.format(folder=folder))
-    assert bad(check.receipt_findings(signed)) == [("error", "keys.file")]
+    assert bad_subjects(check.receipt_findings(signed)) == [("error", "keys.file")]
     keyless = settings(f"[verify]\nsocket = 'unix:{folder}/verify.sock'")
-    assert bad(check.receipt_findings(keyless)) == [("warning", "keys.file")]
+    assert bad_subjects(check.receipt_findings(keyless)) == [("warning", "keys.file")]
     gone = settings("[verify]\nsocket = 'unix:/nonexistent/verify.sock'")
-    assert bad(check.receipt_findings(gone))[0] == ("error", "verify.socket")
+    assert bad_subjects(check.receipt_findings(gone))[0] == ("error", "verify.socket")
 
 
 @pytest.mark.parametrize(
     ("socket", "allow", "wrong"),
     [
         ("inet:1@127.0.0.1", "::1", []),
-        *(("inet:1@0.0.0.0", allow, ["verify.socket"]) for allow in ("::1", "0.0.0.0/0")),
+        *(("inet:1@0.0.0.0", allow, ["milter.allow"]) for allow in ("::1", "0.0.0.0/0")),
+        ("inet:1@0.0.0.0", "192.0.2.1", ["verify.socket"]),
     ],
 )
-def test_the_second_socket_by_tcp(tmp_path: Path, socket: str, allow: str, wrong: list[str]) -> None:
-    """It is as open as the first one, and says as much."""
+def test_verify_socket_by_tcp(tmp_path: Path, socket: str, allow: str, wrong: list[str]) -> None:
+    """The rules for milter.socket hold for verify.socket, too."""
     (tmp_path / "keys").write_text(f"one {'0' * 64}\n")
     (tmp_path / "keys").chmod(0o600)
     text = f"keys.file = '{tmp_path}/keys'\nverify.socket = '{socket}'\nmilter.allow = ['{allow}']"
-    assert [subject for _, subject in bad(check.receipt_findings(settings(text)))] == wrong
+    assert [subject for _, subject in bad_subjects(check.receipt_findings(settings(text)))] == wrong

@@ -1,61 +1,100 @@
-"""What `miltscan check` finds at clamd: what its servers do, and how they are set up."""
+"""The engines for `miltscan check`: the self-tests of their servers, and how each clamd is configured."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
-from miltscan.core.address import InetAddress, UnixAddress
+from miltscan.core.address import Address, InetAddress, UnixAddress
 from miltscan.core.finding import Level
 from miltscan.core.verdict import Fault
 from miltscan.doctor import clamd_check, clamd_conf
+from miltscan.engines.base import Observer
 from miltscan.scanning.servers import ServerRecord, ServerRecords
-from tests.unit.doctor.found import DAY, NOW, bad, works
+from tests.unit.doctor.support import DAY, NOW, bad, bad_subjects, works
+
+A = UnixAddress("/run/a")
 
 
 @pytest.mark.parametrize(
-    ("seen", "others", "levels"),
+    ("record", "fatal", "levels"),
     [
-        (ServerRecord(up=True, canary=True, version=1, published=NOW - DAY), False, ["ok", "ok"]),
-        (ServerRecord(up=True, canary=True, version=1, published=NOW - 3 * DAY), False, ["ok", "warning"]),
-        (ServerRecord(up=True, canary=True), False, ["ok"]),
-        (ServerRecord(up=True, canary=False), False, ["error"]),
-        (ServerRecord(up=False, why="refused"), False, ["error"]),
-        (ServerRecord(up=False, why="refused"), True, ["warning"]),
-        (ServerRecord(), False, ["error"]),
+        (ServerRecord(up=True, canary=True, version=1, published=NOW - 2 * DAY), True, ["ok", "ok"]),
+        (ServerRecord(up=True, canary=True, version=1, published=NOW - 3 * DAY), True, ["ok", "warning"]),
+        (ServerRecord(up=True, canary=True), True, ["ok"]),
+        (ServerRecord(up=True, canary=False), True, ["error"]),
+        (ServerRecord(up=False, why="refused"), True, ["error"]),
+        (ServerRecord(up=False, why="refused"), False, ["warning"]),
+        (ServerRecord(), True, ["error"]),
     ],
 )
-def test_a_server_has_to_find_the_test_signature(seen: ServerRecord, levels: list[str], *, others: bool) -> None:
-    """Down is an error while no other server is up; old signatures are a warning."""
-    found = clamd_check.server_findings("unix:/run/a", seen, NOW, others=others)
+def test_a_server_must_find_the_test_signature(record: ServerRecord, levels: list[str], *, fatal: bool) -> None:
+    """A dead server is an error if no other one works; signatures of more than two days are a warning."""
+    found = clamd_check.server_findings("clamd unix:/run/a", record, NOW, fatal=fatal)
     assert levels == [finding.level.value for finding in found]
 
 
-def test_what_an_engine_tells_is_kept() -> None:
-    """State, fault, canary and signatures, by server."""
-    told = ServerRecords()
-    works(Settings(), told)
-    told.server_fault("clamd", "other", Fault.CONNECT, "refused")
-    assert told.seen == {
-        "unix:/run/clamav/clamd.ctl": ServerRecord(up=True, canary=True, version=27000, published=NOW),
-        "other": ServerRecord(why="refused"),
-    }
+def test_what_an_engine_reports_is_kept() -> None:
+    """A record has state, fault, self-test and signatures of one server of one engine."""
+    records = ServerRecords()
+    works(Settings(), records)
+    records.server_fault("clamd", "other", Fault.CONNECT, "refused")
+    passed = ServerRecord(up=True, canary=True, version=27000, published=NOW)
+    assert records.of("clamd", "unix:/run/clamav/clamd.ctl") == passed
+    assert records.of("clamd", "other") == ServerRecord(why="refused")
+    assert records.of("second", "unix:/run/clamav/clamd.ctl") == ServerRecord()
 
 
-def test_limits_of_clamd_below_ours_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The remedy is the line to write and the file to write it in; an unreadable file is a warning, too."""
+def only_up(*up: tuple[str, Address]) -> Callable[[Settings, Observer], None]:
+    """A probe that only these servers pass, each given by the name of its engine and its address."""
+
+    def probe(_settings: Settings, observer: Observer) -> None:
+        for engine, server in up:
+            observer.canary_passed(engine, str(server))
+            observer.server_state(engine, str(server), up=True, why="")
+
+    return probe
+
+
+def test_findings_name_the_engine_of_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead server is an error only if no server of its engine works and the engine is required."""
+    text = """
+        engine = [
+            {type = "clamd", name = "first", servers = ["unix:/run/a", "unix:/run/b"]},
+            {type = "clamd", name = "second", servers = ["unix:/run/a", "unix:/run/b"], required = false},
+            {type = "clamd", name = "third", servers = ["unix:/run/a"]},
+        ]
+    """
+    monkeypatch.setattr(clamd_conf, "file_of", lambda _: None)
+    found = bad_subjects(clamd_check.engine_findings(parse_settings(text.encode(), "f"), only_up(("first", A))))
+    assert found == [
+        ("warning", "first unix:/run/b"),
+        ("warning", "second unix:/run/a"),
+        ("warning", "second unix:/run/b"),
+        ("error", "third unix:/run/a"),
+    ]
+
+
+def test_limits_of_clamd_below_ours_are_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The remedy is the line and the file to write it in; an unreadable file is a warning, too."""
     file = tmp_path / "clamd.conf"
     monkeypatch.setattr(clamd_conf, "file_of", lambda _server: file)
-    server = UnixAddress(str(tmp_path / "absent"))
-    assert bad(clamd_check.clamd_settings(server, Settings())) == [("warning", f"clamd {server}")]
+    (engine,), limits = Settings().engines, Settings().limits
+    (text,) = bad(clamd_check.clamd_findings(engine, A, limits))
+    missing = f"clamd unix:/run/a: {file} is not readable: No such file or directory; limits are not compared"
+    assert text == ("warning", missing)
     file.write_text("MaxFileSize 1M\nAlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
-    (found,) = clamd_check.clamd_settings(server, Settings())
+    (found,) = clamd_check.clamd_findings(engine, A, limits)
     assert found.remedy == f'write "MaxFileSize 100M" in {file}'
     file.write_text("AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
-    assert bad(clamd_check.clamd_settings(server, Settings())) == []
+    assert bad(clamd_check.clamd_findings(engine, A, limits)) == []
 
 
 def test_a_clamd_of_another_host_is_not_compared() -> None:
-    """Its configuration file is not here."""
-    (found,) = clamd_check.clamd_settings(InetAddress("clamd.example.test", 3310), Settings())
-    assert (found.level, found.text) == (Level.OK, "its configuration file is not known and not compared")
+    """Its configuration file is on the other host."""
+    (engine,), address = Settings().engines, InetAddress("clamd.example.test", 3310)
+    (found,) = clamd_check.clamd_findings(engine, address, Settings().limits)
+    text = "the location of its configuration file is unknown; limits are not compared"
+    assert (found.level, found.text) == (Level.OK, text)

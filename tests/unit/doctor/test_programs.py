@@ -1,4 +1,4 @@
-"""Which program listens where."""
+"""Which program listens on which socket."""
 
 import os
 import socket
@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from miltscan.core.address import InetAddress, UnixAddress
 from miltscan.core.finding import Level
-from miltscan.doctor.ports import who_listens
+from miltscan.doctor.ports import listener_finding
 from miltscan.doctor.programs import (
     RunningProgram,
     label,
     listeners,
+    listeners_at,
     listens,
     process,
     tcp_inodes,
     titles,
     unix_inodes,
-    unix_listeners,
 )
 
 TCP = """\
@@ -43,7 +44,7 @@ EXIM = RunningProgram(9, "exim4", "/usr/sbin/exim4 -bd", 0)
 
 
 def test_tables_of_sockets() -> None:
-    """Only those that listen, at this port or path."""
+    """Only sockets that listen on this port or path count."""
     assert (tcp_inodes(TCP, 19000), tcp_inodes(TCP, 19001), tcp_inodes(TCP6, 25)) == ({3394157}, set(), {77})
     assert (unix_inodes(UNIX, "/run/mil tscan.sock"), unix_inodes(UNIX, "/run")) == ({3394245}, set())
     assert (unix_inodes(UNIX, "/run/haproxy.sock"), unix_inodes(UNIX, "/run/haproxy")) == ({3394248}, set())
@@ -51,21 +52,22 @@ def test_tables_of_sockets() -> None:
 
 
 def test_this_process_is_found_by_its_sockets(tmp_path: Path) -> None:
-    """By port and by path."""
+    """Its sockets are found by port and by path while they listen."""
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
         unix.bind(str(tmp_path / "s"))
-        assert unix_listeners(str(tmp_path / "s")) == []
+        assert listeners_at(UnixAddress(str(tmp_path / "s"))) == []
         unix.listen()
         port = tcp.getsockname()[1]
         assert listens(port)
         assert os.getpid() in [one.pid for one in listeners(port)]
-        assert [one.pid for one in unix_listeners(str(tmp_path / "s"))] == [os.getpid()]
+        assert listeners_at(InetAddress("localhost", port)) == listeners(port)
+        assert [one.pid for one in listeners_at(UnixAddress(str(tmp_path / "s")))] == [os.getpid()]
     assert not listens(port)
     assert listeners(port) == []
 
 
 def test_what_is_known_of_a_process() -> None:
-    """Program, arguments, and when it was started."""
+    """A process has a program, arguments and a start; a missing one is None."""
     here = process(os.getpid())
     assert here is not None
     assert here.program.startswith("python")
@@ -85,8 +87,8 @@ def test_what_is_known_of_a_process() -> None:
         (RunningProgram(1, "clamav-milter", "clamav-milter -c /etc/miltscan/clamav-milter.conf", 0), False, False),
     ],
 )
-def test_programs_are_told_apart(one: RunningProgram, *, sendmail: bool, miltscan: bool) -> None:
-    """A path that only names a folder of ours makes no miltscan."""
+def test_programs_are_recognised(one: RunningProgram, *, sendmail: bool, miltscan: bool) -> None:
+    """A program with a folder of miltscan in its arguments is not miltscan."""
     assert (one.is_sendmail, one.is_miltscan) == (sendmail, miltscan)
 
 
@@ -95,13 +97,13 @@ def test_programs_are_told_apart(one: RunningProgram, *, sendmail: bool, miltsca
     [
         ("sendmail", True, [SENDMAIL], Level.OK, "sendmail listens (pid 7)"),
         ("miltscan", True, [EXIM, MILTSCAN], Level.OK, "miltscan listens (pid 8)"),
-        ("sendmail", True, [EXIM], Level.ERROR, "exim4 (pid 9) listens there, not sendmail"),
-        ("miltscan", True, [SENDMAIL], Level.ERROR, "sendmail (pid 7) listens there, not miltscan"),
-        ("sendmail", True, [], Level.WARNING, "somebody listens whose process we may not see"),
-        ("sendmail", False, [], Level.ERROR, "nobody listens"),
+        ("sendmail", True, [EXIM], Level.ERROR, "exim4 (pid 9) listens on it, not sendmail"),
+        ("miltscan", True, [SENDMAIL], Level.ERROR, "sendmail (pid 7) listens on it, not miltscan"),
+        ("sendmail", True, [], Level.WARNING, "a process listens on it that this user cannot see"),
+        ("sendmail", False, [], Level.ERROR, "no process listens on it"),
     ],
 )
-def test_who_listens(wanted: str, found: list[RunningProgram], level: Level, text: str, *, there: bool) -> None:
-    """The right program, another one, one that we may not see, nobody."""
-    finding = who_listens("a", wanted, there, found)
+def test_listener_finding(wanted: str, found: list[RunningProgram], level: Level, text: str, *, there: bool) -> None:
+    """The listener is the expected program, another one, an invisible one, or missing."""
+    finding = listener_finding("a", wanted, there, found)
     assert (finding.level, finding.text) == (level, text)

@@ -1,4 +1,4 @@
-"""Folders and sockets as sendmail's user sees them."""
+"""Folders and sockets as the user of sendmail sees them."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ STRANGER = Identity("stranger", 2**31 - 2, frozenset({2**31 - 2}))
 
 @pytest.fixture(autouse=True)
 def above(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What is above the test's own folder (/tmp) counts as safe."""
+    """The folders above the test's own one count as safe."""
     real = Path.stat
 
     def stat(path: Path, *, follow_symlinks: bool = True) -> stat_result:
@@ -30,7 +30,7 @@ def above(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def sock(tmp_path: Path) -> Iterator[Path]:
-    """A socket in a folder as it should be."""
+    """A socket in a folder with the right modes."""
     tmp_path.chmod(0o755)
     folder = tmp_path / "run"
     folder.mkdir(0o755)
@@ -52,14 +52,14 @@ def sock(tmp_path: Path) -> Iterator[Path]:
     ],
 )
 def test_owner_group_others(mode: int, uid: int, gid: int, wanted: int, *, yes: bool) -> None:
-    """The first of the three that fits decides, even if another would give more."""
+    """The first of the three that matches decides, even if another one would allow more."""
     status = stat_result([mode, 0, 0, 1, uid, gid, 0, 0, 0, 0])
     assert Identity("a", 5, frozenset({5})).may(status, wanted) is yes
     assert ROOT.may(status, wanted)
 
 
 def test_the_user_that_sendmail_becomes() -> None:
-    """By name or number, with a group or without; without any it stays root."""
+    """RunAsUser may be a name or a number, with or without a group; if empty, sendmail stays root."""
     assert identity("") == ROOT
     assert identity("nobody") == identity("65534")
     assert identity("root:12345") == Identity("root", 0, frozenset({12345} | (identity("root") or ROOT).gids - {0}))
@@ -67,12 +67,12 @@ def test_the_user_that_sendmail_becomes() -> None:
 
 
 def test_a_good_socket(sock: Path) -> None:
-    """Root may connect."""
+    """Root may connect to a socket with the right modes."""
     assert bad(rights.socket_findings(sock, ROOT, "safe")) == []
 
 
 def test_a_missing_socket(tmp_path: Path) -> None:
-    """One error, no traceback."""
+    """A missing socket is one error."""
     assert only(rights.socket_findings(tmp_path / "absent", ROOT, "safe"), "error", "No such file")
 
 
@@ -86,35 +86,35 @@ def test_a_missing_socket(tmp_path: Path) -> None:
         (0o711, "safe", ""),
     ],
 )
-def test_folders_that_sendmail_distrusts(sock: Path, mode: int, blame: str, words: str) -> None:
-    """Written by group or others, unless the site has said that its groups are safe."""
+def test_unsafe_folders(sock: Path, mode: int, blame: str, words: str) -> None:
+    """Sendmail refuses a folder that group or others may write to, unless the site declares its groups safe."""
     sock.parent.chmod(mode)
     assert only(rights.socket_findings(sock, ROOT, blame), "error", words)
 
 
-def test_another_user_needs_a_way_in(sock: Path) -> None:
-    """Search at each folder, write at the socket."""
-    assert only(rights.socket_findings(sock, STRANGER, "safe"), "error", "stranger, as which sendmail runs")
+def test_another_user_needs_rights(sock: Path) -> None:
+    """Another user must be able to search each folder and to write to the socket."""
+    assert only(rights.socket_findings(sock, STRANGER, "safe"), "error", "stranger, the user of sendmail")
     sock.chmod(0o666)
     assert bad(rights.socket_findings(sock, STRANGER, "safe")) == []
     sock.parent.chmod(0o750)
     assert only(rights.socket_findings(sock, STRANGER, "safe"), "error", "stranger cannot enter it")
 
 
-def test_a_link_is_no_socket_for_sendmail(sock: Path) -> None:
-    """It refuses to follow one."""
+def test_sendmail_refuses_a_link(sock: Path) -> None:
+    """A symbolic link in the place of the socket is an error."""
     link = sock.with_name("link")
     link.symlink_to(sock)
     sock.chmod(0o666)
     assert only(rights.socket_findings(link, ROOT, "safe"), "error", "symbolic link")
 
 
-def test_a_queue(tmp_path: Path) -> None:
-    """There, its user's, and nobody else's."""
+def test_the_folder_of_a_queue(tmp_path: Path) -> None:
+    """It must exist, be a folder, belong to its user, and be closed to others."""
     queue = tmp_path / "mqueue"
     assert only(rights.queue_folder_findings("incoming", str(queue), ROOT), "error", "No such file")
     queue.touch()
-    assert "is no folder" in str(bad(rights.queue_folder_findings("incoming", str(queue), ROOT)))
+    assert "is not a folder" in str(bad(rights.queue_folder_findings("incoming", str(queue), ROOT)))
     queue.unlink()
     queue.mkdir(0o700)
     assert bad(rights.queue_folder_findings("incoming", str(queue), ROOT)) == []
@@ -124,29 +124,29 @@ def test_a_queue(tmp_path: Path) -> None:
 
 
 def test_several_queues(tmp_path: Path) -> None:
-    """An asterisk stands for all folders that begin so; none is an error."""
+    """An asterisk stands for all folders with this prefix; no match is an error."""
     pattern = f"{tmp_path}/q*"
-    assert only(rights.queue_folder_findings("incoming", pattern, ROOT), "error", "there is no such folder")
+    assert only(rights.queue_folder_findings("incoming", pattern, ROOT), "error", "no such folder")
     for name in ("q2", "q1"):
         (tmp_path / name).mkdir(0o700)
     assert rights.queue_folders(pattern) == [tmp_path / "q1", tmp_path / "q2"]
     assert bad(rights.queue_folder_findings("incoming", pattern, ROOT)) == []
 
 
-def test_queues_alike(tmp_path: Path) -> None:
-    """Owner, group and mode of one are those of the other; the remedy makes them so."""
+def test_queues_with_the_same_rights(tmp_path: Path) -> None:
+    """Owner, group and mode must be the same; the remedy copies them."""
     one, other = tmp_path / "one", tmp_path / "other"
     one.mkdir(0o700)
-    assert [*rights.alike(one, other)] == []
+    assert [*rights.same_rights_findings(one, other)] == []
     other.mkdir(0o700)
-    assert [*rights.alike(one, other)] == []
+    assert [*rights.same_rights_findings(one, other)] == []
     other.chmod(0o750)
-    (found,) = rights.alike(one, other)
+    (found,) = rights.same_rights_findings(one, other)
     assert found.remedy == f"chown --reference={one} {other} && chmod --reference={one} {other}"
 
 
 def test_an_owner_without_a_name() -> None:
-    """By number."""
+    """An owner without a name is shown by number."""
     status = stat_result([0, 0, 0, 1, 2**31 - 2, 2**31 - 2, 0, 0, 0, 0])
     assert rights.owner(status) == f"{2**31 - 2}:{2**31 - 2}"
     assert ":" in rights.owner(os.stat_result([0, 0, 0, 1, 0, 0, 0, 0, 0, 0]))

@@ -1,4 +1,4 @@
-"""The rules from the facts of both .cf files to findings."""
+"""The rules: from the facts of both .cf files to findings."""
 
 import pytest
 
@@ -17,17 +17,17 @@ SIGNED = settings(
 BS = "P=/usr/sbin/sendmail, F=mDFMuXk, A=sendmail -bs -C/etc/mail/delivery.cf"
 
 
-def asked(incoming: CfFile, ours: Settings | None = None) -> list[Finding]:
-    """What is found of the filter of an incoming sendmail."""
-    wanted = ours or Settings()
-    return [*filter_rules.filter_findings("incoming.cf", incoming, wanted.milter.socket, wanted.limits)]
+def of_filter(incoming: CfFile, ours: Settings | None = None) -> list[Finding]:
+    """The findings about the filter of an incoming sendmail."""
+    settings_used = ours or Settings()
+    return [*filter_rules.filter_findings("incoming.cf", incoming, settings_used.milter.socket, settings_used.limits)]
 
 
-def test_what_we_build_is_right() -> None:
-    """No rule finds fault with a sandwich as it should be, and each says what it has seen."""
+def test_our_own_files_have_no_fault() -> None:
+    """A correct sandwich has no fault, and each rule reports what it found."""
     incoming, delivery = cf(INCOMING), cf(DELIVERY)
     found = [
-        *asked(incoming),
+        *of_filter(incoming),
         *filter_rules.delivery_filter_findings(delivery, Settings()),
         *mailer_rules.incoming_findings(incoming, {19000}, "/etc/mail/delivery.cf"),
         *mailer_rules.delivery_mailer_findings(delivery, {25}),
@@ -44,15 +44,15 @@ def test_what_we_build_is_right() -> None:
     ("old", "new", "level", "words"),
     [
         ("F=T, ", "", "error", "fail-open"),
-        ("F=T", "F=R", "error", "refused for good"),
+        ("F=T", "F=R", "error", "sendmail rejects all mail"),
         ("F=T", "F=4", "", ""),
-        ("F=T", "F=X", "error", "sendmail knows T, R and 4"),
+        ("F=T", "F=X", "error", "sendmail supports T, R and 4"),
         ("E:5m", "E:70s", "error", "E:70s is not above limits.queue_wait + limits.scan_timeout = 70s"),
         ("E:5m", "E:71s", "", ""),
         ("E:5m", "E:10m", "warning", "the client gives up after ten minutes"),
-        ("R:30s", "R:4s", "error", "R:4s leaves no time"),
+        ("R:30s", "R:4s", "error", "R:4s is too short"),
         ("R:30s", "R:5s", "", ""),
-        ("C:10s", "C:61s", "warning", "holds each client so long"),
+        ("C:10s", "C:61s", "warning", "each client waits this long"),
         ("C:10s;", "", "warning", "C:300s"),
         (", T=C:10s;S:30s;R:30s;E:5m", ", T=C:1m", "", ""),
         ("{client_addr}", "{client_ptr}", "error", "{client_addr} is not sent by connect"),
@@ -64,24 +64,24 @@ def test_what_we_build_is_right() -> None:
     ],
 )
 def test_the_filter(old: str, new: str, level: str, words: str) -> None:
-    """F=, T= and macros; a macro may come earlier than needed."""
-    assert only(asked(cf(INCOMING, (old, new))), level, words)
+    """F=, T= and macros each have a rule; a macro may be sent earlier than needed."""
+    assert only(of_filter(cf(INCOMING, (old, new))), level, words)
     assert only(filter_rules.delivery_filter_findings(cf(INCOMING, (old, new)), SIGNED), level, words)
 
 
-def test_each_line_that_leads_to_miltscan_counts() -> None:
-    """A second daemon may ask by another one, without F=."""
+def test_each_filter_line_of_miltscan_counts() -> None:
+    """A second daemon may use another X line, here one without F=."""
     second = "O DaemonPortOptions=Name=submission, Port=587, Listen=511, I=again\n"
     again = "Xagain, S=unix:/run/miltscan/miltscan.sock, T=C:10s;S:30s;R:30s;E:5m\n"
     conf = cf(f"{INCOMING}{second}{again}")
-    assert only(asked(conf), "error", "filter again F=: none: while the filter is down all mail passes unscanned")
+    assert only(of_filter(conf), "error", "filter again F=: none: while the filter is down all mail passes unscanned")
 
 
-def test_longer_limits_want_a_longer_wait() -> None:
-    """T=E: is measured against ours."""
+def test_longer_limits_need_a_longer_timeout() -> None:
+    """E: of T= is compared with the sum of miltscan's own limits."""
     ours = settings(b"[limits]\nscan_timeout = '4m'\nqueue_wait = '50s'", "f")
     changed = cf(INCOMING, ("E:5m", "E:4m"))
-    assert only(asked(changed, ours), "error", "limits.scan_timeout = 290s")
+    assert only(of_filter(changed, ours), "error", "limits.scan_timeout = 290s")
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,13 @@ def test_longer_limits_want_a_longer_wait() -> None:
     ],
 )
 def test_a_daemon_that_does_not_ask(old: str, new: str) -> None:
-    """Its mail passes unscanned, whatever the filter's own line says."""
-    found = bad(asked(cf(INCOMING, (old, new))))
+    """Its mail passes unscanned, even if the filter has a correct X line."""
+    found = bad(of_filter(cf(INCOMING, (old, new))))
     assert [(level, "mail passes unscanned" in text) for level, text in found] == [("error", True)]
 
 
 def test_a_delivery_side_that_does_not_ask() -> None:
-    """Whoever reaches its port gets around the scan."""
+    """With verify.socket a client of its port must not bypass the scan."""
     (found,) = bad(filter_rules.delivery_filter_findings(cf(DELIVERY), SIGNED))
     assert found[0] == "error"
     assert "mail passes unscanned" in found[1]
@@ -119,8 +119,8 @@ def test_a_delivery_side_that_does_not_ask() -> None:
         ("", "unix:/run/a", False),
     ],
 )
-def test_where_a_filter_leads(there: str, ours: str, *, same: bool) -> None:
-    """A filter of another host is believed to be ours: a proxy may stand before it."""
+def test_filters_that_lead_to_miltscan(there: str, ours: str, *, same: bool) -> None:
+    """A filter on another host counts as miltscan, as a proxy may be in between."""
     assert filter_rules.reaches(Filter("a", there, "T", {}), parse_address(ours)) is same
 
 
@@ -135,25 +135,25 @@ def test_where_a_filter_leads(there: str, ours: str, *, same: bool) -> None:
         ("F=mDFMuXa8k, A=TCP [127.0.0.1] 19000", "F=mDFMuXa8k", "delivers by itself"),
         ("Msmtp,\t\tP=[IPC]", "Msmtp,\t\tP=/bin/uux", "Msmtp: P=/bin/uux, A=TCP [127.0.0.1] 19000: delivers by"),
         ("P=[IPC], F=klsDFMAw5", "P=/bin/x, F=kflsDFMAw5", "Mlocal: P=/bin/x, A=TCP [127.0.0.1] 19000: delivers by"),
-        ("Mrelay,", "Mother,", "Mrelay: there is no such mailer"),
+        ("Mrelay,", "Mother,", "Mrelay: this mailer does not exist"),
         ("P=[IPC], F=mDFMuXk, A=TCP [127.0.0.1] 19000", BS, ""),
         ("P=[IPC], F=mDFMuXk, A=TCP [127.0.0.1] 19000", BS.replace("-C/etc/mail/delivery.cf", ""), "its default file"),
         ("P=[IPC], F=mDFMuXk, A=TCP [127.0.0.1] 19000", BS.replace("-C", "-C "), ""),
     ],
 )
 def test_mailers_of_incoming(old: str, new: str, words: str) -> None:
-    """Each leads to the delivery sendmail, by its port or as a program."""
+    """Each mailer must lead to the delivery sendmail, by its port or as a program."""
     conf = cf(INCOMING, (old, new))
     assert only(mailer_rules.incoming_findings(conf, {19000}, "/etc/mail/delivery.cf"), "error", words)
 
 
 def test_a_delivery_sendmail_of_another_host_may_have_any_port() -> None:
-    """Its file is not here to compare with."""
+    """Its .cf file is on the other host, so its port is not compared."""
     assert bad(mailer_rules.incoming_findings(cf(INCOMING, ("[127.0.0.1]", "[192.0.2.1]")), set(), "d")) == []
 
 
-def test_where_incoming_hands_over() -> None:
-    """What most mailers say."""
+def test_the_target_of_incoming() -> None:
+    """The delivery sendmail is where most mailers bring mail."""
     tcp = Tcp("[127.0.0.1]", "19000")
     assert mailer_rules.target(cf(INCOMING, ("Mrelay,\t\tP=[IPC]", "Mrelay,\t\tP=/bin/x"))) == tcp
     assert tcp.local
@@ -174,7 +174,7 @@ def test_where_incoming_hands_over() -> None:
     ],
 )
 def test_mailers_of_delivery(old: str, new: str, words: str) -> None:
-    """None leads back; a local mailer that is a program has what flags it likes."""
+    """No mailer may lead back; a local mailer that is a program may have any flags."""
     assert only(mailer_rules.delivery_mailer_findings(cf(DELIVERY, (old, new)), {25}), "error", words)
 
 
@@ -191,28 +191,28 @@ def test_mailers_of_delivery(old: str, new: str, words: str) -> None:
     ],
 )
 def test_daemons(old: str, new: str, words: str) -> None:
-    """A queue for connections, and one that survives a crash."""
+    """A daemon needs room for a burst of connections and a queue that survives a crash."""
     assert only(daemon_rules.daemon_findings("incoming.cf", cf(INCOMING, (old, new))), "error", words)
 
 
 @pytest.mark.parametrize(("address", "words"), [("::1", ""), ("192.0.2.1", "192.0.2.1"), ("::", "all addresses")])
 def test_the_address_of_delivery(address: str, words: str) -> None:
-    """Who reaches it gets around the scan."""
+    """An address for other hosts is a warning, as its clients bypass the scan."""
     conf = cf(DELIVERY, ("Addr=127.0.0.1", f"Addr={address}"))
     assert only(daemon_rules.delivery_daemon_findings(conf), "warning", words)
 
 
 def test_a_queue_among_those_of_the_other() -> None:
-    """Whichever of the two has several."""
+    """A pattern of one that matches the queue of the other is an error, in both directions."""
     incoming = cf(INCOMING, ("/var/spool/mqueue", "/var/spool/mq*"))
     assert only(daemon_rules.shared_findings(incoming, cf(DELIVERY)), "error", "belongs to both")
 
 
 def test_a_delivery_sendmail_with_a_list_may_listen_to_others() -> None:
-    """Whoever is not in it hears 550."""
+    """The list refuses all other clients with 550."""
     conf = cf(DELIVERY.replace("Addr=127.0.0.1, ", "") + "C{DeliveryFrom}127.0.0.1 192.0.2\nC{DeliveryFrom}10.1.1.1\n")
     (found,) = daemon_rules.delivery_daemon_findings(conf)
-    assert (found.level, found.text) == (Level.OK, "admits only 127.0.0.1, 192.0.2, 10.1.1.1")
+    assert (found.level, found.text) == (Level.OK, "accepts only 127.0.0.1, 192.0.2, 10.1.1.1")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_delivery_sendmail_with_a_list_may_listen_to_others() -> None:
     ],
 )
 def test_what_both_must_not_share(old: str, new: str, words: str) -> None:
-    """Queue, pid file, port."""
+    """A common queue, pid file or port is an error."""
     found = [*daemon_rules.shared_findings(cf(INCOMING), cf(DELIVERY, (old, new)))]
     assert only(found, "error", words)
     assert Level.ERROR in {one.level for one in found}

@@ -1,4 +1,4 @@
-"""Where the socket that incoming asks leads to: which program listens there is what the tests pretend."""
+"""Where the filters of incoming lead; the tests simulate the program that listens."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytest
 
 from miltscan.config.settings import Settings
 from miltscan.core.address import Address, InetAddress, UnixAddress
-from miltscan.core.finding import Finding, Level
+from miltscan.core.finding import ok
 from miltscan.doctor import filter_rules, scanner
 from miltscan.doctor.programs import RunningProgram
 from miltscan.doctor.steps import DoctorOptions, examine
@@ -19,14 +19,15 @@ Listens = Callable[[str], None]
 
 @pytest.fixture
 def listens(monkeypatch: pytest.MonkeyPatch) -> Listens:
-    """Has a program listen at PROXIED and on port 10026, and nowhere else."""
+    """Simulates a program that listens at PROXIED and on port 10026 only."""
 
-    def pretend(program: str) -> None:
+    def simulate(program: str) -> None:
         found = [RunningProgram(7, program, f"/usr/sbin/{program} -f x", 0.0)]
-        monkeypatch.setattr(scanner, "unix_listeners", lambda path: found if path == PROXIED.path else [])
-        monkeypatch.setattr(scanner, "listeners", lambda port: found if port == 10026 else [])
+        monkeypatch.setattr(
+            scanner, "listeners_at", lambda one: found if one == PROXIED or getattr(one, "port", 0) == 10026 else []
+        )
 
-    return pretend
+    return simulate
 
 
 def asking(socket: str) -> str:
@@ -46,24 +47,24 @@ def asking(socket: str) -> str:
     ],
 )
 def test_proxies(listens: Listens, program: str, socket: str, found: Address | None) -> None:
-    """A proxy of this host is one by its program, at a socket that is asked and is not miltscan's own."""
+    """A known program is a proxy at a socket that incoming asks and that is not miltscan's own."""
     listens(program)
     conf = cf(asking(socket))
     assert scanner.proxied(conf, OURS) == ({found} if found else set())
-    assert scanner.elsewhere(conf, OURS) == ([found] if found else [])
+    assert scanner.remote_scanners(conf, OURS) == ([found] if found else [])
 
 
-def test_another_host_is_elsewhere(listens: Listens) -> None:
-    """Whoever listens there; but for the address that miltscan has here."""
+def test_another_host_is_a_remote_scanner(listens: Listens) -> None:
+    """An address of another host is remote, unless it is miltscan's own."""
     listens("haproxy")
     there = InetAddress("192.0.2.11", 10025)
-    assert scanner.elsewhere(cf(asking(str(there))), OURS) == [there]
-    assert scanner.elsewhere(cf(asking(str(there))), there) == []
+    assert scanner.remote_scanners(cf(asking(str(there))), OURS) == [there]
+    assert scanner.remote_scanners(cf(asking(str(there))), there) == []
 
 
 @pytest.mark.parametrize(("program", "wrong"), [("haproxy", 0), ("python3", 1)])
 def test_a_filter_behind_a_proxy_is_ours(listens: Listens, program: str, wrong: int) -> None:
-    """Its F=, T= and macros are looked at like those of miltscan's socket; any other program is not believed."""
+    """The rules for F=, T= and macros hold for a filter behind a proxy; another program is not miltscan."""
     listens(program)
     conf = cf(asking(str(PROXIED)))
     found = [
@@ -78,18 +79,16 @@ def test_a_filter_behind_a_proxy_is_ours(listens: Listens, program: str, wrong: 
 def test_an_incoming_host_without_a_scanner(
     listens: Listens, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Neither miltscan nor clamd is missed here if a filter answers through the proxy."""
+    """Neither miltscan nor clamd is expected here if a filter answers through the proxy."""
     listens("haproxy")
     folder = tmp_path_factory.mktemp("mail")
     (folder / "i.cf").write_text(asking(str(PROXIED)))
-    monkeypatch.setattr(
-        "miltscan.doctor.ports.negotiation_finding", lambda subject, *_: Finding(Level.OK, subject, "answers")
-    )
+    monkeypatch.setattr("miltscan.doctor.ports.negotiation_finding", lambda subject, *_: ok(subject, "answers"))
     monkeypatch.setattr("miltscan.doctor.rights.socket_findings", lambda *_: iter(()))
     steps = {step.title: step.findings for step in examine(Settings(), DoctorOptions(folder / "i.cf", folder / "d.cf"))}
     assert [one.text for one in steps["miltscan"]] == [
-        "haproxy (pid 7) listens, and hands on what it is asked",
+        "haproxy (pid 7) listens on it and forwards connections",
         "answers",
         "not on this host: run miltscan doctor on the scanners, too",
     ]
-    assert [one.text for one in steps["clamd and miltscan's folders"]] == ["not on this host"]
+    assert [one.text for one in steps["engines and folders"]] == ["not on this host"]

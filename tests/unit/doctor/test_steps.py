@@ -1,4 +1,4 @@
-"""Which parts are looked at where files or hosts are not there; the whole way is tested with the real sandwich."""
+"""The steps with missing files or hosts; tests/e2e/test_doctor.py has the complete path."""
 
 import socket
 import ssl
@@ -11,7 +11,7 @@ import pytest
 
 from miltscan.config.settings import Settings
 from miltscan.core.address import InetAddress, UnixAddress
-from miltscan.core.finding import Finding, Level
+from miltscan.core.finding import Finding, Level, ok
 from miltscan.doctor import steps
 from miltscan.doctor.ports import greeting_finding, milter_findings, negotiation_finding
 from miltscan.doctor.steps import DoctorOptions, Step, examine
@@ -21,7 +21,7 @@ from tests.unit.doctor.support import INCOMING
 
 @contextmanager
 def answering(answer: bytes, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A port whose first client gets this answer, behind TLS if there is a context."""
+    """A port that sends its first client this answer, over TLS if there is a context."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -45,14 +45,14 @@ def answering(answer: bytes, tls: ssl.SSLContext | None = None) -> Iterator[int]
     ],
 )
 def test_greetings(answer: bytes, level: Level, text: str) -> None:
-    """Only 220 is one."""
+    """Only 220 is a greeting."""
     with answering(answer) as port:
         finding = greeting_finding("a", "127.0.0.1", port)
     assert (finding.level, finding.text) == (level, text)
 
 
 def test_a_port_that_begins_with_tls(tmp_path: Path) -> None:
-    """As 465 does (M=s): its greeting comes behind TLS, whatever the certificate."""
+    """The greeting of a port such as 465 (M=s) follows TLS, with any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*Authority(tmp_path / "ca").issue("mx"))
     with answering(b"220 mx.example.org ESMTP\r\n", context) as port:
@@ -61,23 +61,23 @@ def test_a_port_that_begins_with_tls(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("answer", "level"), [(b"\0\0\0\x0dO", Level.OK), (b"220 mx\r\n", Level.ERROR)])
 def test_the_first_step_of_the_milter_protocol(answer: bytes, level: Level) -> None:
-    """An SMTP server is no filter."""
+    """An SMTP server is not a filter."""
     with answering(answer) as port:
         assert negotiation_finding("a", InetAddress("127.0.0.1", port)).level is level
 
 
-def test_nobody_at_a_socket(tmp_path: Path) -> None:
-    """Two findings: who listens, what it answers."""
+def test_a_socket_without_a_listener(tmp_path: Path) -> None:
+    """The listener and the answer each have a finding."""
     found = [*milter_findings(UnixAddress(str(tmp_path / "absent")))]
     assert [(one.level, one.text.partition(":")[0]) for one in found] == [
-        ("error", "nobody listens"),
+        ("error", "no process listens on it"),
         ("error", "no answer"),
     ]
 
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without clamd and the folders of the service."""
+    """Replaces the step with the engines and folders by an empty one."""
     monkeypatch.setattr("miltscan.doctor.check.check_findings", lambda _: iter(()))
     monkeypatch.setattr(steps, "access_findings", lambda _: iter(()))
 
@@ -89,13 +89,13 @@ def of(steps: Iterator[Step], title: str) -> list[Finding]:
 
 @pytest.mark.usefixtures("quiet")
 def test_without_any_file(tmp_path: Path) -> None:
-    """Both are named, and the walk goes on; what needs both, or a way to send, is left out."""
+    """Each missing file is an error; the steps that need both files, or send, are left out."""
     steps = [*examine(Settings(), DoctorOptions(tmp_path / "i.cf", tmp_path / "d.cf", "postmaster"))]
     assert [step.title for step in steps] == [
         "host",
         "incoming sendmail",
         "miltscan",
-        "clamd and miltscan's folders",
+        "engines and folders",
         "delivery sendmail",
     ]
     for name, title in (("i", "incoming sendmail"), ("d", "delivery sendmail")):
@@ -105,12 +105,12 @@ def test_without_any_file(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("quiet")
 def test_a_delivery_sendmail_on_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its file is not missed here, its greeting is."""
+    """Its file is not expected here, but its greeting is."""
     asked = []
 
     def greeting(_subject: str, host: str, port: int, **_: bool) -> Finding:
         asked.append((host, port))
-        return Finding(Level.OK, "a", "b")
+        return ok("a", "b")
 
     monkeypatch.setattr("miltscan.doctor.ports.greeting_finding", greeting)
     (tmp_path / "i.cf").write_text(INCOMING.replace("[127.0.0.1]", "[192.0.2.1]").replace("Port=smtp", "Port=2"))
@@ -122,14 +122,14 @@ def test_a_delivery_sendmail_on_another_host(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.usefixtures("quiet")
 def test_a_user_that_does_not_exist(tmp_path: Path) -> None:
-    """Named; nothing can be said of what it may do."""
+    """An unknown RunAsUser is an error, and its rights have no finding."""
     (tmp_path / "i.cf").write_text(f"{INCOMING}O RunAsUser=no-such-user\n".replace("Port=smtp", "Port=2"))
     found = of(examine(Settings(), DoctorOptions(tmp_path / "i.cf", tmp_path / "d.cf")), "incoming sendmail")
     assert "no-such-user: no such user or group" in [one.text for one in found]
 
 
 def test_the_file_of_incoming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """incoming.cf, or where that is not there, the one that sendmail reads by itself."""
+    """The default is incoming.cf, or if it is missing, the file that sendmail reads by default."""
     files = tmp_path / "incoming.cf", tmp_path / "sendmail.cf"
     monkeypatch.setattr(steps, "INCOMING_FILES", files)
     assert steps.first_incoming() == files[0]
@@ -144,7 +144,7 @@ def test_the_file_of_incoming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_messages_are_sent_to_a_recipient_that_was_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipient: str | None, sent: list[tuple[str, int, str]]
 ) -> None:
-    """Without a recipient the walk sends nothing."""
+    """Without a recipient no message is sent."""
     calls: list[tuple[str, int, str]] = []
 
     def send_findings(place: tuple[str, int], to: str, *_: object) -> list[Finding]:

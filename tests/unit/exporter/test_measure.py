@@ -92,7 +92,7 @@ def test_a_bug_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def broken(_path: str) -> None:
         raise ValueError("broken")
 
-    monkeypatch.setattr(measure, "look", broken)
+    monkeypatch.setattr(measure, "read_depth", broken)
     with capture_logs() as lines:
         Measurement(_settings(tmp_path, "/somewhere")).measure()
     assert [(line["event"], line["where"]) for line in lines] == [("exception", "measure")]

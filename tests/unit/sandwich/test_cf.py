@@ -77,7 +77,7 @@ def test_the_last_of_two_options_counts_but_each_daemon() -> None:
 def test_the_filters_of_a_daemon(changes: list[tuple[str, str]], names: list[str]) -> None:
     """Its own list goes before the common one; a filter that is not defined is not asked."""
     conf = cf(INCOMING, *changes)
-    assert [one.name for one in conf.asked(conf.daemons[0])] == names
+    assert [one.name for one in conf.filters_of(conf.daemons[0])] == names
 
 
 @pytest.mark.parametrize(

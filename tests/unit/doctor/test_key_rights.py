@@ -1,4 +1,4 @@
-"""Whether miltscan's user reads its key file."""
+"""Whether the user of miltscan can read its key file."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,7 @@ import pytest
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.core.finding import Level
-from miltscan.doctor.key_access import key_finding, key_findings
-from miltscan.doctor.rights import Identity
+from miltscan.doctor.rights import Identity, key_finding, key_findings
 
 
 @pytest.mark.parametrize(
@@ -22,7 +21,7 @@ from miltscan.doctor.rights import Identity
     ],
 )
 def test_by_owner_or_group(tmp_path: Path, mode: int, uid: int, gids: set[int], level: Level) -> None:
-    """As the kernel decides it."""
+    """Owner, group and mode decide, as in the kernel."""
     file = tmp_path / "keys"
     file.touch()
     file.chmod(mode)
@@ -32,7 +31,7 @@ def test_by_owner_or_group(tmp_path: Path, mode: int, uid: int, gids: set[int], 
 
 
 def test_it_is_the_owner_of_the_spool(tmp_path: Path) -> None:
-    """Of whom the running service is, that folder tells; without a setting, or without a file, nothing is said."""
+    """The owner of the spool folder is the user of the service; without a key file there is no finding."""
     (tmp_path / "keys").touch(0o600)
     ours = parse_settings(f"keys.file = '{tmp_path}/keys'\nspool.directory = '{tmp_path}'".encode(), "f")
     assert [finding.level for finding in key_findings(ours)] == [Level.OK]
