@@ -1,6 +1,6 @@
-"""`make bench`: miltscan beside nothing, clamav-milter, rspamd, a raw client of clamd, and a relay; some ten minutes.
+"""`make bench`: compares miltscan with no filter, clamav-milter, rspamd, raw clamd and a relay; ten minutes.
 
-Writes Markdown, JSON and plots to a folder of its own in tests/bench/results, named by date, machine and versions.
+Writes Markdown, JSON and plots to a new folder in tests/bench/results, named by date, machine and versions.
 
     python -m tests.bench --rounds 7 --only filters
     python -m tests.bench --document docs/lab/benchmark.md
@@ -27,18 +27,18 @@ from tests.harness.sandwich import private_folder
 
 _RESULTS = Path(__file__).parent / "results"
 _OPEN_SESSIONS = 200
-_FEWEST_ROUNDS = 5  # of which a median and a spread still say something
+_FEWEST_ROUNDS = 5  # the fewest with a meaningful median and spread
 _PARTS = ("filters", "whole", "alone")
 _WHOLE = WholeLoad(messages=240, sessions=8)
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status."""
+    """Return the exit status."""
     options = _options(arguments)
     parts = [options.only] if options.only else [*_PARTS]
     results = Results(where.surroundings(), [])
     if "filters" in parts:
-        chosen = dict.fromkeys([*loads.many(2), *loads.mixed(), *loads.single()])  # one is in both
+        chosen = dict.fromkeys([*loads.many(2), *loads.mixed(), *loads.single()])  # one load is in both
         results = run([*chosen], options.rounds)
     if "whole" in parts:
         results = replace(results, whole=whole.rounds(_WHOLE, options.rounds))
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run(chosen_loads: Sequence[Load], rounds: int, names: Sequence[str] = tuple(FILTERS)) -> Results:
-    """Starts clamd and the filters, and measures them."""
+    """Start clamd and the filters, and measure them."""
     with private_folder() as folder, Programs(folder) as programs:
         clamd = Clamd.prepare(programs, test_database=True)
         clamd.start()
@@ -76,7 +76,7 @@ def run(chosen_loads: Sequence[Load], rounds: int, names: Sequence[str] = tuple(
 
 
 def by_itself() -> list[Figure]:
-    """Starts clamd and miltscan: its memory, its start, slow scans, idle sessions."""
+    """Start clamd, and measure miltscan alone: memory, start, slow scans, idle sessions."""
     with private_folder() as folder, Programs(folder) as programs:
         clamd = Clamd.prepare(programs, test_database=True)
         clamd.start()
@@ -89,11 +89,14 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--rounds", type=at_least(_FEWEST_ROUNDS), default=_FEWEST_ROUNDS, help="of each measurement, at least 5"
+        "--rounds",
+        type=at_least(_FEWEST_ROUNDS),
+        default=_FEWEST_ROUNDS,
+        help="number of rounds, at least 5 (default 5)",
     )
-    parser.add_argument("--only", choices=_PARTS, help="this part alone")
+    parser.add_argument("--only", choices=_PARTS, help="measure this part only")
     parser.add_argument(
-        "--document", type=Path, metavar="PAGE", help="put tables and plots between the marks of this page"
+        "--document", type=Path, metavar="PAGE", help="insert tables and plots between the marks of this page"
     )
     return parser.parse_args(arguments)
 
@@ -102,7 +105,7 @@ def _plot(results: Results, folder: Path) -> list[Path]:
     if importlib.util.find_spec("matplotlib") is None:
         print("No plots: matplotlib is not installed; `make bench` installs it.", file=sys.stderr)  # noqa: T201
         return []
-    from tests.bench import plots  # noqa: PLC0415 - matplotlib is the benchmark's only
+    from tests.bench import plots  # noqa: PLC0415 - only the benchmark needs matplotlib
 
     return plots.write(results, folder)
 

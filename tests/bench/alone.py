@@ -1,7 +1,7 @@
-"""What miltscan is measured for by itself: memory, start, slow scans at once, and sessions that do nothing.
+"""Figures of miltscan without a comparison: memory, start, concurrent slow scans, and idle sessions.
 
-Each is a `targets.Figure` with a bound of its own, from a service that is started anew in each round. Slow scans and
-messages that are under way together come from a fake clamd, which can wait; the rest asks the server it is given.
+Each is a `targets.Figure` with its own bound, from a service that is started again in each round. A fake clamd, which
+can wait, serves slow scans and concurrent messages; the given server serves the rest.
 """
 
 import statistics
@@ -33,13 +33,13 @@ NEXT = Bound("the next message beside 10,000 idle connections (sendmail waits 10
 
 _SLOW_SCAN = 2.0  # seconds
 _SMALL = (1_000,)
-_OTHERS = 500  # descriptors beside those of the connections
+_OTHERS = 500  # descriptors in addition to those of the connections
 _SCANS = Settings().limits.concurrent_scans  # the default: further messages wait until one of these ends
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of each: what the bounds speak of, less in a trial."""
+    """The amounts that the bounds refer to; smaller in a trial."""
 
     sessions: int = 200
     idle: int = 10_000
@@ -50,7 +50,7 @@ class Sizes:
 
 @dataclass
 class _Values:
-    """What the rounds have come to."""
+    """The values of all rounds."""
 
     of: dict[Bound, list[float]] = field(default_factory=dict)
     own: list[float] = field(default_factory=list)
@@ -61,10 +61,10 @@ class _Values:
 
 
 def measured(programs: Programs, server: str, rounds: int = ROUNDS, sizes: Sizes | None = None) -> list[Figure]:
-    """A figure for each bound. `server` is the address of a clamd that knows the test signature."""
+    """Return a figure for each bound. `server` is the address of a clamd that knows the test signature."""
     sizes, values = sizes or Sizes(), _Values()
     values.connections = min(sizes.idle, cpu.descriptors(sizes.idle + _OTHERS) - _OTHERS)
-    native.generator(programs.folder)  # to build it is no part of a start
+    native.generator(programs.folder)  # building it is not part of the start
     for number in range(rounds):
         _at_rest(programs, f"alone {number}", server, sizes, values)
         _slow(programs, f"slow {number}", sizes, values)
@@ -76,14 +76,14 @@ def measured(programs: Programs, server: str, rounds: int = ROUNDS, sizes: Sizes
 
 
 def worker(chosen: Filter) -> int:
-    """Process ID of its only worker: of the children the one with libmilter's threads, the exporter has two."""
+    """Return the process ID of the only worker: the child with libmilter's threads; the exporter has two threads."""
     children = psutil.Process(chosen.milter.running.pid).children()
     (pid,) = (child.pid for child in children if threads(child) > 2)
     return pid
 
 
 def _at_rest(programs: Programs, name: str, server: str, sizes: Sizes, values: _Values) -> None:
-    """Start, memory, open sessions."""
+    """Measure start, memory and open sessions."""
     with _started(programs, name, server) as (chosen, seconds):
         values.add(START, seconds)
         memory = cpu.memory(worker(chosen))
@@ -96,7 +96,7 @@ def _at_rest(programs: Programs, name: str, server: str, sizes: Sizes, values: _
 
 
 def _slow(programs: Programs, name: str, sizes: Sizes, values: _Values) -> None:
-    """With a server that takes its time: many EOMs at once, small ones and large ones."""
+    """Measure many concurrent EOMs, with small and with large messages, at a slow server."""
     with FakeClamd.unix(programs.folder / f"{name}.ctl") as clamd, _started(programs, name, clamd.address) as (one, _):
         clamd.behaviour = unless_canary(late(_SLOW_SCAN))
         values.add(SLOW, _seconds(programs, one, Load(_SMALL, sizes.slow, sizes.slow, 1)))
@@ -106,13 +106,13 @@ def _slow(programs: Programs, name: str, sizes: Sizes, values: _Values) -> None:
 
 
 def _together(programs: Programs, chosen: Filter, clamd: FakeClamd, case: Load) -> None:
-    """Send the load; no message ends before all are spooled and as many as may are being scanned."""
+    """Send the load; no message ends before all are spooled and every scan slot is in use."""
     held = Held()
     clamd.behaviour = unless_canary(held)
     with ThreadPoolExecutor(1) as pool:
         sent = pool.submit(_seconds, programs, chosen, case)
         try:
-            folder = chosen.socket.parent  # it is the spool, too
+            folder = chosen.socket.parent  # also the spool
             wait_until(lambda: spooled(worker(chosen), folder) == case.messages, PATIENCE, "all messages in the spool")
             wait_until(lambda: held.count >= min(case.messages, _SCANS), PATIENCE, "as many scans")
         finally:
@@ -122,7 +122,7 @@ def _together(programs: Programs, chosen: Filter, clamd: FakeClamd, case: Load) 
 
 
 class Held:
-    """A server that answers nobody until it is `released`, and reads nothing: a message is its file only."""
+    """A server that sends no reply until it is `released`, and that does not read messages."""
 
     def __init__(self) -> None:
         self.released = threading.Event()
@@ -130,7 +130,7 @@ class Held:
         self._lock = threading.Lock()
 
     def __call__(self, scan: Scan) -> None:
-        """Answer OK, then."""
+        """Reply OK after the release."""
         with self._lock:
             self.count += 1
         if scan.wait(self.released):
@@ -138,7 +138,7 @@ class Held:
 
 
 def late(seconds: float) -> Behaviour:
-    """OK after so many seconds, whatever else is asked meanwhile."""
+    """Return an answer that replies OK after some seconds, without delaying other requests."""
 
     def behaviour(scan: Scan) -> None:
         passed = threading.Event()
@@ -154,7 +154,7 @@ def late(seconds: float) -> Behaviour:
 
 
 def spooled(pid: int, folder: Path) -> int:
-    """How many messages of a process are in files on disk, below `folder`, which have no name."""
+    """Return the number of messages of a process that are in unnamed files on disk, below `folder`."""
     links = [_link(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
     return sum(link.startswith(f"{folder}/") and link.endswith(" (deleted)") for link in links)
 
@@ -168,7 +168,7 @@ def _link(entry: Path) -> str:
 
 @contextmanager
 def _started(programs: Programs, name: str, server: str) -> Iterator[tuple[Filter, float]]:
-    """A service of its own, and the seconds until it has answered its first message."""
+    """Start a new service; yield it and the seconds until it replied to its first message."""
     chosen, seconds = measure.first_answer(programs.folder, lambda: miltscan_as(programs, name, [server]))
     try:
         yield chosen, seconds
@@ -178,7 +178,7 @@ def _started(programs: Programs, name: str, server: str) -> Iterator[tuple[Filte
 
 @contextmanager
 def _open(chosen: Filter, sessions: int) -> Iterator[None]:
-    """Sessions that have begun and do nothing."""
+    """Open sessions that begin and then stay idle."""
     with ExitStack() as stack:
         for _ in range(sessions):
             stack.enter_context(load.open_session(chosen.socket))
@@ -186,5 +186,5 @@ def _open(chosen: Filter, sessions: int) -> Iterator[None]:
 
 
 def _seconds(programs: Programs, chosen: Filter, case: Load) -> float:
-    """Until all messages of the load are answered. RefusedError if one is not taken."""
+    """Return the seconds until all messages of the load have a reply. RefusedError if one is not accepted."""
     return measure.sent(programs.folder, chosen.address, case).seconds

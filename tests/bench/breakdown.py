@@ -1,7 +1,7 @@
 """`make bench-breakdown`: where the CPU time of one message goes in miltscan.
 
-The whole is what the kernel charges to an ordinary service; the parts come from one with clocks on them (`timed`), and
-what is no part of ours is libmilter, pymilter, the interpreter's lock and the kernel's side of both sockets.
+The total is what the kernel charges to an ordinary service. The parts come from a service with clocks on them
+(`timed`). The remainder is libmilter, pymilter, the interpreter's lock and the kernel's side of both sockets.
 
     python -m tests.bench.breakdown --rounds 3
 """
@@ -45,7 +45,7 @@ ROWS = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """As `timed.Clock`."""
+    """A part, with the fields of `timed.Clock`."""
 
     calls: int
     spent: float
@@ -53,7 +53,7 @@ class Part:
 
 
 def per_message(parts: Mapping[str, Part], inside: float, around: float) -> dict[str, float]:
-    """Microseconds a message of each part, without what the clocks took (`inside`, `around`: nanoseconds each)."""
+    """Return microseconds a message of each part, without the cost of the clocks (`inside`, `around`: nanoseconds)."""
     messages = parts["eom"].calls
     return {
         name: (part.spent - part.calls * inside - part.within * around) / messages / 1000
@@ -62,7 +62,7 @@ def per_message(parts: Mapping[str, Part], inside: float, around: float) -> dict
 
 
 def rows(parts: Mapping[str, float], total: float) -> dict[str, float]:
-    """The rows of the table, microseconds a message; they add up to `total`."""
+    """Return the rows of the table in microseconds a message; their sum is `total`."""
     own = dict(parts)
     own["session"] = own.pop("connect") + own.pop("close")
     own["body"] -= own["spool"]
@@ -72,7 +72,7 @@ def rows(parts: Mapping[str, float], total: float) -> dict[str, float]:
 
 
 def table(found: Mapping[int, Mapping[str, float]]) -> Iterator[str]:
-    """A row for each part, a column for each size."""
+    """Yield a row for each part, with a column for each size."""
     yield f"| part | {' | '.join(f'{size // 1000} KB, µs' for size in found)} |"
     yield f"| --- |{' --- |' * len(found)}"
     for name, title in ROWS.items():
@@ -81,7 +81,7 @@ def table(found: Mapping[int, Mapping[str, float]]) -> Iterator[str]:
 
 
 def measured(programs: Programs, server: str, size: int, rounds: int) -> dict[str, float]:
-    """The rows for messages of `size` bytes: of each part the median of the rounds."""
+    """Return the rows for messages of `size` bytes: the median of the rounds for each part."""
     found = [_round(programs, server, size, f"{size} {number}") for number in range(rounds)]
     return {name: median(one[name] for one in found) for name in ROWS}
 
@@ -108,14 +108,14 @@ def _send(folder: Path, chosen: Filter, size: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit status."""
+    """Return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.breakdown",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rounds", type=at_least(1), default=5, help="of each size (5)")
-    parser.add_argument("--document", type=Path, metavar="PAGE", help="put the table between the marks of this page")
+    parser.add_argument("--rounds", type=at_least(1), default=5, help="number of rounds for each size (default 5)")
+    parser.add_argument("--document", type=Path, metavar="PAGE", help="insert the table between the marks of this page")
     options = parser.parse_args(arguments)
     with private_folder() as folder, Programs(folder) as programs:
         clamd = Clamd.prepare(programs, test_database=True)

@@ -1,8 +1,8 @@
-"""A burst of mail at a sandwich's own port, and its last stop: both far cheaper than what stands between them.
+"""A burst of mail to the port of a sandwich, and a last stop for it: both far cheaper than the sandwich between them.
 
-One message a session, as mail from the Internet comes; the steps before DATA go in one piece (RFC 2920). The last stop
-run as a program (`python -m tests.bench.burst PORT FILE`) says 250 to everything, and writes each message's number as
-a line of FILE before it does.
+Each message has its own session, like most mail from the Internet. The commands before DATA go in one piece (RFC 2920).
+The last stop, a program (`python -m tests.bench.burst PORT FILE`), replies 250 to everything, and first writes each
+message's number as a line to FILE.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ _NUMBER = re.compile(rb"^X-Number: (\d+)\r?$", re.MULTILINE)
 
 
 def message(number: int, size: int = 3_000) -> bytes:
-    """A text of about `size` bytes that no other message equals, or clamd would answer from its cache."""
+    """Return a unique text of about `size` bytes; clamd would answer a repeated one from its cache."""
     head = f"From: {SENDER}\r\nTo: {RECIPIENT}\r\nSubject: Number {number}\r\nMessage-ID: <{number}@example.org>\r\n"
     return f"{head}X-Number: {number}\r\n\r\nThis is number {number}.\r\n".encode() + _LINE * (size // len(_LINE))
 
 
 def send(port: int, number: int) -> bool:
-    """Sends one message in a session of its own. Whether its final dot was answered by 250; an error is a no."""
+    """Send one message in its own session. Return whether the reply to its final dot was 250; an error is a no."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=300) as connection:
             return _converse(connection, number)
@@ -53,7 +53,7 @@ def _converse(connection: socket.socket, number: int) -> bool:
 
 
 def _replies(connection: socket.socket) -> Iterator[str]:
-    """The codes of the replies, a whole reply at a time; ends when the server closes."""
+    """Yield the code of each complete reply until the server closes."""
     rest = b""
     while received := connection.recv(4096):
         *lines, rest = (rest + received).split(b"\r\n")
@@ -62,14 +62,14 @@ def _replies(connection: socket.socket) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the clients heard: the numbers that were answered by 250, and the seconds until the last answer."""
+    """The result for the clients: the numbers that received 250, and the seconds until the last reply."""
 
     accepted: list[int]
     seconds: float
 
 
 def burst(port: int, messages: int, clients: int) -> Sent:
-    """So many messages from so many clients at once, each client's next one as soon as the last was answered."""
+    """Send the messages from several clients at once; each sends its next one as soon as the last has a reply."""
     began = time.monotonic()
     with ThreadPoolExecutor(clients) as pool:
         answers = list(pool.map(lambda number: send(port, number), range(messages)))
@@ -78,7 +78,7 @@ def burst(port: int, messages: int, clients: int) -> Sent:
 
 @dataclass(frozen=True)
 class LastStop:
-    """The running last stop; the lines of its file are the numbers it has taken."""
+    """The running last stop; the lines of its file are the numbers that it accepted."""
 
     port: int
     file: Path
@@ -86,18 +86,18 @@ class LastStop:
 
     @classmethod
     def start(cls, programs: Programs) -> "LastStop":
-        """Starts it; ready on return."""
+        """Start it; it is ready on return."""
         port, file = ports.choose().number, programs.folder / "delivered"
         program = programs.start("laststop", [sys.executable, "-m", __name__, str(port), file])
         program.wait_ready(lambda: ports.is_open(port))
         return cls(port, file, program)
 
     def numbers(self) -> list[int]:
-        """What it has taken so far, duplicates included."""
+        """Return the numbers accepted so far, duplicates included."""
         return [int(line) for line in self.file.read_text().split()]
 
     def amount(self) -> int:
-        """How many lines its file has: cheaper than to read the numbers of a growing file again and again."""
+        """Return the number of lines in its file, which is cheaper than reading a growing file again and again."""
         return self.file.read_bytes().count(b"\n")
 
 
@@ -148,7 +148,7 @@ class _Server(asyncio.Protocol):
 
 
 async def serve(port: int, file: Path) -> None:
-    """Serves until the process is ended."""
+    """Serve until the process is terminated."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Server(file), "127.0.0.1", port, backlog=511)
     await server.serve_forever()

@@ -1,4 +1,4 @@
-"""What a program uses, by the kernel's own accounting: CPU time, memory and descriptors."""
+"""CPU time, memory and descriptors that a program uses, by the kernel's accounting."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ _libc = ctypes.CDLL(None)
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of one process, in MB (10^6 bytes): resident now, at most so far, and its share of what several have (PSS)."""
+    """Memory of a process in MB (10^6 bytes): resident, highest resident, and with its part of shared pages (PSS)."""
 
     resident: float
     peak: float
@@ -24,16 +24,16 @@ class Memory:
 
 
 class LostProcessError(Exception):
-    """A process ended while it was measured, and took its CPU time with it."""
+    """A process ended during the measurement, so its CPU time is lost."""
 
 
 def family(pid: int) -> list[int]:
-    """The process and all that descend from it, in order of start."""
+    """Return the process and all its descendants, in order of start."""
     return [pid, *sorted(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
 def memory(pid: int) -> Memory:
-    """What /proc says of a process. LostProcessError if it is gone."""
+    """Return the memory of a process from /proc. LostProcessError if it has ended."""
     try:
         text = "\n".join(Path(f"/proc/{pid}/{name}").read_text() for name in ("smaps_rollup", "status"))
     except OSError as error:
@@ -44,9 +44,9 @@ def memory(pid: int) -> Memory:
 
 
 def descriptors(wanted: int) -> int:
-    """How many descriptors this process and those it starts may have open, after an attempt to make it `wanted`."""
+    """Try to raise the limit of descriptors to `wanted`; return the limit of this process and those it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for limits in ((max(soft, wanted), max(hard, wanted)), (hard, hard)):  # to raise the hard limit is root's only
+    for limits in ((max(soft, wanted), max(hard, wanted)), (hard, hard)):  # only root may raise the hard limit
         with suppress(ValueError, PermissionError):
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             return limits[0]
@@ -54,9 +54,9 @@ def descriptors(wanted: int) -> int:
 
 
 def seconds(pids: Iterable[int]) -> float:
-    """CPU time so far of these processes with all of their threads, ended ones too. LostProcessError if one is gone.
+    """Return the CPU time of these processes with all threads, ended ones included. LostProcessError if one has ended.
 
-    clock_getcpuclockid(3) gives nanoseconds where /proc/PID/stat counts in ticks of 10 ms; both are utime and stime.
+    clock_getcpuclockid(3) counts nanoseconds, /proc/PID/stat ticks of 10 ms; both add utime and stime.
     """
     return sum(_seconds(pid) for pid in pids)
 
@@ -70,5 +70,5 @@ def _seconds(pid: int) -> float:
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0))

@@ -1,16 +1,16 @@
-"""What the rounds of a measurement come to: medians, spreads, ratios and their noise; pure."""
+"""Statistics of the rounds of a measurement: medians, spreads, ratios and their noise; pure."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median, stdev
 
-_TO_DEVIATION = 1.4826  # of a normal distribution: its standard deviation by its median absolute deviation
+_TO_DEVIATION = 1.4826  # standard deviation of a normal distribution divided by its median absolute deviation
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The round in the middle, the lowest and the highest."""
+    """The median of the rounds, the lowest and the highest."""
 
     median: float
     low: float
@@ -26,12 +26,12 @@ class Ratio:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Of at least one value."""
+    """Return the spread of at least one value."""
     return Spread(median(values), min(values), max(values))
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The lowest value that at least this share of all does not exceed (nearest rank); `share` from 0 to 1."""
+    """Return the lowest value that at least this share of all (0 to 1) does not exceed: the nearest rank."""
     return sorted(values)[max(math.ceil(share * len(values)), 1) - 1]
 
 

@@ -1,6 +1,6 @@
-"""What is compared: milters, each a running program that asks the same clamd, and clamd without any milter.
+"""The subjects of the comparison: milters, each a running program that asks the same clamd, and clamd without a milter.
 
-Each is started with what its own package recommends, logs and counters on, with private places on this host.
+Each starts with the configuration that its package recommends, with logs and counters on, and with private paths.
 """
 
 import json
@@ -35,7 +35,7 @@ servers = {servers}
 listen = "127.0.0.1:{port}"
 directory = "{folder}/metrics"
 """
-# what Debian's own configuration says, with private places
+# Debian's configuration with private paths
 _CLAMAV_MILTER = """\
 MilterSocket unix:{socket}
 FixStaleSocket true
@@ -54,9 +54,9 @@ LogTime true
 LogFile {folder}/clamav-milter.log
 TemporaryDirectory {folder}
 """
-# Nothing but the antivirus module, in the proxy worker that scans by itself (one worker more would cost more): no DNS,
-# no Redis, no other rule, and a short list of domains, as to compile its own takes seconds at each start. Left to
-# itself rspamd passes a message whose scan failed; docs/lab/benchmark.md says how that would show.
+# Only the antivirus module, in the self-scanning proxy worker (a separate worker would cost more): no DNS, no Redis, no
+# other rule, and a short list of domains, because compiling rspamd's own takes seconds at each start. By default rspamd
+# passes a message whose scan failed; docs/lab/benchmark.md describes how that would show.
 _RSPAMD = """\
 options {{
   pidfile = "{folder}/pid"; tempdir = "{folder}"; hs_cache_dir = "{folder}"; cache_file = "{folder}/cache";
@@ -85,12 +85,12 @@ _WORKERS = Settings().milter.workers  # the default
 
 
 class UnprovenError(Exception):
-    """A filter that is to be measured does not scan."""
+    """A filter that would be measured does not scan."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter that runs."""
+    """A running filter."""
 
     name: str
     version: str
@@ -98,23 +98,23 @@ class Filter:
 
     @property
     def socket(self) -> Path:
-        """Where it answers."""
+        """The socket on which it listens."""
         return self.milter.socket
 
     @property
     def address(self) -> Address:
-        """Where its load goes."""
+        """The destination of its load."""
         return Address("milter", self.socket)
 
     @property
     def pids(self) -> list[int]:
-        """All of its processes, the first one first: its CPU time is theirs."""
+        """All of its processes, the main one first; their CPU time is its cost."""
         return cpu.family(self.milter.running.pid)
 
 
 @dataclass(frozen=True)
 class RawClient:
-    """No filter: the generator itself passes each message to clamd, by a descriptor. Its CPU time is the cost."""
+    """No filter: the generator passes each message to clamd as a descriptor. Its CPU time is the cost."""
 
     clamd: Clamd
     name: str = "raw clamd client"
@@ -122,7 +122,7 @@ class RawClient:
 
     @property
     def address(self) -> Address:
-        """Where its load goes."""
+        """The destination of its load."""
         return Address("clamd", self.clamd.socket)
 
 
@@ -132,9 +132,9 @@ Start = Callable[[Programs, Clamd], Filter]
 
 
 def prove(chosen: Filter) -> None:
-    """Send the test signature. UnprovenError when the filter accepts it: one that scans nothing is fast, too.
+    """Send the test signature. UnprovenError if the filter accepts it, because a filter that scans nothing is fast.
 
-    The filter that is there to accept everything is excused.
+    The filter whose purpose is to accept everything is exempt.
     """
     if chosen.name == ACCEPT:
         return
@@ -145,7 +145,7 @@ def prove(chosen: Filter) -> None:
 
 
 def miltscan(owner: Programs, clamd: Clamd, socket: Path | None = None) -> Filter:
-    """`miltscan run`, every process of it."""
+    """Start `miltscan run` with its defaults."""
     return miltscan_as(owner, "miltscan", [f"unix:{clamd.socket}"], socket=socket)
 
 
@@ -159,7 +159,7 @@ def miltscan_as(  # noqa: PLR0913 - what differs from the usual
     program: Sequence[str | Path] = (Path(sys.executable).with_name("miltscan"),),
     version: str = __version__,
 ) -> Filter:
-    """The same under another name, with other servers or workers, or run by another program."""
+    """Start miltscan under another name, with other servers or workers, or by another program."""
     settings, socket = _prepare(owner, name, _MILTSCAN, socket, servers=json.dumps(servers), workers=workers)
     command: list[str | Path] = [*program, "run", "--config", settings]
     return _started(Filter(name, version, Milter(owner, command, socket, name=name)))
@@ -180,7 +180,7 @@ def checkout(owner: Programs, clamd: Clamd, folder: Path) -> Filter:
 
 
 def clamav_milter(owner: Programs, clamd: Clamd, socket: Path | None = None) -> Filter:
-    """Debian's clamav-milter."""
+    """Start Debian's clamav-milter."""
     program = programs.find("clamav-milter")
     settings, socket = _prepare(owner, "clamav-milter", _CLAMAV_MILTER, socket, clamd=clamd.socket)
     command: list[str | Path] = [program, "--config-file", settings]
@@ -189,17 +189,23 @@ def clamav_milter(owner: Programs, clamd: Clamd, socket: Path | None = None) -> 
 
 
 def rspamd(owner: Programs, clamd: Clamd) -> Filter:
-    """Debian's rspamd with its antivirus module only, one proxy worker for each processor."""
+    """Start Debian's rspamd with only its antivirus module, and one proxy worker for each processor."""
     program = programs.find("rspamd")
     settings, socket = _prepare(owner, "rspamd", _RSPAMD, None, clamd=clamd.socket)
     settings.with_name("domains").write_text("com\nnet\norg\ntest\n")
-    command: list[str | Path] = [program, "--no-fork", "--insecure", "--config", settings]  # insecure: workers as root
+    command: list[str | Path] = [
+        program,
+        "--no-fork",
+        "--insecure",
+        "--config",
+        settings,
+    ]  # insecure: workers run as root
     milter = Milter(owner, command, socket, programs.environment(program), "rspamd")
     return _started(Filter("rspamd", _printed(program, "--version").split()[-1], milter))
 
 
 def accept(owner: Programs, _clamd: Clamd) -> Filter:
-    """A milter in C that takes the whole message and accepts it unseen."""
+    """Start a milter in C that receives the whole message and accepts it unread."""
     socket = owner.folder / "accept.sock"
     milter = Milter(owner, [native.accept(owner.folder), f"unix:{socket}"], socket, name="accept")
     return _started(Filter(ACCEPT, "accept.c", milter))
@@ -214,7 +220,7 @@ FILTERS: Mapping[str, Start] = {
 
 
 def _prepare(owner: Programs, name: str, text: str, socket: Path | None, **more: object) -> tuple[Path, Path]:
-    """Its configuration in a folder of its own, and its socket, there unless it is said where."""
+    """Write its configuration to a new folder; return the file and the socket, which is in that folder by default."""
     folder = owner.folder / name
     folder.mkdir()
     socket = socket or folder / "socket"

@@ -1,6 +1,6 @@
 """`make bench-growth`: how rate, latency and cost grow with sessions, size, servers of clamd and workers; ten minutes.
 
-Each sweep changes one of them; tables, JSON and plots go to a folder of its own in tests/bench/results.
+Each sweep varies one of them. Tables, JSON and plots go to a new folder in tests/bench/results.
 
     python -m tests.bench.growth --rounds 5 --document docs/lab/benchmark.md
 """
@@ -28,42 +28,40 @@ from tests.harness.processes import Programs
 from tests.harness.sandwich import private_folder
 
 _RESULTS = Path(__file__).parent / "results"
-_FEW, _MANY = (1, 2, 4, 8, 16, 32, 64), (128, 256)  # sessions: more than 64 clamd's queue has no room for
+_FEW, _MANY = (1, 2, 4, 8, 16, 32, 64), (128, 256)  # sessions; more than 64 do not fit into clamd's queue
 _SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 50_000_000)
-_BYTES = 24_000_000  # of a load in the sweep of sizes, where that many messages are not too many or too few
+_BYTES = 24_000_000  # of a load in the sweep of sizes, within a lowest and a highest number of messages
 _SERVERS = (1, 2, 3, 4)
 _WORKERS = (1, 2, 4)
-_DELAY, _AT_ONCE = 0.05, 4  # seconds of a scan, scans at once: of the fake servers
+_DELAY, _AT_ONCE = 0.05, 4  # of the fake servers: seconds of a scan, concurrent scans
 
 Sweeps = dict[str, list[Series]]
-"""The series of each sweep, by what grows."""
+"""The series of each sweep, by the quantity that grows."""
 
 
 @dataclass(frozen=True)
 class WithClamd(Filter):
-    """A filter whose cost is that of its clamd as well."""
+    """A filter whose cost includes that of its clamd."""
 
     clamd: Clamd
 
     @property
     def pids(self) -> list[int]:
-        """Of both."""
+        """The processes of both."""
         return [*super().pids, *cpu.family(self.clamd.running.pid)]
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status."""
+    """Return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.growth",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rounds", type=at_least(1), default=3, help="of each measurement (3)")
+    parser.add_argument("--rounds", type=at_least(1), default=3, help="number of rounds (default 3)")
+    parser.add_argument("--host-signatures", action="store_true", help="let clamd load the signatures of this host")
     parser.add_argument(
-        "--host-signatures", action="store_true", help="clamd loads those of this host: a table of sizes for it"
-    )
-    parser.add_argument(
-        "--document", type=Path, metavar="PAGE", help="put tables and plots between the marks of this page"
+        "--document", type=Path, metavar="PAGE", help="insert tables and plots between the marks of this page"
     )
     options = parser.parse_args(arguments)
     with private_folder() as folder, Programs(folder) as programs:
@@ -83,7 +81,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run(programs: Programs, clamd: Clamd, rounds: int) -> tuple[Sweeps, dict[str, list[Memory]]]:
-    """All sweeps, and the memory of each process by workers."""
+    """Run all sweeps; return them and the memory of each process by number of workers."""
     folder = programs.folder
     ours = miltscan(programs, clamd)
     both = WithClamd(law.BOTH, ours.version, ours.milter, clamd)
@@ -102,7 +100,7 @@ def run(programs: Programs, clamd: Clamd, rounds: int) -> tuple[Sweeps, dict[str
 
 
 def by_servers(programs: Programs, rounds: int, servers: Sequence[int] = _SERVERS) -> list[Series]:
-    """A miltscan for each number of servers; each server takes `_DELAY` for a scan and does `_AT_ONCE` at a time."""
+    """Measure a miltscan for each number of servers, which run `_AT_ONCE` scans of `_DELAY` seconds at a time."""
     with ExitStack() as stack:
         addresses = []
         for number in range(max(servers)):
@@ -110,26 +108,26 @@ def by_servers(programs: Programs, rounds: int, servers: Sequence[int] = _SERVER
             addresses.append(stack.enter_context(server).address)
         chosen = [miltscan_as(programs, f"{count} servers", addresses[:count]) for count in servers]
         measured = measure.rounds(programs.folder, chosen, [Load((30_000,), 256, 64, 4)], rounds)
-        for one in chosen:  # before its servers go
+        for one in chosen:  # before its servers end
             one.milter.stop()
     return measured
 
 
 class Delayed:
-    """A server that is slow and not to be hurried: like clamd on a host of its own, whose processors are not ours."""
+    """A server with a constant delay, like clamd on a separate host, which uses none of our processors."""
 
     def __init__(self) -> None:
         self._places = threading.Semaphore(_AT_ONCE)
 
     def __call__(self, scan: Scan) -> None:
-        """Answer what is true, late."""
+        """Reply correctly after the delay."""
         with self._places:
             time.sleep(_DELAY)
             honest(scan)
 
 
 def _by_sessions(programs: Programs, clamd: Clamd, ours: Filter, rounds: int) -> list[Series]:
-    """clamav-milter has no queue but clamd's: where that is full it refuses, and there is nothing to measure."""
+    """Measure each number of sessions; clamav-milter gets fewer, as it rejects mail when clamd's queue is full."""
     both, folder = [ours, clamav_milter(programs, clamd)], programs.folder
     few = measure.rounds(folder, both, [*_sessions(_FEW)], rounds)
     return few + measure.rounds(folder, [ours], [*_sessions(_MANY)], rounds)
@@ -142,7 +140,7 @@ def _sessions(numbers: Sequence[int]) -> Iterator[Load]:
 
 
 def _by_workers() -> Iterator[Load]:
-    """Where the worker has most to do and clamd least, and a day's mail."""
+    """Measure small messages, which cost a worker most compared with clamd, and a day's mail."""
     return (one for one in loads.single() if one.name or one.sizes == (1_000,))
 
 
@@ -153,7 +151,7 @@ def _by_size() -> Iterator[Load]:
 
 
 def markdown(sweeps: Sweeps, memory: Mapping[str, Sequence[Memory]], signatures: str) -> Iterator[str]:
-    """What it comes to in words and for the size of a host, and a table for each sweep and quantity."""
+    """Yield the laws, the table for the size of a host, and a table for each sweep and quantity."""
     yield from (f"- {name}: {value}" for name, value in (where.surroundings() | {"clamd": signatures}).items())
     yield from ["", "### The law", "", *law.words(sweeps)]
     yield from ["", "### The size of a host", "", *law.sizing(sweeps), "", *_memory(memory)]
@@ -165,7 +163,7 @@ def markdown(sweeps: Sweeps, memory: Mapping[str, Sequence[Memory]], signatures:
 
 
 def _memory(measured: Mapping[str, Sequence[Memory]]) -> Iterator[str]:
-    """Each process in order of start, the supervisor first, and what all of them take together."""
+    """Yield the memory of each process in order of start, the supervisor first, and the sum."""
     yield "| processes of | resident MB of each process | MB of all, what they share counted once (PSS) |"
     yield "| --- | --- | --- |"
     for name, values in measured.items():
@@ -174,14 +172,14 @@ def _memory(measured: Mapping[str, Sequence[Memory]]) -> Iterator[str]:
 
 
 def write(sweeps: Sweeps, text: str) -> tuple[Path, list[Path]]:
-    """Markdown, JSON and, where matplotlib is, plots; the folder and the plots."""
+    """Write Markdown, JSON and, if matplotlib is installed, plots; return the folder and the plots."""
     folder = _RESULTS / f"growth_{where.folder_name(where.surroundings())}"
     folder.mkdir(parents=True)
     (folder / "growth.md").write_text(f"# Growth\n\n{text}\n")
     stored = {name: [asdict(one) for one in series] for name, series in sweeps.items()}
     (folder / "growth.json").write_text(json.dumps(stored, indent=1) + "\n")
     try:
-        from tests.bench import plots  # noqa: PLC0415 - matplotlib is the benchmark's only
+        from tests.bench import plots  # noqa: PLC0415 - only the benchmark needs matplotlib
     except ModuleNotFoundError:
         print("No plots: matplotlib is not installed; `make bench-growth` installs it.", file=sys.stderr)  # noqa: T201
         return folder, []

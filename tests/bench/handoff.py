@@ -1,7 +1,7 @@
-"""`make bench-handoff`: both ways to hand over to the delivery sendmail, side by side. Takes about a minute.
+"""`make bench-handoff`: compares both kinds of handoff to the delivery sendmail. Takes about a minute.
 
-Whole sandwiches without a milter: from the first connection until the last message is in the mailbox. The program
-variant starts sendmail through a shell script here, about a millisecond a message.
+Measures whole sandwiches without a milter, from the first connection until the last message is in the mailbox. The
+program variant starts sendmail through a shell script here, which costs about a millisecond a message.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _libc = ctypes.CDLL(None)
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """So many messages over so many sessions at once, one message a session."""
+    """A number of messages over concurrent sessions, one message in each session."""
 
     messages: int
     sessions: int
@@ -47,7 +47,7 @@ Samples = dict[tuple[Load, str], list[Sample]]
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status."""
+    """Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.handoff", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--messages", type=int, default=100)
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run(loads: list[Load], rounds: int) -> Samples:
-    """Every load by each variant in turn, `rounds` times."""
+    """Measure every load with each variant in turn, `rounds` times."""
     adopt_orphans()
     samples: Samples = {}
     for _, load, variant in product(range(rounds), loads, VARIANTS):
@@ -67,7 +67,7 @@ def run(loads: list[Load], rounds: int) -> Samples:
 
 
 def measured(variant: str, load: Load) -> Sample:
-    """One load through a new sandwich."""
+    """Measure one load through a new sandwich."""
     with private_folder() as folder:
         with Sandwich(folder, site={"SITE_HANDOFF": variant}) as sandwich:
             bystanders = [p.pid for p in sandwich.programs.running if p.name in {"mailbox", "syslog"}]
@@ -82,7 +82,7 @@ def measured(variant: str, load: Load) -> Sample:
 
 
 def deliver(sandwich: Sandwich, load: Load) -> None:
-    """Sends the load; returns when all of it is in the mailbox."""
+    """Send the load; return when all of it is in the mailbox."""
     messages = [text_message(new_message_id(), _BODY) for _ in range(load.messages)]
     with ThreadPoolExecutor(load.sessions) as pool:
         assert {reply.code for reply in pool.map(sandwich.send, messages)} == {250}
@@ -91,12 +91,12 @@ def deliver(sandwich: Sandwich, load: Load) -> None:
 
 
 def adopt_orphans() -> None:
-    """Processes whose parent has ended become our children: sendmail delivers in such, and their CPU time counts."""
+    """Become the parent of orphans: sendmail delivers in orphans, and their CPU time counts."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def reap() -> None:
-    """Waits for every child there is, so that its CPU time is in `ended_children`."""
+    """Wait for every child, so that `ended_children` includes its CPU time."""
     while True:
         try:
             os.wait()
@@ -105,13 +105,13 @@ def reap() -> None:
 
 
 def ended_children() -> float:
-    """CPU seconds of all descendants that have been waited for."""
+    """Return the CPU seconds of all descendants that have been waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def markdown(samples: Samples) -> Iterator[str]:
-    """What was measured where, and a row for each load: medians, and how many times the CPU time of TCP."""
+    """Yield the surroundings and a row for each load: medians, and the ratio to the CPU time of TCP."""
     yield "".join(
         f"- {name}: {value}\n" for name, value in where.surroundings().items() if name not in {"libmilter", "ClamAV"}
     )

@@ -1,6 +1,6 @@
-"""What the sweeps of `make bench-growth` come to, in words and as a table for the size of a host; pure.
+"""The results of the sweeps of `make bench-growth`, in words and as a table for the size of a host; pure.
 
-Says where a curve is flat, where it bends and by how much; why it does is told by people, in docs/lab/benchmark.md.
+It describes where a curve is flat, where it bends and by how much. docs/lab/benchmark.md explains why.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from tests.bench.measure import Series
 
 OURS, BOTH, RAW = "miltscan", "miltscan and clamd", "raw clamd client"
 Sweeps = Mapping[str, Sequence[Series]]
-"""The series of each sweep, by what grows."""
+"""The series of each sweep, by the quantity that grows."""
 
 _FLAT = 0.9  # of the highest rate
 _DAY = 86_400
@@ -21,7 +21,7 @@ _MEGABYTE = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A straight line, and by what share the point farthest from it lies above (or, below zero, under) it."""
+    """A straight line, and the relative distance of the point farthest from it; negative if it lies below."""
 
     fixed: float
     slope: float
@@ -30,7 +30,7 @@ class Line:
 
 
 def words(sweeps: Sweeps) -> Iterator[str]:
-    """A list item for each law, as far as its sweep was measured."""
+    """Yield a list item for each law whose sweep was measured."""
     yield from _by_sessions(sweeps.get("sessions", ()))
     yield from _by_size(sweeps.get("size", ()))
     yield from _by_number("servers", sweeps.get("servers", ()))
@@ -38,7 +38,7 @@ def words(sweeps: Sweeps) -> Iterator[str]:
 
 
 def flat(points: Mapping[int, float]) -> tuple[int, int]:
-    """The first and the last place around the highest value without one below nine tenths of it between them."""
+    """Return the first and last place around the highest value with no value below nine tenths of it between them."""
     places = sorted(points)
     top = places.index(max(places, key=lambda place: points[place]))
     lowest = _FLAT * points[places[top]]
@@ -51,7 +51,7 @@ def flat(points: Mapping[int, float]) -> tuple[int, int]:
 
 
 def line(points: Mapping[float, float]) -> Line:
-    """Through two points or more by least squares of relative errors: small values count as much as large ones."""
+    """Fit a line to two or more points by least squares of relative errors, so that small values count as much."""
     weights = {x: 1 / y**2 for x, y in points.items()}
     total = sum(weights.values())
     mean_x = sum(weights[x] * x for x in points) / total
@@ -65,10 +65,10 @@ def line(points: Mapping[float, float]) -> Line:
 
 
 def sizing(sweeps: Sweeps) -> Iterator[str]:
-    """What keeps one processor busy with miltscan and clamd for a day, and how the two share the work.
+    """Yield a row for each size: the messages that keep one processor busy for a day, and miltscan's part of it.
 
-    A worker is one Python process and uses one processor at most: as many clamd threads, each with a processor of its
-    own, keep it busy as a scan takes longer than the worker's part of a message.
+    A worker is one Python process and uses one processor at most. The number of clamd threads, each on its own
+    processor, that one worker keeps busy is the ratio of a scan's time to the worker's part of a message.
     """
     series = [*sweeps.get("size", ()), *sweeps.get("mixed", ())]
     yield "| size | CPU of both, ms | miltscan's part | messages a day, one processor | clamd threads a worker |"
@@ -87,7 +87,7 @@ def _by_sessions(series: Sequence[Series]) -> Iterator[str]:
         rates = {sessions: _middle(one, "rate") for sessions, one in chosen.items()}
         first, last = flat(rates)
         few, most, top = min(rates), max(rates), max(rates.values())
-        queue = most / rates[most]  # seconds that pass until each session has had its turn
+        queue = most / rates[most]  # seconds until each session has had its turn
         waits = _middle(chosen[most], "p99") / 1000 / queue
         where = f"from {first} to {last} sessions" if first != last else f"at {first} alone"
         yield (
@@ -117,7 +117,7 @@ def _by_size(series: Sequence[Series]) -> Iterator[str]:
 
 
 def _by_number(name: str, series: Sequence[Series]) -> Iterator[str]:
-    """Rates of each number as times that of the lowest, over all loads of the sweep."""
+    """Yield the ratio of each number's rate to that of the lowest number, over all loads of the sweep."""
     numbers = sorted({_number(one) for one in series})
     rates = {(_number(one), one.load): _middle(one, "rate") for one in series}
     told = []
@@ -129,7 +129,7 @@ def _by_number(name: str, series: Sequence[Series]) -> Iterator[str]:
 
 
 def _rounded(value: float) -> str:
-    """To three digits that tell."""
+    """Round to three significant digits."""
     return f"{float(f'{value:.3g}'):,.0f}"
 
 

@@ -1,7 +1,7 @@
-"""Sends messages over parallel sessions to a milter, or straight to clamd, as fast as they are answered; times each.
+"""Sends messages over parallel sessions to a milter or directly to clamd, as fast as they reply, and times each.
 
-The work is done by a program in C (native/generator.c) that gets all bytes in a file made beforehand, so that the load
-takes little of the processors that it shares with what is measured. How little is measured as well: `Sample.own`.
+A C program (native/generator.c) does the work, with all bytes in a file prepared in advance. So the load takes little
+of the processors that it shares with the filter. `Sample.own` is the CPU time that it takes.
 """
 
 import struct
@@ -19,12 +19,12 @@ _TIMEOUT = 60.0  # seconds for one reply
 
 
 class RefusedError(Exception):
-    """A clean message was not taken: what it costs to fail is not what is measured."""
+    """A clean message was not accepted, so the cost would be that of a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`messages` over `sessions` at once, `in_session` messages in each; `sizes` in bytes come in turn."""
+    """`messages` over `sessions` at once, with `in_session` messages in each; `sizes` (bytes) are used in turn."""
 
     sizes: tuple[int, ...]
     messages: int
@@ -34,13 +34,13 @@ class Load:
 
     @property
     def size(self) -> str:
-        """What the messages are, for people."""
+        """The size or kind of the messages, for people."""
         return self.name or _bytes(self.sizes[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run of a load: seconds it took, seconds of CPU of the generator itself, seconds of each message."""
+    """One run of a load: its seconds, the CPU seconds of the generator itself, and the seconds of each message."""
 
     seconds: float
     own: float
@@ -49,14 +49,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a load goes: to a "milter" or to "clamd", on the unix socket `path`."""
+    """The destination of a load: a "milter" or "clamd", on the unix socket `path`."""
 
     kind: str
     path: Path
 
 
 def run(folder: Path, address: Address, load: Load, first: int) -> Sample:
-    """Send the load; its messages bear the numbers from `first` on. RefusedError if one is not taken.
+    """Send the load, with messages numbered from `first` on. RefusedError if one is not accepted.
 
     `folder` keeps the generator and the messages for further runs.
     """
@@ -70,14 +70,14 @@ def run(folder: Path, address: Address, load: Load, first: int) -> Sample:
 
 
 def parse(output: str) -> Sample:
-    """What the generator prints."""
+    """Parse the output of the generator."""
     head, *latencies = output.splitlines()
     seconds, own = map(float, head.split())
     return Sample(seconds, own, tuple(int(value) / 1e6 for value in latencies))
 
 
 def open_session(address: Path) -> MTA:
-    """A session that has been negotiated and has told of its client, and now does nothing."""
+    """Open a session that has negotiated and sent its client, and is now idle."""
     mta = MTA.open(f"unix:{address}", timeout=_TIMEOUT)
     mta.connect()
     return mta
@@ -85,7 +85,7 @@ def open_session(address: Path) -> MTA:
 
 @cache
 def _plan(folder: Path, address: Address, sizes: Sequence[int]) -> Path:
-    """The file of a load; a filter asks for the same steps as long as it lives."""
+    """Return the file of a load; a filter negotiates the same steps for all of its sessions."""
     kinds = sorted(set(sizes))
     parts = _clamd(kinds) if address.kind == "clamd" else _milter(_negotiated(address.path), kinds)
     cycle = [len(sizes), *(kinds.index(size) for size in sizes)]
@@ -104,7 +104,7 @@ def _milter(options: Options, sizes: Sequence[int]) -> Iterator[bytes]:
 
 
 def _clamd(sizes: Sequence[int]) -> Iterator[bytes]:
-    """All messages of a session in one IDSESSION (clamd(8)), which costs less than a connection each."""
+    """Yield the messages of a session in one IDSESSION (clamd(8)), which costs less than a connection for each."""
     yield burst(b"zIDSESSION\0")
     yield burst(b"zEND\0")
     yield _words(len(sizes))
@@ -117,7 +117,7 @@ def _script(bursts: Sequence[bytes]) -> bytes:
 
 
 def burst(data: bytes) -> bytes:
-    """Length, number of marks, where they are, and the bytes up to a multiple of four: as generator.c reads it."""
+    """Encode for generator.c: length, number of marks, their positions, and the bytes padded to a multiple of four."""
     marks = [*_marks(data)]
     return _words(len(data), len(marks), *marks) + data + b"\0" * (-len(data) % 4)
 

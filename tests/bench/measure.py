@@ -1,4 +1,4 @@
-"""The measurements: CPU, rate and latency in interleaved rounds, memory at rest, and time to the first answer."""
+"""The measurements: CPU time, rate and latency in interleaved rounds, idle memory, and time to the first reply."""
 
 import itertools
 import time
@@ -11,15 +11,15 @@ from tests.bench import cpu, figures, load
 from tests.bench.filters import Compared, Filter, RawClient
 from tests.bench.load import Load, Sample
 
-_numbers = itertools.count(0, 1_000_000)  # first numbers of loads, so far apart that no two messages have the same
-_WARM = 4  # what is not counted is this part of a load
+_numbers = itertools.count(0, 1_000_000)  # first numbers of loads, so far apart that no two messages share one
+_WARM = 4  # the load before the first round, which is not counted, is this part of a load
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One load once: milliseconds of the filter's CPU a message, messages a second, latencies in milliseconds.
+    """One run of a load: the filter's CPU time in milliseconds a message, messages a second, latencies in milliseconds.
 
-    `own` is the CPU of the generator, milliseconds a message.
+    `own` is the generator's CPU time in milliseconds a message.
     """
 
     cpu: float
@@ -38,13 +38,13 @@ class Series:
     rounds: tuple[Round, ...]
 
     def values(self, quantity: str) -> list[float]:
-        """One quantity of each round, by the name it has in Round."""
+        """Return one quantity of each round, by its name in Round."""
         return [float(getattr(one, quantity)) for one in self.rounds]
 
 
 def rounds(folder: Path, compared: Sequence[Compared], loads: Sequence[Load], count: int) -> list[Series]:
-    """Every load to every filter in each round; the first filter of a round is another one each time."""
-    for chosen, case in itertools.product(compared, loads):  # not counted: caches fill, threads start
+    """Send every load to every filter in each round; each round begins with a different filter."""
+    for chosen, case in itertools.product(compared, loads):  # not counted: caches fill and threads start
         _round(folder, chosen, replace(case, messages=max(case.messages // _WARM, case.sessions)))
     measured: dict[tuple[str, Load], list[Round]] = {}
     for number in range(count):
@@ -63,14 +63,14 @@ def _round(folder: Path, chosen: Compared, case: Load) -> Round:
 
 
 def summary(sample: Sample, used: float) -> Round:
-    """A sample for which the filter used so many seconds of CPU."""
+    """Summarize a sample for which the filter used this CPU time in seconds."""
     messages = len(sample.latencies)
     p50, p99 = (figures.percentile(sample.latencies, share) * 1000 for share in (0.5, 0.99))
     return Round(used * 1000 / messages, messages / sample.seconds, p50, p99, sample.own * 1000 / messages)
 
 
 def resident(chosen: Filter, sessions: int) -> list[float]:
-    """Resident MB (10^6 bytes) of each process, in order of start, while so many sessions are open and idle."""
+    """Return the resident MB (10^6 bytes) of each process, in order of start, with a number of open, idle sessions."""
     with ExitStack() as stack:
         for _ in range(sessions):
             stack.enter_context(load.open_session(chosen.socket))
@@ -78,7 +78,7 @@ def resident(chosen: Filter, sessions: int) -> list[float]:
 
 
 def first_answer(folder: Path, start: Callable[[], Filter]) -> tuple[Filter, float]:
-    """The filter that `start` starts, and the seconds until it has answered a message."""
+    """Start a filter with `start`; return it and the seconds until it has replied to a message."""
     began = time.monotonic()
     started = start()
     sent(folder, started.address, Load((1_000,), 1, 1))
@@ -86,5 +86,5 @@ def first_answer(folder: Path, start: Callable[[], Filter]) -> tuple[Filter, flo
 
 
 def sent(folder: Path, address: load.Address, case: Load) -> Sample:
-    """The load once, with numbers that no other load of this process has."""
+    """Send the load once, with numbers that no other load of this process has."""
     return load.run(folder, address, case, next(_numbers))

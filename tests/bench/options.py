@@ -1,15 +1,15 @@
-"""What the benchmark's commands share of their command lines."""
+"""Options that the benchmark's commands share."""
 
 import argparse
 from collections.abc import Callable
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
-    """The type of an option that is a whole number, `lowest` or more."""
+    """Return the type of an option that is an integer of at least `lowest`."""
 
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {lowest} on")
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least {lowest}")
         return int(text)
 
     return number

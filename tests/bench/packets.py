@@ -1,8 +1,8 @@
-"""The bytes that an MTA sends for a session, made before the clock runs; pure.
+"""The bytes that an MTA sends for a session, prepared before the measurement; pure.
 
-A burst is everything up to and including the next command that the milter answers, so a milter that negotiated steps
-without a reply gets its message in few bursts, another one a burst a step. Each template of a message holds `MARK` in
-its queue ID, Message-ID and body, for the message's number: no two are the same, or clamd would answer from its cache.
+A burst is everything up to and including the next command that requires a reply. So a milter that negotiated steps
+without a reply gets its message in few bursts, another milter in one for each step. Each template has `MARK` in its
+queue ID, Message-ID and body, in place of the message's number: clamd would answer a repeated message from its cache.
 """
 
 import base64
@@ -37,7 +37,9 @@ _HEADERS = (
 )
 _TEXT = ((b"Content-Type", b" text/plain; charset=us-ascii"),)
 _ATTACHMENT = ((b"Content-Type", b" application/octet-stream"), (b"Content-Transfer-Encoding", b" base64"))
-_LARGE = 10_000  # bytes from which a message is an attachment, as larger mail is: text costs rspamd many times as much
+_LARGE = (
+    10_000  # bytes from which a message is an attachment, like most larger mail; text costs rspamd many times as much
+)
 _OPENING: list[Step] = [
     (Command.CONNECT, connect_payload(b"client.example.test", b"4", 40000, b"192.0.2.1")),
     (Command.HELO, strings(b"client.example.test")),
@@ -51,17 +53,17 @@ _VALUES = default_values() | {
 
 
 def first(options: Options, size: int) -> list[bytes]:
-    """The bursts of a new session up to the end of its first message, a template with `MARK`s."""
+    """Return the bursts of a new session up to the end of its first message, as a template with `MARK`s."""
     return list(_bursts([*_OPENING, *_transaction(options, size)], options))
 
 
 def further(options: Options, size: int) -> list[bytes]:
-    """The bursts of each further message of a session, of about `size` bytes; a template as well."""
+    """Return the bursts of each further message of a session, of about `size` bytes, as a template."""
     return list(_bursts(_transaction(options, size), options))
 
 
 def content(size: int) -> bytes:
-    """The same message as one piece, as clamd gets it from a client of its own; a template as well."""
+    """Return the same message in one piece, as a client of clamd sends it, as a template."""
     headers = _headers(size)
     head = b"".join(name + b":" + value.replace(b"\n", b"\r\n") + b"\r\n" for name, value in headers)
     return head + b"\r\n" + _body(size, headers)
@@ -72,7 +74,7 @@ def _headers(size: int) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def _transaction(options: Options, size: int) -> list[Step]:
-    lead = b"" if Protocol.HDR_LEADSPC in options.protocol else b" "  # what sendmail cuts off a header's value
+    lead = b"" if Protocol.HDR_LEADSPC in options.protocol else b" "  # which sendmail strips from a header's value
     headers = _headers(size)
     return [
         (Command.MAIL, strings(b"<" + _SENDER + b">", b"SIZE=%d" % size)),
@@ -86,14 +88,14 @@ def _transaction(options: Options, size: int) -> list[Step]:
 
 
 def _body(size: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """What fills the message up: lines of base64 that does not compress, the first one the mark."""
+    """Return the body: the mark, and lines of base64 that cannot be compressed."""
     size -= sum(len(name) + len(value) + 3 for name, value in headers)
     noise = random.Random(1).randbytes(size)  # noqa: S311 - sample data
     return (MARK + b"\r\n" + base64.encodebytes(noise).replace(b"\n", b"\r\n"))[:size]
 
 
 def _bursts(steps: Iterable[Step], options: Options) -> Iterator[bytes]:
-    """As sendmail sends them: macros go even for a step that is left out. The last step must be one with a reply."""
+    """Split as sendmail does, which sends macros even for a step that is left out. The last step must have a reply."""
     burst = b""
     for command, payload in steps:
         burst += _macros(command, options)

@@ -1,4 +1,4 @@
-"""The measurements as pictures (PNG): one for each quantity, and one of the whole sandwich. Needs matplotlib."""
+"""The measurements as PNG plots: one for each quantity, and one of the whole sandwich. Requires matplotlib."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,13 +25,13 @@ _WHOLE = {
 
 
 def write(results: Results, folder: Path) -> list[Path]:
-    """Write the pictures; their paths."""
+    """Write the plots; return their paths."""
     paths = [_quantity(results.series, quantity, folder) for quantity in QUANTITIES] if results.series else []
     return [*paths, _whole(results.whole, folder)] if results.whole else paths
 
 
 def growth(sweeps: Mapping[str, Sequence[Series]], folder: Path) -> list[Path]:
-    """A picture for each sweep: rate and p99 along what grows."""
+    """Write a plot for each sweep: rate and p99 over the quantity that grows."""
     along = {"sessions": _sessions, "size": _size, "workers": _number, "servers": _number}
     return [_growth(name, series, along[name], folder) for name, series in sweeps.items() if name in along]
 
@@ -57,7 +57,7 @@ def _growth(name: str, series: Sequence[Series], place: Callable[[Series], int],
 
 
 def _line(name: str, one: Series) -> str:
-    """What stays the same along a line."""
+    """Return what is constant along a line."""
     sessions = f"{one.load.size}, {one.load.sessions} sessions, {one.load.in_session} in each"
     return {"sessions": f"{one.filter}, {one.load.size}", "size": one.filter}.get(name, sessions)
 
@@ -75,9 +75,9 @@ def _number(one: Series) -> int:
 
 
 def _quantity(series: Sequence[Series], quantity: str, folder: Path) -> Path:
-    """A plot for each kind of message, the sessions along it, a line for each filter with its spread.
+    """Plot each kind of message over the sessions, with a line and its spread for each filter.
 
-    The upper row has several messages a session, the lower one a session for each.
+    The upper row has several messages in a session, the lower row one.
     """
     ordered = sorted(series, key=lambda one: (one.load.in_session == 1, one.load.name, one.load.sizes))
     kinds = list(dict.fromkeys((one.load.size, one.load.in_session == 1) for one in ordered))
@@ -108,7 +108,7 @@ def _lines(axis: Any, series: Sequence[Series], quantity: str) -> None:  # noqa:
 
 
 def _plain(axis: Any) -> None:  # noqa: ANN401 - as above
-    """Numbers as people write them: 0.5 and 30, not powers of ten; along it only those that were measured."""
+    """Label an axis with plain numbers (0.5 and 30, not powers of ten), only at measured values."""
     axis.xaxis.set_minor_locator(ticker.NullLocator())
     axis.xaxis.set_major_formatter("{x:g}")
     axis.tick_params("x", labelsize="small")

@@ -1,4 +1,4 @@
-"""The measurements as Markdown for people and as JSON for later comparison; measures nothing."""
+"""Formats the measurements as Markdown for people and as JSON for later comparison; measures nothing."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ QUANTITIES = {
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One run of the benchmark. Memory in MB, times in seconds; `alone` is what miltscan came to by itself."""
+    """One run of the benchmark. Memory in MB, times in seconds; `alone` has the figures of miltscan alone."""
 
     where: dict[str, str]
     series: list[Series]
@@ -34,7 +34,7 @@ class Results:
 
 
 def markdown(results: Results) -> str:
-    """All tables: the median of the rounds, in parentheses the lowest and the highest."""
+    """Format all tables: the median of the rounds, and in parentheses the lowest and the highest."""
     lines = [*(f"- {name}: {value}" for name, value in results.where.items()), ""]
     lines += ["### Targets", "", *_targets(results), ""]
     if results.series:
@@ -49,7 +49,7 @@ def markdown(results: Results) -> str:
 
 
 def write(results: Results, folder: Path) -> Path:
-    """Write both forms to a folder of its own below `folder`; the new folder."""
+    """Write both forms to a new folder below `folder`; return the new folder."""
     own = folder / where.folder_name(results.where)
     own.mkdir(parents=True)
     (own / "results.md").write_text(f"# Benchmark\n\n{markdown(results)}")
@@ -58,7 +58,7 @@ def write(results: Results, folder: Path) -> Path:
 
 
 def document(page: Path, text: str, name: str = "result") -> None:
-    """Replace what stands between the two marks `name` of a page. ValueError if it has none."""
+    """Replace the text between the two marks `name` of a page. ValueError if it has no marks."""
     first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before, _, rest = page.read_text().partition(first)
     after = rest.partition(last)[2]
@@ -68,7 +68,7 @@ def document(page: Path, text: str, name: str = "result") -> None:
 
 
 def illustrate(page: Path, pictures: Sequence[Path], name: str = "result") -> str:
-    """Copy the pictures to `images` beside the page, under names with `name` in front; the Markdown that shows them."""
+    """Copy the pictures to `images` next to the page, with the prefix `name`; return the Markdown that shows them."""
     folder = page.parent / "images"
     folder.mkdir(exist_ok=True)
     for picture in pictures:
@@ -77,7 +77,7 @@ def illustrate(page: Path, pictures: Sequence[Path], name: str = "result") -> st
 
 
 def quantities(series: Sequence[Series], quantity: str) -> Iterator[str]:
-    """A row for each load, a column for each filter."""
+    """Yield a row for each load, with a column for each filter."""
     names = list(dict.fromkeys(one.filter for one in series))
     yield from _head("size", "sessions", "in a session", *names)
     for load in dict.fromkeys(one.load for one in series):
@@ -86,13 +86,13 @@ def quantities(series: Sequence[Series], quantity: str) -> Iterator[str]:
 
 
 def verdict(found: Sequence[Judgement | Figure]) -> str:
-    """How many of the targets were missed."""
+    """Return how many of the targets were missed."""
     missed = sum(one.missed for one in found)
     return f"{missed} of {len(found)} targets missed by more than the noise"
 
 
 def judgements(found: Iterable[Judgement]) -> Iterator[str]:
-    """A row for each target and load: the ratio, its noise, and what it comes to."""
+    """Yield a row for each target and load: the ratio, its noise, and the judgement."""
     yield from _head(
         "miltscan to", "quantity", "size", "sessions", "in a session", "target", "measured", "noise", "met?"
     )
@@ -103,7 +103,7 @@ def judgements(found: Iterable[Judgement]) -> Iterator[str]:
 
 
 def bounds(found: Iterable[Figure]) -> Iterator[str]:
-    """A row for each figure of miltscan alone."""
+    """Yield a row for each figure of miltscan alone."""
     yield from _head("miltscan alone", "target", "measured", "noise", "met?", "")
     for one in found:
         shown = [f"{one.middle:.3g} {one.bound.unit}", f"{one.noise:.2g}", f"{one}", one.beside]
@@ -111,13 +111,13 @@ def bounds(found: Iterable[Figure]) -> Iterator[str]:
 
 
 def cell(values: Sequence[float]) -> str:
-    """Median, lowest and highest, three digits of each."""
+    """Format median, lowest and highest with three digits each."""
     found = figures.spread(values)
     return f"{_number(found.median)} ({_number(found.low)} to {_number(found.high)})"
 
 
 def _targets(results: Results) -> Iterator[str]:
-    """Those that are ratios to another one, and those of miltscan alone, as far as they were measured."""
+    """Yield the judgements of all targets that were measured: ratios to others, and figures of miltscan alone."""
     found = [*targets.judged(results.series)]
     yield f"{verdict([*found, *results.alone])}."
     if found:
@@ -127,7 +127,7 @@ def _targets(results: Results) -> Iterator[str]:
 
 
 def _headroom(series: Sequence[Series]) -> Iterator[str]:
-    """How fast the same load goes to a filter that accepts, beside the fastest that scans."""
+    """Compare the rate of the filter that accepts everything with that of the fastest one that scans."""
     yield from _head(
         "size", "sessions", "in a session", "accept", "fastest scan", "times", "CPU of the load, ms/message"
     )
@@ -148,8 +148,8 @@ def _whole(measured: Mapping[str, Sequence[Whole]]) -> Iterator[str]:
 
 
 def _rest(results: Results) -> Iterator[str]:
-    """Resident MB of each process in order of start."""
-    yield from _head("filter", "MB of each process", "with open sessions", "seconds to the first answer")
+    """Yield the resident MB of each process in order of start, and the time to the first reply."""
+    yield from _head("filter", "MB of each process", "with open sessions", "seconds to the first reply")
     for name, seconds in results.first_answer.items():
         memory, more = (_megabytes(found.get(name, [])) for found in (results.memory, results.memory_with_sessions))
         yield _row(name, memory, more, f"{seconds:.2f}")
@@ -169,7 +169,7 @@ def _row(*cells: object) -> str:
 
 
 def _number(value: float) -> str:
-    digits = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0  # three digits that tell
+    digits = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0  # three significant digits
     return f"{value:.{digits}f}"
 
 

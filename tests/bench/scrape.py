@@ -1,6 +1,6 @@
-"""What a scrape costs: `python -m tests.bench.scrape` fills every metric as a busy service would, and times answers.
+"""The cost of a scrape: `python -m tests.bench.scrape` fills every metric like a busy service, and times responses.
 
-Four workers, two servers of clamd, four size classes, fifty signatures: the CPU time of one answer.
+Four workers, two servers of clamd, four size classes, fifty signatures: the CPU time of one response.
 """
 
 import os
@@ -29,7 +29,7 @@ _ACCEPT = {
 
 
 def fill() -> None:
-    """Every series that a process can have, histograms with every bucket and its exemplar."""
+    """Fill every series that a process can have, histograms with every bucket and its exemplar."""
     for one in metrics.FAMILIES:
         for labels in _labels(one.bounds):
             match one.child(*labels):
@@ -74,7 +74,7 @@ def _filled(directory: Path, slot: str) -> None:
 
 
 def milliseconds(directory: Path, headers: dict[str, str]) -> float:
-    """The median CPU time of an answer."""
+    """Return the median CPU time of a response."""
     state = service.ExporterState(directory, Settings())
     request, times = Request("GET", "/metrics", headers), []
     for _ in range(_SCRAPES):
@@ -86,7 +86,7 @@ def milliseconds(directory: Path, headers: dict[str, str]) -> float:
 
 
 def main() -> None:
-    """Print a line for each form of answer."""
+    """Print a line for each form of response."""
     with tempfile.TemporaryDirectory() as folder:
         for slot in map(str, range(_WORKERS)):
             _in_child(lambda slot=slot: _filled(Path(folder), slot))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What miltscan may cost beside others, and whether a measurement keeps to it; pure."""
+"""Targets for the cost of miltscan compared with others, and whether a measurement meets them; pure."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _SMALL, _MIDDLE, _LARGE = (1_000,), (30_000,), (1_000_000,)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A bound of the ratio of one quantity to that of another, for messages of a size and some numbers of sessions."""
+    """A bound for the ratio of a quantity to that of another filter, for one size and some numbers of sessions."""
 
     quantity: str
     sizes: tuple[int, ...]
@@ -26,11 +26,11 @@ class Target:
     at_least: bool = False
 
     def covers(self, load: Load) -> bool:
-        """Whether it says something about this load."""
+        """Return whether the target applies to this load."""
         return load.sizes == self.sizes and (not self.sessions or load.sessions in self.sessions)
 
     def beyond(self, ratio: Ratio) -> float:
-        """How far the ratio is on the wrong side of the limit; below zero on the right one."""
+        """Return the distance of the ratio beyond the limit; negative if the ratio meets it."""
         return self.limit - ratio.value if self.at_least else ratio.value - self.limit
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One load by one target."""
+    """The result of one load for one target."""
 
     target: Target
     load: Load
@@ -47,7 +47,7 @@ class Judgement:
 
     @property
     def missed(self) -> bool:
-        """Whether by more than the noise."""
+        """Whether the target is missed by more than the noise."""
         return self.target.beyond(self.ratio) > self.ratio.noise
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a quantity of miltscan itself may be at most, beside nothing else."""
+    """The upper bound for a figure of miltscan alone."""
 
     what: str
     limit: float
@@ -68,7 +68,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What was measured for a bound, in its unit, a value for each round; `beside` says more, for people."""
+    """The measurement for a bound in its unit, with a value for each round; `beside` adds a note for people."""
 
     bound: Bound
     values: tuple[float, ...]
@@ -81,12 +81,12 @@ class Figure:
 
     @property
     def noise(self) -> float:
-        """Of the rounds, as that of a ratio."""
+        """The noise of the rounds, as for a ratio."""
         return figures.noise(self.values)
 
     @property
     def missed(self) -> bool:
-        """Whether by more than the noise."""
+        """Whether the bound is exceeded by more than the noise."""
         return self.middle - self.bound.limit > self.noise
 
     def __str__(self) -> str:

@@ -1,8 +1,8 @@
 """miltscan with a clock on each of its parts: `python -m tests.bench.timed FILE ARGUMENT...` runs it with arguments.
 
-A worker that ends writes to FILE how often each part was called and how long it took (CPU of its thread, so neither
-waiting nor other threads count). A clock costs as much as some parts do: what one adds is written, too, for `breakdown`
-to take off. For one session at a time.
+A worker that ends writes to FILE the number of calls of each part and their CPU time, which is that of the thread, so
+that waiting and other threads do not count. A clock costs as much as some parts. Its cost is also written, so that
+`breakdown` can subtract it. Only one session may be open at a time.
 """
 
 import json
@@ -42,7 +42,7 @@ _TRIALS = 100_000
 
 @dataclass
 class Clock:
-    """Of one part: calls, nanoseconds, and how many clocked calls there were within them."""
+    """The clock of one part: calls, nanoseconds, and the number of clocked calls within them."""
 
     calls: int = 0
     spent: int = 0
@@ -54,7 +54,7 @@ _thread = threading.local()
 
 
 def clocked(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
-    """The same with a clock on it."""
+    """Return the function with a clock on it."""
     clock = _clocks.setdefault(name, Clock())
 
     @wraps(work)
@@ -73,7 +73,7 @@ def clocked(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def cost() -> tuple[float, float]:
-    """Nanoseconds that a clock adds to what it measures itself, and to a clock around it."""
+    """Return the nanoseconds that a clock adds to its own measurement, and to that of a clock around it."""
     inner = clocked("nothing", lambda: None)
 
     def trial() -> None:
@@ -86,7 +86,7 @@ def cost() -> tuple[float, float]:
 
 
 def main(file: Path) -> None:
-    """Run the program with what is left of the command line."""
+    """Run the program with the rest of the command line."""
     inside, around = cost()
     for owner, name, part in _PARTS:
         setattr(owner, name, clocked(part, getattr(owner, name)))

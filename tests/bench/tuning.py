@@ -1,7 +1,8 @@
-"""`make bench-tuning`: a burst of mail through pairs of sendmails, each with one setting more, or a profile.
+"""`make bench-tuning`: a burst of mail through pairs of sendmails, each with one additional setting, or with a profile.
 
-The real pair with miltscan and clamd, from the first connection until the last message is at the last stop. Rounds are
-interleaved, the numbers medians. What each setting does and risks is in docs/tuning.md; some 20 minutes, or more.
+Measures the real pair with miltscan and clamd, from the first connection until the last message is at the last stop.
+Rounds are interleaved, the figures are medians. docs/tuning.md has the effect and risk of each setting. It takes 20
+minutes or more.
 """
 
 import argparse
@@ -29,7 +30,7 @@ _STUCK = 60  # seconds without a single delivery
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One burst: messages answered and delivered a second, CPU of both sendmails (ms a message), what went wrong."""
+    """One burst: messages answered and delivered a second, CPU of both sendmails (ms a message), and failures."""
 
     answered: float
     delivered: float
@@ -43,7 +44,7 @@ Samples = dict[str, list[Sample]]
 
 
 class TunedSandwich(ScanningSandwich):
-    """The pair of a variant, its queue runners beside it, and a last stop that costs next to nothing."""
+    """The pair of a variant, its queue runners, and a last stop that costs next to nothing."""
 
     def __init__(self, folder: Path, variant: Variant) -> None:
         super().__init__(folder)
@@ -67,13 +68,13 @@ class TunedSandwich(ScanningSandwich):
         return [program.pid for program in self.programs.running if program.name in names]
 
     def bystanders(self) -> list[int]:
-        """Everything else, with all that descends from it."""
+        """All other programs with their descendants."""
         others = {program.pid for program in self.programs.running} - {*self.sendmails()}
         return [pid for other in others for pid in cpu.family(other)]
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: 2 for a name that is no variant."""
+    """Return the exit status: 2 for a name that is not a variant."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.tuning",
         description=__doc__,
@@ -95,7 +96,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run(names: Sequence[str], messages: int, clients: int, rounds: int) -> Samples:
-    """Every variant in turn, `rounds` times."""
+    """Measure every variant in turn, `rounds` times."""
     adopt_orphans()
     samples: Samples = {name: [] for name in names}
     for number in range(rounds):
@@ -106,13 +107,13 @@ def run(names: Sequence[str], messages: int, clients: int, rounds: int) -> Sampl
 
 
 def measured(variant: Variant, messages: int, clients: int) -> Sample:
-    """One burst through a new sandwich."""
+    """Measure one burst through a new sandwich."""
     with private_folder() as folder:
         with TunedSandwich(folder, variant) as sandwich:
             before = ended_children() + cpu.seconds(sandwich.sendmails())
             began = time.monotonic()
             sent = burst(sandwich.incoming.port, messages, clients)
-            with suppress(ProgramError):  # what is stuck will be counted as lost
+            with suppress(ProgramError):  # messages that are stuck count as lost
                 wait_for_all(sandwich.last, len(sent.accepted))
             elapsed = time.monotonic() - began
             before += cpu.seconds(sandwich.bystanders())
@@ -129,7 +130,7 @@ def measured(variant: Variant, messages: int, clients: int) -> Sample:
 
 
 def wait_for_all(last: LastStop, messages: int) -> None:
-    """Returns when so many have arrived; ProgramError when none does for a minute."""
+    """Return when this number has arrived; ProgramError if none arrives for a minute."""
     while (arrived := last.amount()) < messages:
         wait_until(partial(_more_than, arrived, last), _STUCK, "another delivery")
 
@@ -139,7 +140,7 @@ def _more_than(arrived: int, last: LastStop) -> bool:
 
 
 def markdown(samples: Samples) -> Iterator[str]:
-    """What was measured where, and a row for each variant: medians, and how many times those of the first one."""
+    """Yield the surroundings and a row for each variant: medians, and their ratio to those of the first variant."""
     yield "".join(f"- {name}: {value}\n" for name, value in where.surroundings().items())
     yield "| pair | answered/s | times | delivered/s | times | CPU ms/message | refused | lost or stuck | twice |"
     yield "| --- " * 9 + "|"

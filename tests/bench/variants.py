@@ -1,6 +1,6 @@
-"""The pairs that `make bench-tuning` compares: one setting each, from a pair that has none of them, and the profiles.
+"""The pairs that `make bench-tuning` compares: one without any setting, some with one setting each, and the profiles.
 
-A variant is a profile of sendmail/ with m4 lines after it, which have the last word, and the two queue intervals.
+A variant is a profile of sendmail/ with m4 lines after it, which take precedence, and the two queue intervals.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """m4 lines for each side, queue run intervals (p: by a process that stays), profile, nice of delivery."""
+    """m4 lines for each side, intervals of queue runs (p: a persistent runner), profile, nice of delivery."""
 
     incoming: str = ""
     delivery: str = ""
@@ -23,7 +23,7 @@ def _define(name: str, value: object) -> str:
 
 
 def _group(runners: int, more: str = "") -> str:
-    """One queue group, in place of the profile's."""
+    """Return the lines of one queue group, which replaces that of the profile."""
     return f"define(`_QUEUE_GROUP_', `')dnl\nQUEUE_GROUP(`mqueue', `F=f, R={runners}{more}')dnl\n"
 
 

@@ -1,4 +1,4 @@
-"""What the numbers of a benchmark depend on: machine, kernel and versions."""
+"""The surroundings on which the figures of a benchmark depend: machine, kernel and versions."""
 
 import platform
 import re
@@ -11,7 +11,7 @@ from miltscan import __version__
 
 
 def surroundings() -> dict[str, str]:
-    """By name, for people."""
+    """Return the surroundings by name, for people."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {_processors()}",
@@ -25,7 +25,7 @@ def surroundings() -> dict[str, str]:
 
 
 def package_version(package: str) -> str:
-    """Of a Debian package, "unknown" where it is not installed."""
+    """Return the version of a Debian package, "unknown" if it is not installed."""
     query = ["dpkg-query", "--show", "--showformat=${Version}", package]
     try:
         return subprocess.run(query, capture_output=True, text=True, check=False).stdout or "unknown"
@@ -34,7 +34,7 @@ def package_version(package: str) -> str:
 
 
 def folder_name(where: dict[str, str]) -> str:
-    """Machine and versions as the name of a folder, sorted by date."""
+    """Return a name for a folder from date, machine and versions; names sort by date."""
     names = ("date", "machine", "miltscan", "clamav-milter", "libmilter")
     said = [where[names[0]], where[names[1]], *(f"{name} {where[name]}" for name in names[2:] if name in where)]
     return "_".join(re.sub(r"[^\w.+]+", "-", one).strip("-") for one in said)

@@ -1,8 +1,8 @@
-"""The whole sandwich: what a scanner costs between the first connection of a client and the mailbox.
+"""The whole sandwich: the cost of a scanner between the first connection of a client and the mailbox.
 
-Four of them: no filter, miltscan, clamav-milter, and an SMTP relay between the two sendmails (clamsmtp), the design
-that a milter replaces. The clients are Python's smtplib and the mailbox is Python, too: neither is in the CPU time,
-but both take part of the machine.
+There are four: no filter, miltscan, clamav-milter, and an SMTP relay between the two sendmails (clamsmtp), the design
+that a milter replaces. Clients (smtplib) and mailbox are in Python. Their CPU time is not counted, but they use part of
+the machine.
 """
 
 import re
@@ -21,7 +21,7 @@ from tests.harness.sandwich import Sandwich, private_folder
 
 _BODY = b"A line of seventy-two characters, again and again, as text in mail has.\r\n" * 40  # 3 KB
 _BYSTANDERS = frozenset({"mailbox", "syslog"})
-_LOOK, _REST = 0.2, 0.02  # seconds, and the share of a processor that is rest
+_LOOK, _REST = 0.2, 0.02  # seconds, and the share of a processor below which a process is idle
 _RELAY = """\
 Listen: 127.0.0.1:{port}
 OutAddress: 127.0.0.1:{delivery}
@@ -32,7 +32,7 @@ TempDirectory: {folder}
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """One round: messages accepted and delivered a second, milliseconds of CPU of all processes a message."""
+    """One round: messages accepted and delivered a second, and the CPU of all processes in milliseconds a message."""
 
     accepted: float
     delivered: float
@@ -41,14 +41,14 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class WholeLoad:
-    """So many messages of 3 KB over so many sessions at once, one message a session."""
+    """A number of messages of 3 KB over concurrent sessions, one message in each session."""
 
     messages: int
     sessions: int
 
 
 class _Bench(Sandwich):
-    """A sandwich whose clamd knows the test signature only, and its scanner. `start_scanner` runs before any mail."""
+    """A sandwich whose clamd knows only the test signature, and its scanner. `start_scanner` runs before any mail."""
 
     def __init__(self, folder: Path, scanner: "Callable[[_Bench, Clamd], None] | None", *, milter: bool) -> None:
         super().__init__(folder, folder / "run" / "scanner.sock" if milter else None)
@@ -72,7 +72,7 @@ def _clamav_milter(sandwich: _Bench, clamd: Clamd) -> None:
 
 
 def _relay(sandwich: _Bench, clamd: Clamd) -> None:
-    """Incoming hands over to the relay, and that to the delivery sendmail: the port of incoming's mailers changes."""
+    """Start a relay to the delivery sendmail, and let incoming hand over to it by the port of incoming's mailers."""
     program, port = programs.find("clamsmtpd"), ports.choose().number
     folder = sandwich.folder / "relay"
     folder.mkdir()
@@ -106,7 +106,7 @@ SCANNERS: dict[str, tuple[Callable[[_Bench, Clamd], None] | None, bool]] = {
 
 
 def rounds(load: WholeLoad, count: int, names: Sequence[str] = tuple(SCANNERS)) -> dict[str, list[Whole]]:
-    """The load through a new sandwich of each kind in turn; the first kind of a round is another one each time."""
+    """Send the load through a new sandwich of each kind in turn; each round begins with a different kind."""
     handoff.adopt_orphans()
     measured: dict[str, list[Whole]] = {name: [] for name in names}
     for number in range(count):
@@ -129,7 +129,7 @@ def _measured(name: str, load: WholeLoad) -> Whole:
             used = _families(scanning) - before + handoff.ended_children()
             _end(others)
             before = handoff.ended_children()
-        handoff.reap()  # sendmail delivers in children of its children: their time is known when all have ended
+        handoff.reap()  # sendmail delivers in children of its children; their time is known when all have ended
     used += handoff.ended_children() - before
     return Whole(load.messages / accepted, load.messages / delivered, used * 1000 / load.messages)
 
@@ -139,7 +139,7 @@ def _families(pids: Sequence[int]) -> float:
 
 
 def _wait_for_rest(pids: Sequence[int]) -> None:
-    """Until they use next to nothing: the start of a scanner is no part of a message."""
+    """Wait until the processes are idle, because the start of a scanner is not part of a message."""
 
     def resting() -> bool:
         before = _families(pids)
@@ -155,7 +155,7 @@ def _end(programs: Sequence[Program]) -> None:
 
 
 def _deliver(sandwich: Sandwich, load: WholeLoad) -> tuple[float, float]:
-    """Seconds until every client has heard its 250, and until all is in the mailbox."""
+    """Return the seconds until every client has its 250, and until all mail is in the mailbox."""
     messages = [text_message(new_message_id(), _BODY) for _ in range(load.messages)]
     began = time.monotonic()
     with ThreadPoolExecutor(load.sessions) as pool:

@@ -1,6 +1,6 @@
-"""The two C programs of the benchmark, built where they are needed: what makes the load, and the least a milter costs.
+"""The two C programs of the benchmark, built on demand: the load generator, and the milter with the lowest cost.
 
-In C because they run on the same processors as what is measured: a load made in Python would be a good part of it.
+They are in C because they share the processors with the filters: a load made in Python would be a large part of all.
 """
 
 import subprocess
@@ -11,12 +11,12 @@ _FLAGS = ("-O2", "-Wall", "-pthread")
 
 
 def generator(folder: Path) -> Path:
-    """The load generator, built in `folder` unless it is there. Raises CalledProcessError when gcc fails."""
+    """Return the load generator, built in `folder` unless it exists. Raises CalledProcessError if gcc fails."""
     return _built(folder, "generator")
 
 
 def accept(folder: Path) -> Path:
-    """The milter that accepts everything, likewise."""
+    """Return the milter that accepts everything, likewise."""
     return _built(folder, "accept", "-lmilter")
 
 

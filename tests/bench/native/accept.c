@@ -1,7 +1,7 @@
 /*
- * accept.c: a milter that takes every step of a message, looks at nothing and accepts; `accept SOCKET`.
+ * accept.c: a milter that receives every step of a message, reads nothing and accepts; `accept SOCKET`.
  *
- * What it costs is libmilter and the load itself: what no filter that reads whole messages can go below. As many steps
+ * Its cost is that of libmilter and the load, the lower bound for any filter that receives whole messages. As many steps
  * as the MTA allows go without a reply.
  */
 

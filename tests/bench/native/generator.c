@@ -1,14 +1,14 @@
 /*
- * generator.c: puts messages to a milter, or straight to clamd, over parallel sessions, and times each of them.
+ * generator.c: sends messages to a milter, or directly to clamd, over parallel sessions, and times each of them.
  *
  *     generator milter|clamd SOCKET PLAN MESSAGES SESSIONS IN_SESSION FIRST
  *
- * One thread a session, with blocking reads and writes. Every byte is made beforehand: the file PLAN, written by
- * load.py, holds the messages as bursts (what is sent until something must be answered) with places where the 14 bytes
- * of the message's number go, FIRST and up. While the clock runs nothing is copied or computed here.
+ * One thread for each session, with blocking reads and writes. Every byte is prepared: the file PLAN, written by load.py,
+ * has the messages as bursts (what is sent until a reply is required), with the places of the 14 bytes of the message's
+ * number, from FIRST on. During the measurement the generator copies and computes nothing.
  *
- * Prints a line with the seconds passed and the seconds of CPU it used, then the microseconds of each message.
- * A message that is not taken, or no answer for a minute, is one line on stderr and exit status 1.
+ * It prints a line with the elapsed seconds and its CPU seconds, then the microseconds of each message. If a message is not
+ * accepted, or there is no reply for a minute, it prints one line to stderr and exits with status 1.
  */
 
 #define _GNU_SOURCE
@@ -70,7 +70,7 @@ static double now(clockid_t clock) {
     return time.tv_sec + time.tv_nsec / 1e9;
 }
 
-/* The plan: 32-bit numbers of this machine; bytes are filled up to a multiple of four. */
+/* The plan: 32-bit numbers in the byte order of this machine; bytes are padded to a multiple of four. */
 
 static struct burst read_burst(const uint32_t **at) {
     struct burst burst = {.length = (*at)[0], .marks = (*at)[1], .mark = *at + 2};
@@ -195,7 +195,7 @@ static void by_milter(struct reader *reader, long from, long count) {
     put(reader->fd, &farewell, number);
 }
 
-/* clamd: a memory file a message, as a client has to make one of what it received */
+/* clamd: one memory file for each message, as a client must make one of the bytes that it received */
 
 static void pass(int fd, int file) {
     char command[] = "zFILDES\0", control[CMSG_SPACE(sizeof file)] = {0};
