@@ -1,7 +1,7 @@
 """Shows miltscan at work between two real sendmails: `make demo`, `KEEP=1 make demo`, `make demo-stop`.
 
-Everything runs on loopback, in one folder of its own, which a later demonstration finds again if this one was left
-running or was killed. Exit status 0 only if every message ended as it had to.
+Everything runs on loopback, in a fixed folder, where a later demonstration finds this one if it was left running or
+killed. The exit status is 0 only if every message ended as expected.
 """
 
 import os
@@ -31,7 +31,7 @@ screen = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False,
 
 
 def main() -> int:
-    """The exit status."""
+    """Return the exit status."""
     if "stop" in sys.argv[1:]:
         return stop()
     clear()
@@ -39,26 +39,26 @@ def main() -> int:
     try:
         return show(keep=bool(os.environ.get("KEEP")))
     except (ProgramError, MissingProgramError) as error:
-        screen.print(f"The demonstration cannot go on: {error}", style="bold red")
+        screen.print(f"The demonstration cannot continue: {error}", style="bold red")
         return 1
 
 
 def stop() -> int:
-    """End what KEEP=1 left running."""
+    """End a demonstration that KEEP=1 left running."""
     ended = clear()
     screen.print(f"Ended: {', '.join(ended)}." if ended else "No demonstration was running.")
     return 0
 
 
 def clear() -> list[str]:
-    """End and remove what an earlier demonstration left; the names of the programs that ran."""
+    """End an earlier demonstration and remove its folder; return the names of the programs that ran."""
     ended = end_recorded(_FOLDER) if _FOLDER.exists() else []
     shutil.rmtree(_FOLDER, ignore_errors=True)
     return ended
 
 
 def show(*, keep: bool) -> int:
-    """Run the sandwich, send, and print; it stays running if `keep`."""
+    """Run the sandwich, send messages, and print the results; with `keep` it stays running."""
     socket = _FOLDER / "run" / "miltscan.sock"
     with Sandwich(_FOLDER, socket, 2525, 19000, _RUN_QUEUE) as sandwich:
         exporter = ports.choose(9464)
@@ -69,7 +69,7 @@ def show(*, keep: bool) -> int:
         _print_metrics(stage.moved())
         result = _print_result(rows)
         if keep:
-            _print_how_to_talk(sandwich, exporter.number, _start_prometheus(sandwich, exporter.number))
+            _print_addresses(sandwich, exporter.number, _start_prometheus(sandwich, exporter.number))
             sandwich.keep()
     _print_status_page(exporter.number, keep=keep)
     if not keep:
@@ -78,7 +78,7 @@ def show(*, keep: bool) -> int:
 
 
 def _start_prometheus(sandwich: Sandwich, port: int) -> Prometheus | None:
-    """With the rules of deploy/, and its target up; None where Debian's package is not installed."""
+    """Start Prometheus with the rules of deploy/, its target up; None if Debian's package is not installed."""
     try:
         prometheus = Prometheus.start(sandwich.programs, port, rules=sorted(_RULES.glob("miltscan.*.yml")))
     except MissingProgramError:
@@ -88,7 +88,7 @@ def _start_prometheus(sandwich: Sandwich, port: int) -> Prometheus | None:
 
 
 def _print_status_page(port: int, *, keep: bool) -> None:
-    how = "" if keep else "   (of this run; `KEEP=1 make demo` leaves it there to be looked at)"
+    how = "" if keep else "   (now ended; `KEEP=1 make demo` keeps it running)"
     screen.print(f"Status page: http://127.0.0.1:{port}/{how}", soft_wrap=True)
 
 
@@ -107,32 +107,32 @@ def _print_notes(notes: list[str | None]) -> None:
 
 
 def _print_rows(rows: list[Row]) -> None:
-    table = Table(title="What the client heard, and where the message ended", show_lines=True)
+    table = Table(title="The client's reply, and where the message ended", show_lines=True)
     for heading in (
         "message",
-        "client heard",
+        "reply to the client",
         "queue ID incoming",
         "delivery",
         "X-Virus-Status",
-        "ended",
+        "ended at",
         "as expected",
     ):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        verdict = "yes" if row.good else f"NO: {row.expected}"
-        cells = (row.title, row.heard, row.incoming, row.delivery, row.header, row.ended, verdict)
+        expected = "yes" if row.good else f"NO: {row.expected}"
+        cells = (row.title, row.reply, row.incoming, row.delivery, row.header, row.ended, expected)
         table.add_row(*cells, style=None if row.good else "bold red")
     screen.print(table)
 
 
 def _print_metrics(moved: Counter[str]) -> None:
-    table = Table("metric", "moved by", title="Metrics that moved")
+    table = Table("metric", "change", title="Counters that changed")
     for name, step in sorted(moved.items()):
         table.add_row(name, f"+{step}")
     screen.print(table)
 
 
-def _print_how_to_talk(sandwich: Sandwich, port: int, prometheus: Prometheus | None) -> None:
+def _print_addresses(sandwich: Sandwich, port: int, prometheus: Prometheus | None) -> None:
     incoming, delivery = sandwich.incoming.port, sandwich.delivery.port
     screen.print(f"Left running in {_FOLDER}; `make demo-stop` ends it.")
     for name, where in (
@@ -141,7 +141,7 @@ def _print_how_to_talk(sandwich: Sandwich, port: int, prometheus: Prometheus | N
         ("metrics", f"http://127.0.0.1:{port}/metrics   also /healthz and /readyz"),
         (
             "Prometheus",
-            f"http://127.0.0.1:{prometheus.port}/alerts   scrapes it, with the rules of deploy/prometheus"
+            f"http://127.0.0.1:{prometheus.port}/alerts   scrapes miltscan, with the rules of deploy/prometheus"
             if prometheus
             else "not installed (package prometheus), so not started",
         ),
@@ -155,9 +155,9 @@ def _print_how_to_talk(sandwich: Sandwich, port: int, prometheus: Prometheus | N
 def _print_result(rows: list[Row]) -> int:
     wrong = [row for row in rows if not row.good]
     if wrong:
-        screen.print(f"{len(wrong)} of {len(rows)} messages did not end as they had to.", style="bold red")
+        screen.print(f"{len(wrong)} of {len(rows)} messages did not end as expected.", style="bold red")
         return 1
-    screen.print(f"All {len(rows)} messages ended as they had to.", style="bold green")
+    screen.print(f"All {len(rows)} messages ended as expected.", style="bold green")
     return 0
 
 

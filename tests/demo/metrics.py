@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-_SHOWN = ("_total", "_count")  # what counts; histogram buckets would fill the screen
+_SHOWN = ("_total", "_count")  # counters; histogram buckets would fill the screen
 
 
 def is_ready(port: int) -> bool:
-    """Whether /readyz says that the service can scan."""
+    """Return whether /readyz reports that the service can scan."""
     try:
         return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == httpx.codes.OK
     except httpx.TransportError:
@@ -17,7 +17,7 @@ def is_ready(port: int) -> bool:
 
 
 def read(port: int) -> dict[str, int]:
-    """Every counter of events by its name and labels."""
+    """Return every counter by its name and labels."""
     text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return {

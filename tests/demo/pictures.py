@@ -1,4 +1,4 @@
-"""Takes the pictures of the status page in docs/images: `make pictures`. A real service under load, a real Chromium."""
+"""Takes the screenshots of the status page in docs/images: `make pictures`. Uses a real service and Chromium."""
 
 import os
 import sys
@@ -13,13 +13,13 @@ from tests.harness.watched import TAME, Load, WatchedSandwich
 _IMAGES = CHECKOUT / "docs" / "images"
 _WATCH = float(os.environ.get("WATCH", "150"))  # seconds of load before the first picture
 _PLOTTED = "typeof last === 'object' && last?.plots.times.at(-1) - last?.plots.times[0] >= {seconds}"
-_OUTAGE = "last.plots.rates.clean.slice(-2).every((rate) => rate === 0)"  # to be seen in the plots
+_OUTAGE = "last.plots.rates.clean.slice(-2).every((rate) => rate === 0)"  # visible in the plots
 _PAUSES = tuple(0.03 + 0.25 * abs((turn % 200) - 100) / 100 for turn in range(200))
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A window."""
+    """The size and scheme of a window."""
 
     name: str
     width: int
@@ -32,7 +32,7 @@ _DOWN = Look("down", 1280, 1000)
 
 
 def main() -> int:
-    """The exit status: 0 if no page complained of anything."""
+    """Return the exit status: 0 if no page reported an error."""
     _IMAGES.mkdir(exist_ok=True)
     with private_folder() as folder, WatchedSandwich(folder) as sandwich:
         page = f"http://127.0.0.1:{sandwich.miltscan.exporter_port}/"
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def take(browser: Browser, page: str, look: Look) -> None:
-    """One picture."""
+    """Take one screenshot."""
     browser.resize(look.width, look.height, dark=look.dark)
     browser.open(page)
     browser.wait_for("document.querySelector('#assessment.ok, #assessment.error') !== null")

@@ -1,4 +1,4 @@
-"""What the demonstration sends, in which state of the sandwich, and what has to come of it."""
+"""The messages of the demonstration, the state of the sandwich for each, and the expected result."""
 
 import re
 from collections import Counter
@@ -22,11 +22,11 @@ _READY_WITHIN = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One message: what the client heard and what became of it, beside what had to."""
+    """One message: the client's reply and where the message ended, and what was expected."""
 
     title: str
     expected: str
-    heard: str
+    reply: str
     incoming: str
     delivery: str
     header: str
@@ -36,15 +36,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A reply whose text matches `pattern`, and a message that does (or does not) reach the mailbox."""
+    """A reply whose text matches `pattern`, and whether the message reaches the mailbox."""
 
     text: str
     pattern: str
     arrives: bool
 
-    def met_by(self, heard: str) -> bool:
-        """Whether the client heard this."""
-        return bool(re.search(self.pattern, heard))
+    def met_by(self, reply: str) -> bool:
+        """Return whether the client's reply is the expected one."""
+        return bool(re.search(self.pattern, reply))
 
 
 CLEAN = Expectation("250, marked Clean, in the mailbox", r"^250 ", arrives=True)
@@ -54,7 +54,7 @@ LATER = Expectation("451, the client keeps it", r"^451 ", arrives=False)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The running parts; `port` is the exporter's, `counted` the metrics of the milter's earlier lives."""
+    """The running parts; `port` is that of the exporter, `counted` has the metrics of earlier runs of the milter."""
 
     sandwich: Sandwich
     clamd: Clamd
@@ -63,11 +63,11 @@ class Stage:
     counted: Counter[str] = field(default_factory=Counter)
 
     def moved(self) -> Counter[str]:
-        """Every counter that moved, over all the milter's lives: each begins at 0."""
+        """Return every counter that changed, summed over all runs of the milter, each of which begins at 0."""
         return +(self.counted + Counter(metrics.read(self.port)))
 
     def rows(self) -> Iterator[Row]:
-        """All rows, one after the other, each in the state that it is about."""
+        """Yield all rows in order, each in the state of the sandwich that it needs."""
         clean = messages.message("Clean text")
         kept = messages.message("Sent while clamd is stopped")
         yield self.send("clean text", clean, CLEAN)
@@ -83,29 +83,29 @@ class Stage:
         yield from self.without_delivery()
 
     def send(self, title: str, mail: EmailMessage, expected: Expectation) -> Row:
-        """Send one message and follow it to its end."""
+        """Send one message and find where it ends."""
         reply = self.sandwich.send(messages.as_wire(mail))
         if expected.arrives and reply.code == 250:
             return self._arrived(title, expected, str(reply), str(mail["Message-ID"]))
-        return self._refused(title, expected, str(reply), str(mail["Message-ID"]))
+        return self._rejected(title, expected, str(reply), str(mail["Message-ID"]))
 
-    def _arrived(self, title: str, expected: Expectation, heard: str, message_id: str) -> Row:
+    def _arrived(self, title: str, expected: Expectation, reply: str, message_id: str) -> Row:
         delivered = self.sandwich.mailbox.wait_for(message_id)
         trace = self.sandwich.wait_for_trace(message_id)
         header = str(delivered.message["X-Virus-Status"])
-        good = expected.met_by(heard) and header == "Clean"
-        return Row(title, expected.text, heard, trace.incoming or "", trace.delivery or "", header, "mailbox", good)
+        good = expected.met_by(reply) and header == "Clean"
+        return Row(title, expected.text, reply, trace.incoming or "", trace.delivery or "", header, "mailbox", good)
 
-    def _refused(self, title: str, expected: Expectation, heard: str, message_id: str) -> Row:
+    def _rejected(self, title: str, expected: Expectation, reply: str, message_id: str) -> Row:
         arrived = bool(self.sandwich.mailbox.find(message_id))
-        named = _QUEUE_ID.search(heard)
+        named = _QUEUE_ID.search(reply)
         queue_id = self.sandwich.trace(message_id).incoming or (named[0] if named else "")
         ended = "mailbox" if arrived else "with the client"
-        return Row(title, expected.text, heard, queue_id, "", "", ended, expected.met_by(heard) and not arrived)
+        return Row(title, expected.text, reply, queue_id, "", "", ended, expected.met_by(reply) and not arrived)
 
     @contextmanager
     def without_clamd(self) -> Iterator[None]:
-        """Stop clamd meanwhile; at the end miltscan has seen it come back."""
+        """Stop clamd, and start it afterwards; then miltscan is ready again."""
         self.clamd.stop()
         yield
         self.clamd.start()
@@ -114,7 +114,7 @@ class Stage:
 
     @contextmanager
     def without_milter(self) -> Iterator[None]:
-        """Stop miltscan meanwhile; what it has counted is kept."""
+        """Stop miltscan, and start it afterwards; keep its counters."""
         self.counted.update(metrics.read(self.port))
         self.milter.stop()
         yield
@@ -123,7 +123,7 @@ class Stage:
         self.wait_ready()
 
     def without_delivery(self) -> Iterator[Row]:
-        """The message waits in mqueue while the delivery sendmail is stopped, and arrives after it is started."""
+        """Yield a message that waits in mqueue while the delivery sendmail is stopped, and arrives after its start."""
         self.sandwich.delivery.stop()
         mail = messages.message("Delivery is stopped")
         reply = self.sandwich.send(messages.as_wire(mail))
@@ -136,7 +136,7 @@ class Stage:
         yield self._arrived("delivery sendmail is back", expected, str(reply), str(mail["Message-ID"]))
 
     def wait_ready(self) -> None:
-        """Until miltscan has seen clamd find a test signature."""
+        """Wait until clamd has passed miltscan's self-test."""
         wait_until(lambda: metrics.is_ready(self.port), _READY_WITHIN, "miltscan to be ready")
 
 
