@@ -1,8 +1,8 @@
-// The status page: asks api/status every few seconds and shows the answer. Every text goes in by textContent.
+// The status page: requests api/status every few seconds and shows the response. Every text is set by textContent.
 "use strict";
 
-const EVERY = 3000; // milliseconds between two questions
-const PATIENCE = 8000; // milliseconds for an answer
+const INTERVAL = 3000; // milliseconds between two requests
+const TIMEOUT = 8000; // milliseconds for a response
 const SVG = "http://www.w3.org/2000/svg";
 const MARKS = { ok: "✓", warning: "!", error: "✕", lost: "?", unknown: "…" };
 const OUTCOMES = ["clean", "unscanned", "error", "infected"];
@@ -17,23 +17,23 @@ function element(tag, className, text) {
   return made;
 }
 
-function drawn(tag, attributes, text) {
+function svgElement(tag, attributes, text) {
   const made = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   if (text !== undefined) made.textContent = text;
   return made;
 }
 
-// Words that did not change are left alone: a screen reader would read them again.
-function say(node, text) {
+// A text that did not change is not set again: a screen reader would read it again.
+function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-// --- how values are written ---
+// --- formats of values ---
 
 const known = (value) => value !== null && value !== undefined;
 const whole = (value) => (known(value) ? Math.round(value).toLocaleString("en") : "–");
-// Two or three digits that mean something; no zeros that mean nothing.
+// Two or three significant digits, without trailing zeros.
 const digits = (value) => String(Number(value.toPrecision(value >= 100 ? Math.ceil(Math.log10(value + 1)) : 2)));
 const plain = (value) => (known(value) ? String(Number(value.toFixed(1))) : "–");
 
@@ -99,7 +99,7 @@ function table(id, caption, columns, rows) {
   node.replaceChildren(element("caption", "", caption), top, body);
 }
 
-// A long table shows its first rows; the rest on demand.
+// A long table shows its first rows, and a button shows the others.
 function fold(id, shown) {
   const node = $(id);
   const rows = [...node.querySelectorAll("tbody tr")];
@@ -115,7 +115,7 @@ function fold(id, shown) {
   }
   button.hidden = rows.length <= shown;
   button.setAttribute("aria-expanded", String(all));
-  say(button, all ? "Show fewer" : `Show all ${rows.length}`);
+  setText(button, all ? "Show fewer" : `Show all ${rows.length}`);
 }
 
 function line(columns, row) {
@@ -146,7 +146,7 @@ function counts(values) {
 
 function field(name, text, className) {
   for (const node of document.querySelectorAll(`[data-field="${name}"]`)) {
-    say(node, text);
+    setText(node, text);
     if (className !== undefined) node.className = className;
   }
 }
@@ -160,14 +160,14 @@ function ceiling(value) {
   return STEPS.find((step) => step * power >= value * 1.0001) * power;
 }
 
-// A plot in its figure: series [{name, kind, values}], stacked or as lines.
+// A plot in its figure: series [{name, kind, values}], stacked areas or lines.
 class Plot {
   constructor(id, { stacked = false, format, least }) {
     Object.assign(this, { stacked, format, least, chosen: null, height: 170 });
     this.figure = $(id);
     this.title = this.figure.querySelector("figcaption").textContent;
     this.legend = element("div", "legend");
-    this.svg = drawn("svg", { role: "img", tabindex: "0" });
+    this.svg = svgElement("svg", { role: "img", tabindex: "0" });
     this.figure.append(this.legend, this.svg);
     this.svg.addEventListener("pointermove", (event) => this.point(event.clientX));
     this.svg.addEventListener("pointerleave", () => this.choose(null));
@@ -215,10 +215,10 @@ class Plot {
     const top = this.scale();
     this.grid(width, top, minutes);
     this.curves();
-    this.tell();
+    this.showLegend();
   }
 
-  // The curves' heights: in a stacked plot each stands on the sum of those below it.
+  // The heights of the curves: in a stacked plot each begins at the sum of those below it.
   scale() {
     const base = this.times.map(() => 0);
     this.levels = this.series.map(({ values }) => values.map((value, index) => {
@@ -239,14 +239,14 @@ class Plot {
   grid(width, top, minutes) {
     for (const part of [0, 0.5, 1]) {
       const y = this.y(top * part);
-      this.svg.append(drawn("line", { class: "grid", x1: this.left, x2: width - 8, y1: y, y2: y }));
-      this.svg.append(drawn("text", { x: this.left - 6, y: y + 4, "text-anchor": "end" }, this.format(top * part)));
+      this.svg.append(svgElement("line", { class: "grid", x1: this.left, x2: width - 8, y1: y, y2: y }));
+      this.svg.append(svgElement("text", { x: this.left - 6, y: y + 4, "text-anchor": "end" }, this.format(top * part)));
     }
     const step = [1, 2, 5].find((some) => (this.inner / minutes) * some >= 64) || 5;
     for (let ago = 0; ago <= minutes; ago += step) {
       const anchor = ago === 0 ? "end" : ago === minutes ? "start" : "middle";
       const text = ago === 0 ? "now" : `−${ago} min`;
-      this.svg.append(drawn("text", { x: this.x(this.now - ago * 60), y: 164, "text-anchor": anchor }, text));
+      this.svg.append(svgElement("text", { x: this.x(this.now - ago * 60), y: 164, "text-anchor": anchor }, text));
     }
   }
 
@@ -256,21 +256,21 @@ class Plot {
         const head = run.map(([x, , y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" L");
         if (this.stacked) {
           const foot = run.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).reverse().join(" L");
-          this.svg.append(drawn("path", { class: `area c-${kind}`, d: `M${head} L${foot} Z` }));
+          this.svg.append(svgElement("path", { class: `area c-${kind}`, d: `M${head} L${foot} Z` }));
         } else if (run.length > 1) {
-          this.svg.append(drawn("path", { class: `line c-${kind}`, d: `M${head}` }));
+          this.svg.append(svgElement("path", { class: `line c-${kind}`, d: `M${head}` }));
         } else {
-          this.svg.append(drawn("circle", { class: `dot c-${kind}`, cx: run[0][0], cy: run[0][2], r: 1.5 }));
+          this.svg.append(svgElement("circle", { class: `dot c-${kind}`, cx: run[0][0], cy: run[0][2], r: 1.5 }));
         }
       }
     });
     if (this.chosen !== null) {
       const x = this.x(this.times[this.chosen]);
-      this.svg.append(drawn("line", { class: "cursor", x1: x, x2: x, y1: 8, y2: 146 }));
+      this.svg.append(svgElement("line", { class: "cursor", x1: x, x2: x, y1: 8, y2: 146 }));
     }
   }
 
-  // Stretches without a gap, as [x, foot, head] in pixels.
+  // The stretches without a gap, as [x, foot, head] in pixels.
   runs(levels) {
     const found = [[]];
     levels.forEach(([foot, head], index) => {
@@ -282,7 +282,7 @@ class Plot {
     return found.filter((run) => run.length);
   }
 
-  tell() {
+  showLegend() {
     const index = this.chosen === null ? this.times.length - 1 : this.chosen;
     const values = this.series.map(({ name, values: all }) => [name, index < 0 ? null : all[index]]);
     this.legend.replaceChildren(...values.map(([name, value], position) => {
@@ -302,21 +302,21 @@ const loadPlot = new Plot("plot-load", { format: plain, least: 4 });
 const queuePlot = new Plot("plot-queues", { format: plain, least: 4 });
 
 function showPlots({ plots: past, at }) {
-  const of = (name, kind, values) => ({ name, kind, values });
+  const series = (name, kind, values) => ({ name, kind, values });
   const queues = Object.entries(past.queues);
-  $("plot-queues").hidden = !queues.length; // first, as it makes room beside it
-  ratePlot.show(past.times, OUTCOMES.map((name) => of(name, name, past.rates[name] || [])), at);
-  latencyPlot.show(past.times, ["p50", "p95", "p99"].map((name) => of(name, name, past[name])), at);
-  loadPlot.show(past.times, [of("in flight", "second", past.in_flight), of("sessions", "first", past.sessions)], at);
-  if (queues.length) queuePlot.show(past.times, queues.map(([name, values], index) => of(name, index ? "second" : "first", values)), at);
+  $("plot-queues").hidden = !queues.length; // first, as it changes the width of the plot next to it
+  ratePlot.show(past.times, OUTCOMES.map((name) => series(name, name, past.rates[name] || [])), at);
+  latencyPlot.show(past.times, ["p50", "p95", "p99"].map((name) => series(name, name, past[name])), at);
+  loadPlot.show(past.times, [series("in flight", "second", past.in_flight), series("sessions", "first", past.sessions)], at);
+  if (queues.length) queuePlot.show(past.times, queues.map(([name, values], index) => series(name, index ? "second" : "first", values)), at);
 }
 
-// --- the page's parts ---
+// --- the parts of the page ---
 
 function showAssessment(level, text, details) {
   $("assessment").className = level;
-  say($("assessment-mark"), MARKS[level]);
-  say($("assessment-text"), text);
+  setText($("assessment-mark"), MARKS[level]);
+  setText($("assessment-text"), text);
   const list = $("assessment-details");
   if (JSON.stringify(details) === list.dataset.state) return;
   list.dataset.state = JSON.stringify(details);
@@ -324,13 +324,13 @@ function showAssessment(level, text, details) {
 }
 
 function showNow({ now, totals }) {
-  const unseen = (of) => (of.unscanned || 0) + (of.error || 0);
+  const notScanned = (counts) => (counts.unscanned || 0) + (counts.error || 0);
   field("rate", rate(now.rate));
   field("messages", whole(totals.messages));
   field("infected", whole(totals.outcomes.infected), totals.outcomes.infected ? "infected" : "");
   field("infected-rate", rate(now.rates.infected));
-  field("unseen", whole(unseen(totals.outcomes)), unseen(totals.outcomes) ? "unseen" : "");
-  field("unseen-rate", rate(known(now.rate) ? unseen(now.rates) : null));
+  field("not-scanned", whole(notScanned(totals.outcomes)), notScanned(totals.outcomes) ? "not-scanned" : "");
+  field("not-scanned-rate", rate(known(now.rate) ? notScanned(now.rates) : null));
   for (const name of ["p50", "p95", "p99"]) field(name, seconds(now[name]));
   field("in-flight", whole(now.in_flight));
   field("sessions", now.sessions === 1 ? "1 session" : `${whole(now.sessions)} sessions`);
@@ -338,15 +338,15 @@ function showNow({ now, totals }) {
 
 function showEngines({ engines, at }) {
   const loaded = engines.some((engine) => known(engine.queue));
-  const columns = [["Server", "strong"], ["State", "keep"], ["Passed its canary", "number"], ["Signatures", "number"], ["Their age", "number"], ["Errors", "number"]];
+  const columns = [["Server", "strong"], ["State", "keep"], ["Self-test passed", "number"], ["Signature version", "number"], ["Signature age", "number"], ["Errors", "number"]];
   if (loaded) columns.push(["Queue", "number"], ["Threads", "number"]);
   table("engines", "Engines", columns, engines.map((engine) => {
     const cells = [
       `${engine.engine} ${engine.server}`,
-      engine.up ? ["● up", "good"] : ["▲ down", "bad"],
-      known(engine.canary) ? `${age(at - engine.canary)} ago` : ["never", "bad"],
-      known(engine.version) ? String(engine.version) : ["not told", "soft"],
-      known(engine.published) ? age(at - engine.published) : ["not told", "soft"],
+      engine.up ? ["● up", "ok"] : ["▲ down", "error"],
+      known(engine.canary) ? `${age(at - engine.canary)} ago` : ["never", "error"],
+      known(engine.version) ? String(engine.version) : ["unknown", "soft"],
+      known(engine.published) ? age(at - engine.published) : ["unknown", "soft"],
       whole(engine.errors),
     ];
     const { live, max } = engine.threads;
@@ -360,14 +360,14 @@ function showEvents({ detections, errors }) {
     [["Time", "keep"], ["Signature", "strong"], ["Action", ""], ["Direction", ""], ["Client", "code"], ["Queue ID", "code"]],
     detections.map((one) => [clock(one.at), one.signature, one.action, one.direction, one.client, one.queue_id]));
   table("errors", "Errors and mail that was not scanned",
-    [["Last", "keep"], ["Times", "number"], ["What", "strong"], ["Details", ""], ["Queue ID", "code"]],
+    [["Last time", "keep"], ["Count", "number"], ["Event", "strong"], ["Details", ""], ["Queue ID", "code"]],
     errors.map((one) => [clock(one.at), whole(one.count), one.what.replaceAll("_", " "), one.text, one.queue_id || "–"]));
   fold("detections", 8);
   fold("errors", 8);
 }
 
 function showTotals({ totals, now }) {
-  table("outcomes", "Messages by outcome", [["Outcome", "strong"], ["Last minute", "number"], ["In all", "number"]],
+  table("outcomes", "Messages by outcome", [["Outcome", "strong"], ["Last minute", "number"], ["Total", "number"]],
     Object.entries(totals.outcomes).map(([name, count]) => [name, rate(now.rates[name]), whole(count)]));
   const entries = [["Directions", counts(totals.directions)], ["Actions", counts(totals.actions)],
     ["Replies", counts(totals.replies)], ["Not scanned", counts(totals.unscanned)]];
@@ -376,7 +376,7 @@ function showTotals({ totals, now }) {
 }
 
 function showWorkers({ workers, spool }) {
-  const entries = [["Workers", `${whole(workers.running)} of ${whole(workers.configured)} run, ${whole(workers.respawns)} replaced since the start`],
+  const entries = [["Workers", `${whole(workers.running)} of ${whole(workers.configured)} running, ${whole(workers.respawns)} replaced since the start`],
     ["Exceptions", whole(workers.exceptions)], ["Log lines lost", whole(workers.lines_lost)]];
   if (spool) entries.push(["Spool", `${whole(spool.files)} files, ${bytes(spool.bytes)}; ${bytes(spool.free)} free`]);
   pairs("workers", entries);
@@ -388,7 +388,7 @@ function showWorkers({ workers, spool }) {
 function showQueues({ queues, at }) {
   $("queues-section").hidden = !queues.length;
   table("queues", "Queues of sendmail", [["Queue", "strong"], ["Entries", "number"], ["Size", "number"], ["Oldest", "number"]],
-    queues.map((queue) => [queue.queue, queue.readable ? whole(queue.entries) : ["cannot be read", "bad"], bytes(queue.bytes),
+    queues.map((queue) => [queue.queue, queue.readable ? whole(queue.entries) : ["cannot be read", "error"], bytes(queue.bytes),
       known(queue.oldest) ? age(at - queue.oldest) : "–"]));
 }
 
@@ -396,53 +396,53 @@ function showConfiguration({ configuration }) {
   const parts = [known(configuration.loaded) ? `in force since ${clock(configuration.loaded)}` : "",
     configuration.hash ? `hash ${configuration.hash}` : "",
     configuration.reloads_failed ? `${whole(configuration.reloads_failed)} reloads failed since the start` : ""];
-  say($("configuration-state"), parts.filter(Boolean).join(", "));
+  setText($("configuration-state"), parts.filter(Boolean).join(", "));
   const [changed, unchanged] = [true, false].map((which) => configuration.settings.filter((one) => one.changed === which));
   const key = ["Key", "code strong keep"];
-  table("changed", "Settings that differ from their default", [key, ["Value", "code"], ["Default", "code soft"], ["Meaning", ""]],
+  table("changed", "Settings that differ from their default values", [key, ["Value", "code"], ["Default", "code soft"], ["Meaning", ""]],
     changed.map((one) => [one.key, one.value, one.default, one.meaning]));
-  table("unchanged", "Settings with their default", [key, ["Value", "code"], ["Meaning", ""]],
+  table("unchanged", "Settings with their default values", [key, ["Value", "code"], ["Meaning", ""]],
     unchanged.map((one) => [one.key, one.value, one.meaning]));
-  say($("unchanged-count"), String(unchanged.length));
+  setText($("unchanged-count"), String(unchanged.length));
 }
 
 function show(status) {
   last = status;
   document.body.classList.remove("lost");
   showAssessment(status.assessment.level, `${status.assessment.text}.`, status.assessment.details);
-  say($("host"), `${status.version} on ${status.host}`);
-  say($("updated"), `As of ${clock(status.at)}, watched since ${clock(status.since)}`);
+  setText($("host"), `${status.version} on ${status.host}`);
+  setText($("updated"), `Updated ${clock(status.at)}, monitoring since ${clock(status.since)}`);
   document.title = `${MARKS[status.assessment.level]} miltscan ${status.host}`;
   for (const part of [showNow, showPlots, showEngines, showEvents, showTotals, showWorkers, showQueues, showConfiguration]) part(status);
 }
 
 function lost(error) {
   document.body.classList.add("lost");
-  const why = error instanceof Refusal ? `the service answers ${error.message}` : "the service does not answer";
-  const since = last ? ` What stands below is of ${clock(last.at)}.` : "";
+  const why = error instanceof ResponseError ? `the service responds with status ${error.message}` : "the service does not respond";
+  const since = last ? ` The values below are from ${clock(last.at)}.` : "";
   showAssessment("lost", `Connection lost: ${why}.${since}`, []);
   document.title = "? miltscan";
 }
 
-class Refusal extends Error {}
+class ResponseError extends Error {}
 
-async function ask() {
+async function update() {
   try {
-    const answer = await fetch("api/status", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-    if (!answer.ok) throw new Refusal(String(answer.status));
-    show(await answer.json());
+    const response = await fetch("api/status", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
+    if (!response.ok) throw new ResponseError(String(response.status));
+    show(await response.json());
   } catch (error) {
     lost(error);
   }
 }
 
-// A page that nobody sees does not ask; it does so at once when it is seen again.
+// A hidden page sends no request; it sends one as soon as it is visible again.
 async function run() {
   let wake = () => {};
   document.addEventListener("visibilitychange", () => wake());
   for (;;) {
-    if (!document.hidden) await ask();
-    await new Promise((resolve) => { wake = resolve; setTimeout(resolve, EVERY); });
+    if (!document.hidden) await update();
+    await new Promise((resolve) => { wake = resolve; setTimeout(resolve, INTERVAL); });
   }
 }
 
