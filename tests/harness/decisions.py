@@ -1,0 +1,198 @@
+"""Reads the cases of tests/corpus/decisions (its README.md describes them); runs none."""
+
+import fnmatch
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tests.fakes.clamd import FakeClamd
+from tests.fakes.clamd_lies import Slow, always_ok, close_without_answer, honest, says, unless_canary
+from tests.harness.programs import CHECKOUT
+
+FOLDER = CHECKOUT / "tests" / "corpus" / "decisions"
+LEVELS = ("unit", "milter", "e2e")
+DELIVERED, REFUSED, DISCARDED, HELD = "delivered", "refused", "discarded", "held"
+Header = tuple[bytes, bytes]
+
+_SECTIONS = ("configuration", "session", "message", "engine", "expected")
+_HEADING = re.compile(r"^--- (\w+)\n", re.MULTILINE)
+_LEVELS = re.compile(r"levels: ([a-z0-9 ]+) - .+")
+_COMMAND = re.compile(r"(MAIL FROM|RCPT TO):(<\S*>)((?: \S+)*)")
+_MANY_BYTES = re.compile(r"\((\d+) bytes\)")
+_QUEUE_ID = re.compile(r" \(\w+\)$")
+_SESSION = "MAIL FROM:<sender@example.org>\nRCPT TO:<user@example.test>\n"
+_ENGINE = "clamd: OK\n"
+
+
+class MailCommand(NamedTuple):
+    """MAIL or RCPT with its path, angle brackets included, and its ESMTP arguments."""
+
+    verb: str
+    path: str
+    arguments: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join([f"{self.verb}:{self.path}", *self.arguments])
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The reply (of 250 only the code), what becomes of the message, and patterns of its X-Virus-* headers."""
+
+    reply: str
+    fate: str
+    reason: str
+    headers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One file. `answers` has the words of each engine by its name; `body` has CRLF line ends."""
+
+    name: str
+    levels: frozenset[str]
+    configuration: str
+    client: tuple[str, str]
+    commands: tuple[MailCommand, ...]
+    headers: tuple[Header, ...]
+    body: bytes
+    answers: Mapping[str, str]
+    expected: Expected
+
+    @property
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """The configuration by table, nested ones by dotted name, as the harness writes it."""
+        found: dict[str, dict[str, Any]] = {}
+        _flatten("", tomllib.loads(self.configuration), found)
+        return found
+
+    @property
+    def sender(self) -> MailCommand:
+        """Its MAIL command."""
+        return next(command for command in self.commands if command.verb == "MAIL FROM")
+
+    @property
+    def recipients(self) -> list[str]:
+        """The paths of its RCPT commands."""
+        return [command.path for command in self.commands if command.verb == "RCPT TO"]
+
+    def deviations(self, reply: str, fate: str, reason: str, headers: Iterable[tuple[str, str]]) -> list[str]:
+        """What differs from the expectation: a line for each of reply, fate, X-Virus-* headers and other headers."""
+        heard = _QUEUE_ID.sub("", reply)
+        has = [f"{name}: {value.strip()}" for name, value in headers]
+        marks = [header for header in has if header.lower().startswith("x-virus-")]
+        sent = [f"{name.decode()}: {value.decode().strip()}" for name, value in self.headers]
+        lost = [header for header in sent if not header.lower().startswith("x-virus-") and header not in has]
+        wanted = self.expected
+        wrong = []
+        if not fnmatch.fnmatchcase(heard[:3] if wanted.reply == "250" else heard, wanted.reply):
+            wrong.append(f"reply: expected {wanted.reply!r}, got {heard!r}")
+        if (fate, reason) != (wanted.fate, wanted.reason):
+            wrong.append(f"message: expected {wanted.fate} {wanted.reason!r}, got {fate} {reason!r}")
+        matches = len(marks) == len(wanted.headers) and all(map(fnmatch.fnmatchcase, marks, wanted.headers))
+        if fate in {DELIVERED, HELD} and not matches:
+            wrong.append(f"headers: expected {[*wanted.headers]}, got {marks}")
+        if fate in {DELIVERED, HELD} and lost:
+            wrong.append(f"headers: lost {lost}")
+        return wrong
+
+
+def cases(level: str) -> list[Case]:
+    """The cases that run at this level, those of one configuration next to each other."""
+    every = [parse_case(path.stem, path.read_text()) for path in sorted(FOLDER.glob("*.txt"))]
+    return sorted((case for case in every if level in case.levels), key=lambda case: case.configuration)
+
+
+def parse_case(name: str, text: str) -> Case:
+    """The case in the text of a file. Raises ValueError that names the file and what is wrong."""
+    head, *rest = _HEADING.split(text)
+    titles, parts = rest[::2], rest[1::2]
+    if titles != [title for title in _SECTIONS if title in titles] or not {"message", "expected"} <= {*titles}:
+        raise ValueError(f"{name}: expected sections in the order {', '.join(_SECTIONS)}, got {', '.join(titles)}")
+    section = dict(zip(titles, parts, strict=True))
+    levels = [found[1].split() for line in head.splitlines() if (found := _LEVELS.fullmatch(line))]
+    runs = frozenset(levels[0] if levels else LEVELS)
+    if not runs <= {*LEVELS} or ("levels:" in head) != bool(levels):
+        raise ValueError(f"{name}: expected levels: {' '.join(LEVELS)} - REASON")
+    client, commands = _session(name, section.get("session", _SESSION))
+    headers, body = _message(section["message"])
+    answers = dict(line.split(": ", 1) for line in section.get("engine", _ENGINE).split("\n") if line)
+    expected = _expected(name, section["expected"])
+    return Case(name, runs, section.get("configuration", ""), client, commands, headers, body, answers, expected)
+
+
+def _session(name: str, text: str) -> tuple[tuple[str, str], tuple[MailCommand, ...]]:
+    client, commands = ("client.example.org", "192.0.2.1"), []
+    for line in filter(None, text.split("\n")):
+        if line.startswith("client: "):
+            _, host, address = line.split(" ")
+            client = host, address
+        elif found := _COMMAND.fullmatch(line):
+            commands.append(MailCommand(found[1], found[2], tuple(found[3].split())))
+        else:
+            raise ValueError(f"{name}: expected client:, MAIL FROM: or RCPT TO:, got {line!r}")
+    return client, tuple(commands)
+
+
+def _message(text: str) -> tuple[tuple[Header, ...], bytes]:
+    """Headers with the blank that stands in front of each value, and the body."""
+    head, _, body = text.strip("\n").partition("\n\n")
+    headers = [line.partition(":") for line in head.split("\n")]
+    large = _MANY_BYTES.fullmatch(body)
+    content = (b"x" * 70 + b"\r\n") * (int(large[1]) // 72 + 1) if large else body.replace("\n", "\r\n").encode()
+    ending = b"" if large or not content else b"\r\n"
+    return tuple((name.encode(), value.encode()) for name, _, value in headers), content + ending
+
+
+def _expected(name: str, text: str) -> Expected:
+    reply, fate, *headers = text.strip("\n").split("\n")
+    kind, _, reason = fate.partition(": ")
+    if kind not in {DELIVERED, REFUSED, DISCARDED, HELD} or (kind == HELD) != bool(reason):
+        raise ValueError(f"{name}: expected delivered, refused, discarded or held: REASON, got {fate!r}")
+    return Expected(reply, kind, reason, tuple(headers))
+
+
+def _flatten(name: str, table: Mapping[str, Any], found: dict[str, dict[str, Any]]) -> None:
+    values = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    if values:
+        found[name] = values
+    for key, value in table.items():
+        if isinstance(value, dict):
+            _flatten(f"{name}.{key}".lstrip("."), value, found)
+
+
+@contextmanager
+def answering(clamd: FakeClamd, answer: str, wait_until_down: Callable[[], None]) -> Iterator[None]:
+    """The fake clamd answers mail with these words and its self-test honestly; both honestly when the context ends."""
+    slow = Slow()
+    special = {
+        "(no answer)": unless_canary(slow),
+        "(closes)": unless_canary(close_without_answer),
+        "(fails its self-test)": always_ok,
+    }
+    clamd.behaviour = special.get(answer) or unless_canary(says(answer.encode()))
+    if answer == "(fails its self-test)":
+        wait_until_down()
+    try:
+        yield
+    finally:
+        slow.released.set()
+        clamd.behaviour = honest
+
+
+def edited(headers: Sequence[Header], edits: Iterable[tuple[bytes, bytes, int]]) -> list[tuple[str, str]]:
+    """The headers after these edits, each a name, a value and an index: of an empty value a removal, else a new one.
+
+    As sendmail does it: an index counts the headers of one name from 1, a new header at index 0 stands on top.
+    """
+    result = [*headers]
+    for name, value, index in edits:
+        if value:
+            result.insert(index, (name, value))
+        else:
+            places = [place for place, (other, _) in enumerate(result) if other.lower() == name.lower()]
+            del result[places[index - 1]]
+    return [(name.decode(), value.decode()) for name, value in result]

@@ -1,0 +1,43 @@
+"""The cases of tests/corpus/decisions through the real service, between a fake MTA and a fake clamd."""
+
+import pytest
+
+from tests.fakes.milter_wire import Code
+from tests.fakes.mta import Message, Result
+from tests.harness import decisions
+from tests.harness.decisions import Case
+from tests.harness.processes import PATIENCE, wait_until
+from tests.milter.conftest import Fleet
+
+
+@pytest.mark.parametrize("case", decisions.cases("milter"), ids=lambda case: case.name)
+def test_case(shared: Fleet, case: Case) -> None:
+    """The reply to the MTA and the edits that it is asked for are those that the file expects."""
+    settings = {f"{table}.{key}": value for table, values in case.tables.items() for key, value in values.items()}
+    daemon = shared(**{name.replace(".", "__"): value for name, value in settings.items()})
+    message = Message(
+        sender=case.sender.path.encode(),
+        sender_args=tuple(argument.encode() for argument in case.sender.arguments),
+        recipients=tuple(recipient.encode() for recipient in case.recipients),
+        headers=case.headers,
+        body=case.body,
+    )
+
+    def wait_until_down() -> None:
+        wait_until(lambda: daemon.metric("engine_up") == 0, PATIENCE, "an engine that is down")
+
+    with decisions.answering(daemon.clamd, case.answers["clamd"], wait_until_down), daemon.mta() as mta:
+        name, address = (text.encode() for text in case.client)
+        mta.values |= {b"_": b"%b [%b]" % (name, address), b"{client_name}": name, b"{client_addr}": address}
+        result = mta.send_message(message)
+    headers = decisions.edited(case.headers, [(edit.name, edit.value, edit.index or 0) for edit in result.edits])
+    assert case.deviations(result.reply.smtp.decode(), *fate_of(result), headers) == []
+
+
+def fate_of(result: Result) -> tuple[str, str]:
+    """What becomes of the message, and why it is held."""
+    if result.quarantine is not None:
+        return decisions.HELD, result.quarantine.decode()
+    if result.accepted:
+        return decisions.DELIVERED, ""
+    return (decisions.DISCARDED if result.reply.code is Code.DISCARD else decisions.REFUSED), ""

@@ -1,0 +1,134 @@
+"""The cases of tests/corpus/decisions without a process: settings, session, the words of the engine, decision."""
+
+import pytest
+
+from miltscan.config.settings import Settings, parse_settings
+from miltscan.core.action import Decision, Discard, Hold, InsertHeader
+from miltscan.core.message import Client, Message
+from miltscan.core.policy import decide
+from miltscan.core.session import Session
+from miltscan.core.verdict import Limit, Verdict, worst
+from miltscan.engines.clamd.reply import Clean, Failed, Form, Found, Limited, parse_reply
+from tests.fakes.messages import NoContent
+from tests.harness import decisions
+from tests.harness.decisions import Case
+
+LIMITS = {"(no answer)": Limit.TIMEOUT, "(fails its self-test)": Limit.NO_ENGINE, "(busy)": Limit.BUSY}
+
+
+def verdict_on(answer: str) -> Verdict:
+    """The verdict that follows from clamd's words in a case."""
+    if answer in LIMITS:
+        return Verdict.unscanned("clamd", LIMITS[answer])
+    words = b"" if answer == "(closes)" else f"stream: {answer}\0".encode()
+    match parse_reply(words, Form.STREAM):
+        case Clean():
+            return Verdict.clean("clamd")
+        case Found(signature):
+            return Verdict.infected("clamd", signature)
+        case Limited(limit, detail):
+            return Verdict.unscanned("clamd", limit, detail)
+        case Failed(fault, detail):
+            return Verdict.error("clamd", fault, detail)
+
+
+def decided(case: Case, settings: Settings) -> Decision:
+    """The decision at MAIL where it is a refusal, else the one at the end of the message."""
+    policy = settings.policy_for("mx.example.test")
+    session = Session(Client(*case.client))
+    sender = case.sender
+    arguments = tuple(argument.encode() for argument in sender.arguments)
+    announced = session.mail(sender.path.encode(), arguments, settings.limits.message_size, authenticated=False)
+    if announced and (refusal := decide(policy, made(session, announced), announced)).reply:
+        return refusal
+    for recipient in case.recipients:
+        session.rcpt(recipient.encode(), local=True)
+    for name, value in case.headers:
+        session.header(name, value)
+    if case.body:
+        session.body(case.body)
+    session.eom()
+    message = made(session)
+    return decide(policy, message, message.settled or worst([verdict_on(answer) for answer in case.answers.values()]))
+
+
+def made(session: Session, settled: Verdict | None = None) -> Message:
+    """What the session knows of its message."""
+    return session.message("5AMEkX012345", b"<1@example.org>", NoContent(), settled)
+
+
+def fate_of(decision: Decision) -> tuple[str, str]:
+    """What becomes of the message, and why it is held."""
+    if decision.reply:
+        return decisions.REFUSED, ""
+    if isinstance(decision.action, Discard):
+        return decisions.DISCARDED, ""
+    return (decisions.HELD, decision.action.reason) if isinstance(decision.action, Hold) else (decisions.DELIVERED, "")
+
+
+@pytest.mark.parametrize("case", decisions.cases("unit"), ids=lambda case: case.name)
+def test_case(case: Case) -> None:
+    """The decision is the one that the file expects."""
+    decision = decided(case, parse_settings(case.configuration.encode(), case.name))
+    edits = [
+        (edit.name.encode(), edit.value.encode(), 0)
+        if isinstance(edit, InsertHeader)
+        else (edit.name.encode(), b"", edit.index)
+        for edit in decision.edits
+    ]
+    headers = decisions.edited(case.headers, edits)
+    assert case.deviations(str(decision.reply or "250"), *fate_of(decision), headers) == []
+
+
+CASE = """\
+What it shows.
+levels: unit milter - a reason
+
+--- session
+client: mx.example.org 192.0.2.7
+MAIL FROM:<> SIZE=7 BODY=8BITMIME
+RCPT TO:<a@example.test>
+
+--- message
+Subject: x
+
+(100 bytes)
+
+--- expected
+250
+held: why
+X-Virus-Status: C*
+"""
+
+
+def test_a_case_is_read() -> None:
+    """Each section is read, and what is left out has its default."""
+    case = decisions.parse_case("name", CASE)
+    assert case.levels == {"unit", "milter"}
+    assert (case.client, case.configuration) == (("mx.example.org", "192.0.2.7"), "")
+    assert [str(command) for command in case.commands] == [
+        "MAIL FROM:<> SIZE=7 BODY=8BITMIME",
+        "RCPT TO:<a@example.test>",
+    ]
+    assert (case.headers, len(case.body) // 100, case.answers) == (((b"Subject", b" x"),), 1, {"clamd": "OK"})
+    headers = [("Subject", " x"), ("X-Virus-Status", " Clean")]
+    assert case.deviations("250 2.0.0 ok", "held", "why", headers) == []
+    assert len(case.deviations("451 4.0.0 no", "held", "because", [*headers, *headers])) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "mistake"),
+    [
+        ("--- expected\n", "", "expected sections in the order"),
+        ("--- session\n", "--- engine\n", "expected sections in the order"),
+        (" - a reason", "", "expected levels: unit milter e2e - REASON"),
+        ("levels: unit", "levels: unity", "expected levels"),
+        ("RCPT TO:<a@example.test>", "DATA", "expected client:, MAIL FROM: or RCPT TO:, got 'DATA'"),
+        ("held: why", "held", "expected delivered, refused, discarded or held: REASON, got 'held'"),
+        ("held: why", "gone", "got 'gone'"),
+    ],
+)
+def test_a_mistake_in_a_case_is_named(old: str, new: str, mistake: str) -> None:
+    """A case that is not understood is an error with the name of its file, not a test that passes."""
+    with pytest.raises(ValueError, match=f"name: .*{mistake}"):
+        decisions.parse_case("name", CASE.replace(old, new))
