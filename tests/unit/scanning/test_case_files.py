@@ -2,7 +2,8 @@
 
 import pytest
 
-from miltscan.config.settings import Settings, parse_settings
+from miltscan.config.load import parse_settings
+from miltscan.config.settings import Settings
 from miltscan.core.action import Decision, Discard, Hold, InsertHeader
 from miltscan.core.message import Client, Message
 from miltscan.core.policy import decide
