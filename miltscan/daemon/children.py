@@ -1,6 +1,7 @@
 """The processes of the service: which there are, and what each does after its fork. The supervisor runs them.
 
-A module that only one of them needs is imported in that process, so that the others, and later forks, do not carry it.
+The exporter is imported before the fork, because its process then shares the pages (docs/memory.md). Tracer and prober,
+which few services run, are imported in their own processes.
 """
 
 # ruff: noqa: PLC0415  imports inside functions, for the reason above
@@ -16,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from miltscan.config.keyfile import Loaded
 from miltscan.daemon.sockets import MilterSocket
 from miltscan.daemon.worker import MessageRecorder, TracingRecorder, Worker
+from miltscan.exporter import service
 from miltscan.processes.link import READY, Link
 from miltscan.processes.signals import reset
 from miltscan.processes.supervisor import Role
@@ -76,8 +78,6 @@ class Children:
 
     def _export(self, link: Link) -> None:
         self._keep_only(self.http)
-        from miltscan.exporter import service
-
         self._attach(_EXPORTER)
         if self.http:
             settings = self.in_force().settings

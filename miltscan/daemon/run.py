@@ -1,5 +1,6 @@
 """`miltscan run`: binds the sockets, lets the supervisor run the children, and handles reload and stop."""
 
+import gc
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -88,6 +89,8 @@ class _Service:
         channel = open_trace_channel(self.settings.tracing.endpoint, self.log)
         children = Children(lambda: self.loaded, self.sockets, self.http, reader, reporter, channel)
         drain_timeout = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _DRAIN_EXTRA
+        gc.collect()
+        gc.freeze()  # so that a child's collection does not write to the pages that it shares (docs/memory.md)
         status = Supervisor(children.roles(), self, drain_timeout).run()
         self.log.info("stop", status=status)
         return status
