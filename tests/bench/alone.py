@@ -4,7 +4,6 @@ Each is a `targets.Figure` with its own bound, from a service that is started ag
 can wait, serves slow scans and concurrent messages; the given server serves the rest.
 """
 
-import statistics
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +23,8 @@ from tests.fakes.clamd_lies import Behaviour, Scan, honest, unless_canary
 from tests.harness.processes import PATIENCE, Programs, threads, wait_until
 
 ROUNDS = 3
-IDLE = Bound("memory of a worker at rest", 30, "MB")
-BUSY = Bound("memory of a worker with 200 open sessions", 64, "MB")
+IDLE = Bound("memory of supervisor, one worker and exporter at rest (PSS)", 75, "MB")
+BUSY = Bound("memory that 200 open sessions add to a worker (PSS)", 20, "MB")
 LARGE = Bound("memory that 50 messages of 10 MB at once add to a worker", 64, "MB")
 START = Bound("from the start to the first answer", 1, "s")
 SLOW = Bound("ten EOMs of 2 s each at once, until the last has its answer", 2.5, "s")
@@ -53,7 +52,6 @@ class _Values:
     """The values of all rounds."""
 
     of: dict[Bound, list[float]] = field(default_factory=dict)
-    own: list[float] = field(default_factory=list)
     connections: int = 0
 
     def add(self, bound: Bound, value: float) -> None:
@@ -68,10 +66,7 @@ def measured(programs: Programs, server: str, rounds: int = ROUNDS, sizes: Sizes
     for number in range(rounds):
         _at_rest(programs, f"alone {number}", server, sizes, values)
         _slow(programs, f"slow {number}", sizes, values)
-    beside = {
-        IDLE: f"{statistics.median(values.own):.1f} MB with only its share of what several processes have (PSS)",
-        NEXT: f"{values.connections:,} connections, each a session that has begun",
-    }
+    beside = {NEXT: f"{values.connections:,} connections, each a session that has begun"}
     return [Figure(bound, tuple(found), beside.get(bound, "")) for bound, found in values.of.items()]
 
 
@@ -86,11 +81,12 @@ def _at_rest(programs: Programs, name: str, server: str, sizes: Sizes, values: _
     """Measure start, memory and open sessions."""
     with _started(programs, name, server) as (chosen, seconds):
         values.add(START, seconds)
-        memory = cpu.memory(worker(chosen))
-        values.add(IDLE, memory.resident)
-        values.own.append(memory.proportional)
+        supervisor = psutil.Process(chosen.milter.running.pid)
+        pids = [supervisor.pid, *(child.pid for child in supervisor.children())]
+        values.add(IDLE, sum(cpu.memory(pid).proportional for pid in pids))
+        before = cpu.memory(worker(chosen)).proportional
         with _open(chosen, sizes.sessions):
-            values.add(BUSY, cpu.memory(worker(chosen)).peak)
+            values.add(BUSY, cpu.memory(worker(chosen)).proportional - before)
         with _open(chosen, values.connections):
             values.add(NEXT, _seconds(programs, chosen, Load(_SMALL, 1, 1)))
 

@@ -127,7 +127,7 @@ def test_miltscan_is_measured_alone(programs: Programs) -> None:
         found = {one.bound: one for one in alone.measured(programs, clamd.address, 1, sizes)}
     assert found.keys() == {alone.START, alone.IDLE, alone.BUSY, alone.NEXT, alone.SLOW, alone.LARGE}
     assert found[alone.SLOW].middle >= 2
-    assert all(found[bound].middle > 1 for bound in (alone.IDLE, alone.BUSY))
+    assert found[alone.IDLE].middle > 1
     assert found[alone.NEXT].beside == "20 connections, each a session that has begun"
     assert not any(program.alive for program in programs.running)
 
