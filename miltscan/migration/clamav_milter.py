@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from miltscan.core.action import ActionName
 from miltscan.core.address import parse_address
-from miltscan.migration.draft import Conversion, Draft, Fate, Row, Rule, always, convert, if_used, is_on
+from miltscan.core.clamav_conf import is_on, read_options
+from miltscan.migration.draft import Conversion, Draft, Fate, Row, Rule, always, convert, if_used
 
 _ACTIONS = {
     "accept": ActionName.ACCEPT,
@@ -31,16 +32,6 @@ def draft_clamav_milter(text: str) -> Draft:
     given = read_options(text)
     known = [Row(_shown(name, given), convert(rule, _values(name, given))) for name, rule in OPTIONS.items()]
     return Draft((*known, *_surplus(given)))
-
-
-def read_options(text: str) -> dict[str, list[str]]:
-    """The values of each option, in order; names are case sensitive, a value may stand in double quotes."""
-    found: dict[str, list[str]] = {}
-    for line in map(str.strip, text.splitlines()):
-        if line and not line.startswith("#"):
-            name, *rest = line.split(None, 1)
-            found.setdefault(name, []).append("".join(rest).strip('"'))
-    return found
 
 
 def _values(name: str, given: dict[str, list[str]]) -> Sequence[str]:

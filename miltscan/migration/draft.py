@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from miltscan.config.load import parse_settings
 from miltscan.config.units import Toml, toml
+from miltscan.core.clamav_conf import OFF
 from miltscan.errors import ConfigError
 
 Rule = Callable[[Sequence[str]], "Conversion"]
@@ -85,17 +86,6 @@ def _check(outcome: Conversion) -> None:
         raise ValueError(str(error).removeprefix(": ")) from None
 
 
-_OFF = {"", "no", "false", "0", "off"}
-_ON = {"yes", "true", "1"}
-
-
-def is_on(value: str) -> bool:
-    """A switch; ValueError for what is none."""
-    if value.lower() not in _OFF | _ON:
-        raise ValueError("expected yes or no")
-    return value.lower() in _ON
-
-
 def always(fate: Fate, why: str) -> Rule:
     """The same for every value."""
     return lambda _values: Conversion(fate, why)
@@ -105,6 +95,6 @@ def if_used(fate: Fate, why: str) -> Rule:
     """The same for every value but "off", which leaves nothing to do."""
 
     def rule(values: Sequence[str]) -> Conversion:
-        return Conversion(fate, why) if any(value.lower() not in _OFF for value in values) else Conversion(Fate.UNUSED)
+        return Conversion(fate, why) if any(value.lower() not in OFF for value in values) else Conversion(Fate.UNUSED)
 
     return rule

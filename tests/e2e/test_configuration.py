@@ -110,7 +110,7 @@ def test_a_setting_is_in_incoming(built: Path, line: str) -> None:
     ],
 )
 def test_a_setting_is_in_delivery(built: Path, line: str) -> None:
-    """Likewise for delivery.cf."""
+    """Each setting of the local file, and what the site has in /etc/mail, stands in delivery.cf."""
     assert line in (built / "delivery.cf").read_text().splitlines()
 
 

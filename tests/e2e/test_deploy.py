@@ -58,7 +58,7 @@ def verify(folder: Path) -> tuple[int, list[str]]:
 
 
 def test_systemd_reads_every_unit(units: Path) -> None:
-    """Without a word."""
+    """Systemd reads each unit file without a warning."""
     assert verify(units) == (0, [])
 
 

@@ -298,7 +298,7 @@ def test_a_host_with_some_parts_only(host: Host) -> None:
 
 
 def test_restart(host: Host) -> None:
-    """Everything anew."""
+    """A restart stops every part and starts it again."""
     host.start()
     result = host.run("restart")
     assert (result.returncode, told(result, "stopped"), told(result, "started")) == (0, PARTS[::-1], PARTS), result
@@ -317,7 +317,7 @@ def test_reload(host: Host) -> None:
 
 
 def test_reload_of_what_does_not_run(host: Host) -> None:
-    """Is a failure."""
+    """A reload of a service that does not run fails."""
     result = host.run("reload")
     assert (result.returncode, result.stderr) == (1, "miltscan: does not run\n")
 

@@ -55,7 +55,7 @@ def miltscan(*arguments: str | Path, given: bytes = b"") -> Result:
 
 
 def test_the_version() -> None:
-    """One line."""
+    """The version is printed as one line."""
     result = miltscan("--version")
     assert (result.exit_code, result.stdout) == (0, f"miltscan {__version__}\n")
 
@@ -69,7 +69,7 @@ def test_each_command_has_help_with_examples(command: str) -> None:
 
 
 def test_help_lists_commands_and_an_example() -> None:
-    """Without arguments too."""
+    """The help stands for itself, and comes where no command is given."""
     result = miltscan("--help")
     assert all(
         word in result.stdout
@@ -91,7 +91,7 @@ def test_a_wrong_configuration_is_lines_and_status_2(command: list[str], tmp_pat
 
 
 def test_an_absent_named_file_is_status_2(tmp_path: Path) -> None:
-    """One line."""
+    """A named file that does not exist is one line and status 2."""
     result = miltscan("config", "--config", tmp_path / "absent")
     assert (result.exit_code, result.stderr) == (2, f"{tmp_path}/absent: cannot be read: no such file\n")
 
@@ -225,7 +225,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("engine")
 def test_scan_reads_files_and_standard_input(config: Path) -> None:
-    """A line each."""
+    """Each file, and standard input, has a line of its own."""
     result = miltscan("scan", "--config", config, config, "-", given=b"Subject: a\n\nb")
     assert (result.exit_code, result.stdout) == (0, f"{config}: clean; accept\n-: clean; accept\n")
 

@@ -19,7 +19,7 @@ def test_percentile_by_nearest_rank(share: float, expected: int) -> None:
 
 
 def test_percentile_of_one_value() -> None:
-    """Is that value."""
+    """Every percentile of one value is that value."""
     assert figures.percentile([7], 0.99) == 7
 
 
@@ -54,5 +54,5 @@ def test_spread_is_in_order(values: list[float]) -> None:
 
 @given(VALUES)
 def test_ratio_to_itself_is_one(values: list[float]) -> None:
-    """Without noise."""
+    """The ratio of a sample to itself is one, without noise."""
     assert figures.ratio(values, values) == figures.Ratio(1, 0)

@@ -46,7 +46,7 @@ def test_rows(row: str) -> None:
     [(0.12345, "0.123"), (1.2345, "1.23"), (12.345, "12.3"), (1234.5, "1234")],
 )
 def test_three_digits_that_tell(value: float, shown: str) -> None:
-    """More are noise."""
+    """A figure has three significant digits, as more would be noise."""
     assert report.cell([value]) == f"{shown} ({shown} to {shown})"
 
 

@@ -32,7 +32,7 @@ def test_an_unknown_variant_is_named(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    """As every command's."""
+    """The help of the command has an example."""
     with pytest.raises(SystemExit, match="0"):
         tuning.main(["--help"])
     assert "Example: python -m tests.bench.tuning" in capsys.readouterr().out

@@ -200,7 +200,7 @@ def test_all_mistakes_come_at_once() -> None:
 
 
 def test_bytes_that_are_not_utf8_are_named_by_line() -> None:
-    """TOML is UTF-8."""
+    """A byte that is not UTF-8, as TOML requires, is named by its line."""
     with pytest.raises(ConfigError, match=r"^f: line 2: expected UTF-8$"):
         parse_settings(b"# ok\n# \xff", "f")
 

@@ -110,7 +110,7 @@ FORGED = {
 
 @pytest.mark.parametrize("values", FORGED.values(), ids=FORGED)
 def test_a_forged_one_is_ordinary_mail(values: tuple[bytes, ...]) -> None:
-    """Whatever was changed."""
+    """A probe of which anything was changed is ordinary mail."""
     assert checked(*values) is None
 
 
@@ -147,7 +147,7 @@ def test_no_receipt_is_a_probe_and_no_probe_a_receipt() -> None:
 
 @given(st.binary(max_size=400))
 def test_whatever_a_header_holds_nothing_raises(value: bytes) -> None:
-    """Any bytes."""
+    """No bytes in a header make the check raise."""
     assert checked(value) is None
 
 
@@ -223,7 +223,7 @@ def test_the_answer_to_another_probe_proves_nothing() -> None:
 
 @given(st.text(max_size=300))
 def test_whatever_a_reply_holds_nothing_raises(text: str) -> None:
-    """Any text."""
+    """No text of a reply makes the reader raise."""
     assert read_answer(signed()[1], text) is None
 
 

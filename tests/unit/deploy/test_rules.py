@@ -163,7 +163,7 @@ def test_each_case_is_of_an_alert() -> None:
 
 
 def test_each_recording_rule_is_tried() -> None:
-    """By its values."""
+    """Each recording rule has a case that compares its values."""
     expressions = [case["expr"] for group in CASES for case in group.get("promql_expr_test", [])]
     names = {name for expression in expressions for name in Rule("", expression, alert=False).names}
     assert names == {rule.name for rule in RECORDED}

@@ -86,7 +86,7 @@ def test_the_documentation_is_what_the_code_says() -> None:
 
 
 def test_each_event_is_defined_once() -> None:
-    """Its fields too."""
+    """No event is defined twice, nor a field of an event."""
     names = [event.name for event in log_events.EVENTS]
     assert len(names) == len(set(names))
     for event in log_events.EVENTS:

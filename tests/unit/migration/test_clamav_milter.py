@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.config.load import parse_settings
+from miltscan.core.clamav_conf import read_options
 from miltscan.migration import clamav_milter
-from miltscan.migration.clamav_milter import DEFAULTS, OPTIONS, draft_clamav_milter, read_options
+from miltscan.migration.clamav_milter import DEFAULTS, OPTIONS, draft_clamav_milter
 from miltscan.migration.draft import Conversion, Fate
 from miltscan.migration.render import as_files
 from tests.harness import programs

@@ -58,7 +58,7 @@ def test_a_command_is_there(name: str) -> None:
 
 @pytest.mark.parametrize("unit", sorted(set(re.findall(r"systemctl \w+ ([\w-]+(?:\.\w+)?)", PAGE))))
 def test_a_unit_is_there(unit: str) -> None:
-    """In deploy/systemd."""
+    """Each unit that the page names is in deploy/systemd."""
     assert any((ROOT / "deploy" / "systemd" / name).is_file() for name in (unit, f"{unit}.service"))
 
 

@@ -93,7 +93,7 @@ def test_the_kernel_drops_what_is_not_listed() -> None:
 
 
 def test_the_kernel_drops_what_is_not_listed_over_ipv6() -> None:
-    """The other header."""
+    """An IPv6 peer that is not listed gets no answer."""
     if not socket.has_dualstack_ipv6():
         pytest.skip("this host has no IPv6")
     with bind(InetAddress("::1", 0), 0o660, None, networks_of("::/64")) as listener:

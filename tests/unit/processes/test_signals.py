@@ -34,7 +34,7 @@ def _readable(signals: Signals, seconds: float) -> bool:
 
 
 def test_nothing_came(signals: Signals) -> None:
-    """Reading never blocks."""
+    """Reading does not block where no signal came."""
     assert not _readable(signals, 0)
     assert signals.read() == set()
 

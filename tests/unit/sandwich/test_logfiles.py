@@ -62,7 +62,7 @@ def test_a_dangling_link_among_rotated_files_is_named(tmp_path: Path) -> None:
 
 
 def test_a_compressed_file_is_known_by_its_content(tmp_path: Path) -> None:
-    """Whatever its name."""
+    """A compressed file is recognized whatever its name is."""
     file = tmp_path / "archive"
     file.write_bytes(gzip.compress(b"wanted\n" * 3))
     assert found(file) == [b"wanted"] * 3

@@ -197,6 +197,6 @@ def test_times_add_up() -> None:
 
 @pytest.mark.parametrize("name", ActionName)
 def test_policy_of_the_pipeline_decides(name: ActionName) -> None:
-    """Whatever it says."""
+    """The action is the one that the policy names."""
     pipeline = Pipeline([FakeEngine(INFECTED)], policy(on_infected=name), scan_slots(1), 60.0, 1.0)
     assert pipeline.process(message(), Ticks()).decision.action.name is name

@@ -95,7 +95,7 @@ def test_no_answer_is_no_scan(kind: ProbeKind, reply: submit.ServerReply, stage:
 
 
 def test_the_answer_to_the_other_probe_is_none() -> None:
-    """Each proves itself."""
+    """The answer to one probe does not count for the other."""
     _, clean = make(KEY, ProbeKind.CLEAN)
     _, other = make(KEY, ProbeKind.CLEAN)
     assert fault(clean, sent(answered(other, Outcome.CLEAN)))

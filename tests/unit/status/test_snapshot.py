@@ -146,7 +146,7 @@ def test_processes_spool_and_configuration() -> None:
 
 
 def test_plots_have_a_value_per_point() -> None:
-    """For each series."""
+    """Each series of the plots has a value for each point in time."""
     plots = FULL.plots
     assert plots.times == [NOW]
     assert plots.rates["clean"] == [19]
@@ -207,6 +207,6 @@ def _keys(kind: Any) -> Iterator[str]:  # noqa: ANN401 - a type, with or without
 
 
 def test_every_key_is_documented() -> None:
-    """In docs/status.md."""
+    """Every key of the snapshot stands in docs/status.md."""
     page = (Path(__file__).parents[3] / "docs" / "status.md").read_text()
     assert [key for key in _keys(ServiceStatus) if f"`{key}`" not in page] == []

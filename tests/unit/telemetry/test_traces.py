@@ -143,7 +143,7 @@ def test_a_tracer_that_takes_nothing_holds_up_nobody(
 def test_a_tracer_that_is_gone_costs_its_traces_alone(
     make_report: MakeReport, way: tuple[socket.socket, socket.socket]
 ) -> None:
-    """Nothing is raised."""
+    """Sending to a tracer that has ended raises nothing."""
     way[1].close()
     sender = traces.Traces(way[0], addresses=False)
     sender.add(make_report())

@@ -170,7 +170,7 @@ def test_a_deadline_that_has_passed(clamd: FakeClamd) -> None:
 
 
 def test_a_session_serves_for_many_messages(tmp_path: Path) -> None:
-    """The canary's, too."""
+    """Messages and the self-test use the same session."""
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         engine = probed(clamd)
         verdicts = [scan(engine, data).outcome for data in (CLEAN, INFECTED, CLEAN)]

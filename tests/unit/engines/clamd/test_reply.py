@@ -148,5 +148,5 @@ def test_nearly_an_ok_is_none(answer: bytes) -> None:
 
 
 def test_ok_of_a_session() -> None:
-    """The usual reply."""
+    """The usual reply in a session is clean."""
     assert parse_numbered(b"12: fd[10]: OK\0", 12) is CLEAN

@@ -41,7 +41,7 @@ TWO_POOLS = (
     ],
 )
 def test_answers(text: str, expected: Load | None) -> None:
-    """Numbers, or nothing."""
+    """An answer that has all numbers is a load, any other is none."""
     assert parse_stats(text) == expected
 
 
