@@ -13,7 +13,7 @@ FEWEST_WORDS = 4
 
 def definitions(source: str) -> Iterator[str]:
     """The public classes and functions at the top level of a module, also those below an `if` or `try`."""
-    found = [ast.parse(source)]
+    found: list[ast.AST] = [ast.parse(source)]
     while found:
         for node in ast.iter_child_nodes(found.pop()):
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
