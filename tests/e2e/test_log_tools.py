@@ -113,7 +113,7 @@ def arrived(folder: Path, log: Sequence[str]) -> bool:
     expected = {
         "infected.log": chosen(log, event="message", outcome="infected"),
         "unscanned.log": chosen(log, event="message", outcome="unscanned error"),
-        "trouble.log": chosen(log, event="engine_down"),
+        "warnings.log": chosen(log, event="engine_down"),
     }
     assert all(expected.values())
     files = {name: folder / name for name in expected}
@@ -141,7 +141,7 @@ def test_rsyslog_reads_the_file_of_a_host_without_systemd(folder: Path, log: lis
         down = chosen(log, event="engine_down")[0]
         source.write_text(f"{down}\n")  # truncates
         expected = [down, down]
-        trouble = folder / "trouble.log"
+        warnings = folder / "warnings.log"
         wait_until(lambda: trouble.read_text().splitlines() == expected, PATIENCE, "the line after the rotation")
 
 

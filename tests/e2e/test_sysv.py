@@ -165,14 +165,14 @@ def test_start_and_stop(host: Host) -> None:
     wait_until(lambda: host.send(b"clean\r\n", "clean").code == 250, PATIENCE, "miltscan's engine")
     assert host.mailbox.wait_for(f"<clean@{DOMAIN}>").message["X-Virus-Scanned"]
     assert host.send(EICAR + b"\r\n", "virus").code == 550
-    assert (host.run("status").returncode, told(host.run("status"), "runs, pid")) == (0, PARTS)
+    assert (host.run("status").returncode, told(host.run("status"), "running, pid")) == (0, PARTS)
     result = host.run("stop")
     assert (result.returncode, told(result, "stopped")) == (0, PARTS[::-1]), result
     assert host.left() == []
     assert host.recorded() == {}
     assert not host.socket.exists()
     result = host.run("status")
-    assert (result.returncode, told(result, "does not run")) == (3, PARTS)
+    assert (result.returncode, told(result, "not running")) == (3, PARTS)
 
 
 def test_a_start_follows_the_profile(host: Host) -> None:
@@ -199,11 +199,11 @@ def test_double_start_and_double_stop(host: Host) -> None:
     """The second one says so, changes nothing, and is no failure."""
     host.start()
     result = host.run("start")
-    assert (result.returncode, told(result, "runs already")) == (0, PARTS)
+    assert (result.returncode, told(result, "already running")) == (0, PARTS)
     assert host.recorded() == host.pids
     assert host.run("stop").returncode == 0
     result = host.run("stop")
-    assert (result.returncode, told(result, "does not run")) == (0, PARTS[::-1])
+    assert (result.returncode, told(result, "not running")) == (0, PARTS[::-1])
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -212,9 +212,9 @@ def test_one_part_missing(host: Host, part: str) -> None:
     host.start()
     crash(host.pids[part])
     status = host.run("status")
-    assert (status.returncode, told(status, "does not run, but has a pid file")) == (3, [part])
+    assert (status.returncode, told(status, "not running, but has a pid file")) == (3, [part])
     result = host.run("start")
-    assert (result.returncode, told(result, "started"), told(result, "removes a stale")) == (0, [part], [part]), result
+    assert (result.returncode, told(result, "started"), told(result, "removing stale")) == (0, [part], [part]), result
     now = host.recorded()
     assert {name for name in PARTS if now[name] != host.pids[name]} == {part}
     assert host.run("status").returncode == 0
@@ -237,7 +237,7 @@ def test_stale_pid_files(host: Host, text: str) -> None:
     for part in PARTS:
         host.pid_file(part).write_text(text.replace("STRANGER", str(stranger.pid)))
     result = host.run("start")
-    assert (result.returncode, told(result, "started"), told(result, "removes a stale")) == (0, PARTS, PARTS), result
+    assert (result.returncode, told(result, "started"), told(result, "removing stale")) == (0, PARTS, PARTS), result
     assert host.run("stop").returncode == 0
     assert (stranger.alive, host.left()) == (True, [])
 
@@ -250,7 +250,7 @@ def test_a_sendmail_that_is_not_ours(host: Host) -> None:
     result = host.run("start")
     assert (result.returncode, told(result, "started")) == (1, PARTS[:3])
     assert "incoming: " in result.stderr
-    assert "is of another sendmail" in result.stderr
+    assert "belongs to another sendmail" in result.stderr
     assert host.run("stop").returncode == 1
     assert [process.pid for process in host.left()] == [host.recorded()["incoming"]]
 
@@ -292,7 +292,7 @@ def test_a_host_with_some_parts_only(host: Host) -> None:
     assert told(host.run("start"), "started") == parts
     assert set(host.recorded()) == set(parts)
     assert host.run("status").returncode == 0
-    assert told(host.run("configtest"), ".* is right") == parts
+    assert told(host.run("configtest"), ".* is valid") == parts
     assert told(host.run("stop"), "stopped") == parts[::-1]
     assert host.left() == []
 
@@ -319,7 +319,7 @@ def test_reload(host: Host) -> None:
 def test_reload_of_what_does_not_run(host: Host) -> None:
     """A reload of a service that does not run fails."""
     result = host.run("reload")
-    assert (result.returncode, result.stderr) == (1, "miltscan: does not run\n")
+    assert (result.returncode, result.stderr) == (1, "miltscan: not running\n")
 
 
 @pytest.mark.parametrize("wrong", ["incoming.cf", "delivery.cf", "miltscan.toml"])
@@ -332,7 +332,7 @@ def test_a_wrong_file_stops_nothing(host: Host, wrong: str) -> None:
     for command in ("configtest", "restart", "reload"):
         result = host.run(command)
         assert result.returncode == 1
-        assert f"{host.folder / wrong} is wrong\n{host.folder / wrong}: " in result.stderr
+        assert f"{host.folder / wrong} is invalid\n{host.folder / wrong}: " in result.stderr
     assert host.recorded() == host.pids
     assert host.run("status").returncode == 0
 
