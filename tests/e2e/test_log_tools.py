@@ -142,7 +142,7 @@ def test_rsyslog_reads_the_file_of_a_host_without_systemd(folder: Path, log: lis
         source.write_text(f"{down}\n")  # truncates
         expected = [down, down]
         warnings = folder / "warnings.log"
-        wait_until(lambda: trouble.read_text().splitlines() == expected, PATIENCE, "the line after the rotation")
+        wait_until(lambda: warnings.read_text().splitlines() == expected, PATIENCE, "the line after the rotation")
 
 
 # Fail2ban
