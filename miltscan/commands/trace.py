@@ -72,7 +72,7 @@ def _trace(subject: str, files: Sequence[Path], *, journal: bool, json: bool) ->
     logs = Logs(
         files or usual_files(),
         journal=journal or (not files and has_journal()),
-        complain=lambda text: typer.echo(text, err=True),
+        on_error=lambda text: typer.echo(text, err=True),
     )
     with _progress(logs):
         traces = follow(subject, logs.matching, datetime.now().astimezone())
@@ -96,5 +96,5 @@ def _progress(logs: "Logs") -> Iterator[None]:
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Reading the logs", total=logs.size)
-        logs.told = lambda done: bar.update(task, completed=done)
+        logs.on_progress = lambda done: bar.update(task, completed=done)
         yield

@@ -1,1 +1,1 @@
-"""What knows sendmail: the tools around the two sendmails and their logs."""
+"""What sendmail's own files contain: .cf, queues, log lines and log files; and the submission of one message."""

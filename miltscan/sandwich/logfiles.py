@@ -1,9 +1,10 @@
-"""Reads logs in a stream: plain, rotated and compressed files, and the journal; understands no line of them.
+"""Reads logs as streams: plain, rotated and compressed files, and the journal. It does not interpret their lines.
 
-Memory does not grow with the logs: blocks of a fixed size, of which only the lines that are asked for are taken apart.
+Memory does not grow with the logs: it reads blocks of a fixed size, and splits only blocks with a line that is needed.
 """
 
 import bz2
+import glob
 import gzip
 import lzma
 import re
@@ -36,9 +37,10 @@ _JOURNALCTL = (
 
 
 class Logs:
-    """What to read, in order; `matching` is one reading of it all.
+    """The logs to read, in order; `matching` reads all of them once.
 
-    `told` hears how many bytes of the files are done, from 0 in each reading; `complain` what cannot be read, once.
+    `on_progress` is called with the bytes of the files that are done, from 0 in each reading. `on_error` is called once
+    for each log that cannot be read.
     """
 
     def __init__(
@@ -46,53 +48,52 @@ class Logs:
         files: Sequence[Path],
         *,
         journal: bool,
-        complain: Callable[[str], None] = lambda _text: None,
+        on_error: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._files = [one for file in files for one in rotated(file)]
         self._journal = journal
-        self.told: Callable[[int], None] = lambda _done: None
-        self._complain = complain
-        self._complaints: set[str] = set()
+        self.on_progress: Callable[[int], None] = lambda _done: None
+        self._on_error = on_error
+        self._errors: set[str] = set()
         self.size = int(sum(_stat(one, "st_size") for one in self._files))
 
     def __str__(self) -> str:
         names = [readable(str(file)) for file in self._files] + ["the journal"] * self._journal
-        return ", ".join(names) or "any log: this host has none that is known, name one by --log"
+        return ", ".join(names) or "any log: this host has no known log, name one by --log"
 
     def matching(self, texts: Sequence[bytes]) -> Iterator[bytes]:
-        """The lines in which any of `texts` stands."""
+        """The lines that contain any of `texts`."""
         done = 0
         for file in self._files:
             try:
                 yield from self._of_file(file, texts, done)
                 done += file.stat().st_size
             except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-                self._say(f"{readable(str(file))}: cannot be read: {getattr(error, 'strerror', None) or error}")
+                self._report(f"{readable(str(file))}: cannot be read: {getattr(error, 'strerror', None) or error}")
         if self._journal:
-            yield from self._of_journal(texts)
+            try:
+                yield from (line for line in journal() if _contains(line, texts))
+            except OSError as error:
+                self._report(f"journalctl: cannot be started: {error.strerror}")
 
     def _of_file(self, file: Path, texts: Sequence[bytes], before: int) -> Iterator[bytes]:
-        with file.open("rb") as raw, _plain(raw) as stream:
+        """The matching lines of one file; `before` are the bytes of the files that are done."""
+        with file.open("rb") as raw, _decompressed(raw) as stream:
             for lines in _blocks(stream):
-                yield from _having(lines, texts)
-                self.told(before + raw.tell())
+                if _contains(lines, texts):
+                    yield from (line for line in lines.split(b"\n") if _contains(line, texts))
+                self.on_progress(before + raw.tell())
 
-    def _of_journal(self, texts: Sequence[bytes]) -> Iterator[bytes]:
-        try:
-            yield from (line for line in journal() if _has(line, texts))
-        except OSError as error:
-            self._say(f"journalctl: cannot be started: {error.strerror}")
-
-    def _say(self, text: str) -> None:
-        if text not in self._complaints:
-            self._complaints.add(text)
-            self._complain(text)
+    def _report(self, text: str) -> None:
+        if text not in self._errors:
+            self._errors.add(text)
+            self._on_error(text)
 
 
 def journal(since: float = 0) -> Iterator[bytes]:
-    """The lines of mail and of miltscan in the journal, from a time on (seconds since the epoch). Raises OSError."""
+    """The journal's lines of mail and of miltscan, from a time on (seconds since the epoch). Raises OSError."""
     command = [*_JOURNALCTL, f"--since=@{int(since)}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:  # noqa: S603  fixed words
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:  # noqa: S603 - a fixed command without a shell
         try:
             yield from exported(cast("IO[bytes]", reader.stdout))
         finally:
@@ -100,39 +101,35 @@ def journal(since: float = 0) -> Iterator[bytes]:
 
 
 def usual_files() -> list[Path]:
-    """The mail logs that this host has."""
+    """The mail logs that exist on this host."""
     return [file for file in MAIL_LOGS if file.exists()]
 
 
 def has_journal() -> bool:
-    """Whether there is a journal and the program to read it."""
+    """Whether this host has a journal and the program that reads it."""
     return shutil.which(_JOURNALCTL[0]) is not None and any(folder.exists() for folder in JOURNALS)
 
 
 def rotated(file: Path) -> list[Path]:
-    """The file and what was rotated away from it, by age (mtime, which rotation and compression keep), oldest first."""
+    """The file and its rotated predecessors by age (mtime, which rotation and compression keep), the oldest first."""
     try:
-        names = list(file.parent.glob(f"{_literal(file.name)}*"))
-    except OSError:  # the folder is not ours to read; opening the file says so
+        names = list(file.parent.glob(f"{glob.escape(file.name)}*"))
+    except OSError:  # this user may not read the folder; opening the file reports that
         names = []
     older = [one for one in names if _ROTATED.fullmatch(one.name.removeprefix(file.name))]
     return [*sorted(older, key=lambda one: (_stat(one, "st_mtime"), one.name)), file]
 
 
 def _stat(file: Path, name: str) -> float:
-    """0 for what is not there (any more) or not ours to see."""
+    """One value of stat(2); 0 for a file that is missing (any more) or hidden from this user."""
     try:
         return float(getattr(file.stat(), name))
     except OSError:
         return 0
 
 
-def _literal(name: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", name)
-
-
-def _plain(raw: IO[bytes]) -> IO[bytes]:
-    """What is in a file: decompressed, if its first bytes say that it is compressed."""
+def _decompressed(raw: IO[bytes]) -> IO[bytes]:
+    """The content of a file, decompressed if its first bytes are those of a compressed one."""
     start = raw.read(len(_EXPORT))
     raw.seek(0)
     opener = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), None)
@@ -140,7 +137,7 @@ def _plain(raw: IO[bytes]) -> IO[bytes]:
 
 
 def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
-    """Whole lines, a block at a time; of a line that is longer than LINE_LIMIT what is beyond may be left out."""
+    """Whole lines, a block at a time; the part of a line beyond LINE_LIMIT may be left out."""
     block = stream.read(BLOCK)
     if block.startswith(_EXPORT):
         stream.seek(0)
@@ -155,55 +152,41 @@ def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
         block = stream.read(BLOCK)
 
 
-def _having(lines: bytes, texts: Sequence[bytes]) -> Iterator[bytes]:
-    if _has(lines, texts):
-        yield from (line for line in lines.split(b"\n") if _has(line, texts))
-
-
-def _has(line: bytes, texts: Sequence[bytes]) -> bool:
+def _contains(line: bytes, texts: Sequence[bytes]) -> bool:
     return any(text in line for text in texts)
 
 
 def exported(stream: IO[bytes]) -> Iterator[bytes]:
-    """The entries of `journalctl -o export` as the lines that syslog would have written, one an entry.
+    """The entries of `journalctl -o export` as syslog lines, one for each entry.
 
-    A value with control characters or a line feed stands in binary form there; a line feed becomes a space, so that no
-    entry makes two lines.
+    A value with control characters or a line feed is in binary form: 64 bits of length in little endian, the value, a
+    line feed. Its line feeds become spaces, so that no entry makes two lines.
     """
     entry: dict[bytes, bytes] = {}
     while line := stream.readline(LINE_LIMIT):
         name, equals, value = line.rstrip(b"\n").partition(b"=")
         if name and not equals:
-            value = _binary(stream)
+            left = int.from_bytes(stream.read(8), "little")
+            value = stream.read(min(left, LINE_LIMIT))
+            left -= len(value)
+            while left > 0 and (skipped := stream.read(min(left, BLOCK))):
+                left -= len(skipped)
+            stream.readline(LINE_LIMIT)
         if name:
             entry[name] = value
         elif entry:
-            yield _as_line(entry)
+            yield _syslog_line(entry)
             entry = {}
     if entry:
-        yield _as_line(entry)
+        yield _syslog_line(entry)
 
 
-def _binary(stream: IO[bytes]) -> bytes:
-    """64 bits of length, little endian, the value, a line feed."""
-    left = int.from_bytes(stream.read(8), "little")
-    value = stream.read(min(left, LINE_LIMIT))
-    left -= len(value)
-    while left > 0 and (skipped := stream.read(min(left, BLOCK))):
-        left -= len(skipped)
-    stream.readline(LINE_LIMIT)
-    return value
-
-
-def _as_line(entry: dict[bytes, bytes]) -> bytes:
-    micro = entry.get(b"__REALTIME_TIMESTAMP", b"")
-    head = b" ".join([_iso(micro), entry.get(b"_HOSTNAME") or b"-", entry.get(b"SYSLOG_IDENTIFIER") or b"-"])
+def _syslog_line(entry: dict[bytes, bytes]) -> bytes:
+    try:
+        micro = timedelta(microseconds=int(entry.get(b"__REALTIME_TIMESTAMP", b"")))
+        time = (datetime(1970, 1, 1, tzinfo=UTC) + micro).isoformat().encode()
+    except (ValueError, OverflowError):
+        time = b"1970-01-01T00:00:00+00:00"
+    head = b" ".join([time, entry.get(b"_HOSTNAME") or b"-", entry.get(b"SYSLOG_IDENTIFIER") or b"-"])
     pid = entry.get(b"SYSLOG_PID") or entry.get(b"_PID")
     return head + (b"[%b]: " % pid if pid else b": ") + entry.get(b"MESSAGE", b"").replace(b"\n", b" ")
-
-
-def _iso(micro: bytes) -> bytes:
-    try:
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(micro))).isoformat().encode()
-    except (ValueError, OverflowError):
-        return b"1970-01-01T00:00:00+00:00"

@@ -1,25 +1,26 @@
-"""One line of a mail log -> an event: what sendmail 8.14 to 8.18 and miltscan itself write; reads no file.
+"""Parses one line of a mail log, as sendmail 8.14 to 8.18 and miltscan write it, into an event. It reads no file.
 
     Nov 22 16:04:15 mx incoming[1849]: 6AMG4FAU001849: from=<a@example.org>, size=134, class=0, nrcpts=1, ...
     2026-11-22T16:04:15.852014+00:00 mx sm-mta[1849]: 6AMG4FAU001849: to=<b@example.test>, delay=00:00:00, ...
     {"timestamp":"2026-11-22T16:04:15.852+00:00","event":"message","queue_id":"6AMG4FAU001849", ...}
 
-The head may have any program name, no host, a priority or Solaris' message ID, or be absent. Much in a line is chosen
-by the client or by a far server. So a value in angle brackets is taken whole, whatever stands in it; what sendmail
-writes after a text of others (`relay` after `msgid`) is taken from its last place, what it writes before (`dsn` before
+The head may have any program name, no host, a priority or Solaris' message ID, or be absent. Clients and remote servers
+choose much of a line. So a value in angle brackets is taken as a unit, whatever it contains. A field that sendmail
+writes after such a text (`relay` after `msgid`) is taken from its last place, one that it writes before (`dsn` before
 `stat`) from its first. Every text of an event is printable.
 """
 
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
 from miltscan.core.text import readable
 
-LINE_LIMIT = 65536  # bytes or characters of a line that are looked at: the journal's own limit is 48 KiB
+LINE_LIMIT = 65536  # bytes or characters of a line that are parsed: the journal's own limit is 48 KiB
 _FIELDS_LIMIT = 8192  # characters of a line of fields: sendmail writes some 2,000, miltscan (in JSON) 4,095
 QUEUE_ID = re.compile(r"[0-9A-Za-z]{3,10}\d{5,10}")
 """sendmail/queue.c, assign_queueid: 8 characters of time and counter, then the process ID with at least 6 digits."""
@@ -35,7 +36,7 @@ _ID = re.compile(rf"(?P<id>{QUEUE_ID.pattern}|NOQUEUE): ")
 _BEFORE_FIELDS = re.compile(r"(?:collect: |Milter(?: \([^)]*\))?: (?:[a-z]+, )?)")
 _FIELD = re.compile(r"([A-Za-z]\w*)=")
 _NEXT = re.compile(r", (?=[a-z]\w*=)")
-# sendmail doubles each backslash of the address: \" is logged as \\", and ends no quoted string
+# sendmail doubles each backslash of the address: \" is logged as \\" and does not end a quoted string
 _QUOTED = r'"(?:[^"\\]|\\\\(?:\\\\|[^\\])|\\[^\\])*+"'
 _BRACKETS = re.compile(rf"<(?:{_QUOTED}|[^\">])*+>|<[^>]*+>|{_QUOTED}")
 _ADDRESS = re.compile(rf"(?:{_BRACKETS.pattern}|[<\"][^,\s]*+|[^,\s<\"]++)++")
@@ -45,21 +46,31 @@ _LAST_COUNTS = frozenset({"bodytype", "proto", "daemon", "tls_verify", "auth", "
 
 
 class EventKind(StrEnum):
-    """What an event tells."""
+    """The type of a log line."""
 
-    ENVELOPE = "envelope"  # from=: a sendmail has the message
+    ENVELOPE = "envelope"  # from=: a sendmail has received the message
     SCAN = "scan"  # miltscan's own line
-    MILTER = "milter"  # what sendmail did because a milter said so
-    RULESET = "ruleset"  # a check of sendmail's own refused
+    MILTER = "milter"  # what sendmail did on request of a milter
+    RULESET = "ruleset"  # one of sendmail's own checks refused
     DELIVERY = "delivery"  # to=: an attempt for some recipients
     OTHER = "other"
 
 
+_KINDS = {
+    "from=": EventKind.ENVELOPE,
+    "to=": EventKind.DELIVERY,
+    "Milter": EventKind.MILTER,
+    "ruleset=": EventKind.RULESET,
+}
+"""The kind of sendmail's lines, by the beginning of their text."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """A line, taken apart; `text` is what follows the queue ID.
+    """A parsed line; `text` is what follows the queue ID.
 
-    `time` is in the zone of the line; the local one, and the latest year that is not after `now`, where it names none.
+    `time` is in the time zone of the line. If the line names none, it is the local one; without a year it is the latest
+    year that is not after `now`.
     """
 
     time: datetime | None
@@ -84,20 +95,19 @@ def parse_line(line: bytes | str, now: datetime) -> LogEvent:
     text = line[head.end() :] if head else line
     moment = _time(head["time"], now) if head else None
     host, program, pid = (head["host"], head["program"], head["pid"]) if head else (None, None, None)
-    if text.startswith("{") and (event := _own(text, moment, host)):
+    if text.startswith("{") and (event := _miltscan_event(text, moment, host)):
         return event
     found = _ID.match(text)
     text = text[found.end() :] if found else text
-    number = int(pid) if pid else None
-    return LogEvent(
-        moment, host, program, number, found["id"] if found else None, _kind(text), _fields(text[:_FIELDS_LIMIT]), text
-    )
+    number, queue_id = int(pid) if pid else None, found["id"] if found else None
+    kind = next((kind for start, kind in _KINDS.items() if text.startswith(start)), EventKind.OTHER)
+    return LogEvent(moment, host, program, number, queue_id, kind, _fields(text[:_FIELDS_LIMIT]), text)
 
 
 def handoff_id(event: LogEvent) -> str | None:
-    """The queue ID that the next sendmail gave the message, if this event is its handing over.
+    """The queue ID that the next sendmail gave the message, if this event is its handoff.
 
-    The answer is the other side's text: who follows it has to check that it is the same message.
+    The text is the other server's: a caller that follows it has to check that it is the same message.
     """
     if event.kind is not EventKind.DELIVERY or not (event.get("dsn") or "").startswith("2."):
         return None
@@ -110,18 +120,8 @@ def addresses(event: LogEvent) -> list[str]:
     return [found[0] for found in _ADDRESS.finditer(event.get("to") or "")]
 
 
-def _kind(text: str) -> EventKind:
-    starts = {
-        "from=": EventKind.ENVELOPE,
-        "to=": EventKind.DELIVERY,
-        "Milter": EventKind.MILTER,
-        "ruleset=": EventKind.RULESET,
-    }
-    return next((kind for start, kind in starts.items() if text.startswith(start)), EventKind.OTHER)
-
-
 def _fields(text: str) -> dict[str, object]:
-    """The `name=value` list of a line; see the module for what is believed."""
+    """The `name=value` list of a line; the module's docstring says which of two values counts."""
     fields: dict[str, object] = {}
     before = _BEFORE_FIELDS.match(text)
     position = before.end() if before else 0
@@ -136,10 +136,10 @@ def _fields(text: str) -> dict[str, object]:
 
 
 def _value_end(text: str, name: str, start: int) -> tuple[int, int | None]:
-    """Where the value that begins at `start` ends, and where the next field begins (None after the last)."""
+    """The end of the value that begins at `start`, and the begin of the next field (None after the last)."""
     if name in _TO_THE_END:
         return len(text), None
-    if name == "reply" and (end := text.rfind(", stat=", start)) >= 0:  # a far server's text, and then sendmail's own
+    if name == "reply" and (end := text.rfind(", stat=", start)) >= 0:  # a remote server's text, then sendmail's own
         return end, end + 2
     while brackets := _BRACKETS.match(text, start):
         start = brackets.end() + text.startswith(",", brackets.end())
@@ -148,24 +148,18 @@ def _value_end(text: str, name: str, start: int) -> tuple[int, int | None]:
 
 
 def _time(text: str, now: datetime) -> datetime | None:
+    """The time of a line; of one without a year the latest day that is at most one day ahead, since clocks differ."""
     try:
         if text[0].isdigit():
             return _aware(datetime.fromisoformat(text))
-        clock = time.fromisoformat(text[7:])
-        return _latest(now, _MONTHS.index(text[:3]) + 1, int(text[4:6]), clock)
+        clock, month, day = time.fromisoformat(text[7:]), _MONTHS.index(text[:3]) + 1, int(text[4:6])
     except (ValueError, OverflowError):
         return None
-
-
-def _latest(now: datetime, month: int, day: int, clock: time) -> datetime | None:
-    """The latest such day that is not more than a day ahead, since clocks differ. Years enough for a 29 February."""
-    for year in range(now.year + 1, now.year - 5, -1):
-        try:
+    for year in range(now.year + 1, now.year - 5, -1):  # enough years to find a 29 February
+        with suppress(ValueError, OverflowError):
             moment = datetime.combine(date(year, month, day), clock).astimezone()
-        except ValueError:
-            continue
-        if moment <= now + timedelta(days=1):
-            return moment
+            if moment <= now + timedelta(days=1):
+                return moment
     return None
 
 
@@ -173,36 +167,32 @@ def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.astimezone()
 
 
-def _own(text: str, written: datetime | None, host: str | None) -> LogEvent | None:
-    """The event of one of miltscan's JSON lines; None if it is none."""
+def _miltscan_event(text: str, written: datetime | None, host: str | None) -> LogEvent | None:
+    """The event of one of miltscan's JSON lines; None for any other text."""
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):
         return None
-    fields = {readable(name): _clean(value) for name, value in fields.items()}
+    fields = {readable(name): _printable(value) for name, value in fields.items()}
     queue_id = str(fields.get("queue_id") or "")
     named = queue_id if QUEUE_ID.fullmatch(queue_id) else None
-    moment = _stamp(fields.get("timestamp")) or written
+    try:
+        moment: datetime | None = _aware(datetime.fromisoformat(str(fields.get("timestamp"))))
+    except (ValueError, OverflowError):
+        moment = written
     return LogEvent(moment, host, "miltscan", None, named, EventKind.SCAN, fields, text)
 
 
-def _stamp(value: object) -> datetime | None:
-    try:
-        return _aware(datetime.fromisoformat(str(value)))
-    except (ValueError, OverflowError):
-        return None
-
-
-def _clean(value: object) -> object:
-    """JSON escapes can stand for what a terminal must not see."""
+def _printable(value: object) -> object:
+    """The value without control characters, for which JSON has escapes."""
     match value:
         case str():
             return readable(value)
         case dict():
-            return {readable(name): _clean(item) for name, item in value.items()}
+            return {readable(name): _printable(item) for name, item in value.items()}
         case list():
-            return [_clean(item) for item in value]
+            return [_printable(item) for item in value]
         case _:
             return value

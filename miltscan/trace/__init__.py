@@ -1,1 +1,1 @@
-"""Follows one message through the logs."""
+"""Follows one message through the logs of both sendmails and miltscan."""

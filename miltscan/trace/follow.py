@@ -1,8 +1,8 @@
-"""Follows one message through the events of both sendmails and miltscan; reads no file and prints nothing.
+"""Follows one message through the events of both sendmails and miltscan. It reads no file and prints nothing.
 
-A message has a queue ID at each sendmail. They are linked by what the first of two logs, `stat=Sent (QUEUE_ID Message
-accepted ...)`; that line is written after the first ones of the second's queue ID, in another file perhaps, and a
-search may begin at either end. So the logs are read again as long as that brings new queue IDs: two or three times.
+A message has a queue ID at each sendmail. The first one's line `stat=Sent (QUEUE_ID Message accepted ...)` links them.
+sendmail writes that line after the first lines of the second queue ID, perhaps in another file, and a search may begin
+with either queue ID. So the logs are read again as long as that finds new queue IDs: two or three times.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,49 +12,42 @@ from enum import StrEnum
 
 from miltscan.sandwich.logline import QUEUE_ID, EventKind, LogEvent, addresses, handoff_id, parse_line
 
-QUEUE_IDS_FOLLOWED = 100  # a Message-ID may be on any number of messages, a hostile one on very many
-EVENTS_KEPT = 5000  # of one queue ID
+QUEUE_IDS_FOLLOWED = 100  # any number of messages may have the same Message-ID, by accident or by intent
+EVENTS_KEPT = 5000  # for each queue ID
 _MSGID_LOGGED = 100  # sendmail/headers.c, logsender: msgid=%.100s
 
 Read = Callable[[Sequence[bytes]], Iterable[bytes]]
-"""One reading of all logs, the lines in which any of some texts stands."""
+"""Reads all logs once and yields the lines that contain any of some texts."""
 
 
 class DeliveryStatus(StrEnum):
-    """What became of a message, or of one recipient's copy of it."""
+    """What became of a message, or of one recipient's copy of it; the worst first."""
 
-    DELIVERED = "delivered"
-    HANDED_OVER = "handed over"  # to a host whose lines are not in these logs
-    DEFERRED = "deferred"
-    FAILED = "failed"
     REJECTED = "rejected"
     TEMPFAILED = "tempfailed"
-    DISCARDED = "discarded"
+    FAILED = "failed"
+    DEFERRED = "deferred"
     HELD = "held"
     UNKNOWN = "unknown"
+    DISCARDED = "discarded"
+    HANDED_OVER = "handed over"  # to a host whose lines are not in these logs
+    DELIVERED = "delivered"
 
 
-_WORST_FIRST = (
-    *(
-        DeliveryStatus.REJECTED,
-        DeliveryStatus.TEMPFAILED,
-        DeliveryStatus.FAILED,
-        DeliveryStatus.DEFERRED,
-        DeliveryStatus.HELD,
-    ),
-    *(DeliveryStatus.UNKNOWN, DeliveryStatus.DISCARDED, DeliveryStatus.HANDED_OVER, DeliveryStatus.DELIVERED),
-)
+_WORST_FIRST = list(DeliveryStatus)
 _BY_ACTION = {
     "reject": DeliveryStatus.REJECTED,
     "tempfail": DeliveryStatus.TEMPFAILED,
     "discard": DeliveryStatus.DISCARDED,
     "hold": DeliveryStatus.HELD,
 }
+_BY_DSN = {"2": DeliveryStatus.DELIVERED, "4": DeliveryStatus.DEFERRED, "5": DeliveryStatus.FAILED}
+_ORDER_IN_A_SECOND = {EventKind.ENVELOPE: 0, EventKind.SCAN: 1, EventKind.DELIVERY: 3, EventKind.OTHER: 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """The last attempt for one recipient at the last sendmail that has it."""
+    """The last attempt for one recipient at the last sendmail that has the message."""
 
     address: str
     status: DeliveryStatus
@@ -64,7 +57,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One message: its queue IDs in the order of its way, its events in the order of time."""
+    """One message: its queue IDs in the order of its path, its events in the order of time."""
 
     queue_ids: tuple[str, ...]
     events: tuple[LogEvent, ...]
@@ -84,7 +77,7 @@ class Trace:
 
 @dataclass(slots=True)
 class _Search:
-    """What is looked for, which grows while lines are read, and what one reading found."""
+    """What is searched for, which grows while lines are read, and what one reading found."""
 
     message_ids: frozenset[str]
     queue_ids: dict[str, None]
@@ -93,41 +86,41 @@ class _Search:
     links: dict[tuple[str, str], None] = field(default_factory=dict)
 
     def texts(self) -> list[bytes]:
-        """One of these stands in every line that can matter."""
+        """The texts of which every relevant line contains at least one."""
         names = [message_id[:40] for message_id in self.message_ids if not self.full]
         return [text.encode("utf-8", "surrogateescape") for text in (*names, *self.queue_ids)]
 
-    def take(self, event: LogEvent) -> None:
-        """Keeps an event that belongs to the message, and its queue IDs."""
+    def add(self, event: LogEvent) -> None:
+        """Keep an event that belongs to the message, and its queue IDs."""
         here, link = event.queue_id, _link(event)
-        if here is None or not (self._known(here, *(link or ())) or self._named(event)):
+        found = (here, *(link or ()))
+        named = not self.full and {event.get("msgid"), event.get("message_id")} & self.message_ids
+        if here is None or not (named or any(queue_id in self.queue_ids for queue_id in found)):
             return
         for queue_id in (here, *(link or ())):
-            self._want(queue_id)
+            self.full = self.full or len(self.queue_ids) >= QUEUE_IDS_FOLLOWED
+            if not self.full:
+                self.queue_ids[queue_id] = None
         if here not in self.queue_ids:
             return
         if link:
             self.links[link] = None
         kept = self.events.setdefault(here, {})
         if len(kept) < EVENTS_KEPT:
-            kept.setdefault(_identity(event), event)
+            # the same key for a line that is found twice, for instance in a file and in the journal
+            second = event.time and event.time.astimezone(UTC).replace(microsecond=0)
+            kept.setdefault((second, event.pid, event.text), event)
 
-    def _known(self, *queue_ids: str) -> bool:
-        return any(queue_id in self.queue_ids for queue_id in queue_ids)
-
-    def _named(self, event: LogEvent) -> bool:
-        return not self.full and bool({event.get("msgid"), event.get("message_id")} & self.message_ids)
-
-    def _want(self, queue_id: str) -> None:
-        self.full = self.full or len(self.queue_ids) >= QUEUE_IDS_FOLLOWED
-        if not self.full:
-            self.queue_ids[queue_id] = None
+    def message_id(self, queue_id: str) -> str | None:
+        """The Message-ID in the first envelope line of a queue ID."""
+        events = self.events.get(queue_id, {}).values()
+        return next((event.get("msgid") for event in events if event.kind is EventKind.ENVELOPE), None)
 
 
 def follow(subject: str, read: Read, now: datetime) -> list[Trace]:
     """The messages that `subject` names: the one with this queue ID at either sendmail, or all with this Message-ID.
 
-    A Message-ID may be without its brackets. `now` (aware) dates lines without a year. An empty list: not in the logs.
+    A Message-ID may lack its brackets. `now` (aware) dates lines without a year. An empty list means: not in the logs.
     """
     by_id = QUEUE_ID.fullmatch(subject) is not None
     search = _Search(frozenset() if by_id else _spellings(subject), {subject: None} if by_id else {})
@@ -136,27 +129,28 @@ def follow(subject: str, read: Read, now: datetime) -> list[Trace]:
         before = len(search.queue_ids)
         search.events, search.links = {}, {}
         for line in read(search.texts()):
-            search.take(parse_line(line, now))
-    ways = _ways(search)
-    return [_trace(way, search) for way in ways if not by_id or subject in way]
+            search.add(parse_line(line, now))
+    return [_trace(path, search) for path in _paths(search) if not by_id or subject in path]
 
 
 def _spellings(message_id: str) -> frozenset[str]:
-    """How a Message-ID may stand in a log: whole, cut, with sendmail's octal escapes for what is not ASCII."""
+    """The forms of a Message-ID in a log: whole, cut, and with sendmail's octal escapes for non-ASCII characters."""
     bare = message_id.removeprefix("<").removesuffix(">")
     whole = [bare, f"<{bare}>"]
-    escaped = ["".join(map(_octal, one)) for one in whole]
+    escaped = [
+        "".join(
+            character
+            if character.isascii()
+            else "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
+            for character in one
+        )
+        for one in whole
+    ]
     return frozenset([*whole, *(one[:_MSGID_LOGGED] for one in escaped)])
 
 
-def _octal(character: str) -> str:
-    if character.isascii():
-        return character
-    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
-
-
 def _link(event: LogEvent) -> tuple[str, str] | None:
-    """From which queue ID to which one the message goes by this event."""
+    """The two queue IDs between which this event hands the message over."""
     if event.queue_id and (following := handoff_id(event)):
         return event.queue_id, following
     words = event.text.split(maxsplit=2)  # QUEUE_ID: clone OTHER, owner=...: an alias with an owner
@@ -165,41 +159,28 @@ def _link(event: LogEvent) -> tuple[str, str] | None:
     return None
 
 
-def _identity(event: LogEvent) -> object:
-    """The same for a line that is found in two places, for instance in a file and in the journal."""
-    second = event.time and event.time.astimezone(UTC).replace(microsecond=0)
-    return second, event.pid, event.text
-
-
-def _ways(search: _Search) -> list[list[str]]:
-    """The queue IDs of each message, along its way."""
-    links = [link for link in search.links if _same_message(*link, search)]
+def _paths(search: _Search) -> list[list[str]]:
+    """The queue IDs of each message, in the order of its path."""
+    links = []
+    for sender, receiver in search.links:
+        # a remote server can answer with one of our queue IDs, but that message has another Message-ID
+        ids = search.message_id(sender), search.message_id(receiver)
+        if None in ids or ids[0] == ids[1]:
+            links.append((sender, receiver))
     together = {queue_id: {queue_id} for queue_id in search.queue_ids if queue_id in search.events}
     for sender, receiver in links:
         both = together.get(sender, {sender}) | together.get(receiver, {receiver})
         together.update(dict.fromkeys(both, both))
-    ways = []
+    paths = []
     for queue_id in search.queue_ids:
         if group := together.get(queue_id):
-            ways.append(_in_order(group, links))
+            paths.append(_in_order(group, links))
             together = {other: ids for other, ids in together.items() if other not in group}
-    return ways
-
-
-def _same_message(sender: str, receiver: str, search: _Search) -> bool:
-    """A far server can answer with a queue ID of ours: its message has another Message-ID."""
-    ids = [
-        next(
-            (event.get("msgid") for event in search.events.get(one, {}).values() if event.kind is EventKind.ENVELOPE),
-            None,
-        )
-        for one in (sender, receiver)
-    ]
-    return None in ids or ids[0] == ids[1]
+    return paths
 
 
 def _in_order(group: set[str], links: Sequence[tuple[str, str]]) -> list[str]:
-    """Each queue ID after those it came from; what goes round in a circle in the order of the alphabet."""
+    """Each queue ID after those that it came from; a circle in alphabetical order."""
     order: list[str] = []
     rest = sorted(group)
     while rest:
@@ -209,43 +190,39 @@ def _in_order(group: set[str], links: Sequence[tuple[str, str]]) -> list[str]:
     return order
 
 
-def _trace(way: Sequence[str], search: _Search) -> Trace:
-    found = [event for queue_id in way for event in search.events.get(queue_id, {}).values()]
-    events = tuple(sorted(found, key=lambda event: _when(event, way)))
+def _trace(path: Sequence[str], search: _Search) -> Trace:
+    """The events of one path, sorted by whole seconds, as most logs have no more, and then along the path."""
+
+    def place(event: LogEvent) -> tuple[datetime, int, int]:
+        time = event.time.astimezone(UTC) if event.time else datetime.min.replace(tzinfo=UTC)
+        stage = _ORDER_IN_A_SECOND.get(event.kind, 2)
+        return time.replace(microsecond=0), path.index(event.queue_id or path[0]), stage
+
+    found = (event for queue_id in path for event in search.events.get(queue_id, {}).values())
+    events = tuple(sorted(found, key=place))
     refusal = _refusal(events)
     recipients = tuple(_recipients(events, refusal))
     statuses = [one.status for one in recipients] or [refusal]
-    return Trace(tuple(way), events, recipients, min(statuses, key=_WORST_FIRST.index))
-
-
-def _when(event: LogEvent, way: Sequence[str]) -> tuple[datetime, int, int]:
-    """Sorts by whole seconds, as most logs have no more, and within a second along the message's way."""
-    time = event.time.astimezone(UTC) if event.time else datetime.min.replace(tzinfo=UTC)
-    stages = {EventKind.ENVELOPE: 0, EventKind.SCAN: 1, EventKind.DELIVERY: 3, EventKind.OTHER: 3}
-    return time.replace(microsecond=0), way.index(event.queue_id or way[0]), stages.get(event.kind, 2)
+    return Trace(tuple(path), events, recipients, min(statuses, key=_WORST_FIRST.index))
 
 
 def _recipients(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterator[Recipient]:
+    """Each recipient with its last attempt, and `refusal` for an attempt without a status code."""
     tried: dict[tuple[str | None, str], list[LogEvent]] = {}
     attempts = [event for event in events if event.kind is EventKind.DELIVERY]
-    at_work = {event.queue_id for event in attempts}
     for event in attempts:
         for address in addresses(event):
             tried.setdefault((event.queue_id, address), []).append(event)
+    delivering = {event.queue_id for event in attempts}
     for (_, address), made in tried.items():
-        if handoff_id(made[-1]) not in at_work:  # else the next one tells more
-            yield Recipient(address, _attempt_status(made[-1], refusal), len(made), made[-1])
-
-
-def _attempt_status(event: LogEvent, refusal: DeliveryStatus) -> DeliveryStatus:
-    if handoff_id(event):
-        return DeliveryStatus.HANDED_OVER
-    by_class = {"2": DeliveryStatus.DELIVERED, "4": DeliveryStatus.DEFERRED, "5": DeliveryStatus.FAILED}
-    return by_class.get((event.get("dsn") or "")[:1], refusal)
+        handoff, dsn = handoff_id(made[-1]), (made[-1].get("dsn") or "")[:1]
+        if handoff not in delivering:  # otherwise the next sendmail has later attempts
+            status = DeliveryStatus.HANDED_OVER if handoff else _BY_DSN.get(dsn, refusal)
+            yield Recipient(address, status, len(made), made[-1])
 
 
 def _refusal(events: Sequence[LogEvent]) -> DeliveryStatus:
-    """What was said at the final dot or before, of a message of which no copy was ever tried."""
+    """The reply at the final dot or before, for a message without any delivery attempt."""
     for event in events:
         if reply := event.get("reject"):
             return DeliveryStatus.TEMPFAILED if reply.startswith("4") else DeliveryStatus.REJECTED

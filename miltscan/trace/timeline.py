@@ -1,4 +1,4 @@
-"""A trace, and an explained line, as text for a person and as fields for a program; decides and prints nothing."""
+"""A trace, and an explained line, as text for a person and as fields for a program. It prints nothing itself."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -7,16 +7,18 @@ from miltscan.trace.explain import Part
 from miltscan.trace.follow import Recipient, Trace
 
 _SHOWN = 5
-"""Recipients of one line; all of them stand in the list at the end."""
+"""Recipients of one line; the list at the end has all of them."""
 
 
 def as_text(trace: Trace) -> str:
     """Several lines, without a line feed after the last."""
-    return "\n".join([*_heading(trace), "", *_timeline(trace), *_recipients(trace)])
+    message_id = trace.message_id or "(no Message-ID in these logs)"
+    heading = [f"Message {message_id}: {trace.status}", f"Queue IDs: {' -> '.join(trace.queue_ids)}", ""]
+    return "\n".join([*heading, *_timeline(trace), *_recipients(trace)])
 
 
 def trace_fields(trace: Trace) -> dict[str, object]:
-    """What `--json` prints; documented in docs/trace.md."""
+    """What `--json` prints; docs/trace.md documents it."""
     return {
         "message_id": trace.message_id,
         "status": trace.status,
@@ -27,7 +29,7 @@ def trace_fields(trace: Trace) -> dict[str, object]:
 
 
 def explained_as_text(parts: Sequence[Part]) -> str:
-    """Two lines per part: name and value, meaning."""
+    """Two lines for each part: name and value, and the meaning."""
     width = max(len(part.name) for part in parts)
     indent = " " * (width + 2)
     return "\n".join(f"{part.name:{width}}  {part.value}\n{indent}  {part.meaning}" for part in parts)
@@ -62,51 +64,51 @@ def _iso(event: LogEvent) -> str | None:
     return event.time.isoformat() if event.time else None
 
 
-def _heading(trace: Trace) -> Iterator[str]:
-    yield f"Message {trace.message_id or '(no Message-ID in these logs)'}: {trace.status}"
-    yield f"Queue IDs: {' -> '.join(trace.queue_ids)}"
-
-
 def _timeline(trace: Trace) -> Iterator[str]:
     names = max(len(event.program or "-") for event in trace.events)
     ids = max(len(event.queue_id or "") for event in trace.events)
     for event in trace.events:
         time = event.time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if event.time else "-" * 19
         head = f"{time}  {event.program or '-':{names}}  {event.queue_id:{ids}}  "
-        first, *others = _told(event)
+        first, *others = _lines(event)
         yield head + first
         yield from (" " * len(head) + one for one in others)
 
 
-def _told(event: LogEvent) -> list[str]:
+def _lines(event: LogEvent) -> Iterator[str]:
+    """The text of one event, a sentence or two."""
     match event.kind:
         case EventKind.ENVELOPE:
-            return [_envelope(event)]
+            facts = [
+                f"from {event.get('from')}",
+                f"client {event.get('relay')}",
+                f"{event.get('size')} bytes",
+                f"recipients {event.get('nrcpts')}",
+                *(event.get(name) or "" for name in ("proto", "bodytype")),
+            ]
+            yield "receives " + ", ".join(fact for fact in facts if fact)
         case EventKind.SCAN if event.get("event") in {"message", "probe_message"}:
-            return list(_scan(event.fields))
+            yield from _scan(event.fields)
         case EventKind.DELIVERY:
-            return list(_delivery(event))
+            to, handoff = addresses(event), handoff_id(event)
+            result = f"handed over as {handoff}" if handoff else event.get("stat") or event.text
+            yield f"to {_some(to, len(to))}: {result}"
+            values = [(name, event.get(name)) for name in ("dsn", "delay", "xdelay", "mailer", "relay", "reply")]
+            yield ", ".join(f"{name} {value}" for name, value in values if value)
         case _:
-            return [event.text]
-
-
-def _envelope(event: LogEvent) -> str:
-    facts = [
-        f"from {event.get('from')}",
-        f"client {event.get('relay')}",
-        f"{event.get('size')} bytes",
-        f"recipients {event.get('nrcpts')}",
-        *(event.get(name) or "" for name in ("proto", "bodytype")),
-    ]
-    return "receives " + ", ".join(fact for fact in facts if fact)
+            yield event.text
 
 
 def _scan(fields: Mapping[str, object]) -> Iterator[str]:
-    """Our own line; any of its fields may be missing or of another type in a log that was changed."""
+    """Our own line; in a log that was changed, any of its fields may be missing or have another type."""
     yield f"scans {fields.get('size')} bytes from client {fields.get('client_name')} [{fields.get('client_address')}]"
     to = _some(_list(fields.get("recipients")), fields.get("recipients_count"))
     yield f"envelope: {fields.get('sender')} to {to}"
-    yield from (_engine(engine) for engine in _list(fields.get("engines")) if isinstance(engine, dict))
+    for engine in _list(fields.get("engines")):
+        if isinstance(engine, dict):
+            given = [engine.get(name) for name in ("outcome", "signature", "reason", "detail")]
+            verdict = ", ".join(str(one) for one in given if one)
+            yield f"engine {engine.get('engine')}: {verdict} ({engine.get('ms')} ms, {engine.get('server')})"
     if fields.get("receipt"):
         yield f"receipt: {fields.get('receipt')}"
     found = [fields.get(name) for name in ("outcome", "signature", "reason")]
@@ -115,35 +117,22 @@ def _scan(fields: Mapping[str, object]) -> Iterator[str]:
     yield f"reply: {fields.get('reply') or 'the 250 of sendmail'} (after {fields.get('total_ms')} ms)"
 
 
-def _engine(engine: Mapping[str, object]) -> str:
-    found = [engine.get(name) for name in ("outcome", "signature", "reason", "detail")]
-    said = ", ".join(str(one) for one in found if one)
-    return f"engine {engine.get('engine')}: {said} ({engine.get('ms')} ms, {engine.get('server')})"
-
-
-def _delivery(event: LogEvent) -> Iterator[str]:
-    to = addresses(event)
-    where = handoff_id(event)
-    yield f"to {_some(to, len(to))}: " + (f"handed over as {where}" if where else event.get("stat") or event.text)
-    named = [(name, event.get(name)) for name in ("dsn", "delay", "xdelay", "mailer", "relay", "reply")]
-    yield ", ".join(f"{name} {value}" for name, value in named if value)
-
-
 def _recipients(trace: Trace) -> Iterator[str]:
     if trace.recipients:
         yield ""
         yield "Recipients:"
     for one in trace.recipients:
-        where = handoff_id(one.last)
+        handoff = handoff_id(one.last)
         facts = [f"{name} {value}" for name in ("dsn", "delay") if (value := one.last.get(name))]
         facts.append(f"{one.attempts} attempt{'s' if one.attempts > 1 else ''}")
-        said = f"as {where}" if where else one.last.get("stat") or ""
-        yield f"  {one.address}  {one.status}: {said} ({', '.join(facts)})"
+        result = f"as {handoff}" if handoff else one.last.get("stat") or ""
+        yield f"  {one.address}  {one.status}: {result} ({', '.join(facts)})"
 
 
 def _some(values: Iterable[object], count: object) -> str:
+    """The first few values, and how many there are if that is not all."""
     texts = [str(value) for value in values]
-    more = f" and others, {count} in all" if len(texts) > _SHOWN else ""
+    more = f" and others, {count} in total" if len(texts) > _SHOWN else ""
     return ", ".join(texts[:_SHOWN]) + more
 
 

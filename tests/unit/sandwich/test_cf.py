@@ -1,4 +1,4 @@
-"""What is read of a .cf file."""
+"""What the parser reads from a .cf file."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from tests.unit.doctor.support import INCOMING, cf
 
 
 def test_a_whole_file() -> None:
-    """Options, daemon, filter, and a mailer over three lines."""
+    """It reads options, daemons, filters, and a mailer over three lines."""
     conf = parse_cf(INCOMING)
     assert conf.options["queuedirectory"] == "/var/spool/mqueue"
     assert conf.daemons == (Daemon("incoming", "", 25, 511, None),)
@@ -20,13 +20,13 @@ def test_a_whole_file() -> None:
     assert conf.macros("helo") == set()
 
 
-def test_a_line_goes_on_after_any_blank() -> None:
-    """A tabulator or a space."""
+def test_a_blank_continues_a_line() -> None:
+    """A tab and a space each continue the line before."""
     assert parse_cf("Ma, P=[IPC],\n  F=k,\n\tA=TCP b 1\n").mailers["a"] == Mailer("a", "[IPC]", "k", ("TCP", "b", "1"))
 
 
 def test_an_empty_file_means_sendmails_defaults() -> None:
-    """One daemon on all addresses, port 25, backlog 10."""
+    """The default is one daemon on all addresses, port 25, with a backlog of 10."""
     conf = parse_cf("")
     assert conf.daemons == (Daemon("Daemon0", "", 25, 10, None),)
     assert (conf.options["queuedirectory"], conf.options["pidfile"]) == ("/var/spool/mqueue", "/var/run/sendmail.pid")
@@ -46,20 +46,20 @@ def test_an_empty_file_means_sendmails_defaults() -> None:
     ],
 )
 def test_daemons(line: str, daemon: Daemon) -> None:
-    """Only the first letter of a field's name counts, with its case; services have names."""
+    """Only the first letter of a field's name counts, including its case; a port may be a service's name."""
     assert parse_cf(f"O DaemonPortOptions={line}\n").daemons == (daemon,)
 
 
 @pytest.mark.parametrize(
     ("line", "host"), [("Family=inet", "127.0.0.1"), ("Family=inet6", "::1"), ("Addr=192.0.2.1", "192.0.2.1")]
 )
-def test_where_a_daemon_is_reached(line: str, host: str) -> None:
-    """From the same host."""
+def test_the_address_of_a_daemon(line: str, host: str) -> None:
+    """A client on this host connects to this address."""
     assert parse_cf(f"O DaemonPortOptions={line}\n").daemons[0].host == host
 
 
-def test_the_last_of_two_options_counts_but_each_daemon() -> None:
-    """Names are told apart without regard to case."""
+def test_the_last_of_two_options_counts() -> None:
+    """The names of options do not depend on case."""
     conf = parse_cf("O PIDFILE=/a\nO PidFile=/b\nO DaemonPortOptions=N=a\nO DaemonPortOptions=N=b\n")
     assert (conf.options["pidfile"], [daemon.name for daemon in conf.daemons]) == ("/b", ["a", "b"])
 
@@ -75,7 +75,7 @@ def test_the_last_of_two_options_counts_but_each_daemon() -> None:
     ],
 )
 def test_the_filters_of_a_daemon(changes: list[tuple[str, str]], names: list[str]) -> None:
-    """Its own list goes before the common one; a filter that is not defined is not asked."""
+    """A daemon's own list replaces the common one; an undefined filter is not asked."""
     conf = cf(INCOMING, *changes)
     assert [one.name for one in conf.filters_of(conf.daemons[0])] == names
 
@@ -84,12 +84,12 @@ def test_the_filters_of_a_daemon(changes: list[tuple[str, str]], names: list[str
     ("text", "value"), [("10", 10), ("10s", 10), ("5m", 300), ("1h30m", 5400), ("", 0), ("soon", 0), ("-5s", 0)]
 )
 def test_durations(text: str, value: float) -> None:
-    """As sendmail writes them."""
+    """Durations have sendmail's units; any other text is 0."""
     assert seconds(text) == value
 
 
 @given(st.text())
-def test_no_text_makes_it_raise(text: str) -> None:
-    """A file that is no .cf file leaves the defaults."""
+def test_other_text_raises_nothing(text: str) -> None:
+    """Any other text leaves the defaults."""
     assert parse_cf(text).options["queuedirectory"] is not None
     assert parse_cf(f"O DaemonPortOptions={text}\nXa, {text}\nMb, {text}\n").daemons

@@ -18,23 +18,23 @@ from miltscan.sandwich.logline import LINE_LIMIT
 GOLDEN = Path(__file__).parents[2] / "corpus" / "logs"
 
 
-def found(*files: Path, text: bytes = b"wanted", complain: Callable[[str], None] | None = None) -> list[bytes]:
-    """The lines that have `text`."""
-    said: list[str] = []
-    lines = list(Logs(files, journal=False, complain=complain or said.append).matching([text]))
-    assert said == []
+def found(*files: Path, text: bytes = b"wanted", on_error: Callable[[str], None] | None = None) -> list[bytes]:
+    """The lines that contain `text`; any error fails the test."""
+    errors: list[str] = []
+    lines = list(Logs(files, journal=False, on_error=on_error or errors.append).matching([text]))
+    assert errors == []
     return lines
 
 
 def aged(file: Path, content: bytes, days: int) -> Path:
-    """A file with an mtime of so many days ago."""
+    """A file that was changed so many days ago."""
     file.write_bytes(content)
     os.utime(file, (1_700_000_000 - days * 86_400,) * 2)
     return file
 
 
 def test_rotated_files_come_first_oldest_first(tmp_path: Path) -> None:
-    """By any of logrotate's names, compressed or not; others of the folder are left alone."""
+    """All of logrotate's names are read, compressed or not; other files of the folder are not."""
     aged(tmp_path / "mail.log", b"wanted 5\n", 0)
     aged(tmp_path / "mail.log.1", b"wanted 4\nother\n", 1)
     aged(tmp_path / "mail.log.2.gz", gzip.compress(b"wanted 3\n"), 2)
@@ -47,18 +47,18 @@ def test_rotated_files_come_first_oldest_first(tmp_path: Path) -> None:
 
 
 def test_a_name_with_wildcards_is_itself(tmp_path: Path) -> None:
-    """No other file answers for it."""
+    """A wildcard in a name matches no other file."""
     (tmp_path / "mail.log.1").write_bytes(b"wanted\n")
     assert rotated(tmp_path / "*") == [tmp_path / "*"]
 
 
 def test_a_dangling_link_among_rotated_files_is_named(tmp_path: Path) -> None:
-    """And costs nothing else."""
+    """The link is one error, and the other files are read."""
     (tmp_path / "mail.log").write_bytes(b"wanted\n")
     (tmp_path / "mail.log.1").symlink_to("absent")
-    said: list[str] = []
-    assert found(tmp_path / "mail.log", complain=said.append) == [b"wanted"]
-    assert len(said) == 1
+    errors: list[str] = []
+    assert found(tmp_path / "mail.log", on_error=errors.append) == [b"wanted"]
+    assert len(errors) == 1
 
 
 def test_a_compressed_file_is_known_by_its_content(tmp_path: Path) -> None:
@@ -81,21 +81,21 @@ def test_a_compressed_file_is_known_by_its_content(tmp_path: Path) -> None:
     ids=["cut", "garbage behind", "gzip", "xz", "bzip2", "absent"],
 )
 def test_a_file_that_cannot_be_read_is_named_once(tmp_path: Path, content: bytes | None) -> None:
-    """The others are read all the same, each time."""
+    """The other files are read in each reading."""
     broken, good = tmp_path / "broken", tmp_path / "good"
     if content is not None:
         broken.write_bytes(content)
     good.write_bytes(b"wanted at last\n")
-    said: list[str] = []
-    logs = Logs([broken, good], journal=False, complain=said.append)
+    errors: list[str] = []
+    logs = Logs([broken, good], journal=False, on_error=errors.append)
     for _ in range(2):
         assert list(logs.matching([b"wanted"])) == [b"wanted at last"]
-    assert len(said) == 1
-    assert said[0].startswith(f"{broken}: cannot be read: ")
+    assert len(errors) == 1
+    assert errors[0].startswith(f"{broken}: cannot be read: ")
 
 
 def test_lines_over_block_borders(tmp_path: Path) -> None:
-    """Each line is found once and whole, wherever the borders fall; the last one may lack its end."""
+    """Each line is found once and complete across block borders; the last one may lack its end."""
     file = tmp_path / "log"
     lines = [b"wanted %d " % number + b"x" * (number % 3000) for number in range(3000)]
     file.write_bytes(b"\n".join(lines))
@@ -103,29 +103,29 @@ def test_lines_over_block_borders(tmp_path: Path) -> None:
     assert found(file) == lines
 
 
-def test_the_rest_of_an_overlong_line_is_no_line(tmp_path: Path) -> None:
-    """What is not the beginning of a line cannot pass for one."""
+def test_the_rest_of_a_long_line_is_left_out(tmp_path: Path) -> None:
+    """The rest of a line that is too long is not a line of its own."""
     file = tmp_path / "log"
     file.write_bytes(b"x" * (BLOCK + LINE_LIMIT) + b"wanted forged\nwanted\n")
     assert found(file) == [b"wanted"]
 
 
-def test_progress_is_told_in_bytes_of_the_files(tmp_path: Path) -> None:
-    """Up to the size of all, again in each reading."""
+def test_progress_is_in_bytes_of_the_files(tmp_path: Path) -> None:
+    """Each reading reports the bytes of the files from 0 to their size."""
     (tmp_path / "log").write_bytes(b"line\n" * 1_000_000)
     (tmp_path / "log.1").write_bytes(gzip.compress(b"line\n" * 1_000_000))
     logs = Logs([tmp_path / "log"], journal=False)
-    told: list[int] = []
-    logs.told = told.append
+    progress: list[int] = []
+    logs.on_progress = progress.append
     for _ in range(2):
-        told.clear()
+        progress.clear()
         assert list(logs.matching([b"none"])) == []
-        assert told == sorted(told)
-        assert told[-1] == logs.size
+        assert progress == sorted(progress)
+        assert progress[-1] == logs.size
 
 
 def test_exported_entries_are_lines() -> None:
-    """Also from a file; a line feed within a message begins no line."""
+    """An export may be a file; a line feed within a message does not begin a line."""
     lines = found(GOLDEN / "journal.export", text=b"6AMG9FSt004502: ")
     assert len(lines) == 2
     assert lines[0].startswith(b"2026-11-22T16:16:40.543894+00:00 mx sm-mta[4502]: 6AMG9FSt004502: from=")
@@ -133,15 +133,15 @@ def test_exported_entries_are_lines() -> None:
 
 
 def test_a_cut_export_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    """An export that begins anywhere raises nothing."""
+    """An export that begins anywhere is read to its end."""
     file = tmp_path / "export"
     for cut in range(0, 2600, 97):
         file.write_bytes((GOLDEN / "journal.export").read_bytes()[-cut:])
         found(file, text=b"6AMG")
 
 
-def test_the_journal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the mail facility and miltscan's own lines, in the export format; a reading that ends early ends it."""
+def test_the_journal_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Journalctl prints the mail facility and miltscan's own lines, and ends when the reading ends early."""
     program = tmp_path / "journalctl"
     program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\ncat {GOLDEN}/journal.export\nexec sleep 600\n')
     program.chmod(0o755)
@@ -154,11 +154,11 @@ def test_the_journal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_without_journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said, and nothing is read."""
+    """A missing journalctl is one error, and no line is read."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    said: list[str] = []
-    assert list(Logs([], journal=True, complain=said.append).matching([b"x"])) == []
-    assert said == ["journalctl: cannot be started: No such file or directory"]
+    errors: list[str] = []
+    assert list(Logs([], journal=True, on_error=errors.append).matching([b"x"])) == []
+    assert errors == ["journalctl: cannot be started: No such file or directory"]
     assert not logfiles.has_journal()
 
 

@@ -1,4 +1,4 @@
-"""Log lines of every form, and what hostile ones can do: nothing."""
+"""Log lines of every form; hostile ones change no other field, raise nothing and take no time."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -45,7 +45,7 @@ TO = "to=<a@example.test>, delay=00:00:01, xdelay=00:00:00, mailer=local, pri=30
 )
 @pytest.mark.usefixtures("utc")
 def test_head(head: str, time: str | None, host: str | None, program: str | None, pid: int | None) -> None:
-    """Classic syslog, ISO, journalctl's forms, Solaris; without a year the latest that is not in the future."""
+    """The forms of syslog, ISO, journalctl and Solaris are known; without a year it is the latest past one."""
     event = parse_line(f"{head}6AMG4FAU001849: {TO}", NOW)
     assert event.time == (datetime.fromisoformat(time) if time else None)
     assert (event.host, event.program, event.pid) == (host, program, pid)
@@ -54,7 +54,7 @@ def test_head(head: str, time: str | None, host: str | None, program: str | None
 
 @pytest.mark.parametrize("queue_id", ["m2Q8K2e1009516", "6AMG4FAU1234567", "e6FFBLP22398", "NOQUEUE"])
 def test_queue_id(queue_id: str) -> None:
-    """Of sendmail 8.9 to 8.18; process IDs have up to seven digits."""
+    """Queue IDs of sendmail 8.9 to 8.18 are known, with process IDs of up to seven digits."""
     assert parse_line(f"Feb 28 10:11:12 mx sm-mta[7]: {queue_id}: text", NOW).queue_id == queue_id
 
 
@@ -71,7 +71,7 @@ def test_queue_id(queue_id: str) -> None:
     ],
 )
 def test_kind(text: str, kind: EventKind) -> None:
-    """By how the text after the queue ID begins."""
+    """The beginning of the text after the queue ID is the kind."""
     assert parse_line(f"6AMG4FAU001849: {text}", NOW).kind is kind
 
 
@@ -93,7 +93,7 @@ FROM = "from={}, size=1, class=0, nrcpts=1, msgid={}, proto=ESMTP, daemon=MTA, r
     ],
 )
 def test_what_a_client_chooses_changes_no_other_field(sender: str, message_id: str) -> None:
-    """Sender and Message-ID may hold what looks like fields; size and relay are sendmail's."""
+    """Sender and Message-ID may contain fields; size and relay are still sendmail's own."""
     event = parse_line("6AMG4FAU001849: " + FROM.format(sender, message_id), NOW)
     assert (event.get("from"), event.get("size")) == (sender, "1")
     assert (event.get("relay"), event.get("daemon"), event.get("nrcpts")) == ("h [1.2.3.4]", "MTA", "1")
@@ -117,7 +117,7 @@ def test_what_a_client_chooses_changes_no_other_field(sender: str, message_id: s
     ],
 )
 def test_what_a_server_answers_changes_no_other_field(end: str, dsn: str, stat: str | None, handed: str | None) -> None:
-    """The text of its reply is the value of stat or reply and nothing else."""
+    """The reply of a remote server is only the value of stat or reply."""
     event = parse_line(f"6AMG4FAU001849: {TO}, {end}", NOW)
     assert event.get("dsn") == dsn
     assert stat is None or event.get("stat") == stat
@@ -136,13 +136,13 @@ def test_what_a_server_answers_changes_no_other_field(end: str, dsn: str, stat: 
     ],
 )
 def test_recipients(to: str, expected: list[str]) -> None:
-    """A list, with commas within quotes."""
+    """The recipients are a list, with commas in quoted strings."""
     event = parse_line(f"6AMG4FAU001849: to={to}, delay=00:00:01, dsn=2.0.0, stat=Sent", NOW)
     assert (addresses(event), event.get("dsn")) == (expected, "2.0.0")
 
 
-def test_own_line_alone_or_behind_a_head() -> None:
-    """From a file, or as syslog keeps it; the time is that of the line itself."""
+def test_a_line_of_miltscan_with_or_without_a_head() -> None:
+    """Miltscan's line may have a syslog head; the time is its own."""
     line = json.dumps({"timestamp": "2026-02-28T10:11:12.5+00:00", "event": "message", "queue_id": "6AMG4FAU001849"})
     alone, behind = parse_line(line, NOW), parse_line(f"Feb 28 10:11:13 mx miltscan[9]: {line}", NOW)
     assert alone.kind is EventKind.SCAN
@@ -152,19 +152,19 @@ def test_own_line_alone_or_behind_a_head() -> None:
 @pytest.mark.parametrize(
     "line", ["{", "[1]", '{"event": 1}', '{"a":' * 100_000, '{"event": "x", "queue_id": {"a": 1}}']
 )
-def test_json_that_is_no_line_of_ours(line: str) -> None:
-    """It belongs to no message."""
+def test_json_of_another_form(line: str) -> None:
+    """Such a line belongs to no message."""
     assert parse_line(line, NOW).queue_id is None
 
 
 @pytest.mark.parametrize("line", ["[1]", '{"event": 1}', "{}", '"event"'])
-def test_json_without_the_name_of_an_event_is_another_programs(line: str) -> None:
-    """Only an object whose `event` is text is one of our lines."""
+def test_json_without_an_event(line: str) -> None:
+    """Only an object whose `event` is text is a line of miltscan."""
     assert parse_line(line, NOW).kind is not EventKind.SCAN
 
 
 def test_escapes_in_json_stay_harmless() -> None:
-    """A value is as printable as a raw one."""
+    """A value from a JSON escape is as printable as a raw one."""
     line = json.dumps({"event": "message", "queue_id": "6AMG4FAU001849", "engines": [{"detail": "\x1b[2J\u202e"}]})
     assert parse_line(line, NOW).fields["engines"] == [{"detail": "\\x1b[2J\\u202e"}]
 
@@ -182,7 +182,7 @@ LINES = st.lists(FRAGMENTS | st.text(max_size=5), max_size=12).map("".join)
 
 @given(st.lists(LINES, max_size=6))
 def test_nothing_raises_and_all_is_printable(lines: list[str]) -> None:
-    """Whatever stands in a log: it is parsed, explained, traced and shown."""
+    """Any lines can be parsed, explained, traced and shown."""
     for line in lines:
         assert explained_as_text(explain(line, NOW)).replace("\n", "").isprintable()
     for found in follow("6AMG4FAU001849", lambda _texts: [line.encode("utf-8", "replace") for line in lines], NOW):
@@ -192,7 +192,7 @@ def test_nothing_raises_and_all_is_printable(lines: list[str]) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_line(line: bytes) -> None:
-    """No line is a fault."""
+    """Any bytes are a line."""
     event = parse_line(line, datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=14))))
     assert event.text.isprintable()
 
@@ -202,7 +202,7 @@ def test_any_bytes_are_a_line(line: bytes) -> None:
 )
 @pytest.mark.timeout(10)
 def test_no_text_takes_long(text: str) -> None:
-    """Each pattern is done in one way only: 60 KB of what could make it go back take no time."""
+    """No pattern backtracks: 60 KB of hostile text take no time."""
     parse_line(f"6AMG4FAU001849: to={text}", NOW)
     parse_line(f"6AMG4FAU001849: from=<a>, msgid={text}", NOW)
     addresses(parse_line(f"6AMG4FAU001849: to={text}", NOW))

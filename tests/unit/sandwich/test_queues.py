@@ -28,7 +28,7 @@ def test_depth(files: list[File], expected: Depth) -> None:
 
 
 @given(st.lists(st.builds(File, st.text(max_size=4).map("qf{}".format) | st.text(), st.integers(0), st.floats(0, 9))))
-def test_any_names_do(files: list[File]) -> None:
+def test_any_names_are_counted(files: list[File]) -> None:
     """A queue never has more messages than files, whatever their names."""
     assert depth_of(files).entries <= len(files)
 
@@ -67,7 +67,7 @@ def test_a_link_in_a_circle_ends(tmp_path: Path) -> None:
     assert read_depth(str(tmp_path)).entries == 1
 
 
-def test_a_look_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_files_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue of a million files costs as much as one of MOST_FILES."""
     monkeypatch.setattr(queues, "MOST_FILES", 5)
     for number in range(10):
@@ -83,7 +83,7 @@ def test_only_names_sizes_and_times_are_read(tmp_path: Path) -> None:
     assert read_depth(str(tmp_path)) == Depth(1, 110, 1000)
 
 
-def test_what_belongs_to_the_file_system_is_passed_over(tmp_path: Path) -> None:
+def test_folders_of_the_file_system_are_left_out(tmp_path: Path) -> None:
     """A queue with its own file system has a folder that only root can list."""
     (tmp_path / "lost+found").mkdir()
     _message(tmp_path / "lost+found", "A", 1)

@@ -1,4 +1,4 @@
-"""One message to an SMTP server: every way in which it can go wrong is an answer, and each stage has its time."""
+"""One message to an SMTP server: every failure is a reply, and each stage has its time."""
 
 import socket
 import ssl
@@ -15,18 +15,18 @@ from miltscan.core.probe import Stage
 from miltscan.sandwich.submit import OutgoingMail, ServerReply, submit
 from tests.harness import ports, programs
 
-LETTER = OutgoingMail("", "someone@example.test", b"Subject: x\r\n\r\n.dot\r\n")
-PATIENCE = 30.0
+MAIL = OutgoingMail("", "someone@example.test", b"Subject: x\r\n\r\n.dot\r\n")
+TIMEOUT = 30.0
 
 
 @contextmanager
 def script(replies: Sequence[bytes]) -> Iterator[int]:
-    """A server that says the replies in turn, one a line that it gets, and hangs up after the last; its port."""
+    """The port of a server that sends one reply for each line it receives, and closes the connection after the last."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=_play, args=(listener, replies), daemon=True)
         thread.start()
         yield listener.getsockname()[1]
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
 
 
 def _play(listener: socket.socket, replies: Sequence[bytes]) -> None:
@@ -42,7 +42,7 @@ def _play(listener: socket.socket, replies: Sequence[bytes]) -> None:
 OK = b"250 ok\r\n"
 HELLO = (b"220 hello\r\n", OK, OK, OK)
 CASES: dict[str, tuple[Sequence[bytes], ServerReply, Stage]] = {
-    "all is well": ((*HELLO, b"354 go\r\n", b"550 5.7.1 no\r\n", OK), ServerReply(550, "5.7.1 no"), Stage.DATA),
+    "accepted": ((*HELLO, b"354 go\r\n", b"550 5.7.1 no\r\n", OK), ServerReply(550, "5.7.1 no"), Stage.DATA),
     "greeting": ((b"421 4.3.2 busy\r\n",), ServerReply(421, "4.3.2 busy"), Stage.CONNECT),
     "no EHLO": ((b"220 x\r\n", b"500 what\r\n", OK, OK, b"550 no\r\n", OK), ServerReply(550, "no"), Stage.ENVELOPE),
     "sender": ((*HELLO[:2], b"451 4.3.2 later\r\n", OK), ServerReply(451, "4.3.2 later"), Stage.ENVELOPE),
@@ -52,54 +52,54 @@ CASES: dict[str, tuple[Sequence[bytes], ServerReply, Stage]] = {
         Stage.ENVELOPE,
     ),
     "DATA": ((*HELLO, b"554 no\r\n"), ServerReply(554, "no"), Stage.DATA),
-    "hangs up": ((*HELLO, b"354 go\r\n"), ServerReply(0, "no reply: Connection unexpectedly closed"), Stage.DATA),
+    "closes": ((*HELLO, b"354 go\r\n"), ServerReply(0, "no reply: Connection unexpectedly closed"), Stage.DATA),
 }
 
 
 @pytest.mark.parametrize(("replies", "reply", "stage"), CASES.values(), ids=CASES)
 def test_the_reply_that_decides(replies: Sequence[bytes], reply: ServerReply, stage: Stage) -> None:
-    """The first refusal or the one to the message, in its stage; stages that were not reached have no time."""
+    """The first refusal, or the reply to the message, counts; only stages that were reached have a time."""
     with script(replies) as port:
-        sent = submit(("127.0.0.1", port), LETTER, PATIENCE)
+        sent = submit(("127.0.0.1", port), MAIL, TIMEOUT)
     assert (sent.reply, sent.stage) == (reply, stage)
     reached = list(Stage)[: list(Stage).index(stage) + 1]
     assert list(sent.seconds) == reached
     assert all(seconds >= 0 for seconds in sent.seconds.values())
 
 
-def test_nobody_listens() -> None:
-    """A reply of its own, no exception."""
-    sent = submit(("127.0.0.1", ports.choose().number), LETTER, PATIENCE)
+def test_a_port_without_a_listener() -> None:
+    """A refused connection is a reply with code 0."""
+    sent = submit(("127.0.0.1", ports.choose().number), MAIL, TIMEOUT)
     assert (sent.reply.code, sent.stage) == (0, Stage.CONNECT)
     assert "no reply: " in str(sent.reply)
 
 
-def test_a_server_that_says_nothing() -> None:
-    """The patience is for each reply."""
+def test_a_silent_server() -> None:
+    """The timeout holds for each reply."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        sent = submit(silent.getsockname(), LETTER, 0.2)
+        sent = submit(silent.getsockname(), MAIL, 0.2)
     assert (sent.reply.code, sent.stage) == (0, Stage.CONNECT)
     assert "timed out" in sent.reply.text
 
 
-def test_what_smtp_cannot_carry() -> None:
-    """A line end in an address is refused before it is sent."""
+def test_an_address_that_smtp_cannot_carry() -> None:
+    """An address with a line end is refused before it is sent."""
     with script(HELLO[:2]) as port:
-        sent = submit(("127.0.0.1", port), OutgoingMail("a@b\r\nQUIT", "x@y", b""), PATIENCE)
+        sent = submit(("127.0.0.1", port), OutgoingMail("a@b\r\nQUIT", "x@y", b""), TIMEOUT)
     assert (sent.reply.code, sent.stage) == (0, Stage.ENVELOPE)
 
 
 class Handler:
-    """Takes every message and says over what."""
+    """Accepts every message and replies whether TLS was used."""
 
     async def handle_DATA(self, _server: SMTP, session: Session, _envelope: Envelope) -> str:  # noqa: N802 (aiosmtpd's)
-        """As told."""
+        """Reply with 250 and the transport."""
         return f"250 {'TLS' if session.ssl else 'plain'}"
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """Of nobody, for a name that is not the server's."""
+    """A self-signed certificate with another name than the server's."""
     folder = tmp_path_factory.mktemp("tls")
     command = [str(programs.find("openssl")), "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=x.example"]
     command += ["-keyout", str(folder / "key"), "-out", str(folder / "crt")]
@@ -109,16 +109,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     return context
 
 
-@pytest.mark.parametrize(("insists", "expected"), [(True, "TLS"), (False, "plain")])
-def test_tls_where_the_server_insists(certificate: ssl.SSLContext, expected: str, *, insists: bool) -> None:
-    """By STARTTLS, whatever its certificate; where it only offers it, without."""
+@pytest.mark.parametrize(("required", "expected"), [(True, "TLS"), (False, "plain")])
+def test_tls_if_the_server_requires_it(certificate: ssl.SSLContext, expected: str, *, required: bool) -> None:
+    """STARTTLS is used if the server requires it, with any certificate, but not if it only offers it."""
     port = ports.choose().number
     controller = Controller(
-        Handler(), hostname="127.0.0.1", port=port, tls_context=certificate, require_starttls=insists
+        Handler(), hostname="127.0.0.1", port=port, tls_context=certificate, require_starttls=required
     )
     controller.start()
     try:
-        sent = submit(("127.0.0.1", port), LETTER, PATIENCE)
+        sent = submit(("127.0.0.1", port), MAIL, TIMEOUT)
     finally:
         controller.stop()
     assert sent.reply == ServerReply(250, expected)

@@ -1,4 +1,4 @@
-"""What a log line means, in words."""
+"""The meaning of a log line, in words."""
 
 from datetime import UTC, datetime
 
@@ -19,7 +19,7 @@ DELIVERY = (
 
 
 def meanings(line: str) -> dict[str, str]:
-    """The meaning of each part by its name."""
+    """The meaning of each part, by the name of the part."""
     return {part.name: part.meaning for part in explain(line, NOW)}
 
 
@@ -27,11 +27,11 @@ def meanings(line: str) -> dict[str, str]:
     "text", [ENVELOPE, DELIVERY.format("2.0.0", "Sent"), "ruleset=check_rcpt, arg1=<a@b>, reject=550"]
 )
 def test_every_field_of_sendmail_is_known(text: str) -> None:
-    """Each field has a meaning of its own."""
+    """Each field that sendmail writes has a meaning."""
     found = meanings(HEAD + text)
     assert {"time", "host", "program", "pid", "queue ID", "line"} < found.keys()
     assert len(found) == 6 + text.count("=")
-    assert not [name for name, meaning in found.items() if "not known" in meaning or not meaning]
+    assert not [name for name, meaning in found.items() if "unknown" in meaning or not meaning]
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_every_field_of_sendmail_is_known(text: str) -> None:
             "the next sendmail has it as 6AMG4FAU001850",
         ),
         ("2.0.0", "Sent (ok)", "sent", "sent"),
-        ("4.4.1", "Deferred: Connection refused by h", "deferred", "is tried again"),
-        ("5.1.1", "User unknown", "failed for good", "failed for good"),
-        ("5.7.1", "anything else", "failed for good", "the reason, in words"),
+        ("4.4.1", "Deferred: Connection refused by h", "deferred", "tries again"),
+        ("5.1.1", "User unknown", "failed permanently", "failed permanently"),
+        ("5.7.1", "anything else", "failed permanently", "the reason, in words"),
     ],
 )
 def test_result(dsn: str, stat: str, in_dsn: str, in_stat: str) -> None:
-    """The class of the code, and how the text begins, say whether it is sent, deferred or failed."""
+    """The class of the code and the begin of the text give the result."""
     found = meanings(HEAD + DELIVERY.format(dsn, stat))
     assert in_dsn in found["dsn"]
     assert in_stat in found["stat"]
@@ -66,23 +66,23 @@ def test_result(dsn: str, stat: str, in_dsn: str, in_stat: str) -> None:
     ],
 )
 def test_queue_id_has_a_time(queue_id: str, made: str | None) -> None:
-    """Its first six characters, if they are one."""
+    """The first six characters of a queue ID are its time, if they are valid."""
     found = meanings(f"Nov 22 16:04:15 mx incoming[1849]: {queue_id}: text")["queue ID"]
     assert f"made at {made} UTC" in found if made else "made at" not in found
 
 
-def test_relay_is_told_from_its_line() -> None:
-    """The client in one, the next host in the other."""
+def test_relay_depends_on_the_line() -> None:
+    """It is the client in one line and the next host in the other."""
     assert "the client" in meanings(HEAD + ENVELOPE)["relay"]
-    assert "given to" in meanings(HEAD + DELIVERY.format("2.0.0", "Sent"))["relay"]
+    assert "the next host" in meanings(HEAD + DELIVERY.format("2.0.0", "Sent"))["relay"]
 
 
 @pytest.mark.parametrize("line", ["", "hello", "\x1b[2J", '{"event":"message","queue_id":"6AMG4FAU001849","size":3}'])
 def test_any_line_has_a_kind(line: str) -> None:
-    """Also one that no sendmail has written."""
+    """A line that no sendmail has written has a kind, too."""
     assert "line" in meanings(line)
 
 
 def test_unknown_field_is_shown() -> None:
-    """A later sendmail may have more of them."""
-    assert "not known" in meanings(HEAD + "from=<a@b>, colour=blue, size=1")["colour"]
+    """A field of a later sendmail is shown without a meaning."""
+    assert "unknown" in meanings(HEAD + "from=<a@b>, colour=blue, size=1")["colour"]

@@ -1,4 +1,4 @@
-"""Traces of real logs, compared with what they have to look like; links that a hostile server would like to see."""
+"""Traces of real logs, compared with golden files; links that a hostile server tries to make."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -17,17 +17,17 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def logs(*names: str) -> Logs:
-    """The named files of the golden folder."""
+    """The logs with these names in the golden folder."""
     return Logs([GOLDEN / name for name in names], journal=False)
 
 
 def in_sandwich(subject: str) -> list[Trace]:
-    """Traces in the log of a real sandwich."""
+    """The traces in the log of a real sandwich."""
     return follow(subject, logs("mail.log", "miltscan.log").matching, NOW)
 
 
 def in_lines(subject: str, *lines: str) -> list[Trace]:
-    """Traces in these log lines, whose time is added."""
+    """The traces in these log lines, to which a time is added."""
 
     def read(texts: Sequence[bytes]) -> Iterable[bytes]:
         dated = [f"Nov 22 16:00:00 mx sm-mta[{number}]: {line}".encode() for number, line in enumerate(lines)]
@@ -57,7 +57,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("utc")
 def test_timeline(name: str) -> None:
-    """The text of a trace is that of the golden file, byte for byte."""
+    """The text of a trace is equal to the golden file."""
     subject, files = CASES[name]
     text = "\n\n".join(map(as_text, follow(subject, logs(*files).matching, NOW)))
     assert f"{text}\n" == (GOLDEN / f"{name}.txt").read_text()
@@ -65,14 +65,14 @@ def test_timeline(name: str) -> None:
 
 @pytest.mark.usefixtures("utc")
 def test_fields() -> None:
-    """What --json prints is that of the golden file."""
+    """The output of --json is equal to the golden file."""
     (found,) = in_sandwich("6AMG9Lxs004627")
     assert json.loads(json.dumps(trace_fields(found))) == json.loads((GOLDEN / "failed.json").read_text())
 
 
 @pytest.mark.parametrize("subject", ["6AMG9F89004499", "6AMG9FSt004502"])
-def test_either_queue_id_finds_the_whole_way(subject: str) -> None:
-    """Incoming's or delivery's: the same trace."""
+def test_either_queue_id_finds_the_trace(subject: str) -> None:
+    """The queue ID of either sendmail finds the same trace."""
     (found,) = in_sandwich(subject)
     assert found.queue_ids == ("6AMG9F89004499", "6AMG9FSt004502")
     assert found == in_sandwich("6AMG9F89004499")[0]
@@ -89,18 +89,18 @@ def test_either_queue_id_finds_the_whole_way(subject: str) -> None:
     ],
 )
 def test_message_id(message_id: str, queue_id: str) -> None:
-    """With or without brackets, however long and odd: sendmail logs 100 characters of it."""
+    """A Message-ID may lack brackets and may be long or odd; sendmail logs 100 characters."""
     assert [found.queue_ids[0] for found in in_sandwich(message_id)] == [queue_id]
 
 
 @pytest.mark.parametrize("subject", ["6AMG9F89999999", "<no@such>", "", "\x1b\udcff"])
 def test_not_in_the_logs(subject: str) -> None:
-    """No trace, and no exception."""
+    """A message that is not in the logs has no trace."""
     assert in_sandwich(subject) == []
 
 
 def test_each_message_with_a_message_id_has_its_trace() -> None:
-    """A client that tries again brings the same Message-ID under another queue ID."""
+    """A client's next attempt has the same Message-ID and another queue ID."""
     found = in_lines(
         "<a@b>",
         "6AMG00aa000001: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<a@b>, relay=x",
@@ -111,8 +111,8 @@ def test_each_message_with_a_message_id_has_its_trace() -> None:
     assert [one.status for one in found] == [DeliveryStatus.TEMPFAILED, DeliveryStatus.DELIVERED]
 
 
-def test_a_far_server_cannot_bring_in_a_message_of_others() -> None:
-    """Its reply names a queue ID of ours, whose message has another Message-ID."""
+def test_a_remote_server_cannot_link_another_message() -> None:
+    """A reply that names one of our queue IDs is not followed if the Message-ID differs."""
     mine = "6AMG00aa000001: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<mine@b>, relay=x"
     other = "6AMG00aa000002: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<other@b>, relay=x"
     answer = "6AMG00aa000001: to=<r@y>, delay=0, dsn=2.0.0, stat=Sent (6AMG00aa000002 Message accepted for delivery)"
@@ -122,14 +122,14 @@ def test_a_far_server_cannot_bring_in_a_message_of_others() -> None:
 
 
 def test_a_circle_of_queue_ids_ends() -> None:
-    """Two that hand over to each other make one trace."""
+    """Two queue IDs that hand over to each other make one trace."""
     ids = ("6AMG00aa000001", "6AMG00aa000002")
     lines = [f"{a}: to=<r@y>, dsn=2.0.0, stat=Sent ({b} Message accepted)" for a, b in (ids, ids[::-1])]
     assert [found.queue_ids for found in in_lines(ids[0], *lines)] == [ids]
 
 
 def test_an_alias_with_an_owner_is_followed() -> None:
-    """Its copy has a queue ID of its own."""
+    """The copy for the alias has its own queue ID."""
     (found,) = in_lines(
         "6AMG00aa000001",
         "6AMG00aa000001: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<a@b>, relay=x",
@@ -141,8 +141,8 @@ def test_an_alias_with_an_owner_is_followed() -> None:
 
 
 @pytest.mark.parametrize("rest", ["clone", "clone ", "clone ,", "clone x", ""])
-def test_half_a_line_is_no_link(rest: str) -> None:
-    """A full disk cuts lines anywhere, and any user of the host can write one."""
+def test_a_cut_line_is_not_a_link(rest: str) -> None:
+    """A line may be cut or forged, and then links nothing."""
     (found,) = in_lines("6AMG00aa000001", f"6AMG00aa000001: {rest}", "6AMG00aa000001: to=<r@y>, dsn=2.0.0, stat=Sent")
     assert (found.queue_ids, found.status) == (("6AMG00aa000001",), DeliveryStatus.DELIVERED)
 
@@ -159,28 +159,28 @@ def test_half_a_line_is_no_link(rest: str) -> None:
     ],
 )
 def test_status(lines: list[str], status: DeliveryStatus) -> None:
-    """The worst of what the recipients got last; without a delivery what the client heard."""
+    """It is the worst of the recipients' last results; without a delivery it is the reply to the client."""
     (found,) = in_lines("6AMG00aa000001", *(f"6AMG00aa000001: {line}" for line in lines))
     assert found.status is status
 
 
 @pytest.mark.parametrize(("action", "status"), [("discard", DeliveryStatus.DISCARDED), ("hold", DeliveryStatus.HELD)])
 def test_status_by_decision(action: str, status: DeliveryStatus) -> None:
-    """What miltscan had sendmail drop or hold never shows a delivery."""
+    """A message that sendmail discards or holds for miltscan has no delivery line."""
     line = json.dumps({"event": "message", "queue_id": "6AMG00aa000001", "action": action})
     (found,) = in_lines("6AMG00aa000001", line)
     assert found.status is status
 
 
 def test_the_number_of_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Message-ID on very many messages fills no memory; the first ones are shown."""
+    """Of very many messages with one Message-ID only the first ones are kept."""
     monkeypatch.setattr(traces, "QUEUE_IDS_FOLLOWED", 3)
     lines = [f"6AMG00aa00000{n}: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<a@b>, relay=x" for n in range(9)]
     assert len(in_lines("<a@b>", *lines)) == 3
 
 
 def test_the_number_of_links_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Very many messages that were answered with one queue ID fill no memory either."""
+    """Of very many messages that were handed over as one queue ID only the first ones are kept."""
     monkeypatch.setattr(traces, "QUEUE_IDS_FOLLOWED", 3)
     end = "to=<r@y>, dsn=2.0.0, stat=Sent (6AMG00aa000000 Message accepted)"
     (found,) = in_lines("6AMG00aa000000", *(f"6AMG00aa00000{number}: {end}" for number in range(1, 9)))
@@ -188,13 +188,13 @@ def test_the_number_of_links_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_number_of_events_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A queue ID with very many lines fills no memory."""
+    """Of a queue ID with very many lines only the first ones are kept."""
     monkeypatch.setattr(traces, "EVENTS_KEPT", 5)
     (found,) = in_lines("6AMG00aa000001", *(f"6AMG00aa000001: line {number}" for number in range(9)))
     assert len(found.events) == 5
 
 
 def test_a_line_in_two_logs_is_one_event() -> None:
-    """The journal and a file have the same lines."""
+    """A line that the journal and a file have is one event."""
     twice = logs("mail.log", "miltscan.log", "mail.log", "miltscan.log")
     assert follow("6AMG9F89004499", twice.matching, NOW) == in_sandwich("6AMG9F89004499")
