@@ -119,9 +119,9 @@ def test_the_runbook_has_a_section_for_each_alert() -> None:
 
 
 def test_a_section_is_whole() -> None:
-    """Each section says what clients hear, the first command, the causes, and when to silence the alert."""
+    """Each section says what clients receive, the first command, the causes, and when to silence the alert."""
     parts = (
-        r"- \*\*Clients hear\*\* ",
+        r"- \*\*Clients receive\*\* ",
         r"- \*\*First\*\* look:\s+`[^`]+`",
         r"- \*\*Usual causes\*\*\n",
         r"- \*\*Silence\*\* ",
