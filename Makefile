@@ -1,6 +1,6 @@
-# miltscan: see README.md. The first call installs what is missing (Debian packages, .venv).
+# miltscan: see README.md. The first call installs missing Debian packages and creates .venv.
 
-# The distribution's Python is what production runs on; where there is none, whatever is on PATH.
+# Production runs on the distribution's Python; without one, use the first on PATH.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo --preserve-env=KEEP)
 RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
@@ -29,7 +29,7 @@ demo: environment
 demo-stop: environment
 	@$(RUN) -m tests.demo stop
 
-# Everything on .venv's Python, and beside it the unit and milter tests on the oldest and the newest that the machine has.
+# All tests on .venv's Python; in parallel the unit and milter tests on the oldest and newest Python of the machine.
 test: environment
 	@deploy/debian/install deploy/debian/packages-test.txt
 	@.venv/bin/python tests/pythons.py tests/unit tests/milter >.venv/pythons.log 2>&1 & others=$$!; \
@@ -37,17 +37,17 @@ test: environment
 	wait $$others || { cat .venv/pythons.log; exit 1; }; \
 	grep -E '^Python|passed' .venv/pythons.log; exit $$status
 
-# The pictures of the status page in docs/images; some three minutes.
+# Takes the screenshots of the status page in docs/images; three minutes.
 pictures: environment
 	@deploy/debian/install deploy/debian/packages-test.txt
 	@$(RUN) -m tests.demo.pictures
 
-# Some ten minutes; OPTIONS="--rounds 7" and others: `.venv/bin/python -m tests.bench --help`.
+# Compares miltscan with other filters; ten minutes. OPTIONS="--rounds 7" and others: `.venv/bin/python -m tests.bench --help`.
 bench: $(PLOTS)
 	@deploy/debian/install deploy/debian/packages-bench.txt
 	@$(RUN) -m tests.bench $(OPTIONS)
 
-# Sessions, sizes, workers and servers of clamd, each by itself; some ten minutes.
+# Varies sessions, sizes, workers and servers of clamd, one at a time; ten minutes.
 bench-growth: $(PLOTS)
 	@deploy/debian/install deploy/debian/packages-bench.txt
 	@$(RUN) -m tests.bench.growth $(OPTIONS)
@@ -62,16 +62,19 @@ $(PLOTS): tests/bench/requirements.txt $(READY) | packages
 	.venv/bin/pip install --quiet --require-hashes -r tests/bench/requirements.txt
 	@touch $@
 
+# Compares both kinds of handoff to the delivery sendmail; a minute.
 bench-handoff: environment
 	@$(RUN) -m tests.bench.handoff
 
+# Measures the settings of the two sendmails; 20 minutes.
 bench-tuning: environment
 	@$(RUN) -m tests.bench.tuning $(OPTIONS)
 
-# Where the time of a message goes; a minute.
+# Measures where the CPU time of a message goes; a minute.
 bench-breakdown: environment
 	@$(RUN) -m tests.bench.breakdown $(OPTIONS)
 
+# Generates the Grafana dashboard.
 dashboard: environment
 	.venv/bin/python -m deploy.grafana.generator
 

@@ -71,7 +71,7 @@ R$*			$: $&{client_addr}
 R$@			$@ OK
 R0			$@ OK
 R$={DeliveryFrom} $*	$@ OK
-R$*			$#error $@ 5.7.1 $: "550 Access denied: this is no public mail server"
+R$*			$#error $@ 5.7.1 $: "550 Access denied: this is not a public mail server"
 
 SLocal_check_relay
 R$*			$: $>DeliveryClient $1

@@ -26,9 +26,9 @@ ROUNDS = 3
 IDLE = Bound("memory of supervisor, one worker and exporter at rest (PSS)", 75, "MB")
 BUSY = Bound("memory that 200 open sessions add to a worker (PSS)", 20, "MB")
 LARGE = Bound("memory that 50 messages of 10 MB at once add to a worker", 64, "MB")
-START = Bound("from the start to the first answer", 1, "s")
-SLOW = Bound("ten EOMs of 2 s each at once, until the last has its answer", 2.5, "s")
-NEXT = Bound("the next message beside 10,000 idle connections (sendmail waits 10 s for an answer)", 10, "s")
+START = Bound("from the start to the first reply", 1, "s")
+SLOW = Bound("ten EOMs of 2 s each at once, until the last has its reply", 2.5, "s")
+NEXT = Bound("the next message with 10,000 idle connections open (sendmail waits 10 s for a reply)", 10, "s")
 
 _SLOW_SCAN = 2.0  # seconds
 _SMALL = (1_000,)
@@ -66,8 +66,8 @@ def measured(programs: Programs, server: str, rounds: int = ROUNDS, sizes: Sizes
     for number in range(rounds):
         _at_rest(programs, f"alone {number}", server, sizes, values)
         _slow(programs, f"slow {number}", sizes, values)
-    beside = {NEXT: f"{values.connections:,} connections, each a session that has begun"}
-    return [Figure(bound, tuple(found), beside.get(bound, "")) for bound, found in values.of.items()]
+    notes = {NEXT: f"{values.connections:,} connections, each a session that has begun"}
+    return [Figure(bound, tuple(found), notes.get(bound, "")) for bound, found in values.of.items()]
 
 
 def worker(chosen: Filter) -> int:
@@ -158,7 +158,7 @@ def spooled(pid: int, folder: Path) -> int:
 def _link(entry: Path) -> str:
     try:
         return str(entry.readlink())
-    except FileNotFoundError:  # closed meanwhile
+    except FileNotFoundError:  # closed in the meantime
         return ""
 
 

@@ -32,7 +32,7 @@ ROWS = {
     "envrcpt": "RCPT",
     "header": "headers",
     "body": "body, without the spool",
-    "spool": "spool: memory file made, written, given up",
+    "spool": "spool: memory file created, written, closed",
     "exchange": "exchange with clamd",
     "decision": "decision",
     "answer": "header edits and reply to the MTA",

@@ -128,7 +128,7 @@ class RawClient:
 
 Compared = Filter | RawClient
 Start = Callable[[Programs, Clamd], Filter]
-"""Starts a filter that asks this clamd; it takes mail on return. MissingProgramError where it is not installed."""
+"""Starts a filter that uses this clamd; it accepts mail on return. MissingProgramError if it is not installed."""
 
 
 def prove(chosen: Filter) -> None:

@@ -120,12 +120,14 @@ def _by_number(name: str, series: Sequence[Series]) -> Iterator[str]:
     """Yield the ratio of each number's rate to that of the lowest number, over all loads of the sweep."""
     numbers = sorted({_number(one) for one in series})
     rates = {(_number(one), one.load): _middle(one, "rate") for one in series}
-    told = []
+    ratios = []
     for number in numbers[1:]:
         times = [rates[number, load] / rates[numbers[0], load] for load in dict.fromkeys(one.load for one in series)]
-        told.append(f"{number} {median(times):.2f}" + (f" ({min(times):.2f} to {max(times):.2f})" if times[1:] else ""))
-    if told:
-        yield f"- **{name.capitalize()}, rate as times that of {numbers[0]}:** {', '.join(told)}."
+        ratios.append(
+            f"{number} {median(times):.2f}" + (f" ({min(times):.2f} to {max(times):.2f})" if times[1:] else "")
+        )
+    if ratios:
+        yield f"- **{name.capitalize()}, rate as times that of {numbers[0]}:** {', '.join(ratios)}."
 
 
 def _rounded(value: float) -> str:

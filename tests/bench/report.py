@@ -106,7 +106,7 @@ def bounds(found: Iterable[Figure]) -> Iterator[str]:
     """Yield a row for each figure of miltscan alone."""
     yield from _head("miltscan alone", "target", "measured", "noise", "met?", "")
     for one in found:
-        shown = [f"{one.middle:.3g} {one.bound.unit}", f"{one.noise:.2g}", f"{one}", one.beside]
+        shown = [f"{one.middle:.3g} {one.bound.unit}", f"{one.noise:.2g}", f"{one}", one.note]
         yield _row(one.bound.what, one.bound, *shown)
 
 

@@ -68,11 +68,11 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """The measurement for a bound in its unit, with a value for each round; `beside` adds a note for people."""
+    """The measurement for a bound in its unit, with a value for each round; `note` is for people."""
 
     bound: Bound
     values: tuple[float, ...]
-    beside: str = ""
+    note: str = ""
 
     @property
     def middle(self) -> float:

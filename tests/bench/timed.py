@@ -58,7 +58,7 @@ def clocked(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
     clock = _clocks.setdefault(name, Clock())
 
     @wraps(work)
-    def timed(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it is
+    def timed(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - any argument
         outer, _thread.within = getattr(_thread, "within", 0), 0
         began = thread_time_ns()
         try:

@@ -127,7 +127,7 @@ def test_stranger_hears_550_at_once(plain_sandwich: Sandwich) -> None:
     """The client is refused for its address, before it can name a sender."""
     with smtplib.SMTP("127.0.0.1", plain_sandwich.delivery.port, timeout=60, source_address=(OUTSIDE, 0)) as smtp:
         smtp.ehlo()
-        assert smtp.mail(client.SENDER) == (550, b"5.7.1 Access denied: this is no public mail server")
+        assert smtp.mail(client.SENDER) == (550, b"5.7.1 Access denied: this is not a public mail server")
 
 
 def test_delivery_has_a_greeting_of_its_own(plain_sandwich: Sandwich) -> None:

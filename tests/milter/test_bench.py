@@ -128,7 +128,7 @@ def test_miltscan_is_measured_alone(programs: Programs) -> None:
     assert found.keys() == {alone.START, alone.IDLE, alone.BUSY, alone.NEXT, alone.SLOW, alone.LARGE}
     assert found[alone.SLOW].middle >= 2
     assert found[alone.IDLE].middle > 1
-    assert found[alone.NEXT].beside == "20 connections, each a session that has begun"
+    assert found[alone.NEXT].note == "20 connections, each a session that has begun"
     assert not any(program.alive for program in programs.running)
 
 

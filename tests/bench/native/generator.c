@@ -168,11 +168,11 @@ static char milter_reply(struct reader *reader) {
 }
 
 static void await_milter(struct reader *reader) {
-    char told[] = "the milter answered ?", code;
+    char answer[] = "the milter answered ?", code;
     do code = milter_reply(reader);
     while (strchr("+-2behimpq", code)); /* changes to the message, and "still at work" */
-    told[sizeof told - 2] = code;
-    if (!strchr("Oca", code)) fail(told);
+    answer[sizeof answer - 2] = code;
+    if (!strchr("Oca", code)) fail(answer);
 }
 
 static void by_milter(struct reader *reader, long from, long count) {
@@ -208,12 +208,12 @@ static void pass(int fd, int file) {
 }
 
 static void await_clamd(struct reader *reader) {
-    char told[300];
+    char answer[300];
     size_t length = 0;
-    do told[length] = get(reader);
-    while (told[length] && ++length < sizeof told - 1);
-    told[length] = 0;
-    if (length < 4 || strcmp(told + length - 4, ": OK")) fail(told);
+    do answer[length] = get(reader);
+    while (answer[length] && ++length < sizeof answer - 1);
+    answer[length] = 0;
+    if (length < 4 || strcmp(answer + length - 4, ": OK")) fail(answer);
 }
 
 static void by_clamd(struct reader *reader, long from, long count) {
