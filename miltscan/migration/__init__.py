@@ -1,1 +1,1 @@
-"""The configurations of other scanners, and what becomes of each of their options here."""
+"""Imports the settings of other scanners: each of their options and its counterpart here."""

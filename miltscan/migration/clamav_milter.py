@@ -1,15 +1,14 @@
-"""clamav-milter.conf: every option of clamav-milter 1.4 and what becomes of it. It opens no file.
+"""clamav-milter.conf: every option of clamav-milter 1.4 and its counterpart. It opens no file.
 
-Options, values and defaults are those of clamav-milter.conf(5) and `clamconf -g clamav-milter.conf`. An option that the
-file does not set has its default there, which may differ from ours: so each option has a row, set or not.
+Options, values and defaults are those of clamav-milter.conf(5) and `clamconf -g clamav-milter.conf`. An absent option
+has clamav-milter's default, which may differ from miltscan's, so that each option has a row, set or not.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from miltscan.core.action import ActionName
 from miltscan.core.address import parse_address
-from miltscan.core.clamav_conf import is_on, read_options
+from miltscan.core.clamav_conf import is_on, parse_clamav_size, read_options
 from miltscan.migration.draft import Conversion, Draft, Fate, Row, Rule, always, convert, if_used
 
 _ACTIONS = {
@@ -19,64 +18,52 @@ _ACTIONS = {
     "blackhole": ActionName.DISCARD,
     "quarantine": ActionName.HOLD,
 }
-_ALL_CLIENTS = {"inet": "0.0.0.0", "inet6": "::"}  # noqa: S104 - what clamav-milter listens on if no host is named
-_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
-_LARGEST = 2 * 10**9  # bytes: the most that limits.message_size takes
-_LONGEST = 240  # seconds: the most that limits.scan_timeout takes
+_ALL_ADDRESSES = {"inet": "0.0.0.0", "inet6": "::"}  # noqa: S104 - where clamav-milter listens if no host is named
+_LARGEST = 2 * 10**9  # bytes: the maximum of limits.message_size
+_LONGEST = 240  # seconds: the maximum of limits.scan_timeout
 _CLAMD_PORT = "3310"
-_SKIPS = "every message is scanned, whoever sends it: mail that is let through unscanned has to be told by its outcome"
+_SKIPS = "miltscan scans every message of every sender: mail that passes unscanned must be visible by its outcome"
 
 
 def draft_clamav_milter(text: str) -> Draft:
-    """What becomes of each option, in the order of OPTIONS, and of what is none."""
+    """The conversion of each option, in the order of OPTIONS, and a row for each unknown or repeated one."""
     given = read_options(text)
-    known = [Row(_shown(name, given), convert(rule, _values(name, given))) for name, rule in OPTIONS.items()]
-    return Draft((*known, *_surplus(given)))
-
-
-def _values(name: str, given: dict[str, list[str]]) -> Sequence[str]:
-    """All values of an option that may be repeated, else the first one, which is what clamav-milter takes."""
-    values = given.get(name, [*DEFAULTS.get(name, ())])
-    return values if name in _REPEATED else values[:1]
-
-
-def _shown(name: str, given: dict[str, list[str]]) -> str:
-    values = " ".join(_values(name, given))
-    if name in given:
-        return f"{name} {values}".rstrip()
-    return f"{name} {values} (its default)" if values else f"{name} (not set)"
-
-
-def _surplus(given: dict[str, list[str]]) -> Iterator[Row]:
+    rows = []
+    for name, rule in OPTIONS.items():
+        values = given.get(name, [*DEFAULTS.get(name, ())])
+        if name not in _REPEATED:
+            values = values[:1]  # clamav-milter uses the first one
+        shown = f"{name} {' '.join(values)}".rstrip()
+        if name not in given:
+            shown = f"{shown} (its default)" if values else f"{shown} (not set)"
+        rows.append(Row(shown, convert(rule, values)))
     for name, values in given.items():
         if name not in OPTIONS:
-            outcome = Conversion(Fate.UNKNOWN, "clamav-milter 1.4 has no such option")
-            yield Row(f"{name} {' '.join(values)}".rstrip(), outcome)
+            unknown = Conversion(Fate.UNKNOWN, "clamav-milter 1.4 has no such option")
+            rows.append(Row(f"{name} {' '.join(values)}".rstrip(), unknown))
         elif name not in _REPEATED:
-            again = Conversion(Fate.UNUSED, "given again: clamav-milter takes the first")
-            yield from (Row(f"{name} {value}", again) for value in values[1:])
+            again = Conversion(Fate.UNUSED, "set twice: clamav-milter uses the first line")
+            rows += [Row(f"{name} {value}", again) for value in values[1:]]
+    return Draft(tuple(rows))
 
 
 def _socket(values: Sequence[str]) -> Conversion:
     if not values:
-        raise ValueError("it is mandatory: milter.socket keeps its default")
+        raise ValueError("the option is mandatory; milter.socket keeps its default")
     kind, _, rest = values[0].partition(":")
-    if kind in _ALL_CLIENTS:
-        return _inet_socket(rest, _ALL_CLIENTS[kind])
-    if not values[0].startswith(("/", "unix:/", "local:/")):
-        raise ValueError("expected [unix:]/path or inet:PORT@HOST")
-    why = "milter.socket keeps its default: both can run until sendmail's INPUT_MAIL_FILTER line changes"
-    return Conversion(Fate.CHANGED, why)
-
-
-def _inet_socket(text: str, all_clients: str) -> Conversion:
-    port, _, host = text.partition("@")
-    listen = str(parse_address(f"inet:{port}@{host or all_clients}"))
+    if kind not in _ALL_ADDRESSES:
+        if not values[0].startswith(("/", "unix:/", "local:/")):
+            raise ValueError("expected [unix:]/path or inet:PORT@HOST")
+        why = "milter.socket keeps its default: both filters can run until sendmail's INPUT_MAIL_FILTER line changes"
+        return Conversion(Fate.CHANGED, why)
+    port, _, host = rest.partition("@")
+    listen = str(parse_address(f"inet:{port}@{host or _ALL_ADDRESSES[kind]}"))
     settings = {"milter.socket": listen}
-    if host.strip("[]") not in {"", "0.0.0.0", "::"}:  # noqa: S104 - these three cannot be connected to
-        why = "the port is free once clamav-milter has ended; on one host a unix socket is much faster"
+    if host.strip("[]") not in {"", *_ALL_ADDRESSES.values()}:
+        why = "the port is free after clamav-milter has stopped; on one host a unix socket is much faster"
         return Conversion(Fate.SAME, why, settings, {"SITE_MILTER": listen})
-    why = "every host may connect, as before; an incoming sendmail elsewhere has this host's address in SITE_MILTER"
+    # no client can connect to 0.0.0.0 or ::, so that sendmail gets another address
+    why = "any host may connect, as before; for an incoming sendmail on another host set SITE_MILTER to this host"
     return Conversion(Fate.CHANGED, why, settings, {"SITE_MILTER": str(parse_address(f"inet:{port}@127.0.0.1"))})
 
 
@@ -84,17 +71,16 @@ def _group(values: Sequence[str]) -> Conversion:
     if not values:
         return Conversion(Fate.UNUSED)
     if values[0] == "clamav":
-        return Conversion(
-            Fate.CHANGED, "left out: the socket has the group that miltscan runs in (smmsp), as sendmail does"
-        )
-    why = "miltscan's user has to be in this group, too"
+        why = "left out: the socket has the group of miltscan's process (smmsp), which is sendmail's own"
+        return Conversion(Fate.CHANGED, why)
+    why = "miltscan's user must be a member of this group, too"
     return Conversion(Fate.CHANGED, why, {"milter.socket_group": values[0]})
 
 
 def _mode(values: Sequence[str]) -> Conversion:
     if not values:
-        return Conversion(Fate.CHANGED, "milter.socket_mode is 0660 by default, whatever the umask")
-    why = "everybody on this host may ask; 0660 will do" if values[0].endswith(("6", "7")) else ""
+        return Conversion(Fate.CHANGED, "milter.socket_mode is 0660 by default and does not depend on the umask")
+    why = "any user of this host may connect; 0660 is enough" if values[0].endswith(("6", "7")) else ""
     return Conversion(Fate.SAME, why, {"milter.socket_mode": values[0].rjust(4, "0")})
 
 
@@ -102,52 +88,43 @@ def _timeout(values: Sequence[str]) -> Conversion:
     seconds = int(values[0]) if values[0].isdecimal() else -1
     if seconds < 0:
         raise ValueError("expected seconds")
-    why = "it was for each wait for clamd, and is now for all of a scan; MaxScanTime of clamd has to be below"
+    why = "it limited each wait for clamd, and now limits the whole scan; clamd's MaxScanTime must be shorter"
     if not 0 < seconds <= _LONGEST:
-        why += "; no longer, because sendmail gives up after five minutes"
+        why += "; this is the maximum, as sendmail gives up after five minutes"
         seconds = _LONGEST
     return Conversion(Fate.CHANGED, why, {"limits.scan_timeout": f"{seconds}s"})
 
 
 def _spool(values: Sequence[str]) -> Conversion:
     if not values or values[0] in {"/tmp", "/var/tmp"}:  # noqa: S108 - named to be avoided
-        return Conversion(Fate.CHANGED, "spool.directory keeps its default: a folder that nobody else can read")
-    why = "the folder has to be miltscan's own, mode 0700, and in ReadWritePaths= of deploy/systemd/miltscan.service"
+        return Conversion(Fate.CHANGED, "spool.directory keeps its default, a folder that no other user can read")
+    why = "the folder must belong to miltscan's user, with mode 0700; add it to ReadWritePaths= of miltscan.service"
     return Conversion(Fate.CHANGED, why, {"spool.directory": values[0]})
 
 
 def _servers(values: Sequence[str]) -> Conversion:
     if not values:
-        raise ValueError("it is mandatory: clamd.servers keeps its default")
-    servers = [*dict.fromkeys(_server(value) for value in values)]
-    why = "asked by turns; each has to find a test signature every clamd.canary_interval"
-    return Conversion(Fate.SAME, why, {"clamd.servers": servers})
-
-
-def _server(value: str) -> str:
-    kind, _, rest = value.partition(":")
-    if kind != "tcp":
-        return str(parse_address(value))
-    host, _, port = rest.rpartition(":") if ":" in rest else (rest, ":", _CLAMD_PORT)
-    return str(parse_address(f"inet:{port}@{host}"))
+        raise ValueError("the option is mandatory; clamd.servers keeps its default")
+    servers = []
+    for value in values:
+        kind, _, rest = value.partition(":")
+        if kind == "tcp":  # tcp:HOST[:PORT], where the host may be an IPv6 address
+            host, _, port = rest.rpartition(":") if ":" in rest else (rest, ":", _CLAMD_PORT)
+            servers.append(str(parse_address(f"inet:{port}@{host}")))
+        else:
+            servers.append(str(parse_address(value)))
+    why = "used in rotation; each must pass a self-test every clamd.canary_interval"
+    return Conversion(Fate.SAME, why, {"clamd.servers": [*dict.fromkeys(servers)]})
 
 
 def _size(values: Sequence[str]) -> Conversion:
-    size = min(clamav_size(values[0]), _LARGEST)
+    size = min(parse_clamav_size(values[0]), _LARGEST)
     why = (
-        "clamav-milter calls a larger message clean after a look at its first part; it is still accepted, but counted "
-        'as unscanned, and marked if headers.mode is "replace"; consider policy.on_unscanned.too_large = "reject" '
-        "and a larger limit"
+        "clamav-milter scans only the first part of a larger message and reports it as clean; miltscan still accepts "
+        'it, but counts it as unscanned, and marks it if headers.mode is "replace"; consider '
+        'policy.on_unscanned.too_large = "reject" and a larger limit'
     )
     return Conversion(Fate.CHANGED, why, {"limits.message_size": size, "policy.on_unscanned.too_large": "accept"})
-
-
-def clamav_size(text: str) -> int:
-    """Bytes of a size with the units k, m or g (powers of 1024); ValueError."""
-    found = re.fullmatch(r"([0-9]{1,15})([kmg]?)b?", text.lower(), re.ASCII)
-    if found is None:
-        raise ValueError("expected a size such as 25M")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def _action(values: Sequence[str]) -> ActionName:
@@ -164,24 +141,24 @@ def _on_clean(values: Sequence[str]) -> Conversion:
 
 def _on_infected(values: Sequence[str]) -> Conversion:
     action = _action(values)
-    why = 'miltscan\'s own default is "reject": its sender is told at once' if action is ActionName.HOLD else ""
+    why = 'miltscan\'s own default is "reject", which informs the sender at once' if action is ActionName.HOLD else ""
     return Conversion(Fate.SAME, why, {"policy.on_infected": action})
 
 
 def _on_fail(values: Sequence[str]) -> Conversion:
     action = _action(values)
     keys = ("policy.on_error", "policy.on_unscanned.timeout", "policy.on_unscanned.no_engine")
-    why = "mail passes unscanned while clamd is down; tempfail loses none" if action is ActionName.ACCEPT else ""
+    why = "mail passes unscanned while clamd is down; tempfail loses no mail" if action is ActionName.ACCEPT else ""
     return Conversion(Fate.SAME, why, dict.fromkeys(keys, str(action)))
 
 
 def _headers(values: Sequence[str]) -> Conversion:
     value = values[0].lower()
     if value == "add":
-        why = "the sender's own X-Virus-* headers are removed: only ours may say what was scanned"
+        why = "miltscan removes the sender's own X-Virus-* headers, so that only its own remain"
         return Conversion(Fate.CHANGED, why, {"headers.mode": "replace"})
     mode = "replace" if value == "replace" or is_on(value) else "none"
-    why = "" if mode == "replace" else 'mail accepted unscanned has no mark; "replace" gives it one'
+    why = "" if mode == "replace" else 'mail that is accepted unscanned has no mark; "replace" adds one'
     return Conversion(Fate.SAME, why, {"headers.mode": mode})
 
 
@@ -190,15 +167,13 @@ def _verbose(values: Sequence[str]) -> Conversion:
 
 
 def _stale(values: Sequence[str]) -> Conversion:
-    why = "the socket file that a crash left is removed, one that is served never"
+    why = "miltscan removes the socket file of a service that crashed, but not of one that runs"
     return Conversion(Fate.BUILT_IN if is_on(values[0]) else Fate.CHANGED, why)
 
 
-_LOG = (
-    "the log is JSON lines on standard output: the journal keeps it, or MILTSCAN_LOG of deploy/sysv/miltscan-sandwich"
-)
+_LOG = "the log is JSON lines on standard output, for the journal or for MILTSCAN_LOG of deploy/sysv/miltscan-sandwich"
 OPTIONS: dict[str, Rule] = {
-    "Example": if_used(Fate.BUILT_IN, "a file needs no such mark: every key has a default"),
+    "Example": if_used(Fate.BUILT_IN, "a file needs no such line: every key has a default"),
     "MilterSocket": _socket,
     "MilterSocketGroup": _group,
     "MilterSocketMode": _mode,
@@ -207,9 +182,13 @@ OPTIONS: dict[str, Rule] = {
         Fate.ELSEWHERE, "User= of deploy/systemd/miltscan.service, MILTSCAN_USER of deploy/sysv/miltscan-sandwich"
     ),
     "ReadTimeout": _timeout,
-    "Foreground": always(Fate.BUILT_IN, "it stays in the foreground: who starts it also watches it"),
-    "Chroot": if_used(Fate.NONE, "deploy/systemd/miltscan.service shuts it in instead (ProtectSystem=, PrivateTmp=)"),
-    "PidFile": if_used(Fate.ELSEWHERE, "systemd knows the process; MILTSCAN_PID of deploy/sysv/miltscan-sandwich"),
+    "Foreground": always(
+        Fate.BUILT_IN, "miltscan stays in the foreground: the program that starts it also supervises it"
+    ),
+    "Chroot": if_used(Fate.NONE, "deploy/systemd/miltscan.service confines it instead (ProtectSystem=, PrivateTmp=)"),
+    "PidFile": if_used(
+        Fate.ELSEWHERE, "not needed with systemd; without it MILTSCAN_PID of deploy/sysv/miltscan-sandwich"
+    ),
     "TemporaryDirectory": _spool,
     "ClamdSocket": _servers,
     "LocalNet": if_used(Fate.NONE, _SKIPS),
@@ -222,27 +201,27 @@ OPTIONS: dict[str, Rule] = {
     "OnFail": _on_fail,
     "RejectMsg": if_used(Fate.NONE, "the reply is always 550 5.7.1 with the name of the virus and the queue ID"),
     "AddHeader": _headers,
-    "ReportHostname": if_used(Fate.NONE, "X-Virus-Scanned names the host by its own name"),
+    "ReportHostname": if_used(Fate.NONE, "X-Virus-Scanned contains the host's own name"),
     "VirusAction": if_used(
         Fate.NONE,
-        "no program runs while a client waits: act on the log line of the message or on miltscan_messages_total",
+        "miltscan starts no program while a client waits: use the log line of the message or miltscan_messages_total",
     ),
     "LogFile": if_used(Fate.ELSEWHERE, _LOG),
-    "LogFileUnlock": if_used(Fate.NONE, "no log file is locked"),
-    "LogFileMaxSize": if_used(Fate.ELSEWHERE, "of the journal: SystemMaxUse= of journald.conf; of a file: logrotate"),
-    "LogTime": always(Fate.BUILT_IN, "each line has its time"),
+    "LogFileUnlock": if_used(Fate.NONE, "miltscan locks no log file"),
+    "LogFileMaxSize": if_used(Fate.ELSEWHERE, "for the journal SystemMaxUse= of journald.conf; for a file logrotate"),
+    "LogTime": always(Fate.BUILT_IN, "each line has a time"),
     "LogSyslog": if_used(
-        Fate.ELSEWHERE, "the journal hands lines on to a syslog daemon (ForwardToSyslog= of journald.conf)"
+        Fate.ELSEWHERE, "the journal can forward lines to a syslog daemon (ForwardToSyslog= of journald.conf)"
     ),
-    "LogFacility": if_used(Fate.NONE, "a line is told by its fields, and in the journal by its unit"),
+    "LogFacility": if_used(Fate.NONE, "a line is identified by its fields, and in the journal by its unit"),
     "LogVerbose": _verbose,
-    "LogRotate": if_used(Fate.ELSEWHERE, "the journal does it; of a file: logrotate"),
+    "LogRotate": if_used(Fate.ELSEWHERE, "for a file logrotate; the journal rotates by itself"),
     "LogInfected": always(Fate.BUILT_IN, "one line per message, with queue ID, verdict and signature"),
-    "LogClean": always(Fate.BUILT_IN, 'one line per message; log.level = "warning" leaves it out'),
-    "SupportMultipleRecipients": always(Fate.BUILT_IN, "one line per message names all its recipients, 20 at most"),
-    "MaxThreads": if_used(Fate.NONE, "limits.concurrent_scans bounds the scans of all processes"),
+    "LogClean": always(Fate.BUILT_IN, 'one line per message; log.level = "warning" suppresses it'),
+    "SupportMultipleRecipients": always(Fate.BUILT_IN, "one line per message names its recipients, at most 20"),
+    "MaxThreads": if_used(Fate.NONE, "limits.concurrent_scans limits the scans of all processes"),
 }
-"""Every option, in the order of the manual page, and those that only clamconf names."""
+"""Every option, in the order of the manual page, then those that only clamconf prints."""
 DEFAULTS: dict[str, tuple[str, ...]] = {
     "FixStaleSocket": ("yes",),
     "ReadTimeout": ("120",),

@@ -1,7 +1,7 @@
-"""What becomes of another scanner's options: the fates, and the draft that they add up to. It knows no format.
+"""The conversion of another scanner's options: the possible fates, and the draft of all conversions.
 
-A rule takes the values of one option and gives an `Outcome`; it raises ValueError, with what it expected, for a value
-that it does not understand. Our own configuration has the last word: what it would refuse is not taken over.
+It knows no format. A rule turns the values of one option into a `Conversion`. It raises ValueError, with the expected
+form, for a value that it does not understand. A value that miltscan's own configuration refuses is not taken over.
 """
 
 import re
@@ -15,25 +15,25 @@ from miltscan.core.clamav_conf import OFF
 from miltscan.errors import ConfigError
 
 Rule = Callable[[Sequence[str]], "Conversion"]
-_SITE_VALUE = re.compile(r"[\w./:@\[\] -]+", re.ASCII)  # what m4 takes as it is: no quotes, no parentheses, no commas
+_SITE_VALUE = re.compile(r"[\w./:@\[\] -]+", re.ASCII)  # what m4 leaves unchanged: no quotes, parentheses or commas
 
 
 class Fate(StrEnum):
-    """What becomes of an option; the order is that of the report, what wants an administrator's eye first."""
+    """What happens to an option, in the order of the report: what an administrator has to check comes first."""
 
-    UNKNOWN = "Not understood, and not taken over"
+    UNKNOWN = "Not understood, not taken over"
     CHANGED = "Taken over with a difference"
     NONE = "No counterpart"
     ELSEWHERE = "To be set elsewhere"
     SAME = "Taken over"
-    BUILT_IN = "Not needed: always so"
+    BUILT_IN = "Not needed: always the case"
     UNUSED = "Not used, nothing to do"
-    UNREAD = "Not read: not known to be about the way of mail"
+    UNREAD = "Not read: not known to concern mail"
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """The fate of one option: why, the keys of miltscan.toml by dotted name, the SITE_ settings of sendmail/."""
+    """The fate of one option and the reason, its keys of miltscan.toml, and its SITE_ settings of sendmail/."""
 
     fate: Fate
     why: str = ""
@@ -43,56 +43,52 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One option as it stood in the file (`given`, on one line) and what becomes of it."""
+    """One option as the file has it (`given`, on one line) and its conversion."""
 
     given: str
-    outcome: Conversion
+    conversion: Conversion
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """All that one file leads to."""
+    """All conversions of one file."""
 
     rows: tuple[Row, ...]
 
     @property
     def settings(self) -> dict[str, Toml]:
         """The keys of miltscan.toml."""
-        return {key: value for row in self.rows for key, value in row.outcome.settings.items()}
+        return {key: value for row in self.rows for key, value in row.conversion.settings.items()}
 
     @property
     def site(self) -> dict[str, str]:
         """The settings of sendmail/."""
-        return {name: value for row in self.rows for name, value in row.outcome.site.items()}
+        return {name: value for row in self.rows for name, value in row.conversion.site.items()}
 
 
 def convert(rule: Rule, values: Sequence[str]) -> Conversion:
-    """What `rule` makes of `values`, with everything checked that goes into a file; never raises ValueError."""
+    """The conversion of `values` by `rule`, if miltscan and m4 accept its values; never raises ValueError."""
     try:
-        outcome = rule(values)
-        _check(outcome)
+        conversion = rule(values)
+        for name, value in conversion.site.items():
+            if not _SITE_VALUE.fullmatch(value):
+                return Conversion(Fate.UNKNOWN, f"expected a value for {name}")
+        lines = "".join(f"{key} = {toml(value)}\n" for key, value in conversion.settings.items())
+        parse_settings(lines.encode(), "")
+    except ConfigError as error:
+        return Conversion(Fate.UNKNOWN, str(error).removeprefix(": "))
     except ValueError as error:
         return Conversion(Fate.UNKNOWN, str(error))
-    return outcome
-
-
-def _check(outcome: Conversion) -> None:
-    for name, value in outcome.site.items():
-        if not _SITE_VALUE.fullmatch(value):
-            raise ValueError(f"no value for {name}")
-    try:
-        parse_settings("".join(f"{key} = {toml(value)}\n" for key, value in outcome.settings.items()).encode(), "")
-    except ConfigError as error:
-        raise ValueError(str(error).removeprefix(": ")) from None
+    return conversion
 
 
 def always(fate: Fate, why: str) -> Rule:
-    """The same for every value."""
+    """The same fate for every value."""
     return lambda _values: Conversion(fate, why)
 
 
 def if_used(fate: Fate, why: str) -> Rule:
-    """The same for every value but "off", which leaves nothing to do."""
+    """The same fate for every value but "off", for which there is nothing to do."""
 
     def rule(values: Sequence[str]) -> Conversion:
         return Conversion(fate, why) if any(value.lower() not in OFF for value in values) else Conversion(Fate.UNUSED)

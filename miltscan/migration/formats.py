@@ -1,4 +1,4 @@
-"""Which format a file has, by its name or by what stands in it, and the draft made of it. It opens no file."""
+"""The format of a file, by its name or its text, and the draft that is made from it. It opens no file."""
 
 import re
 from collections.abc import Callable
@@ -17,20 +17,20 @@ _SIGNS = {
     "imss.ini": r"(?i)^\s*(?:smtp_allow_client_ip|smtp_greeting_msg|downstream_smtp_server\w*)\s*=",
     "intscan.ini": r"(?i)^\s*(?:original|svcport)\s*=",
 }
-"""What stands in a file of each format and in no other, looked for in this order."""
+"""A pattern that only files of this format match, tried in this order."""
 
 
 def recognise(name: str, text: str) -> str:
-    """The format of the file `name`; raises ConfigError where neither its name nor its text tells."""
+    """The format of the file `name`. Raises ConfigError if neither its name nor its text is known."""
     named = [known for known in FORMATS if known in name]
     signed = [known for known, sign in _SIGNS.items() if re.search(sign, text, re.MULTILINE)]
     if not named + signed:
-        raise ConfigError(f"{name}: expected {', '.join(FORMATS)}; --format says which it is")
+        raise ConfigError(f"{name}: unknown format; expected {', '.join(FORMATS)}; name it with --format")
     return [*named, *signed][0]
 
 
 def draft(kind: str, text: str) -> Draft:
-    """The draft of `text`; raises ConfigError for a format that is none."""
+    """The draft of `text`. Raises ConfigError for an unknown format."""
     if kind not in FORMATS:
         raise ConfigError(f"--format {kind}: expected one of {', '.join(FORMATS)}")
     return FORMATS[kind](text)

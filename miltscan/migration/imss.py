@@ -1,7 +1,6 @@
-"""imss.ini: the keys of InterScan Messaging Security Suite about the way of mail, and what becomes of each.
+"""imss.ini: the keys of InterScan Messaging Security Suite that concern the path of mail, and their rules.
 
-The vendor documents no list of keys; those here are the ones that a sandwich is set up with, and the usual names for
-the rest.
+The vendor documents no list of keys. These are the keys of a sandwich, and the usual names of the others.
 """
 
 from miltscan.migration import ini, relay
@@ -24,5 +23,5 @@ KEYS: dict[str, Rule] = {
 
 
 def draft_imss(text: str) -> Draft:
-    """What becomes of each key."""
+    """The conversion of each key."""
     return ini.draft_ini(text, KEYS, SECTIONS)

@@ -1,6 +1,6 @@
-"""Reads the .ini files of relay scanners and gives each key of a table to its rule. It knows no scanner, opens no file.
+"""Reads the .ini files of relay scanners and applies the rule of each known key. It knows no scanner and opens no file.
 
-No vendor documents all keys: what no table names is listed by section instead of being dropped in silence.
+No vendor documents all keys: the report lists the others by section instead of dropping them silently.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from miltscan.migration.draft import Conversion, Draft, Fate, Row, Rule, convert
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One `key = value`; names in lower case, the section "" before the first one."""
+    """One `key = value`; names in lower case, the section empty before the first one."""
 
     section: str
     key: str
@@ -20,7 +20,7 @@ class Entry:
 
 
 def read_ini(text: str) -> Iterator[Entry]:
-    """The entries in order; `;` and `#` begin a comment line, and a line that is no entry is passed over."""
+    """The entries in order; `;` and `#` begin a comment line, and a line without `=` is left out."""
     section = ""
     for line in map(str.strip, text.splitlines()):
         if line.startswith("[") and line.endswith("]"):
@@ -31,9 +31,9 @@ def read_ini(text: str) -> Iterator[Entry]:
 
 
 def draft_ini(text: str, keys: Mapping[str, Rule], sections: tuple[str, ...]) -> Draft:
-    """What becomes of each of `keys`, before the first section and in those whose name begins with one of `sections`.
+    """The conversions of `keys`, before the first section and in those whose name begins with one of `sections`.
 
-    Of a key that is given again the first one counts.
+    The first of two entries with the same key counts.
     """
     taken: dict[str, Row] = {}
     others = []
@@ -43,10 +43,9 @@ def draft_ini(text: str, keys: Mapping[str, Rule], sections: tuple[str, ...]) ->
             taken[entry.key] = Row(f"{entry.key} = {entry.value}", convert(keys[entry.key], [entry.value]))
         else:
             others.append(entry)
-    return Draft((*taken.values(), *_unread(others)))
-
-
-def _unread(entries: list[Entry]) -> Iterator[Row]:
-    """A row for each section; without values, as one may be a password."""
-    for section, group in groupby(sorted(entries, key=lambda entry: entry.section), lambda entry: entry.section):
-        yield Row(f"[{section}]", Conversion(Fate.UNREAD, ", ".join(dict.fromkeys(entry.key for entry in group))))
+    # one row for each section, without values, as one may be a password
+    unread = []
+    for section, group in groupby(sorted(others, key=lambda entry: entry.section), lambda entry: entry.section):
+        names = ", ".join(dict.fromkeys(entry.key for entry in group))
+        unread.append(Row(f"[{section}]", Conversion(Fate.UNREAD, names)))
+    return Draft((*taken.values(), *unread))

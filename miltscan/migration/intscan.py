@@ -1,7 +1,7 @@
-"""intscan.ini: the keys of InterScan VirusWall about the way of mail, and what becomes of each.
+"""intscan.ini: the keys of InterScan VirusWall that concern the path of mail, and their rules.
 
-`original` is the next server, or the sendmail that is started for each message. Other sections (HTTP, FTP) have keys of
-the same names. The vendor documents no list of keys: beside `original` these are the usual names.
+`original` is the next server, or the sendmail that is started for each message. Other sections (HTTP, FTP) have keys
+with the same names. The vendor documents no list of keys; except for `original` these are the usual names.
 """
 
 from miltscan.migration import ini, relay
@@ -23,5 +23,5 @@ KEYS: dict[str, Rule] = {
 
 
 def draft_intscan(text: str) -> Draft:
-    """What becomes of each key."""
+    """The conversion of each key."""
     return ini.draft_ini(text, KEYS, SECTIONS)

@@ -1,4 +1,4 @@
-"""clamav-milter.conf: every option is known, and what its values become."""
+"""clamav-milter.conf: every option is known, and each of its values has a conversion."""
 
 import gzip
 import re
@@ -28,24 +28,24 @@ OF_THE_MANUAL = """
 
 
 def fate_of(option: str, text: str) -> Conversion:
-    """What becomes of the option in a file."""
+    """The conversion of the option in a file."""
     (row,) = [row for row in draft_clamav_milter(text).rows if row.given.split()[0] == option]
-    return row.outcome
+    return row.conversion
 
 
 def settings_of(line: str) -> dict[str, object]:
-    """The keys that this one line leads to."""
+    """The keys that this line sets."""
     return dict(fate_of(line.split(maxsplit=1)[0], line).settings)
 
 
 def test_every_option_of_the_manual_is_known() -> None:
-    """In the order of clamav-milter.conf(5) of ClamAV 1.4; three more are known to the program alone."""
+    """The options are in the order of clamav-milter.conf(5) of ClamAV 1.4; only the program knows three more."""
     assert [name for name in OPTIONS if name not in {"Whitelist", "LogRotate", "MaxThreads"}] == OF_THE_MANUAL.split()
 
 
 @pytest.mark.skipif(not MANUAL.exists(), reason="clamav-milter's manual page is not installed")
 def test_every_option_of_the_installed_manual_is_known() -> None:
-    """A newer ClamAV may have more."""
+    """A newer ClamAV may have more options, which this test names."""
     manual = gzip.decompress(MANUAL.read_bytes()).decode()
     names = re.findall(r"^\.TP\n\\fB([A-Z]\w+)(?: (?:STRING|BOOL|NUMBER|SIZE))?\\f[rR]$", manual, re.MULTILINE)
     options = [name for name in names if name not in {"BOOL", "STRING", "SIZE", "NUMBER"}]
@@ -55,7 +55,7 @@ def test_every_option_of_the_installed_manual_is_known() -> None:
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="clamav-milter's sample is not installed")
 def test_every_option_of_the_installed_sample_is_known() -> None:
-    """It also has what the manual page forgets."""
+    """The sample also has options that the manual page lacks."""
     names = re.findall(r"^#?([A-Z][A-Za-z]+)(?: \S.*)?$", SAMPLE.read_text(), re.MULTILINE)
     options = {name for name in names if f"#{name} " in SAMPLE.read_text() or f"\n{name}" in SAMPLE.read_text()}
     prose = {"Default", "To", "If", "This", "Possible", "Define", "Note", "Optional"}
@@ -64,7 +64,7 @@ def test_every_option_of_the_installed_sample_is_known() -> None:
 
 
 def clamconf(folder: Path, text: str) -> dict[str, str]:
-    """What ClamAV itself reads in this file, by option; an option that is off is left out."""
+    """What ClamAV itself reads from this file, by option, without options that are off."""
     (folder / "clamav-milter.conf").write_text(text)
     shown = subprocess.run(
         [programs.find("clamconf"), "-c", folder], capture_output=True, text=True, check=False
@@ -83,7 +83,7 @@ def has_clamconf() -> bool:
 
 @pytest.mark.skipif(not has_clamconf(), reason="clamconf is not installed")
 def test_the_defaults_are_those_of_clamav(tmp_path: Path) -> None:
-    """What clamconf says of a file with nothing but what is mandatory; sizes as it shows them, switches that are on."""
+    """For a file with the mandatory options only, clamconf prints the same defaults."""
     theirs = clamconf(tmp_path, "MilterSocket /a\nClamdSocket unix:/b\n")
     ours = {"MaxFileSize": str(100 * 2**20), "LogFileMaxSize": str(2**20)}
     on = {name: ours.get(name, value) for name, (value,) in DEFAULTS.items() if value != "no"}
@@ -93,7 +93,7 @@ def test_the_defaults_are_those_of_clamav(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not has_clamconf(), reason="clamconf is not installed")
 def test_lines_are_read_as_clamav_reads_them(tmp_path: Path) -> None:
-    """Blanks, tabs and quotes; of an option given twice the first one counts."""
+    """Blanks, tabs, quotes and repeated options are read as clamconf reads them."""
     text = '  PidFile\t"/a b"  \n# User x\nOnInfected Reject\nOnInfected Accept\nClamdSocket unix:/b\nMilterSocket /c\n'
     theirs = clamconf(tmp_path, text)
     ours = {name: values[0] for name, values in read_options(text).items()}
@@ -124,7 +124,7 @@ VALUES: list[tuple[str, dict[str, object]]] = [
 
 
 def test_values() -> None:
-    """Each line leads to these keys."""
+    """Each line sets these keys."""
     assert [(line, found) for line, expected in VALUES if (found := settings_of(line)) != expected] == []
 
 
@@ -143,13 +143,13 @@ def test_values() -> None:
     ],
 )
 def test_what_is_not_understood_sets_nothing(line: str) -> None:
-    """It is told, and our own default stays."""
-    outcome = fate_of(line.split(maxsplit=1)[0], line)
-    assert (outcome.fate, dict(outcome.settings), bool(outcome.why)) == (Fate.UNKNOWN, {}, True)
+    """The report has the reason, and miltscan's default stays."""
+    conversion = fate_of(line.split(maxsplit=1)[0], line)
+    assert (conversion.fate, dict(conversion.settings), bool(conversion.why)) == (Fate.UNKNOWN, {}, True)
 
 
 def test_defaults_that_differ_are_taken_over() -> None:
-    """An empty file means clamav-milter's own defaults, and not ours."""
+    """An empty file means clamav-milter's defaults, not miltscan's."""
     settings = draft_clamav_milter("").settings
     assert (settings["policy.on_infected"], settings["headers.mode"]) == ("hold", "none")
 
@@ -161,7 +161,7 @@ WORDS = st.sampled_from(
 
 @given(st.lists(WORDS | st.text(max_size=8), max_size=20))
 def test_any_text_leads_to_a_configuration_that_loads(words: list[str]) -> None:
-    """Nothing in a file can break the reader, the TOML, or a terminal; each option has its row."""
+    """No text breaks the reader, the TOML or a terminal, and each option has a row."""
     made = draft_clamav_milter(" ".join(words))
     files = as_files(made, "f")
     parse_settings(files["miltscan.toml"].encode(), "f")

@@ -1,4 +1,4 @@
-"""`miltscan import`: what it prints and writes, and that it overwrites nothing."""
+"""`miltscan import`: its output, its files, and that it overwrites no file."""
 
 from pathlib import Path
 
@@ -12,17 +12,17 @@ IMSS = CORPUS / "imss" / "imss.ini"
 
 
 def imported(*arguments: str | Path) -> Result:
-    """A run of the command."""
+    """The result of running the command."""
     return CliRunner().invoke(app, ["import", *map(str, arguments)], prog_name="miltscan")
 
 
 def test_help_has_examples() -> None:
-    """Each on a line of its own."""
+    """Each example of the help is on a line of its own."""
     assert "\n  Examples:\n    miltscan import" in imported("--help").stdout
 
 
 def test_without_a_folder_it_prints_all_three() -> None:
-    """Each under its name, as it stands beside the input."""
+    """The output has each file under its name, equal to the golden one."""
     expected = (CORPUS / "imss" / name for name in ("miltscan.toml", "site.m4", "differences.txt"))
     result = imported(IMSS)
     assert (result.exit_code, result.stdout) == (
@@ -32,7 +32,7 @@ def test_without_a_folder_it_prints_all_three() -> None:
 
 
 def test_with_a_folder_it_writes_and_names_them(tmp_path: Path) -> None:
-    """The folder is made."""
+    """A missing folder is made, and the paths are printed."""
     result = imported("--output", tmp_path / "a" / "b", IMSS)
     written = sorted((tmp_path / "a" / "b").iterdir())
     assert (result.exit_code, sorted(result.stdout.splitlines())) == (0, [str(file) for file in written])
@@ -41,7 +41,7 @@ def test_with_a_folder_it_writes_and_names_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["miltscan.toml", "site.m4", "differences.txt"])
 def test_a_file_that_is_there_stays_and_nothing_else_is_written(name: str, tmp_path: Path) -> None:
-    """One line and status 2; a dangling link counts, too."""
+    """An existing file, even a dangling link, is one line and status 2."""
     (tmp_path / name).symlink_to("nowhere")
     result = imported("-o", tmp_path, IMSS)
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
@@ -59,7 +59,7 @@ def test_a_file_that_is_there_stays_and_nothing_else_is_written(name: str, tmp_p
     ],
 )
 def test_bad_input_is_one_line_and_status_2(content: bytes | None, arguments: list[str], tmp_path: Path) -> None:
-    """Unknown format, no text, too large, absent."""
+    """A file that is unknown, binary, too large or absent is one line and status 2."""
     file = tmp_path / "f"
     if content is not None:
         file.write_bytes(content)
@@ -69,12 +69,12 @@ def test_bad_input_is_one_line_and_status_2(content: bytes | None, arguments: li
 
 @pytest.mark.parametrize("folder", ["file", "file/below"])
 def test_a_folder_that_cannot_be_written_is_one_line_and_status_2(folder: str, tmp_path: Path) -> None:
-    """A file stands where the folder is to be."""
+    """A file in the place of the folder is one line and status 2."""
     (tmp_path / "file").touch()
     result = imported("-o", tmp_path / folder, IMSS)
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
 
 
-def test_the_format_can_be_said() -> None:
-    """Where neither name nor text tells."""
+def test_the_format_can_be_named() -> None:
+    """The option names the format if neither name nor text is known."""
     assert imported("--format", "intscan.ini", CORPUS / "imss" / "differences.txt").exit_code == 0

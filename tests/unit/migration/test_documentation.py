@@ -1,4 +1,4 @@
-"""docs/migration.md names nothing that is not there: files, settings, keys, commands."""
+"""Every file, setting, key and command that docs/migration.md names exists."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def rows(heading: str) -> list[list[str]]:
 
 
 def test_every_step_has_one_row() -> None:
-    """Before and after them why, boot, warning and two questions; both cells say something."""
+    """The table has the steps between the reason, boot, warning and two questions; no cell is empty."""
     table = rows("The sandwich, step by step")
     first = [old.split()[0] for old, _ in table]
     assert first == ["why", *STEPS, "boot:", "warning:", "question:", "question:"]
@@ -33,26 +33,26 @@ def test_every_step_has_one_row() -> None:
 
 @pytest.mark.parametrize("name", sorted({name for name in QUOTED if name.startswith(("sendmail/", "deploy/"))}))
 def test_a_file_is_there(name: str) -> None:
-    """Relative to the top of the repository."""
+    """Each file that the page names is in the repository."""
     assert (ROOT / name).is_file()
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"SITE_[A-Z_]+", PAGE))))
 def test_a_setting_is_one_of_sendmail(name: str) -> None:
-    """The table of sendmail/README.md has all."""
+    """Each SITE_ setting of the page is in the table of sendmail/README.md."""
     assert f"`{name}`" in (ROOT / "sendmail" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", sorted({name for name in QUOTED if re.fullmatch(r"[a-z]+(\.[a-z_]+)+", name)}))
 def test_a_key_is_one_of_ours(name: str) -> None:
-    """Or a file that the import writes."""
+    """Each dotted name is a key of miltscan or a file that the import writes."""
     written = {"miltscan.toml", "differences.txt"}
     assert name in {str(key) for key in keys(Settings())} | written
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"(?:^ {4}|`)miltscan ([a-z]+)", PAGE, re.MULTILINE))))
 def test_a_command_is_there(name: str) -> None:
-    """By the program's own list."""
+    """Each command of the page is one of the program."""
     assert name in vars(get_command(app))["commands"]
 
 
@@ -64,12 +64,12 @@ def test_a_unit_is_there(unit: str) -> None:
 
 @pytest.mark.parametrize("name", sorted({name for name in QUOTED if re.fullmatch(r"([A-Z][a-z]+){2,}", name)}))
 def test_an_option_is_one_of_clamav_milter(name: str) -> None:
-    """As its file writes it."""
+    """Each option of the page is one of clamav-milter."""
     assert name in clamav_milter.OPTIONS
 
 
 def test_the_keys_of_the_ini_files_are_all_there() -> None:
-    """With the sections in which they are read."""
+    """The page has the keys of both formats and the sections in which they are read."""
     both = {"imss.ini": (imss.SECTIONS, imss.KEYS), "intscan.ini": (intscan.SECTIONS, intscan.KEYS)}
     expected = [[name, ", ".join(sections), ", ".join(table)] for name, (sections, table) in both.items()]
     assert rows("From imss.ini and intscan.ini") == expected

@@ -1,4 +1,4 @@
-"""Imports of whole files: each folder of tests/corpus/migration has an input and, beside it, what it leads to."""
+"""Imports of complete files: each folder of tests/corpus/migration has an input and the resulting files."""
 
 import subprocess
 from pathlib import Path
@@ -17,14 +17,14 @@ RESULTS = ("miltscan.toml", "site.m4", "differences.txt")
 
 
 def source(case: str) -> Path:
-    """The input: what is not a result."""
+    """The input file, which is the one that is not a result."""
     (file,) = [file for file in (CORPUS / case).iterdir() if file.name not in RESULTS]
     return file
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_file_leads_to_what_stands_beside_it(case: str) -> None:
-    """Byte for byte, all three files."""
+def test_the_import_equals_the_golden_files(case: str) -> None:
+    """All three files are equal to the golden ones."""
     file = source(case)
     text = read_source(file)
     made = as_files(draft(recognise(file.name, text), text), file.name)
@@ -33,13 +33,13 @@ def test_a_file_leads_to_what_stands_beside_it(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_configuration_loads(case: str) -> None:
-    """The service takes it as it is."""
+    """The service accepts the configuration unchanged."""
     parse_settings((CORPUS / case / "miltscan.toml").read_bytes(), "miltscan.toml")
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_sendmail_is_built_from_the_settings(case: str, tmp_path: Path) -> None:
-    """m4 takes the file, and every value of it stands in one of the two configurations."""
+    """The build succeeds, and every value of the file is in one of the two configurations."""
     site = CORPUS / case / "site.m4"
     make = ["make", "-s", "-C", str(programs.CHECKOUT / "sendmail"), f"OUT={tmp_path}", f"SITE={site}"]
     where = [f"CF_DIR={programs.data('/usr/share/sendmail/cf')}", f"M4={programs.find('m4')}"]
@@ -49,7 +49,7 @@ def test_sendmail_is_built_from_the_settings(case: str, tmp_path: Path) -> None:
     assert [value for value in values if value != "program" and value not in built] == []
 
 
-def test_two_formats_are_told_apart_by_their_text() -> None:
-    """A copy under another name."""
-    told = {source(case).name: recognise("copy", source(case).read_text()) for case in CASES}
-    assert told == {name: name for name in ("clamav-milter.conf", "imss.ini", "intscan.ini")}
+def test_formats_are_recognised_by_their_text() -> None:
+    """A copy with another name has the same format."""
+    found = {source(case).name: recognise("copy", source(case).read_text()) for case in CASES}
+    assert found == {name: name for name in ("clamav-milter.conf", "imss.ini", "intscan.ini")}

@@ -1,4 +1,4 @@
-"""The settings of relay scanners: what their values become, and what is refused."""
+"""The settings of relay scanners: the conversions of their values, and the values that are refused."""
 
 import re
 
@@ -31,7 +31,7 @@ from miltscan.migration.render import as_files
     ],
 )
 def test_clients_are_named_as_sendmail_names_them(value: str, hosts: str) -> None:
-    """Whole addresses, or leading octets of a network."""
+    """A client is a complete address or the leading octets of a network."""
     assert convert(relay.clients, [value]).site == {"SITE_DELIVERY_FROM": hosts}
 
 
@@ -59,7 +59,7 @@ def test_clients_are_named_as_sendmail_names_them(value: str, hosts: str) -> Non
     ],
 )
 def test_the_next_server_is_delivery(value: str, site: dict[str, str]) -> None:
-    """By TCP or by a program."""
+    """The next server may be a TCP address or a program."""
     assert convert(relay.downstream, [value]).site == site
 
 
@@ -90,34 +90,34 @@ NOT_UNDERSTOOD: list[tuple[Rule, str]] = [
 
 
 def test_what_is_not_understood_sets_nothing() -> None:
-    """The outcome is one reason and no setting; what m4 would read as more than text never comes through."""
-    outcomes = [(value, convert(rule, [value])) for rule, value in NOT_UNDERSTOOD]
+    """Such a value has one reason and no setting; no value contains m4's special characters."""
+    conversions = [(value, convert(rule, [value])) for rule, value in NOT_UNDERSTOOD]
     wrong = [
-        (value, outcome)
-        for value, outcome in outcomes
-        if outcome.fate is not Fate.UNKNOWN or outcome.site or outcome.settings or not outcome.why
+        (value, made)
+        for value, made in conversions
+        if made.fate is not Fate.UNKNOWN or made.site or made.settings or not made.why
     ]
     assert wrong == []
 
 
 def test_entries_know_their_section() -> None:
-    """Comments and lines that are no entry are passed over."""
+    """Comments and lines without an entry are left out."""
     text = '; a=1\nPort = "1"\n# b=2\n[ SMTP ]\nport=2\njunk\nx=a=b\n'
     assert [*read_ini(text)] == [Entry("", "port", "1"), Entry("smtp", "port", "2"), Entry("smtp", "x", "a=b")]
 
 
 def test_the_keys_of_another_service_are_not_read() -> None:
-    """HTTP has a port and a next server, too; their values stay out of the report."""
+    """HTTP has keys with the same names, whose values are not in the report."""
     made = intscan.draft_intscan(
         "[http]\noriginal=proxy.example.test 19001\n[smtp]\noriginal=localhost 19000\nsecret=x1y\n"
     )
     assert made.site["SITE_DELIVERY_PORT"] == "19000"
-    unread = [(row.given, row.outcome.why) for row in made.rows if row.outcome.fate is Fate.UNREAD]
+    unread = [(row.given, row.conversion.why) for row in made.rows if row.conversion.fate is Fate.UNREAD]
     assert unread == [("[http]", "original"), ("[smtp]", "secret")]
 
 
-def test_of_a_key_given_again_the_first_counts() -> None:
-    """The other one is told."""
+def test_the_first_of_two_equal_keys_counts() -> None:
+    """The second one is listed as not read."""
     made = imss.draft_imss("[smtp]\nsmtp_port=1\nsmtp_port=2\n")
     assert [row.given for row in made.rows] == ["smtp_port = 1", "[smtp]"]
 
@@ -127,7 +127,7 @@ NAMES = [*imss.KEYS, *intscan.KEYS]
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.text(max_size=30)), max_size=8))
 def test_any_value_leads_to_files_that_load(entries: list[tuple[str, str]]) -> None:
-    """Nothing in a file can get out of the quotes of m4, or break the TOML or a terminal."""
+    """No value leaves the quotes of m4, or breaks the TOML or a terminal."""
     text = "[smtp]\n" + "\n".join(f"{key}={value}" for key, value in entries)
     for draft in (imss.draft_imss, intscan.draft_intscan):
         files = as_files(draft(text), "f")

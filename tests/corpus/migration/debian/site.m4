@@ -1,2 +1,2 @@
 dnl From clamav-milter.conf, for make -C sendmail OUT=/etc/mail SITE=/etc/mail/site.m4
-dnl A setting that is not here has its default: sendmail/README.md lists them all.
+dnl An absent setting has its default: sendmail/README.md lists them all.

@@ -1,5 +1,5 @@
 dnl From intscan.ini, for make -C sendmail OUT=/etc/mail SITE=/etc/mail/site.m4
-dnl A setting that is not here has its default: sendmail/README.md lists them all.
+dnl An absent setting has its default: sendmail/README.md lists them all.
 define(`SITE_DELIVERY_HOST', `[127.0.0.1]')dnl
 define(`SITE_DELIVERY_PORT', `19000')dnl
 define(`SITE_DELIVERY_FROM', `192.0.2')dnl
