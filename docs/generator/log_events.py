@@ -108,6 +108,12 @@ _MESSAGE = (
     _REASON,
     _SIGNATURE,
     Field(
+        "unscanned_by",
+        Type.TEXTS,
+        "Optional engines that did not scan the whole message; `outcome` is that of the required engines.",
+        "names of engines",
+    ),
+    Field(
         "receipt",
         Type.TEXT,
         "Result of the receipt check at the delivery side (receipt.md); null elsewhere.",
@@ -117,7 +123,8 @@ _MESSAGE = (
     Field(
         "rule",
         Type.TEXT,
-        "The rule that decided: a key of `[policy]`, `clean`, `receipt`, `probe`, `exception`, `mta-gone`.",
+        "The rule that decided: a key of `[policy]`, `engine.NAME.on_error`, `clean`, `receipt`, `probe`, `exception`, "
+        "`mta-gone`.",
         _ANY,
     ),
     Field("action", Type.TEXT, "What miltscan did with the message.", values=tuple(ActionName)),

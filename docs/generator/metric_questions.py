@@ -26,6 +26,11 @@ QUESTIONS = {
     "spool_free_bytes": "How much disk space is free at spool.directory?",
     "engine_errors_total": "How often did an exchange with an engine fail, and why?",
     "engine_up": "Is the server of an engine up (1) for every worker? It is 0 if at least one worker sees it down.",
+    "engine_required": "Must mail be scanned by the engine (1), or does mail flow without it (0)?",
+    "optional_engine_unscanned_total": (
+        "How many messages did an optional engine not scan completely, and why? Mail flows all the same unless the "
+        "engine's on_error says otherwise."
+    ),
     "canary_last_success_timestamp_seconds": (
         "When did the server last pass its self-test, which is to find a test signature?"
     ),

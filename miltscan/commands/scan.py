@@ -39,9 +39,10 @@ def scan(
     """
     with exit_on_error():
         settings = load_settings(config)
-    from miltscan.scanning.stored import exit_status, pipeline_for
+    from miltscan.scanning.assemble import probed_pipeline
+    from miltscan.scanning.stored import exit_status
 
-    pipeline = pipeline_for(settings)
+    pipeline = probed_pipeline(settings)
     raise typer.Exit(exit_status([_scanned(file, settings, pipeline, json=json) for file in files]))
 
 

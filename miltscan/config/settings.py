@@ -11,13 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from miltscan import __version__
 from miltscan.config import places, units
 from miltscan.config.table import RESTART, Table
 from miltscan.core.action import ActionName
 from miltscan.core.address import Address, InetAddress, Network, UnixAddress
-from miltscan.core.policy import Policy
-from miltscan.core.verdict import Limit
 
 MTA_PATIENCE = 300.0  # seconds: sendmail's milter timeout `E:`, 5m by default, from the end of the message to its reply
 _MIB = 2**20
@@ -356,14 +353,3 @@ class Settings(Table):
             yield "probe.interval: expected keys.file, too, whose first key signs the probes"
         if self.probe.readiness and not self.probe.interval:
             yield "probe.readiness: expected probe.interval, too; 0s sends no probe"
-
-    def policy_for(self, hostname: str) -> Policy:
-        """The policy of the core; `hostname` is what X-Virus-Scanned names."""
-        marked = self.headers.mode is HeaderMode.REPLACE
-        unscanned = self.policy.on_unscanned
-        return Policy(
-            on_infected=self.policy.on_infected,
-            on_error=self.policy.on_error,
-            on_unscanned={limit: getattr(unscanned, limit.replace("-", "_")) for limit in Limit},
-            scanned_by=f"miltscan {__version__} at {hostname}" if marked else None,
-        )

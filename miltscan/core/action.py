@@ -1,9 +1,13 @@
 """What can be done with a message, as closed types; who decides is `policy`, who carries it out is the milter."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+from miltscan.core.message import Header
 
 
 class ActionName(StrEnum):
@@ -91,12 +95,23 @@ class InsertHeader:
 HeaderEdit = RemoveHeader | InsertHeader
 
 
-def remove_all(names: Sequence[bytes]) -> tuple[RemoveHeader, ...]:
-    """Removes every header of one name, given once for each, as it stands there.
+_X = (b"x", b"X")
+
+
+def removals(headers: Sequence[Header], pattern: re.Pattern[bytes]) -> tuple[RemoveHeader, ...]:
+    """Remove each header whose name begins with `X` and matches `pattern` at its start.
 
     The last comes first: removing one moves the index of those behind it.
     """
-    edits = [RemoveHeader(name.decode("utf-8", "replace"), index) for index, name in enumerate(names, 1)]
+    # every message passes here: the first byte rules out most names at half the cost of the pattern
+    names = [name for name, _ in headers if name[:1] in _X and pattern.match(name)]
+    if not names:
+        return ()
+    seen: Counter[bytes] = Counter()
+    edits: list[RemoveHeader] = []
+    for name in names:
+        seen[name.lower()] += 1
+        edits.append(RemoveHeader(name.decode("utf-8", "replace"), seen[name.lower()]))
     return tuple(reversed(edits))
 
 

@@ -1,12 +1,13 @@
 """From verdicts to a decision: the one place that judges. Total, pure, and never raises.
 
-Order: the worst verdict (see `verdict.worst`) decides, the policy names the action for it, a reply and header edits
-follow from both. It knows nothing of how an engine came to its opinion.
+The worst verdict (see `verdict.worst`) decides, the policy names the action for it, and reply and header edits follow
+from both. An optional engine that did not scan the message marks it; where the message would be accepted, that engine's
+own `on_error` may still keep it out. How an engine came to its opinion is unknown here.
 """
 
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import assert_never
 
@@ -21,41 +22,56 @@ from miltscan.core.action import (
     Hold,
     InsertHeader,
     Reject,
-    RemoveHeader,
     Reply,
     TempFail,
+    removals,
 )
-from miltscan.core.message import Header, Message
-from miltscan.core.text import printable_ascii
+from miltscan.core.message import Message
+from miltscan.core.text import printable_ascii, readable
 from miltscan.core.verdict import Limit, Outcome, Verdict
 
 STATUS_HEADER = "X-Virus-Status"
 SCANNED_HEADER = "X-Virus-Scanned"
-_FORGEABLE = b"x-virus-"
-_X = {b"x", b"X"}
+MISSING_HEADER = "X-Virus-Unscanned-By"
+_FORGEABLE = re.compile(rb"X-Virus-", re.IGNORECASE)
 _ACCEPT = Accept()
 _CLEAN_RULE = "clean"
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The administrator's choices. `scanned_by` is the value of X-Virus-Scanned; None edits no header at all."""
+    """The administrator's choices. `scanned_by` is the value of X-Virus-Scanned; None edits no header at all.
+
+    `optional` names the engines that are not required, `on_engine_error` the action at a failure of those engines that
+    have one of their own.
+    """
 
     on_infected: ActionName
     on_error: ActionName
     on_unscanned: Mapping[Limit, ActionName]
     scanned_by: str | None
+    optional: frozenset[str] = frozenset()
+    on_engine_error: Mapping[str, ActionName] = field(default_factory=dict)
 
 
-def decide(policy: Policy, message: Message, verdict: Verdict) -> Decision:
-    """The decision on a message on which `verdict` is the worst."""
-    forged = () if policy.scanned_by is None else _forged(message.headers)
-    if verdict.outcome is Outcome.CLEAN and not forged:
+def decide(policy: Policy, message: Message, verdict: Verdict, missing: Sequence[Verdict] = ()) -> Decision:
+    """The decision on a message on which `verdict` is the worst; `missing` as of `verdict.missing`."""
+    forged = () if policy.scanned_by is None else removals(message.headers, _FORGEABLE)
+    if verdict.outcome is Outcome.CLEAN and not forged and not missing:
         return _clean(policy.scanned_by)
     rule, name = _rule(policy, verdict)
-    action = _action(name, verdict, message.queue_id)
-    ours = _ours(policy.scanned_by, status(verdict))
-    return Decision(action, rule, (*forged, *ours) if isinstance(action, KEPT) else ())
+    deciding = verdict
+    if name is ActionName.ACCEPT:
+        # a failure more never makes the answer milder: what is accepted all the same may be stopped by the next engine
+        for one in missing:
+            choice = policy.on_engine_error.get(one.engine, ActionName.ACCEPT)
+            if one.failed and choice is not ActionName.ACCEPT:
+                deciding, rule, name = one, _engine_rule(one.engine), choice
+                break
+    action = _action(name, deciding, message.queue_id)
+    if not isinstance(action, KEPT):
+        return Decision(action, rule)
+    return Decision(action, rule, (*forged, *_ours(policy.scanned_by, status(verdict), missing)))
 
 
 @lru_cache(maxsize=8)
@@ -71,11 +87,17 @@ def _rule(policy: Policy, verdict: Verdict) -> tuple[str, ActionName]:
         case Outcome.INFECTED:
             return "policy.on_infected", policy.on_infected
         case Outcome.ERROR:
+            if verdict.engine in policy.on_engine_error:
+                return _engine_rule(verdict.engine), policy.on_engine_error[verdict.engine]
             return "policy.on_error", policy.on_error
         case Outcome.UNSCANNED:
             limit = verdict.reason if isinstance(verdict.reason, Limit) else Limit.NO_ENGINE
             return f"policy.on_unscanned.{limit}", policy.on_unscanned.get(limit, ActionName.TEMPFAIL)
     assert_never(verdict.outcome)
+
+
+def _engine_rule(engine: str) -> str:
+    return f"engine.{readable(engine)}.on_error"
 
 
 def _action(name: ActionName, verdict: Verdict, queue_id: str) -> Action:
@@ -144,24 +166,12 @@ def status(verdict: Verdict) -> str:
     assert_never(verdict.outcome)
 
 
-def _ours(scanned_by: str | None, value: str) -> tuple[HeaderEdit, ...]:
+def _ours(scanned_by: str | None, value: str, missing: Sequence[Verdict] = ()) -> tuple[HeaderEdit, ...]:
+    """Our headers, which replace the sender's own: only ours may say what was scanned."""
     if scanned_by is None:
         return ()
-    return InsertHeader(STATUS_HEADER, value), InsertHeader(SCANNED_HEADER, scanned_by)
-
-
-def _forged(headers: Sequence[Header]) -> tuple[HeaderEdit, ...]:
-    """Removes the sender's own X-Virus-* headers: only ours may say what was scanned.
-
-    From the last: removing one moves the index of those behind it.
-    """
-    # most names are told by one byte
-    names = [name for name, _ in headers if name[:1] in _X and name[: len(_FORGEABLE)].lower() == _FORGEABLE]
-    if not names:
-        return ()
-    seen: Counter[bytes] = Counter()
-    edits: list[HeaderEdit] = []
-    for name in names:
-        seen[name.lower()] += 1
-        edits.insert(0, RemoveHeader(name.decode("utf-8", "replace"), seen[name.lower()]))
-    return tuple(edits)
+    ours = (InsertHeader(STATUS_HEADER, value), InsertHeader(SCANNED_HEADER, scanned_by))
+    if not missing:
+        return ours
+    engines = ", ".join(f"{one.engine} ({one.reason or 'error'})" for one in missing)
+    return (*ours, InsertHeader(MISSING_HEADER, printable_ascii(engines)))

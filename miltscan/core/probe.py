@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from miltscan.core.action import Action, ActionName, Decision, Reject, RemoveHeader, Reply, TempFail, remove_all
+from miltscan.core.action import Action, ActionName, Decision, Reject, Reply, TempFail
 from miltscan.core.keys import Key, Keyring
 from miltscan.core.message import Header
 from miltscan.core.verdict import Outcome
@@ -31,6 +31,8 @@ FRESH = 300.0
 """Seconds that a probe may be old, or the clocks of two hosts apart; a later one is ordinary mail."""
 
 _NAME = PROBE_HEADER.lower().encode()
+PROBE_PATTERN = re.compile(re.escape(_NAME) + rb"\Z", re.IGNORECASE)
+"""The name of the probe's header, for `action.removals`."""
 _X = {b"x", b"X"}
 _FORM = re.compile(
     rb"(v=1; k=(?P<key>[A-Za-z0-9._-]{1,32}); p=(?P<kind>clean|signature); t=(?P<time>[0-9]{1,12});"
@@ -100,11 +102,6 @@ def verify_probe(keys: Keyring, headers: Sequence[Header], body: Callable[[], by
 def named(headers: Sequence[Header]) -> bool:
     """Whether there is a header of our name: what is asked of every message, so it costs little."""
     return any(True for _ in _ours(headers))
-
-
-def probe_removals(headers: Sequence[Header]) -> tuple[RemoveHeader, ...]:
-    """Takes each header of our name off."""
-    return remove_all([headers[at][0] for at in _ours(headers)])
 
 
 def _ours(headers: Sequence[Header]) -> Iterator[int]:

@@ -19,7 +19,6 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import NamedTuple
 
-from miltscan.core.action import RemoveHeader, remove_all
 from miltscan.core.keys import Key, Keyring
 from miltscan.core.message import Header
 from miltscan.core.verdict import Outcome
@@ -29,6 +28,8 @@ SKEW = 300.0
 """Seconds that the clocks of two hosts may be apart."""
 
 _NAME = RECEIPT_HEADER.lower().encode()
+RECEIPT_PATTERN = re.compile(re.escape(_NAME) + rb"\Z", re.IGNORECASE)
+"""The name of the receipt's header, for `action.removals`."""
 _REWRITTEN = frozenset(
     # conf.c and headers.c of sendmail: addresses that it rewrites, folds anew or removes
     b"from sender reply-to to cc bcc errors-to return-receipt-to delivery-receipt-to disposition-notification-to"
@@ -111,11 +112,6 @@ def _doubt(keys: Keyring, form: re.Match[bytes], now: float, max_age: float) -> 
     if not hmac.compare_digest(_mac(key, form[1]).encode(), form["mac"]):
         return ReceiptResult.FORGED
     return None if -SKEW <= now - int(form["time"]) <= max_age else ReceiptResult.STALE
-
-
-def receipt_removals(headers: Sequence[Header]) -> tuple[RemoveHeader, ...]:
-    """Takes every receipt off."""
-    return remove_all([name for name, _ in headers if name.lower() == _NAME])
 
 
 def _mac(key: Key, said: bytes) -> str:

@@ -30,8 +30,9 @@ class Timed(NamedTuple):
 class Report(NamedTuple):
     """One message, its verdicts (the deciding one as `verdict`) and the decision.
 
-    `waited` is the time for a scan slot, `seconds` the whole time from EOM to the decision. `receipt` is the result of
-    the receipt check, None where receipts are not checked. `probe` is the kind of probe, None for mail.
+    `waited` is the time for a scan slot, `seconds` the whole time from EOM to the decision. `missing` are the verdicts
+    of optional engines that did not look at the whole message. `receipt` is the result of the receipt check, None where
+    receipts are not checked. `probe` is the kind of probe, None for mail.
     """
 
     message: Message
@@ -40,5 +41,6 @@ class Report(NamedTuple):
     verdicts: tuple[Timed, ...]
     waited: float
     seconds: float
+    missing: tuple[Verdict, ...] = ()
     receipt: ReceiptResult | None = None
     probe: ProbeKind | None = None

@@ -4,7 +4,7 @@
 limit, one that failed says `ERROR` with the fault: nothing else exists, so no unknown answer can turn into `CLEAN`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,6 +55,11 @@ class Verdict:
     detail: str = ""
     server: str = ""
 
+    @property
+    def failed(self) -> bool:
+        """Whether the engine could not do its work, whatever the message was."""
+        return self.outcome is Outcome.ERROR or self.reason in _FAILURES
+
     @classmethod
     def clean(cls, engine: str, server: str = "") -> "Verdict":
         """The engine looked at the whole message and found nothing."""
@@ -81,15 +86,24 @@ class Verdict:
         return cls("receipt", outcome)
 
 
+_FAILURES = (Limit.TIMEOUT, Limit.NO_ENGINE)
+_NOT_SCANNED = (Outcome.UNSCANNED, Outcome.ERROR)
 _RANK = {outcome: rank for rank, outcome in enumerate(Outcome)}
-_NOBODY = Verdict.unscanned("none", Limit.NO_ENGINE, "no engine is configured")
+_NO_VERDICT = Verdict.unscanned("none", Limit.NO_ENGINE, "no required engine gave a verdict")
 
 
-def worst(verdicts: Sequence[Verdict]) -> Verdict:
+def worst(verdicts: Sequence[Verdict], optional: Container[str] = ()) -> Verdict:
     """The verdict that decides: infected before error before unscanned before clean; the first of equals.
 
-    No verdict at all is `UNSCANNED`: silence is not an opinion.
+    Of the engines named in `optional` only `INFECTED` counts. Without a verdict of a required engine the message is
+    `UNSCANNED`: the silence of an engine is not an opinion.
     """
-    if len(verdicts) == 1:
+    if len(verdicts) == 1 and verdicts[0].engine not in optional:
         return verdicts[0]
-    return max(verdicts, key=lambda verdict: _RANK[verdict.outcome], default=_NOBODY)
+    counting = [one for one in verdicts if one.outcome is Outcome.INFECTED or one.engine not in optional]
+    return max(counting, key=lambda verdict: _RANK[verdict.outcome], default=_NO_VERDICT)
+
+
+def missing(verdicts: Sequence[Verdict], optional: Container[str]) -> tuple[Verdict, ...]:
+    """The verdicts of optional engines that did not look at the whole message: they mark it, but do not decide."""
+    return tuple(one for one in verdicts if one.outcome in _NOT_SCANNED and one.engine in optional)

@@ -20,19 +20,18 @@ from structlog.typing import FilteringBoundLogger
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
 from miltscan.core.report import Place, Report
-from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.milter.callbacks import Milter
 from miltscan.milter.conversation import Runtime
 from miltscan.milter.threads import Pool
 from miltscan.processes.link import DRAIN, READY, Link
 from miltscan.processes.signals import Signals
-from miltscan.scanning.pipeline import Pipeline, Processor, Slots, scan_slots
-from miltscan.scanning.probing import Probing
-from miltscan.scanning.receipts import HEADROOM, Signing, Verifying
+from miltscan.scanning.assemble import Hooks, pipeline_for, processor_for
+from miltscan.scanning.engine_set import EngineSet
+from miltscan.scanning.pipeline import Slots, scan_slots
+from miltscan.scanning.receipts import HEADROOM
 from miltscan.scanning.spool import on_disk
 from miltscan.status.events import Reporter
 from miltscan.telemetry import log, metrics, recording
-from miltscan.telemetry.observer import EngineObserver
 from miltscan.telemetry.process import Usage
 from miltscan.telemetry.traces import Traces
 
@@ -126,7 +125,7 @@ class Worker:
         self._keys = loaded.keys
         self._recorder = recorder
         self._slots = _slots(settings)
-        self._engine = self._start_engine(settings)
+        self._engines = EngineSet(_SESSIONS // settings.workers)
         self._thread = threading.Thread(target=self._serve, name="libmilter", daemon=True)
         self._pool = Pool(self._thread)
         self._milter = Milter(self._runtime(settings), self._recorder, self._pool.kick)
@@ -170,42 +169,23 @@ class Worker:
         return order != DRAIN
 
     def _reload(self, loaded: Loaded) -> None:
-        """Use the new settings from the next MAIL on; open transactions keep the engine they began with, too."""
+        """Use the new settings from the next MAIL on; open transactions keep the engines they began with."""
         old, settings = self._settings, loaded.settings
         self._settings, self._keys = settings, loaded.keys
         log.configure(settings.log.format, settings.log.level)
         self._recorder.log = log.logger(worker=self._recorder.number)
         if settings.limits.concurrent_scans != old.limits.concurrent_scans:
             self._slots = _slots(settings)
-        if (settings.engines, settings.log) != (old.engines, old.log):
-            self._observer.retire()
-            self._engine = self._start_engine(settings)
-            self._observer.forget(set(map(str, old.engines[0].servers)) - set(map(str, settings.engines[0].servers)))
         self._milter.runtime = self._runtime(settings)
 
-    def _start_engine(self, settings: Settings) -> ClamdEngine:
-        clamd, self._observer = settings.engines[0], EngineObserver(self._recorder.log)
-        sessions = _SESSIONS // settings.workers
-        engine = ClamdEngine(clamd.servers, clamd.canary_interval, self._observer, sessions)
-        engine.start()
-        return engine
-
     def _runtime(self, settings: Settings) -> Runtime:
-        limits = settings.limits
-        policy = settings.policy_for(self._hostname)
-        pipeline = Pipeline([self._engine], policy, self._slots, limits.scan_timeout, limits.queue_wait)
-        size = limits.message_size + (HEADROOM if self._verifies else 0)
-        return Runtime(self._with_keys(pipeline), size, Path(settings.spool.directory), settings.spool.memory)
-
-    def _with_keys(self, pipeline: Pipeline) -> Processor:
-        """Add receipts, and on the incoming side probes: a probe at the delivery side would have to bounce."""
-        keys, failed = self._keys, partial(self._recorder.exception, Place.RECEIPT)
-        if self._verifies:
-            return Verifying(pipeline, keys, self._settings.receipt.max_age, failed)
-        if not keys:
-            return pipeline
-        signing = Signing(pipeline, keys, self._observer.version, failed)
-        return Probing(signing, pipeline, keys, partial(self._recorder.exception, Place.PROBE))
+        engines = self._engines.follow(settings.engines, self._recorder.log)
+        pipeline = pipeline_for(settings, engines, self._slots, self._hostname)
+        failed = self._recorder.exception
+        hooks = Hooks(self._engines.version, partial(failed, Place.RECEIPT), partial(failed, Place.PROBE))
+        processor = processor_for(settings, self._keys, pipeline, hooks, verifies=self._verifies)
+        size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
+        return Runtime(processor, size, Path(settings.spool.directory), settings.spool.memory)
 
     def _drain(self) -> None:
         """Accept no more connections, and wait until open transactions finish: for the longest scan at most.

@@ -20,6 +20,7 @@ from miltscan.doctor.host import room_finding
 from miltscan.doctor.rights import folders_above
 from miltscan.errors import ConfigError
 from miltscan.sandwich.queues import read_depth
+from miltscan.scanning.assemble import policy_for
 from miltscan.telemetry.traces import INSTALL, installed
 
 _FAIL_OPEN = {"policy.on_error", "policy.on_unscanned.no_engine"}
@@ -155,7 +156,7 @@ def queue_depth_findings(queues: Mapping[str, str]) -> Iterator[Finding]:
 
 def policy_findings(settings: Settings) -> Iterator[Finding]:
     """The choices of the administrator that lose mail or let it pass unscanned."""
-    policy = settings.policy_for("")
+    policy = policy_for(settings, "")
     if policy.on_infected is ActionName.ACCEPT:
         yield warning("policy.on_infected", "infected mail is accepted", 'use "reject"')
     actions = {f"policy.on_unscanned.{limit.replace('-', '_')}": one for limit, one in policy.on_unscanned.items()}

@@ -25,14 +25,14 @@ _SCAN_TIMEOUT = 10.0  # seconds for a message of a few hundred bytes
 def access_findings(settings: Settings) -> Iterator[Finding]:
     """Two findings for each clamd: what it reads, and the AppArmor profile that confines it."""
     for engine, address in clamd_servers(settings):
-        why, refused = _scan_spool_file(address, settings.spool.directory)
+        why, refused = _scan_spool_file(engine.name, address, settings.spool.directory)
         yield access_finding(f"{engine.name} {address}", settings.spool.directory, why, refused=refused)
         yield from (apparmor_finding(one.program, label(one.pid)) for one in listeners_at(address)[:1])
 
 
-def _scan_spool_file(address: Address, folder: str) -> tuple[str, bool]:
+def _scan_spool_file(engine: str, address: Address, folder: str) -> tuple[str, bool]:
     """Why the test signature in a file of this folder was missed (empty if found), and whether its descriptor was."""
-    server = ClamdServer(address)
+    server = ClamdServer(engine, address)
     try:
         server.target = targets(address)[0]
         descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)

@@ -11,8 +11,8 @@ from miltscan.core.thresholds import SIGNATURE_AGE
 from miltscan.doctor import clamd_conf
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd.client import version
-from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.engines.wire import targets
+from miltscan.scanning.assemble import probe_engines
 from miltscan.scanning.servers import ServerRecord, ServerRecords
 
 _DAY = 86400  # seconds
@@ -24,8 +24,7 @@ ProbeEngines = Callable[[Settings, Observer], None]
 
 def probe_clamd(settings: Settings, observer: Observer) -> None:
     """Run the self-test of every server once."""
-    for clamd in settings.engines:
-        ClamdEngine(clamd.servers, clamd.canary_interval, observer).probe()
+    probe_engines(settings.engines, observer)
 
 
 def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding]:

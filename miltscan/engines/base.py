@@ -1,4 +1,4 @@
-"""What an engine is, and what it tells about itself; holds no engine."""
+"""What an engine is, and what it reports of its servers; holds no engine."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -12,19 +12,35 @@ Tick = Callable[[], None]
 
 
 class Engine(Protocol):
-    """Looks at a message. `name` is a metric label."""
+    """Looks at a message."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As in the configuration: unique, a metric label."""
+
+    @property
+    def required(self) -> bool:
+        """Whether a message can be clean only by its verdict."""
 
     def scan(self, message: Message, deadline: float, tick: Tick) -> Verdict:
         """The verdict by `deadline` (time.monotonic seconds). Never raises: a fault is ERROR, a limit UNSCANNED."""
 
 
+class ServedEngine(Engine, Protocol):
+    """An engine with servers that it tests. Either `start` for a service, or `probe` for a command that scans once."""
+
+    def start(self) -> None:
+        """Test each server once, then keep testing them in threads that end with the engine."""
+
+    def probe(self) -> None:
+        """Test each server once."""
+
+
 class Observer(Protocol):
-    """Hears what an engine learns of its servers, beside the verdicts; called from any thread, must not block."""
+    """Is notified of what an engine learns about its servers; called from any thread, must not block."""
 
     def server_state(self, engine: str, server: str, *, up: bool, why: str) -> None:
-        """The server went up or down (told on a change, and once at start); `why` is a line for the log."""
+        """The server went up or down (reported at start and on each change); `why` is a line for the log."""
 
     def server_fault(self, engine: str, server: str, fault: Fault, detail: str) -> None:
         """One exchange with the server failed (another server may still have given the verdict)."""
@@ -36,4 +52,4 @@ class Observer(Protocol):
         """The server's signature database: its version and when it was published (seconds since the epoch)."""
 
     def load(self, engine: str, server: str, load: Load | None) -> None:
-        """How busy the server was just now; None if it does not tell."""
+        """How busy the server was just now; None if unknown."""

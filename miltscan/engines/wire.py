@@ -48,6 +48,10 @@ def _timeval(seconds: float) -> bytes:
 _SLICE_TIMEVAL = _timeval(SLICE)
 
 
+def _no_tick() -> None:
+    """The tick of a connection that is idle."""
+
+
 class Wire:
     """One connection. Every method raises DeadlineError once `deadline` (time.monotonic seconds) has passed.
 
@@ -78,6 +82,10 @@ class Wire:
         self._deadline = deadline
         self._tick = tick
         self._limit_waits(monotonic())
+
+    def forget_tick(self) -> None:
+        """Drop the tick of an exchange that has ended: it keeps alive its message, engine and configuration."""
+        self._tick = _no_tick
 
     def connect(self) -> None:
         """Connects; OSError if the peer cannot be reached."""

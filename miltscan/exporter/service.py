@@ -26,7 +26,7 @@ from miltscan.exporter.measure import Measurement
 from miltscan.processes.link import Link, received
 from miltscan.status import page as status_page
 from miltscan.status.history import STEP
-from miltscan.status.page import StatusPage
+from miltscan.status.page import StatusPage, numbers
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.merge import collected
 
@@ -40,7 +40,7 @@ class ExporterState:
     page: StatusPage = field(init=False)
 
     def __post_init__(self) -> None:
-        self.page = StatusPage(self.directory, health.why_unready, health.why_unproven)
+        self.page = StatusPage(self.directory, health.unready, health.unproven)
 
 
 def serve_exporter(
@@ -88,11 +88,11 @@ def _compressed(request: Request, response: Response) -> Response:
 
 
 def _healthz(state: ExporterState, request: Request) -> Response:
-    return _health(request, health.no_worker(health.samples_in(state.directory)))
+    return _health(request, health.no_worker(numbers(state.directory)))
 
 
 def _readyz(state: ExporterState, request: Request) -> Response:
-    return _health(request, health.not_ready(health.samples_in(state.directory), state.settings))
+    return _health(request, health.not_ready(numbers(state.directory), state.settings, time.time()))
 
 
 def _health(request: Request, reasons: list[str]) -> Response:

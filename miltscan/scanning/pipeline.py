@@ -12,7 +12,7 @@ from typing import Protocol
 from miltscan.core.message import Message
 from miltscan.core.policy import Policy, decide
 from miltscan.core.report import Report, Timed
-from miltscan.core.verdict import Limit, Outcome, Verdict, worst
+from miltscan.core.verdict import Limit, Outcome, Verdict, missing, worst
 from miltscan.engines.base import Engine, Tick
 
 _TICK = 1.0
@@ -39,8 +39,40 @@ class Processor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Bounded:
+    """An engine with bounds of its own: `timeout` in seconds, and a size in bytes above which it is not asked."""
+
+    engine: Engine
+    timeout: float | None
+    skip_above: int | None
+
+    @property
+    def name(self) -> str:
+        """The engine's."""
+        return self.engine.name
+
+    @property
+    def required(self) -> bool:
+        """The engine's."""
+        return self.engine.required
+
+    def scan(self, message: Message, deadline: float, tick: Tick) -> Verdict:
+        """The engine's verdict by its own deadline or by that of all engines, whichever is earlier."""
+        if self.skip_above is not None and message.size > self.skip_above:
+            detail = f"{message.size} bytes, {self.name} is asked for at most {self.skip_above}"
+            return Verdict.unscanned(self.name, Limit.TOO_LARGE, detail)
+        if self.timeout is not None:
+            deadline = min(deadline, time.monotonic() + self.timeout)
+        return self.engine.scan(message, deadline, tick)
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The engines and rules of one configuration; `timeout` and `queue_wait` in seconds."""
+    """The engines and rules of one configuration; `timeout` and `queue_wait` in seconds.
+
+    The engines share one deadline and are asked in their order: required ones come first, so that an optional one
+    cannot use up their time.
+    """
 
     engines: Sequence[Engine]
     policy: Policy
@@ -52,10 +84,9 @@ class Pipeline:
         """The report on a message; what an engine's defect raises passes through, and the caller tempfails."""
         began = time.monotonic()
         if message.settled:
-            return self._report(message, (Timed(message.settled, 0.0),), began, 0.0)
+            return self._unasked(message, message.settled, began)
         if not (self._has_slot(0.0) or self._wait_for_slot(tick)):
-            busy = Verdict.unscanned("pipeline", Limit.BUSY, "every scan slot is taken")
-            return self._report(message, (Timed(busy, 0.0),), began, time.monotonic() - began)
+            return self._unasked(message, Verdict.unscanned("pipeline", Limit.BUSY, "every scan slot is taken"), began)
         try:
             return self._scan(message, began, tick)
         finally:
@@ -86,9 +117,13 @@ class Pipeline:
             verdicts = (*verdicts, Timed(verdict, now - before))
             if verdict.outcome is Outcome.INFECTED:
                 break
-        return self._report(message, verdicts, began, waited)
+        policy, opinions = self.policy, [timed.verdict for timed in verdicts]
+        verdict = worst(opinions, policy.optional)
+        absent = missing(opinions, policy.optional) if policy.optional else ()
+        decision = decide(policy, message, verdict, absent)
+        return Report(message, verdict, decision, verdicts, waited, time.monotonic() - began, absent)
 
-    def _report(self, message: Message, verdicts: tuple[Timed, ...], began: float, waited: float) -> Report:
-        verdict = worst([timed.verdict for timed in verdicts])
-        decision = decide(self.policy, message, verdict)
-        return Report(message, verdict, decision, verdicts, waited, time.monotonic() - began)
+    def _unasked(self, message: Message, verdict: Verdict, began: float) -> Report:
+        """The report where the verdict is known without an engine, which took the time since `began` to learn."""
+        seconds = time.monotonic() - began
+        return Report(message, verdict, decide(self.policy, message, verdict), (Timed(verdict, 0.0),), seconds, seconds)

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from miltscan.core.action import removals
 from miltscan.core.keys import Keyring
 from miltscan.core.message import Message
 from miltscan.core.policy import failed
-from miltscan.core.probe import Probe, named, probe_decision, probe_removals, verify_probe
+from miltscan.core.probe import PROBE_PATTERN, Probe, named, probe_decision, verify_probe
 from miltscan.core.report import Report
 from miltscan.core.verdict import Fault, Verdict
 from miltscan.engines.base import Tick
@@ -58,4 +59,4 @@ class Probing:
 
 
 def _cleaned(report: Report) -> Report:
-    return report._replace(decision=report.decision.edited(probe_removals(report.message.headers)))
+    return report._replace(decision=report.decision.edited(removals(report.message.headers, PROBE_PATTERN)))

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from miltscan.core.action import KEPT, Accept, Decision, HeaderEdit, InsertHeader
+from miltscan.core.action import KEPT, Accept, Decision, HeaderEdit, InsertHeader, removals
 from miltscan.core.keys import Keyring
 from miltscan.core.message import Message
 from miltscan.core.receipt import (
     RECEIPT_HEADER,
+    RECEIPT_PATTERN,
     Checked,
     Claim,
     ReceiptResult,
-    receipt_removals,
     sign_receipt,
     verify_receipt,
 )
@@ -54,7 +54,9 @@ class Signing:
         if not isinstance(report.decision.action, KEPT):
             return report
         began = time.monotonic()
-        decision = report.decision.edited((*receipt_removals(message.headers), *self._receipt(message, report)))
+        decision = report.decision.edited(
+            (*removals(message.headers, RECEIPT_PATTERN), *self._receipt(message, report))
+        )
         return report._replace(decision=decision, seconds=report.seconds + time.monotonic() - began)
 
     def _receipt(self, message: Message, report: Report) -> tuple[HeaderEdit, ...]:
@@ -93,9 +95,9 @@ class Verifying:
         if checked.outcome is not None:
             verdict, decision = (
                 Verdict.vouched(checked.outcome),
-                Decision(_PASS, "receipt", receipt_removals(message.headers)),
+                Decision(_PASS, "receipt", removals(message.headers, RECEIPT_PATTERN)),
             )
-            return Report(message, verdict, decision, (), 0.0, time.monotonic() - began, checked.receipt)
+            return Report(message, verdict, decision, (), 0.0, time.monotonic() - began, receipt=checked.receipt)
         return _cleaned(self.pipeline.process(message, tick))._replace(receipt=checked.receipt)
 
     def _check(self, message: Message) -> Checked:
@@ -107,7 +109,7 @@ class Verifying:
 
 
 def _cleaned(report: Report) -> Report:
-    return report._replace(decision=report.decision.edited(receipt_removals(report.message.headers)))
+    return report._replace(decision=report.decision.edited(removals(report.message.headers, RECEIPT_PATTERN)))
 
 
 def body_digest(message: Message) -> bytes:

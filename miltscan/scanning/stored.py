@@ -11,21 +11,10 @@ from miltscan.core.report import Report
 from miltscan.core.session import UNKNOWN_CLIENT, too_large
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
-from miltscan.engines.clamd.engine import ClamdEngine
-from miltscan.scanning.pipeline import Pipeline, scan_slots
-from miltscan.scanning.servers import ServerRecords
+from miltscan.scanning.pipeline import Pipeline
 from miltscan.scanning.spool import Spool
 
 _CHUNK = 2**20  # bytes
-
-
-def pipeline_for(settings: Settings) -> Pipeline:
-    """The pipeline of these settings for one message at a time; asks every server for its canary."""
-    clamd = settings.engines[0]
-    engine = ClamdEngine(clamd.servers, clamd.canary_interval, ServerRecords())
-    engine.probe()
-    limits = settings.limits
-    return Pipeline((engine,), settings.policy_for("localhost"), scan_slots(1), limits.scan_timeout, limits.queue_wait)
 
 
 def scan_stored(stream: BinaryIO, settings: Settings, pipeline: Pipeline) -> Report:

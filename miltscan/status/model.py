@@ -53,6 +53,7 @@ class EngineStatus:
 
     engine: str
     server: str
+    required: bool
     up: bool
     canary: Count
     version: Count

@@ -53,12 +53,12 @@ class Page:
 class StatusPage:
     """The page of one service, from the metrics in `directory`.
 
-    `unready` returns why the service cannot scan, `unproven` how its probes failed.
+    `unready` returns why the service cannot scan, `unproven` how its probes failed, both at a Unix time.
     """
 
     directory: Path
-    unready: Callable[[Numbers, Settings], Sequence[str]]
-    unproven: Callable[[Numbers, Settings], Sequence[str]]
+    unready: Callable[[Numbers, Settings, float], Sequence[str]]
+    unproven: Callable[[Numbers, Settings, float], Sequence[str]]
     history: History = field(default_factory=History)
     recent: RecentEvents = field(default_factory=RecentEvents)
     since: float = field(default_factory=time.time)
@@ -79,17 +79,17 @@ class StatusPage:
         return Page(self._cached[2], "application/json")
 
     def _make(self, settings: Settings) -> bytes:
-        now = numbers(self.directory)
+        now, at = numbers(self.directory), time.time()
         seen = SnapshotInput(
             now,
             self.history,
             self.recent,
             settings,
-            self.unready(now, settings),
-            at=time.time(),
+            self.unready(now, settings, at),
+            at=at,
             since=self.since,
             host=socket.gethostname(),
-            unproven=self.unproven(now, settings),
+            unproven=self.unproven(now, settings, at),
         )
         return orjson.dumps(snapshot(seen))
 

@@ -46,7 +46,7 @@ class SnapshotInput:
 def snapshot(seen: SnapshotInput) -> ServiceStatus:
     """Return the content of the page."""
     numbers = seen.numbers
-    engines, workers, queues = _engines(numbers), _workers(numbers, seen.settings), _queues(numbers)
+    engines, workers, queues = _engines(numbers, seen.settings), _workers(numbers, seen.settings), _queues(numbers)
     return ServiceStatus(
         at=seen.at,
         host=seen.host,
@@ -102,22 +102,25 @@ def _totals(numbers: Numbers) -> Totals:
     )
 
 
-def _engines(numbers: Numbers) -> list[EngineStatus]:
+def _engines(numbers: Numbers, chosen: Settings) -> list[EngineStatus]:
+    required = {engine.name for engine in chosen.engines if engine.required}
     pairs = {(sample.labels["engine"], sample.labels["server"]) for sample in numbers.series("engine_up")}
-    return [_engine(numbers, engine, server) for engine, server in sorted(pairs)]
+    return [_engine(numbers, engine, server, required=engine in required) for engine, server in sorted(pairs)]
 
 
-def _engine(numbers: Numbers, engine: str, server: str) -> EngineStatus:
+def _engine(numbers: Numbers, engine: str, server: str, *, required: bool) -> EngineStatus:
+    labels = {"engine": engine, "server": server}
     return EngineStatus(
         engine=engine,
         server=server,
-        up=bool(numbers.total("engine_up", engine=engine, server=server)),
-        canary=numbers.total("canary_last_success_timestamp_seconds", engine=engine, server=server),
-        version=numbers.total("signature_database_version", server=server),
-        published=numbers.total("signature_database_published_timestamp_seconds", server=server),
+        required=required,
+        up=bool(numbers.total("engine_up", **labels)),
+        canary=numbers.total("canary_last_success_timestamp_seconds", **labels),
+        version=numbers.total("signature_database_version", **labels),
+        published=numbers.total("signature_database_published_timestamp_seconds", **labels),
         errors=numbers.total("engine_errors_total", engine=engine) or 0.0,
-        queue=numbers.total("clamd_queue_length", server=server),
-        threads=numbers.by("clamd_threads", "state", server=server),
+        queue=numbers.total("clamd_queue_length", **labels),
+        threads=numbers.by("clamd_threads", "state", **labels),
     )
 
 

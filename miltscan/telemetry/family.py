@@ -98,9 +98,9 @@ class Family(Generic[Kind]):
         if isinstance(child, Gauge):
             child.set(math.nan)
 
-    def forget_all(self, value: str) -> None:
-        """Forget each series that has this label value."""
-        for labels in [labels for labels in self._children if value in labels]:
+    def forget_all(self, *first: str) -> None:
+        """Forget each series whose first labels have these values."""
+        for labels in [labels for labels in self._children if labels[: len(first)] == first]:
             self.forget(*labels)
 
     @property

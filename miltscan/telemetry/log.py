@@ -99,6 +99,7 @@ def message_fields(report: Report, worker: int) -> dict[str, object]:
         "outcome": verdict.outcome,
         "reason": verdict.reason,
         "signature": verdict.signature,
+        "unscanned_by": [one.engine for one in report.missing],
         "receipt": report.receipt,
         "rule": decision.rule,
         "action": decision.action.name,

@@ -44,8 +44,8 @@ class QueueName(StrEnum):
     DELIVERY = "delivery"
 
 
-_ENGINE = Label("engine", "the engines that are built in: clamd")
-_SERVER = Label("server", "the addresses in clamd.servers")
+_ENGINE = Label("engine", "the names of the configured engines")
+_SERVER = Label("server", "the configured servers of each engine")
 _SIZE = Label("size", "one of small (up to 32 KiB), medium (1 MiB), large (10 MiB), huge", tuple(SizeClass))
 _QUEUE = closed("queue", QueueName)
 _MESSAGE = closed("message", ProbeKind)
@@ -136,6 +136,20 @@ ENGINE_UP = Family(
     (_ENGINE, _SERVER),
     multiprocess_mode="livemin",
 )
+ENGINE_REQUIRED = Family(
+    Gauge,
+    "engine_required",
+    "1 or 0",
+    "Whether mail must be scanned by the engine (1) or the engine is optional (0).",
+    (_ENGINE,),
+)
+ENGINE_MISSING = Family(
+    Counter,
+    "optional_engine_unscanned_total",
+    "messages",
+    "Messages that an optional engine did not scan completely, by reason.",
+    (_ENGINE, closed("reason", (*Limit, *Fault))),
+)
 CANARY_PASSED = Family(
     Gauge,
     "canary_last_success_timestamp_seconds",
@@ -145,22 +159,24 @@ CANARY_PASSED = Family(
     multiprocess_mode="livemax",
 )
 SIGNATURES = Family(
-    Gauge, "signature_database_version", "version", "Version of the signature database in use.", (_SERVER,)
+    Gauge, "signature_database_version", "version", "Version of the signature database in use.", (_ENGINE, _SERVER)
 )
 SIGNATURES_PUBLISHED = Family(
     Gauge,
     "signature_database_published_timestamp_seconds",
     "seconds since 1970",
     "Time when the signature database in use was published, in seconds since 1970.",
-    (_SERVER,),
+    (_ENGINE, _SERVER),
 )
-CLAMD_QUEUE = Family(Gauge, "clamd_queue_length", "commands", "Commands that wait for a thread of clamd.", (_SERVER,))
+CLAMD_QUEUE = Family(
+    Gauge, "clamd_queue_length", "commands", "Commands that wait for a thread of clamd.", (_ENGINE, _SERVER)
+)
 CLAMD_THREADS = Family(
     Gauge,
     "clamd_threads",
     "threads",
     "Threads of clamd, by state.",
-    (_SERVER, closed("state", ("live", "idle", "max"))),
+    (_ENGINE, _SERVER, closed("state", ("live", "idle", "max"))),
 )
 
 # The queues of the sandwich

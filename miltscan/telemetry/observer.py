@@ -22,10 +22,14 @@ _STATES = (
 
 
 class EngineObserver:
-    """An `engines.base.Observer`. Its methods are called from any thread and block on nothing but the log."""
+    """An `engines.base.Observer`. Its methods are called from any thread and block on nothing but the log.
+
+    `log` may be replaced at any time. `servers` are the pairs of engine and server of which a state was reported.
+    """
 
     def __init__(self, log: FilteringBoundLogger) -> None:
-        self._log = log
+        self.log = log
+        self.servers: set[tuple[str, str]] = set()
         self._retired = False
         self._versions: dict[tuple[str, str], int] = {}
 
@@ -33,11 +37,11 @@ class EngineObserver:
         """Another engine has taken over: what this one still learns is logged and counted, but is not the state."""
         self._retired = True
 
-    def forget(self, servers: Iterable[str]) -> None:
-        """These servers are no longer in the configuration: they have no state any more."""
-        for server in servers:
+    def forget(self, servers: Iterable[tuple[str, str]]) -> None:
+        """End the state of these pairs of engine and server, which are no longer in the configuration."""
+        for engine, server in servers:
             for family in _STATES:
-                family.forget_all(server)
+                family.forget_all(engine, server)
 
     def version(self, engine: str, server: str) -> int:
         """The server's signature database; 0 while it is not known."""
@@ -45,16 +49,17 @@ class EngineObserver:
 
     def server_state(self, engine: str, server: str, *, up: bool, why: str) -> None:
         """The server went up or down."""
+        self.servers.add((engine, server))
         self._set(metrics.ENGINE_UP, (engine, server), up)
         if up:
-            self._log.info("engine_up", engine=engine, server=server, why=why)
+            self.log.info("engine_up", engine=engine, server=server, why=why)
         else:
-            self._log.error("engine_down", engine=engine, server=server, why=why)
+            self.log.error("engine_down", engine=engine, server=server, why=why)
 
     def server_fault(self, engine: str, server: str, fault: Fault, detail: str) -> None:
         """One exchange failed: counted, and no line by default, for a dead server would bring one per message."""
         metrics.ENGINE_ERRORS.child(engine, fault).inc()
-        self._log.debug("engine_fault", engine=engine, server=server, reason=fault, detail=detail)
+        self.log.debug("engine_fault", engine=engine, server=server, reason=fault, detail=detail)
 
     def canary_passed(self, engine: str, server: str) -> None:
         """The server found the test signature just now."""
@@ -62,21 +67,21 @@ class EngineObserver:
 
     def signatures(self, engine: str, server: str, version: int, published: float) -> None:
         """The server's signature database; a line only when its version is another one."""
-        self._set(metrics.SIGNATURES, (server,), version)
-        self._set(metrics.SIGNATURES_PUBLISHED, (server,), published)
+        self._set(metrics.SIGNATURES, (engine, server), version)
+        self._set(metrics.SIGNATURES_PUBLISHED, (engine, server), published)
         if self._versions.get((engine, server)) != version:
             self._versions[engine, server] = version
-            self._log.info("signatures", engine=engine, server=server, version=version, published=published)
+            self.log.info("signatures", engine=engine, server=server, version=version, published=published)
 
-    def load(self, _engine: str, server: str, load: Load | None) -> None:
-        """The work of the server; of one that does not tell nothing is known."""
+    def load(self, engine: str, server: str, load: Load | None) -> None:
+        """The load of the server; None ends what was known of it."""
         if load is None:
-            metrics.CLAMD_QUEUE.forget_all(server)
-            metrics.CLAMD_THREADS.forget_all(server)
+            metrics.CLAMD_QUEUE.forget_all(engine, server)
+            metrics.CLAMD_THREADS.forget_all(engine, server)
             return
-        self._set(metrics.CLAMD_QUEUE, (server,), load.queue)
+        self._set(metrics.CLAMD_QUEUE, (engine, server), load.queue)
         for state in ("live", "idle", "max"):
-            self._set(metrics.CLAMD_THREADS, (server, state), getattr(load, state))
+            self._set(metrics.CLAMD_THREADS, (engine, server, state), getattr(load, state))
 
     def _set(self, family: Family[Gauge], labels: tuple[str, ...], value: float) -> None:
         if not self._retired:

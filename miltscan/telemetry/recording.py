@@ -12,7 +12,7 @@ from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Report
 from miltscan.core.signature import signature_class
 from miltscan.core.text import readable
-from miltscan.core.verdict import Limit, Outcome, Verdict
+from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.telemetry import metrics
 from miltscan.telemetry.exemplars import EXEMPLARS
 from miltscan.telemetry.family import Measured, mark, observe
@@ -64,7 +64,7 @@ class _Tally:
         self.scans: defaultdict[tuple[str, ...], list[Measured]] = defaultdict(list)
 
     def add(self, report: Report) -> None:
-        message, verdict, decision, verdicts, waited, total, receipt, _probe = report
+        message, verdict, decision, verdicts, waited, total, missing, receipt, _probe = report
         if receipt is not None:
             metrics.RECEIPTS.child(receipt).inc()
         if receipt is ReceiptResult.VALID:  # it was counted at the incoming side
@@ -79,6 +79,8 @@ class _Tally:
             if one.server:  # without a server (no slot, no server up) there was no scan
                 name = _SIZES[bisect_left(SIZE_LIMITS, size)]
                 self.scans[one.engine, one.server, name].append((seconds, queue_id))
+        for one in missing:
+            metrics.ENGINE_MISSING.child(one.engine, one.reason or Fault.EXCEPTION).inc()
         if verdict.outcome is not Outcome.CLEAN:
             _record_unclean(verdict, queue_id, self.now)
 

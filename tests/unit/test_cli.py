@@ -23,22 +23,7 @@ from miltscan.core.verdict import Verdict
 from miltscan.doctor.steps import DoctorOptions, Step
 from miltscan.errors import StartError
 from miltscan.scanning.probe_run import Result as ProbeResult
-
-
-class CleanEngine:
-    """Finds VIRUS in a file name's message, else nothing."""
-
-    name = "stub"
-
-    def __init__(self, *_: object) -> None:
-        """As the clamd engine."""
-
-    def probe(self) -> None:
-        """One canary."""
-
-    def scan(self, *_: object) -> Verdict:
-        """Always the same."""
-        return Verdict.clean("stub")
+from tests.fakes.engine import ScriptedEngine
 
 
 @pytest.fixture
@@ -220,7 +205,8 @@ def test_doctor_is_told_what_to_look_at(config: Path, monkeypatch: pytest.Monkey
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that calls everything clean."""
-    monkeypatch.setattr("miltscan.scanning.stored.ClamdEngine", CleanEngine)
+    engine = ScriptedEngine(Verdict.clean("clamd"), name="clamd")
+    monkeypatch.setattr("miltscan.scanning.assemble.engine_for", lambda *_: engine)
 
 
 @pytest.mark.usefixtures("engine")

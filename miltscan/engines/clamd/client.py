@@ -50,6 +50,11 @@ class _ScanPath:
     def __exit__(self, *_: object) -> None:
         self._wire.close()
 
+    def rest(self) -> None:
+        """End an exchange after which the connection is kept."""
+        self.used = time.monotonic()
+        self._wire.forget_tick()
+
     def fildes(self, descriptor: int) -> ClamdReply:
         """Lets clamd read the open file: command, descriptor and the one byte that it rides on go in one sendmsg().
 

@@ -17,10 +17,8 @@ from miltscan.core.message import Message
 from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.engines.base import Observer, Tick
 from miltscan.engines.clamd.reply import Clean, Failed, Found, Limited
-from miltscan.engines.clamd.server import ENGINE, AbandonedError, ClamdServer
+from miltscan.engines.clamd.server import AbandonedError, ClamdServer
 from miltscan.engines.clamd.watch import PATIENCE, ServerWatch
-
-_NOBODY = Verdict.unscanned(ENGINE, Limit.NO_ENGINE, "no clamd passes its canary")
 
 
 class ClamdEngine:
@@ -31,12 +29,20 @@ class ClamdEngine:
     them every server counts as down.
     """
 
-    name = ENGINE
-
-    def __init__(
-        self, servers: Sequence[Address], canary_interval: float, observer: Observer, sessions: int = 0
+    def __init__(  # noqa: PLR0913 - a row of settings each
+        self,
+        name: str,
+        servers: Sequence[Address],
+        canary_interval: float,
+        observer: Observer,
+        sessions: int = 0,
+        *,
+        required: bool = True,
     ) -> None:
-        self._servers = [ClamdServer(address, sessions) for address in dict.fromkeys(servers)]
+        self.name = name
+        self.required = required
+        self._no_server = Verdict.unscanned(name, Limit.NO_ENGINE, "no server passes its self-test")
+        self._servers = [ClamdServer(name, address, sessions) for address in dict.fromkeys(servers)]
         self._observer = observer
         self._watches = {server.name: ServerWatch(server, canary_interval, observer) for server in self._servers}
         self._turn = count()
@@ -73,7 +79,7 @@ class ClamdEngine:
 
     def scan(self, message: Message, deadline: float, tick: Tick) -> Verdict:
         """The first verdict that is no ERROR, else the last ERROR; NO_ENGINE if no server is up."""
-        verdict = _NOBODY
+        verdict = self._no_server
         try:
             for server in self._by_turns():
                 if server.up:  # still, now that its turn has come
@@ -81,7 +87,7 @@ class ClamdEngine:
                     if not isinstance(verdict.reason, Fault):
                         break
         except Exception as error:  # noqa: BLE001  # the contract: an engine never raises
-            return Verdict.error(ENGINE, Fault.EXCEPTION, f"{type(error).__name__}: {error}")
+            return Verdict.error(self.name, Fault.EXCEPTION, f"{type(error).__name__}: {error}")
         return verdict
 
     def _by_turns(self) -> list[ClamdServer]:
@@ -100,15 +106,15 @@ class ClamdEngine:
                 return server.clean
             case Found(signature):
                 server.answered = monotonic()
-                return Verdict.infected(ENGINE, signature, server.name)
+                return Verdict.infected(self.name, signature, server.name)
             case Limited(limit, detail):
                 if limit is Limit.TIMEOUT:
                     self._suspect(server)
-                return Verdict.unscanned(ENGINE, limit, detail, server.name)
+                return Verdict.unscanned(self.name, limit, detail, server.name)
             case Failed(fault, detail):
                 self._suspect(server)
-                self._observer.server_fault(ENGINE, server.name, fault, detail)
-                return Verdict.error(ENGINE, fault, detail, server.name)
+                self._observer.server_fault(self.name, server.name, fault, detail)
+                return Verdict.error(self.name, fault, detail, server.name)
         assert_never(reply)
 
     def _suspect(self, server: ClamdServer) -> None:

@@ -12,7 +12,6 @@ from miltscan.engines.clamd.reply import ClamdReply, Failed, Limited
 from miltscan.engines.wire import DeadlineError, Target
 from miltscan.errors import SpoolError
 
-ENGINE = "clamd"
 IDLE = 10.0
 """Seconds for which an unused session is kept."""
 
@@ -37,6 +36,7 @@ class ClamdServer:
         "answered",
         "clean",
         "due",
+        "engine",
         "name",
         "suspect",
         "takes_descriptor",
@@ -47,12 +47,13 @@ class ClamdServer:
         "version",
     )
 
-    def __init__(self, address: Address, keep: int = 0) -> None:
+    def __init__(self, engine: str, address: Address, keep: int = 0) -> None:
+        self.engine = engine
         self.address = address
         self._keep = keep
         self._sessions: deque[Client] = deque()
         self.name = str(address)
-        self.clean = Verdict.clean(ENGINE, self.name)  # made once: most messages get it
+        self.clean = Verdict.clean(engine, self.name)  # made once: most messages get it
         self.target: Target | None = None
         self.version: Version | None = None
         self.up = False
@@ -106,7 +107,7 @@ class ClamdServer:
         except OSError as error:
             reply = Failed(fault, str(error))
         if whole and client and len(self._sessions) < self._keep:
-            client.used = monotonic()
+            client.rest()
             self._sessions.append(client)
         elif client:  # one whose last exchange did not end whole, too: a late word must not meet another message
             client.close()

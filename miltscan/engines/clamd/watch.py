@@ -13,7 +13,7 @@ from miltscan.core.verdict import Fault
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd.canary import canary_mail, missed, spooled
 from miltscan.engines.clamd.client import ping, stats, test_signature, version
-from miltscan.engines.clamd.server import ENGINE, IDLE, AbandonedError, ClamdServer
+from miltscan.engines.clamd.server import IDLE, AbandonedError, ClamdServer
 from miltscan.engines.wire import DeadlineError, targets
 
 PATIENCE = 2.0
@@ -72,7 +72,9 @@ class ServerWatch:
             server.due = min(server.due, monotonic() + RETRY)
         else:
             self._look_for_reload(server)
-            self._observer.load(ENGINE, server.name, stats(server.target, self._patience) if server.target else None)
+            self._observer.load(
+                server.engine, server.name, stats(server.target, self._patience) if server.target else None
+            )
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -128,11 +130,11 @@ class ServerWatch:
         server.up, server.told = up, True
         server.sweep(IDLE if up else 0.0)
         if up:
-            self._observer.canary_passed(ENGINE, server.name)
+            self._observer.canary_passed(server.engine, server.name)
         elif changed:
-            self._observer.server_fault(ENGINE, server.name, Fault.CANARY, why)
+            self._observer.server_fault(server.engine, server.name, Fault.CANARY, why)
         if changed:
-            self._observer.server_state(ENGINE, server.name, up=up, why=why or "found the test signature")
+            self._observer.server_state(server.engine, server.name, up=up, why=why or "found the test signature")
 
     def _look_for_reload(self, server: ClamdServer) -> None:
         """Tells of signatures that are new; they have to prove themselves at once."""
@@ -143,4 +145,4 @@ class ServerWatch:
             self.request_self_test()
         server.version = latest
         if latest.signatures is not None and latest.published is not None:
-            self._observer.signatures(ENGINE, server.name, latest.signatures, latest.published)
+            self._observer.signatures(server.engine, server.name, latest.signatures, latest.published)

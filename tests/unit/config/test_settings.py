@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from miltscan import __version__
 from miltscan.config.load import DEFAULT_PATH, load_settings, parse_settings
 from miltscan.config.settings import ClamdEngineSettings, Settings
 from miltscan.core.action import ActionName
 from miltscan.core.address import InetAddress, UnixAddress
-from miltscan.core.verdict import Limit
 from miltscan.errors import ConfigError
 from tests.unit.config.full import ENGINES, FULL
 
@@ -99,23 +97,3 @@ def test_a_folder_cannot_be_read(tmp_path: Path) -> None:
 def test_the_default_file() -> None:
     """The default is the path that the documentation names."""
     assert str(DEFAULT_PATH) == "/etc/miltscan/miltscan.toml"
-
-
-def test_the_policy_has_an_action_for_each_limit() -> None:
-    """Each Limit has a key of its own name, and the policy takes its action from it."""
-    policy = parse_settings(FULL.encode(), "f").policy_for("mx.example.test")
-    assert policy.on_unscanned == {
-        Limit.TOO_LARGE: ActionName.ACCEPT,
-        Limit.TIMEOUT: ActionName.REJECT,
-        Limit.NO_ENGINE: ActionName.HOLD,
-        Limit.LIMITS: ActionName.ACCEPT,
-        Limit.ENCRYPTED: ActionName.REJECT,
-        Limit.BUSY: ActionName.DISCARD,
-    }
-    assert (policy.on_infected, policy.on_error) == (ActionName.HOLD, ActionName.REJECT)
-
-
-def test_headers_name_version_and_host_or_nothing() -> None:
-    """The key headers.mode decides whether miltscan changes any header."""
-    assert Settings().policy_for("mx.example.test").scanned_by == f"miltscan {__version__} at mx.example.test"
-    assert parse_settings(b'[headers]\nmode = "none"', "f").policy_for("mx.example.test").scanned_by is None

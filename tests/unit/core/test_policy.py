@@ -1,6 +1,7 @@
 """Decisions: every outcome with every action, the replies, and the header edits."""
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -18,8 +19,8 @@ from miltscan.core.action import (
     TempFail,
 )
 from miltscan.core.message import Message
-from miltscan.core.policy import SCANNED_HEADER, STATUS_HEADER, Policy, decide, failed, status
-from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, worst
+from miltscan.core.policy import MISSING_HEADER, SCANNED_HEADER, STATUS_HEADER, Policy, decide, failed, status
+from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, missing, worst
 from tests.fakes.messages import message, policy
 
 VERDICTS = [
@@ -186,9 +187,93 @@ def test_mode_none_edits_nothing() -> None:
     assert decide(policy(scanned_by=None), message(headers=headers), Verdict.clean("clamd")).edits == ()
 
 
+CLEAN = Verdict.clean("clamd")
+DOWN = Verdict.unscanned("second", Limit.NO_ENGINE)
+LARGE = Verdict.unscanned("second", Limit.TOO_LARGE)
+OTHER_DOWN = Verdict.error("third", Fault.CONNECT)
+INFECTED = Verdict.infected("clamd", "Eicar")
+
+
+def _second(name: ActionName, **more: ActionName) -> Policy:
+    """A policy with two optional engines: `name` is the action when the second one fails."""
+    return policy(optional=frozenset({"second", "third"}), on_engine_error={"second": name, **more})
+
+
+@pytest.mark.parametrize(
+    ("verdict", "absent", "mark"),
+    [
+        (CLEAN, [DOWN], "second (no-engine)"),
+        (CLEAN, [LARGE], "second (too-large)"),
+        (CLEAN, [DOWN, OTHER_DOWN], "second (no-engine), third (connect)"),
+        (CLEAN, [Verdict("second", Outcome.ERROR)], "second (error)"),
+    ],
+)
+def test_a_message_without_an_optional_engine_is_marked(verdict: Verdict, absent: list[Verdict], mark: str) -> None:
+    """It is accepted and stays clean by the required engines; a header names what is missing, on top of the others."""
+    decision = decide(_second(ActionName.ACCEPT), message(), verdict, absent)
+    assert decision == Decision(Accept(), "clean", (*OURS, InsertHeader(MISSING_HEADER, mark)))
+
+
+def test_a_mark_is_an_edit_like_all_others() -> None:
+    """Without headers of ours there is none, and what was forged is removed below it."""
+    unmarked = replace(_second(ActionName.ACCEPT), scanned_by=None)
+    assert decide(unmarked, message(), CLEAN, [DOWN]) == Decision(Accept(), "clean")
+    forged = message(headers=[(b"x-virus-unscanned-by", b" nothing")])
+    edits = decide(_second(ActionName.ACCEPT), forged, CLEAN, [DOWN]).edits
+    assert edits[0] == RemoveHeader("x-virus-unscanned-by", 1)
+    assert edits[-1] == InsertHeader(MISSING_HEADER, "second (no-engine)")
+
+
+@pytest.mark.parametrize("name", ActionName)
+def test_an_optional_engine_has_its_own_on_error(name: ActionName) -> None:
+    """The rule names the engine and the reply its reason; by default the message is accepted."""
+    decision = decide(_second(name), message(queue_id="Q"), CLEAN, [OTHER_DOWN, DOWN])
+    assert decision.action.name is name
+    assert decision.rule == ("clean" if name is ActionName.ACCEPT else "engine.second.on_error")
+    if name is ActionName.TEMPFAIL:
+        text = "Message not scanned: no engine is available, try again later (Q)"
+        assert decision.reply == Reply(451, "4.7.1", text)
+
+
+@pytest.mark.parametrize("limit", [Limit.TOO_LARGE, Limit.LIMITS, Limit.ENCRYPTED])
+def test_a_message_that_an_optional_engine_cannot_scan_is_no_failure_of_it(limit: Limit) -> None:
+    """Sending it again would not change it, so it is accepted."""
+    unscanned = Verdict.unscanned("second", limit)
+    assert decide(_second(ActionName.TEMPFAIL), message(), CLEAN, [unscanned]).action == Accept()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "rule"),
+    [
+        (INFECTED, "policy.on_infected"),
+        (Verdict.error("clamd", Fault.CLOSED), "policy.on_error"),
+        (Verdict.unscanned("clamd", Limit.ENCRYPTED), "policy.on_unscanned.encrypted"),
+    ],
+)
+def test_a_failure_more_never_makes_the_answer_milder(verdict: Verdict, rule: str) -> None:
+    """What required engines keep out stays out for their reason; what they let in the optional engine may stop."""
+    second = _second(ActionName.TEMPFAIL)
+    kept_out = replace(second, on_infected=ActionName.REJECT, on_unscanned=dict.fromkeys(Limit, ActionName.REJECT))
+    assert decide(kept_out, message(), verdict, [DOWN]).rule == rule
+    accepts = ActionName.ACCEPT
+    let_in = replace(second, on_infected=accepts, on_error=accepts, on_unscanned=dict.fromkeys(Limit, accepts))
+    assert decide(let_in, message(), verdict).action == Accept()
+    assert decide(let_in, message(), verdict, [DOWN]).rule == "engine.second.on_error"
+
+
+def test_a_required_engine_may_have_its_own_on_error() -> None:
+    """It replaces that of the policy for this engine alone, and for errors alone."""
+    own = policy(on_error=ActionName.TEMPFAIL, on_engine_error={"third": ActionName.REJECT})
+    assert decide(own, message(), OTHER_DOWN).rule == "engine.third.on_error"
+    assert decide(own, message(), OTHER_DOWN).action.name is ActionName.REJECT
+    assert decide(own, message(), Verdict.error("clamd", Fault.CLOSED)).rule == "policy.on_error"
+    assert decide(own, message(), Verdict.unscanned("third", Limit.TIMEOUT)).rule == "policy.on_unscanned.timeout"
+
+
+any_engine = st.sampled_from(["a", "b", "c"]) | st.text()
 any_verdict = st.builds(
     Verdict,
-    engine=st.text(),
+    engine=any_engine,
     outcome=st.sampled_from(Outcome),
     signature=st.none() | st.text(),
     reason=st.none() | st.sampled_from([*Limit, *Fault]),
@@ -205,13 +290,20 @@ any_policy = st.builds(
     on_error=any_action,
     on_unscanned=st.dictionaries(st.sampled_from(Limit), any_action),
     scanned_by=st.none() | st.just("miltscan"),
+    optional=st.frozensets(any_engine),
+    on_engine_error=st.dictionaries(any_engine, any_action),
 )
+
+
+def decided(policy: Policy, message: Message, verdicts: list[Verdict]) -> Decision:
+    """As the pipeline decides."""
+    return decide(policy, message, worst(verdicts, policy.optional), missing(verdicts, policy.optional))
 
 
 @given(any_policy, any_message, st.lists(any_verdict))
 def test_decide_is_total(policy: Policy, message: Message, verdicts: list[Verdict]) -> None:
     """Whatever comes, there is a decision; its reply is one line that a protocol can carry (RFC 5321 4.5.3.1.5)."""
-    decision = decide(policy, message, worst(verdicts))
+    decision = decided(policy, message, verdicts)
     if decision.reply:
         assert REPLY.fullmatch(str(decision.reply))
         assert len(str(decision.reply)) <= 510
@@ -221,10 +313,14 @@ def test_decide_is_total(policy: Policy, message: Message, verdicts: list[Verdic
 
 @given(any_policy, any_message, st.lists(any_verdict))
 def test_only_clean_is_marked_clean(policy: Policy, message: Message, verdicts: list[Verdict]) -> None:
-    """One verdict that is not clean, or none at all, and the mail carries no Clean of ours nor of the sender's."""
-    clean = bool(verdicts) and all(verdict.outcome is Outcome.CLEAN for verdict in verdicts)
-    decision = decide(policy, message, worst(verdicts))
-    assert (decision.rule == "clean") == clean
+    """One verdict of a required engine that is not clean, or none at all, and the mail carries no Clean of any kind."""
+    required = [one for one in verdicts if one.engine not in policy.optional]
+    infected = any(one.outcome is Outcome.INFECTED for one in verdicts)
+    clean = bool(required) and all(one.outcome is Outcome.CLEAN for one in required) and not infected
+    decision = decided(policy, message, verdicts)
+    assert clean or decision.rule != "clean"
+    if clean and not missing(verdicts, policy.optional):
+        assert decision.rule == "clean"
     if not clean:
         assert _headers(decision).get(STATUS_HEADER) != "Clean"
     if decision.edits:

@@ -18,17 +18,18 @@ from miltscan.core.action import (
     RemoveHeader,
     Reply,
     TempFail,
+    removals,
 )
 from miltscan.core.keys import Key
 from miltscan.core.message import Header
 from miltscan.core.probe import (
     FRESH,
     PROBE_HEADER,
+    PROBE_PATTERN,
     Answer,
     Probe,
     ProbeKind,
     probe_decision,
-    probe_removals,
     read_answer,
     sign_probe,
     verify_probe,
@@ -230,5 +231,5 @@ def test_whatever_a_reply_holds_nothing_raises(text: str) -> None:
 def test_each_header_of_our_name_goes() -> None:
     """The last first, as removing one moves the index of those behind it."""
     headers = (*OTHERS, (NAME, b"x"), (b"x-virus-status", b"y"), (NAME.lower(), b""))
-    assert probe_removals(headers) == (RemoveHeader("x-miltscan-probe", 2), RemoveHeader(PROBE_HEADER, 1))
-    assert probe_removals(OTHERS) == ()
+    assert removals(headers, PROBE_PATTERN) == (RemoveHeader("x-miltscan-probe", 2), RemoveHeader(PROBE_HEADER, 1))
+    assert removals(OTHERS, PROBE_PATTERN) == ()

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.core.action import RemoveHeader
+from miltscan.core.action import RemoveHeader, removals
 from miltscan.core.keys import Key
 from miltscan.core.message import Header
 from miltscan.core.receipt import (
     RECEIPT_HEADER,
+    RECEIPT_PATTERN,
     SKEW,
     Checked,
     Claim,
     ReceiptResult,
-    receipt_removals,
     sign_receipt,
     verify_receipt,
 )
@@ -222,6 +222,7 @@ def test_nothing_raises(headers: list[Header], receipts: list[bytes]) -> None:
 
 def test_every_receipt_is_removed() -> None:
     """However its name is written, the last first."""
-    headers = ((b"X-Miltscan-Receipt", b""), (b"Subject", b""), (b"x-MILTSCAN-receipt", b""))
-    assert receipt_removals(headers) == (RemoveHeader("x-MILTSCAN-receipt", 2), RemoveHeader("X-Miltscan-Receipt", 1))
-    assert receipt_removals(HEADERS) == ()
+    names = (b"X-Miltscan-Receipt", b"Subject", b"x-MILTSCAN-receipt", b"X-Miltscan-Receipts")
+    expected = (RemoveHeader("x-MILTSCAN-receipt", 2), RemoveHeader("X-Miltscan-Receipt", 1))
+    assert removals([(name, b"") for name in names], RECEIPT_PATTERN) == expected
+    assert removals(HEADERS, RECEIPT_PATTERN) == ()

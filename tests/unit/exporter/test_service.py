@@ -26,6 +26,7 @@ from miltscan.exporter.exchange import Request
 from miltscan.exporter.http_server import Refusal
 from miltscan.processes import listener
 from miltscan.processes.link import Link
+from miltscan.status.samples import Numbers
 from miltscan.telemetry import family, metrics
 from tests.harness.processes import PATIENCE, wait_until
 
@@ -160,7 +161,7 @@ def test_only_its_pages_only_to_be_read(running: Running, method: str, path: str
 def test_it_is_ready_once_worker_and_canary_are(running: Running) -> None:
     """Not before a worker runs, nor before a canary passed."""
     response, body = _ask(running.port, "/readyz")
-    assert (response.status, body) == (503, b"no worker runs\nno engine server has passed its canary\n")
+    assert (response.status, body) == (503, b"no worker runs\nclamd: no server has passed its self-test\n")
     assert _ask(running.port, "/healthz")[0].status == 503
     _worker(running.directory)
     assert _ask(running.port, "/healthz")[0].status == 200
@@ -170,26 +171,47 @@ def test_it_is_ready_once_worker_and_canary_are(running: Running) -> None:
     assert (response.status, body) == (200, b"ok\n")
 
 
+def _numbers(workers: float, *servers: tuple[str, str, float, float]) -> Numbers:
+    """What workers count of servers: engine, server, when it last passed its self-test, whether it is up."""
+    numbers: list[tuple[str, dict[str, str], float]] = [("miltscan_workers", {}, workers)]
+    for engine, server, passed, up in servers:
+        labels = {"engine": engine, "server": server}
+        numbers += [(CANARY, labels, passed), (UP, labels, up)]
+    return Numbers(numbers)
+
+
 @pytest.mark.parametrize(
-    ("samples", "reasons"),
+    ("numbers", "reasons"),
     [
-        ({}, ["no worker runs", "no engine server has passed its canary"]),
-        ({"miltscan_workers": {"": 0.0}, CANARY: {"a": 995.0}, UP: {"a": 1.0}}, ["no worker runs"]),
-        ({"miltscan_workers": {"": 1.0}, CANARY: {"a": 970.0}, UP: {"a": 1.0}}, []),
-        ({"miltscan_workers": {"": 1.0}, CANARY: {"a": 1.0, "b": 990.0}, UP: {"a": 0.0, "b": 1.0}}, []),
-        (
-            {"miltscan_workers": {"": 1.0}, CANARY: {"a": 969.0}, UP: {"a": 1.0}},
-            ["a: passed its canary 31 s ago, more than 30"],
-        ),
-        (
-            {"miltscan_workers": {"": 1.0}, CANARY: {"a": 995.0}, UP: {"a": 0.0}},
-            ["a: is down, its canary passed 5 s ago"],
-        ),
+        (Numbers([]), ["no worker runs", "clamd: no server has passed its self-test"]),
+        (_numbers(0, ("clamd", "a", 995, 1)), ["no worker runs"]),
+        (_numbers(1, ("clamd", "a", 970, 1)), []),
+        (_numbers(1, ("clamd", "a", 1, 0), ("clamd", "b", 990, 1)), []),
+        (_numbers(1, ("clamd", "a", 969, 1)), ["clamd a: passed its self-test 31 s ago, more than 30"]),
+        (_numbers(1, ("clamd", "a", 995, 0)), ["clamd a: is down, passed its self-test 5 s ago"]),
+        (_numbers(1, ("other", "a", 995, 1)), ["clamd: no server has passed its self-test"]),
     ],
 )
-def test_reasons_not_to_be_ready(samples: health.Samples, reasons: list[str]) -> None:
-    """One server that is up, with a fresh canary, and one worker are enough; else one line a reason."""
-    assert health.unready(samples, now=1000.0, within=30) == reasons
+def test_reasons_not_to_be_ready(numbers: Numbers, reasons: list[str]) -> None:
+    """One worker, and one server that is up and passed its self-test lately, are enough; else each reason is a line."""
+    assert health.unready(numbers, Settings(), 1000.0) == reasons
+
+
+@pytest.mark.parametrize(
+    ("up", "reasons"),
+    [
+        ("first second third", []),
+        ("first second", []),
+        ("first third", ["second s: is down, passed its self-test 5 s ago"]),
+        ("third", [f"{name} s: is down, passed its self-test 5 s ago" for name in ("first", "second")]),
+    ],
+)
+def test_every_required_engine_needs_a_server(up: str, reasons: list[str]) -> None:
+    """A server of one engine does not stand in for that of another, and an optional engine does not count."""
+    tables = (("first", True), ("second", True), ("third", False))
+    engines = [{"type": "clamd", "name": name, "required": required} for name, required in tables]
+    numbers = _numbers(1, *((name, "s", 995, name in up) for name, _ in tables))
+    assert health.unready(numbers, Settings.model_validate({"engine": engines}), 1000.0) == reasons
 
 
 WELL = {"clean": 1.0, "signature": 1.0}
@@ -209,10 +231,11 @@ def test_what_probes_say_against_the_service(
     success: dict[str, float], last: dict[str, float], reasons: list[str]
 ) -> None:
     """Each has to go well, and to be young."""
-    probe = Settings().probe.model_copy(update={"interval": 60.0, "timeout": 30.0})
+    settings = Settings.model_validate({"probe": {"interval": "60s", "timeout": "30s"}, "keys": {"file": "/k"}})
     names = "miltscan_probe_success", "miltscan_probe_last_run_timestamp_seconds"
-    samples = dict(zip(names, (success, last), strict=True))
-    assert health.unproven(samples, 1000.0, probe) == reasons
+    values = zip(names, (success, last), strict=True)
+    numbers = Numbers((name, {"message": kind}, value) for name, of in values for kind, value in of.items())
+    assert health.unproven(numbers, settings, 1000.0) == reasons
 
 
 @pytest.mark.parametrize(("interval", "ready"), [(60.0, False), (0.0, True)])

@@ -9,13 +9,12 @@ import milter
 import pytest
 
 from miltscan.core.action import ActionName
-from miltscan.core.message import Message
 from miltscan.core.report import Report
 from miltscan.core.verdict import Limit, Verdict
-from miltscan.engines.base import Tick
 from miltscan.milter.callbacks import Milter, _body, _eoh, _header, _quiet, _rcpt
 from miltscan.milter.conversation import Runtime
 from miltscan.scanning.pipeline import Pipeline, scan_slots
+from tests.fakes.engine import ScriptedEngine
 from tests.fakes.messages import policy
 
 CONTINUE, NOREPLY, TEMPFAIL, REJECT = milter.CONTINUE, milter.NOREPLY, milter.TEMPFAIL, milter.REJECT
@@ -82,21 +81,6 @@ class Watcher:
         self._fail("exception")
 
 
-class FakeEngine:
-    """Gives the verdict, or raises it."""
-
-    name = "fake"
-
-    def __init__(self, verdict: Verdict | Exception) -> None:
-        self.verdict = verdict
-
-    def scan(self, _message: Message, _deadline: float, _tick: Tick) -> Verdict:
-        """As told."""
-        if isinstance(self.verdict, Exception):
-            raise self.verdict
-        return self.verdict
-
-
 CLEAN = Verdict.clean("fake")
 INFECTED = Verdict.infected("fake", "Eicar 100%")
 
@@ -106,7 +90,7 @@ class Setup:
 
     def __init__(self, folder: Path, verdict: Verdict | Exception, *failing: str, **choices: Any) -> None:  # noqa: ANN401
         self.watcher = Watcher(*failing)
-        pipeline = Pipeline([FakeEngine(verdict)], policy(**choices), scan_slots(1), 60.0, 0.0)
+        pipeline = Pipeline([ScriptedEngine(verdict)], policy(**choices), scan_slots(1), 60.0, 0.0)
         self.milter = Milter(Runtime(pipeline, 1000, folder, 1000), self.watcher, lambda: None)
         self.ctx = FakeContext()
         self.milter._negotiate(self.ctx, [0x1FF, 0x1FFFFF, 0, 0])  # noqa: SLF001 - as libmilter calls it

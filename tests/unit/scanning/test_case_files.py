@@ -8,8 +8,9 @@ from miltscan.core.action import Decision, Discard, Hold, InsertHeader
 from miltscan.core.message import Client, Message
 from miltscan.core.policy import decide
 from miltscan.core.session import Session
-from miltscan.core.verdict import Limit, Verdict, worst
+from miltscan.core.verdict import Limit, Verdict, missing, worst
 from miltscan.engines.clamd.reply import Clean, Failed, Form, Found, Limited, parse_reply
+from miltscan.scanning.assemble import policy_for
 from tests.fakes.messages import NoContent
 from tests.harness import decisions
 from tests.harness.decisions import Case
@@ -17,25 +18,25 @@ from tests.harness.decisions import Case
 LIMITS = {"(no answer)": Limit.TIMEOUT, "(fails its self-test)": Limit.NO_ENGINE, "(busy)": Limit.BUSY}
 
 
-def verdict_on(answer: str) -> Verdict:
-    """The verdict that follows from clamd's words in a case."""
+def verdict_on(engine: str, answer: str) -> Verdict:
+    """The verdict of this engine, a clamd, that follows from its words in a case."""
     if answer in LIMITS:
-        return Verdict.unscanned("clamd", LIMITS[answer])
+        return Verdict.unscanned(engine, LIMITS[answer])
     words = b"" if answer == "(closes)" else f"stream: {answer}\0".encode()
     match parse_reply(words, Form.STREAM):
         case Clean():
-            return Verdict.clean("clamd")
+            return Verdict.clean(engine)
         case Found(signature):
-            return Verdict.infected("clamd", signature)
+            return Verdict.infected(engine, signature)
         case Limited(limit, detail):
-            return Verdict.unscanned("clamd", limit, detail)
+            return Verdict.unscanned(engine, limit, detail)
         case Failed(fault, detail):
-            return Verdict.error("clamd", fault, detail)
+            return Verdict.error(engine, fault, detail)
 
 
 def decided(case: Case, settings: Settings) -> Decision:
     """The decision at MAIL where it is a refusal, else the one at the end of the message."""
-    policy = settings.policy_for("mx.example.test")
+    policy = policy_for(settings, "mx.example.test")
     session = Session(Client(*case.client))
     sender = case.sender
     arguments = tuple(argument.encode() for argument in sender.arguments)
@@ -50,7 +51,10 @@ def decided(case: Case, settings: Settings) -> Decision:
         session.body(case.body)
     session.eom()
     message = made(session)
-    return decide(policy, message, message.settled or worst([verdict_on(answer) for answer in case.answers.values()]))
+    if message.settled:
+        return decide(policy, message, message.settled)
+    verdicts = [verdict_on(engine, answer) for engine, answer in case.answers.items()]
+    return decide(policy, message, worst(verdicts, policy.optional), missing(verdicts, policy.optional))
 
 
 def made(session: Session, settled: Verdict | None = None) -> Message:

@@ -7,33 +7,16 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from miltscan.core.action import Accept, ActionName, Reject, TempFail
-from miltscan.core.message import Message
 from miltscan.core.report import Report
 from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.engines.base import Tick
-from miltscan.scanning.pipeline import Pipeline, scan_slots
+from miltscan.scanning.pipeline import Bounded, Pipeline, scan_slots
+from tests.fakes.engine import ScriptedEngine
 from tests.fakes.messages import message, policy
 
 CLEAN = Verdict.clean("a")
 INFECTED = Verdict.infected("b", "Eicar")
 ERROR = Verdict.error("c", Fault.CLOSED)
-
-
-class FakeEngine:
-    """Says `verdict`, after `work`; remembers the deadlines that it was given."""
-
-    name = "fake"
-
-    def __init__(self, verdict: Verdict, work: Callable[[Tick], None] = lambda _tick: None) -> None:
-        self.verdict = verdict
-        self.work = work
-        self.deadlines: list[float] = []
-
-    def scan(self, _message: Message, deadline: float, tick: Tick) -> Verdict:
-        """As told."""
-        self.deadlines.append(deadline)
-        self.work(tick)
-        return self.verdict
 
 
 class Ticks:
@@ -49,7 +32,7 @@ class Ticks:
         self.at_tick()
 
 
-def _pipeline(engines: Sequence[FakeEngine], slots: int = 1, queue_wait: float = 0.01) -> Pipeline:
+def _pipeline(engines: Sequence[ScriptedEngine], slots: int = 1, queue_wait: float = 0.01) -> Pipeline:
     return Pipeline(engines, policy(), scan_slots(slots), 60.0, queue_wait)
 
 
@@ -76,7 +59,7 @@ def test_engines_are_asked_until_one_says_infected(
     verdicts: list[Verdict], asked: int, deciding: Verdict, action: type
 ) -> None:
     """An error asks on, for the next engine may know a virus; nothing is worse than infected."""
-    engines = [FakeEngine(verdict) for verdict in verdicts]
+    engines = [ScriptedEngine(verdict) for verdict in verdicts]
     report = _pipeline(engines).process(message(), Ticks())
     assert [len(engine.deadlines) for engine in engines] == [1] * asked + [0] * (len(verdicts) - asked)
     assert _verdicts(report) == verdicts[:asked]
@@ -94,14 +77,14 @@ def test_no_engine_is_no_clean() -> None:
 def test_settled_message_is_put_to_no_engine() -> None:
     """What is known needs no slot either."""
     settled = Verdict.unscanned("session", Limit.TOO_LARGE)
-    engine = FakeEngine(CLEAN)
+    engine = ScriptedEngine(CLEAN)
     report = _pipeline([engine], slots=0).process(message(settled=settled), Ticks())
     assert (engine.deadlines, _verdicts(report), report.verdict) == ([], [settled], settled)
 
 
 def test_all_engines_share_one_deadline() -> None:
     """It is the timeout from the moment the slot was had."""
-    engines = [FakeEngine(CLEAN), FakeEngine(CLEAN)]
+    engines = [ScriptedEngine(CLEAN), ScriptedEngine(CLEAN)]
     before = time.monotonic()
     _pipeline(engines).process(message(), Ticks())
     (first,), (second,) = (engine.deadlines for engine in engines)
@@ -109,9 +92,51 @@ def test_all_engines_share_one_deadline() -> None:
     assert before + 60 <= first <= time.monotonic() + 60
 
 
+def test_an_optional_engine_marks_and_does_not_decide() -> None:
+    """Its failure is in the report beside the verdict of the required engine, and the message is accepted."""
+    engines = [ScriptedEngine(CLEAN), ScriptedEngine(ERROR, name="c", required=False)]
+    pipeline = Pipeline(engines, policy(optional=frozenset({"c"})), scan_slots(1), 60.0, 0.0)
+    report = pipeline.process(message(), Ticks())
+    assert (report.verdict, report.missing, report.decision.action) == (CLEAN, (ERROR,), Accept())
+    assert _verdicts(report) == [CLEAN, ERROR]
+
+
+@pytest.mark.parametrize("settled", [Verdict.unscanned("session", Limit.TOO_LARGE), None])
+def test_a_verdict_of_our_own_is_no_optional_engine(settled: Verdict | None) -> None:
+    """An optional engine that is named like a part of miltscan cannot turn a known verdict into another one."""
+    names = frozenset({"session", "pipeline"})
+    pipeline = Pipeline([], policy(optional=names), scan_slots(0), 60.0, 0.0)
+    report = pipeline.process(message(settled=settled), Ticks())
+    assert report.verdict.reason is (Limit.TOO_LARGE if settled else Limit.BUSY)
+    assert report.missing == ()
+
+
+@pytest.mark.parametrize(
+    ("timeout", "expected"), [(None, 1000.0), (5.0, 105.0), (2000.0, 1000.0)], ids=["none", "its own", "that of all"]
+)
+def test_the_earlier_deadline_counts(timeout: float | None, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine's own timeout begins when it is asked, and never passes what is left of that of all engines."""
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    engine = ScriptedEngine(CLEAN)
+    assert Bounded(engine, timeout, None).scan(message(), 1000.0, Ticks()) is CLEAN
+    assert engine.deadlines == [expected]
+
+
+@pytest.mark.parametrize(("size", "asked"), [(99, 1), (100, 1), (101, 0)])
+def test_an_engine_is_not_asked_for_what_is_too_large_for_it(size: int, asked: int) -> None:
+    """What it did not see it does not call clean."""
+    engine = ScriptedEngine(CLEAN, name="a", required=False)
+    bounded = Bounded(engine, None, 100)
+    assert (bounded.name, bounded.required) == ("a", False)
+    verdict = bounded.scan(message(size=size), 1000.0, Ticks())
+    assert engine.asked == asked
+    detail = "101 bytes, a is asked for at most 100"
+    assert verdict == (CLEAN if asked else Verdict.unscanned("a", Limit.TOO_LARGE, detail))
+
+
 def test_busy_is_unscanned() -> None:
     """No slot within the wait: no engine is asked, and the client keeps its mail."""
-    engine = FakeEngine(CLEAN)
+    engine = ScriptedEngine(CLEAN)
     ticks = Ticks()
     pipeline = _pipeline([engine], slots=0)
     report = pipeline.process(message(), ticks)
@@ -126,7 +151,7 @@ def test_busy_is_unscanned() -> None:
 def test_wait_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     """The MTA hears from us while we wait for a slot, and the message is scanned when there is one."""
     monkeypatch.setattr("miltscan.scanning.pipeline._TICK", 0.001)
-    pipeline = _pipeline([FakeEngine(CLEAN)], slots=0, queue_wait=60.0)
+    pipeline = _pipeline([ScriptedEngine(CLEAN)], slots=0, queue_wait=60.0)
     ticks = Ticks()
     ticks.at_tick = lambda: pipeline.slots.put(None) if ticks.count == 3 else None
     report = pipeline.process(message(), ticks)
@@ -143,14 +168,14 @@ def test_no_wait_is_asked_for() -> None:
 
 def test_slot_is_given_back() -> None:
     """After a verdict, and after a defect, which is the caller's to answer."""
-    pipeline = _pipeline([FakeEngine(CLEAN)])
+    pipeline = _pipeline([ScriptedEngine(CLEAN)])
     pipeline.process(message(), Ticks())
     assert _free(pipeline) == 1
 
     def fail(_tick: Tick) -> None:
         raise ZeroDivisionError
 
-    broken = _pipeline([FakeEngine(CLEAN, fail)])
+    broken = _pipeline([ScriptedEngine(CLEAN, fail)])
     with pytest.raises(ZeroDivisionError):
         broken.process(message(), Ticks())
     assert _free(broken) == 1
@@ -170,7 +195,7 @@ def test_scans_never_pass_the_slots() -> None:
         with lock:
             running -= 1
 
-    pipeline = _pipeline([FakeEngine(CLEAN, work)], slots=2, queue_wait=60.0)
+    pipeline = _pipeline([ScriptedEngine(CLEAN, work)], slots=2, queue_wait=60.0)
     reports: list[Report] = []
     threads = [threading.Thread(target=lambda: reports.append(pipeline.process(message(), Ticks()))) for _ in range(4)]
     for thread in threads:
@@ -184,13 +209,13 @@ def test_scans_never_pass_the_slots() -> None:
 def test_engine_gets_the_tick() -> None:
     """What an engine ticks is what the MTA gets."""
     ticks = Ticks()
-    _pipeline([FakeEngine(CLEAN, lambda tick: tick())]).process(message(), ticks)
+    _pipeline([ScriptedEngine(CLEAN, lambda tick: tick())]).process(message(), ticks)
     assert ticks.count == 1
 
 
 def test_times_add_up() -> None:
     """The whole is not less than its parts."""
-    report = _pipeline([FakeEngine(CLEAN), FakeEngine(CLEAN)]).process(message(), Ticks())
+    report = _pipeline([ScriptedEngine(CLEAN), ScriptedEngine(CLEAN)]).process(message(), Ticks())
     assert report.seconds >= report.waited + sum(timed.seconds for timed in report.verdicts)
     assert report.message == message()
 
@@ -198,5 +223,5 @@ def test_times_add_up() -> None:
 @pytest.mark.parametrize("name", ActionName)
 def test_policy_of_the_pipeline_decides(name: ActionName) -> None:
     """The action is the one that the policy names."""
-    pipeline = Pipeline([FakeEngine(INFECTED)], policy(on_infected=name), scan_slots(1), 60.0, 1.0)
+    pipeline = Pipeline([ScriptedEngine(INFECTED)], policy(on_infected=name), scan_slots(1), 60.0, 1.0)
     assert pipeline.process(message(), Ticks()).decision.action.name is name

@@ -12,32 +12,15 @@ from miltscan.core.probe import PROBE_HEADER, Answer, Probe, ProbeKind, read_ans
 from miltscan.core.report import Report
 from miltscan.core.session import Session, head, too_large
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
-from miltscan.engines.base import Tick
 from miltscan.scanning.pipeline import Pipeline, scan_slots
 from miltscan.scanning.probe_run import make
 from miltscan.scanning.probing import Probing
 from miltscan.scanning.receipts import Signing
 from miltscan.scanning.spool import Spool
+from tests.fakes.engine import ScriptedEngine
 from tests.fakes.messages import message, policy
 
 KEY = Key("k", b"k" * 32)
-
-
-class Engine:
-    """Says `verdict`, or raises it, and counts how often it was asked."""
-
-    name = "fake"
-
-    def __init__(self, verdict: Verdict | Exception) -> None:
-        self.verdict = verdict
-        self.asked = 0
-
-    def scan(self, _message: Message, _deadline: float, _tick: Tick) -> Verdict:
-        """As told."""
-        self.asked += 1
-        if isinstance(self.verdict, Exception):
-            raise self.verdict
-        return self.verdict
 
 
 @pytest.fixture
@@ -59,9 +42,9 @@ def arrived() -> Iterator[tuple[Message, Probe]]:
     spool.close()
 
 
-def probing(verdict: Verdict | Exception, raised: list[Exception] | None = None) -> tuple[Probing, Engine]:
+def probing(verdict: Verdict | Exception, raised: list[Exception] | None = None) -> tuple[Probing, ScriptedEngine]:
     """The whole row of pipelines of the incoming side, and their engine."""
-    engine = Engine(verdict)
+    engine = ScriptedEngine(verdict)
     pipeline = Pipeline([engine], policy(), scan_slots(1), 60.0, 0.0)
     heard = [] if raised is None else raised
     signing = Signing(pipeline, (KEY,), lambda _engine, _server: 1, heard.append)

@@ -13,31 +13,16 @@ from miltscan.core.receipt import RECEIPT_HEADER, ReceiptResult
 from miltscan.core.report import Report
 from miltscan.core.session import head, too_large
 from miltscan.core.verdict import Fault, Outcome, Verdict
-from miltscan.engines.base import Tick
 from miltscan.scanning.pipeline import Pipeline, scan_slots
 from miltscan.scanning.receipts import Signing, Verifying, body_digest
 from miltscan.scanning.spool import Spool
+from tests.fakes.engine import ScriptedEngine
 from tests.fakes.messages import message, policy
 
 KEYS = (Key("k", b"k" * 32),)
 HEADERS: tuple[Header, ...] = ((b"Subject", b" x"), (b"X-Fold", b" a\n b"))
 INFECTED = Verdict.infected("fake", "Eicar")
 CLEAN = Verdict.clean("fake")
-
-
-class Engine:
-    """Says `verdict` and counts how often it was asked."""
-
-    name = "fake"
-
-    def __init__(self, verdict: Verdict) -> None:
-        self.verdict = verdict
-        self.asked = 0
-
-    def scan(self, _message: Message, _deadline: float, _tick: Tick) -> Verdict:
-        """As told."""
-        self.asked += 1
-        return self.verdict
 
 
 @pytest.fixture
@@ -49,7 +34,7 @@ def spool() -> Iterator[Spool]:
     kept.close()
 
 
-def pipeline(engine: Engine) -> Pipeline:
+def pipeline(engine: ScriptedEngine) -> Pipeline:
     """The one that is wrapped."""
     return Pipeline([engine], policy(), scan_slots(1), 60.0, 0.0)
 
@@ -70,7 +55,7 @@ def whole(spool: Spool, *more: Header) -> Message:
 
 def signed(spool: Spool, failed: list[Exception], verdict: Verdict = CLEAN) -> Report:
     """What the incoming side does."""
-    ours = Signing(pipeline(Engine(verdict)), KEYS, lambda _engine, _server: 27000, failed.append)
+    ours = Signing(pipeline(ScriptedEngine(verdict)), KEYS, lambda _engine, _server: 27000, failed.append)
     return ours.process(whole(spool), nothing)
 
 
@@ -100,13 +85,13 @@ def test_what_is_refused_is_left_as_it_is(spool: Spool, verdict: Verdict) -> Non
 def test_what_was_not_kept_whole_gets_no_receipt(spool: Spool) -> None:
     """Nobody could compare it."""
     settled = whole(spool)._replace(settled=too_large(2, 1))
-    ours = Signing(pipeline(Engine(CLEAN)), KEYS, lambda _engine, _server: 0, raised)
+    ours = Signing(pipeline(ScriptedEngine(CLEAN)), KEYS, lambda _engine, _server: 0, raised)
     assert receipts(ours.process(settled, nothing)) == []
 
 
 def test_what_is_held_gets_no_receipt(spool: Spool) -> None:
     """An infected message is scanned again on its release from the queue."""
-    holds = Pipeline([Engine(INFECTED)], policy(on_infected=ActionName.HOLD), scan_slots(1), 60.0, 0.0)
+    holds = Pipeline([ScriptedEngine(INFECTED)], policy(on_infected=ActionName.HOLD), scan_slots(1), 60.0, 0.0)
     report = Signing(holds, KEYS, lambda _engine, _server: 0, raised).process(whole(spool), nothing)
     assert isinstance(report.decision.action, Hold)
     assert receipts(report) == []
@@ -121,7 +106,7 @@ def test_an_error_in_the_check_is_a_scan(spool: Spool, verdict: Verdict, monkeyp
 
     monkeypatch.setattr("miltscan.scanning.receipts.verify_receipt", broken)
     failed: list[Exception] = []
-    engine = Engine(verdict)
+    engine = ScriptedEngine(verdict)
     report = Verifying(pipeline(engine), KEYS, 3600.0, failed.append).process(whole(spool), nothing)
     assert (report.verdict, report.receipt, engine.asked) == (verdict, ReceiptResult.MISMATCH, 1)
     assert [str(error) for error in failed] == ["a bug"]
@@ -130,7 +115,7 @@ def test_an_error_in_the_check_is_a_scan(spool: Spool, verdict: Verdict, monkeyp
 def test_a_spool_that_cannot_be_read_is_a_scan(spool: Spool) -> None:
     """A valid receipt does not help a body that nobody can look at."""
     (receipt,) = receipts(signed(spool, []))
-    engine, failed = Engine(INFECTED), list[Exception]()
+    engine, failed = ScriptedEngine(INFECTED), list[Exception]()
     theirs = Verifying(pipeline(engine), KEYS, 3600.0, failed.append)
     arriving = whole(spool, (RECEIPT_HEADER.encode(), b" " + receipt.encode()))
     spool.close()
@@ -141,7 +126,7 @@ def test_a_spool_that_cannot_be_read_is_a_scan(spool: Spool) -> None:
 def test_a_message_past_a_limit_is_not_believed(spool: Spool) -> None:
     """At MAIL no header is known yet, and what was not kept cannot be compared: the policy decides."""
     (receipt,) = receipts(signed(spool, []))
-    theirs = Verifying(pipeline(Engine(CLEAN)), KEYS, 3600.0, raised)
+    theirs = Verifying(pipeline(ScriptedEngine(CLEAN)), KEYS, 3600.0, raised)
     arriving = whole(spool, (RECEIPT_HEADER.encode(), receipt.encode()))
     report = theirs.process(arriving._replace(settled=too_large(2, 1)), nothing)
     assert (report.verdict.outcome, report.receipt) == (Outcome.UNSCANNED, None)

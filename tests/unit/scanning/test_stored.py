@@ -2,7 +2,6 @@
 
 import io
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -10,11 +9,11 @@ import pytest
 
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
-from miltscan.core.address import Address
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.verdict import Limit, Outcome, Verdict
-from miltscan.engines.base import Observer, Tick
-from miltscan.scanning.stored import as_line, exit_status, pipeline_for, report_fields, scan_stored
+from miltscan.engines.base import Tick
+from miltscan.scanning.assemble import probed_pipeline
+from miltscan.scanning.stored import as_line, exit_status, report_fields, scan_stored
 
 if TYPE_CHECKING:
     from miltscan.scanning.pipeline import Pipeline
@@ -23,12 +22,10 @@ if TYPE_CHECKING:
 class StubEngine:
     """Finds VIRUS, and keeps what it was given."""
 
-    name = "stub"
+    name = "clamd"
+    required = True
     given = b""
     probed = False
-
-    def __init__(self, servers: Sequence[Address], canary_interval: float, observer: Observer) -> None:
-        """As the clamd engine."""
 
     def probe(self) -> None:
         """One canary."""
@@ -39,13 +36,13 @@ class StubEngine:
         assert StubEngine.probed
         StubEngine.given = os.pread(message.content.fileno(), 2**21, 0)
         if b"VIRUS" in StubEngine.given:
-            return Verdict.infected("stub", "Test\x1b", "unix:/run/a")
-        return Verdict.clean("stub", "unix:/run/a")
+            return Verdict.infected("clamd", "Test\x1b", "unix:/run/a")
+        return Verdict.clean("clamd", "unix:/run/a")
 
 
 @pytest.fixture(autouse=True)
 def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("miltscan.scanning.stored.ClamdEngine", StubEngine)
+    monkeypatch.setattr("miltscan.scanning.assemble.engine_for", lambda *_: StubEngine())
 
 
 def settings(directory: Path) -> Settings:
@@ -57,7 +54,7 @@ def settings(directory: Path) -> Settings:
 def scanned(data: bytes, directory: Path) -> dict[str, str | int | float | None]:
     """The fields of the report on `data`."""
     configured = settings(directory)
-    return report_fields("name", scan_stored(io.BytesIO(data), configured, pipeline_for(configured)))
+    return report_fields("name", scan_stored(io.BytesIO(data), configured, probed_pipeline(configured)))
 
 
 @pytest.mark.parametrize("size", [0, 10, 5000])

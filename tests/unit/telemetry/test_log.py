@@ -75,6 +75,7 @@ def test_the_line_of_a_clean_message(make_report: MakeReport, capfd: pytest.Capt
         "outcome": "clean",
         "reason": None,
         "signature": None,
+        "unscanned_by": [],
         "receipt": None,
         "rule": "clean",
         "action": "accept",

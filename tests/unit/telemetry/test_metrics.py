@@ -172,9 +172,9 @@ def test_an_engine_is_up_only_if_every_worker_sees_it_up(tmp_path: Path) -> None
 
 def test_the_signature_version_is_the_latest_seen(tmp_path: Path) -> None:
     """A database that went back is shown as it is now."""
-    _count(tmp_path, "0", lambda: metrics.SIGNATURES.child("unix:/a").set(200))
-    _count(tmp_path, "1", lambda: metrics.SIGNATURES.child("unix:/a").set(100))
-    assert _value(tmp_path, "signature_database_version", server="unix:/a") == 100
+    _count(tmp_path, "0", lambda: metrics.SIGNATURES.child("clamd", "unix:/a").set(200))
+    _count(tmp_path, "1", lambda: metrics.SIGNATURES.child("clamd", "unix:/a").set(100))
+    assert _value(tmp_path, "signature_database_version", engine="clamd", server="unix:/a") == 100
 
 
 def test_a_supervisor_that_counts_forks_workers_that_count(tmp_path: Path, make_report: MakeReport) -> None:
@@ -300,19 +300,21 @@ def test_a_gauge_that_is_nobodys_any_more_is_not_shown(tmp_path: Path) -> None:
 
     def work() -> None:
         for server in ("unix:/a", "unix:/b"):
-            metrics.SIGNATURES.child(server).set(1)
+            metrics.SIGNATURES.child("clamd", server).set(1)
             metrics.ENGINE_UP.child("clamd", server).set(1)
-        metrics.SIGNATURES.forget_all("unix:/a")
-        metrics.ENGINE_UP.forget_all("unix:/a")
-        metrics.CLAMD_QUEUE.child("unix:/a").set(1)
-        metrics.CLAMD_QUEUE.forget("unix:/a")
-        metrics.CLAMD_QUEUE.child("unix:/a").set(2)
+            metrics.ENGINE_UP.child("other", server).set(1)
+        metrics.SIGNATURES.forget_all("clamd", "unix:/a")
+        metrics.ENGINE_UP.forget_all("clamd", "unix:/a")
+        metrics.CLAMD_QUEUE.child("clamd", "unix:/a").set(1)
+        metrics.CLAMD_QUEUE.forget("clamd", "unix:/a")
+        metrics.CLAMD_QUEUE.child("clamd", "unix:/a").set(2)
 
     _count(tmp_path, "0", work)
-    assert _value(tmp_path, "signature_database_version", server="unix:/a") is None
+    assert _value(tmp_path, "signature_database_version", engine="clamd", server="unix:/a") is None
     assert _value(tmp_path, "engine_up", engine="clamd", server="unix:/a") is None
     assert _value(tmp_path, "engine_up", engine="clamd", server="unix:/b") == 1
-    assert _value(tmp_path, "clamd_queue_length", server="unix:/a") == 2
+    assert _value(tmp_path, "engine_up", engine="other", server="unix:/a") == 1
+    assert _value(tmp_path, "clamd_queue_length", engine="clamd", server="unix:/a") == 2
     assert _value(tmp_path, "spool_free_bytes") is None
 
 

@@ -68,8 +68,8 @@ def test_a_new_signature_database_is_one_line() -> None:
             observer.signatures("clamd", SERVER, version, 1.7e9)
     assert [line["version"] for line in lines] == [27000, 27001]
     assert (observer.version("clamd", SERVER), observer.version("clamd", "another")) == (27001, 0)
-    assert _value(metrics.SIGNATURES, SERVER) == 27001
-    assert _value(metrics.SIGNATURES_PUBLISHED, SERVER) == 1.7e9
+    assert _value(metrics.SIGNATURES, "clamd", SERVER) == 27001
+    assert _value(metrics.SIGNATURES_PUBLISHED, "clamd", SERVER) == 1.7e9
 
 
 def _shown(family: Family[Any], *labels: str) -> bool:
@@ -80,11 +80,11 @@ def _shown(family: Family[Any], *labels: str) -> bool:
 def test_the_load_is_told_as_long_as_it_is_known() -> None:
     """A clamd that does not answer STATS any more has no old numbers."""
     assert _told("load", Load(queue=3, live=2, idle=1, max=12)) == []
-    assert _value(metrics.CLAMD_QUEUE, SERVER) == 3
-    assert [_value(metrics.CLAMD_THREADS, SERVER, state) for state in ("live", "idle", "max")] == [2, 1, 12]
+    assert _value(metrics.CLAMD_QUEUE, "clamd", SERVER) == 3
+    assert [_value(metrics.CLAMD_THREADS, "clamd", SERVER, state) for state in ("live", "idle", "max")] == [2, 1, 12]
     _told("load", None)
-    assert not _shown(metrics.CLAMD_QUEUE, SERVER)
-    assert not _shown(metrics.CLAMD_THREADS, SERVER, "max")
+    assert not _shown(metrics.CLAMD_QUEUE, "clamd", SERVER)
+    assert not _shown(metrics.CLAMD_THREADS, "clamd", SERVER, "max")
 
 
 def test_a_server_that_is_no_longer_configured_has_no_state() -> None:
@@ -96,12 +96,12 @@ def test_a_server_that_is_no_longer_configured_has_no_state() -> None:
         old.signatures("clamd", server, 27000, 1.0)
         old.load("clamd", server, Load(0, 1, 0, 12))
     old.retire()
-    EngineObserver(log.logger()).forget({SERVER})
+    EngineObserver(log.logger()).forget({("clamd", SERVER)})
     old.canary_passed("clamd", SERVER)
     old.server_state("clamd", SERVER, up=True, why="")
     old.server_fault("clamd", SERVER, Fault.CLOSED, "gone")
     assert not _shown(metrics.ENGINE_UP, "clamd", SERVER)
     assert not _shown(metrics.CANARY_PASSED, "clamd", SERVER)
-    assert not _shown(metrics.SIGNATURES, SERVER)
+    assert not _shown(metrics.SIGNATURES, "clamd", SERVER)
     assert _shown(metrics.ENGINE_UP, "clamd", "inet:3310@other")
     assert _value(metrics.ENGINE_ERRORS, "clamd", "closed") == 1

@@ -45,7 +45,7 @@ def pair(tmp_path: Path) -> Iterator[tuple[FakeClamd, FakeClamd]]:
 @contextmanager
 def running(*servers: FakeClamd, interval: float = NEVER, memo: Memo | None = None) -> Iterator[ClamdEngine]:
     """An engine that sends canaries, started."""
-    engine = ClamdEngine([parse_address(server.address) for server in servers], interval, memo or Memo(), KEPT)
+    engine = ClamdEngine("clamd", [parse_address(server.address) for server in servers], interval, memo or Memo(), KEPT)
     engine.start()
     try:
         yield engine
@@ -55,7 +55,7 @@ def running(*servers: FakeClamd, interval: float = NEVER, memo: Memo | None = No
 
 def probed(*servers: FakeClamd, memo: Memo | None = None) -> ClamdEngine:
     """An engine without a thread."""
-    engine = ClamdEngine([parse_address(server.address) for server in servers], NEVER, memo or Memo(), KEPT)
+    engine = ClamdEngine("clamd", [parse_address(server.address) for server in servers], NEVER, memo or Memo(), KEPT)
     engine.probe()
     return engine
 
@@ -192,7 +192,7 @@ def test_a_session_that_clamd_has_ended_is_no_fault(tmp_path: Path) -> None:
 def test_idle_sessions_are_closed(tmp_path: Path) -> None:
     """By the canary after the next, and all of them where the server is down; no more are kept than allowed."""
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
-        server = ClamdServer(parse_address(clamd.address), keep=1)
+        server = ClamdServer("clamd", parse_address(clamd.address), keep=1)
         server.target = targets(server.address)[0]
         with message(CLEAN) as made:
             server.exchange(made.content.fileno(), soon(), nothing)
@@ -200,7 +200,7 @@ def test_idle_sessions_are_closed(tmp_path: Path) -> None:
         assert clamd.connections == 1
         server.sweep(0.0)
         until(lambda: clamd.connections == 0)
-        unkept = ClamdEngine([parse_address(clamd.address)], NEVER, Memo(), sessions=0)
+        unkept = ClamdEngine("clamd", [parse_address(clamd.address)], NEVER, Memo(), sessions=0)
         unkept.probe()
         until(lambda: clamd.connections == 0)
 
@@ -265,7 +265,7 @@ def test_a_content_that_fails_is_an_error(clamd: FakeClamd) -> None:
 
 def test_no_server_is_up(clamd: FakeClamd) -> None:
     """Before the first canary, and after one that was missed, no server is asked."""
-    engine = ClamdEngine([parse_address(clamd.address)], NEVER, Memo())
+    engine = ClamdEngine("clamd", [parse_address(clamd.address)], NEVER, Memo())
     assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
     clamd.behaviour = lies.always_ok
     engine.probe()
@@ -276,7 +276,7 @@ def test_no_server_is_up(clamd: FakeClamd) -> None:
 def test_nobody_listens(tmp_path: Path) -> None:
     """A server that is not there is down; a name that does not resolve as well."""
     memo = Memo()
-    engine = ClamdEngine([parse_address(f"unix:{tmp_path}/none"), InetAddress("no host", 1)], NEVER, memo)
+    engine = ClamdEngine("clamd", [parse_address(f"unix:{tmp_path}/none"), InetAddress("no host", 1)], NEVER, memo)
     engine.probe()
     assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
     assert [up for _, up, _ in memo.states] == [False, False]
@@ -429,7 +429,7 @@ def test_stop_ends_a_canary_in_flight(tmp_path: Path) -> None:
 def test_an_engine_that_nobody_has_any_more_ends_its_watch(tmp_path: Path) -> None:
     """After a reload the last message that holds the old engine is still watched over; then its thread ends."""
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
-        engine = ClamdEngine([parse_address(clamd.address)], NEVER, Memo())
+        engine = ClamdEngine("clamd", [parse_address(clamd.address)], NEVER, Memo())
         engine.start()
         (watch,) = [thread for thread in threading.enumerate() if thread.name == "clamd-canary"]
         del engine
@@ -438,6 +438,6 @@ def test_an_engine_that_nobody_has_any_more_ends_its_watch(tmp_path: Path) -> No
 
 def test_stop_without_start() -> None:
     """An engine that was never started may be stopped, and without servers it says so."""
-    engine = ClamdEngine([], NEVER, Memo())
+    engine = ClamdEngine("clamd", [], NEVER, Memo())
     assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
     engine.stop()

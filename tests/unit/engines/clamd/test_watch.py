@@ -19,7 +19,7 @@ NEVER = 3600.0
 
 def watch(clamd: FakeClamd, interval: float = NEVER) -> tuple[ServerWatch, ClamdServer, Memo]:
     """A watch over one server, not started."""
-    server, memo = ClamdServer(parse_address(clamd.address)), Memo()
+    server, memo = ClamdServer("clamd", parse_address(clamd.address)), Memo()
     return ServerWatch(server, interval, memo), server, memo
 
 

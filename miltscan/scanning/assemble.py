@@ -1,0 +1,110 @@
+"""Builds engines, policy and pipeline from the settings: the only place that does, for the service and for commands.
+
+A new engine is a module in `engines/` and a row in `_BUILDERS`. Nothing is judged or scanned here.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from miltscan import __version__
+from miltscan.config.settings import ClamdEngineSettings, EngineSettings, HeaderMode, Settings
+from miltscan.core.action import ActionName
+from miltscan.core.keys import Keyring
+from miltscan.core.policy import Policy
+from miltscan.core.verdict import Limit
+from miltscan.engines.base import Engine, Observer, ServedEngine
+from miltscan.engines.clamd.engine import ClamdEngine
+from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, scan_slots
+from miltscan.scanning.probing import Probing
+from miltscan.scanning.receipts import Signing, Verifying
+from miltscan.scanning.servers import ServerRecords
+
+
+def _clamd(chosen: ClamdEngineSettings, observer: Observer, sessions: int) -> ClamdEngine:
+    return ClamdEngine(
+        chosen.name, chosen.servers, chosen.canary_interval, observer, sessions, required=chosen.required
+    )
+
+
+_BUILDERS: Mapping[str, Callable[[Any, Observer, int], ServedEngine]] = {"clamd": _clamd}
+"""What builds an engine of a type, from its settings, its observer and the connections it may keep to a server."""
+
+
+def engine_for(chosen: EngineSettings, observer: Observer, sessions: int = 0) -> ServedEngine:
+    """One engine, not started; it keeps up to `sessions` connections to each of its servers open between scans."""
+    return _BUILDERS[chosen.type](chosen, observer, sessions)
+
+
+def probe_engines(engines: Iterable[EngineSettings], observer: Observer) -> list[ServedEngine]:
+    """The engines, each server tested once; the observer is notified of the results. Never raises."""
+    made = [engine_for(chosen, observer) for chosen in engines]
+    for engine in made:
+        engine.probe()
+    return made
+
+
+def policy_for(settings: Settings, hostname: str) -> Policy:
+    """The policy of the core; `hostname` is what X-Virus-Scanned names."""
+    unscanned, engines = settings.policy.on_unscanned, settings.engines
+    return Policy(
+        on_infected=settings.policy.on_infected,
+        on_error=settings.policy.on_error,
+        on_unscanned={limit: getattr(unscanned, limit.replace("-", "_")) for limit in Limit},
+        scanned_by=f"miltscan {__version__} at {hostname}" if settings.headers.mode is HeaderMode.REPLACE else None,
+        optional=frozenset(engine.name for engine in engines if not engine.required),
+        on_engine_error={
+            engine.name: engine.on_error or ActionName.ACCEPT
+            for engine in engines
+            if engine.on_error is not None or not engine.required
+        },
+    )
+
+
+def pipeline_for(settings: Settings, engines: Sequence[Engine], slots: Slots, hostname: str) -> Pipeline:
+    """The pipeline that asks `engines`, which are those of `settings` in their order."""
+    bounded = [
+        engine
+        if chosen.timeout is None and chosen.skip_above is None
+        else Bounded(engine, chosen.timeout, chosen.skip_above)
+        for chosen, engine in zip(settings.engines, engines, strict=True)
+    ]
+    limits = settings.limits
+    return Pipeline(
+        # an optional engine that hangs must not use up the time of a required one
+        sorted(bounded, key=lambda engine: not engine.required),
+        policy_for(settings, hostname),
+        slots,
+        limits.scan_timeout,
+        limits.queue_wait,
+    )
+
+
+def probed_pipeline(settings: Settings) -> Pipeline:
+    """The pipeline of a command that scans one message at a time; each server of each engine is tested once."""
+    return pipeline_for(settings, probe_engines(settings.engines, ServerRecords()), scan_slots(1), "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a service learns from its pipeline: exceptions in receipts and in probes; and the signature database in use.
+
+    `signatures` returns the version in use at the server of an engine, 0 where it is unknown.
+    """
+
+    signatures: Callable[[str, str], int]
+    receipt_failed: Callable[[Exception], None]
+    probe_failed: Callable[[Exception], None]
+
+
+def processor_for(settings: Settings, keys: Keyring, pipeline: Pipeline, hooks: Hooks, *, verifies: bool) -> Processor:
+    """The pipeline of a service: one that `verifies` checks receipts; otherwise, with keys, it signs and knows probes.
+
+    A probe at the delivery side is ordinary mail: its refusal would have to bounce there.
+    """
+    if verifies:
+        return Verifying(pipeline, keys, settings.receipt.max_age, hooks.receipt_failed)
+    if not keys:
+        return pipeline
+    signing = Signing(pipeline, keys, hooks.signatures, hooks.receipt_failed)
+    return Probing(signing, pipeline, keys, hooks.probe_failed)

@@ -1,0 +1,142 @@
+"""What is built from the settings: engines, policy and pipeline."""
+
+from pathlib import Path
+
+from miltscan import __version__
+from miltscan.config.load import parse_settings
+from miltscan.config.settings import Settings
+from miltscan.core.action import ActionName
+from miltscan.core.keys import Key
+from miltscan.core.verdict import Limit, Verdict
+from miltscan.scanning.assemble import (
+    Hooks,
+    engine_for,
+    pipeline_for,
+    policy_for,
+    probe_engines,
+    probed_pipeline,
+    processor_for,
+)
+from miltscan.scanning.pipeline import Bounded, Pipeline, scan_slots
+from miltscan.scanning.probing import Probing
+from miltscan.scanning.receipts import Verifying
+from miltscan.scanning.servers import ServerRecords
+from tests.fakes.clamd import FakeClamd
+from tests.fakes.engine import ScriptedEngine
+from tests.fakes.messages import message
+
+KEYS = (Key("k", b"k" * 32),)
+
+
+def with_engines(*tables: str) -> Settings:
+    """The default settings with these engines, a line of keys each."""
+    text = "".join(f'[[engine]]\ntype = "clamd"\nservers = ["unix:/nowhere"]\n{keys}\n' for keys in tables)
+    return parse_settings(text.encode(), "f")
+
+
+def scripted(settings: Settings) -> list[ScriptedEngine]:
+    """An engine for each of the settings, which calls everything clean."""
+    return [ScriptedEngine(Verdict.clean(one.name), name=one.name, required=one.required) for one in settings.engines]
+
+
+def test_an_engine_has_the_name_and_the_server_of_its_settings(tmp_path: Path) -> None:
+    """Its verdicts and what it reports carry its name; a server that is down is reported and raises nothing."""
+    records = ServerRecords()
+    with FakeClamd.unix(tmp_path / "clamd") as clamd:
+        settings = with_engines('name = "down"')
+        up = f'[[engine]]\ntype = "clamd"\nname = "up"\nrequired = false\nservers = ["{clamd.address}"]\n'
+        chosen = (*settings.engines, parse_settings(f'{up}[[engine]]\ntype = "clamd"'.encode(), "f").engines[0])
+        (down, engine) = probe_engines(chosen, records)
+    assert (engine.name, engine.required, down.name, down.required) == ("up", False, "down", True)
+    assert records.of("up", clamd.address).good
+    assert not records.of("down", "unix:/nowhere").good
+
+
+def test_the_policy_is_that_of_the_settings() -> None:
+    """Each Limit has the action of the key of its own name; of one required engine nothing is said."""
+    text = """
+        [policy]
+        on_infected = "hold"
+        on_error = "reject"
+        [policy.on_unscanned]
+        too_large = "accept"
+        timeout = "reject"
+        no_engine = "hold"
+        limits = "accept"
+        encrypted = "reject"
+        busy = "discard"
+    """
+    policy = policy_for(parse_settings(text.encode(), "f"), "mx.example.test")
+    assert policy.on_unscanned == {
+        Limit.TOO_LARGE: ActionName.ACCEPT,
+        Limit.TIMEOUT: ActionName.REJECT,
+        Limit.NO_ENGINE: ActionName.HOLD,
+        Limit.LIMITS: ActionName.ACCEPT,
+        Limit.ENCRYPTED: ActionName.REJECT,
+        Limit.BUSY: ActionName.DISCARD,
+    }
+    assert (policy.on_infected, policy.on_error) == (ActionName.HOLD, ActionName.REJECT)
+    assert (policy.optional, policy.on_engine_error) == (frozenset(), {})
+
+
+def test_headers_name_version_and_host_or_nothing() -> None:
+    """The key headers.mode decides whether miltscan changes any header."""
+    assert policy_for(Settings(), "mx.example.test").scanned_by == f"miltscan {__version__} at mx.example.test"
+    assert policy_for(parse_settings(b'[headers]\nmode = "none"', "f"), "mx").scanned_by is None
+
+
+def test_engines_have_an_action_of_their_own() -> None:
+    """For an optional engine it is accept unless the settings say otherwise."""
+    settings = with_engines(
+        'name = "a"',
+        'name = "b"\non_error = "hold"',
+        'name = "c"\nrequired = false',
+        'name = "d"\nrequired = false\non_error = "tempfail"',
+    )
+    policy = policy_for(settings, "")
+    assert policy.optional == {"c", "d"}
+    assert policy.on_engine_error == {"b": ActionName.HOLD, "c": ActionName.ACCEPT, "d": ActionName.TEMPFAIL}
+
+
+def test_required_engines_are_asked_first() -> None:
+    """An optional engine that hangs must not use up their time; otherwise the order is that of the settings."""
+    optional = "required = false"
+    settings = with_engines(f'name = "a"\n{optional}', 'name = "b"', f'name = "c"\n{optional}', 'name = "d"')
+    pipeline = pipeline_for(settings, scripted(settings), scan_slots(1), "mx")
+    assert [engine.name for engine in pipeline.engines] == ["b", "d", "a", "c"]
+
+
+def test_only_an_engine_with_bounds_of_its_own_is_wrapped() -> None:
+    """All other engines are called directly: each message would pay for a call more."""
+    settings = with_engines('name = "a"', 'name = "b"\ntimeout = "1s"', 'name = "c"\nskip_above = "1KiB"')
+    engines = scripted(settings)
+    pipeline = pipeline_for(settings, engines, scan_slots(1), "mx")
+    assert [*pipeline.engines] == [engines[0], Bounded(engines[1], 1.0, None), Bounded(engines[2], None, 1024)]
+
+
+def test_the_pipeline_of_a_command_tests_its_engines(tmp_path: Path) -> None:
+    """Each server once: a server that was not tested counts as down."""
+    with FakeClamd.unix(tmp_path / "clamd") as clamd:
+        settings = parse_settings(f'[clamd]\nservers = ["{clamd.address}"]'.encode(), "f")
+        (engine,) = probed_pipeline(settings).engines
+        assert engine_for(settings.engines[0], ServerRecords()).name == engine.name == "clamd"
+        assert len(clamd.contents) == 1
+
+
+def test_a_service_signs_where_it_has_keys() -> None:
+    """The delivery side checks receipts, with keys or without; the incoming side without keys only scans."""
+    pipeline = pipeline_for(Settings(), scripted(Settings()), scan_slots(1), "")
+    hooks = Hooks(lambda _engine, _server: 0, lambda _error: None, lambda _error: None)
+    made = [
+        type(processor_for(Settings(), keys, pipeline, hooks, verifies=verifies))
+        for keys, verifies in (((), False), (KEYS, False), ((), True), (KEYS, True))
+    ]
+    assert made == [Pipeline, Probing, Verifying, Verifying]
+
+
+def test_a_command_without_a_server_that_is_up_calls_nothing_clean() -> None:
+    """The message is unscanned by its required engine, and its optional engine is missing."""
+    pipeline = probed_pipeline(with_engines('name = "a"', 'name = "b"\nrequired = false'))
+    report = pipeline.process(message(), lambda: None)
+    assert (report.verdict.engine, report.verdict.reason) == ("a", Limit.NO_ENGINE)
+    assert [one.engine for one in report.missing] == ["b"]
