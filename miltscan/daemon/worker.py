@@ -11,7 +11,6 @@ import socket
 import threading
 import time
 from collections import deque
-from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from miltscan.milter.conversation import Runtime
 from miltscan.milter.threads import Pool
 from miltscan.processes.link import DRAIN, READY, Link
 from miltscan.processes.signals import Signals
-from miltscan.scanning.assemble import Hooks, pipeline_for, processor_for
+from miltscan.scanning.assemble import pipeline_for, processor_for
 from miltscan.scanning.engine_set import EngineSet
 from miltscan.scanning.pipeline import Slots, scan_slots
 from miltscan.scanning.receipts import HEADROOM
@@ -122,13 +121,12 @@ class Worker:
         self._hostname = hostname
         self._verifies = verifies
         self._settings = settings = loaded.settings
-        self._keys = loaded.keys
         self._recorder = recorder
         self._slots = _slots(settings)
         self._engines = EngineSet(_SESSIONS // settings.workers)
         self._thread = threading.Thread(target=self._serve, name="libmilter", daemon=True)
         self._pool = Pool(self._thread)
-        self._milter = Milter(self._runtime(settings), self._recorder, self._pool.kick)
+        self._milter = Milter(self._runtime(loaded), self._recorder, self._pool.kick)
 
     def run(self, listener: socket.socket, link: Link) -> None:
         """Serve `listener` until TERM, the order to drain, or the death of the supervisor."""
@@ -171,19 +169,18 @@ class Worker:
     def _reload(self, loaded: Loaded) -> None:
         """Use the new settings from the next MAIL on; open transactions keep the engines they began with."""
         old, settings = self._settings, loaded.settings
-        self._settings, self._keys = settings, loaded.keys
+        self._settings = settings
         log.configure(settings.log.format, settings.log.level)
         self._recorder.log = log.logger(worker=self._recorder.number)
         if settings.limits.concurrent_scans != old.limits.concurrent_scans:
             self._slots = _slots(settings)
-        self._milter.runtime = self._runtime(settings)
+        self._milter.runtime = self._runtime(loaded)
 
-    def _runtime(self, settings: Settings) -> Runtime:
-        engines = self._engines.follow(settings.engines, self._recorder.log)
+    def _runtime(self, loaded: Loaded) -> Runtime:
+        settings, recorder = loaded.settings, self._recorder
+        engines = self._engines.follow(settings.engines, recorder.log)
         pipeline = pipeline_for(settings, engines, self._slots, self._hostname)
-        failed = self._recorder.exception
-        hooks = Hooks(self._engines.version, partial(failed, Place.RECEIPT), partial(failed, Place.PROBE))
-        processor = processor_for(settings, self._keys, pipeline, hooks, verifies=self._verifies)
+        processor = processor_for(loaded, pipeline, self._engines.version, recorder.exception, verifies=self._verifies)
         size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
         return Runtime(processor, size, Path(settings.spool.directory), settings.spool.memory)
 

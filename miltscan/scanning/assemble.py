@@ -4,14 +4,15 @@ A new engine is a module in `engines/` and a row in `_BUILDERS`. Nothing is judg
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from miltscan import __version__
+from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import ClamdEngineSettings, EngineSettings, HeaderMode, Settings
 from miltscan.core.action import ActionName
-from miltscan.core.keys import Keyring
 from miltscan.core.policy import Policy
+from miltscan.core.report import Place
 from miltscan.core.verdict import Limit
 from miltscan.engines.base import Engine, Observer, ServedEngine
 from miltscan.engines.clamd.engine import ClamdEngine
@@ -85,26 +86,23 @@ def probed_pipeline(settings: Settings) -> Pipeline:
     return pipeline_for(settings, probe_engines(settings.engines, ServerRecords()), scan_slots(1), "localhost")
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What a service learns from its pipeline: exceptions in receipts and in probes; and the signature database in use.
-
-    `signatures` returns the version in use at the server of an engine, 0 where it is unknown.
-    """
-
-    signatures: Callable[[str, str], int]
-    receipt_failed: Callable[[Exception], None]
-    probe_failed: Callable[[Exception], None]
-
-
-def processor_for(settings: Settings, keys: Keyring, pipeline: Pipeline, hooks: Hooks, *, verifies: bool) -> Processor:
+def processor_for(
+    loaded: Loaded,
+    pipeline: Pipeline,
+    signatures: Callable[[str, str], int],
+    exception: Callable[[Place, Exception], None],
+    *,
+    verifies: bool,
+) -> Processor:
     """The pipeline of a service: one that `verifies` checks receipts; otherwise, with keys, it signs and knows probes.
 
-    A probe at the delivery side is ordinary mail: its refusal would have to bounce there.
+    `signatures` returns the version of the signature database that the server of an engine uses. Faults of receipts and
+    probes are reported to `exception`. A probe at the delivery side is ordinary mail: its refusal would have to bounce.
     """
+    receipt_failed = partial(exception, Place.RECEIPT)
     if verifies:
-        return Verifying(pipeline, keys, settings.receipt.max_age, hooks.receipt_failed)
-    if not keys:
+        return Verifying(pipeline, loaded.keys, loaded.settings.receipt.max_age, receipt_failed)
+    if not loaded.keys:
         return pipeline
-    signing = Signing(pipeline, keys, hooks.signatures, hooks.receipt_failed)
-    return Probing(signing, pipeline, keys, hooks.probe_failed)
+    signing = Signing(pipeline, loaded.keys, signatures, receipt_failed)
+    return Probing(signing, pipeline, loaded.keys, partial(exception, Place.PROBE))

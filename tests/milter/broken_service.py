@@ -28,10 +28,10 @@ def fails(error: BaseException) -> Callable[..., NoReturn]:
 def for_marked(error: BaseException, function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as it is, but a failure where the sender is <bug@example.org>."""
 
-    def replaced(policy: object, message: Any, verdicts: object) -> Any:  # noqa: ANN401 - as `decide`
+    def replaced(policy: object, message: Any, *verdicts: object) -> Any:  # noqa: ANN401 - as `decide`
         if message.envelope.sender == b"<bug@example.org>":
             raise error
-        return function(policy, message, verdicts)
+        return function(policy, message, *verdicts)
 
     return replaced
 

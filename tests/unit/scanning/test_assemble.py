@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from miltscan import __version__
+from miltscan.config.keyfile import Loaded
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.core.action import ActionName
 from miltscan.core.keys import Key
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.scanning.assemble import (
-    Hooks,
     engine_for,
     pipeline_for,
     policy_for,
@@ -126,9 +126,8 @@ def test_the_pipeline_of_a_command_tests_its_engines(tmp_path: Path) -> None:
 def test_a_service_signs_where_it_has_keys() -> None:
     """The delivery side checks receipts, with keys or without; the incoming side without keys only scans."""
     pipeline = pipeline_for(Settings(), scripted(Settings()), scan_slots(1), "")
-    hooks = Hooks(lambda _engine, _server: 0, lambda _error: None, lambda _error: None)
     made = [
-        type(processor_for(Settings(), keys, pipeline, hooks, verifies=verifies))
+        type(processor_for(Loaded(Settings(), keys), pipeline, lambda *_: 0, lambda *_: None, verifies=verifies))
         for keys, verifies in (((), False), (KEYS, False), ((), True), (KEYS, True))
     ]
     assert made == [Pipeline, Probing, Verifying, Verifying]
