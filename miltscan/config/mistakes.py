@@ -36,8 +36,7 @@ def _follows(error: ErrorDetails) -> bool:
 
 
 def _line(error: ErrorDetails, known: Sequence[str]) -> str:
-    name = dotted(error["loc"])
-    context = error.get("ctx", {})
+    name, given = _dotted(error["loc"], known), error["input"]
     match error["type"]:
         case "conflict":
             return error["msg"]
@@ -45,25 +44,44 @@ def _line(error: ErrorDetails, known: Sequence[str]) -> str:
             return f"{name if name.isprintable() else toml(name)}: unknown key{_nearest(name, known)}"
         case "missing":
             return f"{name}: expected this key"
+        case "union_tag_not_found":
+            return f"{name}.type: expected this key"
+        case "union_tag_invalid":
+            name, given = f"{name}.type", error["ctx"]["tag"]
+    return f"{name} = {_shown(given)}: {_expected(error, name, known)}"
+
+
+def _expected(error: ErrorDetails, name: str, known: Sequence[str]) -> str:
+    """What would be valid: mostly the text of a notation, otherwise that of a check of pydantic's own."""
+    context = error.get("ctx", {})
+    match error["type"]:
         case "model_type" | "model_attributes_type":
-            expected = f"expected a table [{name}]"
+            return f"expected a table [{name}]"
         case "tuple_type":
-            tables = any(key.startswith(f"{name}.") for key in known)
-            expected = f"expected tables [[{name}]]" if tables else "expected a list"
+            return (
+                f"expected tables [[{name}]]" if any(key.startswith(f"{name}.") for key in known) else "expected a list"
+            )
         case "too_short":
-            expected = f"expected a list of at least {context['min_length']}"
+            return f"expected a list of at least {context['min_length']}"
         case "too_long":
-            expected = f"expected a list of at most {context['max_length']}"
-        case "literal_error":
-            expected = f"expected {context['expected']}".replace("'", '"')
+            return f"expected a list of at most {context['max_length']}"
+        case "literal_error" | "union_tag_invalid":
+            return f"expected {context.get('expected') or context.get('expected_tags')}".replace("'", '"')
         case _:
-            expected = str(context["error"])
-    return f"{name} = {_shown(error['input'])}: {expected}"
+            return str(context["error"])
 
 
-def dotted(place: Sequence[str | int]) -> str:
-    """A place in the file as a person writes it: `engine[2].servers[1]`."""
-    return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+def _dotted(place: Sequence[str | int], known: Sequence[str]) -> str:
+    """A place in the file as a person writes it; pydantic's names of engine types, which the file has not, left out."""
+    plain = name = ""
+    for part in place:
+        if isinstance(part, int):
+            name += f"[{part + 1}]"
+        elif name.endswith("]") and f"{plain}.{part}" not in known and part != place[-1]:
+            continue
+        else:
+            plain, name = f"{plain}.{part}".removeprefix("."), f"{name}.{part}".removeprefix(".")
+    return name
 
 
 def _names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -94,12 +112,12 @@ def _shown(given: object) -> str:
 
 def _nearest(name: str, known: Sequence[str]) -> str:
     """`; did you mean ...?`: the key written most alike in the same table, the same key elsewhere, or the next best."""
-    table, _, leaf = re.sub(r"\[\d+\]", "", name).rpartition(".")
-    leaves = {key: key.rpartition(".")[2] for key in known}
-    beside = get_close_matches(leaf, [leaves[key] for key in known if key.rpartition(".")[0] == table], 1)
-    if beside:
-        return f"; did you mean {name.rpartition('.')[0]}.{beside[0]}?".replace(" .", " ")
-    near = [key for key in known if leaves[key] == leaf] or [
-        key for key in known if get_close_matches(leaf, [leaves[key]])
+    plain = re.sub(r"\[\d+\]", "", name)
+    table, _, leaf = plain.rpartition(".")
+    leaves = {key: key.rpartition(".")[2] for key in known if key != plain}
+    if beside := get_close_matches(leaf, [leaves[key] for key in leaves if key.rpartition(".")[0] == table], 1):
+        return f"; did you mean {name.removesuffix(leaf)}{beside[0]}?"
+    near = [key for key in leaves if leaves[key] == leaf] or [
+        key for key in leaves if get_close_matches(leaf, [leaves[key]])
     ]
     return f"; did you mean {near[0]}?" if near else ""

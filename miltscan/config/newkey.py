@@ -1,4 +1,4 @@
-"""`miltscan keys new`: puts a new key first in the key file, in one step, and keeps the others; it prints nothing."""
+"""`miltscan keys new`: inserts a new key at the top of the key file, in one step; it prints nothing."""
 
 import os
 import secrets
@@ -16,19 +16,19 @@ _MODE = 0o640
 
 
 def new_key(settings: Settings, name: str | None = None) -> str:
-    """Make a key called `name`, or by the time, in the file of `keys.file`; returns its id.
+    """Make a key with the id `name` (default: the time in UTC) in the file of `keys.file`, and return its id.
 
-    The file keeps its owner and group; a new one belongs to whom spool.directory belongs, which is miltscan's user.
-    Raises ConfigError where the file that is there is wrong, StartError where it cannot be written.
+    The file keeps its owner and group; a new file gets the owner of spool.directory, which is miltscan's user.
+    Raises ConfigError if the present file is wrong, StartError if it cannot be written.
     """
     if not settings.keys.file:
-        raise ConfigError("keys.file is empty: name a file there first, for instance /etc/miltscan/keys")
+        raise ConfigError("keys.file is empty: expected the name of a file, for instance /etc/miltscan/keys")
     path = Path(settings.keys.file)
     before = _text(path)
     key = Key(name or time.strftime("%Y-%m-%d-%H%M%S", time.gmtime()), secrets.token_bytes(SECRET_BYTES))
     if not is_id(key.id):
         raise ConfigError(
-            f"{path}: line 1: {key.id!r} is no id: expected at most 32 letters, digits, dots, dashes, underscores"
+            f"{path}: line 1: id {key.id!r}: expected at most 32 letters, digits, dots, dashes, underscores"
         )
     after = with_new(before, key)
     parse_keys(after, str(path))
@@ -40,17 +40,16 @@ def new_key(settings: Settings, name: str | None = None) -> str:
 
 
 def _text(path: Path) -> str:
-    """What stands there, which has to be right but may hold no key; nothing of a file that is not there."""
-    with suppress(PermissionError):  # of a folder that nobody may look into, `load_keys` tells
-        if not path.exists():
-            return ""
+    """The present text, which must be valid but may hold no key; empty if there is no file."""
+    if not os.path.lexists(path):
+        return ""
     with suppress(NoKeyError):
         load_keys(str(path))
     return path.read_text("ascii")
 
 
 def _owner(path: Path, spool: Path) -> tuple[int, int]:
-    """User and group of the new file; -1 is whoever makes it."""
+    """User and group of the new file; -1 means those of this process."""
     with suppress(OSError):
         status = path.stat()
         return status.st_uid, status.st_gid
@@ -60,7 +59,7 @@ def _owner(path: Path, spool: Path) -> tuple[int, int]:
 
 
 def _write(path: Path, text: str, owner: tuple[int, int]) -> None:
-    """Whoever reads the file meanwhile sees the old or the new one."""
+    """Replace the file in one step: a reader sees the old or the new text."""
     descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:

@@ -50,7 +50,7 @@ def _keys(table: Table, path: str = "") -> Iterator[ShownKey]:
                     yield from _keys(inner, f"{name}[{position}]")
             case _ if path:
                 default = toml(defaults[name]) if name in defaults else ""
-                meaning, restart = field.description or "", RESTART in field.metadata
+                meaning, restart = (field.description or "").removesuffix("."), RESTART in field.metadata
                 yield ShownKey(path, name, toml(written[name]), default, _expected(field), meaning, restart)
 
 

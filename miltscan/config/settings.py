@@ -51,47 +51,38 @@ _Path = Annotated[str, places.FILE]
 class MilterSettings(Table):
     """`[milter]`: the socket for the MTA."""
 
-    socket: Annotated[Address, places.ADDRESS, RESTART] = Field(
-        default=UnixAddress("/run/miltscan/miltscan.sock"), description="socket to which the MTA connects"
-    )
-    socket_mode: Annotated[int, units.MODE, RESTART] = Field(default=0o660, description="file mode of a unix socket")
-    socket_group: Annotated[str, units.NAME, RESTART] = Field(
-        default="", description="group of a unix socket; the MTA's user must be a member"
-    )
-    allow: places.Networks = Field(
-        default=_LOOPBACK, description="hosts that may connect to a TCP socket; mode and group protect a unix socket"
-    )
-    workers: Annotated[int, units.count(1, 64), RESTART] = Field(
-        default=1, description="number of processes that serve the socket"
-    )
+    socket: Annotated[Address, places.ADDRESS, RESTART] = UnixAddress("/run/miltscan/miltscan.sock")
+    """Socket to which the MTA connects."""
+    socket_mode: Annotated[int, units.MODE, RESTART] = 0o660
+    """File mode of a unix socket."""
+    socket_group: Annotated[str, units.NAME, RESTART] = ""
+    """Group of a unix socket; the MTA's user must be a member."""
+    allow: places.Networks = _LOOPBACK
+    """Hosts that may connect to a TCP socket; mode and group protect a unix socket."""
+    workers: Annotated[int, units.count(1, 64), RESTART] = 1
+    """Number of processes that serve the socket."""
 
 
 class SpoolSettings(Table):
     """`[spool]`: the place of a message while it is scanned."""
 
-    directory: Annotated[str, places.FOLDER] = Field(
-        default="/var/spool/miltscan", description="folder for messages larger than spool.memory"
-    )
-    memory: Annotated[int, units.size("0B", "1GiB")] = Field(
-        default=1 * _MIB, description="largest size of a message that is kept in memory"
-    )
+    directory: Annotated[str, places.FOLDER] = "/var/spool/miltscan"
+    """Folder for messages larger than spool.memory."""
+    memory: Annotated[int, units.size("0B", "1GiB")] = 1 * _MIB
+    """Largest size of a message that is kept in memory."""
 
 
 class LimitSettings(Table):
     """`[limits]`: bounds on size, time and load."""
 
-    message_size: Annotated[int, units.size("1KiB", "2GB")] = Field(
-        default=100 * _MIB, description="largest size of a message that is scanned"
-    )
-    scan_timeout: Annotated[float, units.duration("1s", "4m")] = Field(
-        default=60.0, description="time limit for all engines to scan a message"
-    )
-    concurrent_scans: Annotated[int, units.count(1, 4096)] = Field(
-        default=40, description="number of messages that all workers scan at the same time"
-    )
-    queue_wait: Annotated[float, units.duration("0s", "4m")] = Field(
-        default=10.0, description="time limit for a message to wait for a free scan slot"
-    )
+    message_size: Annotated[int, units.size("1KiB", "2GB")] = 100 * _MIB
+    """Largest size of a message that is scanned."""
+    scan_timeout: Annotated[float, units.duration("1s", "4m")] = 60.0
+    """Time limit for all engines to scan a message."""
+    concurrent_scans: Annotated[int, units.count(1, 4096)] = 40
+    """Number of messages that all workers scan at the same time."""
+    queue_wait: Annotated[float, units.duration("0s", "4m")] = 10.0
+    """Time limit for a message to wait for a free scan slot."""
 
     def conflicts(self) -> Iterator[str]:
         """Yield a line where the MTA would not wait for both times."""
@@ -103,53 +94,41 @@ class LimitSettings(Table):
             )
 
 
-_Servers = Annotated[
-    places.Addresses, Field(description="clamd servers, used in rotation; when one fails, the next one is used")
-]
-_CanaryInterval = Annotated[
-    float,
-    units.duration("1s", "1h"),
-    Field(description="interval of the self-test, in which each server must detect a test signature"),
-]
-_CLAMD_SERVERS = (UnixAddress("/run/clamav/clamd.ctl"),)
-_CANARY_INTERVAL = 10.0
-
-
 class ClamdSettings(Table):
     """`[clamd]`: short for one `[[engine]]` of type clamd, which is required and has this name."""
 
-    servers: _Servers = _CLAMD_SERVERS
-    canary_interval: _CanaryInterval = _CANARY_INTERVAL
+    servers: places.Addresses = (UnixAddress("/run/clamav/clamd.ctl"),)
+    """clamd servers, used in rotation; when one fails, the next one is used."""
+    canary_interval: Annotated[float, units.duration("1s", "1h")] = 10.0
+    """Interval of the self-test, in which each server must detect a test signature."""
 
 
 class EngineTable(Table):
-    """The keys of every `[[engine]]` table."""
+    """The keys of every `[[engine]]` table; a type has defaults for the first three."""
 
     type: str
+    """Engine type."""
     name: Annotated[str, units.LABEL]
+    """Unique name in the log and in metrics."""
     required: Annotated[bool, units.FLAG]
-    on_error: Annotated[ActionName | None, units.optional(units.choice(ActionName))] = Field(
-        default=None,
-        description="action when this engine fails; empty means policy.on_error, or accept if it is not required",
-    )
-    timeout: Annotated[float | None, units.optional(units.duration("1s", "4m"))] = Field(
-        default=None, description="time limit for this engine to scan a message, within limits.scan_timeout"
-    )
-    skip_above: Annotated[int | None, units.optional(units.size("1KiB", "2GB"))] = Field(
-        default=None, description="largest size of a message that this engine scans"
-    )
+    """Whether mail waits while this engine is down; an optional engine never stops mail."""
+    on_error: Annotated[ActionName | None, units.optional(units.choice(ActionName))] = None
+    """Action when this engine fails; empty means policy.on_error, or accept if it is not required."""
+    timeout: Annotated[float | None, units.optional(units.duration("1s", "4m"))] = None
+    """Time limit for this engine to scan a message, within limits.scan_timeout."""
+    skip_above: Annotated[int | None, units.optional(units.size("1KiB", "2GB"))] = None
+    """Largest size of a message that this engine scans."""
 
 
-class ClamdEngineSettings(EngineTable):
+class ClamdEngineSettings(ClamdSettings, EngineTable):
     """`[[engine]]` with `type = "clamd"`."""
 
-    type: Literal["clamd"] = Field(description="engine type")
-    name: Annotated[str, units.LABEL] = Field(default="clamd", description="unique name in the log and in metrics")
-    required: Annotated[bool, units.FLAG] = Field(
-        default=True, description="whether mail waits while this engine is down; an optional engine never stops mail"
-    )
-    servers: _Servers = _CLAMD_SERVERS
-    canary_interval: _CanaryInterval = _CANARY_INTERVAL
+    type: Literal["clamd"]
+    """Engine type."""
+    name: Annotated[str, units.LABEL] = "clamd"
+    """Unique name in the log and in metrics."""
+    required: Annotated[bool, units.FLAG] = True
+    """Whether mail waits while this engine is down; an optional engine never stops mail."""
 
 
 EngineSettings = ClamdEngineSettings
@@ -159,102 +138,96 @@ EngineSettings = ClamdEngineSettings
 class UnscannedSettings(Table):
     """`[policy.on_unscanned]`: a key for each `Limit`."""
 
-    too_large: _Action = Field(
-        default=ActionName.REJECT, description="action when the message is larger than limits.message_size"
-    )
-    timeout: _Action = Field(default=ActionName.TEMPFAIL, description="action when limits.scan_timeout has passed")
-    no_engine: _Action = Field(default=ActionName.TEMPFAIL, description="action when no engine is up")
-    limits: _Action = Field(
-        default=ActionName.REJECT, description="action when the message exceeds a limit of the engine"
-    )
-    encrypted: _Action = Field(default=ActionName.ACCEPT, description="action when the engine finds encrypted content")
-    busy: _Action = Field(default=ActionName.TEMPFAIL, description="action when limits.queue_wait has passed")
+    too_large: _Action = ActionName.REJECT
+    """Action when the message is larger than limits.message_size."""
+    timeout: _Action = ActionName.TEMPFAIL
+    """Action when limits.scan_timeout has passed."""
+    no_engine: _Action = ActionName.TEMPFAIL
+    """Action when no engine is up."""
+    limits: _Action = ActionName.REJECT
+    """Action when the message exceeds a limit of the engine."""
+    encrypted: _Action = ActionName.ACCEPT
+    """Action when the engine finds encrypted content."""
+    busy: _Action = ActionName.TEMPFAIL
+    """Action when limits.queue_wait has passed."""
 
 
 class PolicySettings(Table):
     """`[policy]`: the action for each outcome."""
 
-    on_infected: _Action = Field(default=ActionName.REJECT, description="action when an engine finds a virus")
-    on_error: _Action = Field(default=ActionName.TEMPFAIL, description="action when an engine fails")
+    on_infected: _Action = ActionName.REJECT
+    """Action when an engine finds a virus."""
+    on_error: _Action = ActionName.TEMPFAIL
+    """Action when an engine fails."""
     on_unscanned: UnscannedSettings = UnscannedSettings()
 
 
 class HeaderSettings(Table):
     """`[headers]`: the result of the scan in an accepted message."""
 
-    mode: Annotated[HeaderMode, units.choice(HeaderMode)] = Field(
-        default=HeaderMode.REPLACE,
-        description="whether to replace the sender's X-Virus-* headers or to leave all headers alone",
-    )
+    mode: Annotated[HeaderMode, units.choice(HeaderMode)] = HeaderMode.REPLACE
+    """Whether to replace the sender's X-Virus-* headers or to leave all headers alone."""
 
 
 class KeySettings(Table):
     """`[keys]`: the secrets with which the two sides of the sandwich sign and verify."""
 
-    file: _Path = Field(default="", description="file of keys, one `ID HEXKEY` a line: the first one signs, all verify")
+    file: _Path = ""
+    """File of keys, one `ID HEXKEY` a line: the first one signs, all verify."""
 
 
 class ReceiptSettings(Table):
     """`[receipt]`: the proof of a scan that the incoming side sends to the delivery side; it needs `keys.file`."""
 
-    max_age: Annotated[float, units.duration("1m", "168h")] = Field(
-        default=3600.0,
-        description="age above which a receipt is invalid, so that the delivery side scans the message again",
-    )
+    max_age: Annotated[float, units.duration("1m", "168h")] = 3600.0
+    """Age above which a receipt is invalid, so that the delivery side scans the message again."""
 
 
 class VerifySettings(Table):
     """`[verify]`: the delivery side, which scans what has no valid receipt; mode, group and hosts as in `[milter]`."""
 
-    socket: Annotated[Address | None, places.NO_ADDRESS, RESTART] = Field(
-        default=None, description="socket to which the delivery MTA connects"
-    )
-    workers: Annotated[int, units.count(1, 64), RESTART] = Field(
-        default=1, description="number of processes that serve that socket"
-    )
+    socket: Annotated[Address | None, places.NO_ADDRESS, RESTART] = None
+    """Socket to which the delivery MTA connects."""
+    workers: Annotated[int, units.count(1, 64), RESTART] = 1
+    """Number of processes that serve that socket."""
 
 
 class ProbeSettings(Table):
     """`[probe]`: test messages through the incoming sendmail, which prove that it has mail scanned."""
 
-    interval: Annotated[float, units.duration("0s", "24h"), RESTART] = Field(
-        default=0.0, description="interval of the probes; 0s sends none"
-    )
-    server: Annotated[InetAddress, places.INET] = Field(
-        default=InetAddress("127.0.0.1", 25), description="address of the incoming sendmail"
-    )
-    sender: Annotated[str, places.NO_MAILBOX] = Field(
-        default="", description="envelope sender; an empty one receives no bounces"
-    )
-    recipient: Annotated[str, places.MAILBOX] = Field(
-        default="miltscan-probe@localhost",
-        description="envelope recipient, an alias for /dev/null at the incoming sendmail",
-    )
-    timeout: Annotated[float, units.duration("1s", "10m")] = Field(
-        default=90.0, description="time limit for each reply of the server"
-    )
-    readiness: Annotated[bool, units.FLAG] = Field(
-        default=False, description="whether readiness requires that the last probes succeeded"
-    )
+    interval: Annotated[float, units.duration("0s", "24h"), RESTART] = 0.0
+    """Interval of the probes; 0s sends none."""
+    server: Annotated[InetAddress, places.INET] = InetAddress("127.0.0.1", 25)
+    """Address of the incoming sendmail."""
+    sender: Annotated[str, places.NO_MAILBOX] = ""
+    """Envelope sender; an empty one receives no bounces."""
+    recipient: Annotated[str, places.MAILBOX] = "miltscan-probe@localhost"
+    """Envelope recipient, an alias for /dev/null at the incoming sendmail."""
+    timeout: Annotated[float, units.duration("1s", "10m")] = 90.0
+    """Time limit for each reply of the server."""
+    readiness: Annotated[bool, units.FLAG] = False
+    """Whether readiness requires that the last probes succeeded."""
 
 
 class ExporterSettings(Table):
     """`[exporter]`: metrics and health over HTTP."""
 
-    listen: Annotated[InetAddress | None, places.LISTEN, RESTART] = Field(
-        default=InetAddress("127.0.0.1", 9464), description="address and port that serve metrics and health"
-    )
-    directory: Annotated[str, places.FOLDER, RESTART] = Field(
-        default="/run/miltscan/metrics", description="folder of the counters that the processes share"
-    )
-    allow: places.Networks = Field(default=_LOOPBACK, description="hosts that may connect to the exporter")
-    certificate: _Path = Field(default="", description="PEM file with the certificate and its chain; turns TLS on")
-    key: _Path = Field(default="", description="PEM file with the private key, unless the certificate's file holds it")
-    client_ca: _Path = Field(
-        default="", description="PEM file with the CA that must have signed the clients' certificates"
-    )
-    users_file: _Path = Field(default="", description="file of users with read access, as htpasswd -B writes it")
-    token_file: _Path = Field(default="", description="file of bearer tokens with read access, one a line")
+    listen: Annotated[InetAddress | None, places.LISTEN, RESTART] = InetAddress("127.0.0.1", 9464)
+    """Address and port that serve metrics and health."""
+    directory: Annotated[str, places.FOLDER, RESTART] = "/run/miltscan/metrics"
+    """Folder of the counters that the processes share."""
+    allow: places.Networks = _LOOPBACK
+    """Hosts that may connect to the exporter."""
+    certificate: _Path = ""
+    """PEM file with the certificate and its chain; turns TLS on."""
+    key: _Path = ""
+    """PEM file with the private key, unless the certificate's file holds it."""
+    client_ca: _Path = ""
+    """PEM file with the CA that must have signed the clients' certificates."""
+    users_file: _Path = ""
+    """File of users with read access, as htpasswd -B writes it."""
+    token_file: _Path = ""
+    """File of bearer tokens with read access, one a line."""
 
     def conflicts(self) -> Iterator[str]:
         """Yield a line for each key that only TLS uses."""
@@ -266,37 +239,30 @@ class ExporterSettings(Table):
 class QueueSettings(Table):
     """`[queues]`: the queues of the two sendmails, whose length the exporter reports."""
 
-    incoming: Annotated[str, places.QUEUE] = Field(
-        default="/var/spool/mqueue", description="queue of the incoming sendmail"
-    )
-    delivery: Annotated[str, places.QUEUE] = Field(
-        default="/var/spool/mqueuedelivery", description="queue of the delivery sendmail"
-    )
-    interval: Annotated[float, units.duration("1s", "1h")] = Field(
-        default=15.0, description="interval at which the exporter reads the queues"
-    )
+    incoming: Annotated[str, places.QUEUE] = "/var/spool/mqueue"
+    """Queue of the incoming sendmail."""
+    delivery: Annotated[str, places.QUEUE] = "/var/spool/mqueuedelivery"
+    """Queue of the delivery sendmail."""
+    interval: Annotated[float, units.duration("1s", "1h")] = 15.0
+    """Interval at which the exporter reads the queues."""
 
 
 class LogSettings(Table):
     """`[log]`: the log on standard output."""
 
-    format: Annotated[LogFormat, units.choice(LogFormat), RESTART] = Field(
-        default=LogFormat.JSON, description="format of a line"
-    )
-    level: Annotated[LogLevel, units.choice(LogLevel)] = Field(
-        default=LogLevel.INFO, description="lowest severity of the lines that are written"
-    )
+    format: Annotated[LogFormat, units.choice(LogFormat), RESTART] = LogFormat.JSON
+    """Format of a line."""
+    level: Annotated[LogLevel, units.choice(LogLevel)] = LogLevel.INFO
+    """Lowest severity of the lines that are written."""
 
 
 class TracingSettings(Table):
     """`[tracing]`: a span per message by OpenTelemetry; needs the packages of deploy/requirements-otel.txt."""
 
-    endpoint: Annotated[str, places.COLLECTOR, RESTART] = Field(
-        default="", description="URL of the collector of traces, OTLP over HTTP"
-    )
-    addresses: Annotated[bool, units.FLAG, RESTART] = Field(
-        default=False, description="whether traces name sender, recipients, client and Message-ID"
-    )
+    endpoint: Annotated[str, places.COLLECTOR, RESTART] = ""
+    """URL of the collector of traces, OTLP over HTTP."""
+    addresses: Annotated[bool, units.FLAG, RESTART] = False
+    """Whether traces name sender, recipients, client and Message-ID."""
 
 
 class Settings(Table):

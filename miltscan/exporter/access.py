@@ -4,13 +4,12 @@ Each fault of a file is one line with the key, the file and the remedy. The supe
 each reload to find faults early; the exporter makes its own. This module serves no request.
 """
 
-import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from miltscan.config.secretfile import read_file
 from miltscan.config.settings import ExporterSettings
 from miltscan.core.address import Network, is_in
 from miltscan.errors import StartError
@@ -18,9 +17,6 @@ from miltscan.exporter.credentials import Credentials, parse_tokens, parse_users
 
 if TYPE_CHECKING:
     import ssl
-
-_LARGEST = 1 << 20  # bytes of a file: a file that is /dev/zero by mistake must not fill the memory
-_OTHERS = stat.S_IRWXO | stat.S_IWGRP
 
 T = TypeVar("T")
 
@@ -66,8 +62,9 @@ def _tokens(settings: ExporterSettings) -> list[bytes]:
 
 
 def _parsed(key: str, file: str, parse: Callable[[str], T]) -> T:
+    content = _read(key, file, secret=True)
     try:
-        return parse(_read(key, file, secret=True).decode())
+        return parse(content.decode())
     except UnicodeDecodeError:
         raise StartError(f"{key}: {file}: expected UTF-8") from None
     except ValueError as error:
@@ -75,21 +72,10 @@ def _parsed(key: str, file: str, parse: Callable[[str], T]) -> T:
 
 
 def _read(key: str, file: str, *, secret: bool) -> bytes:
-    """The file's bytes. A secret that others may read, or more than its owner write, is none."""
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor has no path
-            status = os.fstat(descriptor)
-            content = stream.read(_LARGEST + 1) if stat.S_ISREG(status.st_mode) else b""
-    except OSError as error:
-        user = f"user {os.geteuid()}"
-        raise StartError(f"{key}: {file} cannot be read by {user}: {(error.strerror or '').lower()}") from None
-    if not stat.S_ISREG(status.st_mode) or len(content) > _LARGEST:
-        raise StartError(f"{key}: {file}: expected a file of at most {_LARGEST >> 20} MiB")
-    if secret and status.st_mode & _OTHERS:
-        mode = stat.S_IMODE(status.st_mode)
-        raise StartError(f"{key}: {file} has mode {mode:04o}, open to others; run: chmod 0640 {file}")
-    return content
+        return read_file(file, secret=secret)
+    except ValueError as error:
+        raise StartError(f"{key}: {file}: {error}") from None
 
 
 def _tls(settings: ExporterSettings) -> "ssl.SSLContext | None":

@@ -133,7 +133,7 @@ def test_a_wrong_certificate_at_the_start(own: Fleet) -> None:
     daemon.start()
     assert daemon.ended() == 1
     (line,) = daemon.running.log.read_text().splitlines()
-    assert line.startswith("exporter.certificate: /nowhere/exporter.crt cannot be read by user ")
+    assert line.startswith("exporter.certificate: /nowhere/exporter.crt: cannot be read by user ")
     assert not (daemon.folder / "sock").exists()
 
 
@@ -161,7 +161,9 @@ def test_files_are_read_again_at_a_reload(guarded: Daemon) -> None:
     token.chmod(0o666)
     guarded.running.signal(signal.SIGHUP)
     (line,) = guarded.wait_logged("reload_failed")
-    assert line["why"] == [f"exporter.token_file: {token} has mode 0666, open to others; run: chmod 0640 {token}"]
+    assert line["why"] == [
+        f"exporter.token_file: {token}: mode 0666 lets others read or write it; run: chmod u=rw,g=r,o= {token}"
+    ]
     assert status(guarded, new) == 200
     assert guarded.send().reply.smtp.startswith(b"250")
 

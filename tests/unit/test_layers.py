@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -148,6 +149,16 @@ def test_the_core_is_pure() -> None:
 def test_imports_are_absolute() -> None:
     """The walk above reads no relative names."""
     assert [name for name, text in sources().items() if any(used.startswith(".") for used in imports(text))] == []
+
+
+SHADOWS = {"trace": "the command's name; imports are absolute, so it hides no module"}
+"""The names of modules and packages that the standard library has, too, each with the reason."""
+
+
+def test_no_module_shadows_the_standard_library() -> None:
+    """A reader takes the name of a standard module for that module."""
+    parts = {part for name in sources() for part in name.split(".")}
+    assert parts & set(sys.stdlib_module_names) - {"__init__", "__main__"} == set(SHADOWS)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Every configuration that was valid for version 0.1 keeps its meaning.
 
-tests/corpus/configurations holds such files, from the documentation, the tests and `miltscan import` of 0.1. Next to each
+tests/corpus/configurations holds such files, from documentation, tests and `miltscan import` of 0.1. Next to each
 are the values that 0.1 read in it (bytes, seconds, texts), as far as they differ from those of empty.toml.
 """
 

@@ -1,9 +1,15 @@
 """Every mistake in a configuration file is one line: key, value, what is expected, the nearest known key."""
 
-import pytest
+from typing import Annotated, Literal
 
-from miltscan.config import places
+import pytest
+from pydantic import Field, ValidationError
+
+from miltscan.config import places, units
 from miltscan.config.load import parse_settings
+from miltscan.config.mistakes import mistakes
+from miltscan.config.settings import ClamdEngineSettings
+from miltscan.config.table import Table
 from miltscan.errors import ConfigError
 
 
@@ -197,6 +203,36 @@ def test_all_mistakes_come_at_once() -> None:
         "policy.on_error",
         "colour",
     ]
+
+
+class Second(Table):
+    """An engine type next to clamd."""
+
+    type: Literal["second"]
+    names: tuple[Annotated[str, units.LABEL], ...]
+
+
+class TwoTypes(Table):
+    """Settings with two engine types, which pydantic tells apart by the key `type`."""
+
+    engine: tuple[Annotated[ClamdEngineSettings | Second, Field(discriminator="type")], ...]
+
+
+@pytest.mark.parametrize(
+    ("engine", "line"),
+    [
+        ({"type": "second", "names": ["a", "B"]}, f'engine[1].names[2] = "B": expected {units.LABEL.expected}'),
+        ({"type": "second", "names": [], "name": 1}, "engine[1].name: unknown key; did you mean engine[1].names?"),
+        ({"type": "clamd", "servers": ["x"]}, f'engine[1].servers[1] = "x": expected {places.ADDRESS.expected}'),
+        ({"type": "x"}, 'engine[1].type = "x": expected "clamd", "second"'),
+        ({"names": []}, "engine[1].type: expected this key"),
+    ],
+)
+def test_a_second_engine_type_is_one_more_member_of_the_union(engine: object, line: str) -> None:
+    """The lines name the keys of the file, not the members of the union."""
+    with pytest.raises(ValidationError) as caught:
+        TwoTypes.model_validate({"engine": [engine]})
+    assert mistakes(caught.value, TwoTypes) == [line]
 
 
 def test_bytes_that_are_not_utf8_are_named_by_line() -> None:

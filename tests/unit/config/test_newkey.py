@@ -1,4 +1,4 @@
-"""`miltscan keys new`: the new key first, nothing lost, nobody else let in."""
+"""`miltscan keys new`: the new key is first, the old ones stay, and others cannot read the file."""
 
 import os
 import stat
@@ -23,7 +23,7 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
 
 
 def test_a_new_key_signs_and_the_old_ones_stay(tmp_path: Path) -> None:
-    """The file is made with mode 0640, and nothing but it is left in the folder."""
+    """The file has mode 0640, and no scratch file is left in the folder."""
     assert run(tmp_path, "--id", "one") == (0, f"{tmp_path}/keys: key one signs from the next reload on\n")
     (one,) = load_keys(f"{tmp_path}/keys")
     assert run(tmp_path)[0] == 0
@@ -36,7 +36,7 @@ def test_a_new_key_signs_and_the_old_ones_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["one", "no good", "x" * 33, "#"])
 def test_an_id_that_cannot_be(tmp_path: Path, name: str) -> None:
-    """One that is there already, or no id: a line, and the file is as before."""
+    """An id that exists or is malformed is one line, and the file stays as it was."""
     run(tmp_path, "--id", "one")
     before = (tmp_path / "keys").read_bytes()
     status, output = run(tmp_path, "--id", name)
@@ -47,7 +47,7 @@ def test_an_id_that_cannot_be(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "# keys of mx\n"])
 def test_a_file_without_a_key(tmp_path: Path, text: str) -> None:
-    """An administrator may have made it first, for its owner and mode; what stands in it stays."""
+    """An administrator may have made the file first, for its owner and mode; its text stays."""
     (tmp_path / "keys").write_text(text)
     (tmp_path / "keys").chmod(0o600)
     assert run(tmp_path, "--id", "one")[0] == 0
@@ -58,15 +58,15 @@ def test_a_file_without_a_key(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("name", ["#", "no good", "a\nb", "\x1b[2J"])
 def test_a_first_key_that_can_have_no_such_id(tmp_path: Path, name: str) -> None:
-    """What is wrong is the id, and not that the file has no key yet; nothing reaches a terminal raw."""
+    """The line names the id and not the missing key; it has no control characters for the terminal."""
     status, output = run(tmp_path, "--id", name)
     assert (status, output[:-1].isprintable()) == (2, True)
-    assert f"{name!r} is no id: expected" in output
+    assert f"id {name!r}: expected" in output
     assert not (tmp_path / "keys").exists()
 
 
 def test_a_file_that_is_wrong_is_not_written(tmp_path: Path) -> None:
-    """What an administrator has to look at first."""
+    """An invalid file stays for the administrator to correct."""
     (tmp_path / "keys").write_text("nonsense\n")
     (tmp_path / "keys").chmod(0o600)
     assert run(tmp_path)[0] == 2
@@ -74,7 +74,7 @@ def test_a_file_that_is_wrong_is_not_written(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    """One line and no traceback."""
+    """A missing folder is one line without a traceback."""
     config = tmp_path / "miltscan.toml"
     config.write_text(f"keys.file = '{tmp_path}/absent/keys'\n")
     result = CliRunner().invoke(app, ["keys", "new", "--config", str(config)])
@@ -82,24 +82,23 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert (result.exit_code, result.output) == (1, wanted)
 
 
-def test_a_folder_that_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As to somebody who is not root."""
-    file, real = tmp_path / "keys", Path.stat
-
-    def closed(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
-        if path == file:
-            raise PermissionError(13, "Permission denied")
-        return real(path, follow_symlinks=follow_symlinks)
-
-    (tmp_path / "miltscan.toml").write_text(f"keys.file = '{file}'\n")
+def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's file is neither read nor replaced."""
+    (tmp_path / "keys").write_text("x")
+    (tmp_path / "miltscan.toml").write_text(f"keys.file = '{tmp_path}/keys'\n")
     settings = load_settings(tmp_path / "miltscan.toml")
-    monkeypatch.setattr(Path, "stat", closed)
-    with pytest.raises(ConfigError, match=r"/keys: cannot be read: permission denied$"):
+
+    def denied(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", denied)
+    with pytest.raises(ConfigError, match=r"/keys: cannot be read by user \d+: permission denied$"):
         new_key(settings)
+    assert (tmp_path / "keys").read_text() == "x"
 
 
 def test_without_a_setting_there_is_no_file(tmp_path: Path) -> None:
-    """It says which key to set."""
+    """The line names the key to set."""
     (tmp_path / "empty.toml").touch()
     result = CliRunner().invoke(app, ["keys", "new", "--config", str(tmp_path / "empty.toml")])
     assert (result.exit_code, result.output.split(":")[0]) == (2, "keys.file is empty")

@@ -47,9 +47,9 @@ def test_printed_settings_are_a_file_that_means_the_same(text: str) -> None:
 def test_printed_keys_have_meaning_and_default() -> None:
     """A comment above each key explains it; a required key has no default."""
     lines = settings_toml(parsed(ENGINES)).splitlines()
-    assert '# engine type: "clamd"; required' in lines
+    assert '# Engine type: "clamd"; required' in lines
     assert (
-        "# number of processes that serve the socket: a whole number from 1 to 64; default 1; a change needs a restart"
+        "# Number of processes that serve the socket: a whole number from 1 to 64; default 1; a change needs a restart"
         in (lines)
     )
     assert [line for line in lines if line.startswith("[")].count("[[engine]]") == 2
@@ -122,7 +122,7 @@ def described(schema: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa
 def test_the_schema_describes_every_key() -> None:
     """An editor shows the meaning and the default of each key, and refuses unknown ones."""
     both = Settings().model_copy(update={"engine": parsed("[[engine]]\ntype = 'clamd'").engine})
-    found = {name: (one["description"], one.get("default")) for name, one in described(SCHEMA)}
+    found = {name: (one["description"].removesuffix("."), one.get("default")) for name, one in described(SCHEMA)}
     expected = {
         str(key).replace("[1]", ""): (key.meaning, json.loads(key.default) if key.default else None)
         for key in keys(both)

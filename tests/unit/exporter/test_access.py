@@ -84,7 +84,7 @@ def test_certificate_and_key_in_one_file(authority: Authority, tmp_path: Path) -
     assert load_access(exporter(certificate=str(both))).tls
     both.chmod(0o644)
     assert faults(exporter(certificate=str(both))) == [
-        f"exporter.certificate: {both} has mode 0644, open to others; run: chmod 0640 {both}"
+        f"exporter.certificate: {both}: mode 0644 lets others read or write it; run: chmod u=rw,g=r,o= {both}"
     ]
 
 
@@ -102,27 +102,27 @@ def _bytes(path: Path) -> str:
 FAULTS: Mapping[str, tuple[Callable[[Authority, Path], dict[str, object]], str]] = {
     "no users file": (
         lambda _ca, tmp: {"users_file": f"{tmp}/absent"},
-        r"exporter\.users_file: /\S+/absent cannot be read by user \d+: no such file or directory",
+        r"exporter\.users_file: /\S+/absent: cannot be read by user \d+: no such file or directory",
     ),
     "a folder": (
         lambda _ca, tmp: {"token_file": str(tmp)},
-        r"exporter\.token_file: /\S+ cannot be read by user \d+: is a directory",
+        r"exporter\.token_file: /\S+: cannot be read by user \d+: is a directory",
     ),
     "a device": (
         lambda _ca, _tmp: {"token_file": "/dev/zero"},
-        r"exporter\.token_file: /dev/zero: expected a file of at most 1 MiB",
+        r"exporter\.token_file: /dev/zero: expected a regular file of at most 1 MiB",
     ),
     "a large file": (
         lambda _ca, tmp: {"token_file": secret(tmp / "t", "#" * 2_000_000)},
-        r"exporter\.token_file: /\S+: expected a file of at most 1 MiB",
+        r"exporter\.token_file: /\S+: expected a regular file of at most 1 MiB",
     ),
     "a secret for all": (
         lambda _ca, tmp: {"token_file": secret(tmp / "t", TOKEN, 0o644)},
-        r"exporter\.token_file: (/\S+) has mode 0644, open to others; run: chmod 0640 \1",
+        r"exporter\.token_file: (/\S+): mode 0644 lets others read or write it; run: chmod u=rw,g=r,o= \1",
     ),
     "a group that writes": (
         lambda _ca, tmp: {"users_file": secret(tmp / "u", USERS, 0o660)},
-        r"exporter\.users_file: (/\S+) has mode 0660, open to others; run: chmod 0640 \1",
+        r"exporter\.users_file: (/\S+): mode 0660 lets others read or write it; run: chmod u=rw,g=r,o= \1",
     ),
     "no bcrypt": (
         lambda _ca, tmp: {"users_file": secret(tmp / "u", "joe:secret")},
@@ -134,11 +134,11 @@ FAULTS: Mapping[str, tuple[Callable[[Authority, Path], dict[str, object]], str]]
     ),
     "no certificate": (
         lambda ca, tmp: _good(ca, certificate=f"{tmp}/absent"),
-        r"exporter\.certificate: /\S+/absent cannot be read by user \d+: no such file or directory",
+        r"exporter\.certificate: /\S+/absent: cannot be read by user \d+: no such file or directory",
     ),
     "no key": (
         lambda ca, tmp: _good(ca, key=f"{tmp}/absent"),
-        r"exporter\.key: /\S+/absent cannot be read by user \d+: no such file or directory",
+        r"exporter\.key: /\S+/absent: cannot be read by user \d+: no such file or directory",
     ),
     "a certificate without its key": (
         lambda ca, tmp: {"certificate": secret(tmp / "c", (ca.folder / "server.crt").read_text())},
