@@ -6,8 +6,9 @@ SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo --preserve-env=KEEP)
 RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
 READY := .venv/.ready
 PLOTS := .venv/.plots
+MUTANTS := .venv/.mutants
 
-.PHONY: all packages environment demo demo-stop pictures test bench bench-quick bench-growth bench-handoff bench-tuning bench-breakdown dashboard check format clean
+.PHONY: all packages environment demo demo-stop pictures test bench bench-quick bench-growth bench-handoff bench-tuning bench-breakdown mutants dashboard check format clean
 
 all: environment
 
@@ -73,6 +74,15 @@ bench-tuning: environment
 # Measures where the CPU time of a message goes; a minute.
 bench-breakdown: environment
 	@$(RUN) -m tests.bench.breakdown $(OPTIONS)
+
+# Changes operators and numbers for half an hour, and prints what the unit tests do not notice. For a part:
+# OPTIONS="--minutes 5 miltscan/core/policy.py". The tool is cosmic-ray; tests/mutants says why.
+mutants: $(MUTANTS)
+	@.venv/bin/python -m tests.mutants $(OPTIONS)
+
+$(MUTANTS): tests/mutants/requirements.txt $(READY) | packages
+	.venv/bin/pip install --quiet --use-pep517 --require-hashes -r $<
+	@touch $@
 
 # Generates the Grafana dashboard.
 dashboard: environment

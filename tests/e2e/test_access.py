@@ -33,7 +33,7 @@ def guarded() -> Iterator[Sandwich]:
 
 
 def relayed(sandwich: Sandwich, source: str, recipient: str = ELSEWHERE) -> Reply:
-    """What a client with address `source` hears; what is accepted arrives."""
+    """The reply to a client with address `source`; what is accepted arrives."""
     message_id = new_message_id()
     reply = sandwich.send(text_message(message_id), recipients=[recipient], source=source)
     if reply.code == 250:
@@ -45,18 +45,18 @@ def relayed(sandwich: Sandwich, source: str, recipient: str = ELSEWHERE) -> Repl
     "recipient", [ELSEWHERE, "a%elsewhere.example@example.test", "elsewhere.example!a@example.test"]
 )
 def test_outsider_may_not_relay(guarded: Sandwich, recipient: str) -> None:
-    """A client of no network of ours hears 550 for a recipient elsewhere, routes in the local part included."""
+    """A client of no network of ours receives 550 for a recipient elsewhere, routes in the local part included."""
     assert str(relayed(guarded, OUTSIDE, recipient)).startswith("550 5.7.1 ")
 
 
 def test_outsider_may_send_to_a_relay_domain(guarded: Sandwich) -> None:
-    """Mail for a domain that we relay for is taken from everybody."""
+    """Mail for a domain that we relay for is accepted from every client."""
     assert relayed(guarded, OUTSIDE, "someone@partner.example").code == 250
 
 
 @pytest.mark.parametrize("source", [ALLOWED, IN_ACCESS_DB, "127.0.0.1"])
 def test_allowed_network_may_relay(guarded: Sandwich, source: str) -> None:
-    """SITE_RELAY_DOMAINS, the access_db and this host itself."""
+    """SITE_RELAY_DOMAINS, the access_db and this host itself each allow a client to relay."""
     assert relayed(guarded, source).code == 250
 
 
@@ -79,7 +79,7 @@ def test_authenticated_client_may_relay(guarded: Sandwich, mechanism: str) -> No
 
 
 def test_wrong_password_is_refused(guarded: Sandwich) -> None:
-    """535, and the client remains an outsider."""
+    """A wrong password receives 535, and the client remains an outsider."""
     with session(guarded) as smtp:
         smtp.starttls(context=Auth(guarded.folder).client_context)
         with pytest.raises(smtplib.SMTPAuthenticationError, match="535"):
@@ -89,7 +89,7 @@ def test_wrong_password_is_refused(guarded: Sandwich) -> None:
 
 
 def test_no_password_in_clear_text(guarded: Sandwich) -> None:
-    """Before STARTTLS no mechanism is offered that shows the password, and none is taken."""
+    """Before STARTTLS, sendmail offers and accepts no mechanism that shows the password."""
     with session(guarded) as smtp:
         smtp.ehlo()
         assert not {"PLAIN", "LOGIN"} & set(smtp.esmtp_features.get("auth", "").split())
@@ -97,7 +97,7 @@ def test_no_password_in_clear_text(guarded: Sandwich) -> None:
 
 
 def test_auth_and_tls_are_off_by_default(plain_sandwich: Sandwich) -> None:
-    """Without SITE_AUTH and SITE_CERTIFICATE neither is offered."""
+    """Without SITE_AUTH and SITE_CERTIFICATE sendmail offers neither AUTH nor STARTTLS."""
     with smtplib.SMTP("127.0.0.1", plain_sandwich.incoming.port, timeout=60) as smtp:
         smtp.ehlo()
         assert not {"auth", "starttls"} & smtp.esmtp_features.keys()
@@ -118,7 +118,7 @@ def authenticate(smtp: smtplib.SMTP, mechanism: str, password: str) -> tuple[int
 
 @pytest.mark.parametrize("recipient", ["recipient@example.test", ELSEWHERE])
 def test_stranger_may_not_speak_to_delivery(plain_sandwich: Sandwich, recipient: str) -> None:
-    """Past the incoming sendmail nobody delivers, whether to a local recipient or elsewhere."""
+    """A client that goes past the incoming sendmail delivers nothing, neither to a local recipient nor elsewhere."""
     reply = client.send(plain_sandwich.delivery.port, text_message("<x@y>"), recipients=[recipient], source=OUTSIDE)
     assert str(reply).startswith("550 5.")
 
@@ -131,7 +131,7 @@ def test_stranger_hears_550_at_once(plain_sandwich: Sandwich) -> None:
 
 
 def test_delivery_has_a_greeting_of_its_own(plain_sandwich: Sandwich) -> None:
-    """Who reaches it by telnet sees which of the two it is; it offers neither AUTH nor STARTTLS."""
+    """The greeting shows which of the two sendmails it is; delivery offers neither AUTH nor STARTTLS."""
     with smtplib.SMTP(timeout=60) as smtp:
         code, text = smtp.connect("127.0.0.1", plain_sandwich.delivery.port)
         smtp.ehlo()
@@ -168,6 +168,6 @@ def listed() -> Iterator[Sandwich]:
 )
 @pytest.mark.parametrize("recipient", ["recipient@example.test", ELSEWHERE])
 def test_listed_hosts_may_speak_to_delivery(listed: Sandwich, source: str, code: int, recipient: str) -> None:
-    """Hosts and networks of SITE_DELIVERY_FROM, at once, and no other, whatever other checks are skipped."""
+    """Hosts and networks of SITE_DELIVERY_FROM are served at once, and no other, whatever other checks are skipped."""
     reply = client.send(listed.delivery.port, text_message(new_message_id()), recipients=[recipient], source=source)
     assert reply.code == code

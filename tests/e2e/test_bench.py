@@ -13,7 +13,7 @@ from tests.harness.programs import CHECKOUT, MissingProgramError
 
 @pytest.mark.parametrize("name", filters.FILTERS)
 def test_every_filter_takes_clean_mail_and_finds_the_test_signature(name: str, clamd: Clamd) -> None:
-    """Those that are installed: clamav-milter and rspamd are the benchmark's only (`make bench`)."""
+    """Each installed filter accepts clean mail and finds the test signature; `make bench` installs the others."""
     try:
         chosen = filters.FILTERS[name](clamd.programs, clamd)
     except MissingProgramError as missing:
@@ -24,7 +24,7 @@ def test_every_filter_takes_clean_mail_and_finds_the_test_signature(name: str, c
 
 
 def test_both_handoffs_are_measured() -> None:
-    """In a process of its own, as it becomes the parent of orphans: one row for each number of sessions."""
+    """The measurement, in a process that becomes the parent of orphans, has one row for each number of sessions."""
     command = [sys.executable, "-m", "tests.bench.handoff", "--rounds", "1", "--messages", "3"]
     ended = subprocess.run(command, check=True, capture_output=True, text=True, cwd=CHECKOUT, timeout=250)
     rows = [line.split(" | ") for line in ended.stdout.splitlines() if line[:3] in {"| 1", "| 8"}]
@@ -40,7 +40,7 @@ def test_cpu_time_of_ended_children_counts() -> None:
 
 
 def test_a_burst_is_measured_for_each_pair() -> None:
-    """A row for each variant, with rates and CPU time above zero, and nothing refused, lost or doubled."""
+    """Each variant has a row with rates and CPU time above zero, and nothing is refused, lost or doubled."""
     command = [sys.executable, "-m", "tests.bench.tuning", "--rounds", "1", "--messages", "8", "untuned", "burst"]
     ended = subprocess.run(command, check=True, capture_output=True, text=True, cwd=CHECKOUT, timeout=250)
     rows = [line.strip("| ").split(" | ") for line in ended.stdout.splitlines() if line[:5] in {"| unt", "| bur"}]

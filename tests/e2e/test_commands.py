@@ -36,7 +36,7 @@ def miltscan(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_check_finds_a_working_clamd_and_its_configuration(clamd: Clamd, config: Path) -> None:
-    """Its file is found by its process, and the settings we deploy fit."""
+    """The check finds clamd's file by its process, and the settings of deploy/ fit."""
     result = miltscan("check", "--config", config)
     ours = [line for line in result.stdout.splitlines() if " clamd " in line]
     assert [line for line in ours if not line.startswith("ok ")] == [], result.stdout
@@ -59,7 +59,7 @@ def test_scan_tells_clean_from_infected(clamd: Clamd, config: Path) -> None:
 
 
 def test_without_a_clamd_nothing_is_clean(clamd: Clamd, config: Path) -> None:
-    """Check says error, scan says not scanned."""
+    """Without a clamd, check reports an error and scan reports that nothing was scanned."""
     text = config.read_text().replace(str(clamd.socket), f"{clamd.socket}.absent")
     other = config.with_name("absent.toml")
     other.write_text(text)

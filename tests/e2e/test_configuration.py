@@ -52,7 +52,7 @@ MAILERS = "MAILER_DEFINITIONS\nMAILER(`local')dnl\nMAILER(`smtp')dnl\n"
 
 
 def make(folder: Path, *variables: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-    """What the README has an administrator call."""
+    """The call of make that the README shows to an administrator."""
     command = ["make", "--silent", "-C", str(SENDMAIL), f"OUT={folder}", f"CF_DIR={CF_DIR}", *variables]
     return subprocess.run(command, check=check, capture_output=True, text=True)
 
@@ -116,12 +116,12 @@ def test_a_setting_is_in_delivery(built: Path, line: str) -> None:
 
 @pytest.mark.parametrize("side", ["incoming", "delivery"])
 def test_local_host_names_are_kept(built: Path, side: str) -> None:
-    """Beside SITE_DOMAIN the site's file counts on both sides."""
+    """In addition to SITE_DOMAIN, the site's file of local names counts on both sides."""
     assert re.search(r"^Fw-o /etc/mail/local-host-names ", (built / f"{side}.cf").read_text(), re.MULTILINE)
 
 
 def test_the_example_builds(tmp_path: Path) -> None:
-    """With every line of site.example.m4 switched on, m4 has nothing to complain of."""
+    """With every line of site.example.m4 switched on, m4 reports nothing."""
     switched_on = (SENDMAIL / "site.example.m4").read_text().replace("dnl define(", "define(")
     (tmp_path / "site.m4").write_text(switched_on)
     assert switched_on.count("\ndefine(") > 8
@@ -156,7 +156,7 @@ PROFILES = [
 
 @pytest.mark.parametrize(("profile", "side", "option", "values"), PROFILES)
 def test_a_profile_sets(tmp_path: Path, profile: str, side: str, option: str, values: list[str]) -> None:
-    """What differs between the profiles, and that neither says 250 before the message is on disk."""
+    """Each profile sets its options, and neither lets sendmail reply 250 before the message is on disk."""
     make(tmp_path, f"SITE_PROFILE={profile}")
     assert cf.options(tmp_path / f"{side}.cf", option) == values
 
@@ -172,7 +172,7 @@ def test_a_profile_sets(tmp_path: Path, profile: str, side: str, option: str, va
     ],
 )
 def test_runners_and_interval(tmp_path: Path, variables: list[str], side: str, group: str, interval: str) -> None:
-    """The runners stand in the .cf file, how often they run in the file beside it."""
+    """The runners stand in the .cf file, and how often they run in the file next to it."""
     make(tmp_path, *variables)
     assert group in (tmp_path / f"{side}.cf").read_text().splitlines()
     assert f"QUEUE_INTERVAL={interval}" in (tmp_path / f"{side}.start").read_text().splitlines()
@@ -182,13 +182,13 @@ def test_runners_and_interval(tmp_path: Path, variables: list[str], side: str, g
     ("profile", "side", "nice"), [("default", "delivery", 0), ("burst", "delivery", 13), ("burst", "incoming", 0)]
 )
 def test_priority(tmp_path: Path, profile: str, side: str, nice: int) -> None:
-    """In a burst whoever answers clients comes before whoever delivers."""
+    """In a burst the processes that answer clients have priority over those that deliver."""
     make(tmp_path, f"SITE_PROFILE={profile}")
     assert f"NICE={nice}" in (tmp_path / f"{side}.start").read_text().splitlines()
 
 
 def test_a_misspelt_profile_is_an_error(tmp_path: Path) -> None:
-    """It would be the default one, unnoticed."""
+    """A misspelt profile is an error, because it would be the default profile unnoticed."""
     made = make(tmp_path, "SITE_PROFILE=brst", check=False)
     assert made.returncode != 0
     assert "SITE_PROFILE: brst is none of: default, burst" in made.stderr
@@ -196,7 +196,7 @@ def test_a_misspelt_profile_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_queue_group_of_the_site_stays(tmp_path: Path) -> None:
-    """Two of one name are an error for sendmail."""
+    """The site's own queue group stays; sendmail refuses two of one name."""
     (tmp_path / "incoming.mc").write_text(
         f"{OWN}QUEUE_GROUP(`mqueue', `P=/queues/in, R=3, F=f')dnl\n"
         f"include(`{SENDMAIL}/miltscan-incoming.m4')dnl\n{MAILERS}"
@@ -235,7 +235,7 @@ def test_own_sendmail_mc_hands_over(tmp_path: Path, name: str) -> None:
 
 
 def test_own_sendmail_mc_keeps_what_it_has(tmp_path: Path) -> None:
-    """Its listeners, with a long backlog, its queue, its checks and its other filter."""
+    """A site's own sendmail.mc keeps its listeners, with a long backlog, its queue, its checks and its other filter."""
     built = own(tmp_path, "incoming")
     assert cf.options(built, "DaemonPortOptions") == [
         "Family=inet, Name=MTA-v4, Port=smtp, Listen=511",
@@ -260,14 +260,14 @@ def test_own_sendmail_mc_keeps_what_it_has(tmp_path: Path) -> None:
 def test_delivery_takes_more_than_incoming(
     tmp_path: Path, option: str, before: str, incoming: str | None, delivery: str
 ) -> None:
-    """Whatever a site's own sendmail.mc sets for both: a refusal behind incoming's 250 is a bounce."""
+    """Delivery accepts whatever incoming accepts, since a refusal behind incoming's 250 would be a bounce."""
     wanted = [] if incoming is None else [incoming]
     assert cf.options(own(tmp_path, "incoming", before), option) == wanted
     assert cf.options(own(tmp_path, "delivery", before), option) == [delivery]
 
 
 def test_delivery_takes_more_than_sendmail_by_itself(built: Path) -> None:
-    """Whose limits are 25 hops and 32 KB of header lines."""
+    """Delivery accepts more than sendmail's default of 25 hops and 32 KB of header lines."""
     assert cf.options(built / "delivery.cf", "MaxHopCount") == ["50"]
     assert cf.options(built / "delivery.cf", "MaxHeadersLength") == ["65536"]
 
@@ -282,7 +282,7 @@ def test_own_sendmail_mc_delivers(tmp_path: Path, name: str) -> None:
 
 
 def test_own_sendmail_mc_as_delivery_serves_nobody_else(tmp_path: Path) -> None:
-    """What belongs to port 25 is gone: its listeners, filters, blocklists and limits."""
+    """What belongs to port 25 is gone: listeners, filters, blocklists and limits."""
     built = own(tmp_path, "delivery")
     assert cf.options(built, "DaemonPortOptions") == [
         "Family=inet, Name=delivery, Addr=127.0.0.1, Port=19000, M=AS, Listen=511"

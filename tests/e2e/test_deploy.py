@@ -66,7 +66,7 @@ def test_systemd_reads_every_unit(units: Path) -> None:
     "path", [path.relative_to(DEPLOY / "systemd") for path in (DEPLOY / "systemd").rglob("*.*") if path.is_file()]
 )
 def test_a_mistake_in_any_file_is_told(units: Path, path: Path) -> None:
-    """So the silence above means that each file was read."""
+    """Systemd reports a mistake in any file, so the silence of the test above shows that it read each file."""
     with (units / path).open("a") as file:
         file.write("Nonsense=yes\n")
     assert any("Nonsense" in line for line in verify(units)[1])
@@ -74,7 +74,7 @@ def test_a_mistake_in_any_file_is_told(units: Path, path: Path) -> None:
 
 @pytest.mark.parametrize(("unit", "most"), [("miltscan.service", 16), *((unit, 55) for unit in UNITS if "-" in unit)])
 def test_exposure(units: Path, unit: str, most: int) -> None:
-    """Tenths of systemd's scale, 0 to 100; a sendmail becomes its users and can be locked in less."""
+    """Each unit stays below its bound on the scale of systemd-analyze security, in tenths."""
     result = run("systemd-analyze", "security", "--offline=true", f"--threshold={most}", unit, units=units)
     assert result.returncode == 0, result.stdout[-200:]
 
@@ -109,14 +109,14 @@ def test_order(unit: str, after: set[str]) -> None:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_the_target_ties_them(unit: str) -> None:
-    """It starts each, and its stop stops each."""
+    """The target starts each unit, and its stop stops each."""
     assert unit in names(text_of("miltscan-sandwich.target"), "Wants")
     assert names(text_of(unit), "PartOf") == {"miltscan-sandwich.target"}
 
 
 @pytest.mark.parametrize("side", ["incoming", "delivery"])
 def test_one_pid_file_everywhere(side: str) -> None:
-    """What the .cf file says, systemd and the init script look for."""
+    """Systemd and the init script look for the pid file that the .cf file names."""
     defaults = "".join(path.read_text() for path in SENDMAIL.glob("*.m4"))
     (built,) = re.findall(rf"SITE_DEFAULT\(`SITE_{side.upper()}_PID', `(.*)'\)", defaults)
     assert names(text_of(f"miltscan-{side}.service"), "PIDFile") == {built}
@@ -125,14 +125,14 @@ def test_one_pid_file_everywhere(side: str) -> None:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_no_line_of_the_log_is_dropped(unit: str) -> None:
-    """By journald, which has a limit for each unit: a burst needs its reasons more than any other hour."""
+    """Journald drops no line of the log, because a burst needs its reasons more than any other hour."""
     shared = (DEPLOY / "systemd" / "miltscan-.service.d" / "sendmail.conf").read_text() if "-" in unit else ""
     assert names(text_of(unit) + shared, "LogRateLimitIntervalSec") == {"0"}
 
 
 @pytest.mark.parametrize("unit", [unit for unit in UNITS if "-" in unit])
 def test_a_sendmail_that_ends_well_is_started_again(unit: str) -> None:
-    """After a HUP it goes on as another process, and the one that systemd knows has ended without a fault."""
+    """Systemd starts a sendmail again that ended without a fault: after a HUP it goes on as another process."""
     shared = (DEPLOY / "systemd" / "miltscan-.service.d" / "sendmail.conf").read_text()
     assert names(text_of(unit) + shared, "Restart") == {"always"}
     assert "ExecReload" not in text_of(unit)
@@ -159,7 +159,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_user(root: Path) -> None:
-    """It is in the group of both sockets, and cannot log in."""
+    """The user is in the group of both sockets, and cannot log in."""
     (entry,) = re.findall(r"^miltscan:x:(\d+):(\d+):[^:]*:(.*)$", (root / "etc" / "passwd").read_text(), re.MULTILINE)
     assert entry[1:] == ("107", "/nonexistent:/usr/sbin/nologin")
     assert names(text_of("miltscan.service"), "Group") == {"smmsp"}
@@ -179,7 +179,7 @@ def test_user(root: Path) -> None:
     ],
 )
 def test_folders(root: Path, path: str, mode: int, owner: tuple[int | None, int]) -> None:
-    """Owner and mode of each; owners only root can give."""
+    """Each folder has its owner and mode; the owner only where the test runs as root."""
     result = run("systemd-tmpfiles", f"--root={root}", "--create", DEPLOY / "tmpfiles.d" / "miltscan.conf")
     status = (root / path).stat()
     assert status.st_mode & 0o7777 == mode, result.stderr
@@ -190,7 +190,7 @@ def test_folders(root: Path, path: str, mode: int, owner: tuple[int | None, int]
 
 
 def test_log_rotation(tmp_path: Path) -> None:
-    """The log of a process that runs on: what was written is kept aside, what it writes next begins the file anew."""
+    """Rotation moves the lines away, and the process goes on writing at the start of the file."""
     log = tmp_path / "miltscan.log"
     settings = (DEPLOY / "logrotate.d" / "miltscan").read_text().replace("/var/log/miltscan", str(tmp_path))
     (tmp_path / "conf").write_text(settings)

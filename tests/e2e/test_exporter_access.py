@@ -101,7 +101,7 @@ def _service(stack: ExitStack, folder: Path, settings: dict[str, object]) -> Dae
 
 @pytest.mark.parametrize("job", DOCUMENTED)
 def test_prometheus_scrapes_as_documented(prometheus: Prometheus, job: str) -> None:
-    """The target is up, and the metrics are there."""
+    """With the documented job the target is up, and the metrics are there."""
     wait_until(lambda: prometheus.query(f'up{{job="{job}"}}') == [1.0], PATIENCE, f"{job} up")
     wait_until(lambda: prometheus.query(f'miltscan_workers{{job="{job}"}}') == [1.0], PATIENCE, "its metrics")
 
@@ -114,7 +114,7 @@ def test_prometheus_needs_what_is_asked(prometheus: Prometheus, job: str) -> Non
 
 
 def test_refusals_are_counted(prometheus: Prometheus) -> None:
-    """By reason: what keeps a scraper out is seen by those that are let in."""
+    """Refusals are counted by reason, so that those with access see why another scraper has none."""
     for reason in ("credentials", "tls"):
         query = f'miltscan_http_refused_total{{job="token",reason="{reason}"}} > 0'
         wait_until(lambda query=query: prometheus.query(query), PATIENCE, query)  # type: ignore[misc]

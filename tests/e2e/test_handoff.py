@@ -24,7 +24,7 @@ def program_sandwich() -> Iterator[ScanningSandwich]:
 
 @pytest.mark.parametrize("name", HANDOFF)
 def test_every_mailer_starts_the_delivery_sendmail(program_sandwich: ScanningSandwich, name: str) -> None:
-    """The program with the delivery configuration, k and S in F=, local without f; otherwise the flags as by TCP."""
+    """Each mailer starts the program with its configuration: k and S in F=, local without f, else as by TCP."""
     mailer = cf.mailers(program_sandwich.incoming.configuration)[name]
     assert mailer.program == str(preload.wrapper(program_sandwich.folder))
     assert mailer.arguments == f"sendmail -L delivery -C {program_sandwich.delivery.configuration} -bs"
@@ -34,7 +34,7 @@ def test_every_mailer_starts_the_delivery_sendmail(program_sandwich: ScanningSan
 
 @pytest.mark.parametrize("recipient", [RECIPIENT, "someone@elsewhere.example"])
 def test_message_reaches_the_mailbox(program_sandwich: ScanningSandwich, recipient: str) -> None:
-    """Local or remote, with a lone dot in it, marked Clean; the log has both queue IDs."""
+    """A local or remote message with a lone dot in it arrives marked Clean, and the log has both queue IDs."""
     message_id = new_message_id()
     assert program_sandwich.send(text_message(message_id, b"a\r\n.\r\nb\r\n"), recipients=[recipient]).code == 250
     delivered = program_sandwich.mailbox.wait_for(message_id)
@@ -45,12 +45,12 @@ def test_message_reaches_the_mailbox(program_sandwich: ScanningSandwich, recipie
 
 
 def test_infected_message_is_refused_as_ever(program_sandwich: ScanningSandwich) -> None:
-    """How mail is handed over does not matter to the verdict."""
+    """The way mail is handed over does not matter to the verdict."""
     assert program_sandwich.send(messages.as_wire(messages.infected())).code == 550
 
 
 def test_nothing_listens_for_delivery(program_sandwich: ScanningSandwich) -> None:
-    """There is no port 19000; the queue runner accepts no connection and has written its pid file."""
+    """No process listens on port 19000; the queue runner accepts no connection and has written its pid file."""
     runner = program_sandwich.delivery
     assert not ports.is_open(runner.port)
     assert psutil.Process(runner.running.pid).net_connections() == []
@@ -58,7 +58,7 @@ def test_nothing_listens_for_delivery(program_sandwich: ScanningSandwich) -> Non
 
 
 def test_the_queue_runner_sends_what_stayed(program_sandwich: ScanningSandwich) -> None:
-    """With the mailbox down the message stays in mqueuedelivery, and no listener would send it; a queue run does."""
+    """With the mailbox down the message stays in mqueuedelivery, and a queue run sends it later."""
     message_id = new_message_id()
     program_sandwich.mailbox.program.terminate()
     assert program_sandwich.send(text_message(message_id)).code == 250

@@ -143,7 +143,7 @@ def test_a_run_that_is_killed_leaves_no_process() -> None:
 
 
 def test_a_program_that_ends_early_is_an_error_with_its_log(tmp_path: Path) -> None:
-    """Waiting for a program that has ended says so at once, with what it printed."""
+    """Waiting for a program that has ended raises an error at once, with the end of its log."""
     with Programs(tmp_path) as programs:
         program = programs.start("failing", ["sh", "-c", "echo no such thing; exit 3"])
         with pytest.raises(ProgramError, match="failing ended with status 3: no such thing"):
@@ -160,7 +160,7 @@ def test_children_end_with_their_program(tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_is_replaced_and_named() -> None:
-    """Another port is chosen, and the note says which."""
+    """Another port is chosen, and the note names both."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         wanted = server.getsockname()[1]
         port = ports.choose(wanted)
@@ -179,7 +179,7 @@ def test_a_port_in_use_is_replaced_and_named() -> None:
 def test_host_name_without_a_dot_is_told(
     monkeypatch: pytest.MonkeyPatch, canonical: str, aliases: list[str], dotted: str | None
 ) -> None:
-    """The host's name is good if its canonical name or an alias has a dot; otherwise the remedy is said."""
+    """The advice comes only where neither the canonical name of the host nor an alias has a dot."""
     monkeypatch.setattr(socket, "gethostname", lambda: "mx")
     monkeypatch.setattr(socket, "gethostbyname_ex", lambda _: (canonical, aliases, ["127.0.1.1"]))
     assert hostname.dotted_name() == dotted

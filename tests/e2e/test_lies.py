@@ -25,7 +25,7 @@ def liar(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_a_tempfail(liar: Pair, fault: str) -> None:
-    """Clamd answers its canary and fails at mail: 451, and the next message is accepted when clamd is honest again."""
+    """A clamd that passes its self-test and fails at mail costs a 451; honest again, it gets the next message."""
     sandwich, fake = liar
     fake.behaviour = unless_canary(FAULTS[fault])
     reply = sandwich.send(text_message(new_message_id()))
@@ -36,7 +36,7 @@ def test_fault_is_a_tempfail(liar: Pair, fault: str) -> None:
 
 
 def test_ok_to_everything_is_a_tempfail(liar: Pair) -> None:
-    """A clamd that finds nothing at all misses its canary."""
+    """A clamd that finds nothing at all fails its self-test."""
     sandwich, fake = liar
     fake.behaviour = always_ok
     sandwich.miltscan.wait_for_engines(0)
@@ -47,7 +47,7 @@ def test_ok_to_everything_is_a_tempfail(liar: Pair) -> None:
 
 
 def test_what_policy_accepts_is_marked(liar: Pair) -> None:
-    """Where the administrator accepts what could not be scanned, each such message says so."""
+    """Where the policy accepts what could not be scanned, each such message is marked."""
     sandwich, fake = liar
     sandwich.run_with({**QUICK, "policy": {"on_error": "accept"}, "policy.on_unscanned": {"limits": "accept"}})
     for fault in FAULTS.values():

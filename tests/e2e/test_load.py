@@ -68,7 +68,7 @@ def test_many_messages_from_many_clients(busy: ScanningSandwich) -> None:
 
 
 def test_worker_killed(busy: ScanningSandwich) -> None:
-    """Every client hears 250 or 4xx, every accepted message arrives, and each worker is replaced."""
+    """Every client receives 250 or 4xx, every accepted message arrives, and each worker is replaced."""
     respawns = busy.miltscan.metric("worker_respawns_total")
     traffic = Traffic(busy, 200, 20, 30_000)
     for number, worker in enumerate(busy.miltscan.workers()):
@@ -100,7 +100,7 @@ CHANGES: list[tuple[Callable[[Miltscan], object], bool]] = [
 
 
 def test_reload_while_mail_flows(busy: ScanningSandwich) -> None:
-    """No client notices; a message sees one configuration, and what was not valid changes nothing."""
+    """No client notices a reload; a message sees one configuration, and an invalid one changes nothing."""
     failed = busy.miltscan.metric("reloads_total", result="failed")
     traffic = Traffic(busy, 200, 10, 3000)
     for number, (change, marked) in enumerate(CHANGES):
@@ -117,7 +117,7 @@ def test_reload_while_mail_flows(busy: ScanningSandwich) -> None:
 
 
 def test_stop_and_start_while_mail_flows(busy: ScanningSandwich) -> None:
-    """What runs is finished, what comes meanwhile is put off by sendmail, and nothing is lost or left in a queue."""
+    """Open transactions finish, sendmail puts off new ones, and nothing is lost or left in a queue."""
     traffic = Traffic(busy, 200, 20, 30_000)
     traffic.wait_for_replies(50)
     busy.miltscan.stop()

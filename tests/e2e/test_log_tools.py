@@ -121,7 +121,7 @@ def arrived(folder: Path, log: Sequence[str]) -> bool:
 
 
 def test_rsyslog_sorts_what_the_journal_hands_on(folder: Path, log: list[str]) -> None:
-    """By outcome; another program's lines, and what is no JSON, stay outside."""
+    """Rsyslog sorts our lines by outcome; lines of other programs, and what is not JSON, stay outside."""
     with Programs(folder) as owner, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         rsyslog(folder, owner, "30-miltscan.conf")
         sender.connect(str(folder / "log"))
@@ -132,7 +132,7 @@ def test_rsyslog_sorts_what_the_journal_hands_on(folder: Path, log: list[str]) -
 
 
 def test_rsyslog_reads_the_file_of_a_host_without_systemd(folder: Path, log: list[str]) -> None:
-    """Also what comes after logrotate has emptied it in place."""
+    """Rsyslog also reads the lines that come after logrotate has emptied the file in place."""
     source = folder / "miltscan.log"
     source.write_text("".join(f"{line}\n" for line in log))
     with Programs(folder) as owner:
@@ -161,25 +161,25 @@ def matched(folder: Path, lines: Sequence[str], *options: str) -> list[str]:
 
 @pytest.mark.parametrize("prefix", ["", SYSLOG, ISO])
 def test_the_filter_matches_who_sent_a_virus(folder: Path, log: list[str], prefix: str) -> None:
-    """In the file, and behind what syslog puts in front; each refused virus of an outsider once, and nothing else."""
+    """The filter matches each refused virus of an outsider once, also behind syslog's prefix, and nothing else."""
     found = matched(folder, [prefix + line for line in log])
     assert found == [SENDER] * 3 + ["2001:4860:4860::8844"]
 
 
 def test_the_filter_matches_a_line_of_the_journal(folder: Path, log: list[str]) -> None:
-    """Fail2ban takes the time from the journal then, and leaves our own in the line."""
+    """The filter matches where Fail2ban takes the time from the journal and leaves our own in the line."""
     lines = [f"1795363455 mx miltscan[123]: {line}" for line in log]
     assert matched(folder, lines, "-d", "^EPOCH ") == [SENDER] * 3 + ["2001:4860:4860::8844"]
 
 
 def test_hostile_texts_are_in_the_log(log: list[str]) -> None:
-    """Or the tests above would show nothing; they name the address where an outsider's virus would have it."""
+    """The log has the hostile texts, with the address where an outsider's would stand; else the tests show nothing."""
     assert len([line for line in log if "1.2.3.4" in line and RELAY in line]) >= 20
     assert len([line for line in chosen(log, outcome="infected") if "1.2.3.4" in line]) >= 5
 
 
 def test_no_text_can_stand_for_an_address(folder: Path, log: list[str]) -> None:
-    """Not in any field of an infected message, either: the banned address is that of the client."""
+    """The banned address is that of the client, whatever stands in the fields of an infected message."""
     (line, *_) = chosen(log, outcome="infected", client_address=SENDER)
     fields = json.loads(line)
     lines = [
@@ -191,7 +191,7 @@ def test_no_text_can_stand_for_an_address(folder: Path, log: list[str]) -> None:
 
 
 def test_another_programs_line_bans_nobody(folder: Path, log: list[str]) -> None:
-    """Even if it quotes one of ours."""
+    """A line of another program bans no address, even if it quotes one of ours."""
     line = chosen(log, outcome="infected", client_address=SENDER)[0]
     quoting = ("sshd[1]: Invalid user miltscan[1]: ", "miltscan: ", "other miltscan[1]: x miltscan[1]: ", "a: ")
     assert matched(folder, [f"Nov 22 16:04:15 mx {program}{line}" for program in quoting]) == []
@@ -206,7 +206,7 @@ def jail(log_file: Path) -> str:
 
 
 def test_the_jail_bans_after_three_viruses(folder: Path, log: list[str]) -> None:
-    """A real server, whose only action writes the address down; a relay and an internal client are let be."""
+    """A real server bans an outsider after three viruses; a relay and an internal client stay unbanned."""
     conf = folder / "fail2ban"
     shutil.copytree(programs.data("/etc/fail2ban"), conf, ignore=shutil.ignore_patterns("jail.d"))
     (conf / "jail.d").mkdir()
@@ -241,7 +241,7 @@ def mailed(lines: Sequence[str]) -> list[str]:
 
 @pytest.mark.parametrize("prefix", ["", SYSLOG, ISO])
 def test_logcheck_is_silent_about_normal_lines(log: list[str], prefix: str) -> None:
-    """What is warning or error is mailed, and nothing else."""
+    """Lines of level warning or error are mailed, and nothing else."""
     expected = chosen(log, level="warning error")
     assert mailed([prefix + line for line in log]) == [prefix + line for line in expected]
     assert 2 <= len(expected) < len(log) / 2
@@ -281,7 +281,7 @@ TO = "to=<a@example.org>, delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=301
     ],
 )
 def test_logcheck_mails_what_is_wrong(program: str, text: str) -> None:
-    """Also where a hostile address pretends that all is well."""
+    """Lines about faults are mailed, also where a hostile address pretends that all is well."""
     line = f"Nov 22 16:04:15 mx {program}[1849]: 6AMG4FAU001849: {text}"
     assert mailed([line]) == [line]
 
@@ -290,7 +290,7 @@ def test_logcheck_mails_what_is_wrong(program: str, text: str) -> None:
     "end", ["Milter: data, reject=550 5.7.1 {}", "to=<miltscan-probe@localhost>, delay=0, pri=1, stat={}"]
 )
 def test_logcheck_is_silent_about_probes_that_go_well(end: str) -> None:
-    """And mails those that were not scanned."""
+    """Probes that were scanned are not mailed, and those that were not scanned are."""
     mac = "0f" * 32
     texts = (
         f"Probe: clean, policy says accept [probe o=clean a=accept m={mac}]",
@@ -302,7 +302,7 @@ def test_logcheck_is_silent_about_probes_that_go_well(end: str) -> None:
 
 
 def test_each_logcheck_rule_is_one(log: list[str]) -> None:
-    """An empty rule would match every line."""
+    """No rule is empty, because an empty rule would match every line."""
     assert all(line.startswith("^") for line in RULES.read_text().splitlines())
     assert mailed(["unknown", log[0][1:]]) == ["unknown", log[0][1:]]
 
@@ -311,7 +311,7 @@ def test_each_logcheck_rule_is_one(log: list[str]) -> None:
 
 
 def test_vector_uses_fields_that_are_there() -> None:
-    """The file is TOML, its parts refer to each other, and what it takes from a line is documented."""
+    """The file is TOML, its parts refer to each other, and each field that it takes from a line is documented."""
     conf = tomllib.loads((DEPLOY / "vector" / "miltscan.toml").read_text())
     (transform,) = conf["transforms"].values()
     (sink,) = conf["sinks"].values()

@@ -275,7 +275,7 @@ def test_three_hosts_and_more(machines: Machines) -> None:
 
 
 def test_both_scanners_have_their_share(machines: Machines) -> None:
-    """HAProxy gives sessions to both."""
+    """HAProxy gives sessions to both scanners."""
     before = [machines.scanner1.messages, machines.scanner2.messages]
     assert {machines.incoming1.send().code for _ in range(4)} == {250}
     assert machines.scanner1.messages - before[0] > 0
@@ -283,7 +283,7 @@ def test_both_scanners_have_their_share(machines: Machines) -> None:
 
 
 def test_only_listed_hosts_reach_the_milter_socket(machines: Machines) -> None:
-    """A host that is not listed hears nothing, nor does the exporter answer it; a listed one is served."""
+    """A host that is not listed gets no answer of milter or exporter; a listed one is served."""
     scanner = HOSTS["scanner1"]
     with machines.network["stranger"].inside():
         with pytest.raises(TimeoutError):
@@ -295,7 +295,7 @@ def test_only_listed_hosts_reach_the_milter_socket(machines: Machines) -> None:
 
 
 def test_doctor_on_an_incoming_host(machines: Machines) -> None:
-    """It finds HAProxy and a filter behind it, and misses neither miltscan nor clamd here."""
+    """The doctor finds HAProxy and a filter behind it, and does not miss miltscan or clamd on this host."""
     conf = machines.incoming1.sendmail.configuration
     settings = conf.with_name("miltscan.toml")
     settings.write_text(f'[milter]\nsocket = "unix:{conf.parent}/absent.sock"\n')
@@ -311,7 +311,7 @@ def test_doctor_on_an_incoming_host(machines: Machines) -> None:
 
 
 def test_an_incoming_host_that_is_not_listed_tempfails(machines: Machines) -> None:
-    """F=T: its clients hear 451, until a reload lists it again; the host that stays listed goes on."""
+    """The clients of an unlisted host receive 451 (F=T) until a reload lists it again; the listed host goes on."""
     scanner = machines.scanner1
     scanner.allow(INCOMING[:1])
     scanner.miltscan.reload_and_wait()
@@ -324,7 +324,7 @@ def test_an_incoming_host_that_is_not_listed_tempfails(machines: Machines) -> No
 
 
 def test_an_open_session_outlives_a_new_list(machines: Machines) -> None:
-    """What a reload takes off the list may end what it began."""
+    """A host that a reload removes from the list may finish its open session."""
     scanner = machines.scanner1
     with machines.incoming2.session() as session:
         scanner.allow(INCOMING[:1])
@@ -335,7 +335,7 @@ def test_an_open_session_outlives_a_new_list(machines: Machines) -> None:
 
 
 def test_delivery_takes_mail_from_the_incoming_hosts_only(machines: Machines) -> None:
-    """A stranger is refused, whatever it sends; so is a scanner."""
+    """Delivery refuses a stranger, whatever it sends, and a scanner as well."""
     for name in ("stranger", "scanner1"):
         with machines.network[name].inside(), smtplib.SMTP(HOSTS["delivery"], DELIVERY_PORT, name, 60) as session:
             session.ehlo()
@@ -344,7 +344,7 @@ def test_delivery_takes_mail_from_the_incoming_hosts_only(machines: Machines) ->
 
 
 def test_delivery_host_down(machines: Machines) -> None:
-    """The client hears 250, and the message waits in the queue of incoming."""
+    """The client receives 250, and the message waits in the queue of incoming."""
     message_id = new_message_id()
     machines.delivery.sendmail.stop()
     assert machines.incoming1.send(text_message(message_id)).code == 250
@@ -366,7 +366,7 @@ def test_miltscan_of_one_scanner_killed(machines: Machines) -> None:
 
 
 def test_miltscan_killed_in_mid_session(machines: Machines) -> None:
-    """The session that it had in hand hears 451; once it runs again, a new one is served."""
+    """The open session receives 451; after a new start a new session is served."""
     with machines.incoming2.session() as session:
         machines.scanner1.miltscan.kill()
         assert heard(finish(session)) == TEMPFAIL
@@ -375,7 +375,7 @@ def test_miltscan_killed_in_mid_session(machines: Machines) -> None:
 
 
 def test_miltscan_killed_in_mid_session_behind_haproxy(machines: Machines) -> None:
-    """Only the session that it had hears 451; its next try in a new session finds the other scanner."""
+    """Only the open session receives 451; its next try in a new session reaches the other scanner."""
     sessions = [machines.incoming1.session() for _ in range(2)]
     machines.scanner1.miltscan.kill()
     assert sorted(finished(sessions)) == [250, 451]
@@ -383,7 +383,7 @@ def test_miltscan_killed_in_mid_session_behind_haproxy(machines: Machines) -> No
 
 
 def test_haproxy_killed(machines: Machines) -> None:
-    """451 and never unscanned; when it is back, mail flows."""
+    """Without HAProxy a client receives 451 and nothing is accepted unscanned; when it is back, mail flows."""
     machines.haproxy.program.kill()
     assert heard(machines.incoming1.send()) == TEMPFAIL
     machines.haproxy.socket.unlink(missing_ok=True)
@@ -393,7 +393,7 @@ def test_haproxy_killed(machines: Machines) -> None:
 
 
 def test_clamd_of_one_scanner_stopped(machines: Machines) -> None:
-    """/readyz says no, HAProxy takes the scanner out, and all mail goes to the other."""
+    """/readyz fails, HAProxy takes the scanner out, and all mail goes to the other one."""
     machines.scanner1.clamd.stop()
     machines.haproxy.wait_up("scanner2")
     before = machines.scanner1.messages
@@ -402,7 +402,7 @@ def test_clamd_of_one_scanner_stopped(machines: Machines) -> None:
 
 
 def test_scanner_drained_by_hand(machines: Machines) -> None:
-    """Before work on a scanner: sessions that are open there end as if nothing were, new ones go to the other."""
+    """Open sessions of a drained scanner finish undisturbed, and new ones go to the other scanner."""
     sessions = [machines.incoming1.session() for _ in range(2)]
     machines.haproxy.ask("set server miltscan/scanner1 state drain")
     before = machines.scanner1.messages
@@ -413,7 +413,7 @@ def test_scanner_drained_by_hand(machines: Machines) -> None:
 
 
 def test_scanner_without_power(machines: Machines) -> None:
-    """Nobody is told, yet no session waits for R:30s: HAProxy cuts it when its checks fail; its client hears 451."""
+    """No session waits for R:30s: HAProxy cuts it when its checks fail, and its client receives 451."""
     sessions = [machines.incoming1.session() for _ in range(2)]
     machines.scanner1.host.unplug()
     machines.haproxy.wait_up("scanner2")
@@ -423,7 +423,7 @@ def test_scanner_without_power(machines: Machines) -> None:
 
 
 def test_no_scanner_left(machines: Machines) -> None:
-    """451 and never unscanned; when one is back, mail flows."""
+    """Without a scanner a client receives 451 and nothing is accepted unscanned; when one is back, mail flows."""
     for scanner in (machines.scanner1, machines.scanner2):
         scanner.miltscan.kill()
     machines.haproxy.wait_up()
@@ -489,14 +489,14 @@ def test_tunnel(tunnel: Tunnel) -> None:
 
 
 def test_tunnel_with_another_key(tunnel: Tunnel) -> None:
-    """Who does not have the key reaches nothing."""
+    """A host with another key reaches nothing."""
     tunnel.start("ab" * 32, "cd" * 32)
     with pytest.raises((OSError, EOFError)), MTA.open(f"unix:{tunnel.socket}") as mta:
         mta.send_message()
 
 
 def heard(reply: Reply) -> tuple[int, str]:
-    """Code and enhanced code."""
+    """Code and enhanced code of a reply."""
     return reply.code, reply.text.partition(" ")[0]
 
 
@@ -509,7 +509,7 @@ def finish(session: smtplib.SMTP) -> Reply:
 
 
 def finished(sessions: list[smtplib.SMTP]) -> list[int]:
-    """The codes that these sessions hear for their messages; all are closed."""
+    """The codes that these sessions receive for their messages; all are closed."""
     codes = []
     for session in sessions:
         with session:

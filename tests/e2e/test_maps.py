@@ -42,7 +42,7 @@ def sandwich() -> Iterator[Sandwich]:
     ],
 )
 def test_recipient_is_looked_up(sandwich: Sandwich, recipient: str, delivered: list[list[str]]) -> None:
-    """Aliases and virtusertable at incoming, mailertable at delivery; one copy for each who gets one."""
+    """Incoming reads aliases and virtusertable, delivery the mailertable; each recipient gets one copy."""
     message_id = new_message_id()
     assert sandwich.send(text_message(message_id), recipients=[recipient]).code == 250
     sandwich.wait_until_empty()
@@ -50,6 +50,6 @@ def test_recipient_is_looked_up(sandwich: Sandwich, recipient: str, delivered: l
 
 
 def test_virtusertable_refuses_inside_the_session(sandwich: Sandwich) -> None:
-    """An error: entry is heard by the client itself."""
+    """The client itself receives the text of an error: entry."""
     reply = sandwich.send(text_message("<x@y>"), recipients=["gone@example.test"])
     assert str(reply) == "550 5.1.6 <gone@example.test>... Moved away"

@@ -46,7 +46,7 @@ def id_of(message: bytes) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """A message and what is to come of it: the reply's beginning, and the X-Virus-Status of what is accepted."""
+    """A message with the start of the expected reply, and the X-Virus-Status of what is accepted."""
 
     message: Callable[[], bytes]
     reply: str
@@ -77,7 +77,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_reply_and_mailbox(sandwich: ScanningSandwich, name: str) -> None:
-    """The client hears what the case says; what is accepted arrives byte for byte, marked at its top."""
+    """The client receives the reply of the case; what is accepted arrives byte for byte, marked at its top."""
     case = CASES[name]
     message = case.message()
     reply = sandwich.send(message)
@@ -91,7 +91,7 @@ def test_reply_and_mailbox(sandwich: ScanningSandwich, name: str) -> None:
 
 
 def arrived(sandwich: ScanningSandwich, message: bytes, status: str) -> bytes:
-    """What came of a message in the mailbox, whose two headers of ours stand above all that came with it."""
+    """A message as it is in the mailbox, with our two headers above all that came with it."""
     delivered = sandwich.mailbox.wait_for(id_of(message))
     names = [name for name in delivered.message if name != "Return-Path"]
     assert names[:4] == ["Delivered-To", "Received", "X-Virus-Scanned", "X-Virus-Status"]
@@ -120,7 +120,7 @@ def test_forged_headers_are_replaced(sandwich: ScanningSandwich) -> None:
 
 @pytest.mark.parametrize("name", [b"X-Caf\xe9", "X-Café".encode(), b"X-Control\x01", b"X-\x85"])
 def test_odd_header_name_begins_the_body(sandwich: ScanningSandwich, name: bytes) -> None:
-    """Sendmail takes a line with such a name for the first one of the body, and that is what is scanned and arrives."""
+    """Sendmail reads a line with such a name as the start of the body, and that is what is scanned and arrives."""
     message = with_header(name + b": yes")
     body = b"\r\n\r\n" + message[message.index(name) :]
     assert sandwich.send(message).code == 250
@@ -142,7 +142,7 @@ def test_odd_header_name_begins_the_body(sandwich: ScanningSandwich, name: bytes
     ],
 )
 def test_what_no_mail_program_would_send(sandwich: ScanningSandwich, message: bytes, code: int) -> None:
-    """It is scanned like all other mail, also a bounce (no sender)."""
+    """An odd message is scanned like all other mail, also as a bounce (no sender)."""
     assert [sandwich.send(message, sender=sender).code for sender in ("", SENDER)] == [code, code]
 
 
@@ -163,7 +163,7 @@ def deliver(session: smtplib.SMTP, message: bytes, recipients: Sequence[str] = (
 
 
 def test_no_state_from_one_message_to_the_next(sandwich: ScanningSandwich) -> None:
-    """In one session: EICAR after 25 MB is found, and what follows is clean again."""
+    """In one session, EICAR after 25 MB is found, and the message after it is clean again."""
     first, clean, infected = text_of(25_000_000), text_of(1000), messages.as_wire(messages.infected())
     with smtp(sandwich) as session:
         replies = [deliver(session, message) for message in (first, infected, clean, infected)]
@@ -186,7 +186,7 @@ def test_rset_in_mid_transaction(sandwich: ScanningSandwich) -> None:
 
 
 def test_several_recipients(sandwich: ScanningSandwich) -> None:
-    """One message, one scan, one verdict for all recipients."""
+    """A message for several recipients is scanned once, with one verdict for all of them."""
     message = text_of(1000)
     users = sorted(f"user{number}" for number in range(30))
     recipients = [f"{user}@example.test" for user in users]

@@ -43,7 +43,7 @@ def infected() -> bytes:
 
 
 def test_clamd_stopped(sandwich: ScanningSandwich) -> None:
-    """The client of every message hears 451; when clamd is back its retry is accepted or refused as ever."""
+    """Every client receives 451; when clamd is back, each retry is accepted or refused as before."""
     sandwich.clamd.stop()
     for message in (clean(), infected()):
         reply = sandwich.send(message)
@@ -75,7 +75,7 @@ def test_miltscan_stopped(sandwich: ScanningSandwich) -> None:
 
 
 def test_delivery_stopped(sandwich: ScanningSandwich) -> None:
-    """Mail is scanned and accepted as ever, stays in mqueue, and arrives after the delivery sendmail is started."""
+    """Mail is scanned and accepted as before, stays in mqueue, and arrives after the delivery sendmail is started."""
     message_id = new_message_id()
     wait_until(lambda: not sandwich.incoming.queued(), PATIENCE, "an empty mqueue")
     sandwich.delivery.stop()
@@ -91,7 +91,7 @@ def test_delivery_stopped(sandwich: ScanningSandwich) -> None:
 
 @pytest.mark.parametrize(("tables", "reason"), [(SELDOM, "canary"), (NO_CANARY, "timeout")], ids=["canary", "timeout"])
 def test_clamd_paused(sandwich: ScanningSandwich, tables: Tables, reason: str) -> None:
-    """A clamd that accepts and never answers: 451 when its canary is missed, and without one at scan_timeout."""
+    """A clamd that never answers costs 451: when it fails its self-test, and without one at scan_timeout."""
     sandwich.run_with(tables)
     sandwich.clamd.pause()
     reply = sandwich.send(clean())
@@ -102,7 +102,7 @@ def test_clamd_paused(sandwich: ScanningSandwich, tables: Tables, reason: str) -
 
 
 def test_one_of_two_clamds_paused(sandwich: ScanningSandwich) -> None:
-    """The other one takes all mail: nobody hears 451, and what waits for the paused one goes to the other as well."""
+    """The other clamd takes all mail: no client receives 451, nor do messages that wait for the paused one."""
     second = Clamd.prepare(sandwich.programs, "clamd2")
     second.start()
     second.wait_ready()
@@ -118,7 +118,7 @@ def test_one_of_two_clamds_paused(sandwich: ScanningSandwich) -> None:
 
 
 def test_clamd_killed_in_mid_scan(sandwich: ScanningSandwich) -> None:
-    """EOF in the middle of a scan is an error: 451, never clean."""
+    """A connection that ends in the middle of a scan is an error: 451, never clean."""
     sandwich.run_with(NO_CANARY)
     before = set(sandwich.clamd.temporary.iterdir())  # of scans that were given up, which end when they like
     large = messages.as_wire(messages.clean_attachment(30_000_000))
@@ -131,7 +131,7 @@ def test_clamd_killed_in_mid_scan(sandwich: ScanningSandwich) -> None:
 
 
 def test_clamd_without_its_temporary_folder(sandwich: ScanningSandwich) -> None:
-    """Clamd then answers OK to everything; the canary shows it, and shows it whole again."""
+    """A clamd that answers OK to everything fails its self-test, and passes it with its folder back."""
     temporary = sandwich.clamd.temporary
     assert sandwich.miltscan.metric("engine_up") == 1
     shutil.rmtree(temporary)
@@ -144,7 +144,7 @@ def test_clamd_without_its_temporary_folder(sandwich: ScanningSandwich) -> None:
 
 
 def test_message_too_large(sandwich: ScanningSandwich) -> None:
-    """A message over message_size is refused, by SIZE= or by its bytes; one below it goes by the spool's folder."""
+    """A message over message_size is refused, by SIZE= or by its bytes; one below it goes by the spool folder."""
     sandwich.run_with({"limits": {"message_size": "1MiB"}, "spool": {"memory": "1KiB"}})
     large, small = (text_message(new_message_id(), (b"x" * 70 + b"\r\n") * lines) for lines in (15_000, 14_000))
     replies = [sandwich.send(message) for message in (large, small)]

@@ -82,7 +82,7 @@ def last_run(sandwich: ScanningSandwich) -> float:
 
 
 def test_a_probe_goes_through_and_is_no_mail(sandwich: ScanningSandwich) -> None:
-    """Both are proven, each stage has its time, and neither is counted, delivered or left in a queue."""
+    """Both probes are proven and each stage has its time; neither is counted, delivered or left in a queue."""
     wait_until(lambda: success(sandwich) == [1, 1], PATIENCE, "two probes that go well")
     before = counted(sandwich)
     ran = last_run(sandwich)
@@ -105,7 +105,7 @@ def test_a_probe_goes_through_and_is_no_mail(sandwich: ScanningSandwich) -> None
 
 
 def test_by_hand(sandwich: ScanningSandwich) -> None:
-    """The same two, as a table and as JSON."""
+    """The command shows the same two probes, as a table and as JSON."""
     status, table = by_hand(sandwich)
     assert status == 0
     head, *rows = table.splitlines()[:3]
@@ -117,7 +117,7 @@ def test_by_hand(sandwich: ScanningSandwich) -> None:
 
 
 def test_a_sendmail_without_its_filter_is_found_out(sandwich: ScanningSandwich) -> None:
-    """Its 250 is no proof but the contrary. The alias has the message end nowhere."""
+    """A 250 of a sendmail without its filter fails the probe, and the alias drops the message."""
     with private_folder() as folder, Sandwich(folder, site=site(folder)) as plain:
         plain.incoming.run("-bi")
         status, table = by_hand(sandwich, "--server", f"inet:{plain.incoming.port}@127.0.0.1")
@@ -129,7 +129,7 @@ def test_a_sendmail_without_its_filter_is_found_out(sandwich: ScanningSandwich) 
 
 
 def test_a_probe_of_ours_on_other_mail(sandwich: ScanningSandwich) -> None:
-    """Whoever has seen one has it refused once more, and gets no other mail past scan or count."""
+    """A copied probe header gets no other mail past scan or count, and its message is refused."""
     probe, _ = make(key(sandwich), ProbeKind.CLEAN)
     head, _, body = probe.partition(b"\r\n\r\n")
     reply = sandwich.send(probe)
@@ -152,7 +152,7 @@ def test_a_probe_of_ours_on_other_mail(sandwich: ScanningSandwich) -> None:
     [b"v=1; k=first; p=clean", b"", b"v=1; k=first; p=clean; t=1; n=" + ZEROS[:32] + b"; d=%b; m=%b" % (ZEROS, ZEROS)],
 )
 def test_a_forged_probe_is_ordinary_mail(sandwich: ScanningSandwich, forged: bytes) -> None:
-    """Scanned, delivered or refused, and counted; the header goes."""
+    """A forged probe is scanned, delivered or refused, and counted; its header is removed."""
     message_id, before = new_message_id(), counted(sandwich)
     assert sandwich.send(b"X-Miltscan-Probe: " + forged + b"\r\n" + text_message(message_id)).code == 250
     assert b"x-miltscan-probe" not in sandwich.mailbox.wait_for(message_id).raw.lower()
@@ -160,7 +160,7 @@ def test_a_forged_probe_is_ordinary_mail(sandwich: ScanningSandwich, forged: byt
 
 
 def test_the_reserved_recipient_is_one_as_any(sandwich: ScanningSandwich) -> None:
-    """Mail to it is scanned and counted."""
+    """Mail to the reserved recipient is scanned and counted."""
     before = counted(sandwich)
     assert sandwich.send(text_message(new_message_id()), recipients=[PROBE]).code == 250
     assert sandwich.send(text_message(new_message_id(), EICAR), recipients=[PROBE]).code == 550
@@ -168,7 +168,7 @@ def test_the_reserved_recipient_is_one_as_any(sandwich: ScanningSandwich) -> Non
 
 
 def test_without_an_engine_it_fails_and_recovers(sandwich: ScanningSandwich) -> None:
-    """The reply proves that the filter is there, and that it did not scan; readiness follows."""
+    """The reply proves that the filter is there and did not scan; readiness follows."""
     sandwich.clamd.stop()
     wait_until(lambda: success(sandwich) == [0, 0], PATIENCE, "two probes that fail")
     lines = sandwich.miltscan.events("probe_fails", message="clean")
@@ -186,7 +186,7 @@ def test_without_an_engine_it_fails_and_recovers(sandwich: ScanningSandwich) -> 
 
 
 def test_an_accepting_policy_delivers_no_probe(sandwich: ScanningSandwich) -> None:
-    """The policy may discard viruses; a probe is refused all the same, with what the policy would have done."""
+    """A probe is refused even where the policy discards viruses, and reports what the policy would have done."""
     changed = {**tables(sandwich), "policy": {"on_infected": "discard"}}
     sandwich.miltscan.configure(changed)
     sandwich.miltscan.reload_and_wait()

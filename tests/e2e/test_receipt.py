@@ -161,7 +161,7 @@ def through(sandwich: ScanningSandwich, name: str, head: bytes, body: bytes, rec
 
 
 def test_a_message_is_scanned_once(signing: ScanningSandwich) -> None:
-    """It is counted once, where it was scanned; its mark is that of the incoming side, and no receipt is left."""
+    """A message is counted once, where it was scanned; its mark is that of the incoming side; no receipt is left."""
     delivered = through(signing, "once", b"Subject: x\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n", b"Hello\r\n")
     assert delivered.message.get_all("X-Virus-Status") == ["Clean"]
     incoming, delivery = line(signing, "once", delivery=False), line(signing, "once")
@@ -178,7 +178,7 @@ def test_a_message_is_scanned_once(signing: ScanningSandwich) -> None:
 
 
 def test_trace_and_doctor_know_both_sides(signing: ScanningSandwich) -> None:
-    """One message's way shows the receipt; doctor looks at the keys, and at delivery's filter as at incoming's."""
+    """A trace shows the receipt; the doctor checks the keys, and delivery's filter as it checks incoming's."""
     message_id = client.new_message_id()
     assert signing.send(client.text_message(message_id), sender="traced@example.org").code == 250
     assert line(signing, "traced")["receipt"] == "valid"
@@ -232,7 +232,7 @@ def command(*arguments: str | Path) -> str:
 def test_what_sendmail_changes(  # noqa: PLR0913, PLR0917  a table
     signing: ScanningSandwich, name: str, head: bytes, body: bytes, recipient: str, receipt: str
 ) -> None:
-    """It passes all the same, or is scanned once more: then it was made anew on the way."""
+    """A message passes whatever sendmail changed, or is scanned again where it was rewritten on the way."""
     delivered = through(signing, name, head, body, recipient)
     found = line(signing, name)
     assert (found["receipt"], bool(found["engines"])) == (receipt, receipt != "valid")
@@ -241,7 +241,7 @@ def test_what_sendmail_changes(  # noqa: PLR0913, PLR0917  a table
 
 
 def test_masquerading_took_place(signing: ScanningSandwich) -> None:
-    """The table above would pass without it."""
+    """Masquerading took place; without it the table above would pass as well."""
     assert arrived(signing, "masked").message["From"] == "alice@masked.example"
     assert b"Content-Transfer-Encoding: 8bit" not in arrived(signing, "seven").raw
 
@@ -259,7 +259,7 @@ FOREIGN = Key("foreign", b"f" * 32)
 
 @pytest.mark.parametrize("name", ["none", "forged", "altered", "stale", "unknown-key", "replayed", "twice", "foreign"])
 def test_nobody_gets_around_the_scanner(signing: ScanningSandwich, name: str) -> None:
-    """A local user who talks to port 19000 himself hears 550, whatever receipt he brings along."""
+    """A local user who connects to port 19000 receives 550, whatever receipt the message has."""
     (key,) = load_keys(f"{signing.folder}/keys")
     head = f"X-Name: user-{name}\r\nSubject: x\r\n".encode()
     good = receipt_of(key, head, VIRUS)
@@ -279,7 +279,7 @@ def test_nobody_gets_around_the_scanner(signing: ScanningSandwich, name: str) ->
 
 
 def test_a_good_receipt_is_what_makes_the_difference(signing: ScanningSandwich) -> None:
-    """The same message passes with the right one, so the table above is refused for its receipts and nothing else."""
+    """The same message passes with the right receipt, so the table above is refused for its receipts alone."""
     (key,) = load_keys(f"{signing.folder}/keys")
     head = b"X-Name: vouched\r\nSubject: x\r\n"
     whole = receipt_of(key, head, VIRUS) + head + b"\r\n" + VIRUS
@@ -288,7 +288,7 @@ def test_a_good_receipt_is_what_makes_the_difference(signing: ScanningSandwich) 
 
 
 def test_clean_mail_without_a_receipt_is_delivered(signing: ScanningSandwich) -> None:
-    """A bounce, for instance: scanned and marked at the delivery side."""
+    """A bounce, for instance, is scanned and marked at the delivery side."""
     head = b"X-Name: unsigned\r\n" + receipt_of(FOREIGN, b"", b"")
     assert client.send(signing.delivery.port, head + b"\r\nx\r\n", sender="unsigned@example.org").code == 250
     assert arrived(signing, "unsigned").message["X-Virus-Status"] == "Clean"
@@ -296,7 +296,7 @@ def test_clean_mail_without_a_receipt_is_delivered(signing: ScanningSandwich) ->
 
 
 def test_keys_rotate_while_mail_waits(signing: ScanningSandwich) -> None:
-    """What the old key has signed is in mqueue when the new one comes: both sides go on, nothing is scanned again."""
+    """Both sides accept what the old key has signed while it waited in mqueue; nothing is scanned again."""
     signing.delivery.stop()
     for name in ("before", "after"):
         head = f"X-Name: {name}\r\n\r\nx\r\n".encode()
@@ -323,7 +323,7 @@ def test_keys_rotate_while_mail_waits(signing: ScanningSandwich) -> None:
 
 
 def test_without_miltscan_delivery_takes_nothing(signing: ScanningSandwich) -> None:
-    """F=T: whoever hands over keeps the message."""
+    """With F=T the side that hands over keeps the message."""
     signing.miltscan.stop()
     try:
         reply = client.send(signing.delivery.port, b"X-Name: nobody\r\n\r\nx\r\n")
@@ -334,7 +334,7 @@ def test_without_miltscan_delivery_takes_nothing(signing: ScanningSandwich) -> N
 
 
 def test_the_program_handoff(program: ScanningSandwich) -> None:
-    """The sendmail that is started for each message asks as well; a local user who starts one hears 550."""
+    """The sendmail that is started for each message asks as well; a local user who starts one receives 550."""
     through(program, "by-program", b"Subject: x\r\n", b"Hello\r\n")
     assert line(program, "by-program")["receipt"] == "valid"
     virus = messages.as_wire(messages.infected())

@@ -36,7 +36,7 @@ def test_delivery_does_not_take_its_twin_for_itself(plain_sandwich: Sandwich, na
 
 @pytest.mark.parametrize(("name", "modifiers"), [("incoming", "M=A, "), ("delivery", "M=AS, ")])
 def test_each_daemon_has_its_own_place(plain_sandwich: Sandwich, name: str, modifiers: str) -> None:
-    """Pid file, queue, one loopback listener with a long backlog: each sendmail its own."""
+    """Each sendmail has a pid file, a queue and one loopback listener with a long backlog of its own."""
     daemon = getattr(plain_sandwich, name)
     assert cf.options(daemon.configuration, "DaemonPortOptions") == [
         f"Family=inet, Name={name}, Addr=127.0.0.1, Port={daemon.port}, {modifiers}Listen=511"
@@ -69,14 +69,14 @@ def test_one_transaction_for_all_recipients(plain_sandwich: Sandwich) -> None:
 
 
 def test_relaying_stays_forbidden(plain_sandwich: Sandwich) -> None:
-    """A stranger may send to the local domain, and not through us to another."""
+    """A stranger may send to the local domain, and may not relay through us to another one."""
     refused = plain_sandwich.send(text_message("<x@y>"), recipients=["someone@elsewhere.example"], source="127.0.0.2")
     assert (refused.code, refused.text[:5]) == (550, "5.7.1")
     assert plain_sandwich.send(text_message(new_message_id()), source="127.0.0.2").code == 250
 
 
 def test_delivery_down_and_back(plain_sandwich: Sandwich) -> None:
-    """While the delivery sendmail is stopped mail is accepted and stays in mqueue; a queue run hands it over later."""
+    """While the delivery sendmail is stopped, mail is accepted and stays in mqueue; a queue run hands it over later."""
     message_id = new_message_id()
     plain_sandwich.delivery.stop()
     reply = plain_sandwich.send(text_message(message_id))
@@ -92,7 +92,7 @@ def test_delivery_down_and_back(plain_sandwich: Sandwich) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_pid_file_in_a_folder_of_the_trusted_user() -> None:
-    """As on Debian: sendmail, as root, writes no pid file into a folder of anybody else."""
+    """Sendmail as root writes its pid file into a folder of its trusted user, as Debian has it."""
     with private_folder() as folder, Programs(folder) as programs:
         pid_file = folder / "pids" / "delivery.pid"
         pid_file.parent.mkdir(mode=0o755)
@@ -113,13 +113,13 @@ def milterless_sandwich() -> Iterator[Sandwich]:
 
 
 def test_milter_that_is_not_there_tempfails(milterless_sandwich: Sandwich) -> None:
-    """F=T: with no milter behind the socket the client hears 451 and nothing is queued."""
+    """With no milter behind the socket the client receives 451 (F=T) and nothing is queued."""
     assert milterless_sandwich.send(text_message("<x@y>")).code == 451
     assert milterless_sandwich.incoming.queued() == []
 
 
 def test_only_incoming_asks_the_milter(milterless_sandwich: Sandwich) -> None:
-    """One filter with explicit flag and timeouts at incoming, none at delivery, where all was scanned."""
+    """Incoming has one filter with explicit flag and timeouts, delivery has none."""
     socket = milterless_sandwich.milter_socket
     assert cf.filters(milterless_sandwich.incoming.configuration) == [
         f"Xmiltscan, S=unix:{socket}, F=T, T=C:10s;S:30s;R:30s;E:5m"

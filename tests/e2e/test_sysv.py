@@ -154,7 +154,7 @@ def told(result: subprocess.CompletedProcess[str], what: str) -> list[str]:
 
 
 def test_start_and_stop(host: Host) -> None:
-    """Delivery first, incoming last, in reverse at the end; all answers in between, and nothing is left after it."""
+    """Delivery starts first and incoming last, and stops in reverse; each answers, and nothing is left after a stop."""
     result = host.run("start")
     assert (result.returncode, told(result, "started, pid")) == (0, PARTS), result
     assert set(host.recorded()) == set(PARTS)
@@ -196,7 +196,7 @@ def test_a_start_follows_the_profile(host: Host) -> None:
 
 
 def test_double_start_and_double_stop(host: Host) -> None:
-    """The second one says so, changes nothing, and is no failure."""
+    """The second start or stop reports it, changes nothing, and succeeds."""
     host.start()
     result = host.run("start")
     assert (result.returncode, told(result, "already running")) == (0, PARTS)
@@ -208,7 +208,7 @@ def test_double_start_and_double_stop(host: Host) -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_one_part_missing(host: Host, part: str) -> None:
-    """Of a crash a pid file is left; a start replaces that part and no other."""
+    """A start replaces the part whose pid file a crash has left, and no other."""
     host.start()
     crash(host.pids[part])
     status = host.run("status")
@@ -229,7 +229,7 @@ def crash(pid: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "garbage\n", "0\n", "-1\n", "4194304\n", "STRANGER\n"])
 def test_stale_pid_files(host: Host, text: str) -> None:
-    """Of nobody, of a stranger, empty or garbage: they are replaced, and the stranger lives."""
+    """A pid file of no process, of a stranger, empty or garbage is replaced, and the stranger lives."""
     stranger = host.programs.start("stranger", STRANGER)
     for part in PARTS:
         host.pid_file(part).write_text(text.replace("STRANGER", str(stranger.pid)))
@@ -243,7 +243,7 @@ def test_stale_pid_files(host: Host, text: str) -> None:
 
 
 def test_a_sendmail_that_is_not_ours(host: Host) -> None:
-    """The distribution's own may use the same pid file: it is named, neither ended nor taken for ours."""
+    """The distribution's own sendmail may use the same pid file: it is named, and neither ended nor treated as ours."""
     other = host.folder / "other.cf"
     other.write_text(host.incoming.configuration.read_text())
     started(host, "other", [host.folder / "sendmail", "-C", other, "-bD"], "incoming")
@@ -286,7 +286,7 @@ def test_what_a_crash_has_left_is_ended(host: Host) -> None:
 
 
 def test_a_host_with_some_parts_only(host: Host) -> None:
-    """The others are neither started nor looked at: here the delivery sendmail is started for each message."""
+    """The other parts are not started; here the delivery sendmail is started for each message."""
     parts = ["delivery-queue", "miltscan"]
     host.write_defaults(PARTS=" ".join(parts))
     assert told(host.run("start"), "started") == parts
@@ -306,7 +306,7 @@ def test_restart(host: Host) -> None:
 
 
 def test_reload(host: Host) -> None:
-    """Miltscan reads its configuration, no process is replaced."""
+    """Miltscan reads its configuration, and no process is replaced."""
     host.start()
     wait_until(lambda: host.send(EICAR + b"\r\n", "virus").code == 550, PATIENCE, "miltscan's engine")
     with (host.folder / "miltscan.toml").open("a") as file:
@@ -324,7 +324,7 @@ def test_reload_of_what_does_not_run(host: Host) -> None:
 
 @pytest.mark.parametrize("wrong", ["incoming.cf", "delivery.cf", "miltscan.toml"])
 def test_a_wrong_file_stops_nothing(host: Host, wrong: str) -> None:
-    """The test names file and line; restart and reload refuse."""
+    """The test of the configuration names file and line; restart and reload refuse."""
     host.start()
     assert host.run("configtest").returncode == 0
     with (host.folder / wrong).open("a") as file:
@@ -339,6 +339,6 @@ def test_a_wrong_file_stops_nothing(host: Host, wrong: str) -> None:
 
 @pytest.mark.parametrize("command", ["", "begin", "start stop"])
 def test_usage(host: Host, command: str) -> None:
-    """Anything else is status 2."""
+    """Any other argument is an error with status 2."""
     result = host.run(command)
     assert (result.returncode, "usage: " in result.stderr) == (2, True)

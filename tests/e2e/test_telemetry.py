@@ -13,7 +13,7 @@ from tests.harness.prometheus import Prometheus
 
 
 def test_log_line_of_an_accepted_message(sandwich: ScanningSandwich) -> None:
-    """Its queue ID is the one that sendmail logs and the client hears."""
+    """The queue ID of the line is the one that sendmail logs and the client receives."""
     message_id = new_message_id()
     message = text_message(message_id)
     reply = sandwich.send(message)
@@ -38,7 +38,7 @@ def test_log_line_of_an_accepted_message(sandwich: ScanningSandwich) -> None:
 
 
 def test_log_line_of_a_refused_message(sandwich: ScanningSandwich) -> None:
-    """Signature, rule and reply are what the client heard, and the reply has the queue ID that sendmail logs."""
+    """Signature, rule and reply are those of the client's reply, which has the queue ID that sendmail logs."""
     mail = messages.infected()
     reply = sandwich.send(messages.as_wire(mail))
     line = sandwich.miltscan.wait_for_message(reply=str(reply))

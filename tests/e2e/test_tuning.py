@@ -57,7 +57,7 @@ def start_sendmails(pair: TunedSandwich) -> None:
 
 
 def test_a_burst_is_delivered_by_the_runners(pair: TunedSandwich) -> None:
-    """With nobody to run the queue by hand; nothing stays, nothing comes twice."""
+    """The runners deliver a burst without a queue run by hand; nothing stays, and nothing arrives twice."""
     before = pair.last.amount()
     sent = burst(pair.incoming.port, 60, 8)
     assert len(sent.accepted) == 60
@@ -67,7 +67,7 @@ def test_a_burst_is_delivered_by_the_runners(pair: TunedSandwich) -> None:
 
 
 def test_doctor_finds_both_files_in_order(pair: TunedSandwich) -> None:
-    """Neither profile is less safe than what doctor asks for."""
+    """Neither profile is less safe than the doctor requires."""
     for sendmail in (pair.incoming, pair.delivery):
         found = [*daemon_findings(sendmail.name, parse_cf(sendmail.configuration.read_text()))]
         assert [finding for finding in found if finding.level.value != "ok"] == []
