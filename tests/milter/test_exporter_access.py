@@ -4,8 +4,6 @@ import base64
 import contextlib
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -118,13 +116,6 @@ def test_an_attack_disturbs_neither_mail_nor_scrapes(own: Fleet) -> None:
 def loaded(process: psutil.Process, library: str) -> bool:
     """Whether the process has mapped a file of this name."""
     return library in Path(f"/proc/{process.pid}/maps").read_text()
-
-
-def test_a_worker_carries_no_http() -> None:
-    """What the exporter alone needs is not even imported by what all processes are forked from."""
-    code = "import sys, miltscan.daemon.run, miltscan.daemon.worker; print({'h11', 'bcrypt'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout == "set()\n"
 
 
 def test_a_wrong_certificate_at_the_start(own: Fleet) -> None:
