@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core.core_schema import ModelSchema
+from pydantic_core.core_schema import ModelSchema, WithDefaultSchema
 
 from miltscan.config.settings import Settings
 from miltscan.config.table import RESTART, Table
@@ -92,11 +92,13 @@ class _Schema(GenerateJsonSchema):
     def field_title_should_be_set(self, _schema: object) -> bool:
         return False
 
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         described = super().model_schema(schema)
         defaults = schema["cls"].model_construct().model_dump(mode="json")
         for name, field in described["properties"].items():
-            field.pop("default", None)
             if not isinstance(defaults.get(name), dict) and defaults.get(name) not in (None, []):
                 field["default"] = defaults[name]
         return described
