@@ -1,7 +1,7 @@
-"""The program: its commands, in the order of its help. What they do is in `commands`; nothing is decided there.
+"""The program: its commands, in the order of its help.
 
-Each parses its arguments, calls the part that does the work, and prints. Exit statuses: 2 for a wrong configuration or
-usage; `run` and `check` 1 if the world around does not fit.
+Each command in `commands` parses its arguments, calls the part that does the work, and prints. The exit status is 2
+after a wrong configuration or wrong usage, and 1 if the service cannot start or a check fails.
 """
 
 from typing import Annotated

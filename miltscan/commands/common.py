@@ -1,7 +1,4 @@
-"""What the commands share: the option `--config`, the colours of findings, and the exit after an error.
-
-A command imports the part that does its work when it runs, so that `--help` stays fast.
-"""
+"""The parts that commands share: the option `--config`, the colours of findings, and the exit after an error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +16,7 @@ Config = Annotated[
     ),
 ]
 COLORS = {"warning": typer.colors.YELLOW, "error": typer.colors.RED}
-"""Of a finding, by its level."""
+"""The colour of a finding, by its level."""
 
 
 @contextmanager

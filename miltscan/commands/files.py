@@ -1,6 +1,6 @@
 """`config`, `import` and `keys new`: the files of the service, shown and made."""
 
-# ruff: noqa: PLC0415, D301  as in `common`; a real \b keeps the lines of an example
+# ruff: noqa: D301  a real \b keeps the lines of an example
 
 from json import dumps
 from pathlib import Path
@@ -10,6 +10,11 @@ import typer
 
 from miltscan.commands.common import Config, exit_on_error
 from miltscan.config.load import load_settings
+from miltscan.config.newkey import new_key
+from miltscan.config.render import settings_json, settings_schema, settings_toml
+from miltscan.migration.files import read_source, write
+from miltscan.migration.formats import draft, recognise
+from miltscan.migration.render import as_files
 
 
 def show_config(
@@ -32,8 +37,6 @@ def show_config(
       miltscan config --json | jq .limits
       miltscan config --schema >miltscan.schema.json
     """
-    from miltscan.config.render import settings_json, settings_schema, settings_toml
-
     if schema:
         typer.echo(dumps(settings_schema(), indent=2))
         return
@@ -50,23 +53,20 @@ def import_file(
         typer.Option("--output", "-o", metavar="FOLDER", help="Write the files there instead of printing them."),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="What FILE is, if its name and text do not tell.")
+        str | None,
+        typer.Option("--format", metavar="NAME", help="The format of FILE, if its name and text are unknown."),
     ] = None,
 ) -> None:
     """Take over another scanner's settings.
 
-    It makes a miltscan.toml, a site.m4 for sendmail/ and differences.txt: every option, what becomes of it, and why. A
-    file that is there already is never overwritten: then nothing is written, and the status is 2.
+    It makes a miltscan.toml, a site.m4 for sendmail/, and differences.txt with the counterpart of every option. It
+    overwrites no file: if one exists, it writes nothing and ends with status 2.
 
     \b
     Examples:
       miltscan import /etc/clamav/clamav-milter.conf
       miltscan import --output ./new /etc/iscan/intscan.ini && less ./new/differences.txt
     """
-    from miltscan.migration.files import read_source, write
-    from miltscan.migration.formats import draft, recognise
-    from miltscan.migration.render import as_files
-
     with exit_on_error():
         text = read_source(file)
         files = as_files(draft(kind or recognise(file.name, text), text), file.name)
@@ -79,14 +79,14 @@ def import_file(
 def new_key_command(
     *,
     name: Annotated[
-        str | None, typer.Option("--id", help="What to call it [default: date and time]", show_default=False)
+        str | None, typer.Option("--id", help="The name of the key [default: date and time]", show_default=False)
     ] = None,
     config: Config = None,
 ) -> None:
     """Make a new key.
 
-    It stands first in the file of keys.file and signs from the next reload on; the keys below it stay, for what they
-    have signed. Remove one by hand when no mail that it has signed is left in the queue of incoming.
+    The key is written to the top of keys.file and signs after the next reload. The keys below it remain valid for what
+    they have signed. Remove one by hand when the incoming queue contains no mail that it has signed.
 
     \b
     Examples:
@@ -95,6 +95,4 @@ def new_key_command(
     """
     with exit_on_error():
         settings = load_settings(config)
-        from miltscan.config.newkey import new_key as make
-
-        typer.echo(f"{settings.keys.file}: key {make(settings, name)} signs from the next reload on")
+        typer.echo(f"{settings.keys.file}: key {new_key(settings, name)} signs after the next reload")

@@ -1,22 +1,24 @@
-"""`doctor` and `probe`: whether both sendmails and the service fit together, by looking and by sending."""
+"""`doctor` and `probe`: test the mail path, by inspecting it and by sending messages."""
 
-# ruff: noqa: PLC0415, D301  as in `common`; a real \b keeps the lines of an example
+# ruff: noqa: D301  a real \b keeps the lines of an example
 
+from collections.abc import Iterable
+from dataclasses import asdict
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from miltscan.commands.common import COLORS, Config, exit_on_error
+from miltscan.config.keyfile import load_all
 from miltscan.config.load import load_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from miltscan.doctor.steps import Step
+from miltscan.core.finding import Level
+from miltscan.doctor.steps import DELIVERY_FILE, DoctorOptions, Step, examine, first_incoming
+from miltscan.scanning.probe_run import options_for, probe_fields, probe_table, run_probes, signing_key
 
 
-def doctor(  # noqa: PLR0913  one per option
+def doctor(  # noqa: PLR0913 - one parameter for each option
     *,
     incoming: Annotated[
         Path | None,
@@ -25,23 +27,21 @@ def doctor(  # noqa: PLR0913  one per option
             show_default=False,
         ),
     ] = None,
-    delivery: Annotated[Path, typer.Option(help="The .cf file of the delivery sendmail.")] = Path(
-        "/etc/mail/delivery.cf"
-    ),
+    delivery: Annotated[Path, typer.Option(help="The .cf file of the delivery sendmail.")] = DELIVERY_FILE,
     send: Annotated[
-        bool, typer.Option("--send", help="Send a clean message and a test signature the whole way.")
+        bool, typer.Option("--send", help="Send a clean message and a test signature through both sendmails.")
     ] = False,
-    to: Annotated[str, typer.Option(help="The recipient of both.")] = "postmaster",
+    to: Annotated[str, typer.Option(help="The recipient of both messages.")] = "postmaster",
     log: Annotated[
         Path | None, typer.Option(help="The log of both sendmails [default: syslog's, else the journal]")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     config: Config = None,
 ) -> None:
-    """Look at the whole sandwich.
+    """Check the mail path.
 
-    Each step of a message's way: who listens, both .cf files, sockets, queues, clamd, the host. Status 0 if all is
-    well, 1 if something is wrong, be it a warning. Run it as root.
+    It checks the host, both sendmails with their .cf files and queues, miltscan and the engines, step by step. The
+    status is 0 if every finding is ok, and 1 after a warning or an error. Run it as root.
 
     \b
     Examples:
@@ -51,30 +51,27 @@ def doctor(  # noqa: PLR0913  one per option
     """
     with exit_on_error():
         settings = load_settings(config)
-    from miltscan.doctor.steps import DoctorOptions, examine, first_incoming
+    options = DoctorOptions(incoming or first_incoming(), delivery, to if send else None, log)
+    steps = examine(settings, options)
+    raise typer.Exit(_print_json(steps) if json else _print_text(steps))
 
-    steps = examine(settings, DoctorOptions(incoming or first_incoming(), delivery, to if send else None, log))
-    raise typer.Exit(_print_steps_json(steps) if json else _print_steps(steps))
 
-
-def _print_steps(steps: "Iterable[Step]") -> int:
-    """Prints each step as soon as it is done; the exit status."""
-    wrong = 0
+def _print_text(steps: Iterable[Step]) -> int:
+    """Print each step as soon as it is done; returns the exit status."""
+    faults = 0
     for number, step in enumerate(steps, 1):
         typer.secho(f"{number}. {step.title}", bold=True)
         for finding in step.findings:
             typer.secho(f"   {finding}", fg=COLORS.get(finding.level))
-            wrong += finding.level != "ok"
-    typer.echo("all is well" if not wrong else f"{wrong} of these lines say what is wrong")
-    return int(wrong > 0)
+            faults += finding.level is not Level.OK
+    typer.echo(f"warnings and errors: {faults}" if faults else "everything is ok")
+    return int(faults > 0)
 
 
-def _print_steps_json(steps: "Iterable[Step]") -> int:
-    from dataclasses import asdict
-    from json import dumps
-
+def _print_json(steps: Iterable[Step]) -> int:
+    """Print all findings as one object; returns the exit status."""
     found = [{"step": step.title, **asdict(finding)} for step in steps for finding in step.findings]
-    well = all(one["level"] == "ok" for one in found)
+    well = all(one["level"] is Level.OK for one in found)
     typer.echo(dumps({"well": well, "findings": found}, indent=2))
     return int(not well)
 
@@ -92,8 +89,8 @@ def probe(
 ) -> None:
     """Send a clean message and a test signature through the incoming sendmail.
 
-    Both are signed with the key of keys.file, refused with the proof of their scan, and never delivered or counted.
-    Status 0 if both went well, 1 if not.
+    Both are signed with a key of keys.file. miltscan refuses them with a proof of their scan, so that neither is
+    delivered or counted as mail. The status is 0 if both succeed, else 1.
 
     \b
     Examples:
@@ -101,11 +98,6 @@ def probe(
       miltscan probe --server inet:25@mx2.example.org
       miltscan probe --json | jq '.probes[].seconds'
     """
-    from json import dumps
-
-    from miltscan.config.keyfile import load_all
-    from miltscan.scanning.probe_run import options_for, probe_fields, probe_table, run_probes, signing_key
-
     with exit_on_error():
         loaded = load_all(config)
         options, key = options_for(loaded.settings, server), signing_key(loaded.keys)

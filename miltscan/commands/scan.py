@@ -1,35 +1,36 @@
-"""`scan`: stored messages, as the service would scan them."""
+"""`scan`: stored messages, scanned as the service scans them."""
 
-# ruff: noqa: PLC0415, D301  as in `common`; a real \b keeps the lines of an example
+# ruff: noqa: D301  a real \b keeps the lines of an example
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
 from miltscan.commands.common import Config, exit_on_error
 from miltscan.config.load import load_settings
 from miltscan.config.settings import Settings
+from miltscan.core.text import readable
+from miltscan.core.verdict import Outcome
 from miltscan.errors import MiltscanError
-
-if TYPE_CHECKING:
-    from miltscan.core.report import Report
-    from miltscan.core.verdict import Outcome
-    from miltscan.scanning.pipeline import Pipeline
+from miltscan.scanning.assemble import probed_pipeline
+from miltscan.scanning.pipeline import Pipeline
+from miltscan.scanning.stored import as_line, exit_status, report_fields, scan_stored
 
 
 def scan(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Stored messages; - is standard input.")],
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print a JSON object per message.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each message.")] = False,
     config: Config = None,
 ) -> None:
     """Scan stored messages.
 
-    As the service would: status 0 clean, 1 infected, 2 not scanned or unreadable; the worst of several.
+    It uses the engines, limits and policy of the service. The status is 1 if a message is infected, else 2 if one is
+    not scanned or cannot be read, else 0.
 
     \b
     Examples:
@@ -39,44 +40,21 @@ def scan(
     """
     with exit_on_error():
         settings = load_settings(config)
-    from miltscan.scanning.assemble import probed_pipeline
-    from miltscan.scanning.stored import exit_status
-
     pipeline = probed_pipeline(settings)
-    raise typer.Exit(exit_status([_scanned(file, settings, pipeline, json=json) for file in files]))
+    raise typer.Exit(exit_status([_scan_file(file, settings, pipeline, json=json) for file in files]))
 
 
-def _scanned(file: str, settings: Settings, pipeline: "Pipeline", *, json: bool) -> "Outcome | None":
-    """Prints the report; None, and a line on standard error, if the file cannot be read or kept."""
-    from miltscan.core.text import readable
-    from miltscan.scanning.stored import scan_stored
-
+def _scan_file(file: str, settings: Settings, pipeline: Pipeline, *, json: bool) -> Outcome | None:
+    """Print the report on one file; returns None after an error, which is a line on standard error."""
     try:
-        with _opened(file) as stream:
+        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as stream:
             report = scan_stored(stream, settings, pipeline)
     except OSError as error:
         typer.echo(f"{readable(file)}: cannot be read: {error.strerror}", err=True)
+        return None
     except MiltscanError as error:
         typer.echo(f"{readable(file)}: {readable(str(error))}", err=True)
-    else:
-        _print_report(file, report, json=json)
-        return report.verdict.outcome
-    return None
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[BinaryIO]:
-    if file == "-":
-        yield sys.stdin.buffer
-        return
-    with Path(file).open("rb") as stream:
-        yield stream
-
-
-def _print_report(file: str, report: "Report", *, json: bool) -> None:
-    from json import dumps
-
-    from miltscan.scanning.stored import as_line, report_fields
-
+        return None
     fields = report_fields(file, report)
     typer.echo(dumps(fields) if json else as_line(fields))
+    return report.verdict.outcome

@@ -1,11 +1,14 @@
 """`run` and `check`: the service, and what it needs from its surroundings."""
 
-# ruff: noqa: PLC0415, D301  as in `common`; a real \b keeps the lines of an example
+# ruff: noqa: D301  a real \b keeps the lines of an example
 
 import typer
 
 from miltscan.commands.common import COLORS, Config, exit_on_error
 from miltscan.config.load import load_settings
+from miltscan.core.finding import Level
+from miltscan.daemon.run import run_service
+from miltscan.doctor.check import check_findings
 
 _INTERRUPTED = 130  # as a shell reports it: 128 and SIGINT
 
@@ -20,8 +23,6 @@ def run(config: Config = None) -> None:
       miltscan run
       miltscan run --config ./miltscan.toml
     """
-    from miltscan.daemon.run import run_service
-
     with exit_on_error():
         try:
             raise typer.Exit(run_service(load_settings(config), config))
@@ -41,9 +42,6 @@ def check(config: Config = None) -> None:
     """
     with exit_on_error():
         settings = load_settings(config)
-    from miltscan.core.finding import Level
-    from miltscan.doctor.check import check_findings
-
     failed = False
     for finding in check_findings(settings):
         typer.secho(str(finding), fg=COLORS.get(finding.level))

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -16,7 +15,7 @@ from miltscan.cli import app
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import ProbeSettings as Options
 from miltscan.config.settings import Settings
-from miltscan.core.finding import Finding, Level
+from miltscan.core.finding import Finding, Level, ok
 from miltscan.core.keys import Key
 from miltscan.core.probe import ProbeKind
 from miltscan.core.verdict import Verdict
@@ -103,7 +102,7 @@ def test_config_prints_the_schema(tmp_path: Path) -> None:
 
 
 def serve_that(outcome: int | BaseException, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, Path | None]]:
-    """Puts a service in place that ends with `outcome`; the list gets what it was called with."""
+    """Replace the service by one that ends with `outcome`; returns the list of its calls."""
     calls = []
 
     def serve(settings: Settings, path: Path | None) -> int:
@@ -112,9 +111,7 @@ def serve_that(outcome: int | BaseException, monkeypatch: pytest.MonkeyPatch) ->
             raise outcome
         return outcome
 
-    module = ModuleType("miltscan.daemon.run")
-    module.run_service = serve  # type: ignore[attr-defined]  # a module made here has no types
-    monkeypatch.setitem(sys.modules, "miltscan.daemon.run", module)
+    monkeypatch.setattr("miltscan.commands.service.run_service", serve)
     return calls
 
 
@@ -153,52 +150,52 @@ def test_check_fails_only_for_errors(level: Level, status: int, config: Path, mo
 
     def findings(_settings: Settings) -> Iterator[Finding]:
         yield Finding(level, "a", "b", "c")
-        yield Finding(Level.OK, "d", "e")
+        yield ok("d", "e")
 
-    monkeypatch.setattr("miltscan.doctor.check.check_findings", findings)
+    monkeypatch.setattr("miltscan.commands.service.check_findings", findings)
     result = miltscan("check", "--config", config)
     assert (result.exit_code, result.stdout) == (status, f"{level:7}  a: b; c\nok       d: e\n")
 
 
 def step(level: Level) -> Step:
     """A step with one finding of this level."""
-    return Step("the way", (Finding(level, "a", "b", "c"),))
+    return Step("one step", (Finding(level, "a", "b", "c"),))
 
 
 @pytest.mark.parametrize("level", Level)
 def test_doctor_prints_steps_and_ends_with_the_worst(
     level: Level, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Status 0 only if nothing is wrong, a warning included."""
-    monkeypatch.setattr("miltscan.doctor.steps.examine", lambda *_: iter([step(level)]))
+    """The status is 0 only without a warning or an error."""
+    monkeypatch.setattr("miltscan.commands.sandwich.examine", lambda *_: iter([step(level)]))
     result = miltscan("doctor", "--config", config)
-    end = "all is well" if level is Level.OK else "1 of these lines say what is wrong"
-    assert result.stdout == f"1. the way\n   {level:7}  a: b; c\n{end}\n"
+    end = "everything is ok" if level is Level.OK else "warnings and errors: 1"
+    assert result.stdout == f"1. one step\n   {level:7}  a: b; c\n{end}\n"
     assert result.exit_code == int(level is not Level.OK)
 
 
 @pytest.mark.parametrize("level", Level)
 def test_doctor_prints_json(level: Level, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One object, with the same status."""
-    monkeypatch.setattr("miltscan.doctor.steps.examine", lambda *_: iter([step(level)]))
+    """The output is one object, and the status is the same."""
+    monkeypatch.setattr("miltscan.commands.sandwich.examine", lambda *_: iter([step(level)]))
     result = miltscan("doctor", "--json", "--config", config)
-    finding = {"step": "the way", "level": level, "subject": "a", "text": "b", "remedy": "c"}
+    finding = {"step": "one step", "level": level, "subject": "a", "text": "b", "remedy": "c"}
     assert json.loads(result.stdout) == {"well": level is Level.OK, "findings": [finding]}
     assert result.exit_code == int(level is not Level.OK)
 
 
-def test_doctor_is_told_what_to_look_at(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both files, and, only with --send, a recipient."""
-    errands: list[DoctorOptions] = []
+def test_the_options_of_doctor(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doctor gets both files, and a recipient only with --send."""
+    given: list[DoctorOptions] = []
 
-    def examine(_: Settings, errand: DoctorOptions) -> Iterator[Step]:
-        errands.append(errand)
+    def examine(_: Settings, options: DoctorOptions) -> Iterator[Step]:
+        given.append(options)
         return iter(())
 
-    monkeypatch.setattr("miltscan.doctor.steps.examine", examine)
+    monkeypatch.setattr("miltscan.commands.sandwich.examine", examine)
     miltscan("doctor", "--config", config, "--incoming", "/i", "--delivery", "/d", "--to", "a@example.org")
     miltscan("doctor", "--config", config, "--incoming", "/i", "--send", "--log", "/l")
-    places = [(str(one.incoming), str(one.delivery), one.recipient, one.log and str(one.log)) for one in errands]
+    places = [(str(one.incoming), str(one.delivery), one.recipient, one.log and str(one.log)) for one in given]
     assert places == [("/i", "/d", None, None), ("/i", "/etc/mail/delivery.cf", "postmaster", "/l")]
 
 
@@ -311,7 +308,7 @@ def test_a_probe_ends_with_what_it_found(
         asked.append((str(options.server), key.id))
         return [ProbeResult(ProbeKind.CLEAN, "" if well else "broken", "550 x", {})]
 
-    monkeypatch.setattr("miltscan.scanning.probe_run.run_probes", run)
+    monkeypatch.setattr("miltscan.commands.sandwich.run_probes", run)
     table = miltscan("probe", "--config", config)
     told = miltscan("probe", "--json", "--server", "inet:26@mx.example.test", "--config", config)
     assert [table.exit_code, told.exit_code] == [status, status]
