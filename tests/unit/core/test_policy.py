@@ -101,6 +101,12 @@ def test_refusals(verdict: Verdict, expected: Reply) -> None:
     assert decide(_always(ActionName.REJECT), message(queue_id="Q"), verdict).reply == expected
 
 
+def test_a_queue_id_in_a_reply_is_bounded() -> None:
+    """A queue ID is at most 64 characters of a reply: a reply is one line that every client can read."""
+    reply = decide(policy(), message(queue_id="Q" * 65), Verdict.infected("clamd", "Eicar")).reply
+    assert reply == Reply(550, "5.7.1", f"Virus found: Eicar ({'Q' * 64})")
+
+
 def test_reply_without_queue_id() -> None:
     """A message without a queue ID has no empty parentheses."""
     reply = decide(policy(), message(queue_id=""), Verdict.infected("clamd", "Eicar")).reply

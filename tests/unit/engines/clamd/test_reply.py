@@ -147,6 +147,20 @@ def test_nearly_an_ok_is_none(answer: bytes) -> None:
     assert parse_numbered(b"1: " + answer, 1) is not CLEAN
 
 
+def test_what_is_no_reply_of_a_session() -> None:
+    """A clamd that knows no session refuses it; a reply without our number, or none at all, is a failure."""
+    refused = Failed(Fault.REPORTED, "IDSESSION is unknown", refused=True)
+    assert parse_numbered(b"UNKNOWN COMMAND\0", 1) == refused
+    assert parse_numbered(b"", 1) == Failed(Fault.CLOSED, "closed without a reply")
+    for garbled in (b"2: fd[10]: OK\0", b"A\0", b"Z\0"):
+        assert parse_numbered(garbled, 1) == Failed(Fault.GARBLED, garbled[:-1].decode())
+
+
+def test_the_detail_of_a_failure_is_bounded() -> None:
+    """The log gets the first 200 bytes of what is no reply."""
+    assert parse_reply(b"x" * 300, FD) == Failed(Fault.GARBLED, "x" * 200)
+
+
 def test_ok_of_a_session() -> None:
     """The usual reply in a session is clean."""
     assert parse_numbered(b"12: fd[10]: OK\0", 12) is CLEAN
