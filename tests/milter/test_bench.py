@@ -1,4 +1,4 @@
-"""The benchmark against a real libmilter filter and a clamd: every part of it runs; no number is judged."""
+"""The benchmark with a real libmilter filter and a clamd: every part runs; no figure is judged."""
 
 import json
 import os
@@ -24,7 +24,7 @@ LOAD = Load((1_000, 3_000), messages=7, sessions=2, in_session=3)
 
 @pytest.fixture
 def programs() -> Iterator[Programs]:
-    """A private folder with a path short enough for a socket."""
+    """Yield programs in a private folder with a path short enough for a socket."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Programs(Path(folder)) as owner:
         yield owner
         for program in owner.running:
@@ -32,7 +32,7 @@ def programs() -> Iterator[Programs]:
 
 
 def start(programs: Programs, name: str, *words: str) -> Filter:
-    """A scripted filter as one of those that are compared."""
+    """Start a scripted filter as one of those that are compared."""
     socket = programs.folder / f"{name}.sock"
     milter = Milter(programs, [sys.executable, SCRIPT, f"unix:{socket}", *words], socket, name=name)
     milter.start()
@@ -41,7 +41,7 @@ def start(programs: Programs, name: str, *words: str) -> Filter:
 
 
 def test_two_filters_are_measured_and_reported(programs: Programs, tmp_path: Path) -> None:
-    """One table row for a load, whatever the filters have negotiated, and both files written."""
+    """Two filters give one row for a load, whatever they have negotiated, and both files are written."""
     ours, seconds = measure.first_answer(programs.folder, lambda: start(programs, targets.OURS, "noreply"))
     theirs = start(programs, "theirs")
     results = Results(
@@ -58,7 +58,7 @@ def test_two_filters_are_measured_and_reported(programs: Programs, tmp_path: Pat
 
 
 def test_every_message_is_sent_with_a_number_of_its_own(programs: Programs) -> None:
-    """As many as the load says, in sessions of at most `in_session`; each is timed."""
+    """All messages of a load are sent and timed, in sessions with at most `in_session` messages."""
     filter_ = start(programs, "filter")
     sample = load.run(programs.folder, filter_.address, LOAD, 100)
     assert len(sample.latencies) == 7
@@ -70,7 +70,7 @@ def test_every_message_is_sent_with_a_number_of_its_own(programs: Programs) -> N
 
 
 def test_clamd_gets_every_message_whole(programs: Programs) -> None:
-    """By descriptor, several in one session, with their numbers in the places of the marks."""
+    """Messages go to clamd by descriptor, several in a session, with their numbers in place of the marks."""
     with FakeClamd.unix(programs.folder / "clamd.ctl") as clamd:
         load.run(programs.folder, Address("clamd", programs.folder / "clamd.ctl"), LOAD, 100)
         assert sorted(content.count(b"B%013d" % number) for number, content in _by_number(clamd)) == [2] * 7
@@ -83,7 +83,7 @@ def _by_number(clamd: FakeClamd) -> Iterator[tuple[int, bytes]]:
 
 
 def test_a_finding_is_not_measured(programs: Programs) -> None:
-    """Only clean messages are sent; another answer of clamd is a fault."""
+    """A reply of clamd other than OK is an error, because only clean messages are sent."""
     with (
         FakeClamd.unix(programs.folder / "clamd.ctl", lambda scan: scan.answer(b"Some-Name FOUND")),
         pytest.raises(RefusedError, match="Some-Name FOUND"),
@@ -92,14 +92,14 @@ def test_a_finding_is_not_measured(programs: Programs) -> None:
 
 
 def test_a_filter_that_refuses_is_not_measured(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To fail is cheap; a tempfail must not pass for a fast answer."""
+    """A tempfail is an error, because it must not count as a fast reply."""
     monkeypatch.setattr("tests.bench.packets._RECIPIENT", b"tempfail@example.test")
     with pytest.raises(RefusedError, match="the milter answered t"):
         load.run(programs.folder, start(programs, "filter").address, LOAD, 100)
 
 
 def test_a_filter_that_is_gone_is_an_error(programs: Programs) -> None:
-    """One line, and no result."""
+    """A filter that has ended gives one line and no result."""
     filter_ = start(programs, "filter")
     load.run(programs.folder, filter_.address, LOAD, 0)
     filter_.milter.kill()
@@ -108,7 +108,7 @@ def test_a_filter_that_is_gone_is_an_error(programs: Programs) -> None:
 
 
 def test_the_filter_that_accepts_takes_the_load(programs: Programs) -> None:
-    """Built from C; what it costs is what no filter goes below. It alone need not find anything."""
+    """The filter in C accepts the whole load, and is the only one that need not find the test signature."""
     socket = programs.folder / "accept.sock"
     milter = Milter(programs, [native.accept(programs.folder), f"unix:{socket}"], socket, name=filters.ACCEPT)
     milter.start()
@@ -121,7 +121,7 @@ def test_the_filter_that_accepts_takes_the_load(programs: Programs) -> None:
 
 
 def test_miltscan_is_measured_alone(programs: Programs) -> None:
-    """A figure for each bound, from a service that ends; only what a loaded machine does not change is judged."""
+    """Each bound has a figure; only figures that a busy machine does not change are judged."""
     sizes = alone.Sizes(sessions=3, idle=20, slow=2, large=3, bytes=2_000_000)
     with FakeClamd.unix(programs.folder / "clamd.ctl") as clamd:
         found = {one.bound: one for one in alone.measured(programs, clamd.address, 1, sizes)}
@@ -133,7 +133,7 @@ def test_miltscan_is_measured_alone(programs: Programs) -> None:
 
 
 def test_memory_and_descriptors_of_this_process() -> None:
-    """As the kernel says; no more descriptors than there may be, no fewer than there were."""
+    """Memory is as the kernel reports it; descriptors are at most the hard limit, and no fewer than before."""
     memory = cpu.memory(os.getpid())
     assert 1 < memory.proportional <= memory.resident
     assert memory.peak > 1  # counted in another way: a little below what is resident it may be
@@ -149,7 +149,7 @@ def test_memory_and_descriptors_of_this_process() -> None:
 
 
 def test_cpu_time_of_a_process_that_is_gone_is_an_error() -> None:
-    """Its time would be missing from the sum."""
+    """A process that has ended is an error, because its CPU time would be missing from the sum."""
     assert cpu.seconds([os.getpid()]) > 0
     with pytest.raises(cpu.LostProcessError):
         cpu.seconds([2**22 + 1])  # above the kernel's largest process ID

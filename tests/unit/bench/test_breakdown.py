@@ -1,4 +1,4 @@
-"""Where the time of a message goes: clocks are taken off, and the rows add up."""
+"""Where the time of a message goes: the cost of clocks is subtracted, and the rows add up."""
 
 import time
 
@@ -28,13 +28,13 @@ PARTS = dict.fromkeys(("connect", "close", "envfrom", "envrcpt", "metrics"), 1.0
     ],
 )
 def test_clocks_are_taken_off(part: Part, microseconds: float) -> None:
-    """What a clock adds is no cost of the message; a part's calls count for each EOM."""
+    """The cost of a clock is subtracted, for each call of a part in a message."""
     found = per_message({"eom": Part(10, 0, 0), "log": part}, inside=100, around=500)
     assert found["log"] == pytest.approx(microseconds)
 
 
 def test_rows_add_up() -> None:
-    """What is in a part is counted in it alone, and what is in none is the rest."""
+    """Each part is counted once, and the rest is what belongs to no part."""
     found = rows(PARTS, total=300.0)
     assert [*found] == [*ROWS]
     assert sum(found.values()) == pytest.approx(300.0)
@@ -43,7 +43,7 @@ def test_rows_add_up() -> None:
 
 
 def test_table() -> None:
-    """A column for each size."""
+    """The table has a column for each size."""
     lines = [*table({1_000: rows(PARTS, 300.0), 30_000: rows(PARTS, 400.0)})]
     assert lines[0] == "| part | 1 KB, µs | 30 KB, µs |"
     assert "| log line | 20 | 20 |" in lines
@@ -51,7 +51,7 @@ def test_table() -> None:
 
 
 def test_a_clock_counts_what_is_clocked_within() -> None:
-    """Also where the work raises."""
+    """Clocked calls within a call are counted, also if it raises."""
 
     def inner() -> None:
         raise ValueError("on purpose")
@@ -73,6 +73,6 @@ def test_a_clock_counts_what_is_clocked_within() -> None:
 
 
 def test_the_cost_of_a_clock() -> None:
-    """One around another sees more of it than it sees of itself."""
+    """A clock adds more to a clock around it than to its own measurement."""
     inside, around = timed.cost()
     assert 0 < inside < around

@@ -1,4 +1,4 @@
-"""The benchmark's commands: each explains itself with an example, and refuses what makes no sense in one line."""
+"""The benchmark's commands: each has help with an example, and rejects invalid options in one line."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ COMMANDS = {
 def test_help_has_an_example(
     name: str, command: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A line that can be copied, and every option with what it does."""
+    """The help has an example that can be copied."""
     with pytest.raises(SystemExit) as ended:
         command(["--help"])
     assert ended.value.code == 0
@@ -42,7 +42,7 @@ def test_help_has_an_example(
     ],
 )
 def test_too_few_rounds(command: Callable[[list[str]], int], rounds: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """There is no spread of few rounds: said before anything is started."""
+    """Too few rounds are rejected before anything is started, because they have no spread."""
     with pytest.raises(SystemExit) as ended:
         command(["--rounds", rounds])
     assert ended.value.code == 2

@@ -1,4 +1,4 @@
-"""What rounds come to: percentiles, spreads, ratios and their noise."""
+"""Statistics of rounds: percentiles, spreads, ratios and their noise."""
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ VALUES = st.lists(st.floats(min_value=0.001, max_value=1000), min_size=1, max_si
     [(0, 1), (0.5, 50), (0.99, 99), (0.991, 100), (1, 100)],
 )
 def test_percentile_by_nearest_rank(share: float, expected: int) -> None:
-    """Of the numbers 1 to 100, in any order."""
+    """The percentile is the nearest rank of the numbers 1 to 100, in any order."""
     assert figures.percentile([*range(51, 101), *range(1, 51)], share) == expected
 
 
@@ -33,13 +33,13 @@ def test_percentile_of_one_value() -> None:
     ],
 )
 def test_ratio_and_its_noise(ours: list[float], theirs: list[float], value: float, noise: float) -> None:
-    """The median of the rounds' ratios and their median absolute deviation, as a standard deviation."""
+    """The ratio is the median of the rounds' ratios; the noise is their median absolute deviation, scaled."""
     found = figures.ratio(ours, theirs)
     assert [found.value, found.noise] == pytest.approx([value, noise])
 
 
 def test_ratio_of_unequal_rounds_is_an_error() -> None:
-    """A round without its partner compares with nothing."""
+    """Rounds of unequal number are an error, because each is compared with its partner."""
     with pytest.raises(ValueError, match="shorter"):
         figures.ratio([1, 2], [1])
 

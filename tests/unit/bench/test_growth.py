@@ -1,4 +1,4 @@
-"""The sweeps: the tables of what was measured."""
+"""The sweeps: their tables."""
 
 from tests.bench import growth
 from tests.bench.cpu import Memory
@@ -9,7 +9,7 @@ NAMES = ("sessions", "size", "mixed")
 
 
 def test_every_sweep_has_its_tables() -> None:
-    """Rate, p99 and CPU of each, and the memory of all processes together, beside the law and what follows from it."""
+    """Each sweep has tables of rate, p99 and CPU time; laws, size of a host and memory are shown as well."""
     memory = {"2 workers": [Memory(30.4, 31, 20.4), Memory(27, 27, 10)]}
     text = "\n".join(growth.markdown({name: [series(BOTH, [1])] for name in NAMES}, memory, "a test database"))
     assert all(text.count(f"### {name}: ") == 3 for name in NAMES)

@@ -1,4 +1,4 @@
-"""The laws: where a curve is flat, what a line through it says, and what a processor does in a day."""
+"""The laws: where a curve is flat, the line through its points, and what a processor does in a day."""
 
 import pytest
 from hypothesis import given
@@ -24,7 +24,7 @@ VALUES = st.floats(0.01, 1e4)
     ],
 )
 def test_where_a_curve_is_flat(points: dict[int, float], range_: tuple[int, int]) -> None:
-    """Around its highest value, down to nine tenths of that."""
+    """A curve is flat around its highest value, down to nine tenths of that."""
     assert law.flat(points) == range_
 
 
@@ -39,7 +39,7 @@ def test_where_a_curve_is_flat(points: dict[int, float], range_: tuple[int, int]
 def test_a_line_through_points(
     points: dict[float, float], fixed: float, slope: float, worst_at: float | None, worst: float
 ) -> None:
-    """What it costs at all, what more for each unit, and where that is most wrong."""
+    """A line has a fixed cost, a cost for each unit, and the point farthest from it."""
     found = law.line(points)
     assert [found.fixed, found.slope] == pytest.approx([fixed, slope], abs=0.01)
     assert found.worst == pytest.approx(worst, abs=0.02)
@@ -48,14 +48,14 @@ def test_a_line_through_points(
 
 @given(VALUES, VALUES)
 def test_a_line_is_found_again(fixed: float, slope: float) -> None:
-    """Small values count as much as large ones: both parts are found, however they compare."""
+    """Both parts of a line are found, because small values count as much as large ones."""
     found = law.line({x: fixed + slope * x for x in (0, 0.001, 1, 50)})
     assert [found.fixed, found.slope] == pytest.approx([fixed, slope], rel=0.01)
     assert abs(found.worst) < 0.01
 
 
 def test_a_day_of_one_processor() -> None:
-    """Two milliseconds of CPU of both are 43,200,000 messages; clamd's 1.75 keep seven times as busy as our 0.25."""
+    """2 ms for a message are 43,200,000 messages a day; clamd's 1.75 ms and our 0.25 ms are seven threads a worker."""
     sweeps = {
         "size": [series(OURS, [0.25]), series(BOTH, [1, 2, 30]), series(RAW, [1])],
         "mixed": [series(OURS, [60], LARGE), series(BOTH, [49], LARGE)],
@@ -67,7 +67,7 @@ def test_a_day_of_one_processor() -> None:
 
 
 def test_each_law_in_words() -> None:
-    """Of the sweeps that were measured, with the numbers that prose would leave out of date."""
+    """Each measured sweep has its law in words, with its figures."""
     sessions = [series(OURS, [rate], Load((1_000,), 256, n)) for n, rate in ((1, 50), (8, 100), (64, 95))]
     size = [series(OURS, [1]), series(OURS, [3], LARGE), series(RAW, [1]), series(RAW, [4], LARGE)]
     numbers = [series("1 servers", [10]), series("2 servers", [19]), series("4 servers", [30])]
@@ -81,19 +81,19 @@ def test_each_law_in_words() -> None:
 
 
 def test_a_peak_is_no_flat_part() -> None:
-    """Said in other words."""
+    """A curve that is flat at one point only has other words."""
     sessions = [series(OURS, [rate], Load((1_000,), 256, n)) for n, rate in ((1, 50), (8, 100), (64, 50))]
     (text,) = law.words({"sessions": sessions})
     assert "100 a second) at 8 alone;" in text
 
 
 def test_several_loads_of_a_number_have_a_range() -> None:
-    """The one in the middle, the lowest and the highest."""
+    """Several loads of a number are shown as median, lowest and highest."""
     measured = ((1, 10, LARGE), (2, 20, LARGE), (1, 5, SMALL), (2, 8, SMALL))
     workers = [series(f"{number} workers", [rate], load) for number, rate, load in measured]
     assert [*law.words({"workers": workers})] == ["- **Workers, rate as times that of 1:** 2 1.80 (1.60 to 2.00)."]
 
 
 def test_nothing_measured_says_nothing() -> None:
-    """No line, no error."""
+    """Without measurements there is no line and no error."""
     assert [*law.words({})] == []

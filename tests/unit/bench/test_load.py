@@ -1,4 +1,4 @@
-"""How the generator's file is made and its output read."""
+"""The file for the generator, and its output."""
 
 import struct
 
@@ -7,7 +7,7 @@ from tests.bench.load import Load
 
 
 def test_a_burst_tells_where_its_marks_are() -> None:
-    """Length, count and offsets of the marks, the bytes, filled up to a multiple of four."""
+    """A burst has its length, the number and offsets of the marks, and the bytes padded to a multiple of four."""
     data = b"ab" + packets.MARK + b"c" + packets.MARK + packets.MARK
     written = load.burst(data)
     assert struct.unpack_from("=5I", written) == (len(data), 3, 2, 17, 31)
@@ -16,11 +16,11 @@ def test_a_burst_tells_where_its_marks_are() -> None:
 
 
 def test_output_of_the_generator() -> None:
-    """Seconds and its CPU first, then microseconds of each message."""
+    """The output has the seconds and the CPU seconds first, then the microseconds of each message."""
     assert load.parse("0.500000 0.010000\n1500\n20\n") == load.Sample(0.5, 0.01, (0.0015, 0.00002))
 
 
 def test_a_load_says_how_large_its_messages_are() -> None:
-    """By size, or by the name it was given."""
+    """A load shows the size of its messages, or its name."""
     assert [Load((size,), 1, 1).size for size in (1_000, 30_000, 1_000_000)] == ["1 KB", "30 KB", "1 MB"]
     assert Load((1_000, 2_000), 1, 1, name="mixed").size == "mixed"

@@ -1,4 +1,4 @@
-"""What the benchmark sends: whole messages of the wanted size, in bursts that end where the milter answers."""
+"""The packets of the benchmark: complete messages of a given size, in bursts that end where the milter replies."""
 
 import pytest
 
@@ -19,7 +19,7 @@ ONLY_MAIL_AND_EOM = Options(
 
 
 def commands(burst: bytes) -> list[tuple[Command, bytes]]:
-    """The packets of a burst but for macros; AssertionError if one is cut."""
+    """Return the packets of a burst except macros; AssertionError if one is incomplete."""
     found = []
     while burst:
         split = split_packet(burst)
@@ -31,7 +31,7 @@ def commands(burst: bytes) -> list[tuple[Command, bytes]]:
 
 @pytest.mark.parametrize("options", [EVERY_STEP_ANSWERED, ONLY_MAIL_AND_EOM])
 def test_a_burst_ends_with_the_one_command_that_is_answered(options: Options) -> None:
-    """Else the load would wait for a reply that never comes, or take one for another's."""
+    """A burst ends with its only command that has a reply; otherwise the load would wait for the wrong reply."""
     for burst in [*packets.first(options, 1_000), *packets.further(options, 100_000)]:
         *silent, last = (command for command, _ in commands(burst))
         assert options.replies(last)
@@ -39,21 +39,21 @@ def test_a_burst_ends_with_the_one_command_that_is_answered(options: Options) ->
 
 
 def test_steps_without_a_reply_make_one_burst() -> None:
-    """A milter that answers MAIL and EOM only gets a message in two bursts."""
+    """A milter that replies to MAIL and EOM only gets a message in two bursts."""
     assert len(packets.further(ONLY_MAIL_AND_EOM, 1_000)) == 2
     assert len(packets.further(EVERY_STEP_ANSWERED, 1_000)) == 14
 
 
 @pytest.mark.parametrize("size", [1_000, 30_000, 1_000_000])
 def test_a_message_has_the_wanted_size(size: int) -> None:
-    """Headers with colon and line end, and body."""
+    """The size counts headers with colon and line end, and the body."""
     sent = [packet for burst in packets.further(ONLY_MAIL_AND_EOM, size) for packet in commands(burst)]
     headers = sum(len(payload) + 1 for command, payload in sent if command is Command.HEADER)
     assert size == headers + sum(len(payload) for command, payload in sent if command is Command.BODY)
 
 
 def test_no_two_messages_are_the_same() -> None:
-    """Identical ones would be answered from clamd's cache: the place for the number is in header, body and macros."""
+    """Header, body and macros have a place for the number, as clamd would answer a repeated message from its cache."""
     *_, last = packets.further(ONLY_MAIL_AND_EOM, 1_000)
     marked = {command for command, payload in commands(last) if packets.MARK in payload}
     assert marked == {Command.HEADER, Command.BODY}
@@ -62,7 +62,7 @@ def test_no_two_messages_are_the_same() -> None:
 
 @pytest.mark.parametrize("size", [1_000, 30_000])
 def test_clamd_gets_the_same_message(size: int) -> None:
-    """As one piece, with the line ends of a mail; from 10 KB on an attachment in base64."""
+    """The same message goes to clamd in one piece, with the line ends of mail; from 10 KB on it has an attachment."""
     sent = [packet for burst in packets.further(ONLY_MAIL_AND_EOM, size) for packet in commands(burst)]
     head, _, body = packets.content(size).partition(b"\r\n\r\n")
     assert body == b"".join(payload for command, payload in sent if command is Command.BODY)

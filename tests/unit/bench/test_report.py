@@ -1,4 +1,4 @@
-"""The report: tables with a row for each load, files in a folder that says what was measured where, a page kept."""
+"""The report: tables with a row for each load, files in a folder with a telling name, and a page with results."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ RESULTS = Results(
     ],
 )
 def test_rows(row: str) -> None:
-    """Median with spread, ratios against targets, headroom, the whole, memory."""
+    """The report has rows for medians, targets, headroom, whole sandwiches and memory."""
     assert row in report.markdown(RESULTS).splitlines()
 
 
@@ -51,7 +51,7 @@ def test_three_digits_that_tell(value: float, shown: str) -> None:
 
 
 def test_the_folder_names_machine_and_versions(tmp_path: Path) -> None:
-    """Both forms are in it; the JSON holds every round."""
+    """The folder has both forms, and the JSON has every round."""
     folder = report.write(RESULTS, tmp_path)
     assert folder.name == "2026-01-02T03-04-05+00-00_x86_64-2-x-Some-R-CPU-2.00GHz_miltscan-0.1"
     assert (folder / "results.md").read_text().startswith("# Benchmark\n\n- date: 2026")
@@ -60,13 +60,13 @@ def test_the_folder_names_machine_and_versions(tmp_path: Path) -> None:
 
 
 def test_surroundings_say_what_numbers_depend_on() -> None:
-    """Machine and versions; an absent package is said."""
+    """The surroundings have machine and versions; a missing package is unknown."""
     assert {"date", "machine", "kernel", "miltscan", "libmilter", "ClamAV"} <= where.surroundings().keys()
     assert where.package_version("no-such-package-here") == "unknown"
 
 
 def test_a_page_keeps_what_is_around_the_result(tmp_path: Path) -> None:
-    """Only what is between its marks changes, again and again; without marks nothing does."""
+    """Only the text between the marks of a page changes, each time; a page without marks is an error."""
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- result -->\nold\n<!-- end of result -->\nafter\n")
     for text in ("new", "newer"):
@@ -82,7 +82,7 @@ def test_a_page_keeps_what_is_around_the_result(tmp_path: Path) -> None:
 
 
 def test_a_page_shows_its_pictures(tmp_path: Path) -> None:
-    """They are beside the page, the same name again and again, so that a page never shows those of another run."""
+    """The pictures are next to the page, always with the same names, so that it never shows those of another run."""
     picture = tmp_path / "rate.png"
     for content in (b"old", b"new"):
         picture.write_bytes(content)
@@ -96,6 +96,6 @@ def test_judgements_of_nothing_are_a_head() -> None:
 
 
 def test_a_part_has_its_own_tables_only() -> None:
-    """A run of one part says nothing of the others."""
+    """A run of one part has no tables of the others."""
     text = report.markdown(Results(WHERE, [], alone=RESULTS.alone))
     assert [line for line in text.splitlines() if line.startswith("#")] == ["### Targets"]

@@ -31,7 +31,7 @@ AT_LEAST = Target("rate", (1_000,), 1.2, at_least=True)
     ],
 )
 def test_missed_by_more_than_the_noise(target: Target, value: float, noise: float, said: str) -> None:
-    """On the wrong side of the limit only; what the noise may have done is no miss."""
+    """A target is missed only beyond its limit, and only by more than the noise."""
     judgement = Judgement(target, SMALL, Ratio(value, noise))
     assert (str(judgement), judgement.missed) == (said, said == "MISSED")
 
@@ -47,13 +47,13 @@ def test_missed_by_more_than_the_noise(target: Target, value: float, noise: floa
     ],
 )
 def test_a_figure_of_miltscan_alone(values: tuple[float, ...], said: str) -> None:
-    """The round in the middle counts, and what the noise may have done is no miss."""
+    """The median of the rounds counts, and only a miss by more than the noise."""
     figure = Figure(Bound("something", 1, "s"), values)
     assert (str(figure), figure.missed, str(figure.bound)) == (said, said == "MISSED", "<= 1 s")
 
 
 def test_rates_of_one_session_have_no_target() -> None:
-    """What it comes to with one session is clamd's latency."""
+    """Rates of one session have no target, because they depend on clamd's latency."""
     judged = {(one.quantity, load.sessions) for one in TARGETS for load in loads.many() if one.covers(load)}
     assert ("cpu", 1) in judged
     small = {load.sessions for one in TARGETS for load in loads.many() if one.quantity == "rate" and one.covers(load)
@@ -62,7 +62,7 @@ def test_rates_of_one_session_have_no_target() -> None:
 
 
 def test_ours_is_compared_with_theirs_at_the_same_load() -> None:
-    """Each target of this size, and only where both sides were measured."""
+    """Each target of a size is judged if both sides were measured."""
     other = Load((1_000,), 256, 1, 256)
     measured = [series("miltscan", [1, 2]), series("clamav-milter", [2, 4]), series("miltscan", [1, 2], other)]
     found = [*targets.judged(measured)]
@@ -102,7 +102,7 @@ def test_without_the_other_side_nothing_is_judged() -> None:
 
 
 def test_every_session_has_a_message() -> None:
-    """Otherwise fewer sessions would be open than the load says."""
+    """Every session has a message; otherwise fewer sessions would be open than the load says."""
     every = [*loads.many(), *loads.many(2), *loads.mixed(), *loads.single()]
     assert [load for load in every if load.in_session < 1] == []
     assert [load for load in every if load.messages <= (load.sessions - 1) * load.in_session] == []

@@ -9,7 +9,7 @@ from tests.bench.variants import VARIANTS
 
 
 def test_messages_differ_and_have_their_size() -> None:
-    """Or clamd would answer from its cache."""
+    """Messages differ, because clamd would answer repeated ones from its cache."""
     first, second = message(1), message(2)
     assert first != second
     assert 2_900 < len(first) < 3_300
@@ -17,7 +17,7 @@ def test_messages_differ_and_have_their_size() -> None:
 
 
 def test_the_table_compares_with_the_first_pair() -> None:
-    """Medians of the rounds, and how many times those of the first; what went wrong is added up."""
+    """The table has medians and their ratio to the first pair; failures are added up."""
     slow, fast = Sample(50, 40, 20, 0, 0, 0), Sample(150, 60, 10, 1, 2, 3)
     *_, first, second = tuning.markdown({"a": [slow, slow], "b": [fast, fast]})
     assert first == "| a | 50 | 1.00 | 40 | 1.00 | 20.0 | 0 | 0 | 0 |"
@@ -25,7 +25,7 @@ def test_the_table_compares_with_the_first_pair() -> None:
 
 
 def test_an_unknown_variant_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """One clear line and exit status 2."""
+    """An unknown variant gives one line and the exit status 2."""
     with pytest.raises(SystemExit, match="2"):
         tuning.main(["bust"])
     assert "no such variant: bust" in capsys.readouterr().err
@@ -39,7 +39,7 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_runner_that_stays_only_where_nothing_else_hands_over() -> None:
-    """Queue-only without a persistent queue runner would wait five minutes."""
+    """A pair with queue-only has a persistent queue runner; otherwise mail would wait five minutes."""
     runners = {name for name, variant in VARIANTS.items() if variant.incoming_runs == "p1s"}
     queue_only = {
         name for name, variant in VARIANTS.items() if variant.profile == "burst" or "queueonly" in variant.incoming
