@@ -14,7 +14,7 @@ from miltscan.config.settings import HeaderMode, Settings
 from miltscan.core.action import ActionName
 from miltscan.core.address import Address, Network, UnixAddress, beyond_loopback
 from miltscan.core.finding import Finding, error, ok, warning
-from miltscan.doctor.clamd_check import ProbeEngines, engine_findings, probe_clamd
+from miltscan.doctor.clamd_check import ProbeEngines, engine_findings, run_self_tests
 from miltscan.doctor.exporter_check import exporter_findings
 from miltscan.doctor.host import room_finding
 from miltscan.doctor.rights import folders_above
@@ -23,12 +23,11 @@ from miltscan.sandwich.queues import read_depth
 from miltscan.scanning.assemble import policy_for
 from miltscan.telemetry.traces import INSTALL, installed
 
-_FAIL_OPEN = {"policy.on_error", "policy.on_unscanned.no_engine"}
 _PERMANENT = {f"policy.on_unscanned.{name}" for name in ("too_large", "limits", "encrypted")}
 """Reasons that a later attempt of the client does not change."""
 
 
-def check_findings(settings: Settings, probe: ProbeEngines = probe_clamd) -> Iterator[Finding]:
+def check_findings(settings: Settings, probe: ProbeEngines = run_self_tests) -> Iterator[Finding]:
     """Every finding about what these settings name; `probe` runs the self-test of each server."""
     yield from listen_findings("milter.socket", settings.milter.socket, settings.milter.allow)
     yield from group_findings(settings.milter.socket_group)
@@ -157,17 +156,19 @@ def queue_depth_findings(queues: Mapping[str, str]) -> Iterator[Finding]:
 def policy_findings(settings: Settings) -> Iterator[Finding]:
     """The choices of the administrator that lose mail or let it pass unscanned."""
     policy = policy_for(settings, "")
+    engines = {f"on_error of engine {one.name}": one.on_error for one in settings.engines if one.required}
+    failures = {"policy.on_error": policy.on_error} | {key: action for key, action in engines.items() if action}
     if policy.on_infected is ActionName.ACCEPT:
         yield warning("policy.on_infected", "infected mail is accepted", 'use "reject"')
     actions = {f"policy.on_unscanned.{limit.replace('-', '_')}": one for limit, one in policy.on_unscanned.items()}
-    for key, action in ({"policy.on_error": policy.on_error} | actions).items():
+    for key, action in (failures | actions).items():
         accepted = action is ActionName.ACCEPT
         if action is ActionName.DISCARD:
             yield warning(key, "harmless mail may be lost", 'use "tempfail" or "hold"')
         if action is ActionName.TEMPFAIL and key in _PERMANENT:
             yield warning(key, "a later attempt has the same result", 'use "reject", "hold" or "accept"')
-        if accepted and key in _FAIL_OPEN:
-            yield warning(key, "all mail passes unscanned while no engine works", 'use "tempfail"')
+        if accepted and (key in failures or key == "policy.on_unscanned.no_engine"):
+            yield warning(key, "all mail passes unscanned while the engine is down", 'use "tempfail"')
         if accepted and settings.headers.mode is HeaderMode.NONE:
             text = 'unscanned mail is accepted, and with headers.mode = "none" no header marks it'
             yield warning(key, text, 'set headers.mode = "replace", or choose another action')

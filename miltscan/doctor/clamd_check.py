@@ -22,7 +22,7 @@ ProbeEngines = Callable[[Settings, Observer], None]
 """Runs the self-test of every server of the settings once and reports to the observer; never raises."""
 
 
-def probe_clamd(settings: Settings, observer: Observer) -> None:
+def run_self_tests(settings: Settings, observer: Observer) -> None:
     """Run the self-test of every server once."""
     probe_engines(settings.engines, observer)
 
