@@ -25,23 +25,23 @@ keys_app = typer.Typer(help="The keys of scan receipts.", no_args_is_help=True, 
 
 
 def run_cli() -> None:
-    """Every command of the `miltscan` program; `__main__` starts the service without this module."""
+    """Run the program; it ends the process."""
     app(prog_name="miltscan")
 
 
-def _version(*, wanted: bool) -> None:
-    if wanted:
+def _version(*, requested: bool) -> None:
+    if requested:
         typer.echo(f"miltscan {__version__}")
         raise typer.Exit
 
 
 @app.callback(
-    epilog="Example: miltscan check && miltscan run. Each command has its own: miltscan COMMAND --help",
+    epilog="Example: miltscan check && miltscan run. Each command has examples: miltscan COMMAND --help",
 )
 def _options(
     *,
-    _wanted: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    _requested: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Scans mail for sendmail inside the SMTP session."""

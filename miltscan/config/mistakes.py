@@ -27,7 +27,7 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """A line for each mistake that pydantic found in what should be `model`."""
     known = [*_names(model)]
     errors = [one for one in error.errors(include_url=False) if not _follows(one)]
-    return [line for one in errors for line in _line(one, known).splitlines()]
+    return [line for one in errors for line in _line(one, known).split("\n")]
 
 
 def _follows(error: ErrorDetails) -> bool:
@@ -68,7 +68,7 @@ def _expected(error: ErrorDetails, name: str, known: Sequence[str]) -> str:
         case "literal_error" | "union_tag_invalid":
             return f"expected {context.get('expected') or context.get('expected_tags')}".replace("'", '"')
         case _:
-            return str(context["error"])
+            return str(context.get("error") or error["msg"])
 
 
 def _dotted(place: Sequence[str | int], known: Sequence[str]) -> str:

@@ -3,12 +3,14 @@
 from typing import Annotated, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from miltscan.config import places, units
 from miltscan.config.load import parse_settings
 from miltscan.config.mistakes import mistakes
-from miltscan.config.settings import ClamdEngineSettings
+from miltscan.config.settings import ClamdEngineSettings, Settings
 from miltscan.config.table import Table
 from miltscan.errors import ConfigError
 
@@ -233,6 +235,34 @@ def test_a_second_engine_type_is_one_more_member_of_the_union(engine: object, li
     with pytest.raises(ValidationError) as caught:
         TwoTypes.model_validate({"engine": [engine]})
     assert mistakes(caught.value, TwoTypes) == [line]
+
+
+VALUES = st.recursive(
+    st.one_of(st.booleans(), st.integers(), st.floats(), st.text(), st.dates(), st.sampled_from(["1s", "/a", "clamd"])),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text() | st.sampled_from(["type", "servers"]), inner)),
+    max_leaves=5,
+)
+TABLES = st.dictionaries(
+    st.sampled_from(["socket", "allow", "servers", "on_unscanned", "scan_timeout"]) | st.text(), VALUES
+)
+
+
+@given(st.dictionaries(st.sampled_from([*Settings.model_fields]), VALUES | TABLES | st.lists(TABLES)))
+def test_no_content_of_a_file_is_an_error_of_the_program(document: dict[str, object]) -> None:
+    """Whatever the file holds, the result is settings or lines of mistakes: a reload must not end the service."""
+    lines = ["settings"]
+    try:
+        Settings.model_validate(document)
+    except ValidationError as error:
+        lines = mistakes(error, Settings)
+    assert lines
+    assert all(lines)
+
+
+def test_a_value_of_many_brackets_is_shown() -> None:
+    """A value as deep as the TOML parser accepts is one mistake."""
+    (line,) = mistakes_in(f"milter.workers = {'[' * 300}{']' * 300}")
+    assert line.startswith("f: milter.workers = [[[")
 
 
 def test_bytes_that_are_not_utf8_are_named_by_line() -> None:
