@@ -43,9 +43,9 @@ def _line(error: ErrorDetails, known: Sequence[str]) -> str:
         case "extra_forbidden":
             return f"{name if name.isprintable() else toml(name)}: unknown key{_nearest(name, known)}"
         case "missing":
-            return f"{name}: expected this key"
+            return f"{name}: required key is missing"
         case "union_tag_not_found":
-            return f"{name}.type: expected this key"
+            return f"{name}.type: required key is missing"
         case "union_tag_invalid":
             name, given = f"{name}.type", error["ctx"]["tag"]
     return f"{name} = {_shown(given)}: {_expected(error, name, known)}"

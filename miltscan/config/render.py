@@ -112,7 +112,8 @@ def settings_schema() -> dict[str, Any]:
 
 def fingerprint(settings: Settings) -> str:
     """The first 12 digits of the SHA-256 of all values: the same for two files that mean the same."""
-    return sha256(settings.model_dump_json().encode()).hexdigest()[:12]
+    meant = settings.model_copy(update={"clamd": None, "engine": settings.engines})
+    return sha256(meant.model_dump_json().encode()).hexdigest()[:12]
 
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:

@@ -104,7 +104,7 @@ _CLAMD = "type = 'clamd'"
         ("clamd.servers = ['unix:/a', 'b']", 'clamd.servers[2] = "b": expected unix:/absolute/path or inet:PORT@HOST'),
         (f"[engine]\n{_CLAMD}", 'engine = {"type": "clamd"}: expected tables [[engine]]'),
         ("engine = []", "engine = []: expected a list of at least 1"),
-        ("[[engine]]\nname = 'a'", "engine[1].type: expected this key"),
+        ("[[engine]]\nname = 'a'", "engine[1].type: required key is missing"),
         ("[[engine]]\ntype = 'x'", 'engine[1].type = "x": expected "clamd"'),
         (
             f"[[engine]]\n{_CLAMD}\nname = 'Über'",
@@ -227,7 +227,7 @@ class TwoTypes(Table):
         ({"type": "second", "names": [], "name": 1}, "engine[1].name: unknown key; did you mean engine[1].names?"),
         ({"type": "clamd", "servers": ["x"]}, f'engine[1].servers[1] = "x": expected {places.ADDRESS.expected}'),
         ({"type": "x"}, 'engine[1].type = "x": expected "clamd", "second"'),
-        ({"names": []}, "engine[1].type: expected this key"),
+        ({"names": []}, "engine[1].type: required key is missing"),
     ],
 )
 def test_a_second_engine_type_is_one_more_member_of_the_union(engine: object, line: str) -> None:

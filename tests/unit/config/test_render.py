@@ -88,6 +88,7 @@ def test_a_reload_keeps_exactly_the_keys_that_need_a_restart() -> None:
 def test_a_fingerprint_tells_settings_apart() -> None:
     """Two files that mean the same have one fingerprint."""
     assert fingerprint(parsed("limits.scan_timeout = '60000ms'")) == fingerprint(Settings())
+    assert fingerprint(parsed("[[engine]]\ntype = 'clamd'")) == fingerprint(Settings())
     assert fingerprint(parsed(ENGINES)) != fingerprint(Settings())
 
 
