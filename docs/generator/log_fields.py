@@ -13,20 +13,8 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and len(value) <= LINE_LIMIT and value.isprintable()
 
 
-def _is_list_of_texts(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
 def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return _is_integer(value) or isinstance(value, float)
-
-
-def _is_time(value: object) -> bool:
-    return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
 
 
 class Type(Enum):
@@ -47,10 +35,10 @@ class Type(Enum):
 
 _CHECKS: dict[Type, Callable[[object], bool]] = {
     Type.TEXT: _is_text,
-    Type.TEXTS: _is_list_of_texts,
+    Type.TEXTS: lambda value: isinstance(value, list) and all(map(_is_text, value)),
     Type.INTEGER: _is_integer,
-    Type.NUMBER: _is_number,
-    Type.TIME: _is_time,
+    Type.NUMBER: lambda value: _is_integer(value) or isinstance(value, float),
+    Type.TIME: lambda value: isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None,
     Type.OBJECTS: lambda value: isinstance(value, list),
 }
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from docs.generator.log_events import ENGINE_ENTRY, EVENTS, EVERY_LINE, Event
+from docs.generator.log_events import ENGINE_ENTRY, EVENTS, EVERY_LINE
 from docs.generator.log_fields import Field
 from miltscan.telemetry.log import LINE_LIMIT
 
@@ -10,28 +10,21 @@ from miltscan.telemetry.log import LINE_LIMIT
 def documentation() -> str:
     """Return the content of docs/logging.md."""
     events = [f"| [`{event.name}`](#{event.name}) | {', '.join(event.levels)} | {event.meaning} |" for event in EVENTS]
-    tables = [line for event in EVENTS for line in _section(event)]
+    tables = [
+        line for event in EVENTS for line in (f"### `{event.name}`", "", event.meaning, "", *_table(event.fields), "")
+    ]
     fields = _table(EVERY_LINE)
     entry = ["### An entry of `engines`", "", *_table(ENGINE_ENTRY), ""]
     return "\n".join([_HEAD, *fields, _EVENTS_HEAD, *events, "", "## Fields", "", *tables, *entry, _TAIL])
 
 
-def _section(event: Event) -> list[str]:
-    return [f"### `{event.name}`", "", event.meaning, "", *_table(event.fields), ""]
-
-
 def _table(fields: tuple[Field, ...]) -> list[str]:
-    rows = [f"| `{field.name}` | {_type(field)} | {_bound(field)} | {field.meaning} |" for field in fields]
-    return ["| field | type | bound | meaning |", "| --- | --- | --- | --- |", *rows]
-
-
-def _type(field: Field) -> str:
-    missing = " (may be missing)" if field.optional else ""
-    return field.type.value + (" or null" if field.null else "") + missing
-
-
-def _bound(field: Field) -> str:
-    return ", ".join(f"`{value}`" for value in field.values) or field.bound
+    lines = ["| field | type | bound | meaning |", "| --- | --- | --- | --- |"]
+    for field in fields:
+        kind = field.type.value + (" or null" if field.null else "") + (" (may be missing)" if field.optional else "")
+        bound = ", ".join(f"`{value}`" for value in field.values) or field.bound
+        lines.append(f"| `{field.name}` | {kind} | {bound} | {field.meaning} |")
+    return lines
 
 
 _HEAD = f"""\

@@ -63,14 +63,12 @@ _NOTES = """
 
 def documentation() -> str:
     """Return the content of docs/metrics.md."""
-    return "\n".join([_HEAD, *_families(), _LABELS, *_labels(), _NOTES])
-
-
-def _families() -> Iterator[str]:
+    rows: list[str] = []
     for family in FAMILIES:
         kind, labels = family.kind.__name__.lower(), ", ".join(family.labels)
         question = QUESTIONS[family.name.removeprefix("miltscan_")]
-        yield f"| `{family.name}` | {kind} | {family.unit} | {labels} | {question} | {family.help_text} |"
+        rows.append(f"| `{family.name}` | {kind} | {family.unit} | {labels} | {question} | {family.help_text} |")
+    return "\n".join([_HEAD, *rows, _LABELS, *_labels(), _NOTES])
 
 
 def _labels() -> Iterator[str]:

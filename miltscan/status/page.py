@@ -31,6 +31,7 @@ HEADERS = {
 }
 """Headers of each response: a browser loads nothing from another host and runs no script within a text."""
 
+_FOLDER = Path(__file__).with_name("assets")
 _ASSETS = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),
@@ -62,7 +63,11 @@ class StatusPage:
     history: History = field(default_factory=History)
     recent: RecentEvents = field(default_factory=RecentEvents)
     since: float = field(default_factory=time.time)
-    _assets: dict[str, Page] = field(default_factory=lambda: {path: _asset(*of) for path, of in _ASSETS.items()})
+    _assets: dict[str, Page] = field(
+        default_factory=lambda: {
+            path: Page(_FOLDER.joinpath(name).read_bytes(), kind) for path, (name, kind) in _ASSETS.items()
+        }
+    )
     _cached: tuple[float, Settings, bytes] | None = None
 
     def sample(self) -> None:
@@ -98,7 +103,3 @@ def numbers(directory: Path) -> Numbers:
     """Return what the metrics directory holds now."""
     families = collected(directory).collect()
     return Numbers((sample.name, sample.labels, sample.value) for family in families for sample in family.samples)
-
-
-def _asset(name: str, content_type: str) -> Page:
-    return Page(Path(__file__).with_name("assets").joinpath(name).read_bytes(), content_type)

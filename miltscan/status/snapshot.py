@@ -47,6 +47,7 @@ def snapshot(seen: SnapshotInput) -> ServiceStatus:
     """Return the content of the page."""
     numbers = seen.numbers
     engines, workers, queues = _engines(numbers, seen.settings), _workers(numbers, seen.settings), _queues(numbers)
+    spool = [numbers.total(f"spool_{name}") for name in ("files", "bytes", "free_bytes")]
     return ServiceStatus(
         at=seen.at,
         host=seen.host,
@@ -67,7 +68,7 @@ def snapshot(seen: SnapshotInput) -> ServiceStatus:
         engines=engines,
         workers=workers,
         queues=queues,
-        spool=_spool(numbers),
+        spool=None if spool == [None, None, None] else SpoolStatus(*spool),
         configuration=_configuration(numbers, seen.settings),
         detections=list(seen.recent.detections),
         errors=list(seen.recent.errors),
@@ -156,11 +157,6 @@ def _queues(numbers: Numbers) -> list[QueueStatus]:
     ]
 
 
-def _spool(numbers: Numbers) -> SpoolStatus | None:
-    found = [numbers.total(f"spool_{name}") for name in ("files", "bytes", "free_bytes")]
-    return None if found == [None, None, None] else SpoolStatus(*found)
-
-
 def _configuration(numbers: Numbers, chosen: Settings) -> ConfigurationStatus:
     hashes = [sample.labels.get("hash", "") for sample in numbers.series("config_info") if sample.value]
     return ConfigurationStatus(
@@ -173,7 +169,10 @@ def _configuration(numbers: Numbers, chosen: Settings) -> ConfigurationStatus:
 
 def _plots(past: History) -> Plots:
     points = list(past.points)
-    p50, p95, p99 = ([_rounded(point.quantiles[index]) for point in points] for index in range(3))
+    p50, p95, p99 = (
+        [None if (value := point.quantiles[index]) is None else round(value, 5) for point in points]
+        for index in range(3)
+    )
     outcomes = history.messages(points)
     queues = {name: None for point in points for name in point.queues}
     return Plots(
@@ -190,7 +189,3 @@ def _plots(past: History) -> Plots:
         in_flight=[point.gauges["transactions_in_flight"] for point in points],
         queues={name: [point.queues.get(name) for point in points] for name in queues},
     )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 5)

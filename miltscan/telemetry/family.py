@@ -165,7 +165,9 @@ def prepare(directory: Path) -> None:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if others := sorted(path.name for path in directory.iterdir() if _is_foreign(path)):
+        # of others: a folder, or a database whose name is not one of prometheus_client's
+        databases = {path for path in directory.glob("*.db") if not _OURS.fullmatch(path.stem)}
+        if others := sorted(path.name for path in directory.iterdir() if path.is_dir() or path in databases):
             raise StartError(
                 f"metrics directory {directory}: contains {others[0]!r}, which is not a file of miltscan. "
                 "exporter.directory must be a directory of its own."
@@ -177,11 +179,6 @@ def prepare(directory: Path) -> None:
         raise StartError(
             f"metrics directory {directory}: {error.strerror}. It must be a directory that miltscan's user owns."
         ) from error
-
-
-def _is_foreign(path: Path) -> bool:
-    """Return whether it is a folder, or a database whose name is not one of prometheus_client's."""
-    return path.is_dir() or (path.suffix == ".db" and not _OURS.fullmatch(path.stem))
 
 
 def attach(directory: Path, slot: str) -> None:

@@ -32,8 +32,8 @@ CHOSEN = {
     "__range": "10m",
     "__from": "0",
 }
-MOVED = {f"panel {title} A" for title in ("Messages", "Infected", "Let in unscanned", "Tempfailed", "Respawns")}
-MOVED |= {f"panel {title} A" for title in ("Errors by reason", "Detections by class", "Signatures found most")}
+MOVED = {f"panel {title} A" for title in ("Messages", "Infected", "Passed unscanned", "Tempfailed", "Respawns")}
+MOVED |= {f"panel {title} A" for title in ("Errors by reason", "Detections by class", "Most frequent signatures")}
 """Queries that show what has happened, not 0."""
 QUERIES = [*dashboard.queries(COMMITTED)]
 
@@ -137,7 +137,7 @@ def test_every_query_returns_data(prometheus: Prometheus) -> None:
 
 
 def test_what_moved_is_on_the_dashboard() -> None:
-    """A name that is no panel's would ask for nothing."""
+    """Each name of a panel in MOVED exists, as a wrong one would test nothing."""
     assert {query.where for query in QUERIES} >= MOVED
 
 

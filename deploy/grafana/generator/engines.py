@@ -61,7 +61,7 @@ PANELS: tuple[Panel, ...] = (
         ("max by (engine, server, state) (miltscan_clamd_threads)", "{{engine}} {{server}} {{state}}"),
     ),
     rows(
-        "Engines that mail must be scanned by",
+        "Required engines",
         ("engine",),
         ("max by (engine) (miltscan_engine_required)", "required", NoUnit),
         width=12,

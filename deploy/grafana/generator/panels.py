@@ -1,7 +1,6 @@
-"""The kinds of panel that the dashboard is made of, as Grafana's own builders; says how they look, not what they show.
+"""The kinds of panel of the dashboard, with Grafana's own builders: how they look, not what they show.
 
-The description of a panel is the question that it answers: those of its metrics in the catalogue, unless a note says it
-better.
+The description of a panel is the question that it answers: the questions of its metrics, unless the panel has a note.
 """
 
 from collections.abc import Sequence
@@ -28,9 +27,9 @@ from deploy.grafana.generator import queries
 Panel: TypeAlias = timeseries.Panel | stat.Panel | heatmap.Panel | table.Panel | statetimeline.Panel
 _Kind = TypeVar("_Kind", timeseries.Panel, stat.Panel, heatmap.Panel, table.Panel, statetimeline.Panel)
 Series: TypeAlias = tuple[str, str]
-"""PromQL and the legend of what it gives."""
+"""PromQL, and the legend of its result."""
 Steps: TypeAlias = Sequence[tuple[float | None, str]]
-"""From which value on (None: from the beginning) which colour."""
+"""The values from which a colour begins (None: the first colour)."""
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 PER_SECOND = "suffix: /s"
@@ -40,12 +39,12 @@ ONE_IS_GOOD: Steps = ((None, "red"), (1, "green"))
 
 
 def rising(warning: float, critical: float) -> Steps:
-    """The higher the worse."""
+    """Return steps for a value that is worse the higher it is."""
     return ((None, "green"), (warning, "orange"), (critical, "red"))
 
 
 def falling(critical: float, warning: float) -> Steps:
-    """The lower the worse."""
+    """Return steps for a value that is worse the lower it is."""
     return ((None, "red"), (critical, "orange"), (warning, "green"))
 
 
@@ -58,7 +57,7 @@ def graph(  # noqa: PLR0913 - what differs between graphs
     steps: Steps = GOOD,
     stacked: bool = False,
 ) -> timeseries.Panel:
-    """Values over time; lines are drawn where a colour of `steps` begins."""
+    """Return a graph of values over time, with a line where a colour of `steps` begins."""
     panel = (
         _panel(timeseries.Panel(), title, series, note)
         .span(width)
@@ -88,10 +87,10 @@ def graph(  # noqa: PLR0913 - what differs between graphs
 def number(  # noqa: PLR0913 - what differs between numbers
     title: str, unit: str, promql: str, *, width: int = 3, note: str = "", steps: Steps = GOOD
 ) -> stat.Panel:
-    """One value, its colour, and how it went."""
+    """Return a panel of one value, with its colour and its course."""
     return (
         _panel(stat.Panel(), title, [(promql, "")], note)
-        .decimals(0 if unit == Short else 2)  # what Prometheus works out of counts is seldom whole
+        .decimals(0 if unit == Short else 2)  # increase() extrapolates, so a count is rarely whole
         .span(width)
         .height(4)
         .unit(unit)
@@ -103,8 +102,8 @@ def number(  # noqa: PLR0913 - what differs between numbers
     )
 
 
-def cloud(title: str, unit: str, histogram: str, *, width: int = 12, note: str = "") -> heatmap.Panel:
-    """How the observations of a histogram are spread, over time."""
+def spread(title: str, unit: str, histogram: str, *, width: int = 12, note: str = "") -> heatmap.Panel:
+    """Return a heat map of the observations of a histogram over time."""
     promql = queries.increase(f"{histogram}_bucket", "le", "$__rate_interval")
     return (
         _panel(heatmap.Panel(), title, [(promql, "{{le}}")], note, PromQueryFormat.HEATMAP)
@@ -133,7 +132,7 @@ def cloud(title: str, unit: str, histogram: str, *, width: int = 12, note: str =
 
 
 def states(title: str, *series: Series, width: int = 8, note: str = "") -> statetimeline.Panel:
-    """Whether things that are up (1) or down (0) were so, over time."""
+    """Return a time line of states that are up (1) or down (0)."""
     results = {
         "0": ValueMappingResult(text="down", color="red", index=0),
         "1": ValueMappingResult(text="up", color="green", index=1),
@@ -159,10 +158,15 @@ Column: TypeAlias = tuple[str, str, str]
 def rows(
     title: str, by: Sequence[str], *columns: Column, width: int = 8, note: str = "", links: bool = False
 ) -> table.Panel:
-    """What is so now: the labels `by`, then a column for each query; with `links` an instance leads to its page."""
+    """Return a table of present values: the labels `by`, then a column for each query.
+
+    With `links` an instance links to its status page.
+    """
     series = [(promql, "") for promql, _, _ in columns]
     panel = _panel(table.Panel(), title, series, note, PromQueryFormat.TABLE).span(width).height(8)
-    values = {_value(number, columns): column for number, column in enumerate(columns)}
+    # Grafana names the values of a query "Value", and with several queries adds the letter of the query
+    several = len(columns) > 1
+    values = {f"Value #{_letter(n)}" if several else "Value": column for n, column in enumerate(columns)}
     names = {value: heading for value, (_, heading, _) in values.items()}
     order = {name: index for index, name in enumerate([*by, *values])}
     panel.with_transformation(DataTransformerConfig("merge", options={}))
@@ -177,11 +181,6 @@ def rows(
         page = {"title": "Status page", "url": "http://${__value.text}/", "targetBlank": True}
         panel.override_by_name("instance", [DynamicConfigValue("links", [page])])
     return panel.sort_by([look.TableSortByFieldState().display_name(columns[0][1]).desc(desc=True)])
-
-
-def _value(number: int, columns: Sequence[Column]) -> str:
-    """The name that Grafana gives to the values of a table's query: with several queries their letter is in it."""
-    return f"Value #{_letter(number)}" if len(columns) > 1 else "Value"
 
 
 def _panel(

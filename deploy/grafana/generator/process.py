@@ -1,4 +1,4 @@
-"""Row "Process health": is miltscan itself well, and what runs?"""
+"""Row "Process health": does miltscan itself work, and which version and configuration are in use?"""
 
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 from grafana_foundation_sdk.models.units import BytesIEC, DateTimeFromNow, NoUnit, Percent, Seconds, Short
@@ -8,10 +8,10 @@ from deploy.grafana.generator.queries import increase, rate
 
 PANELS: tuple[Panel, ...] = (
     number(
-        "Workers missing",
+        "Missing workers",
         Short,
         "sum(miltscan_workers_configured) - sum(miltscan_workers)",
-        note="How many of the configured workers do not run?",
+        note="How many of the configured workers are not running?",
         width=4,
         steps=NONE_IS_GOOD,
     ),
@@ -22,12 +22,12 @@ PANELS: tuple[Panel, ...] = (
         "Failed reloads",
         Short,
         increase('miltscan_reloads_total{result="failed"}'),
-        note="How often was a changed configuration refused?",
+        note="How often did a reload fail because of a mistake in the configuration?",
         width=4,
         steps=NONE_IS_GOOD,
     ),
     number(
-        "Spool space left",
+        "Free spool space",
         BytesIEC,
         "min(miltscan_spool_free_bytes)",
         width=4,
@@ -37,7 +37,7 @@ PANELS: tuple[Panel, ...] = (
     graph(
         "Workers",
         Short,
-        ("sum by (instance) (miltscan_workers)", "run {{instance}}"),
+        ("sum by (instance) (miltscan_workers)", "running {{instance}}"),
         ("sum by (instance) (miltscan_workers_configured)", "configured {{instance}}"),
     ),
     graph(
@@ -52,10 +52,10 @@ PANELS: tuple[Panel, ...] = (
         ("sum by (instance, process) (miltscan_process_resident_memory_bytes)", "{{process}} {{instance}}"),
     ),
     graph(
-        "Processor",
+        "CPU",
         Percent,
         (f"100 * {rate('miltscan_process_cpu_seconds_total', 'instance, process')}", "{{process}} {{instance}}"),
-        note="How much of one processor core does each process use?",
+        note="How much of one CPU core does each process use?",
     ),
     graph(
         "Open files",
@@ -72,20 +72,20 @@ PANELS: tuple[Panel, ...] = (
         "Exceptions by place", Short, (increase("miltscan_exceptions_total", "where", "$__rate_interval"), "{{where}}")
     ),
     graph(
-        "Collection of the metrics",
+        "Duration of a scrape",
         Seconds,
         ("max by (instance) (miltscan_scrape_duration_seconds)", "{{instance}}"),
         steps=((None, "green"), (0.1, "orange")),
     ),
     graph(
-        "Requests not served by the exporter",
+        "Requests refused by the exporter",
         Short,
         (increase("miltscan_http_refused_total", "reason", "$__rate_interval"), "{{reason}}"),
         width=12,
     ),
     graph("Traces", PER_SECOND, (rate("miltscan_traces_total", "result"), "{{result}}"), stacked=True, width=12),
     rows(
-        "What runs",
+        "Versions in use",
         ("instance", "version", "python"),
         ("max by (instance, version, python) (miltscan_build_info)", "running", NoUnit),
         width=12,

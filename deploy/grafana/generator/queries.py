@@ -1,7 +1,7 @@
-"""PromQL for panels: narrows each series to what the dashboard's variables choose; knows the catalogue and no panel.
+"""PromQL for panels: restricts each series to the choices of the dashboard's variables. It knows no panel.
 
-Panels name a series as `miltscan_messages_total{outcome="clean"}`; the matchers for instance, direction and engine are
-added here, to each series that has the label and says nothing of it itself, so that none is forgotten.
+Panels name a series as `miltscan_messages_total{outcome="clean"}`. This module adds matchers for instance, direction
+and engine to each series that has the label and does not match it itself, so no panel forgets them.
 """
 
 import re
@@ -12,34 +12,31 @@ from miltscan.telemetry.family import Family
 from miltscan.telemetry.metrics import FAMILIES
 
 ALL = ".*"
-"""What a variable holds when all its values are chosen: it matches series without the label, too."""
+"""The value of a variable when all its values are chosen. It also matches series without the label."""
 VARIABLES = ("instance", "direction", "engine")
 _SERIES = re.compile(r"\b(miltscan_\w+)(?:\{([^{}]*)\})?")
 
 
 def narrowed(promql: str) -> str:
-    """`promql` with the variables' matchers in each series of the catalogue. KeyError for one that does not exist."""
+    """Return `promql` with the variables' matchers in each series; KeyError for a series that does not exist."""
     return _SERIES.sub(_narrowed, promql)
 
 
 def questions(promql: str) -> list[str]:
-    """The questions that the metrics in `promql` answer, in their order, each once."""
+    """Return the questions that the metrics in `promql` answer, in their order, each once."""
     names = (family(name).name.removeprefix("miltscan_") for name in series(promql))
     return [*dict.fromkeys(QUESTIONS[name] for name in names)]
 
 
 def series(promql: str) -> list[str]:
-    """The names of the series in `promql`."""
+    """Return the names of the series in `promql`."""
     return [name for name, _ in _SERIES.findall(promql)]
 
 
 def family(name: str) -> Family[Any]:
-    """The metric that a series belongs to; a histogram has several. KeyError if none does."""
-    return {f"{family.name}{part}": family for family in FAMILIES for part in _parts(family)}[name]
-
-
-def _parts(family: Family[Any]) -> tuple[str, ...]:
-    return ("_bucket", "_count", "_sum") if family.kind.__name__ == "Histogram" else ("",)
+    """Return the metric of a series; a histogram has several series. KeyError without a metric."""
+    parts = {True: ("_bucket", "_count", "_sum"), False: ("",)}
+    return {f"{one.name}{part}": one for one in FAMILIES for part in parts[one.kind.__name__ == "Histogram"]}[name]
 
 
 def _narrowed(match: re.Match[str]) -> str:
@@ -50,38 +47,38 @@ def _narrowed(match: re.Match[str]) -> str:
 
 
 def rate(selector: str, by: str = "") -> str:
-    """How fast counters grow (per second), added up, or by some labels."""
-    return _added(f"rate({selector}[$__rate_interval])", by)
+    """Return the sum of the rates of counters (per second), in total or by some labels."""
+    return _sum(f"rate({selector}[$__rate_interval])", by)
 
 
 def increase(selector: str, by: str = "", over: str = "$__range") -> str:
-    """By how much counters grew over the dashboard's time range, added up, or by some labels."""
-    return _added(f"increase({selector}[{over}])", by)
+    """Return the sum of the increases of counters over the dashboard's time range, in total or by some labels."""
+    return _sum(f"increase({selector}[{over}])", by)
 
 
 def grown(selector: str, by: str = "", over: str = "$__range") -> str:
-    """As `increase`, of counters that appear with their first event: that one counts, too.
+    """Return the same for counters that appear with their first event, which counts as well.
 
-    A counter that was not there at the beginning has grown by all of its value.
+    A counter that did not exist at the beginning has grown by its whole value.
     """
-    return _added(f"(increase({selector}[{over}]) and {selector} offset {over}) or {selector}", by)
+    return _sum(f"(increase({selector}[{over}]) and {selector} offset {over}) or {selector}", by)
 
 
 def seen(counter: str, by: str) -> str:
-    """How fast a counter of many known label values grows, of those values only that were met in the time shown."""
+    """Return the rates of a counter with many known label values, only for values that occurred in the time shown."""
     return or_none(f"{rate(counter, by)} and {increase(counter, by)} > 0", by)
 
 
 def quantile(share: float, histogram: str, by: str = "") -> str:
-    """The value that this share of a histogram's observations does not pass."""
+    """Return the value that this share of a histogram's observations does not exceed."""
     labels = f"le, {by}" if by else "le"
     return f"histogram_quantile({share:g}, sum by ({labels}) (rate({histogram}_bucket[$__rate_interval])))"
 
 
 def or_none(promql: str, label: str) -> str:
-    """`promql`, or a 0 whose label says `none`: an empty panel looks like a broken one."""
+    """Return `promql`, or a 0 with the label value `none`, because an empty panel looks broken."""
     return f'{promql} or on() label_replace(vector(0), "{label}", "none", "", "")'
 
 
-def _added(promql: str, by: str) -> str:
+def _sum(promql: str, by: str) -> str:
     return f"sum by ({by}) ({promql})" if by else f"sum({promql})"

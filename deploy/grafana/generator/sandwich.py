@@ -1,7 +1,7 @@
-"""Row "Sandwich": does mail get from the incoming sendmail to the delivery sendmail and on, or does it pile up?
+"""Row "Sandwich": does mail pass from the incoming sendmail to the delivery sendmail and on, or does it accumulate?
 
-No sendmail counts what it hands on. What left a queue is what came in less what the queue grew by, and the time that a
-message spends in a queue is the queue's length divided by that (Little's law).
+No sendmail counts what it hands over. What left a queue is what arrived minus the growth of the queue. The time that a
+message spends in a queue is the length of the queue divided by that rate (Little's law).
 """
 
 from grafana_foundation_sdk.models.units import BytesIEC, Seconds, Short
@@ -13,9 +13,9 @@ from miltscan.core.thresholds import QUEUE_AGE
 _ENTRIES = "miltscan_queue_entries"
 _OLDEST = "miltscan_queue_oldest_timestamp_seconds"
 _ACCEPTED = 'miltscan_messages_total{action=~"accept|hold", direction=~".*"}'
-_TAKEN = f"({rate(_ACCEPTED)} or vector(0))"
+_ACCEPTED_RATE = f"({rate(_ACCEPTED)} or vector(0))"
 _INCOMING = f'{_ENTRIES}{{queue="incoming"}}'
-_HANDED_OVER = f"clamp_min({_TAKEN} - sum(deriv({_INCOMING}[$__rate_interval])), 0)"
+_HANDED_OVER = f"clamp_min({_ACCEPTED_RATE} - sum(deriv({_INCOMING}[$__rate_interval])), 0)"
 
 PANELS: tuple[Panel, ...] = (
     graph(
@@ -38,18 +38,18 @@ PANELS: tuple[Panel, ...] = (
     graph(
         "Handed to the delivery sendmail",
         PER_SECOND,
-        (_TAKEN, "taken from clients"),
+        (_ACCEPTED_RATE, "accepted from clients"),
         (_HANDED_OVER, "handed over"),
-        note="Does the delivery sendmail get what the incoming one takes, of all directions? Handed over is what was "
-        "taken less what the incoming queue grew by.",
+        note="Does the delivery sendmail receive what the incoming one accepts, in all directions? Handed over is what "
+        "was accepted minus the growth of the incoming queue.",
         width=12,
     ),
     graph(
         "Delay before the handoff",
         Seconds,
         (f"sum(avg_over_time({_INCOMING}[$__rate_interval])) / clamp_min({_HANDED_OVER}, 0.001)", "mean"),
-        note="How long does a message wait in the incoming queue, on average? The queue's messages divided by those "
-        "handed over a second.",
+        note="How long does a message wait in the incoming queue, on average? It is the number of messages in the "
+        "queue divided by those handed over per second.",
         steps=rising(60, 600),
         width=12,
     ),
@@ -70,10 +70,10 @@ PANELS: tuple[Panel, ...] = (
             "time() - min by (instance, message) (miltscan_probe_last_run_timestamp_seconds)",
             "{{message}} {{instance}}",
         ),
-        note="How long ago did the last probe end, well or not? None is sent where probe.interval is 0s.",
+        note="How long ago did the last probe end, successful or not? No probe is sent where probe.interval is 0s.",
     ),
     states(
-        "Queues are readable",
+        "Readable queues",
         ("min by (instance, queue) (miltscan_queue_readable)", "{{queue}} {{instance}}"),
         width=12,
     ),
@@ -81,7 +81,7 @@ PANELS: tuple[Panel, ...] = (
         "Messages by direction",
         PER_SECOND,
         (or_none(rate("miltscan_messages_total", "direction"), "direction"), "{{direction}}"),
-        note="Which way does mail go?",
+        note="In which direction does mail go?",
         stacked=True,
         width=12,
     ),
@@ -93,13 +93,13 @@ PANELS: tuple[Panel, ...] = (
         width=16,
     ),
     graph(
-        "Receipts that do not count",
+        "Receipts that are not valid",
         Short,
         (
             increase('miltscan_receipts_total{result!~"valid|none"}', "result", "$__rate_interval"),
             "{{result}}",
         ),
-        note="Does somebody try to get around the scan (forged), or are keys, clocks or filters wrong? Each of these "
+        note="Does someone try to bypass the scan (forged), or are keys, clocks or filters wrong? Each of these "
         "messages was scanned at the delivery side.",
         steps=NONE_IS_GOOD,
     ),

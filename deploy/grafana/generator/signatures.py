@@ -1,4 +1,4 @@
-"""Row "Signatures": what is found?"""
+"""Row "Signatures": which signatures are found?"""
 
 from grafana_foundation_sdk.models.units import Short
 
@@ -16,7 +16,7 @@ PANELS: tuple[Panel, ...] = (
         width=12,
     ),
     rows(
-        "Signatures found most",
+        "Most frequent signatures",
         ("signature",),
         (
             or_none(f"topk({_TOP}, {grown('miltscan_signature_detections_total', 'signature')})", "signature"),
@@ -24,6 +24,6 @@ PANELS: tuple[Panel, ...] = (
             Short,
         ),
         width=12,
-        note="Which signatures were found most in the time shown? The rare ones are together as other.",
+        note="Which signatures were found most often in the time shown? Rare ones are counted together as other.",
     ),
 )

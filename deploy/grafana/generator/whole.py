@@ -1,4 +1,4 @@
-"""The dashboard as a whole: its rows, variables, annotations and links, and its JSON."""
+"""The whole dashboard: its rows, variables, annotations and links, and its JSON."""
 
 import json
 from itertools import count
@@ -18,7 +18,7 @@ from deploy.grafana.generator import engines, overview, process, queries, sandwi
 from deploy.grafana.generator.panels import SOURCE
 
 DOCS = "https://example.org/miltscan/docs"
-"""Stands for where a site keeps a copy of the documentation."""
+"""A placeholder for the address of a site's copy of the documentation."""
 FILE = Path(__file__).parents[1] / "dashboards" / "miltscan.json"
 ROWS = {
     "Overview": overview.PANELS,
@@ -43,24 +43,24 @@ _EVENTS = {
 
 
 def text(docs: str = DOCS) -> str:
-    """The content of `FILE`, with links to the documentation at `docs`."""
+    """Return the content of `FILE`, with links to the documentation at `docs`."""
     return json.dumps(build(docs).build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
 
 
 def build(docs: str) -> dashboard.Dashboard:
-    """The dashboard, for Grafana 10 and later."""
+    """Return the dashboard, for Grafana 10 and newer."""
     whole = (
         dashboard.Dashboard("miltscan")
         .uid("miltscan")
-        .description("Mail scanned by miltscan: what came, what became of it, how long it took, and how all parts are.")
+        .description("Mail scanned by miltscan: amount, outcome, latency, and the state of each part.")
         .tags(["mail", "miltscan", "prometheus"])
         .readonly()
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .time("now-6h", "now")
         .refresh("30s")
-        .link(_link("What this shows", "dashboard.md"))
+        .link(_link("About this dashboard", "dashboard.md"))
         .link(_link("Metrics", "metrics.md"))
-        .link(_link("When an alert fires", "runbook.md"))
+        .link(_link("Runbook", "runbook.md"))
         .with_variable(dashboard.ConstantVariable("docs").label("Documentation").value(docs))
         .with_variable(dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
     )
@@ -68,7 +68,7 @@ def build(docs: str) -> dashboard.Dashboard:
         whole.with_variable(_variable(name, series))
     for name, (colour, series, title) in _EVENTS.items():
         whole.annotation(_annotation(name, colour, series, title))
-    number = count(1)  # a link to a panel names its number
+    number = count(1)  # a link to a panel contains its number
     for title, panels in ROWS.items():
         whole.with_row(dashboard.Row(title).id(next(number)))
         for panel in panels:
@@ -103,7 +103,7 @@ def _variable(name: str, series: str) -> dashboard.QueryVariable:
 
 
 def _annotation(name: str, colour: str, series: str, title: str) -> dashboard.AnnotationQuery:
-    """At the time that is the value of a series. Earlier times than the dashboard shows are left out by the query."""
+    """Return an annotation at the time that is the value of a series; the query omits times before the range shown."""
     return (
         dashboard.AnnotationQuery()
         .name(name)
