@@ -35,9 +35,11 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
         seen = [(server, records.of(engine.name, str(server))) for server in engine.servers]
         fatal = engine.required and not any(record.good for _, record in seen)
         for server, record in seen:
-            if record.good:
-                yield from _version_findings(f"{engine.name} {server}", server)
-            yield from server_findings(f"{engine.name} {server}", record, now, fatal=fatal)
+            subject = f"{engine.name} {server}"
+            yield from server_findings(subject, record, now, fatal=fatal)
+            with suppress(OSError):  # the name of its host is unknown, which the self-test reports
+                answers = [version(target, _VERSION_TIMEOUT) for target in targets(server) if record.good]
+                yield from (ok(subject, f"is {answer.text}") for answer in answers if answer)
     for clamd, server in clamd_conf.clamd_servers(settings):
         yield from clamd_findings(clamd, server, settings.limits)
 
@@ -56,13 +58,6 @@ def server_findings(subject: str, record: ServerRecord, now: float, *, fatal: bo
         age = now - record.published
         text = f"signatures {record.version} are {age / _DAY:.1f} days old"
         yield warning(subject, text, "check that freshclam runs") if age > SIGNATURE_AGE else ok(subject, text)
-
-
-def _version_findings(subject: str, server: Address) -> Iterator[Finding]:
-    """The version of clamd. Without an answer there is no finding: the self-test has one."""
-    with suppress(OSError):  # the name of its host is unknown
-        answers = [version(target, _VERSION_TIMEOUT) for target in targets(server)]
-        yield from (ok(subject, f"is {answer.text}") for answer in answers if answer)
 
 
 def clamd_findings(engine: ClamdEngineSettings, server: Address, limits: LimitSettings) -> Iterator[Finding]:

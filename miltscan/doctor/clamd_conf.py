@@ -60,7 +60,7 @@ def clamd_servers(settings: Settings) -> Iterator[tuple[ClamdEngineSettings, Add
 
 def file_of(server: Address) -> Path | None:
     """The configuration file of the clamd at `server`; None if it is unknown, for instance on another host."""
-    if isinstance(server, UnixAddress) and (named := _file_of_process(_peer(server.path))):
+    if isinstance(server, UnixAddress) and (named := _file_of_listener(server.path)):
         return named
     try:
         options = read_options(DEFAULT_FILE.read_text(errors="replace"))
@@ -74,23 +74,15 @@ def file_of(server: Address) -> Path | None:
     return DEFAULT_FILE if serves else None
 
 
-def _peer(path: str) -> int:
-    """The process that listens at the unix socket; 0 if there is none, or if it is invisible to this user."""
+def _file_of_listener(path: str) -> Path | None:
+    """The file that the process at the other end of the unix socket names; None if this user cannot see it."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2)
             connection.connect(path)
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    except OSError:
-        return 0
-    return int(struct.unpack("3i", credentials)[0])
-
-
-def _file_of_process(pid: int) -> Path | None:
-    process = Path(f"/proc/{pid}")
-    try:
-        arguments = (process / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
-        named = named_file(arguments)
+        process = Path(f"/proc/{struct.unpack('3i', credentials)[0]}")
+        named = named_file((process / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0"))
         return (process / "cwd").readlink() / named if named else None
     except OSError:
         return None

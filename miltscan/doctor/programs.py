@@ -6,7 +6,6 @@ Without root only this user's processes show their open files; `holders` then fi
 import os
 import re
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -79,19 +78,19 @@ def _inodes(port: int) -> set[int]:
 
 def holders(inodes: set[int]) -> list[RunningProgram]:
     """The processes that have one of these sockets open."""
-    names = {f"socket:[{inode}]" for inode in inodes}
-    return [found for pid in _pids() if names & set(_open_files(pid)) and (found := process(pid))] if names else []
+    names, found = {f"socket:[{inode}]" for inode in inodes}, []
+    for pid in _pids() if names else ():
+        with suppress(OSError):  # it has ended, or it is another user's
+            for entry in (_PROC / str(pid) / "fd").iterdir():
+                with suppress(OSError):
+                    if str(entry.readlink()) in names:
+                        found.append(process(pid))
+                        break
+    return [one for one in found if one]
 
 
 def _pids() -> list[int]:
     return sorted(int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
-
-
-def _open_files(pid: int) -> Iterator[str]:
-    with suppress(OSError):
-        for entry in (_PROC / str(pid) / "fd").iterdir():
-            with suppress(OSError):
-                yield str(entry.readlink())
 
 
 def process(pid: int) -> RunningProgram | None:

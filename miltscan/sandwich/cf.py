@@ -97,7 +97,9 @@ def parse_cf(text: str) -> CfFile:
         if name.lower() == "daemonportoptions":
             daemons.append(_daemon(_fields(value)))
     filters = [_filter(*_named(line)) for line in lines if line.startswith("X")]
-    mailers = [_mailer(*_named(line)) for line in lines if line.startswith("M")]
+    mailers = {}
+    for name, fields in (_named(line) for line in lines if line.startswith("M")):
+        mailers[name] = Mailer(name, fields.get("P", ""), fields.get("F", ""), tuple(fields.get("A", "").split()))
     classes: dict[str, tuple[str, ...]] = {}
     for name, words in re.findall(r"^C\{(\w+)\}(.*)", text, re.MULTILINE):  # long names only; F lines name files
         classes[name] = (*classes.get(name, ()), *words.split())
@@ -105,7 +107,7 @@ def parse_cf(text: str) -> CfFile:
         options,
         tuple(daemons) or (_daemon({}),),
         {one.name: one for one in filters},
-        {one.name: one for one in mailers},
+        mailers,
         classes,
     )
 
@@ -140,10 +142,6 @@ def _filter(name: str, fields: Mapping[str, str]) -> Filter:
     return Filter(
         name, fields.get("S", ""), fields.get("F", ""), {key: seconds(value) for key, _, value in times if key}
     )
-
-
-def _mailer(name: str, fields: Mapping[str, str]) -> Mailer:
-    return Mailer(name, fields.get("P", ""), fields.get("F", ""), tuple(fields.get("A", "").split()))
 
 
 def seconds(text: str) -> float:

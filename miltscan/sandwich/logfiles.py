@@ -78,11 +78,15 @@ class Logs:
 
     def _of_file(self, file: Path, texts: Sequence[bytes], before: int) -> Iterator[bytes]:
         """The matching lines of one file; `before` are the bytes of the files that are done."""
-        with file.open("rb") as raw, _decompressed(raw) as stream:
-            for lines in _blocks(stream):
-                if _contains(lines, texts):
-                    yield from (line for line in lines.split(b"\n") if _contains(line, texts))
-                self.on_progress(before + raw.tell())
+        with file.open("rb") as raw:
+            start = raw.read(len(_EXPORT))
+            raw.seek(0)
+            opener = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), None)
+            with cast("IO[bytes]", opener(raw)) if opener else raw as stream:
+                for lines in _blocks(stream):
+                    if _contains(lines, texts):
+                        yield from (line for line in lines.split(b"\n") if _contains(line, texts))
+                    self.on_progress(before + raw.tell())
 
     def _report(self, text: str) -> None:
         if text not in self._errors:
@@ -126,14 +130,6 @@ def _stat(file: Path, name: str) -> float:
         return float(getattr(file.stat(), name))
     except OSError:
         return 0
-
-
-def _decompressed(raw: IO[bytes]) -> IO[bytes]:
-    """The content of a file, decompressed if its first bytes are those of a compressed one."""
-    start = raw.read(len(_EXPORT))
-    raw.seek(0)
-    opener = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), None)
-    return cast("IO[bytes]", opener(raw)) if opener else raw
 
 
 def _blocks(stream: IO[bytes]) -> Iterator[bytes]:

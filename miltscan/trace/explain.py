@@ -5,7 +5,6 @@ assign_queueid) and of its Installation and Operation Guide, "The System Log".
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -90,20 +89,24 @@ _STATS = (
 def explain(line: str, now: datetime) -> list[Part]:
     """Each part of a log line with its meaning; of any line at least its kind. `now` is as for `parse_line`."""
     event = parse_line(line, now)
-    return [*_head(event), Part("line", str(event.kind), KINDS[event.kind]), *_fields(event)]
-
-
-def _head(event: LogEvent) -> Iterator[Part]:
-    if event.time:
-        yield Part("time", event.time.isoformat(sep=" "), "when the line was written")
-    if event.host:
-        yield Part("host", event.host, "the host that wrote it")
-    if event.program:
-        yield Part("program", event.program, "the name set by sendmail -L: sm-mta, sendmail, incoming, delivery")
-    if event.pid is not None:
-        yield Part("pid", str(event.pid), "process ID: each session and each delivery has its own")
-    if event.queue_id:
-        yield Part("queue ID", event.queue_id, _queue_id(event.queue_id))
+    head = (
+        ("time", event.time and event.time.isoformat(sep=" "), "when the line was written"),
+        ("host", event.host, "the host that wrote it"),
+        ("program", event.program, "the name set by sendmail -L: sm-mta, sendmail, incoming, delivery"),
+        ("pid", event.pid, "process ID: each session and each delivery has its own"),
+        ("queue ID", event.queue_id, _queue_id(event.queue_id or "")),
+        ("line", event.kind, KINDS[event.kind]),
+    )
+    parts = [Part(name, str(value), meaning) for name, value, meaning in head if value or value == 0]
+    if not event.fields and event.text:
+        parts.append(Part("text", event.text, "in sendmail's own words"))
+    for name in event.fields:
+        value, meaning = event.get(name) or "", _OURS
+        if event.kind is not EventKind.SCAN:
+            detail = _detail(name, value, event)
+            meaning = FIELDS.get(name, "unknown to this version of miltscan") + (f": {detail}" if detail else "")
+        parts.append(Part(name, value, meaning))
+    return parts
 
 
 def _queue_id(queue_id: str) -> str:
@@ -116,18 +119,6 @@ def _queue_id(queue_id: str) -> str:
     except ValueError:
         return meaning
     return f"{meaning}; made at {made:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _fields(event: LogEvent) -> Iterator[Part]:
-    if not event.fields and event.text:
-        yield Part("text", event.text, "in sendmail's own words")
-    for name in event.fields:
-        value = event.get(name) or ""
-        meaning = _OURS
-        if event.kind is not EventKind.SCAN:
-            detail = _detail(name, value, event)
-            meaning = FIELDS.get(name, "unknown to this version of miltscan") + (f": {detail}" if detail else "")
-        yield Part(name, value, meaning)
 
 
 def _detail(name: str, value: str, event: LogEvent) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from miltscan.sandwich.logline import EventKind, LogEvent, addresses, handoff_id
 from miltscan.trace.explain import Part
-from miltscan.trace.follow import Recipient, Trace
+from miltscan.trace.follow import Trace
 
 _SHOWN = 5
 """Recipients of one line; the list at the end has all of them."""
@@ -19,13 +19,27 @@ def as_text(trace: Trace) -> str:
 
 def trace_fields(trace: Trace) -> dict[str, object]:
     """What `--json` prints; docs/trace.md documents it."""
-    return {
-        "message_id": trace.message_id,
-        "status": trace.status,
-        "queue_ids": trace.queue_ids,
-        "recipients": [_recipient_fields(one) for one in trace.recipients],
-        "events": [_event_fields(event) for event in trace.events],
-    }
+    recipients = []
+    for one in trace.recipients:
+        known = {"recipient": one.address, "status": one.status, "attempts": one.attempts}
+        named = {name: one.last.get(name) for name in ("dsn", "stat", "delay", "xdelay", "relay", "mailer")}
+        recipients.append(known | {"queue_id": one.last.queue_id, "time": _iso(one.last)} | named)
+    events = [
+        {
+            "time": _iso(event),
+            "host": event.host,
+            "program": event.program,
+            "pid": event.pid,
+            "queue_id": event.queue_id,
+            "kind": event.kind,
+            "handed_over_as": handoff_id(event),
+            "fields": event.fields,
+            "text": event.text,
+        }
+        for event in trace.events
+    ]
+    heading = {"message_id": trace.message_id, "status": trace.status, "queue_ids": trace.queue_ids}
+    return {**heading, "recipients": recipients, "events": events}
 
 
 def explained_as_text(parts: Sequence[Part]) -> str:
@@ -38,26 +52,6 @@ def explained_as_text(parts: Sequence[Part]) -> str:
 def explained_as_fields(parts: Sequence[Part]) -> dict[str, dict[str, str]]:
     """What `--explain --json` prints."""
     return {part.name: {"value": part.value, "meaning": part.meaning} for part in parts}
-
-
-def _recipient_fields(one: Recipient) -> dict[str, object]:
-    named = {name: one.last.get(name) for name in ("dsn", "stat", "delay", "xdelay", "relay", "mailer")}
-    known = {"recipient": one.address, "status": one.status, "attempts": one.attempts}
-    return known | {"queue_id": one.last.queue_id, "time": _iso(one.last)} | named
-
-
-def _event_fields(event: LogEvent) -> dict[str, object]:
-    return {
-        "time": _iso(event),
-        "host": event.host,
-        "program": event.program,
-        "pid": event.pid,
-        "queue_id": event.queue_id,
-        "kind": event.kind,
-        "handed_over_as": handoff_id(event),
-        "fields": event.fields,
-        "text": event.text,
-    }
 
 
 def _iso(event: LogEvent) -> str | None:
