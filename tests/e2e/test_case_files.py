@@ -3,6 +3,8 @@
 import re
 import smtplib
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -14,33 +16,43 @@ from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
 
-Pair = tuple[ScanningSandwich, FakeClamd]
+Parts = tuple[ScanningSandwich, FakeClamd, FakeClamd]
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
-    """A sandwich with a fake clamd."""
+def parts() -> Iterator[Parts]:
+    """A sandwich with a fake clamd, and the clamd of a second engine."""
     with (
         private_folder() as folder,
         FakeClamd.unix(folder / "fake.ctl") as clamd,
+        FakeClamd.tcp() as second,
         ScanningSandwich(folder, servers=[clamd.address]) as sandwich,
     ):
-        yield sandwich, clamd
+        yield sandwich, clamd, second
 
 
 @pytest.mark.parametrize("case", decisions.cases("e2e"), ids=lambda case: case.name)
-def test_case(pair: Pair, case: Case) -> None:
+def test_case(parts: Parts, case: Case) -> None:
     """The client's reply and the headers in the mailbox are those that the file expects."""
-    sandwich, clamd = pair
-    sandwich.run_with({"milter": {"workers": 1}, **case.tables})  # so that a server is down for all as soon as for one
-    sandwich.miltscan.wait_for_engines(1)
+    sandwich, *clamds = parts
+    tables = case.tables_with([clamd.address for clamd in clamds])
+    sandwich.run_with({"milter": {"workers": 1}, **tables})  # so that a server is down for all as soon as for one
+    sandwich.miltscan.wait_for_engines(len(case.answers))
     message_id = new_message_id()
     head = [(b"Message-ID", f" {message_id}".encode()), *case.headers]
     message = b"".join(b"%b:%b\r\n" % header for header in head) + b"\r\n" + case.body
-    with decisions.answering(clamd, case.answers["clamd"], lambda: sandwich.miltscan.wait_for_engines(0)):
+    with ExitStack() as stack:
+        for (engine, answer), clamd in zip(case.answers.items(), clamds, strict=False):
+            down = partial(wait_until_down, sandwich, engine)
+            stack.enter_context(decisions.answering(clamd, answer, down))
         reply = sent(sandwich.incoming.port, case, message)
     fate, reason, headers = found(sandwich, reply, message_id)
     assert case.deviations(reply, fate, reason, headers) == []
+
+
+def wait_until_down(sandwich: ScanningSandwich, engine: str) -> None:
+    """Returns when this engine has no server that passes its self-test."""
+    wait_until(lambda: sandwich.miltscan.metric("engine_up", engine=engine) == 0, PATIENCE, f"{engine} to be down")
 
 
 def sent(port: int, case: Case, message: bytes) -> str:

@@ -69,6 +69,15 @@ class Case:
         _flatten("", tomllib.loads(self.configuration), found)
         return found
 
+    def tables_with(self, servers: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The same where each [[engine]], in order, uses one of these servers."""
+        tables = self.tables
+        if engines := tables.get("", {}).get("engine"):
+            tables[""] = {
+                "engine": [{**one, "servers": [server]} for one, server in zip(engines, servers, strict=False)]
+            }
+        return tables
+
     @property
     def sender(self) -> MailCommand:
         """Its MAIL command."""

@@ -1,6 +1,16 @@
 """The configuration file of a miltscan that runs in a private folder."""
 
+import json
 from pathlib import Path
+
+
+def inline(value: object) -> str:
+    """A value in TOML on one line, tables within lists included (`[[engine]]`)."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {inline(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(inline, value)) + "]"
+    return json.dumps(value)
 
 
 def write(folder: Path, clamd: str, exporter_port: int, more: str = "") -> Path:

@@ -18,6 +18,7 @@ from tests.harness import ports
 from tests.harness.clamav import Clamd
 from tests.harness.client import Reply
 from tests.harness.milter import Milter
+from tests.harness.milter_settings import inline
 from tests.harness.processes import PATIENCE, Programs, threads, wait_until
 from tests.harness.sandwich import Sandwich
 from tests.harness.sendmail import queue_folder
@@ -26,7 +27,10 @@ Tables = Mapping[str, Mapping[str, Any]]
 
 
 class Miltscan(Milter):
-    """`miltscan run`, which asks `servers`; `tables` of its configuration replace the defaults."""
+    """`miltscan run`, which asks `servers`; `tables` of its configuration replace the defaults.
+
+    The table of the empty name holds what stands above all tables: `engine`, a list of tables.
+    """
 
     def __init__(self, owner: Programs, socket: Path, servers: Sequence[str], tables: Tables) -> None:
         self.configuration = owner.folder / "miltscan.toml"
@@ -46,8 +50,11 @@ class Miltscan(Milter):
             "clamd": {"servers": self.servers, "canary_interval": "5s"},
             "exporter": {"listen": f"127.0.0.1:{self.exporter_port}", "directory": str(folder / "metrics")},
         }
-        whole = {name: {**ours.get(name, {}), **tables.get(name, {})} for name in {**ours, **tables}}
-        self.configuration.write_text("".join(f"[{name}]\n{_lines(table)}" for name, table in whole.items()))
+        whole = {name: {**ours.get(name, {}), **tables.get(name, {})} for name in {"": {}, **ours, **tables}}
+        if "engine" in whole[""]:  # in place of [clamd]
+            del whole["clamd"]
+        texts = [(f"[{name}]\n" if name else "") + _lines(table) for name, table in whole.items()]
+        self.configuration.write_text("".join(texts))
 
     def reload_and_wait(self) -> None:
         """SIGHUP; returns when the supervisor says what came of it."""
@@ -159,4 +166,4 @@ class ScanningSandwich(Sandwich):
 
 
 def _lines(table: Mapping[str, Any]) -> str:
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+    return "".join(f"{key} = {inline(value)}\n" for key, value in table.items())

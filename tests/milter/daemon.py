@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.mta import MTA, Message, Result
 from tests.harness import ports
+from tests.harness.milter_settings import inline
 from tests.harness.processes import PATIENCE, Program, Programs, threads, wait_until
 
 CHECKOUT = Path(__file__).parents[2]
@@ -83,7 +84,10 @@ class Daemon:
 
     def write_settings(self) -> None:
         """The configuration file."""
-        lines = [f"{key} = {json.dumps(value)}\n" for key, value in {**self.defaults(), **self.settings}.items()]
+        settings = {**self.defaults(), **self.settings}
+        if "engine" in settings:  # in place of [clamd]
+            settings = {key: value for key, value in settings.items() if not key.startswith("clamd.")}
+        lines = [f"{key} = {inline(value)}\n" for key, value in settings.items()]
         self.config.write_text("".join(lines).replace('"OWN"', json.dumps(self.clamd.address)))
 
     def start(self) -> None:

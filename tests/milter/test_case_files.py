@@ -1,19 +1,35 @@
 """The cases of tests/corpus/decisions through the real service, between a fake MTA and a fake clamd."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+
 import pytest
 
+from tests.fakes.clamd import FakeClamd
 from tests.fakes.milter_wire import Code
 from tests.fakes.mta import Message, Result
 from tests.harness import decisions
 from tests.harness.decisions import Case
 from tests.harness.processes import PATIENCE, wait_until
 from tests.milter.conftest import Fleet
+from tests.milter.daemon import Daemon
+
+
+@pytest.fixture(scope="module")
+def second() -> Iterator[FakeClamd]:
+    """The clamd of a second engine."""
+    with FakeClamd.tcp() as clamd:
+        yield clamd
 
 
 @pytest.mark.parametrize("case", decisions.cases("milter"), ids=lambda case: case.name)
-def test_case(shared: Fleet, case: Case) -> None:
+def test_case(shared: Fleet, second: FakeClamd, case: Case) -> None:
     """The reply to the MTA and the edits that it is asked for are those that the file expects."""
-    settings = {f"{table}.{key}": value for table, values in case.tables.items() for key, value in values.items()}
+    tables = case.tables_with(["OWN", second.address])
+    settings = {
+        f"{table}.{key}".lstrip("."): value for table, values in tables.items() for key, value in values.items()
+    }
     daemon = shared(**{name.replace(".", "__"): value for name, value in settings.items()})
     message = Message(
         sender=case.sender.path.encode(),
@@ -23,15 +39,21 @@ def test_case(shared: Fleet, case: Case) -> None:
         body=case.body,
     )
 
-    def wait_until_down() -> None:
-        wait_until(lambda: daemon.metric("engine_up") == 0, PATIENCE, "an engine that is down")
-
-    with decisions.answering(daemon.clamd, case.answers["clamd"], wait_until_down), daemon.mta() as mta:
+    with ExitStack() as stack:
+        for (engine, answer), clamd in zip(case.answers.items(), (daemon.clamd, second), strict=False):
+            down = partial(wait_until_down, daemon, engine)
+            stack.enter_context(decisions.answering(clamd, answer, down))
+        mta = stack.enter_context(daemon.mta())
         name, address = (text.encode() for text in case.client)
         mta.values |= {b"_": b"%b [%b]" % (name, address), b"{client_name}": name, b"{client_addr}": address}
         result = mta.send_message(message)
     headers = decisions.edited(case.headers, [(edit.name, edit.value, edit.index or 0) for edit in result.edits])
     assert case.deviations(result.reply.smtp.decode(), *fate_of(result), headers) == []
+
+
+def wait_until_down(daemon: Daemon, engine: str) -> None:
+    """Returns when this engine has no server that passes its self-test."""
+    wait_until(lambda: daemon.metric("engine_up", engine=engine) == 0, PATIENCE, f"{engine} to be down")
 
 
 def fate_of(result: Result) -> tuple[str, str]:
