@@ -130,7 +130,7 @@ def spool_findings(folder: Path, settings: Settings) -> Iterator[Finding]:
         os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600))
     except OSError as problem:
         text = f"{folder} cannot store a message: {problem.strerror}"
-        yield error("spool.directory", text, f"choose a folder that {_user()} can write to, and not on NFS")
+        yield error("spool.directory", text, f"choose a folder on a local disk that {_user()} can write to")
         return
     room, limits = os.statvfs(folder), settings.limits
     remedy = "free some space, or lower limits.message_size or limits.concurrent_scans"

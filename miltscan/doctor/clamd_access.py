@@ -42,7 +42,7 @@ def _scan_spool_file(engine: str, address: Address, folder: str) -> tuple[str, b
         finally:
             os.close(descriptor)
     except OSError as problem:
-        why = str(problem)
+        why = problem.strerror or str(problem)
     return why, isinstance(address, UnixAddress) and not server.takes_descriptor
 
 

@@ -51,7 +51,7 @@ def server_findings(subject: str, record: ServerRecord, now: float, *, fatal: bo
     """
     if not record.good:
         text = f"does not find the test signature: {record.why or 'no answer'}"
-        yield (error if fatal else warning)(subject, text, "start it, and read its log; check its TemporaryDirectory")
+        yield (error if fatal else warning)(subject, text, "start it; read its log and check its TemporaryDirectory")
         return
     yield ok(subject, "finds the test signature")
     if record.published:

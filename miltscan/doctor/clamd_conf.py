@@ -136,7 +136,7 @@ def mismatches(clamd: Mapping[str, str], engine: ClamdEngineSettings, limits: Li
     patience = min(limits.scan_timeout, engine.timeout or limits.scan_timeout)
     if not 0 < (seconds := _number(clamd["MaxScanTime"]) / 1000) < patience:
         given = show_duration(seconds) if seconds else "no limit"
-        why = f"{given} is not below limits.scan_timeout = {show_duration(patience)}: clamd scans on after the timeout"
+        why = f"{given} is not below limits.scan_timeout = {show_duration(patience)}: clamd scans beyond the timeout"
         yield Mismatch("MaxScanTime", why, f"MaxScanTime {round(patience * 900)}")
     hidden = {
         "AlertExceedsMax": "clamd reports a message above one of its limits as clean, though it did not scan all of it",

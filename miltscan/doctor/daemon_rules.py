@@ -28,7 +28,7 @@ def daemon_findings(file: str, conf: CfFile) -> Iterator[Finding]:
     if value[:1] in {"t", "y"} or value == "postmilter" or value[:1] == mode[:1] == "i":
         yield ok(f"{file} SuperSafe", value)
     else:
-        text = f"{value}: a crash loses mail that the client was told is accepted"
+        text = f"{value}: a crash loses mail that was accepted with 250"
         yield error(f"{file} SuperSafe", text, "set PostMilter at incoming, True at delivery")
 
 

@@ -57,7 +57,7 @@ def selinux_findings(ports: Sequence[int], silent: Sequence[int]) -> Iterator[Fi
     if not enforcing:
         yield ok("SELinux", "does not enforce")
     elif silent:
-        remedy = f"semanage port -a -t smtp_port_t -p tcp {silent[0]}; ausearch -m avc -ts recent"
+        remedy = f"run: semanage port -a -t smtp_port_t -p tcp {silent[0]}; ausearch -m avc -ts recent"
         yield warning("SELinux", f"enforces, and no process listens on port {silent[0]}", remedy)
     else:
         yield ok("SELinux", f"enforces, and a process listens on each of the ports {', '.join(map(str, ports))}")

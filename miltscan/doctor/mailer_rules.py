@@ -82,11 +82,11 @@ def _destination(subject: str, mailer: Mailer, ports: set[int], file: str) -> It
             yield error(subject, text, "set P=[IPC], A=TCP [127.0.0.1] 19000")
         case Tcp(host) if "$" in host:
             text = f"{shown}: sends to the recipient's host and bypasses the delivery sendmail"
-            yield error(subject, text, f"define(`{macro}', `TCP [127.0.0.1] 19000')")
+            yield error(subject, text, f"add define(`{macro}', `TCP [127.0.0.1] 19000')")
         case Tcp(_, port) if ports and (not port.isdigit() or int(port) not in ports):
             expected = min(ports)
             text = f"{shown}: port {port}, but the delivery sendmail listens on {expected}"
-            yield error(subject, text, f"define(`{macro}', `TCP [127.0.0.1] {expected}')")
+            yield error(subject, text, f"add define(`{macro}', `TCP [127.0.0.1] {expected}')")
         case Program(named) if named != file:
             yield error(subject, f"{shown}: reads {named or 'its default file'}", f"set -C{file}")
 
@@ -95,7 +95,7 @@ def _flags(subject: str, mailer: Mailer) -> Iterator[Finding]:
     """Flag k is needed as both sendmails have the same name; with f, sendmail adds an argument -f, which TCP lacks."""
     if "k" not in mailer.flags:
         text = f"F={mailer.flags} has no k: the two sendmails have the same name, and sendmail reports a mail loop"
-        yield error(subject, text, f"MODIFY_MAILER_FLAGS(`{mailer.name.upper()}', `+k')")
+        yield error(subject, text, f"add MODIFY_MAILER_FLAGS(`{mailer.name.upper()}', `+k')")
     if mailer.name == "local" and "f" in mailer.flags and mailer.speaks_smtp:
         text = f"F={mailer.flags} has f: an SMTP connection cannot take an argument -f"
         yield error(subject, text, "set all flags of LOCAL, as incoming.mc does")

@@ -60,13 +60,13 @@ def greeting_finding(subject: str, host: str, port: int, *, tls: bool = False) -
             session.sendall(b"QUIT\r\n")
     except OSError as problem:
         remedy = "start it; check that the host name has a dot and that Listen= is 511"
-        return error(subject, f"no greeting: {problem}", remedy)
+        return error(subject, f"no greeting: {problem.strerror or problem}", remedy)
     if line and line[0].startswith("220"):
         return ok(subject, f"greets with {line[0]}")
     return error(subject, f"greets with {line[0] if line else 'nothing'}", "read its log")
 
 
-def negotiation_finding(subject: str, address: Address, remedy: str = "systemctl restart miltscan") -> Finding:
+def negotiation_finding(subject: str, address: Address, remedy: str = "run: systemctl restart miltscan") -> Finding:
     """The first step of the milter protocol: a filter answers the MTA's offer with what it uses of it.
 
     `remedy` is for a filter that does not answer; a proxy without one closes the connection.
@@ -77,7 +77,7 @@ def negotiation_finding(subject: str, address: Address, remedy: str = "systemctl
             answer = connection.recv(512)
             connection.sendall(QUIT)
     except OSError as problem:
-        return error(subject, f"no answer: {problem}", remedy)
+        return error(subject, f"no answer: {problem.strerror or problem}", remedy)
     if not answer:
         return error(subject, "no answer: it closes the connection", remedy)
     if answer[4:5] == OPTNEG:  # behind the four bytes of the length

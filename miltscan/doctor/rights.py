@@ -71,10 +71,10 @@ def socket_findings(path: Path, user: Identity, blame: str) -> Iterator[Finding]
     for folder, above in folders:
         if above.st_mode & unsafe:
             text = f"folder {folder} has mode {_mode(above)}: sendmail treats the socket as unsafe"
-            wrong.append(error(subject, text, f"chmod go-w {folder}"))
+            wrong.append(error(subject, text, f"run: chmod go-w {folder}"))
         if not user.may(above, _SEARCH):
             text = f"folder {folder} has mode {_mode(above)}: {user.name} cannot enter it"
-            wrong.append(error(subject, text, f"chmod a+x {folder}"))
+            wrong.append(error(subject, text, f"run: chmod a+x {folder}"))
     if not user.may(status, _WRITE):
         text = f"mode {_mode(status)}: {user.name}, the user of sendmail, may not connect"
         remedy = f"set milter.socket_group to a group of {user.name}, and milter.socket_mode to 0660"
@@ -91,7 +91,7 @@ def queue_folder_findings(name: str, pattern: str, user: Identity) -> Iterator[F
     """The queue of one sendmail: it exists, its user can write to it, and other users cannot enter it."""
     folders = queue_folders(pattern)
     if not folders:
-        yield error(f"{name} queue", f"{pattern}: no such folder", f"install -d -m 0700 {pattern[:-1]}1")
+        yield error(f"{name} queue", f"{pattern}: no such folder", f"run: install -d -m 0700 {pattern[:-1]}1")
     for folder in folders:
         yield from _queue_findings(f"{name} queue", folder, user)
 
@@ -100,7 +100,7 @@ def _queue_findings(subject: str, folder: Path, user: Identity) -> Iterator[Find
     try:
         status = folder.stat()
     except OSError as problem:
-        remedy = f"install -d -o {user.name} -m 0700 {folder}, or with owner and mode of the other queue"
+        remedy = f"run: install -d -o {user.name} -m 0700 {folder}, or with owner and mode of the other queue"
         yield error(subject, f"{folder}: {problem.strerror}", remedy)
         return
     described = f"{folder} belongs to {owner(status)} and has mode {_mode(status)}"
@@ -108,10 +108,10 @@ def _queue_findings(subject: str, folder: Path, user: Identity) -> Iterator[Find
     if not stat.S_ISDIR(status.st_mode):
         wrong.append(error(subject, f"{folder} is not a folder", "move it away"))
     if not user.may(status, _READ | _WRITE | _SEARCH):
-        wrong.append(error(subject, f"{described}: {user.name} cannot queue", f"chown {user.name} {folder}"))
+        wrong.append(error(subject, f"{described}: {user.name} cannot queue", f"run: chown {user.name} {folder}"))
     if status.st_mode & stat.S_IRWXO:
         text = f"{folder} has mode {_mode(status)}: any user of the host can reach queued mail"
-        wrong.append(error(subject, text, f"chmod o= {folder}"))
+        wrong.append(error(subject, text, f"run: chmod o= {folder}"))
     yield from wrong or [ok(subject, described)]
 
 
@@ -121,7 +121,7 @@ def same_rights_findings(one: Path, other: Path) -> Iterator[Finding]:
         first, second = one.stat(), other.stat()
         if (owner(first), stat.S_IMODE(first.st_mode)) != (owner(second), stat.S_IMODE(second.st_mode)):
             text = f"{one} is {owner(first)} {_mode(first)}, {other} is {owner(second)} {_mode(second)}"
-            remedy = f"chown --reference={one} {other} && chmod --reference={one} {other}"
+            remedy = f"run: chown --reference={one} {other} && chmod --reference={one} {other}"
             yield warning("queues", text, remedy)
 
 
@@ -143,7 +143,7 @@ def key_finding(path: str, status: stat_result, user: Identity) -> Finding:
     if user.may(status, _READ):
         return ok(f"keys {path}", f"{user.name} may read it")
     text = f"belongs to {owner(status)}: {user.name}, the user of miltscan, cannot read it"
-    return error(f"keys {path}", text, f"chown {user.name} {path}")
+    return error(f"keys {path}", text, f"run: chown {user.name} {path}")
 
 
 def owner(status: stat_result) -> str:

@@ -1,4 +1,4 @@
-"""`miltscan trace` on what a real sandwich logs: by queue ID and by Message-ID, for each end a message can have."""
+"""`miltscan trace` on the logs of a real sandwich: by queue ID and by Message-ID, for each status of a message."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from tests.harness.sandwich import private_folder
 
 @pytest.fixture(scope="module")
 def fragile() -> Iterator[ScanningSandwich]:
-    """A sandwich of which parts are stopped."""
+    """A sandwich in which tests stop parts."""
     tables: Tables = {"clamd": {"canary_interval": "3s"}, "milter": {"workers": 1}}
     with private_folder() as folder, ScanningSandwich(folder, tables) as sandwich:
         yield sandwich
@@ -25,20 +25,20 @@ def fragile() -> Iterator[ScanningSandwich]:
 
 @pytest.fixture
 def sandwich(fragile: ScanningSandwich) -> Iterator[ScanningSandwich]:
-    """The same, whole again after each test."""
+    """The same sandwich, repaired after each test."""
     yield fragile
     fragile.repair()
 
 
 def run(sandwich: ScanningSandwich, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The program, on the logs of the sandwich."""
+    """The result of running the program on the logs of the sandwich."""
     logs = ["--log", str(sandwich.syslog.file), "--log", str(sandwich.miltscan.running.log)]
     command = [sys.executable, "-m", "miltscan", "trace", *logs, *arguments]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
 
 def traced(sandwich: ScanningSandwich, subject: str, status: str) -> dict[str, Any]:
-    """The only trace of a message, as soon as the logs are so far that it has this status."""
+    """The only trace of a message, as soon as it has this status."""
 
     def found() -> dict[str, Any] | None:
         lines = run(sandwich, "--json", subject).stdout.splitlines()
@@ -56,7 +56,7 @@ def scan_of(trace: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_accepted(sandwich: ScanningSandwich) -> None:
-    """Client, envelope, verdict, decision, handing over, and each recipient's delivery, by each name of the message."""
+    """Each name of the message finds client, envelope, verdict, decision, handoff and each recipient's delivery."""
     message_id = new_message_id()
     recipients = [RECIPIENT, "someone@elsewhere.example"]
     handed = f" {sandwich.send(text_message(message_id), recipients=recipients).queue_id}: to="
@@ -79,7 +79,7 @@ def test_accepted(sandwich: ScanningSandwich) -> None:
 
 
 def test_timeline(sandwich: ScanningSandwich) -> None:
-    """What a person reads names both sendmails and their queue IDs."""
+    """The text names both sendmails and their queue IDs."""
     message_id = new_message_id()
     assert sandwich.send(text_message(message_id)).code == 250
     sandwich.mailbox.wait_for(message_id)
@@ -92,7 +92,7 @@ def test_timeline(sandwich: ScanningSandwich) -> None:
 
 
 def test_rejected(sandwich: ScanningSandwich) -> None:
-    """The signature and the reply that the client heard."""
+    """The trace has the signature and the reply to the client."""
     mail = messages.infected()
     reply = sandwich.send(messages.as_wire(mail))
     trace = traced(sandwich, mail["Message-ID"], "rejected")
@@ -101,7 +101,7 @@ def test_rejected(sandwich: ScanningSandwich) -> None:
 
 
 def test_tempfailed(sandwich: ScanningSandwich) -> None:
-    """An engine that is down."""
+    """A message is tempfailed while the engine is down."""
     message_id = new_message_id()
     sandwich.clamd.stop()
     sandwich.miltscan.wait_for_engines(0)
@@ -110,7 +110,7 @@ def test_tempfailed(sandwich: ScanningSandwich) -> None:
 
 
 def test_tempfailed_then_accepted(sandwich: ScanningSandwich) -> None:
-    """Each attempt of a client has a queue ID, and so a trace, of its own."""
+    """Each attempt of a client has its own queue ID and trace."""
     message_id = new_message_id()
     sandwich.clamd.stop()
     assert sandwich.send(text_message(message_id)).code == 451
@@ -127,7 +127,7 @@ def test_tempfailed_then_accepted(sandwich: ScanningSandwich) -> None:
 
 
 def test_deferred_then_delivered(sandwich: ScanningSandwich) -> None:
-    """While the delivery sendmail is stopped it is deferred at incoming; each attempt is shown."""
+    """A message is deferred while the delivery sendmail is stopped; the trace has each attempt."""
     message_id = new_message_id()
     sandwich.delivery.stop()
     assert sandwich.send(text_message(message_id)).code == 250
@@ -149,6 +149,6 @@ def test_deferred_then_delivered(sandwich: ScanningSandwich) -> None:
 
 
 def test_not_found(sandwich: ScanningSandwich) -> None:
-    """Status 1 and one line."""
+    """An unknown message is one line and status 1."""
     result = run(sandwich, "<no-such-message@example.org>")
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)

@@ -27,7 +27,7 @@ def test_by_owner_or_group(tmp_path: Path, mode: int, uid: int, gids: set[int], 
     file.chmod(mode)
     finding = key_finding(str(file), file.stat(), Identity("miltscan", uid, frozenset(gids)))
     assert finding.level is level
-    assert finding.remedy == ("" if level is Level.OK else f"chown miltscan {file}")
+    assert finding.remedy == ("" if level is Level.OK else f"run: chown miltscan {file}")
 
 
 def test_it_is_the_owner_of_the_spool(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_queues_with_the_same_rights(tmp_path: Path) -> None:
     assert [*rights.same_rights_findings(one, other)] == []
     other.chmod(0o750)
     (found,) = rights.same_rights_findings(one, other)
-    assert found.remedy == f"chown --reference={one} {other} && chmod --reference={one} {other}"
+    assert found.remedy == f"run: chown --reference={one} {other} && chmod --reference={one} {other}"
 
 
 def test_an_owner_without_a_name() -> None:
