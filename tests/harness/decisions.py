@@ -70,12 +70,11 @@ class Case:
         return found
 
     def tables_with(self, servers: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The same where each [[engine]], in order, uses one of these servers."""
+        """The same where each [[engine]], in order, uses one of these servers and tests it often."""
         tables = self.tables
         if engines := tables.get("", {}).get("engine"):
-            tables[""] = {
-                "engine": [{**one, "servers": [server]} for one, server in zip(engines, servers, strict=False)]
-            }
+            uses = [{"servers": [server], "canary_interval": "3s"} for server in servers]
+            tables[""] = {"engine": [{**one, **its} for one, its in zip(engines, uses, strict=True)]}
         return tables
 
     @property

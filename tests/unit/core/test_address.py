@@ -51,6 +51,7 @@ def test_addresses(text: str, address: Address) -> None:
         "inet: 1@localhost",
         "inet6:1@::1",
         "tcp:1@localhost",
+        "ftp:1@localhost",
     ],
 )
 def test_mistakes(text: str) -> None:

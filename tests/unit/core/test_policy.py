@@ -19,7 +19,7 @@ from miltscan.core.action import (
     TempFail,
 )
 from miltscan.core.message import Message
-from miltscan.core.policy import MISSING_HEADER, SCANNED_HEADER, STATUS_HEADER, Policy, decide, failed, status
+from miltscan.core.policy import MISSING_HEADER, SCANNED_HEADER, STATUS_HEADER, Policy, decide, failed, status, unheard
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, missing, worst
 from tests.fakes.messages import message, policy
 
@@ -150,6 +150,12 @@ def test_no_verdict_is_a_tempfail() -> None:
 def test_failed_is_a_tempfail() -> None:
     """What our own code could not do is never the sender's fault."""
     assert failed("Q") == Decision(TempFail(Reply(451, "4.3.0", "Internal error, try again later (Q)")), "exception")
+
+
+def test_a_decision_that_the_mta_never_received_is_a_tempfail() -> None:
+    """The client keeps the mail of a connection that was lost."""
+    lost = TempFail(Reply(451, "4.4.2", "Connection to the MTA lost (Q)"))
+    assert unheard("Q") == Decision(lost, "mta-gone")
 
 
 def test_hold_says_why() -> None:
