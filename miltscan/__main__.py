@@ -2,7 +2,5 @@
 
 from miltscan.cli import run_cli
 
-main = run_cli
-
 if __name__ == "__main__":
-    main()
+    run_cli()
