@@ -1,4 +1,4 @@
-"""The prober: what it sends when, what it tells, and that it takes its orders while a probe waits."""
+"""The prober: when it sends, what it records, and that it obeys orders while a probe waits."""
 
 import json
 import threading
@@ -25,13 +25,13 @@ SECONDS = {Stage.CONNECT: 0.001, Stage.ENVELOPE: 0.002, Stage.DATA: 0.003}
 
 
 def loaded(interval: str = "1m") -> Loaded:
-    """A configuration with a probe."""
+    """Return a configuration with a probe."""
     return Loaded(parse_settings(f"keys.file = '/k'\nprobe.interval = '{interval}'".encode(), "f"), KEYS)
 
 
 @pytest.fixture
 def results(monkeypatch: pytest.MonkeyPatch) -> list[list[Result]]:
-    """What the next runs give, in turn; the last one again and again."""
+    """Return what the next runs yield, in order; the last result repeats."""
     log.configure("json", "info")
     queue: list[list[Result]] = []
 
@@ -43,25 +43,23 @@ def results(monkeypatch: pytest.MonkeyPatch) -> list[list[Result]]:
 
 
 def both(why: str = "", seconds: dict[Stage, float] = SECONDS) -> list[Result]:
-    """Two probes that ended so."""
+    """Return two probes that ended like this."""
     return [Result(kind, why, "550 5.7.1 x", seconds) for kind in ProbeKind]
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """What was logged since the last look."""
+    """Return what was logged since the last call."""
     return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
 
 def value(family: Any, *labels: str) -> float:  # noqa: ANN401  of any gauge
-    """A gauge."""
+    """Return the value of a gauge."""
     number: float = family.child(*labels)._value.get()  # noqa: SLF001
     return number
 
 
-def test_a_change_is_told_and_a_failure_each_time(
-    results: list[list[Result]], capfd: pytest.CaptureFixture[str]
-) -> None:
-    """A probe that goes well every minute writes no line every minute."""
+def test_a_change_is_logged_and_each_failure(results: list[list[Result]], capfd: pytest.CaptureFixture[str]) -> None:
+    """A probe that succeeds every minute does not write a line every minute, but each failure writes one."""
     results += [both(), both(), both("no reply"), both("no reply"), both()]
     ours = Prober(loaded())
     told = []
@@ -72,8 +70,8 @@ def test_a_change_is_told_and_a_failure_each_time(
     assert told == [works, [], fails, fails, works]
 
 
-def test_metrics_tell_the_last_run(results: list[list[Result]]) -> None:
-    """A stage that was not reached has no time any more."""
+def test_metrics_show_the_last_run(results: list[list[Result]]) -> None:
+    """The metrics show the last run, without a duration of a stage that it did not reach."""
     results += [both(), both("no reply", {Stage.CONNECT: 0.5})]
     ours, began = Prober(loaded()), time.time()
     ours.probe()
@@ -89,13 +87,13 @@ def test_metrics_tell_the_last_run(results: list[list[Result]]) -> None:
 
 @pytest.mark.parametrize(("interval", "why", "pause"), [("1m", "", 60), ("1m", "x", 10), ("5s", "x", 5), ("5s", "", 5)])
 def test_a_failed_one_is_repeated_sooner(results: list[list[Result]], interval: str, why: str, pause: float) -> None:
-    """So that its end is seen soon."""
+    """A failed probe is repeated sooner, so that the end of a fault is seen soon."""
     results.append(both(why))
     assert Prober(loaded(interval)).probe() == pause
 
 
-def test_a_bug_is_counted_and_told(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """And the next probe comes all the same."""
+def test_a_bug_is_counted_and_logged(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """An exception is counted and logged, and the next probe is sent all the same."""
     log.configure("json", "info")
 
     def broken(_options: object, _key: Key) -> list[Result]:
@@ -110,15 +108,15 @@ def test_a_bug_is_counted_and_told(monkeypatch: pytest.MonkeyPatch, capfd: pytes
 
 
 def test_without_keys_there_is_no_probe(capfd: pytest.CaptureFixture[str]) -> None:
-    """A reload may take them away."""
+    """Without keys, which a reload may remove, no probe is sent."""
     log.configure("json", "info")
     assert Prober(Loaded(loaded().settings, ())).probe() == 60
     assert [line["event"] for line in lines(capfd)] == ["probe_off"]
 
 
 @pytest.mark.parametrize("end", ["drain", "death"])
-def test_orders_are_taken_while_a_probe_waits(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    """A reload lets it probe at once with the new settings; a stop, or the supervisor's end, waits for no reply."""
+def test_orders_are_obeyed_while_a_probe_waits(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """A reload probes at once with the new settings, and a stop waits for no reply."""
     seen: list[float] = []
     stuck = threading.Event()
 

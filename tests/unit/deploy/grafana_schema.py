@@ -1,4 +1,4 @@
-"""Whether JSON is a dashboard, by the types that Grafana generates from its own schema (grafana-foundation-sdk)."""
+"""Checks whether JSON is a dashboard, by the types that Grafana generates from its schema (grafana-foundation-sdk)."""
 
 import enum
 import json
@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 
 def mistakes(dashboard: Mapping[str, Any]) -> list[str]:
-    """What is wrong, a line each: keys that the schema does not have, and values of another type than it wants."""
+    """Return the mistakes, a line each: keys that the schema lacks, and values of a wrong type."""
     register_default_plugins()
     return _mistakes(dict(dashboard), Dashboard, "dashboard")
 
@@ -24,7 +24,7 @@ def _mistakes(given: dict[str, Any], model: Any, where: str) -> list[str]:  # no
 
 
 def _unknown(given: Any, known: Any, where: str) -> Iterator[str]:  # noqa: ANN401 - JSON
-    """The decoder drops what it does not know, so that it is missing when all is encoded again."""
+    """Yield keys that the decoder does not know: it drops them, so they are missing after encoding."""
     if isinstance(given, Mapping) and isinstance(known, Mapping):
         yield from (f"{where}.{key}: no such key" for key in given.keys() - known.keys())
         for key in given.keys() & known.keys():
@@ -37,7 +37,7 @@ def _unknown(given: Any, known: Any, where: str) -> Iterator[str]:  # noqa: ANN4
 
 
 def _misfits(value: Any, expected: Any, where: str) -> list[str]:  # noqa: ANN401 - any value, any type
-    """The decoder keeps values of whatever type they are; its annotations say what they have to be."""
+    """Yield values of a wrong type: the decoder keeps any value, but its annotations have the types."""
     if hasattr(value, "to_json"):
         return [
             mistake

@@ -1,4 +1,4 @@
-"""The Grafana dashboard: valid, made from the catalogue, and complete."""
+"""The Grafana dashboard: valid, made from the definitions of the metrics, and complete."""
 
 import copy
 import re
@@ -35,7 +35,7 @@ def test_the_file_is_what_the_generator_writes() -> None:
 
 
 def test_grafana_can_read_it() -> None:
-    """Each key is one of Grafana's schema, each value of the type that it wants."""
+    """Each key is one of Grafana's schema, and each value has its type."""
     assert mistakes(COMMITTED) == []
 
 
@@ -54,7 +54,7 @@ def test_grafana_can_read_it() -> None:
     ],
 )
 def test_the_schema_finds_mistakes(path: tuple[str | int, ...], value: object, mistake: str) -> None:
-    """A schema that takes anything would never be noticed."""
+    """The schema reports mistakes; one that accepts anything would test nothing."""
     broken: Any = copy.deepcopy(COMMITTED)
     place = broken
     for step in path[:-1]:
@@ -63,15 +63,15 @@ def test_the_schema_finds_mistakes(path: tuple[str | int, ...], value: object, m
     assert any(mistake in found for found in mistakes(broken)), mistakes(broken)
 
 
-def test_ways_to_point_at_it_stay() -> None:
-    """Its uid is in links and in the provisioning; each panel has a number of its own."""
+def test_links_to_it_stay_valid() -> None:
+    """Links and provisioning use its uid, and each panel has a number of its own."""
     assert COMMITTED["uid"] == "miltscan"
     numbers = [panel["id"] for panel in COMMITTED["panels"]]
     assert len(set(numbers)) == len(numbers)
 
 
 def lacks(panel: Mapping[str, Any]) -> Iterator[str]:
-    """What a panel needs and does not have."""
+    """Return what a panel needs and does not have."""
     defaults = panel["fieldConfig"]["defaults"]
     if "?" not in panel["description"]:
         yield "a question"
@@ -100,7 +100,7 @@ def test_a_panel_explains_itself() -> None:
 
 
 def test_panels_do_not_overlap() -> None:
-    """All are within the grid's 24 columns, and each place is taken once."""
+    """All panels are within the grid's 24 columns, and no two overlap."""
     boxes = [panel["gridPos"] for panel in COMMITTED["panels"]]
     assert all(box["x"] + box["w"] <= 24 for box in boxes)
     for one, other in combinations(boxes, 2):
@@ -110,12 +110,12 @@ def test_panels_do_not_overlap() -> None:
 
 
 def grouped(promql: str) -> set[str]:
-    """The labels that a query groups by."""
+    """Return the labels that a query groups by."""
     return {label for by in re.findall(r"\bby \(([^)]*)\)", promql) for label in by.split(", ")}
 
 
 def unknown(promql: str) -> Iterator[str]:
-    """What a query names and does not exist, or does not narrow to the chosen instances."""
+    """Return the names in a query that do not exist, or that it does not narrow to the chosen instances."""
     selectors = re.findall(r"\b(\w+)\{([^{}]*)\}", promql)
     series = set(queries.series(promql))
     if not selectors or series - {name for name, _ in selectors}:
@@ -130,12 +130,12 @@ def unknown(promql: str) -> Iterator[str]:
 
 
 def test_a_query_asks_for_what_exists() -> None:
-    """Every series of a query is of the catalogue, and has the labels that the query selects and groups by."""
+    """Every series of a query is a metric, and has the labels that the query selects and groups by."""
     assert [(query.where, name) for query in QUERIES for name in unknown(query.promql)] == []
 
 
 def test_a_legend_names_labels_that_are_there() -> None:
-    """Every label of a legend is one that the query groups by; a series without it would have half a name."""
+    """Every label of a legend is one that the query groups by."""
     legends = [
         (panel["title"], target["legendFormat"], target["expr"]) for panel in PANELS for target in panel["targets"]
     ]
@@ -150,18 +150,18 @@ def test_a_legend_names_labels_that_are_there() -> None:
 
 @pytest.mark.parametrize("values", [*dashboard.variables(COMMITTED)], ids=lambda values: values.name)
 def test_a_variable_asks_for_what_exists(values: dashboard.Values) -> None:
-    """The series of its values is one of the catalogue and has the label."""
+    """The series of a variable's values is a metric with that label."""
     assert values.label in {*queries.family(values.series).labels, "instance"}
 
 
 def test_every_metric_is_on_a_panel() -> None:
-    """Or in a list with the reason."""
+    """Each metric is on a panel, or in a list with the reason."""
     shown = {queries.family(name).name for query in QUERIES for name in queries.series(query.promql)}
     assert {family.name for family in FAMILIES} - shown == ON_NO_PANEL.keys()
 
 
 def test_a_series_that_does_not_exist_is_an_error() -> None:
-    """The name of a histogram alone is no series."""
+    """The bare name of a histogram is not a series."""
     for name in ("miltscan_no_such_total", "miltscan_message_duration_seconds", "miltscan_workers_sum"):
         with pytest.raises(KeyError):
             queries.narrowed(name)
@@ -182,32 +182,32 @@ def test_a_series_that_does_not_exist_is_an_error() -> None:
     ],
 )
 def test_series_are_narrowed_to_what_is_chosen(written: str, sent: str) -> None:
-    """By each variable whose label they have, unless they say something of it themselves."""
+    """Each variable narrows the series that have its label and do not match it themselves."""
     assert queries.narrowed(written) == sent
 
 
 def generate(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command, run as a person does."""
+    """Run the command as a person does."""
     command = [sys.executable, "-m", "deploy.grafana.generator", *arguments]
     return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
 
 
 def test_the_command_helps() -> None:
-    """--help says what it does, with an example."""
+    """--help describes the command with an example."""
     helped = generate("--help")
     assert helped.returncode == 0
     assert "example" in helped.stdout
 
 
 def test_the_command_writes(tmp_path: Path) -> None:
-    """To another place, with links to another copy of the documentation."""
+    """The command writes to another file, with links to another copy of the documentation."""
     assert generate("--output", str(tmp_path / "it.json"), "--docs", "https://wiki.example.test").returncode == 0
     written = (tmp_path / "it.json").read_text()
     assert written == whole.text("https://wiki.example.test") != whole.text()
 
 
 def test_the_command_says_what_it_cannot_write(tmp_path: Path) -> None:
-    """In a line, without a traceback."""
+    """A file that cannot be written is one line, without a traceback."""
     refused = generate("--output", str(tmp_path / "missing" / "it.json"))
     assert refused.returncode == 2
     assert "No such file" in refused.stderr
@@ -215,14 +215,14 @@ def test_the_command_says_what_it_cannot_write(tmp_path: Path) -> None:
 
 
 def test_provisioning_names_what_is_there() -> None:
-    """The folder that Grafana is told to read, and the data source that the dashboard takes by default."""
+    """Provisioning names the dashboard's folder and its default data source."""
     folder = CHECKOUT / "deploy" / "grafana" / "provisioning"
     assert "path: /var/lib/grafana/dashboards/miltscan" in (folder / "dashboards" / "miltscan.yaml").read_text()
     assert "type: prometheus" in (folder / "datasources" / "miltscan.yaml").read_text()
 
 
-def test_the_page_tells_of_each_row() -> None:
-    """docs/dashboard.md has a line for each, in the same order."""
+def test_the_page_describes_each_row() -> None:
+    """docs/dashboard.md has a line for each row, in the same order."""
     lines = (CHECKOUT / "docs" / "dashboard.md").read_text().splitlines()
     told = [
         line.split(" | ")[0].removeprefix("| ")

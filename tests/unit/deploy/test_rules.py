@@ -1,4 +1,4 @@
-"""The rules for Prometheus fit the metrics, the runbook fits the alerts, and each alert is tried both ways.
+"""The rules for Prometheus match the metrics, the runbook matches the alerts, and each alert has cases both ways.
 
 What the rules answer is tested by promtool, in tests/e2e/test_rules.py.
 """
@@ -27,7 +27,7 @@ EVERYWHERE = {"job", "instance"}
 
 
 def series() -> dict[str, set[str]]:
-    """Every series that can be scraped, with the labels of its own."""
+    """Return every series that can be scraped, with its own labels."""
     found: dict[str, set[str]] = {"up": set()}
     for family in metrics.FAMILIES:
         found[family.name] = set(family.labels)
@@ -38,7 +38,7 @@ def series() -> dict[str, set[str]]:
 
 
 def recorded() -> dict[str, set[str]]:
-    """Every recorded series, with the labels that its rule names."""
+    """Return every recorded series, with the labels that its rule names."""
     return {rule.name: rule.grouping | set(rule.labels) for rule in RECORDED}
 
 
@@ -60,7 +60,7 @@ def test_labels_exist() -> None:
 
 
 def values(label: str) -> Iterator[str]:
-    """The values of a label that the rules select, alternatives one by one."""
+    """Yield the values of a label that the rules select, alternatives one by one."""
     for rule in RULES:
         for _, name, pattern in rule.matchers:
             if name == label:
@@ -68,7 +68,7 @@ def values(label: str) -> Iterator[str]:
 
 
 def setting(name: str, **labels: str) -> float:
-    """The number of a setting of the site, as the rules have it by default."""
+    """Return the default of a setting in the rules."""
     (rule,) = (rule for rule in RECORDED if rule.name == f"miltscan:setting:{name}" and rule.labels == labels)
     product = re.fullmatch(r"vector\(([0-9.* ]+)\)", rule.expression)
     assert product
@@ -108,13 +108,13 @@ def test_an_alert_says_what_it_means() -> None:
 
 
 def sections() -> dict[str, str]:
-    """The runbook's sections on alerts, by their headings."""
+    """Return the runbook's sections on alerts by their headings."""
     parts = re.split(r"^## ", RUNBOOK.read_text(), flags=re.MULTILINE)[1:]
     return {part.partition("\n")[0]: part for part in parts if part.startswith("Miltscan")}
 
 
 def test_the_runbook_has_a_section_for_each_alert() -> None:
-    """In the order of the file, and none for an alert that is gone."""
+    """The sections have the order of the file, and none is left of a removed alert."""
     assert [*sections()] == [rule.name for rule in ALERTS]
 
 
@@ -130,7 +130,7 @@ def test_a_section_is_whole() -> None:
 
 
 def test_the_runbook_names_alerts_and_settings_that_exist() -> None:
-    """Patterns of the Alertmanager example included."""
+    """Every alert, pattern and setting in the runbook exists."""
     text = RUNBOOK.read_text()
     alerts = [rule.name for rule in ALERTS]
     patterns = re.findall(r'alertname=~?"([^"]+)"', text)
@@ -146,7 +146,7 @@ CASES = [group for path in rules.CASES for group in rules.load(path)["tests"]]
 
 
 def tried() -> set[Case]:
-    """Of each of promtool's cases the alert, and whether it fires at the times that are looked at."""
+    """Return the alert of each of promtool's cases, and whether it fires at the times of the case."""
     looks = [group["alert_rule_test"] for group in CASES if "alert_rule_test" in group]
     return {(case[0]["alertname"], tuple(bool(look["exp_alerts"]) for look in case)) for case in looks}
 
@@ -158,7 +158,7 @@ def test_each_alert_is_tried_both_ways() -> None:
 
 
 def test_each_case_is_of_an_alert() -> None:
-    """None is left of an alert that is gone."""
+    """No case is left of a removed alert."""
     assert {name for name, _ in tried()} == {rule.name for rule in ALERTS}
 
 
@@ -183,6 +183,6 @@ def test_each_recording_rule_is_tried() -> None:
     ],
 )
 def test_expressions_are_read(expression: str, names: set[str], grouping: set[str]) -> None:
-    """What the checks above look at is all there is."""
+    """The checks above see every name in the expressions."""
     rule = Rule("", expression, alert=False)
     assert (rule.names, rule.grouping) == (names, grouping)

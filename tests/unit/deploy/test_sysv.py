@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).parents[3] / "deploy" / "sysv" / "miltscan-sandwich"
     ],
 )
 def test_the_socket_that_a_start_waits_for(tmp_path: Path, text: str, socket: str) -> None:
-    """That of the incoming side alone: with both in one text it waited for a socket that nobody has."""
+    """A start waits for the socket of the incoming side only: with both in one text it waited for ever."""
     found = re.search(r"^milter_socket\(\) .*$", SCRIPT.read_text(), re.MULTILINE)
     assert found
     config, program = tmp_path / "miltscan.toml", tmp_path / "miltscan"

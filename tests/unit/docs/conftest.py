@@ -1,4 +1,4 @@
-"""The messages of the telemetry tests, for the pages made from them."""
+"""The messages of the telemetry tests, for the tests of the documentation."""
 
 from tests.unit.telemetry.conftest import make_report
 

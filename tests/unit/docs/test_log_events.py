@@ -1,4 +1,4 @@
-"""The catalogue of events: the code logs what it says, and the documentation is made from it."""
+"""The events: the code logs what is defined, and the documentation is made from it."""
 
 import ast
 import json
@@ -24,7 +24,7 @@ CONTEXT = {"worker"}
 
 
 def _calls(source: Path) -> Iterator[tuple[str, str, set[str]]]:
-    """Each call like `log.info("event", field=...)`: event, level and fields."""
+    """Yield event, level and fields of each call like `log.info("event", field=...)`."""
     for node in ast.walk(ast.parse(source.read_text())):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) == 1):
             continue
@@ -34,7 +34,7 @@ def _calls(source: Path) -> Iterator[tuple[str, str, set[str]]]:
 
 
 def _used() -> dict[str, tuple[set[str], set[str]]]:
-    """Levels and fields of each event in the code."""
+    """Return levels and fields of each event in the code."""
     found: dict[str, tuple[set[str], set[str]]] = {}
     for source in PACKAGE.rglob("*.py"):
         for name, level, fields in _calls(source):
@@ -56,12 +56,12 @@ def _defined() -> dict[str, tuple[set[str], set[str]]]:
 
 
 def test_the_code_logs_what_is_defined_and_nothing_else() -> None:
-    """Each event with its levels and fields."""
+    """The code uses each event with its levels and fields, and no other event."""
     assert _used() == _defined()
 
 
 def test_the_fields_of_a_message_are_those_defined(make_report: MakeReport) -> None:
-    """In their order: programs match a line from its beginning."""
+    """The fields have the defined order, as programs match a line from its beginning."""
     message = next(event for event in log_events.EVENTS if event.name == "message")
     assert [*log.message_fields(make_report(), 0)] == [field.name for field in message.fields]
     probe = next(event for event in log_events.EVENTS if event.name == "probe_message")
@@ -72,7 +72,7 @@ def test_the_fields_of_a_message_are_those_defined(make_report: MakeReport) -> N
 def test_the_line_of_a_probe_is_as_defined(
     make_report: MakeReport, capfd: pytest.CaptureFixture[str], kind: ProbeKind
 ) -> None:
-    """That of a message under another name, so that nobody counts it as one."""
+    """The line of a probe is that of a message with another name, so that it is not counted as a message."""
     log.configure("json", "info")
     log.message(make_report()._replace(probe=kind), worker=3)
     line = json.loads(capfd.readouterr().out)
@@ -81,7 +81,7 @@ def test_the_line_of_a_probe_is_as_defined(
 
 
 def test_the_documentation_is_what_the_code_says() -> None:
-    """docs/logging.md is made anew by the command that stands in it."""
+    """docs/logging.md is what the generator writes."""
     assert (PACKAGE.parent / "docs" / "logging.md").read_text() == log_page.documentation()
 
 
@@ -95,7 +95,7 @@ def test_each_event_is_defined_once() -> None:
 
 
 def test_each_field_has_a_bound() -> None:
-    """A list of values, or a phrase."""
+    """Each field has a list of values or a bound in words."""
     fields = [field for event in log_events.EVENTS for field in event.fields]
     assert [field.name for field in fields if not (field.bound or field.values)] == []
 
@@ -112,7 +112,7 @@ VERDICTS = [
 def test_the_line_of_any_message_is_as_defined(
     make_report: MakeReport, capfd: pytest.CaptureFixture[str], verdict: Verdict
 ) -> None:
-    """Types and bounds hold, whatever the engine says."""
+    """Types and bounds hold for any text of an engine."""
     log.configure("json", "info")
     log.message(make_report(verdict, sender=b"\xff\x00" * 9000, recipients=(b"\x1b" * 900,) * 50), worker=3)
     assert log_events.deviations(json.loads(capfd.readouterr().out)) == []
@@ -143,13 +143,13 @@ RIGHT: dict[str, Any] = {
         ({"timestamp": "2026-11-22T17:00:00"}, ["child_died: timestamp = '2026-11-22T17:00:00': expected time"]),
     ],
 )
-def test_a_line_that_is_not_as_defined_is_told(change: Mapping[str, object], expected: list[str]) -> None:
-    """Each way to differ."""
+def test_a_line_that_deviates_is_reported(change: Mapping[str, object], expected: list[str]) -> None:
+    """Each kind of deviation is reported."""
     assert log_events.deviations({**RIGHT, **change}) == expected
 
 
-def test_a_missing_field_is_told() -> None:
-    """Only an optional one may be missing."""
+def test_a_missing_field_is_reported() -> None:
+    """Only an optional field may be missing."""
     assert log_events.deviations({name: value for name, value in RIGHT.items() if name != "child"}) == [
         "child_died: child is missing"
     ]
@@ -164,13 +164,13 @@ def test_a_missing_field_is_told() -> None:
         ({"more": 1}, ["more is not documented"]),
     ],
 )
-def test_an_entry_of_a_list_is_looked_at(
+def test_an_entry_of_a_list_is_checked(
     make_report: MakeReport,
     capfd: pytest.CaptureFixture[str],
     change: Mapping[str, object],
     expected: list[str],
 ) -> None:
-    """Its fields have bounds of their own."""
+    """The fields of an entry have bounds of their own."""
     log.configure("json", "info")
     log.message(make_report(), worker=3)
     line = json.loads(capfd.readouterr().out)

@@ -1,4 +1,4 @@
-"""Who may talk to the exporter: networks, and the files of certificate, users and token, each fault a line."""
+"""Who may connect to the exporter: networks, certificate, users and tokens, and a line for each fault of a file."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,19 +19,19 @@ TOKEN = "0123456789abcdef\n"  # noqa: S105 - not one of anybody's
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """A CA, and a server's certificate of it."""
+    """Return a CA and a server certificate that it issued."""
     made = Authority(tmp_path_factory.mktemp("ca"))
     made.issue("server")
     return made
 
 
 def exporter(**values: object) -> ExporterSettings:
-    """These keys of the table."""
+    """Return the exporter's settings with these keys."""
     return Settings.model_validate({"exporter": values}).exporter
 
 
 def secret(path: Path, text: str, mode: int = 0o640) -> str:
-    """A file that others may not read."""
+    """Make a file that others may not read."""
     path.write_text(text)
     path.chmod(mode)
     return str(path)
@@ -56,12 +56,12 @@ def secret(path: Path, text: str, mode: int = 0o640) -> str:
     ],
 )
 def test_networks(allow: list[str] | None, peer: str, *, admitted: bool) -> None:
-    """Loopback by default; what is listed replaces it."""
+    """Loopback is admitted by default, and a list replaces that."""
     assert load_access(exporter(**({"allow": allow} if allow else {}))).admits(peer) is admitted
 
 
 def test_all_of_it(authority: Authority, tmp_path: Path) -> None:
-    """Certificate, CA, users and tokens in good files."""
+    """Certificate, CA, users and tokens are loaded from correct files."""
     certificate, key = authority.issue("server")
     access = load_access(
         exporter(
@@ -78,7 +78,7 @@ def test_all_of_it(authority: Authority, tmp_path: Path) -> None:
 
 
 def test_certificate_and_key_in_one_file(authority: Authority, tmp_path: Path) -> None:
-    """As HAProxy wants them; then it is a secret as a whole."""
+    """Certificate and key may be in one file, which is then a secret."""
     certificate, key = authority.issue("server")
     both = Path(secret(tmp_path / "both.pem", certificate.read_text() + key.read_text()))
     assert load_access(exporter(certificate=str(both))).tls
@@ -167,7 +167,7 @@ FAULTS: Mapping[str, tuple[Callable[[Authority, Path], dict[str, object]], str]]
 
 @pytest.mark.parametrize("case", FAULTS)
 def test_a_fault_is_one_line(case: str, authority: Authority, tmp_path: Path) -> None:
-    """With the key, the file and what is wrong: for the start, for a reload, and for the check."""
+    """Start, reload and check report a fault in one line with the key and the file."""
     values, expected = FAULTS[case]
     settings = exporter(**values(authority, tmp_path))
     with pytest.raises(StartError, match=rf"^{expected}$") as caught:
@@ -178,7 +178,7 @@ def test_a_fault_is_one_line(case: str, authority: Authority, tmp_path: Path) ->
 
 
 def test_all_faults_come_at_once() -> None:
-    """Nobody has to start a service three times."""
+    """All faults are reported at once, so that one start finds them all."""
     found = faults(exporter(users_file="/a", token_file="/b", certificate="/c"))  # noqa: S106
     assert [line.partition(":")[0] for line in found] == [
         "exporter.users_file",
@@ -220,7 +220,7 @@ def test_all_faults_come_at_once() -> None:
 def test_what_the_check_says(  # noqa: PLR0913, PLR0917 - a column each
     authority: Authority, tmp_path: Path, listen: str, allow: list[str], has: str, said: list[str]
 ) -> None:
-    """A warning where other hosts learn more than they should; nothing of loopback."""
+    """The check warns if other hosts can read too much, and not about loopback."""
     values: dict[str, dict[str, object]] = {
         "c": {"certificate": authority.folder / "server.crt", "key": authority.folder / "server.key"},
         "a": {"client_ca": authority.certificate},
@@ -240,6 +240,6 @@ def test_what_the_check_says(  # noqa: PLR0913, PLR0917 - a column each
 
 
 def test_a_key_alone_is_a_mistake() -> None:
-    """It would promise a TLS that is not there."""
+    """A key without a certificate is a mistake, because it suggests TLS that is not there."""
     with pytest.raises(Exception, match=r"exporter\.client_ca: expected exporter\.certificate, too"):
         parse_settings(b'[exporter]\nclient_ca = "/ca.pem"', "f")

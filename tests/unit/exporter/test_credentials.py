@@ -1,4 +1,4 @@
-"""Users, passwords and tokens: what a file may hold, and who is let in at which price."""
+"""Users, passwords and tokens: what a file may contain, who is admitted, and at what cost."""
 
 import base64
 
@@ -16,19 +16,19 @@ TOKEN = "0123456789abcdef"  # noqa: S105 - not one of anybody's
 
 
 def basic(user: str, password: str) -> str:
-    """The value of an Authorization header."""
+    """Return the value of an Authorization header."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def judge(credentials: Credentials, authorization: str) -> bool:
-    """What a server makes of it."""
+    """Return the result that a server reaches."""
     known = credentials.known(authorization)
     return credentials.verify(authorization) if known is None else known
 
 
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The passwords for which a hash was computed."""
+    """Return the passwords for which a hash was computed."""
     passwords: list[bytes] = []
     real = bcrypt.checkpw
 
@@ -41,7 +41,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def test_what_htpasswd_writes() -> None:
-    """Its bcrypt form is $2y$; comments and empty lines are none of a user's."""
+    """The bcrypt form of htpasswd, $2y$, is read, and comments and empty lines are ignored."""
     users = parse_users("# scrapers\n" + HTPASSWD)
     assert [*users] == ["joe"]
     assert judge(Credentials(users), basic("joe", "correct horse"))
@@ -63,7 +63,7 @@ def test_what_htpasswd_writes() -> None:
     ],
 )
 def test_a_wrong_users_file_is_named_by_line(text: str, why: str) -> None:
-    """Without a word of what stands there."""
+    """The message has the number of a wrong line and nothing of its content."""
     with pytest.raises(ValueError, match=r".+") as caught:
         parse_users(text)
     assert str(caught.value) == why
@@ -74,7 +74,7 @@ def test_a_wrong_users_file_is_named_by_line(text: str, why: str) -> None:
     [(f"{TOKEN}\n", [TOKEN]), (f"# old\n{TOKEN}\n# new\nx{TOKEN}==\n", [TOKEN, f"x{TOKEN}=="])],
 )
 def test_tokens(text: str, tokens: list[str]) -> None:
-    """One a line, so that an old and a new one do for a while."""
+    """There is one token a line, so that an old and a new one can be valid together."""
     assert parse_tokens(text) == [token.encode() for token in tokens]
 
 
@@ -82,7 +82,7 @@ def test_tokens(text: str, tokens: list[str]) -> None:
     "text", ["", "short", f"{TOKEN} {TOKEN}", f"{TOKEN}\nsecret-\u00e9-and-long-enough", "x" * 600]
 )
 def test_a_wrong_token_is_not_shown(text: str) -> None:
-    """The message may end up in a log."""
+    """A wrong token is not in the message, which may be logged."""
     with pytest.raises(ValueError, match=r"line \d: expected a token of|has no token") as caught:
         parse_tokens(text)
     assert "secret" not in str(caught.value)
@@ -112,8 +112,8 @@ def test_a_wrong_token_is_not_shown(text: str) -> None:
         ("", False),
     ],
 )
-def test_who_is_let_in(authorization: str, *, right: bool) -> None:
-    """And so is everybody who asks again."""
+def test_who_is_admitted(authorization: str, *, right: bool) -> None:
+    """Valid credentials are admitted, also from memory."""
     credentials = Credentials(parse_users(HTPASSWD), [b"another" + TOKEN.encode(), TOKEN.encode()])
     assert [judge(credentials, authorization), judge(credentials, authorization)] == [right, right]
 
@@ -128,14 +128,14 @@ def test_who_is_let_in(authorization: str, *, right: bool) -> None:
     ],
 )
 def test_only_what_is_configured_counts(credentials: Credentials, schemes: list[Scheme]) -> None:
-    """A password is nothing where only tokens are known, and the other way round."""
+    """A password is invalid where only tokens are configured, and a token where only users are."""
     assert credentials.schemes == schemes
     assert judge(credentials, basic("joe", "correct horse")) is (Scheme.BASIC in schemes)
     assert judge(credentials, f"Bearer {TOKEN}") is False
 
 
 def test_a_password_costs_one_hash(hashed: list[bytes]) -> None:
-    """A scrape every second is cheap, be its password right or wrong."""
+    """A repeated password, valid or not, costs one hash only once."""
     credentials = Credentials(parse_users(HTPASSWD))
     for password in ["correct horse", "wrong"] * 5:
         judge(credentials, basic("joe", password))
@@ -143,13 +143,13 @@ def test_a_password_costs_one_hash(hashed: list[bytes]) -> None:
 
 
 def test_an_unknown_user_costs_a_hash(hashed: list[bytes]) -> None:
-    """Else the time would tell which users there are."""
+    """An unknown user costs a hash, so that the time does not reveal which users exist."""
     assert not judge(Credentials(parse_users(HTPASSWD)), basic("nobody", "guess"))
     assert hashed == [b"guess"]
 
 
 def test_wrong_passwords_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor do they drive the right ones out of it."""
+    """Wrong passwords do not fill the memory and do not displace valid ones."""
     credentials = Credentials(parse_users(HTPASSWD))
     assert judge(credentials, basic("joe", "correct horse"))
     monkeypatch.setattr(bcrypt, "checkpw", lambda _password, _hashed: False)
@@ -161,7 +161,7 @@ def test_wrong_passwords_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_nothing_is_shown_of_what_was_sent() -> None:
-    """What is remembered are keyed digests, and none is printed."""
+    """Only keyed digests are kept, and none of them is printed."""
     credentials = Credentials(parse_users(HTPASSWD))
     judge(credentials, basic("joe", "correct horse"))
     assert "_right" not in repr(credentials)
@@ -169,7 +169,7 @@ def test_nothing_is_shown_of_what_was_sent() -> None:
 
 @given(st.text(max_size=200))
 def test_no_header_raises(value: str) -> None:
-    """Whatever a client sends is right or wrong."""
+    """Any value of a client is either valid or not, and none raises."""
     credentials = Credentials({}, [TOKEN.encode()])
     for scheme in ("", "Basic ", "Bearer "):
         assert judge(credentials, scheme + value) is False

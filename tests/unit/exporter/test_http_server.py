@@ -1,4 +1,4 @@
-"""The HTTP server: who is served, what a request may be, and that no peer keeps another from its answer."""
+"""The HTTP server: who is served, what a request may be, and that no peer keeps another from its response."""
 
 import asyncio
 import base64
@@ -33,7 +33,7 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def page(request: Request) -> Response:
-    """An answer that shows what was asked; `/large` is more than any buffer, `/bug` raises."""
+    """Return a response that shows the request; `/large` exceeds all buffers, `/bug` raises."""
     if request.path == "/bug":
         raise RuntimeError("a bug")
     body = b"x" * 20_000_000 if request.path == "/large" else repr((request, request.trusted)).encode()
@@ -50,21 +50,21 @@ class Running:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port of the server."""
         number: int = self.server.listener.getsockname()[1]
         return number
 
     @property
     def reasons(self) -> list[Refusal]:
-        """Why it has refused, so far."""
+        """The reasons of all refusals so far."""
         return [reason for reason, _peer in self.refused]
 
     def connect(self, source: str = "127.0.0.1") -> socket.socket:
-        """A connection that has sent nothing."""
+        """Return a connection that has sent nothing."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE, source_address=(source, 0))
 
     def ask(self, request: bytes = GET, source: str = "127.0.0.1") -> tuple[bytes, bytes]:
-        """Head and body of what comes for these bytes; both empty if the server hangs up."""
+        """Return head and body of the response to these bytes, both empty if the server disconnects."""
         with self.connect(source) as client:
             with contextlib.suppress(OSError):
                 client.sendall(request)
@@ -73,7 +73,7 @@ class Running:
 
 
 def received(client: socket.socket) -> bytes:
-    """All until the end, be it a hard one."""
+    """Return everything until the connection ends, or is reset."""
     data = b""
     with contextlib.suppress(ConnectionError):
         while chunk := client.recv(65536):
@@ -86,7 +86,7 @@ Start = Callable[[Access], Running]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts a server with this access; it ends with the test."""
+    """Return a function that starts a server with this access, until the end of the test."""
     with contextlib.ExitStack() as stack:
         yield lambda access: stack.enter_context(_running(access))
 
@@ -126,19 +126,19 @@ def _in_thread(server: HttpServer) -> tuple[Running, threading.Thread, Callable[
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Patience that a test can wait for."""
+    """Use a timeout that a test can wait for."""
     for module in (exchange, http_server):
         monkeypatch.setattr(module, "STEP_TIMEOUT", 0.3)
 
 
 def basic(password: str, user: str = "joe") -> bytes:
-    """A request with these credentials."""
+    """Return a request with these credentials."""
     value = base64.b64encode(f"{user}:{password}".encode())
     return b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic " + value + b"\r\n\r\n"
 
 
 def status(answer: tuple[bytes, bytes]) -> int:
-    """Of an answer; 0 if there was none."""
+    """Return the status of a response; 0 without a response."""
     return int(answer[0].split(b" ")[1]) if answer[0] else 0
 
 
@@ -147,7 +147,7 @@ def status(answer: tuple[bytes, bytes]) -> int:
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_a_request_in_pieces(start: Start, size: int) -> None:
-    """It is the same request however it is cut."""
+    """A request is the same however it is split."""
     request = b"GET /a%20b?c=d&e HTTP/1.1\r\nHost: x\r\nX-Name:  value \r\n\r\n"
     with start(PLAIN).connect() as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -159,7 +159,7 @@ def test_a_request_in_pieces(start: Start, size: int) -> None:
 
 
 def test_an_answer_is_framed(start: Start) -> None:
-    """Its length is told, and that the connection ends."""
+    """A response has its length and says that the connection closes."""
     head, body = start(PLAIN).ask()
     fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -168,14 +168,14 @@ def test_an_answer_is_framed(start: Start) -> None:
 
 
 def test_small_writes_are_not_held_back(start: Start) -> None:
-    """By TLS an answer follows other small packets: with Nagle's algorithm it would wait 40 ms for their receipt."""
+    """With Nagle's algorithm a response by TLS would wait 40 ms for an acknowledgement."""
     running = start(PLAIN)
     assert status(running.ask()) == 200
     assert running.server.listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_head_request_has_no_body(start: Start) -> None:
-    """But the length that the body would have."""
+    """A response to HEAD has the length of the body but no body."""
     running = start(PLAIN)
     head, body = running.ask(b"HEAD /large HTTP/1.0\r\n\r\n")
     assert b"Content-Length: 20000000" in head
@@ -184,7 +184,7 @@ def test_a_head_request_has_no_body(start: Start) -> None:
 
 @pytest.mark.parametrize("version", [b"0.9", b"2.0"])
 def test_a_head_request_of_another_version(start: Start, version: bytes) -> None:
-    """It hears so, without a body, and there is no traceback on standard error that a peer could repeat at will."""
+    """A HEAD request of another version is refused without a body, and without a traceback on standard error."""
     running = start(PLAIN)
     answer = running.ask(b"HEAD / HTTP/" + version + b"\r\nHost: x\r\n\r\n")
     assert (status(answer), answer[1]) == (505, b"")
@@ -192,14 +192,14 @@ def test_a_head_request_of_another_version(start: Start, version: bytes) -> None
 
 
 def test_a_bug_is_a_500(start: Start) -> None:
-    """And the next one is answered."""
+    """An exception becomes a 500, and the next request is served."""
     running = start(PLAIN)
     assert running.ask(b"GET /bug HTTP/1.1\r\nHost: x\r\n\r\n")[1] == b"RuntimeError: a bug\n"
     assert status(running.ask()) == 200
 
 
 def test_why_a_public_page_failed_is_not_for_everybody(start: Start) -> None:
-    """Nor is it a text that cannot be sent; who has shown a token hears more."""
+    """Only a client with credentials receives the reason for a failed public page."""
 
     def broken(_request: Request) -> Response:
         raise RuntimeError("of /run/secret \udcff")
@@ -235,7 +235,7 @@ def test_why_a_public_page_failed_is_not_for_everybody(start: Start) -> None:
     ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else "",
 )
 def test_strange_requests(start: Start, data: bytes, statuses: set[int]) -> None:
-    """One answer at most, and the next client has its own; 0: the connection was reset while it still sent."""
+    """A strange request receives at most one response, and the next client is served; 0 is a reset connection."""
     running = start(PLAIN)
     head, body = running.ask(data)
     assert status((head, body)) in statuses
@@ -245,7 +245,7 @@ def test_strange_requests(start: Start, data: bytes, statuses: set[int]) -> None
 
 @pytest.mark.parametrize("data", [b"", b"G", b"GET / HTTP/1.1\r\nHost: "])
 def test_a_peer_that_goes_away(start: Start, data: bytes) -> None:
-    """Who only tries the port is not counted, who stops in the middle is."""
+    """A peer that only connects is not counted; one that leaves during a request is."""
     running = start(PLAIN)
     with running.connect() as client:
         client.sendall(data)
@@ -266,7 +266,7 @@ def test_a_peer_that_goes_away(start: Start, data: bytes) -> None:
     ],
 )
 def test_a_slow_peer_has_its_time(start: Start, data: bytes, reason: Refusal) -> None:
-    """Who does not send or does not read is hung up on."""
+    """A peer that sends or reads too slowly is disconnected."""
     running = start(PLAIN)
     with running.connect() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -276,7 +276,7 @@ def test_a_slow_peer_has_its_time(start: Start, data: bytes, reason: Refusal) ->
 
 
 def test_a_network_that_is_not_listed(start: Start) -> None:
-    """It is hung up on before a word; a new list counts at once."""
+    """A peer outside the list is disconnected before its request, and a new list applies at once."""
     running = start(replace(PLAIN, allow=PLAIN.allow[1:]))
     assert running.ask() == (b"", b"")
     wait_until(lambda: running.refused == [(Refusal.NETWORK, "127.0.0.1")], PATIENCE, "a refusal")
@@ -285,12 +285,12 @@ def test_a_network_that_is_not_listed(start: Start) -> None:
 
 
 def descriptors() -> int:
-    """How many this process has open."""
+    """Return the number of open descriptors of this process."""
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only their number
 
 
 def test_a_crowd_does_not_keep_others_out(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand idle connections, ten of another address: that one's stay, and everybody new is answered."""
+    """With a thousand idle connections of one address, those of another stay open and new ones are served."""
     monkeypatch.setattr(exchange, "STEP_TIMEOUT", 100.0)  # that nobody leaves by himself
     running, before = start(PLAIN), descriptors()
     with contextlib.ExitStack() as stack:
@@ -329,7 +329,7 @@ def test_a_crowd_does_not_keep_others_out(start: Start, monkeypatch: pytest.Monk
     ],
 )
 def test_credentials(start: Start, request_bytes: bytes, expected: int) -> None:
-    """A public path alone is answered without; wrong ones are wrong everywhere; nothing tells which pages there are."""
+    """Only a public path needs no credentials, wrong ones are refused everywhere, and no response reveals a path."""
     running = start(GUARDED)
     answer = running.ask(request_bytes)
     assert status(answer) == expected
@@ -341,8 +341,8 @@ def test_credentials(start: Start, request_bytes: bytes, expected: int) -> None:
         assert answer[1].endswith(b", %s)" % str(trusted).encode())
 
 
-def test_wrong_passwords_stall_nobody(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a hash is computed and more wait, who is known is served; past a bound a client is told to come again."""
+def test_wrong_passwords_delay_no_other_client(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While hashes are computed a known client is served, and beyond a bound a client receives 503."""
     running, computing = start(replace(GUARDED, credentials=Credentials(USERS, [TOKEN.encode()]))), threading.Event()
     real = bcrypt.checkpw
     assert status(running.ask(basic("correct horse"))) == 200
@@ -366,7 +366,7 @@ def test_wrong_passwords_stall_nobody(start: Start, monkeypatch: pytest.MonkeyPa
 
 
 def _busy(running: Running) -> tuple[bytes, bytes] | None:
-    """The answer to one password too many; None while there is still room for it, when it is given up again."""
+    """Return the response to one password too many; None while there is still room for one."""
     with running.connect() as client:
         client.settimeout(0.2)
         client.sendall(basic("one too many"))
@@ -381,26 +381,26 @@ def _busy(running: Running) -> tuple[bytes, bytes] | None:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """A CA for server and client."""
+    """Return a CA for server and client."""
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
 def encrypted(authority: Authority, client_ca: Path | None = None) -> Access:
-    """An access by TLS."""
+    """Return an access with TLS."""
     certificate, key = authority.issue("server")
     table = {"certificate": str(certificate), "key": str(key), "client_ca": str(client_ca or "")}
     return load_access(Settings.model_validate({"exporter": table}).exporter)
 
 
 def ask_encrypted(running: Running, context: ssl.SSLContext) -> bytes:
-    """What a client hears by TLS."""
+    """Return what a client receives by TLS."""
     with running.connect() as raw, context.wrap_socket(raw, server_hostname="127.0.0.1") as client:
         client.sendall(GET)
         return received(client)
 
 
 def test_tls(start: Start, authority: Authority) -> None:
-    """Who trusts the CA is answered, TLS 1.1 and clear text are not, and a new certificate counts at once."""
+    """A client that trusts the CA is served, TLS 1.1 and clear text are not, and a new certificate applies at once."""
     running = start(encrypted(authority))
     context = ssl.create_default_context(cafile=authority.certificate)
     assert ask_encrypted(running, context).startswith(b"HTTP/1.1 200 ")
@@ -415,7 +415,7 @@ def test_tls(start: Start, authority: Authority) -> None:
 
 
 def test_a_client_certificate(start: Start, authority: Authority) -> None:
-    """Where a CA for clients is set, nobody without one of its certificates hears anything."""
+    """With a CA for clients, a client without one of its certificates receives nothing."""
     running = start(encrypted(authority, authority.certificate))
     context = ssl.create_default_context(cafile=authority.certificate)
     with contextlib.suppress(ssl.SSLError, ConnectionError):
@@ -428,7 +428,7 @@ def test_a_client_certificate(start: Start, authority: Authority) -> None:
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("data", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"])
 def test_half_a_handshake_has_its_time(start: Start, authority: Authority, data: bytes) -> None:
-    """Hundreds of them leave room, and none is left open."""
+    """Hundreds of unfinished handshakes leave room for others, and none stays open."""
     running, before = start(encrypted(authority)), descriptors()
     with contextlib.ExitStack() as stack:
         for _ in range(200):

@@ -1,4 +1,4 @@
-"""What the exporter measures itself: queues and disk, told by gauges that end with what they tell of."""
+"""What the exporter measures itself, queues and disk, and that a gauge ends with the thing that it measures."""
 
 import math
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from miltscan.telemetry.family import Family
 
 @pytest.fixture(autouse=True)
 def _fresh_metrics() -> Iterator[None]:
-    """Counts begin at 0, in memory."""
+    """Let counts begin at 0, in memory."""
     for family in metrics.FAMILIES:
         family.reset()
     yield
@@ -25,7 +25,7 @@ def _fresh_metrics() -> Iterator[None]:
 
 
 def _value(family: Family, *labels: str) -> float | None:  # type: ignore[type-arg]
-    """None for a series that is not there, or no more."""
+    """Return the value of a series; None if it does not exist or has ended."""
     if not family.knows(*labels):
         return None
     value = float(family.child(*labels)._value.get())  # noqa: SLF001
@@ -46,7 +46,7 @@ def _queue(folder: Path) -> str:
 
 
 def test_a_queue_and_the_disk(tmp_path: Path) -> None:
-    """What is there is told, what is not asked for is not."""
+    """The configured queue and the disk are measured, and nothing else."""
     Measurement(_settings(tmp_path, _queue(tmp_path))).measure()
     assert (_value(metrics.QUEUE_ENTRIES, "incoming"), _value(metrics.QUEUE_BYTES, "incoming")) == (1, 20)
     assert (_value(metrics.QUEUE_OLDEST, "incoming") or 0) > 0
@@ -55,7 +55,7 @@ def test_a_queue_and_the_disk(tmp_path: Path) -> None:
 
 
 def test_what_is_gone_has_no_numbers(tmp_path: Path) -> None:
-    """An emptied queue has no oldest entry, one that cannot be read just that, one not asked for nothing."""
+    """An empty queue has no oldest entry, an unreadable one no numbers, and one that is not configured no series."""
     queue = _queue(tmp_path)
     measured = Measurement(_settings(tmp_path, queue))
     measured.measure()
@@ -76,8 +76,8 @@ def test_what_is_gone_has_no_numbers(tmp_path: Path) -> None:
     assert _value(metrics.QUEUE_READABLE, "incoming") is None
 
 
-def test_a_queue_is_looked_at_on_its_interval(tmp_path: Path) -> None:
-    """The second look in time measures the disk alone."""
+def test_a_queue_is_measured_at_its_interval(tmp_path: Path) -> None:
+    """A measurement before the interval is over measures only the disk."""
     queue = _queue(tmp_path)
     measured = Measurement(_settings(tmp_path, queue))
     measured.measure()
@@ -86,8 +86,8 @@ def test_a_queue_is_looked_at_on_its_interval(tmp_path: Path) -> None:
     assert _value(metrics.QUEUE_ENTRIES, "incoming") == 1
 
 
-def test_a_bug_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is counted and logged, and the next look tries again."""
+def test_a_bug_does_not_end_the_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception is counted and logged, and the next measurement tries again."""
 
     def broken(_path: str) -> None:
         raise ValueError("broken")

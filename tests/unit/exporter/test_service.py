@@ -1,4 +1,4 @@
-"""The exporter: what it answers, and that no peer and no fault keeps it from answering the next."""
+"""The exporter: its responses, and that neither a peer nor a fault keeps it from the next one."""
 
 import contextlib
 import gzip
@@ -38,7 +38,7 @@ UP = "miltscan_engine_up"
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """An exporter, and what it reads."""
+    """An exporter and its inputs."""
 
     pid: int
     port: int
@@ -60,7 +60,7 @@ def _fork(work: Callable[[], object]) -> int:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    """An exporter in a process of its own on a free port, as the supervisor starts it."""
+    """Run an exporter in a process of its own on a free port, as the supervisor does."""
     web = listener.bind_http("127.0.0.1", 0)
     link, lifeline = Pipe()
 
@@ -80,7 +80,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 
 def _worker(directory: Path, *, canary_age: float | None = None, workers: int = 1) -> None:
-    """What a service with `workers` workers would have counted."""
+    """Count what a service with `workers` workers would have counted."""
 
     def work() -> None:
         family.attach(directory, "0")
@@ -115,7 +115,7 @@ def _raw(port: int, data: bytes) -> bytes:
 
 
 def test_metrics_as_text(running: Running) -> None:
-    """A plain scrape gets the text format."""
+    """A plain scrape receives the text format."""
     _worker(running.directory)
     response, body = _ask(running.port, "/metrics?x=1")
     assert (response.status, (response.getheader("Content-Type") or "").partition(";")[0]) == (200, "text/plain")
@@ -123,7 +123,7 @@ def test_metrics_as_text(running: Running) -> None:
 
 
 def test_metrics_as_openmetrics(running: Running) -> None:
-    """Prometheus asks for OpenMetrics first."""
+    """Prometheus, which prefers OpenMetrics, receives it."""
     _worker(running.directory)
     response, body = _ask(running.port, "/metrics", Accept=OPENMETRICS)
     assert (response.getheader("Content-Type") or "").startswith("application/openmetrics-text")
@@ -131,7 +131,7 @@ def test_metrics_as_openmetrics(running: Running) -> None:
 
 
 def test_metrics_compressed(running: Running) -> None:
-    """Who takes gzip gets it."""
+    """A client that accepts gzip receives it."""
     _worker(running.directory)
     response, body = _ask(running.port, "/metrics", Accept_Encoding="gzip")
     assert response.getheader("Content-Encoding") == "gzip"
@@ -151,7 +151,7 @@ def test_metrics_compressed(running: Running) -> None:
     ],
 )
 def test_only_its_pages_only_to_be_read(running: Running, method: str, path: str, status: int) -> None:
-    """All else is refused; HEAD brings no body."""
+    """Other paths and methods are refused, and HEAD has no body."""
     answer = _raw(running.port, f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status} ".encode())
@@ -159,7 +159,7 @@ def test_only_its_pages_only_to_be_read(running: Running, method: str, path: str
 
 
 def test_it_is_ready_once_worker_and_canary_are(running: Running) -> None:
-    """Not before a worker runs, nor before a canary passed."""
+    """The service is ready when a worker is running and a self-test has passed, not before."""
     response, body = _ask(running.port, "/readyz")
     assert (response.status, body) == (503, b"no worker runs\nclamd: no server has passed its self-test\n")
     assert _ask(running.port, "/healthz")[0].status == 503
@@ -227,10 +227,10 @@ FRESH = {"clean": 990.0, "signature": 990.0}
         (WELL, {**FRESH, "signature": 700.0}, ["signature probe: the last one ended 300 s ago, more than 270"]),
     ],
 )
-def test_what_probes_say_against_the_service(
+def test_failed_and_old_probes_are_reasons(
     success: dict[str, float], last: dict[str, float], reasons: list[str]
 ) -> None:
-    """Each has to go well, and to be young."""
+    """Each probe must have succeeded lately."""
     settings = Settings.model_validate({"probe": {"interval": "60s", "timeout": "30s"}, "keys": {"file": "/k"}})
     names = "miltscan_probe_success", "miltscan_probe_last_run_timestamp_seconds"
     values = zip(names, (success, last), strict=True)
@@ -239,10 +239,8 @@ def test_what_probes_say_against_the_service(
 
 
 @pytest.mark.parametrize(("interval", "ready"), [(60.0, False), (0.0, True)])
-def test_probes_that_nobody_sends_keep_no_service_from_being_ready(
-    tmp_path: Path, interval: float, *, ready: bool
-) -> None:
-    """A reload brings probe.readiness at once, and probe.interval only with the next start."""
+def test_probes_that_are_not_sent_do_not_affect_readiness(tmp_path: Path, interval: float, *, ready: bool) -> None:
+    """A reload sets probe.readiness at once, but probe.interval only at the next start."""
     _worker(tmp_path, canary_age=1)
     probe = Settings().probe.model_copy(update={"interval": interval, "readiness": True})
     site = service.ExporterState(tmp_path, Settings().model_copy(update={"probe": probe}))
@@ -250,8 +248,8 @@ def test_probes_that_nobody_sends_keep_no_service_from_being_ready(
 
 
 @pytest.mark.parametrize(("interval", "level"), [(60.0, "warning"), (0.0, "ok")])
-def test_the_page_says_what_probes_say(tmp_path: Path, interval: float, level: str) -> None:
-    """Whether or not /readyz asks for it."""
+def test_the_page_shows_failed_probes(tmp_path: Path, interval: float, level: str) -> None:
+    """The page shows failed probes whether or not /readyz requires them."""
     _worker(tmp_path, canary_age=1)
     chosen = Settings().model_copy(update={"probe": Settings().probe.model_copy(update={"interval": interval})})
     body = service.respond(service.ExporterState(tmp_path, chosen), Request("GET", "/api/status")).body
@@ -276,15 +274,15 @@ def test_the_page_says_what_probes_say(tmp_path: Path, interval: float, level: s
     ],
     ids=lambda data: repr(data[:20]),
 )
-def test_wrong_requests_harm_nobody(running: Running, data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
-    """They hear 400 or nothing; the next one is answered, and nobody is told."""
+def test_wrong_requests_do_no_harm(running: Running, data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    """A wrong request receives 400 or nothing, the next one is served, and nothing is logged."""
     assert _raw(running.port, data)[:12] in {b"", b"HTTP/1.1 400", b"HTTP/1.1 431"}
     assert _ask(running.port, "/")[0].status == 200
     assert capfd.readouterr().err == ""
 
 
-def test_slow_peers_do_not_hold_up_others(running: Running) -> None:
-    """Thirty half requests are open; a scrape is answered all the same."""
+def test_slow_peers_do_not_delay_others(running: Running) -> None:
+    """A scrape is answered while thirty half requests are open."""
     _worker(running.directory)
     with contextlib.ExitStack() as stack:
         for _ in range(30):
@@ -294,7 +292,7 @@ def test_slow_peers_do_not_hold_up_others(running: Running) -> None:
 
 
 def test_a_file_that_cannot_be_read_fails_one_scrape_alone(running: Running) -> None:
-    """A broken file is no reason to end."""
+    """A broken file fails a scrape but does not end the exporter."""
     _worker(running.directory)
     half = running.directory / "counter_9.db"
     half.write_bytes(b"?")
@@ -303,8 +301,8 @@ def test_a_file_that_cannot_be_read_fails_one_scrape_alone(running: Running) -> 
     assert _ask(running.port, "/metrics")[0].status == 200
 
 
-def test_new_settings_count(running: Running) -> None:
-    """How old a canary may be follows the interval of a reload; any other order is none to the service."""
+def test_new_settings_apply(running: Running) -> None:
+    """The age that a self-test may have follows the interval of a reload; other orders are ignored."""
     _worker(running.directory, canary_age=31)
     assert _ask(running.port, "/readyz")[0].status == 503
     running.lifeline.send("an order to workers")
@@ -313,7 +311,7 @@ def test_new_settings_count(running: Running) -> None:
 
 
 def test_it_ends_at_sigterm(running: Running) -> None:
-    """With status 0, and the port is free."""
+    """SIGTERM ends the exporter with status 0 and frees the port."""
     assert _ask(running.port, "/")[0].status == 200
     os.kill(running.pid, signal.SIGTERM)
     assert os.waitpid(running.pid, 0)[1] == 0
@@ -321,14 +319,14 @@ def test_it_ends_at_sigterm(running: Running) -> None:
 
 
 def test_it_ends_with_its_parent(running: Running) -> None:
-    """A supervisor that was killed leaves no exporter behind, even with a connection open."""
+    """A supervisor that was killed leaves no exporter behind, even with an open connection."""
     with socket.create_connection(("127.0.0.1", running.port)):
         running.lifeline.close()
         assert os.waitpid(running.pid, 0)[1] == 0
 
 
 def test_a_server_that_fails_ends_the_process(tmp_path: Path) -> None:
-    """It is replaced then, instead of answering nobody for ever."""
+    """A failed server ends the process, so that the supervisor replaces it."""
 
     def child() -> None:
         with socket.socket(socket.AF_UNIX) as unfit, open(os.devnull, "wb") as nothing:  # noqa: PTH123
@@ -348,12 +346,12 @@ def test_a_server_that_fails_ends_the_process(tmp_path: Path) -> None:
 
 
 def test_every_reason_to_refuse_is_counted_from_the_start() -> None:
-    """The label's values are those that the server gives."""
+    """The values of the label are the reasons of the server."""
     assert metrics.HTTP_REFUSED.bounds[0].values == tuple(Refusal)
 
 
 def test_a_port_in_use_is_named() -> None:
-    """The start ends with the address and the key to change."""
+    """A port in use ends the start with the address and the key to change."""
     with (
         listener.bind_http("127.0.0.1", 0) as taken,
         pytest.raises(StartError, match=rf"exporter\.listen.*127\.0\.0\.1:{taken.getsockname()[1]}"),
@@ -362,13 +360,13 @@ def test_a_port_in_use_is_named() -> None:
 
 
 def test_an_unknown_host_is_named() -> None:
-    """A name that means nothing here is a StartError as well."""
+    """A host that cannot be resolved is a StartError."""
     with pytest.raises(StartError, match=r"exporter\.listen.*nowhere\.invalid:9464"):
         listener.bind_http("nowhere.invalid", 9464)
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64])
 def test_what_can_be_no_host_name_is_named(host: str) -> None:
-    """Python's codec of names raises something of its own."""
+    """A name that Python's codec rejects is a StartError as well."""
     with pytest.raises(StartError, match=rf"^exporter\.listen: '{host}' is not a host name$"):
         listener.bind_http(host, 9464)

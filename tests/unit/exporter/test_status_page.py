@@ -1,4 +1,4 @@
-"""The status page as the exporter serves it: its answers, their headers, its cost."""
+"""The status page as the exporter serves it: its responses, their headers, their cost."""
 
 import gzip
 import os
@@ -32,7 +32,7 @@ def _in_a_process(work: Callable[[], object]) -> None:
 
 @pytest.fixture
 def state(tmp_path: Path) -> ExporterState:
-    """What a service with one worker has counted."""
+    """Return the state of an exporter for a service with one worker."""
 
     def work() -> None:
         family.attach(tmp_path, "0")
@@ -46,7 +46,7 @@ def state(tmp_path: Path) -> ExporterState:
 
 
 def test_the_answer_behind_the_page(state: ExporterState) -> None:
-    """What it shows is what /metrics says, and it can scan."""
+    """The page has the numbers of /metrics and says that the service can scan."""
     response = service.respond(state, Request("GET", "/api/status"))
     status = orjson.loads(response.body)
     assert (response.status, response.content_type) == (200, "application/json")
@@ -56,7 +56,7 @@ def test_the_answer_behind_the_page(state: ExporterState) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_each_answer_forbids_what_the_page_does_not_need(state: ExporterState, path: str) -> None:
-    """No script, style, picture, frame or connection from elsewhere; no sniffing, no referrer, no cache."""
+    """The headers forbid script, style, picture, frame and connection from elsewhere, sniffing, referrer and cache."""
     headers = service.respond(state, Request("GET", path)).headers
     policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'"
@@ -72,15 +72,15 @@ def test_it_can_only_be_read(state: ExporterState) -> None:
     assert [request for request in requests if service.respond(state, request).status != 405] == []
 
 
-def test_it_is_compressed_for_whoever_takes_that(state: ExporterState) -> None:
-    """A page that asks every few seconds, over a slow line."""
+def test_it_is_compressed_for_a_client_that_accepts_it(state: ExporterState) -> None:
+    """Responses are compressed, as the page requests one every few seconds, perhaps over a slow line."""
     packed = service.respond(state, Request("GET", "/app.js", {"accept-encoding": "gzip"}))
     assert packed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed.body) == service.respond(state, Request("GET", "/app.js")).body
 
 
 def test_many_viewers_cost_no_more_than_one(state: ExporterState, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within half a second the same answer is handed out again; other settings make a new one."""
+    """The same response is sent again within half a second, but not after a reload."""
     made: list[SnapshotInput] = []
 
     def snapshot(seen: SnapshotInput) -> dict[str, str]:
@@ -97,14 +97,14 @@ def test_many_viewers_cost_no_more_than_one(state: ExporterState, monkeypatch: p
 
 
 def test_history_grows_with_each_sample(state: ExporterState) -> None:
-    """As the exporter's loop takes them."""
+    """Each sample of the exporter's loop adds a point."""
     for _ in range(3):
         state.page.sample()
     assert len(state.page.history.points) == 2
 
 
 def test_reloaded_settings_are_those_shown(state: ExporterState) -> None:
-    """The configuration in force, not that of the start."""
+    """The page shows the configuration in force, not that of the start."""
     state.settings = Settings.model_validate({"log": {"level": "debug"}})
     status = orjson.loads(service.respond(state, Request("GET", "/api/status")).body)
     changed = {row["key"]: row["value"] for row in status["configuration"]["settings"] if row["changed"]}

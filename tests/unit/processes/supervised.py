@@ -19,8 +19,8 @@ from miltscan.processes.link import DRAIN, READY, Link
 from miltscan.processes.supervisor import Role, Supervisor
 
 
-def tell(*words: object) -> None:
-    """One line, whole, whoever else writes."""
+def report(*words: object) -> None:
+    """Write one line in one call, so that lines of several processes do not mix."""
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
@@ -30,63 +30,63 @@ def _obey(name: str, link: Link) -> None:
             order = link.recv()
         except (EOFError, OSError):  # reset, if it died before it read that we are ready
             order = None
-        tell(name, "orphaned" if order is None else f"order {order:.20}")
+        report(name, "orphaned" if order is None else f"order {order:.20}")
         if order in {None, DRAIN}:
             return
 
 
 def good(name: str, link: Link) -> None:
-    """Is ready, tells its orders, and ends as it should."""
+    """Be ready, report each order, and end as ordered."""
     link.send(READY)
-    tell(name, "runs", os.getpid())
+    report(name, "runs", os.getpid())
     _obey(name, link)
 
 
 def never_ready(name: str, link: Link) -> None:
-    """Takes orders and never says that it is ready."""
-    tell(name, "runs", os.getpid())
+    """Obey orders but never report readiness."""
+    report(name, "runs", os.getpid())
     _obey(name, link)
 
 
 def fails(_name: str, _link: Link) -> None:
-    """Raises before it is ready."""
+    """Raise before it is ready."""
     raise RuntimeError("cannot start")
 
 
 def leaves(_name: str, _link: Link) -> None:
-    """Ends without a word before it is ready."""
+    """End before it is ready, without an exception."""
 
 
 def ready_and_gone(_name: str, link: Link) -> None:
-    """Says that it is ready, and ends at once."""
+    """Report readiness and end at once."""
     link.send(READY)
 
 
 def stuck(name: str, link: Link) -> None:
-    """Is ready, and then deaf to orders and signals."""
+    """Be ready, then ignore orders and signals."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     link.send(READY)
-    tell(name, "runs", os.getpid())
+    report(name, "runs", os.getpid())
     while True:
         signal.pause()
 
 
 def lasting(name: str, link: Link) -> None:
-    """Outlives the others and is ended by a signal."""
+    """Outlive the others until a signal ends it."""
 
     def end(_number: int, _frame: object) -> None:
-        tell(name, "terminated")
+        report(name, "terminated")
         os._exit(0)
 
     signal.signal(signal.SIGTERM, end)
     link.send(READY)
-    tell(name, "runs", os.getpid())
+    report(name, "runs", os.getpid())
     while True:
         signal.pause()
 
 
 def good_once(name: str, link: Link) -> None:
-    """The first instance is good, the second fails before it is ready, the third is good."""
+    """Be good in the first instance, fail before readiness in the second, and be good in the third."""
     if INSTANCES[name] == 2:
         os._exit(7)
     good(name, link)
@@ -101,36 +101,36 @@ INSTANCES: dict[str, int] = {}
 
 
 class Hooks:
-    """Tells what it hears; each reload is a new order."""
+    """Reports each call; each reload is a new order."""
 
     def __init__(self, order: str) -> None:
         self._order = order
         self._reloads = count(1)
 
     def ready(self) -> None:
-        """Every child is ready."""
-        tell("all ready")
+        """Report that every child is ready."""
+        report("all ready")
 
     def stopping(self) -> None:
-        """The drain begins."""
-        tell("stopping")
+        """Report that the drain begins."""
+        report("stopping")
 
     def ended(self, role: Role, status: str, pause: float | None) -> None:
-        """A child ended."""
+        """Report the end of a child."""
         INSTANCES[role.name] += 1
-        tell("ended", role.name, status, "pause", pause)
+        report("ended", role.name, status, "pause", pause)
 
     def failed(self, role: Role, error: BaseException) -> None:
-        """A child raised."""
-        tell("failed", role.name, repr(error))
+        """Report the exception of a child."""
+        report("failed", role.name, repr(error))
 
     def tick(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def reload(self) -> object | None:
-        """Every second reload finds a file that is wrong."""
+        """Return an order at every second reload; the others find a mistake in the file."""
         number = next(self._reloads)
-        tell("reload", number)
+        report("reload", number)
         return f"{self._order}{number}" if number % 2 else None
 
 
@@ -146,7 +146,7 @@ def _failing(fork: Callable[[], int], calls: list[int]) -> Callable[[], int]:
 
 
 def main(arguments: dict[str, Any]) -> int:
-    """The exit status of the supervisor."""
+    """Return the exit status of the supervisor."""
     supervisor._STABLE_AFTER = arguments["stable_after"]  # noqa: SLF001 - a test cannot wait for five seconds
     supervisor._FIRST_PAUSE = arguments["pause"]  # noqa: SLF001
     supervisor.os.fork = _failing(os.fork, arguments["forks_failing"])  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The socket filter: which source addresses it keeps, in a reading of it here, and in the kernel's."""
+"""The socket filter: which source addresses it keeps, in an interpreter of this test and in the kernel."""
 
 import errno
 import ipaddress
@@ -23,13 +23,13 @@ ANYWHERE = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
 
 @st.composite
 def networks(draw: st.DrawFn) -> Network:
-    """Any network."""
+    """Return any network."""
     address = draw(ANYWHERE)
     return ipaddress.ip_network(f"{address}/{draw(st.integers(0, address.max_prefixlen))}", strict=False)
 
 
 def kept(program: bytes, source: Address) -> bool:
-    """What the filter says of a packet from `source`: classic BPF as in bpf(4), as far as it is used."""
+    """Return whether the filter keeps a packet from `source`, by the part of classic BPF (bpf(4)) that it uses."""
     packet = (bytes(12) + source.packed if source.version == 4 else bytes(8) + source.packed) + bytes(16)
     steps, value, at = list(struct.iter_unpack("=HBBI", program)), 0, 0
     while True:
@@ -50,14 +50,14 @@ def kept(program: bytes, source: Address) -> bool:
 
 @given(st.lists(networks(), max_size=8), ANYWHERE)
 def test_keeps_exactly_the_listed_networks(allow: list[Network], source: Address) -> None:
-    """Any list, any address; an empty list keeps nothing."""
+    """For any list and any address the filter keeps exactly the listed networks; an empty list keeps nothing."""
     expected = any(source in network for network in allow)
     assert kept(admission.program(allow, FAMILY[source.version]), source) is expected
 
 
 @given(st.lists(networks(), min_size=1, max_size=8), st.data())
 def test_keeps_the_edges_of_a_network(allow: list[Network], data: st.DataObject) -> None:
-    """Its first and its last address, and not their neighbours, unless another network has them."""
+    """The first and the last address of a network are kept, but not their neighbours outside it."""
     network = data.draw(st.sampled_from(allow))
     first, last = network.network_address, network.broadcast_address
     program = admission.program(allow, FAMILY[network.version])
@@ -68,7 +68,7 @@ def test_keeps_the_edges_of_a_network(allow: list[Network], data: st.DataObject)
 
 
 def answers(listener: socket.socket, source: str) -> bool:
-    """Whether the kernel lets a client with this address connect: what it drops hears nothing."""
+    """Return whether the kernel lets a client with this address connect."""
     with socket.socket(listener.family) as client:
         client.bind((source, 0))
         client.settimeout(0.2)
@@ -80,12 +80,12 @@ def answers(listener: socket.socket, source: str) -> bool:
 
 
 def networks_of(*texts: str) -> Sequence[Network]:
-    """Networks as a configuration has them."""
+    """Return networks as a configuration has them."""
     return [ipaddress.ip_network(text) for text in texts]
 
 
 def test_the_kernel_drops_what_is_not_listed() -> None:
-    """Several networks, and a new list takes the place of the old one at once."""
+    """The kernel admits only listed networks, and a new list replaces the old one at once."""
     with bind(InetAddress("127.0.0.1", 0), 0o660, None, networks_of("127.0.1.0/24", "127.0.0.7", "::1")) as listener:
         assert [answers(listener, f"127.0.{host}") for host in ("1.1", "0.7", "0.1")] == [True, True, False]
         admission.admit(listener, networks_of("127.0.0.1"))
@@ -93,7 +93,7 @@ def test_the_kernel_drops_what_is_not_listed() -> None:
 
 
 def test_the_kernel_drops_what_is_not_listed_over_ipv6() -> None:
-    """An IPv6 peer that is not listed gets no answer."""
+    """An IPv6 peer that is not listed receives no answer."""
     if not socket.has_dualstack_ipv6():
         pytest.skip("this host has no IPv6")
     with bind(InetAddress("::1", 0), 0o660, None, networks_of("::/64")) as listener:
@@ -103,7 +103,7 @@ def test_the_kernel_drops_what_is_not_listed_over_ipv6() -> None:
 
 
 def test_a_connection_outlives_a_new_list() -> None:
-    """It keeps the filter with which it began."""
+    """A connection keeps the filter with which it began."""
     with (
         bind(InetAddress("127.0.0.1", 0), 0o660, None, networks_of("127.0.0.1")) as listener,
         socket.create_connection(listener.getsockname()) as client,
@@ -117,7 +117,7 @@ def test_a_connection_outlives_a_new_list() -> None:
 
 
 def test_as_many_networks_as_the_configuration_takes() -> None:
-    """64 of the longest kind fit into the kernel's memory for filters."""
+    """64 networks with the longest filter fit into the kernel's memory for filters."""
     texts = ", ".join(f'"2001:db8:1:1:1:1:1:{number:x}"' for number in range(64))
     settings = parse_settings(f"[milter]\nallow = [{texts}]".encode(), "test.toml")
     if socket.has_dualstack_ipv6():
@@ -125,13 +125,13 @@ def test_as_many_networks_as_the_configuration_takes() -> None:
 
 
 def test_a_unix_socket_is_left_alone() -> None:
-    """It has mode and group."""
+    """A unix socket has mode and group, and no filter."""
     with socket.socket(socket.AF_UNIX) as listener:
         admission.admit(listener, [])
 
 
 def test_a_kernel_that_takes_no_filter_is_a_start_error() -> None:
-    """A service whose list does not hold must not run."""
+    """The service does not start if its list of networks cannot be enforced."""
 
     class Refusing(socket.socket):
         def setsockopt(self, *_arguments: object) -> None:

@@ -1,4 +1,4 @@
-"""The milter socket: what may stand in its way, and who may connect."""
+"""The milter socket: what can prevent it, and who may connect."""
 
 import grp
 import os
@@ -21,7 +21,7 @@ LOOPBACK = Settings().milter.allow
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a socket may be; relative, for the path of a test folder may be too long for one."""
+    """Return a place for a socket, relative because the path of a test folder may be too long."""
     monkeypatch.chdir(tmp_path)
     return Path("milter.sock")
 
@@ -54,7 +54,7 @@ def _free_port() -> int:
 
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
 def test_mode_is_as_asked(path: Path, mode: int) -> None:
-    """Whatever the umask was, and it is left as it was."""
+    """The mode is independent of the umask, which does not change."""
     old_mask = os.umask(0o022)
     with _bound(_unix(path), mode):
         assert stat.S_IMODE(path.stat().st_mode) == mode
@@ -63,7 +63,7 @@ def test_mode_is_as_asked(path: Path, mode: int) -> None:
 
 
 def test_group_is_as_asked(path: Path) -> None:
-    """A group of ours may have it."""
+    """The socket file belongs to a group of the user."""
     group = grp.getgrgid(os.getgid())
     with _bound(_unix(path), group=group.gr_name):
         assert path.stat().st_gid == group.gr_gid
@@ -76,7 +76,7 @@ def test_unknown_group(path: Path) -> None:
 
 
 def test_group_that_may_not_be_given(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names the key, and no socket file is left."""
+    """The message names the key, and no socket file is left, if the group may not be set."""
 
     def refuse(*_arguments: object) -> None:
         raise PermissionError(1, "Operation not permitted")
@@ -87,13 +87,13 @@ def test_group_that_may_not_be_given(path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_listener_does_not_block(path: Path) -> None:
-    """A blocking one hung a worker in accept()."""
+    """The listener does not block: a blocking one hung a worker in accept()."""
     with _bound(_unix(path)) as listener, pytest.raises(BlockingIOError):
         listener.accept()
 
 
 def test_stale_socket_is_replaced(path: Path) -> None:
-    """A killed service leaves its socket file."""
+    """The socket file of a killed service is replaced."""
     with _bound(_unix(path)):
         pass
     assert path.is_socket()
@@ -102,14 +102,14 @@ def test_stale_socket_is_replaced(path: Path) -> None:
 
 
 def test_live_socket_is_refused(path: Path) -> None:
-    """Two services on one path would take each other's mail; the first goes on."""
+    """A second service on the same path is refused, and the first one continues."""
     with _bound(_unix(path)):
         _refused(_unix(path), r"milter\.socket milter.sock: another process serves this socket")
         _connect(path)
 
 
 def test_busy_socket_is_refused(path: Path) -> None:
-    """Its queue may be full, but somebody is there."""
+    """A socket with a full queue is in use and is not replaced."""
     with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as client:
         busy.bind(str(path))
         busy.listen(0)
@@ -118,7 +118,7 @@ def test_busy_socket_is_refused(path: Path) -> None:
 
 
 def test_socket_of_another_kind_is_refused(path: Path) -> None:
-    """A datagram socket is not ours to remove."""
+    """A datagram socket belongs to another program and is not removed."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(str(path))
         _refused(_unix(path), "another process serves this socket")
@@ -127,7 +127,7 @@ def test_socket_of_another_kind_is_refused(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
 def test_what_is_no_socket_is_left_alone(path: Path, kind: str) -> None:
-    """A mistyped path must not cost anybody a file."""
+    """A mistyped path never removes a file that is not a socket."""
     match kind:
         case "file":
             path.write_text("precious")
@@ -140,18 +140,18 @@ def test_what_is_no_socket_is_left_alone(path: Path, kind: str) -> None:
 
 
 def test_missing_folder(path: Path) -> None:
-    """The message says what must be."""
+    """The message says which folder must exist."""
     _refused(_unix(path.with_name("gone") / "x"), r"milter\.socket gone/x: No such file.*folder must exist")
 
 
 def test_folder_that_is_a_file(path: Path) -> None:
-    """Also where the look itself fails."""
+    """The message is the same if the parent of the socket is a file."""
     path.write_text("")
     _refused(_unix(path / "x"), r"milter\.socket milter.sock/x: Not a directory")
 
 
 def test_unbind_removes_the_file(path: Path) -> None:
-    """Once; a file that is gone, or an inet address, is nothing to do."""
+    """The file is removed once; a missing file or an inet address is ignored."""
     with _bound(_unix(path)):
         unbind(_unix(path))
     assert not path.exists()
@@ -160,14 +160,14 @@ def test_unbind_removes_the_file(path: Path) -> None:
 
 
 def test_unbind_that_fails_is_no_fault(path: Path) -> None:
-    """The service has ended well; the next start clears the path or says why not."""
+    """A file that cannot be removed is no error at the end; the next start removes it or says why not."""
     path.mkdir()
     unbind(_unix(path))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_inet(host: str) -> None:
-    """A port on loopback."""
+    """A free port on loopback can be bound."""
     port = _free_port()
     with _bound(InetAddress(host, port)) as listener:
         assert not listener.getblocking()
@@ -176,7 +176,7 @@ def test_inet(host: str) -> None:
 
 
 def test_inet_in_use() -> None:
-    """The message names the key, the address and what can be done."""
+    """The message for a port in use has the key, the address and a remedy."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         _refused(InetAddress("127.0.0.1", port), rf"milter\.socket inet:{port}@127\.0\.0\.1: Address already in use")
@@ -184,5 +184,5 @@ def test_inet_in_use() -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "a..b", "x" * 64 + ".test"])
 def test_inet_address_that_is_not_ours(host: str) -> None:
-    """Somebody else's address, and names that cannot be one."""
+    """An address of another host, or a name that cannot be one, is an error with the key."""
     _refused(InetAddress(host, _free_port()), r"milter\.socket inet:")

@@ -15,7 +15,7 @@ USED = (signal.SIGUSR1, signal.SIGUSR2)
 
 @pytest.fixture
 def signals() -> Iterator[Signals]:
-    """Two signals that nobody else uses here; put back as they were."""
+    """Return a collector of two signals that nothing else uses; handlers are restored afterwards."""
     before = {number: signal.getsignal(number) for number in USED}
     wakeup = signal.set_wakeup_fd(-1)
     collected = Signals(USED)
@@ -34,13 +34,13 @@ def _readable(signals: Signals, seconds: float) -> bool:
 
 
 def test_nothing_came(signals: Signals) -> None:
-    """Reading does not block where no signal came."""
+    """Reading does not block without a signal."""
     assert not _readable(signals, 0)
     assert signals.read() == set()
 
 
-def test_what_came_is_told_once(signals: Signals) -> None:
-    """Each signal since the last call, however often it came."""
+def test_each_signal_is_returned_once(signals: Signals) -> None:
+    """Each signal since the last call is returned once, however often it arrived."""
     for number in (*USED, signal.SIGUSR1):
         os.kill(os.getpid(), number)
     assert _readable(signals, 10)
@@ -49,7 +49,7 @@ def test_what_came_is_told_once(signals: Signals) -> None:
 
 
 def test_flood_neither_blocks_nor_fails(signals: Signals) -> None:
-    """More signals than the pipe holds: none of the kinds is lost."""
+    """With more signals than the pipe holds, no kind of signal is lost."""
     fcntl.fcntl(signals.fileno(), fcntl.F_SETPIPE_SZ, 4096)
     for _ in range(5_000):
         signal.raise_signal(signal.SIGUSR1)

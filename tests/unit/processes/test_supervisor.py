@@ -1,4 +1,4 @@
-"""The supervisor, driven with plain functions as roles in a process of its own."""
+"""The supervisor, with plain functions as roles, in a process of its own."""
 
 import json
 import os
@@ -22,7 +22,7 @@ PATIENCE = 60.0  # seconds for anything to happen
 
 
 class Service:
-    """The program `supervised` and what it has told so far."""
+    """The program `supervised` and the lines that it has printed so far."""
 
     def __init__(self, *roles: tuple[str, str], **arguments: object) -> None:
         defaults = {
@@ -41,16 +41,16 @@ class Service:
             start_new_session=True,
         )
         guard.watch_group(self.process.pid)
-        self.told: list[str] = []
+        self.printed: list[str] = []
         self._new: list[str] = []
         self._rest = b""
 
     def expect(self, pattern: str) -> re.Match[str]:
-        """The first line that matches and was not yet expected: what several processes tell has no order."""
+        """Return the first line that matches and was not expected before; lines of several processes have no order."""
         while not (match := self._unexpected(pattern)):
             if not (line := self._line()):
-                raise AssertionError(f"the service ended before it told {pattern!r}; it told {self.told}")
-            self.told.append(line)
+                raise AssertionError(f"the service ended before it printed {pattern!r}; it printed {self.printed}")
+            self.printed.append(line)
             self._new.append(line)
         return match
 
@@ -62,17 +62,17 @@ class Service:
         return None
 
     def end(self) -> int:
-        """The exit status, when every process of it has ended."""
+        """Return the exit status when all processes have ended."""
         while line := self._line():
-            self.told.append(line)
+            self.printed.append(line)
         return self.process.wait(PATIENCE)
 
     def signal(self, number: signal.Signals) -> None:
-        """To the supervisor alone."""
+        """Send a signal to the supervisor alone."""
         self.process.send_signal(number)
 
     def close(self) -> None:
-        """Leave no process behind, whatever the test did."""
+        """Kill all processes, whatever the test did."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE)
@@ -85,7 +85,7 @@ class Service:
         assert stdout
         while b"\n" not in self._rest:
             if not select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise AssertionError(f"nothing more after {self.told}")
+                raise AssertionError(f"nothing more after {self.printed}")
             if not (data := stdout.read(65536)):
                 return ""
             self._rest += data
@@ -98,7 +98,7 @@ Start = Callable[..., Service]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts a service that has ended, with all its processes, when the test has."""
+    """Return a function that starts a service; all its processes end with the test."""
     started: list[Service] = []
 
     def begin(*roles: tuple[str, str], **arguments: object) -> Service:
@@ -116,23 +116,23 @@ def _pid(service: Service, name: str) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_drain(start: Start, number: signal.Signals) -> None:
-    """Every child gets the order, and when all have gone, the exit status is 0."""
+    """Every child receives the order to drain, and after the last one ends the exit status is 0."""
     service = start(("a", "good"), ("b", "good"))
     service.expect("all ready")
     service.signal(number)
     assert service.end() == 0
-    ends = [line for line in service.told if "order" in line or "ended" in line]
+    ends = [line for line in service.printed if "order" in line or "ended" in line]
     assert sorted(ends) == [
         "a order drain",
         "b order drain",
         "ended a exit status 0 pause None",
         "ended b exit status 0 pause None",
     ]
-    assert service.told.count("all ready") == service.told.count("stopping") == 1
+    assert service.printed.count("all ready") == service.printed.count("stopping") == 1
 
 
-def test_ready_is_told_once(start: Start) -> None:
-    """Not again when a replacement is ready."""
+def test_readiness_is_reported_once(start: Start) -> None:
+    """Readiness is not reported again when a replacement is ready."""
     service = start(("a", "good"))
     pid = _pid(service, "a")
     service.expect("all ready")
@@ -140,34 +140,36 @@ def test_ready_is_told_once(start: Start) -> None:
     service.expect(r"a runs \d+")
     service.signal(signal.SIGTERM)
     assert service.end() == 0
-    assert service.told.count("all ready") == 1
+    assert service.printed.count("all ready") == 1
 
 
 def test_drain_before_all_are_ready(start: Start) -> None:
-    """A service that is told to stop while it starts does so."""
+    """A service that is stopped during its start drains."""
     service = start(("a", "never_ready"))
     service.expect(r"a runs \d+")
     service.signal(signal.SIGTERM)
     assert service.end() == 0
-    assert "all ready" not in service.told
+    assert "all ready" not in service.printed
 
 
 def test_one_role_outlives_the_others(start: Start) -> None:
-    """The last numbers can still be fetched while the workers drain."""
+    """A role that outlives the others ends last, so that metrics can be read during the drain."""
     service = start(("exporter", "lasting"), ("a", "good"), ("b", "good"))
     service.expect("all ready")
     service.signal(signal.SIGTERM)
     assert service.end() == 0
-    ends = [line.split()[1] for line in service.told if line.startswith("ended")]
+    ends = [line.split()[1] for line in service.printed if line.startswith("ended")]
     assert ends[-1] == "exporter"
-    assert service.told.index("exporter terminated") > max(map(service.told.index, ["a order drain", "b order drain"]))
+    assert service.printed.index("exporter terminated") > max(
+        map(service.printed.index, ["a order drain", "b order drain"])
+    )
 
 
 @pytest.mark.parametrize(
     ("number", "words"), [(signal.SIGKILL, "killed by SIGKILL"), (signal.SIGRTMIN + 5, "killed by signal 39")]
 )
 def test_dead_child_is_replaced(start: Start, number: int, words: str) -> None:
-    """By a new process, with the end of the old one in words; its siblings go on."""
+    """A new process replaces a dead child, the end of the old one is reported, and its siblings continue."""
     service = start(("a", "good"), ("b", "good"))
     pid = _pid(service, "a")
     service.expect("all ready")
@@ -176,26 +178,26 @@ def test_dead_child_is_replaced(start: Start, number: int, words: str) -> None:
     assert _pid(service, "a") != pid
     service.signal(signal.SIGTERM)
     assert service.end() == 0
-    assert service.told.count("b order drain") == 1
+    assert service.printed.count("b order drain") == 1
 
 
 def test_pauses_grow_for_one_that_keeps_dying(start: Start) -> None:
-    """Each early end doubles the pause."""
+    """Each early end doubles the pause before the next start."""
     service = start(("a", "ready_and_gone"))
     pauses = [float(service.expect(r"ended a exit status 0 pause (.*)")[1]) for _ in range(5)]
     assert pauses == [0.001, 0.002, 0.004, 0.008, 0.016]
 
 
 def test_one_that_had_lived_is_replaced_at_once(start: Start) -> None:
-    """Its failures are forgotten."""
+    """A child that ran for a while is replaced at once, as its earlier failures are forgotten."""
     service = start(("a", "good"), stable_after=0.0)
     for _ in range(3):
         os.kill(_pid(service, "a"), signal.SIGKILL)
         service.expect(r"ended a killed by SIGKILL pause 0\.0")
 
 
-def test_stop_while_nobody_lives(start: Start) -> None:
-    """A pause before a respawn does not hold up the stop."""
+def test_stop_during_a_pause(start: Start) -> None:
+    """A pause before a respawn does not delay a stop."""
     service = start(("a", "good"), pause=3600.0)
     os.kill(_pid(service, "a"), signal.SIGKILL)
     service.expect(r"ended a killed by SIGKILL pause 30\.0")
@@ -204,20 +206,20 @@ def test_stop_while_nobody_lives(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "printed"),
     [("fails", "failed bad RuntimeError\\('cannot start'\\)"), ("leaves", "ended bad exit status 0 .*")],
 )
-def test_child_that_cannot_start_ends_the_service(start: Start, kind: str, told: str) -> None:
-    """With exit status 1, after the others have drained, and not without the reason."""
+def test_child_that_cannot_start_ends_the_service(start: Start, kind: str, printed: str) -> None:
+    """The service ends with exit status 1 and the reason, after the other children have drained."""
     service = start(("a", "good"), ("bad", kind))
-    service.expect(told)
+    service.expect(printed)
     assert service.end() == 1
-    assert "a order drain" in service.told
-    assert [line for line in service.told if line.startswith("ended bad")] != []
+    assert "a order drain" in service.printed
+    assert [line for line in service.printed if line.startswith("ended bad")] != []
 
 
 def test_child_that_could_start_once_is_tried_again(start: Start) -> None:
-    """What ended an instance that was never ready may pass: one before it was."""
+    """An instance that fails before readiness is replaced if an earlier one in its slot was ready."""
     service = start(("a", "good_once"))
     os.kill(_pid(service, "a"), signal.SIGKILL)
     service.expect("ended a exit status 7 pause 0.002")
@@ -227,7 +229,7 @@ def test_child_that_could_start_once_is_tried_again(start: Start) -> None:
 
 
 def test_failed_fork_is_tried_again(start: Start) -> None:
-    """No process to be had for a moment: the others go on, and the pause grows."""
+    """A fork that fails is tried again with growing pauses, while the other children continue."""
     service = start(("a", "good"), ("b", "good"), forks_failing=[3, 4])
     pid = _pid(service, "a")
     service.expect("all ready")
@@ -237,18 +239,18 @@ def test_failed_fork_is_tried_again(start: Start) -> None:
     service.expect(r"a runs \d+")
     service.signal(signal.SIGTERM)
     assert service.end() == 0
-    assert "b order drain" in service.told
+    assert "b order drain" in service.printed
 
 
 def test_failed_first_fork_ends_the_service(start: Start) -> None:
-    """As any start that fails."""
+    """A first fork that fails ends the service as any failed start does."""
     service = start(("a", "good"), ("b", "good"), forks_failing=[2])
     assert service.end() == 1
-    assert "a order drain" in service.told
+    assert "a order drain" in service.printed
 
 
 def test_reload_reaches_every_child(start: Start) -> None:
-    """Orders come in their order; a reload that gives none sends none."""
+    """Every child receives the orders in sequence, and a reload without an order sends none."""
     service = start(("a", "good"), ("b", "good"))
     service.expect("all ready")
     for number in (1, 2, 3):
@@ -257,12 +259,12 @@ def test_reload_reaches_every_child(start: Start) -> None:
     service.signal(signal.SIGTERM)
     assert service.end() == 0
     for name in "ab":
-        orders = [line for line in service.told if line.startswith(f"{name} order")]
+        orders = [line for line in service.printed if line.startswith(f"{name} order")]
         assert orders == [f"{name} order {order}" for order in ("config 1", "config 3", "drain")]
 
 
 def test_reload_while_stopping_is_ignored(start: Start) -> None:
-    """A service that stops reads no new configuration."""
+    """A service that is stopping reads no new configuration."""
     service = start(("a", "stuck"), ("b", "good"))
     pid = _pid(service, "a")
     service.expect("all ready")
@@ -271,11 +273,11 @@ def test_reload_while_stopping_is_ignored(start: Start) -> None:
     service.signal(signal.SIGHUP)
     os.kill(pid, signal.SIGKILL)
     assert service.end() == 0
-    assert "reload 1" not in service.told
+    assert "reload 1" not in service.printed
 
 
-def test_child_that_takes_no_orders_holds_nobody_up(start: Start) -> None:
-    """Its pipe fills up: the others still get theirs, and a stop still ends it."""
+def test_child_that_reads_no_orders_delays_nothing(start: Start) -> None:
+    """A child whose pipe is full does not delay the others, and a stop still ends it."""
     service = start(("a", "stuck"), ("b", "good"), order="x" * 15000)
     pid = _pid(service, "a")
     service.expect("all ready")
@@ -288,22 +290,22 @@ def test_child_that_takes_no_orders_holds_nobody_up(start: Start) -> None:
     service.expect("ended b exit status 0 pause None")
     os.kill(pid, signal.SIGKILL)
     assert service.end() == 0
-    assert sum(line.startswith("b order x") for line in service.told) == 30
-    assert "b order drain" in service.told
+    assert sum(line.startswith("b order x") for line in service.printed) == 30
+    assert "b order drain" in service.printed
 
 
 def test_a_stuck_child_is_killed_when_the_drain_times_out(start: Start) -> None:
-    """The stop of a service is bounded."""
+    """A stuck child is killed, so that the stop of a service is bounded."""
     service = start(("a", "stuck"), drain_timeout=0.1)
     service.expect("all ready")
     service.signal(signal.SIGTERM)
     assert service.end() == 0
-    assert "ended a killed by SIGKILL pause None" in service.told
+    assert "ended a killed by SIGKILL pause None" in service.printed
 
 
 @pytest.mark.parametrize("respawned", [False, True])
 def test_children_see_the_supervisor_die(start: Start, respawned: bool) -> None:  # noqa: FBT001 - a table's column
-    """Each pipe ends at once, for no sibling holds it open, whether it was born before or after."""
+    """No sibling, older or newer, holds a child's pipe open when the supervisor dies."""
     service = start(("a", "stuck"), ("b", "good"), ("c", "stuck"))
     pid = _pid(service, "a")
     service.expect("all ready")
@@ -316,5 +318,5 @@ def test_children_see_the_supervisor_die(start: Start, respawned: bool) -> None:
 
 @pytest.mark.parametrize(("failures", "pause"), [(0, 0.0), (1, 0.1), (2, 0.2), (9, 25.6), (10, 30.0), (10**6, 30.0)])
 def test_backoff(failures: int, pause: float) -> None:
-    """From a tenth of a second to half a minute, for however long it goes on."""
+    """The pause grows from a tenth of a second to half a minute and no further."""
     assert _backoff(failures) == pytest.approx(pause)

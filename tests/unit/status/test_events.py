@@ -80,7 +80,7 @@ def test_what_is_private_does_not_arrive(ends: Ends) -> None:
     ],
 )
 def test_what_is_an_error(ends: Ends, verdict: Verdict, decision: Decision, expected: tuple[str, str] | None) -> None:
-    """All that was not scanned wholly, or that the client has to bring again; clean mail is none."""
+    """All mail that was not scanned completely or was tempfailed is an error event; clean mail is not."""
     ends.reporter.message(_report(verdict, decision))
     assert [(one.what, one.text) for one in ends.read().errors] == ([expected] if expected else [])
 
@@ -103,7 +103,7 @@ def test_what_is_an_error(ends: Ends, verdict: Verdict, decision: Decision, expe
     ],
 )
 def test_errors_of_the_service_in_words(ends: Ends, event: dict[str, Any], text: str) -> None:
-    """One nobody has words for shows its fields."""
+    """An error of the service is described in words, or by its fields if it has no phrase."""
     ends.reporter.error(event)
     (found,) = ends.read().errors
     assert (found.what, found.text) == (event["event"], text)
@@ -145,7 +145,7 @@ def test_a_dead_reader_is_no_error(ends: Ends) -> None:
     ends.reporter.error({"event": "exception"})
 
 
-def test_an_event_that_cannot_be_told_is_no_error(ends: Ends) -> None:
+def test_an_event_that_cannot_be_sent_is_no_error(ends: Ends) -> None:
     """The logger does not fail when an event cannot be sent."""
     ends.reporter.error({"no": "event"})
     assert ends.read().errors == []

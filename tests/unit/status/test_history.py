@@ -1,4 +1,4 @@
-"""History: rates and quantiles from what stood in /metrics at each step."""
+"""History: rates and quantiles from the metrics at each step."""
 
 from math import inf
 
@@ -28,59 +28,59 @@ def _watched(*steps: Numbers, step: float = STEP) -> History:
 
 
 def test_the_first_numbers_show_no_rate() -> None:
-    """What was counted before the watch began did not happen in it."""
+    """What was counted before the first step is not part of a rate."""
     past = _watched(_numbers(1000))
     assert list(past.points) == []
     assert history.rates(past.last(60)) is None
 
 
 def test_a_rate_is_growth_by_time() -> None:
-    """Over all the points asked for."""
+    """A rate is calculated over all the points requested."""
     past = _watched(_numbers(100), _numbers(110), _numbers(140))
     assert (history.rates(past.last(5)) or {})["clean"] == 6
     assert (history.rates(past.last(60)) or {})["clean"] == 4
 
 
-def test_a_counter_that_was_begun_anew_never_shows_a_negative_rate() -> None:
-    """All that it shows is new, as in Prometheus's rate()."""
+def test_a_counter_that_was_reset_never_shows_a_negative_rate() -> None:
+    """All that a reset counter shows is new, as in Prometheus's rate()."""
     past = _watched(_numbers(100), _numbers(7), _numbers(8))
     assert [point.messages["clean"] for point in past.points] == [7, 1]
 
 
 def test_the_first_message_of_an_outcome_counts() -> None:
-    """Its series did not exist before."""
+    """The first message of an outcome counts although its series did not exist before."""
     past = _watched(_numbers(10), _numbers(10, infected=2))
     assert history.messages(past.points) == {"clean": 0, "unscanned": 0, "error": 0, "infected": 2}
 
 
 def test_a_series_that_vanished_is_no_growth() -> None:
-    """And none when it comes back as it was begun anew."""
+    """A series that vanishes adds nothing, and counts from 0 when it returns."""
     past = _watched(_numbers(10, infected=2), _numbers(10), _numbers(10, infected=1))
     assert history.messages(past.points)["infected"] == 1
 
 
 def test_time_that_did_not_pass_makes_no_point() -> None:
-    """Two looks at one moment would divide by zero."""
+    """Two samples at the same moment make no point, which would divide by zero."""
     past = _watched(_numbers(1), _numbers(2), step=0)
     assert list(past.points) == []
 
 
 @given(st.lists(st.floats(0, 1e9), min_size=2, max_size=40))
 def test_no_rate_is_negative(values: list[float]) -> None:
-    """Whatever the counters show."""
+    """No rate is negative, whatever the counters show."""
     past = _watched(*map(_numbers, values))
     assert all(count >= 0 for point in past.points for count in point.messages.values())
 
 
 def test_memory_is_bounded() -> None:
-    """A quarter of an hour is kept, the oldest goes first."""
+    """A quarter of an hour is kept, and the oldest point is dropped first."""
     past = _watched(*(_numbers(count) for count in range(2000)))
     assert len(past.points) == SPAN / STEP
     assert past.points[-1].at == 1000 + 1999 * STEP
 
 
 def test_gauges_are_those_of_the_moment() -> None:
-    """What does not exist is 0 in a plot."""
+    """A gauge that does not exist is 0 in a plot."""
     past = _watched(_numbers(), _numbers(sessions=3))
     assert past.points[-1].gauges == {"sessions": 3, "transactions_in_flight": 0}
 
@@ -100,13 +100,13 @@ def test_gauges_are_those_of_the_moment() -> None:
     ],
 )
 def test_quantiles_are_those_of_prometheus(buckets: dict[float, float], wanted: float, expected: float | None) -> None:
-    """By the rules of histogram_quantile."""
+    """Quantiles follow the rules of histogram_quantile."""
     assert history.quantile(wanted, buckets) == (expected if expected is None else pytest.approx(expected))
 
 
 @given(st.lists(st.integers(0, 50), min_size=3, max_size=3), st.floats(0.01, 0.99))
 def test_a_quantile_lies_within_the_bounds(counts: list[int], wanted: float) -> None:
-    """And is there if anything was measured."""
+    """A quantile exists if anything was measured, and lies within the bounds."""
     first, second, third = counts
     buckets = {1.0: first, 2.0: first + second, inf: first + second + third}
     found = history.quantile(wanted, buckets)
@@ -115,7 +115,7 @@ def test_a_quantile_lies_within_the_bounds(counts: list[int], wanted: float) -> 
 
 
 def test_latency_is_of_the_points_and_not_of_all_time() -> None:
-    """A slow hour yesterday is not the present."""
+    """Yesterday's latency does not affect the present."""
 
     def numbers(fast: float, slow: float) -> Numbers:
         bounds = {"0.1": fast, "1.0": fast, "10.0": fast + slow, "+Inf": fast + slow}
@@ -126,7 +126,7 @@ def test_latency_is_of_the_points_and_not_of_all_time() -> None:
 
 
 def test_each_point_has_the_latency_of_its_window() -> None:
-    """Of the last half minute, and of nothing before."""
+    """The latency of a point is that of the last half minute only."""
 
     def numbers(fast: float, slow: float) -> Numbers:
         bounds = {"0.1": fast, "1.0": fast + slow, "+Inf": fast + slow}

@@ -1,4 +1,4 @@
-"""The page put together: what it shows of the numbers, and of what does not exist."""
+"""The content of the page: what it shows of the metrics, and where they do not exist."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -100,7 +100,7 @@ FULL = _status(
 
 
 def test_totals_are_the_counters() -> None:
-    """Summed over all labels but one."""
+    """Totals are the counters, summed over all labels but one."""
     totals = FULL.totals
     assert totals.messages == 100
     assert totals.outcomes == {"clean": 95, "unscanned": 1, "error": 0, "infected": 4}
@@ -110,7 +110,7 @@ def test_totals_are_the_counters() -> None:
 
 
 def test_the_present() -> None:
-    """Rates over the last minute, quantiles over the last five."""
+    """Rates cover the last minute, quantiles the last five minutes."""
     now = FULL.now
     assert (now.rate, now.rates["clean"], now.rates["infected"]) == (20, 19, 0.8)
     assert (now.sessions, now.in_flight) == (3, 2)
@@ -118,7 +118,7 @@ def test_the_present() -> None:
 
 
 def test_an_engine() -> None:
-    """All that is known of its server."""
+    """The entry of a server has all that is known of it."""
     (engine,) = FULL.engines
     assert (engine.engine, engine.server, engine.up, engine.errors) == ("clamd", SERVER, True, 2)
     assert (engine.canary, engine.version, engine.published) == (NOW - 3, 27500, NOW - 7200)
@@ -126,14 +126,14 @@ def test_an_engine() -> None:
 
 
 def test_queues() -> None:
-    """Incoming first; an empty one has no oldest entry."""
+    """The incoming queue comes first, and an empty queue has no oldest entry."""
     incoming, delivery = FULL.queues
     assert (incoming.queue, incoming.entries, incoming.oldest, incoming.readable) == ("incoming", 0, None, True)
     assert (delivery.entries, delivery.bytes, delivery.oldest) == (7, 7000, NOW - 60)
 
 
 def test_processes_spool_and_configuration() -> None:
-    """As far as each is measured."""
+    """Processes, spool and configuration are shown as far as they are measured."""
     workers, spool, configuration = FULL.workers, FULL.spool, FULL.configuration
     assert (workers.running, workers.configured, workers.respawns) == (2, 2, 1)
     assert [(one.name, one.resident, one.descriptors) for one in workers.processes] == [
@@ -155,7 +155,7 @@ def test_plots_have_a_value_per_point() -> None:
 
 
 def test_what_does_not_exist_is_left_out() -> None:
-    """A service of which nothing is measured yet has a page, too."""
+    """A service without any measurement has a page, too."""
     status = _status(NOTHING)
     assert (status.engines, status.queues, status.spool, status.workers.processes) == ([], [], None, [])
     assert (status.now.rate, status.now.p99, status.now.sessions) == (None, None, None)
@@ -165,14 +165,14 @@ def test_what_does_not_exist_is_left_out() -> None:
 
 @pytest.mark.parametrize("status", [FULL, _status(NOTHING)], ids=["full", "empty"])
 def test_the_json_is_what_the_types_say(status: ServiceStatus) -> None:
-    """Read back by the types nothing is missing, added or of another kind."""
+    """JSON read back by the types lacks nothing and has nothing else."""
     data = orjson.dumps(status)
     adapter = TypeAdapter(ServiceStatus)
     assert orjson.loads(orjson.dumps(adapter.validate_json(data))) == orjson.loads(data)
 
 
 def test_settings_that_differ_come_first() -> None:
-    """Each with its default; the order is else that of the configuration."""
+    """Changed settings come first with their defaults, each group in the order of the configuration."""
     settings = Settings.model_validate({"milter": {"workers": 4}, "log": {"level": "debug"}})
     rows = shown_settings.shown(settings)
     assert [(row.key, row.value, row.default) for row in rows if row.changed] == [
@@ -193,7 +193,7 @@ def test_settings_that_differ_come_first() -> None:
     ],
 )
 def test_secrets_are_not_shown(key: str, value: str, expected: str) -> None:
-    """Where one is kept is no secret, and neither is that there is none."""
+    """A secret is hidden, but not the path of its file, nor that it is empty."""
     assert shown_settings.value_of(key, value) == expected
 
 
@@ -207,6 +207,6 @@ def _keys(kind: Any) -> Iterator[str]:  # noqa: ANN401 - a type, with or without
 
 
 def test_every_key_is_documented() -> None:
-    """Every key of the snapshot stands in docs/status.md."""
+    """docs/status.md names every key of the snapshot."""
     page = (Path(__file__).parents[3] / "docs" / "status.md").read_text()
     assert [key for key in _keys(ServiceStatus) if f"`{key}`" not in page] == []

@@ -1,4 +1,4 @@
-"""Messages that are done, for log lines and metrics."""
+"""Decided messages, for log lines and metrics."""
 
 from collections.abc import Callable, Iterator
 
@@ -36,13 +36,13 @@ def _report(  # noqa: PLR0913 - one name per thing a test may vary
 
 @pytest.fixture
 def make_report() -> MakeReport:
-    """A function that makes a report: clean and accepted unless told otherwise."""
+    """Return a function that makes a report, clean and accepted by default."""
     return _report
 
 
 @pytest.fixture(autouse=True)
 def _fresh_metrics() -> Iterator[None]:
-    """Counts begin at 0, in memory."""
+    """Let counts begin at 0, in memory."""
     for family in metrics.FAMILIES:
         family.reset()
     yield

@@ -1,4 +1,4 @@
-"""Log lines: one per event, whatever a message brings with it."""
+"""Log lines: one for each event, whatever a message contains."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def _one(capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 def test_the_line_of_a_clean_message(make_report: MakeReport, capfd: pytest.CaptureFixture[str]) -> None:
-    """Everything known of a message stands in one JSON object."""
+    """One JSON object has everything known of a message."""
     log.configure("json", "info")
     log.message(make_report(), worker=3)
     line = _one(capfd)
@@ -90,7 +90,7 @@ def test_the_line_of_a_clean_message(make_report: MakeReport, capfd: pytest.Capt
 def test_the_line_says_why_a_message_was_not_scanned(
     make_report: MakeReport, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Reason, detail, rule and reply are there."""
+    """The line has reason, detail, rule and reply."""
     log.configure("json", "info")
     verdict = Verdict.error("clamd", Fault.CONNECT, "Connection refused", "inet:3310@127.0.0.1")
     decision = Decision(TempFail(Reply(451, "4.7.1", "Message not scanned")), "policy.on_error")
@@ -113,7 +113,7 @@ def test_the_line_says_why_a_message_was_not_scanned(
     ],
 )
 def test_the_level_of_a_message(make_report: MakeReport, verdict: Verdict, action: Action, *, expected: bool) -> None:
-    """A warning says: not scanned wholly, or the client has to come again."""
+    """The line is a warning if the message was not scanned completely or was tempfailed."""
     assert log.needs_a_look(make_report(verdict, Decision(action, "rule"))) is expected
 
 
@@ -137,7 +137,7 @@ def _hostile_report(make_report: MakeReport, data: bytes) -> Report:
 def test_no_message_breaks_a_line_or_a_terminal(
     make_report: MakeReport, capfd: pytest.CaptureFixture[str], form: str, data: bytes
 ) -> None:
-    """Whatever stands in every field at once: one line below PIPE_BUF, printable, as are the decoded texts in it."""
+    """Any text in all fields at once makes one line below PIPE_BUF, printable even after decoding."""
     log.configure(form, "info")
     log.message(_hostile_report(make_report, data), worker=0)
     (line,) = _lines(capfd)
@@ -155,7 +155,7 @@ def test_no_message_breaks_a_line_or_a_terminal(
 def test_one_bad_character_is_enough_to_be_escaped(
     capfd: pytest.CaptureFixture[str], form: str, character: str
 ) -> None:
-    """The quick way for harmless lines lets none of these through."""
+    """The fast path for harmless lines passes none of these characters."""
     log.configure(form, "info")
     log.logger().info("odd", value=f"a{character}b")
     (line,) = _lines(capfd)
@@ -205,7 +205,7 @@ def _raise() -> None:
 
 
 def test_an_exception_is_two_fields(capfd: pytest.CaptureFixture[str]) -> None:
-    """`exception` says what, `traceback` where, cause included; all in one line."""
+    """`exception` has the text and `traceback` the frames, with the cause, all in one line."""
     log.configure("json", "info")
     try:
         _raise()
@@ -219,7 +219,7 @@ def test_an_exception_is_two_fields(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_exception_on_the_console_cannot_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
-    """There a traceback takes several lines, each of them printable."""
+    """On the console a traceback has several lines, each of them printable."""
     log.configure("console", "info")
     try:
         _hostile()
@@ -232,7 +232,7 @@ def test_an_exception_on_the_console_cannot_reach_the_terminal(capfd: pytest.Cap
 
 
 def test_a_deep_traceback_stays_below_the_line_limit(capfd: pytest.CaptureFixture[str]) -> None:
-    """Endless recursion, thousands of frames, is one short line too."""
+    """An endless recursion with thousands of frames is one short line, too."""
     log.configure("json", "info")
 
     def deeper() -> None:
@@ -247,15 +247,15 @@ def test_a_deep_traceback_stays_below_the_line_limit(capfd: pytest.CaptureFixtur
 
 
 def test_lines_below_the_level_are_not_written(capfd: pytest.CaptureFixture[str]) -> None:
-    """`level` is the least level written."""
+    """Lines below `level` are not written."""
     log.configure("json", "warning")
     log.logger().info("quiet")
     log.logger().warning("loud")
     assert _one(capfd)["event"] == "loud"
 
 
-def test_errors_are_told_to_a_listener(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each event of level error, with its exception in words; whatever the level of the log, and nothing milder."""
+def test_errors_reach_a_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listener receives each event of level error, and no other, whatever the level of the log."""
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(log._in_force, "listener", None)  # noqa: SLF001 - undone at the end
     log.configure("json", "error")
@@ -268,7 +268,7 @@ def test_errors_are_told_to_a_listener(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_context_is_bound_to_a_logger_alone(capfd: pytest.CaptureFixture[str]) -> None:
-    """Binding gives a new logger; the one before knows nothing of it."""
+    """Binding returns a new logger and does not change the old one."""
     log.configure("json", "info")
     plain = log.logger(worker=1)
     plain.bind(queue_id="A1").info("bound")
@@ -279,7 +279,7 @@ def test_context_is_bound_to_a_logger_alone(capfd: pytest.CaptureFixture[str]) -
 
 
 def test_a_line_that_cannot_be_written_is_counted() -> None:
-    """A full disk or a reader that has gone costs the line, not the message."""
+    """With a full disk or a reader that has gone, the line is lost but not the message."""
     log.configure("json", "info")
     sys.stdout.flush()
     kept = os.dup(1)

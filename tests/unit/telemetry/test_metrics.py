@@ -57,7 +57,7 @@ def _parsed(parse: Callable[[str], Iterable[Metric]], scrape: bytes) -> set[str]
 
 
 def test_a_clean_message_is_counted(tmp_path: Path, make_report: MakeReport) -> None:
-    """One message moves one counter each, and every histogram."""
+    """One message increases each of its counters by one, and every histogram."""
     _count(tmp_path, "0", lambda: recording.record_reports([make_report()]))
     labels = {"direction": "outbound", "outcome": "clean", "action": "accept"}
     assert _value(tmp_path, "messages_total", **labels) == 1
@@ -73,7 +73,7 @@ def test_a_clean_message_is_counted(tmp_path: Path, make_report: MakeReport) -> 
 
 
 def test_a_shed_message_is_counted(tmp_path: Path, make_report: MakeReport) -> None:
-    """Too many at once: unscanned by its reason, shed, and the reply's code."""
+    """A message without a scan slot is counted as shed, as unscanned by its reason, and by its reply code."""
     decision = Decision(TempFail(Reply(451, "4.7.1", "Busy")), "policy.on_unscanned.busy")
     report = make_report(Verdict.unscanned("limits", Limit.BUSY), decision)
     _count(tmp_path, "0", lambda: recording.record_reports([report]))
@@ -84,7 +84,7 @@ def test_a_shed_message_is_counted(tmp_path: Path, make_report: MakeReport) -> N
 
 
 def test_a_message_with_a_valid_receipt_is_counted_once(tmp_path: Path, make_report: MakeReport) -> None:
-    """It was scanned and counted on its way in; any other one counts like new mail."""
+    """A message with a valid receipt was counted on its way in; any other one counts like new mail."""
 
     def work() -> None:
         receipts = (ReceiptResult.VALID, ReceiptResult.VALID, ReceiptResult.STALE)
@@ -98,7 +98,7 @@ def test_a_message_with_a_valid_receipt_is_counted_once(tmp_path: Path, make_rep
 
 
 def test_an_infected_message_is_not_unscanned(tmp_path: Path, make_report: MakeReport) -> None:
-    """`unscanned_total` counts limits and faults alone."""
+    """`unscanned_total` counts only limits and faults."""
     decision = Decision(Reject(Reply(550, "5.7.1", "Virus")), "policy.on_infected")
     _count(tmp_path, "0", lambda: recording.record_reports([make_report(Verdict.infected("clamd", "Eicar"), decision)]))
     assert _value(tmp_path, "messages_total", direction="outbound", outcome="infected", action="reject") == 1
@@ -106,7 +106,7 @@ def test_an_infected_message_is_not_unscanned(tmp_path: Path, make_report: MakeR
 
 
 def test_counters_go_on_when_a_worker_is_replaced(tmp_path: Path, make_report: MakeReport) -> None:
-    """The next process with the same slot writes the same files."""
+    """The next process with the same slot continues the same files."""
     _count(tmp_path, "0", lambda: recording.record_reports([make_report()]))
     files = sorted(file.name for file in tmp_path.iterdir())
     _count(tmp_path, "0", lambda: recording.record_reports([make_report()]))
@@ -116,7 +116,7 @@ def test_counters_go_on_when_a_worker_is_replaced(tmp_path: Path, make_report: M
 
 
 def test_a_directory_that_was_removed_keeps_no_worker_from_its_mail(tmp_path: Path, make_report: MakeReport) -> None:
-    """Without its counters a worker could not start; what was counted before is gone."""
+    """A worker makes a removed directory again and starts; the earlier counts are lost."""
     directory = tmp_path / "run" / "metrics"
     _count(directory, "0", lambda: recording.record_reports([make_report()]))
     assert _value(directory, "smtp_replies_total", code="250") == 1
@@ -124,7 +124,7 @@ def test_a_directory_that_was_removed_keeps_no_worker_from_its_mail(tmp_path: Pa
 
 
 def test_slots_are_added_up(tmp_path: Path, make_report: MakeReport) -> None:
-    """Counters and live sums of two workers are one number each."""
+    """Counters and live sums of two workers are added up."""
 
     def work() -> None:
         recording.record_reports([make_report()])
@@ -137,7 +137,7 @@ def test_slots_are_added_up(tmp_path: Path, make_report: MakeReport) -> None:
 
 
 def test_a_dead_worker_has_no_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its live gauges vanish, its counters stay."""
+    """The live gauges of a dead worker vanish, its counters stay."""
 
     def work() -> None:
         metrics.SESSIONS.child().inc(3)
@@ -156,14 +156,14 @@ def test_a_dead_worker_has_no_sessions(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_new_worker_does_not_inherit_sessions(tmp_path: Path) -> None:
-    """Even if nobody told that its predecessor died."""
+    """A new worker begins with no sessions even if its predecessor's death was not noticed."""
     _count(tmp_path, "0", lambda: metrics.SESSIONS.child().inc(3))
     _count(tmp_path, "0", lambda: metrics.SESSIONS.child().inc(1))
     assert _value(tmp_path, "sessions") == 1
 
 
 def test_an_engine_is_up_only_if_every_worker_sees_it_up(tmp_path: Path) -> None:
-    """The gauge is the least of all live workers."""
+    """The gauge is the minimum of all live workers."""
     _count(tmp_path, "0", lambda: metrics.ENGINE_UP.child("clamd", "unix:/a").set(1))
     assert _value(tmp_path, "engine_up", engine="clamd", server="unix:/a") == 1
     _count(tmp_path, "1", lambda: metrics.ENGINE_UP.child("clamd", "unix:/a").set(0))
@@ -171,7 +171,7 @@ def test_an_engine_is_up_only_if_every_worker_sees_it_up(tmp_path: Path) -> None
 
 
 def test_the_signature_version_is_the_latest_seen(tmp_path: Path) -> None:
-    """A database that went back is shown as it is now."""
+    """A database that went back to an older version is shown as it is now."""
     _count(tmp_path, "0", lambda: metrics.SIGNATURES.child("clamd", "unix:/a").set(200))
     _count(tmp_path, "1", lambda: metrics.SIGNATURES.child("clamd", "unix:/a").set(100))
     assert _value(tmp_path, "signature_database_version", engine="clamd", server="unix:/a") == 100
@@ -208,7 +208,7 @@ def test_without_a_directory_it_counts_in_memory(make_report: MakeReport) -> Non
 
 
 def test_prepare_empties_the_directory(tmp_path: Path) -> None:
-    """A new service starts with its own counters, in a directory that nobody else can read."""
+    """A new service starts with its own counters, in a directory that no other user can read."""
     directory = tmp_path / "run" / "metrics"
     family.prepare(directory)
     (directory / "counter_0.db").touch()
@@ -221,7 +221,7 @@ def test_prepare_empties_the_directory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["access.db", "counter.db", "mqueue/"])
 def test_prepare_leaves_a_directory_of_others_alone(tmp_path: Path, name: str) -> None:
-    """A mistake in a path must not cost sendmail its maps, or everybody their /run."""
+    """A mistyped path removes neither sendmail's maps nor the content of /run."""
     (tmp_path / "counter_0.db").touch()
     (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
     tmp_path.chmod(0o755)
@@ -234,7 +234,7 @@ def test_prepare_leaves_a_directory_of_others_alone(tmp_path: Path, name: str) -
 
 
 def test_prepare_takes_what_a_service_has_left(tmp_path: Path, make_report: MakeReport) -> None:
-    """Each name that prometheus_client gives a file."""
+    """Every file name of prometheus_client is known and removed."""
     family.prepare(tmp_path)
 
     def work() -> None:
@@ -250,7 +250,7 @@ def test_prepare_takes_what_a_service_has_left(tmp_path: Path, make_report: Make
 
 
 def test_prepare_names_the_directory_that_cannot_be_used(tmp_path: Path) -> None:
-    """A file where the directory should be ends the start with one clear line."""
+    """A file in place of the directory ends the start with one clear line."""
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match=re.escape(f"metrics directory {tmp_path / 'file'}")):
         family.prepare(tmp_path / "file")
@@ -273,7 +273,7 @@ def test_a_scrape_can_be_read_by_both_parsers(tmp_path: Path, make_report: MakeR
 
 
 def test_the_documentation_lists_every_metric() -> None:
-    """docs/metrics.md is what the code says."""
+    """docs/metrics.md is what the generator writes."""
     assert DOCS.read_text() == metric_catalogue.documentation()
 
 
@@ -295,8 +295,8 @@ def test_each_metric_has_its_question() -> None:
     assert [name for name, question in QUESTIONS.items() if "?" not in question] == []
 
 
-def test_a_gauge_that_is_nobodys_any_more_is_not_shown(tmp_path: Path) -> None:
-    """Its file keeps it for ever; set again, it is back; what nobody has set is not there at all."""
+def test_an_ended_gauge_is_not_shown(tmp_path: Path) -> None:
+    """A gauge that ended is not shown until it is set again, and one that was never set does not exist."""
 
     def work() -> None:
         for server in ("unix:/a", "unix:/b"):
@@ -319,7 +319,7 @@ def test_a_gauge_that_is_nobodys_any_more_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_just_being_made_fails_no_scrape(tmp_path: Path, make_report: MakeReport) -> None:
-    """A worker that starts makes its files empty first: what the others counted is told all the same."""
+    """An empty file of a worker that starts does not hide the counts of the others."""
     _count(tmp_path, "0", lambda: recording.record_reports([make_report()]))
     for name in ("counter_1.db", "gauge_livesum_1.db", "histogram_1.db"):
         (tmp_path / name).touch()

@@ -1,4 +1,4 @@
-"""What engines tell of their servers becomes metrics and lines."""
+"""What engines learn of their servers becomes metrics and log lines."""
 
 import math
 import time
@@ -34,7 +34,7 @@ def _told(call: str, *arguments: object, **keywords: object) -> list[MutableMapp
 
 @pytest.mark.parametrize(("up", "event", "level"), [(True, "engine_up", "info"), (False, "engine_down", "error")])
 def test_a_change_of_state_is_a_gauge_and_a_line(event: str, level: str, *, up: bool) -> None:
-    """Going down is an error, coming up is news."""
+    """A server that goes down logs an error, and one that comes up logs an info line."""
     (line,) = _told("server_state", up=up, why="canary")
     assert line == {
         "event": event,
@@ -48,20 +48,20 @@ def test_a_change_of_state_is_a_gauge_and_a_line(event: str, level: str, *, up: 
 
 
 def test_a_fault_is_counted_by_its_reason() -> None:
-    """Its line is for debugging only."""
+    """A fault is counted, and its line has level debug."""
     (line,) = _told("server_fault", Fault.CLOSED, "half a reply")
     assert (line["log_level"], line["reason"], line["detail"]) == ("debug", "closed", "half a reply")
     assert _value(metrics.ENGINE_ERRORS, "clamd", "closed") == 1
 
 
 def test_a_passed_canary_leaves_its_time() -> None:
-    """No line: it passes every few seconds."""
+    """A passed self-test sets its time and writes no line, as it passes every few seconds."""
     assert _told("canary_passed") == []
     assert _value(metrics.CANARY_PASSED, "clamd", SERVER) == pytest.approx(time.time(), abs=60)
 
 
 def test_a_new_signature_database_is_one_line() -> None:
-    """The same version told again moves nothing."""
+    """The same version reported again changes nothing."""
     with capture_logs() as lines:
         observer = _observer()
         for version in (27000, 27000, 27001):
@@ -77,7 +77,7 @@ def _shown(family: Family[Any], *labels: str) -> bool:
     return isinstance(value, float) and not math.isnan(value)
 
 
-def test_the_load_is_told_as_long_as_it_is_known() -> None:
+def test_the_load_is_shown_as_long_as_it_is_known() -> None:
     """A clamd that does not answer STATS any more has no old numbers."""
     assert _told("load", Load(queue=3, live=2, idle=1, max=12)) == []
     assert _value(metrics.CLAMD_QUEUE, "clamd", SERVER) == 3

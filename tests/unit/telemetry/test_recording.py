@@ -1,4 +1,4 @@
-"""Messages counted many at once: the same sums as one by one, bounded names, and exemplars."""
+"""Many messages counted at once: the same sums as one by one, bounded names, and exemplars."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ def _values() -> Sequence[float]:
 
 
 def test_many_at_once_are_as_many_one_by_one() -> None:
-    """Every bucket and the sum, bounds included."""
+    """Every bucket and the sum are the same as one by one, also at the bounds."""
     expected = Histogram("miltscan_expected", "?", registry=None, buckets=metrics.MESSAGE_SECONDS.parent._upper_bounds)  # noqa: SLF001
     for value in _values():
         expected.observe(value)
@@ -56,20 +56,20 @@ def test_many_at_once_are_as_many_one_by_one() -> None:
     ],
 )
 def test_size_classes(make_report: MakeReport, size: int, name: str) -> None:
-    """The class's own limit belongs to it."""
+    """A message of exactly the limit belongs to the smaller class."""
     report = make_report()
     recording.record_reports([report._replace(message=report.message._replace(size=size))])
     assert metrics.SCAN_SECONDS.knows("clamd", "unix:/run/clamd.ctl", name)
 
 
-def test_who_was_not_asked_took_no_time(make_report: MakeReport) -> None:
-    """A verdict without a server is no scan."""
+def test_a_verdict_without_a_server_took_no_time(make_report: MakeReport) -> None:
+    """A verdict without a server is not counted as a scan."""
     recording.record_reports([make_report(Verdict.clean("clamd"))])
     assert metrics.SCAN_SECONDS.used == 0
 
 
 def test_signatures_have_a_bounded_number_of_series(make_report: MakeReport) -> None:
-    """The first ones keep theirs, whatever comes; what is no printable text is shown as escapes."""
+    """The first signatures keep their series, and text that is not printable becomes escapes."""
     names = ["\x1b[2J" + "x" * 500, *(f"Win.Trojan.A-{number}" for number in range(500))]
     recording.record_reports(make_report(Verdict.infected("clamd", name), REJECT) for name in names + names[:2])
     found = {labels[1]: value for labels, value in _samples(metrics.SIGNATURE_DETECTIONS).items()}
@@ -81,7 +81,7 @@ def test_signatures_have_a_bounded_number_of_series(make_report: MakeReport) -> 
 
 
 def test_exemplars_are_the_newest_of_all_processes(tmp_path: Path) -> None:
-    """Each process has a file; a broken one has none; a queue ID that could be anything is left out."""
+    """The newest exemplar of all files is used; broken files and odd queue IDs are ignored."""
     for slot, when in (("0", 10.0), ("1", 20.0)):
         mine = Exemplars()
         mine.attach(tmp_path, slot)
@@ -97,7 +97,7 @@ def test_exemplars_are_the_newest_of_all_processes(tmp_path: Path) -> None:
 
 
 def test_exemplars_are_written_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last of them too, as soon as the second is over."""
+    """Exemplars are written once a second, the last of them as well."""
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     mine = Exemplars()

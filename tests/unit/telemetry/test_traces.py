@@ -1,4 +1,4 @@
-"""What is told of a message for its trace, and that its way never makes a worker wait."""
+"""The data of a message for its trace, and that sending it never makes a worker wait."""
 
 import json
 import socket
@@ -21,8 +21,8 @@ WORST = "\U0001d518" * 300
 
 
 @pytest.fixture
-def way() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Both ends."""
+def channel() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Return both ends of a trace channel."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     ends[1].settimeout(0)
     yield ends
@@ -46,8 +46,8 @@ def _dropped() -> float:
     return family.samples[0].value
 
 
-def test_what_is_told_of_a_message(make_report: MakeReport) -> None:
-    """Its outcome and its times, and nobody's address."""
+def test_the_record_of_a_message(make_report: MakeReport) -> None:
+    """A record has outcome and times, and no address of a person."""
     assert traces.trace_record(make_report(), 5, addresses=False) == {
         "ended": 5,
         "seconds": 0.0134,
@@ -76,8 +76,8 @@ def test_what_is_told_of_a_message(make_report: MakeReport) -> None:
     }
 
 
-def test_what_is_told_of_a_failure(make_report: MakeReport) -> None:
-    """The fault and the code of the reply; the engine's own words may hold anything, and are not told."""
+def test_the_record_of_a_failure(make_report: MakeReport) -> None:
+    """A record has the fault and the reply code, and not the engine's text, which may contain anything."""
     verdict = Verdict.error("clamd", Fault.CLOSED, "secret", "unix:/a")
     told = traces.trace_record(
         make_report(verdict, Decision(TempFail(SmtpReply(451, "4.7.1", "later")), "policy.on_error")),
@@ -92,9 +92,9 @@ def test_what_is_told_of_a_failure(make_report: MakeReport) -> None:
 
 @pytest.mark.parametrize("text", [HOSTILE, WORST], ids=["hostile", "worst"])
 def test_attributes_are_clean_and_bounded(
-    make_report: MakeReport, way: tuple[socket.socket, socket.socket], text: str
+    make_report: MakeReport, channel: tuple[socket.socket, socket.socket], text: str
 ) -> None:
-    """Whatever stands in every field of many messages: each arrives, in datagrams that fit."""
+    """With any text in every field of many messages, each message arrives in datagrams that fit."""
     data = text.encode("utf-8", "surrogateescape")
     report = make_report(
         Verdict.infected("clamd", text, "unix:/a"),
@@ -103,13 +103,13 @@ def test_attributes_are_clean_and_bounded(
         recipients=(data,) * 500,
         message_id=data,
     )
-    sender = traces.Traces(way[0], addresses=True)
+    sender = traces.Traces(channel[0], addresses=True)
     got: list[dict[str, Any]] = []
     for _ in range(60):
         sender.add(report)
     while len(got) < 60:
         sender.send()
-        some = _taken(way[1])
+        some = _taken(channel[1])
         assert some
         got += some
     texts = [
@@ -119,17 +119,17 @@ def test_attributes_are_clean_and_bounded(
     assert all(len(text) <= 200 and text.isprintable() for text in texts if isinstance(text, str))
 
 
-def test_a_tracer_that_takes_nothing_holds_up_nobody(
-    make_report: MakeReport, way: tuple[socket.socket, socket.socket]
+def test_a_tracer_that_reads_nothing_delays_nothing(
+    make_report: MakeReport, channel: tuple[socket.socket, socket.socket]
 ) -> None:
-    """What fits stays, in order, the rest is dropped and counted; then it goes on."""
-    sender = traces.Traces(way[0], addresses=False)
+    """What fits stays in order, the rest is dropped and counted, and later messages are sent again."""
+    sender = traces.Traces(channel[0], addresses=False)
     for number in range(6 * traces.WAITING):
         sender.add(make_report()._replace(seconds=number))
         if number % 1000 == 0:
             sender.send()
     kept = 0
-    while got := _taken(way[1]):
+    while got := _taken(channel[1]):
         assert [record["seconds"] for record in got] == [*range(kept, kept + len(got))]
         kept += len(got)
         sender.send()
@@ -137,15 +137,15 @@ def test_a_tracer_that_takes_nothing_holds_up_nobody(
     assert kept + _dropped() == 6 * traces.WAITING
     sender.add(make_report())
     sender.send()
-    assert len(_taken(way[1])) == 1
+    assert len(_taken(channel[1])) == 1
 
 
 def test_a_tracer_that_is_gone_costs_its_traces_alone(
-    make_report: MakeReport, way: tuple[socket.socket, socket.socket]
+    make_report: MakeReport, channel: tuple[socket.socket, socket.socket]
 ) -> None:
     """Sending to a tracer that has ended raises nothing."""
-    way[1].close()
-    sender = traces.Traces(way[0], addresses=False)
+    channel[1].close()
+    sender = traces.Traces(channel[0], addresses=False)
     sender.add(make_report())
     sender.send()
 
