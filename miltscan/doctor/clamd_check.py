@@ -37,8 +37,8 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
         for server, record in seen:
             subject = f"{engine.name} {server}"
             yield from server_findings(subject, record, now, fatal=fatal)
-            with suppress(OSError):  # the name of its host is unknown, which the self-test reports
-                answers = [version(target, _VERSION_TIMEOUT) for target in targets(server) if record.good]
+            with suppress(OSError):  # the name of its host is unknown (any more)
+                answers = [version(target, _VERSION_TIMEOUT) for target in (targets(server) if record.good else ())]
                 yield from (ok(subject, f"is {answer.text}") for answer in answers if answer)
     for clamd, server in clamd_conf.clamd_servers(settings):
         yield from clamd_findings(clamd, server, settings.limits)

@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable
 
 from miltscan.errors import ConfigError
-from miltscan.migration import clamav_milter, imss, intscan
+from miltscan.migration import clamav_milter, interscan
 from miltscan.migration.draft import Draft
 
 FORMATS: dict[str, Callable[[str], Draft]] = {
     "clamav-milter.conf": clamav_milter.draft_clamav_milter,
-    "imss.ini": imss.draft_imss,
-    "intscan.ini": intscan.draft_intscan,
+    "imss.ini": interscan.draft_imss,
+    "intscan.ini": interscan.draft_intscan,
 }
 _SIGNS = {
     "clamav-milter.conf": r"^\s*(?:MilterSocket|ClamdSocket)\s",

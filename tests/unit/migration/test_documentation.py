@@ -9,7 +9,7 @@ from typer.main import get_command
 from miltscan.cli import app
 from miltscan.config.render import keys
 from miltscan.config.settings import Settings
-from miltscan.migration import clamav_milter, imss, intscan
+from miltscan.migration import clamav_milter, interscan
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "migration.md").read_text()
@@ -70,6 +70,9 @@ def test_an_option_is_one_of_clamav_milter(name: str) -> None:
 
 def test_the_keys_of_the_ini_files_are_all_there() -> None:
     """The page has the keys of both formats and the sections in which they are read."""
-    both = {"imss.ini": (imss.SECTIONS, imss.KEYS), "intscan.ini": (intscan.SECTIONS, intscan.KEYS)}
+    both = {
+        "imss.ini": (interscan.IMSS_SECTIONS, interscan.IMSS_KEYS),
+        "intscan.ini": (interscan.INTSCAN_SECTIONS, interscan.INTSCAN_KEYS),
+    }
     expected = [[name, ", ".join(sections), ", ".join(table)] for name, (sections, table) in both.items()]
     assert rows("From imss.ini and intscan.ini") == expected

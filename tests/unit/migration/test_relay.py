@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.config.load import parse_settings
-from miltscan.migration import imss, intscan, relay
+from miltscan.migration import interscan, relay
 from miltscan.migration.draft import Fate, Rule, convert
 from miltscan.migration.ini import Entry, read_ini
 from miltscan.migration.render import as_files
@@ -108,7 +108,7 @@ def test_entries_know_their_section() -> None:
 
 def test_the_keys_of_another_service_are_not_read() -> None:
     """HTTP has keys with the same names, whose values are not in the report."""
-    made = intscan.draft_intscan(
+    made = interscan.draft_intscan(
         "[http]\noriginal=proxy.example.test 19001\n[smtp]\noriginal=localhost 19000\nsecret=x1y\n"
     )
     assert made.site["SITE_DELIVERY_PORT"] == "19000"
@@ -118,18 +118,18 @@ def test_the_keys_of_another_service_are_not_read() -> None:
 
 def test_the_first_of_two_equal_keys_counts() -> None:
     """The second one is listed as not read."""
-    made = imss.draft_imss("[smtp]\nsmtp_port=1\nsmtp_port=2\n")
+    made = interscan.draft_imss("[smtp]\nsmtp_port=1\nsmtp_port=2\n")
     assert [row.given for row in made.rows] == ["smtp_port = 1", "[smtp]"]
 
 
-NAMES = [*imss.KEYS, *intscan.KEYS]
+NAMES = [*interscan.IMSS_KEYS, *interscan.INTSCAN_KEYS]
 
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.text(max_size=30)), max_size=8))
 def test_any_value_leads_to_files_that_load(entries: list[tuple[str, str]]) -> None:
     """No value leaves the quotes of m4, or breaks the TOML or a terminal."""
     text = "[smtp]\n" + "\n".join(f"{key}={value}" for key, value in entries)
-    for draft in (imss.draft_imss, intscan.draft_intscan):
+    for draft in (interscan.draft_imss, interscan.draft_intscan):
         files = as_files(draft(text), "f")
         parse_settings(files["miltscan.toml"].encode(), "f")
         defines = files["site.m4"].splitlines()[2:]
