@@ -43,9 +43,8 @@ def run_service(settings: Settings, path: Path | None) -> int:
         sockets += open_sockets(settings.milter.socket, settings.milter, "milter.socket")
         sockets += open_sockets(settings.verify.socket, settings.milter, "verify.socket")
         http = bind_exporter(settings.exporter)
-        family.prepare(
-            Path(settings.exporter.directory)
-        )  # only now that the socket is bound: before, another service may be running
+        # only now that the socket is bound: until then the directory may belong to a running service
+        family.prepare(Path(settings.exporter.directory))
         return _Service(loaded, path, sockets, http, log.logger()).run()
     finally:
         close_sockets(sockets)

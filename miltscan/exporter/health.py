@@ -11,8 +11,8 @@ _PROBES_MISSED = 3
 
 
 def no_worker(numbers: Numbers) -> list[str]:
-    """Return why /healthz is not ok: the line for a service without a worker, if no worker runs."""
-    return [] if (numbers.total("workers") or 0) >= 1 else ["no worker runs"]
+    """Return why /healthz is not ok: a line if no worker is running."""
+    return [] if (numbers.total("workers") or 0) >= 1 else ["no worker is running"]
 
 
 def not_ready(numbers: Numbers, settings: Settings, now: float) -> list[str]:
@@ -21,9 +21,10 @@ def not_ready(numbers: Numbers, settings: Settings, now: float) -> list[str]:
 
 
 def unready(numbers: Numbers, settings: Settings, now: float) -> list[str]:
-    """Return why the service cannot scan, a line each; empty if a worker runs and each required engine has a server.
+    """Return why the service cannot scan, a line each.
 
-    Such a server is up for every worker, and passed its self-test lately. Optional engines do not count.
+    It can if a worker is running and each required engine has a server that is up for every worker and passed its
+    self-test lately. Optional engines do not count.
     """
     required = [engine for engine in settings.engines if engine.required]
     faults = [fault for engine in required for fault in _faults(numbers, engine, now)]
@@ -31,7 +32,7 @@ def unready(numbers: Numbers, settings: Settings, now: float) -> list[str]:
 
 
 def _faults(numbers: Numbers, engine: EngineSettings, now: float) -> list[str]:
-    """What speaks against each server of an engine; empty if nothing speaks against one of them."""
+    """Return why each server of an engine cannot scan; empty if one of them can."""
     name, within = engine.name, _SELF_TESTS_MISSED * engine.canary_interval
     faults = []
     for sample in numbers.series("canary_last_success_timestamp_seconds", engine=name):
@@ -46,9 +47,10 @@ def _faults(numbers: Numbers, engine: EngineSettings, now: float) -> list[str]:
 
 
 def unproven(numbers: Numbers, settings: Settings, now: float) -> list[str]:
-    """Return what the last probes say against the service, a line each; none where no probes are sent.
+    """Return how the last probes failed, a line each; empty if no probes are sent.
 
-    The status page shows it whether or not readiness requires it: engines that are up do not prove that mail comes by.
+    The status page shows it even if readiness does not require it: engines that are up do not prove that mail is
+    scanned.
     """
     probe = settings.probe
     within = _PROBES_MISSED * (probe.interval + probe.timeout)

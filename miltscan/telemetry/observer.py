@@ -1,4 +1,4 @@
-"""Turns what an engine learns of its servers into metrics, and into a log line where something changed."""
+"""Records what an engine learns about its servers: as metrics, and as a log line when something changed."""
 
 import time
 from collections.abc import Iterable
@@ -22,9 +22,9 @@ _STATES = (
 
 
 class EngineObserver:
-    """An `engines.base.Observer`. Its methods are called from any thread and block on nothing but the log.
+    """An `engines.base.Observer`. Any thread may call its methods, and only the log can block them.
 
-    `log` may be replaced at any time. `servers` are the pairs of engine and server of which a state was reported.
+    `log` may be replaced at any time. `servers` are the pairs of engine and server that reported a state.
     """
 
     def __init__(self, log: FilteringBoundLogger) -> None:
@@ -34,21 +34,21 @@ class EngineObserver:
         self._versions: dict[tuple[str, str], int] = {}
 
     def retire(self) -> None:
-        """Another engine has taken over: what this one still learns is logged and counted, but is not the state."""
+        """Stop setting gauges, as another engine has taken over; faults are still counted and logged."""
         self._retired = True
 
     def forget(self, servers: Iterable[tuple[str, str]]) -> None:
-        """End the state of these pairs of engine and server, which are no longer in the configuration."""
+        """End the gauges of these pairs of engine and server, which are no longer in the configuration."""
         for engine, server in servers:
             for family in _STATES:
                 family.forget_all(engine, server)
 
     def version(self, engine: str, server: str) -> int:
-        """The server's signature database; 0 while it is not known."""
+        """Return the version of the server's signature database; 0 while it is unknown."""
         return self._versions.get((engine, server), 0)
 
     def server_state(self, engine: str, server: str, *, up: bool, why: str) -> None:
-        """The server went up or down."""
+        """Record that the server went up or down."""
         self.servers.add((engine, server))
         self._set(metrics.ENGINE_UP, (engine, server), up)
         if up:
@@ -57,16 +57,16 @@ class EngineObserver:
             self.log.error("engine_down", engine=engine, server=server, why=why)
 
     def server_fault(self, engine: str, server: str, fault: Fault, detail: str) -> None:
-        """One exchange failed: counted, and no line by default, for a dead server would bring one per message."""
+        """Count a failed exchange. Its line has level debug, as a dead server would cause one for each message."""
         metrics.ENGINE_ERRORS.child(engine, fault).inc()
         self.log.debug("engine_fault", engine=engine, server=server, reason=fault, detail=detail)
 
     def canary_passed(self, engine: str, server: str) -> None:
-        """The server found the test signature just now."""
+        """Record that the server has just passed its self-test."""
         self._set(metrics.CANARY_PASSED, (engine, server), time.time())
 
     def signatures(self, engine: str, server: str, version: int, published: float) -> None:
-        """The server's signature database; a line only when its version is another one."""
+        """Record the server's signature database; log a line only when its version changed."""
         self._set(metrics.SIGNATURES, (engine, server), version)
         self._set(metrics.SIGNATURES_PUBLISHED, (engine, server), published)
         if self._versions.get((engine, server)) != version:
@@ -74,7 +74,7 @@ class EngineObserver:
             self.log.info("signatures", engine=engine, server=server, version=version, published=published)
 
     def load(self, engine: str, server: str, load: Load | None) -> None:
-        """The load of the server; None ends what was known of it."""
+        """Record the load of the server; None ends its gauges."""
         if load is None:
             metrics.CLAMD_QUEUE.forget_all(engine, server)
             metrics.CLAMD_THREADS.forget_all(engine, server)

@@ -45,7 +45,7 @@ def reload_failed() -> None:
 
 
 def record_reports(reports: Iterable[Report]) -> None:
-    """Count messages. Many at once cost a fraction of what they would cost one by one (docs/cost.md)."""
+    """Count messages. Many at once cost a fraction of what they would cost one by one (docs/lab/cost.md)."""
     tally = _Tally()
     for report in reports:
         tally.add(report)

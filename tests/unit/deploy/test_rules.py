@@ -122,7 +122,7 @@ def test_a_section_is_whole() -> None:
     """Each section says what clients receive, the first command, the causes, and when to silence the alert."""
     parts = (
         r"- \*\*Clients receive\*\* ",
-        r"- \*\*First\*\* look:\s+`[^`]+`",
+        r"- \*\*Run first\*\*\s+`[^`]+`",
         r"- \*\*Usual causes\*\*\n",
         r"- \*\*Silence\*\* ",
     )

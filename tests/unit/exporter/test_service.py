@@ -161,7 +161,7 @@ def test_only_its_pages_only_to_be_read(running: Running, method: str, path: str
 def test_it_is_ready_once_worker_and_canary_are(running: Running) -> None:
     """The service is ready when a worker is running and a self-test has passed, not before."""
     response, body = _ask(running.port, "/readyz")
-    assert (response.status, body) == (503, b"no worker runs\nclamd: no server has passed its self-test\n")
+    assert (response.status, body) == (503, b"no worker is running\nclamd: no server has passed its self-test\n")
     assert _ask(running.port, "/healthz")[0].status == 503
     _worker(running.directory)
     assert _ask(running.port, "/healthz")[0].status == 200
@@ -183,8 +183,8 @@ def _numbers(workers: float, *servers: tuple[str, str, float, float]) -> Numbers
 @pytest.mark.parametrize(
     ("numbers", "reasons"),
     [
-        (Numbers([]), ["no worker runs", "clamd: no server has passed its self-test"]),
-        (_numbers(0, ("clamd", "a", 995, 1)), ["no worker runs"]),
+        (Numbers([]), ["no worker is running", "clamd: no server has passed its self-test"]),
+        (_numbers(0, ("clamd", "a", 995, 1)), ["no worker is running"]),
         (_numbers(1, ("clamd", "a", 970, 1)), []),
         (_numbers(1, ("clamd", "a", 1, 0), ("clamd", "b", 990, 1)), []),
         (_numbers(1, ("clamd", "a", 969, 1)), ["clamd a: passed its self-test 31 s ago, more than 30"]),
