@@ -1,4 +1,4 @@
-"""The engines for `miltscan check`: whether each server finds the test signature, and how each clamd is configured."""
+"""The engines for `miltscan check`: the self-test of each server, and the configuration of each clamd."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -35,12 +35,12 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
         seen = [(server, records.of(engine.name, str(server))) for server in engine.servers]
         fatal = engine.required and not any(record.good for _, record in seen)
         for server, record in seen:
-            subject = f"{engine.name} {server}"
-            yield from server_findings(subject, record, now, fatal=fatal)
-            with suppress(OSError):  # the name of its host is unknown (any more)
-                answers = [version(target, _VERSION_TIMEOUT) for target in (targets(server) if record.good else ())]
-                yield from (ok(subject, f"is {answer.text}") for answer in answers if answer)
+            yield from server_findings(f"{engine.name} {server}", record, now, fatal=fatal)
     for clamd, server in clamd_conf.clamd_servers(settings):
+        if records.of(clamd.name, str(server)).good:
+            with suppress(OSError):  # the name of its host is unknown now
+                answers = [version(target, _VERSION_TIMEOUT) for target in targets(server)]
+                yield from (ok(f"{clamd.name} {server}", f"is {answer.text}") for answer in answers if answer)
         yield from clamd_findings(clamd, server, settings.limits)
 
 
@@ -50,10 +50,10 @@ def server_findings(subject: str, record: ServerRecord, now: float, *, fatal: bo
     `fatal` says that no server of a required engine works, so that a dead one is an error.
     """
     if not record.good:
-        text = f"does not find the test signature: {record.why or 'no answer'}"
-        yield (error if fatal else warning)(subject, text, "start it; read its log and check its TemporaryDirectory")
+        text = f"fails its self-test: {record.why or 'no answer'}"
+        yield (error if fatal else warning)(subject, text, "start it; read its log and check its temporary folder")
         return
-    yield ok(subject, "finds the test signature")
+    yield ok(subject, "passes its self-test")
     if record.published:
         age = now - record.published
         text = f"signatures {record.version} are {age / _DAY:.1f} days old"

@@ -30,7 +30,7 @@ A = UnixAddress("/run/a")
         (ServerRecord(), True, ["error"]),
     ],
 )
-def test_a_server_must_find_the_test_signature(record: ServerRecord, levels: list[str], *, fatal: bool) -> None:
+def test_a_server_must_pass_its_self_test(record: ServerRecord, levels: list[str], *, fatal: bool) -> None:
     """A dead server is an error if no other one works; signatures of more than two days are a warning."""
     found = clamd_check.server_findings("clamd unix:/run/a", record, NOW, fatal=fatal)
     assert levels == [finding.level.value for finding in found]
