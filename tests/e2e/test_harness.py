@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -136,10 +137,18 @@ def test_a_run_that_is_killed_leaves_no_process() -> None:
         with subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
             assert run.stdout
             assert run.stdout.readline() == b"running\n"
-            names = {process.name() for process in users(folder)}
+            wait_until(lambda: {"sendmail", "tail"} <= names_of(users(folder)), PATIENCE, "both programs")
             run.kill()
-        assert {"sendmail", "tail"} <= names
         wait_until(lambda: not users(folder), PATIENCE, "the end of all processes")
+
+
+def names_of(processes: list[psutil.Process]) -> set[str]:
+    """The names of those that have not ended meanwhile."""
+    found = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            found.add(process.name())
+    return found
 
 
 def test_a_program_that_ends_early_is_an_error_with_its_log(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ file but its registry.
 import os
 import select
 import shutil
-import subprocess
 import sys
 import tempfile
 from contextlib import suppress
@@ -19,8 +18,6 @@ import psutil
 
 from tests.harness.ending import end_recorded, record, users
 from tests.harness.programs import CHECKOUT
-
-_guards: list["subprocess.Popen[bytes]"] = []  # kept, as a Popen that is dropped before its process has ended warns
 
 
 def watch(folder: Path) -> None:
@@ -47,10 +44,12 @@ def _link(folder: Path) -> Path:
 def _registry(run: int) -> Path:
     """The registry of the process `run`: links to folders, and records of process groups."""
     registry = Path(tempfile.mkdtemp(prefix="miltscan-run-"))
-    command = [sys.executable, "-m", __name__, str(run), str(registry)]
-    nothing = subprocess.DEVNULL  # who reads the run's output through a pipe does not wait for the guard
-    _guards.append(
-        subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, cwd=CHECKOUT, start_new_session=True)
+    os.posix_spawn(  # and not Popen, which expects its maker to wait for the process
+        sys.executable,
+        [sys.executable, "-m", __name__, str(run), str(registry)],
+        {**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        file_actions=[(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)],
+        setsid=True,
     )
     return registry
 

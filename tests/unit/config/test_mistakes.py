@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
@@ -247,6 +247,7 @@ TABLES = st.dictionaries(
 )
 
 
+@settings(max_examples=15)  # each makes a document of many parts
 @given(st.dictionaries(st.sampled_from([*Settings.model_fields]), VALUES | TABLES | st.lists(TABLES)))
 def test_no_content_of_a_file_is_an_error_of_the_program(document: dict[str, object]) -> None:
     """Whatever the file holds, the result is settings or lines of mistakes: a reload must not end the service."""

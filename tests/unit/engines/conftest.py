@@ -3,6 +3,7 @@
 import pytest
 
 from miltscan.engines import wire
+from miltscan.engines.clamd import engine as clamd_engine
 from miltscan.engines.clamd import watch as clamd_watch
 from miltscan.engines.clamd.client import ping
 from tests.fakes import clamd
@@ -15,6 +16,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "SLICE", 0.05)
     monkeypatch.setattr(wire, "_SLICE_TIMEVAL", wire._timeval(0.05))  # noqa: SLF001  # made of SLICE at import
     monkeypatch.setattr(clamd_watch, "RETRY", 0.05)
+    monkeypatch.setattr(clamd_watch, "_SHORTEST_GAP", 0.05)
+    monkeypatch.setattr(clamd_engine, "PATIENCE", 0.25)  # after it a scan asks whether its server still works
     monkeypatch.setattr(clamd, "POLL", 0.002)
 
 

@@ -60,10 +60,11 @@ def probed(*servers: FakeClamd, memo: Memo | None = None) -> ClamdEngine:
     return engine
 
 
-def hang(clamd: FakeClamd) -> None:
-    """Make it answer neither mail nor PING."""
+def hang(engine: ClamdEngine, clamd: FakeClamd) -> None:
+    """Make it answer neither mail nor PING; the engine has little patience with this server alone."""
     clamd.behaviour = lies.Slow()
     clamd.answers[b"PING"] = b""
+    engine._watches[clamd.address]._patience = 0.1  # noqa: SLF001 - as a setting it would hold for honest servers too
 
 
 def scan(engine: ClamdEngine, data: bytes, deadline: float | None = None) -> Verdict:
@@ -380,15 +381,15 @@ def test_a_kept_session_does_not_hide_that_nobody_is_accepted(tmp_path: Path) ->
 def test_a_hung_server_is_given_up(pair: tuple[FakeClamd, FakeClamd]) -> None:
     """Its canary gets no answer, so its message goes to the other long before the deadline."""
     first, second = pair
-    with running(*pair, interval=1.0) as engine:
-        hang(first)
+    with running(*pair) as engine:
+        hang(engine, first)
         assert [scan(engine, INFECTED).server for _ in range(2)] == [second.address] * 2
 
 
 def test_the_only_server_hangs(tmp_path: Path) -> None:
     """The message that waits is given up with an error, those that come later find no engine."""
-    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, interval=1.0) as engine:
-        hang(clamd)
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd) as engine:
+        hang(engine, clamd)
         assert scan(engine, CLEAN).reason is Fault.CANARY
         assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
 
@@ -419,8 +420,9 @@ def test_stop_ends_a_canary_in_flight(tmp_path: Path) -> None:
     memo = Memo()
     slow = lies.Slow()
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
-        with running(clamd, interval=1.5, memo=memo):
+        with running(clamd, memo=memo) as engine:
             clamd.behaviour = slow
+            engine._watches[clamd.address].request_self_test()  # noqa: SLF001 - as a scan that fails does
             until(slow.entered.is_set)
         assert "clamd-canary" not in {thread.name for thread in threading.enumerate()}
     assert [up for _, up, _ in memo.states] == [True]
