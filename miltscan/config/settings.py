@@ -111,7 +111,7 @@ class EngineTable(Table):
     name: Annotated[str, units.LABEL]
     """Unique name in the log and in metrics."""
     required: Annotated[bool, units.FLAG]
-    """Whether mail waits while this engine is down; an optional engine never stops mail."""
+    """Whether mail waits while this engine is down; an optional engine stops no mail unless its on_error does."""
     on_error: Annotated[ActionName | None, units.optional(units.choice(ActionName))] = None
     """Action when this engine fails; empty means policy.on_error, or accept if it is not required."""
     timeout: Annotated[float | None, units.optional(units.duration("1s", "4m"))] = None
@@ -128,7 +128,7 @@ class ClamdEngineSettings(ClamdSettings, EngineTable):
     name: Annotated[str, units.LABEL] = "clamd"
     """Unique name in the log and in metrics."""
     required: Annotated[bool, units.FLAG] = True
-    """Whether mail waits while this engine is down; an optional engine never stops mail."""
+    """Whether mail waits while this engine is down; an optional engine stops no mail unless its on_error does."""
 
 
 EngineSettings = ClamdEngineSettings
