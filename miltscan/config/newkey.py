@@ -41,8 +41,9 @@ def new_key(settings: Settings, name: str | None = None) -> str:
 
 def _text(path: Path) -> str:
     """The present text, which must be valid but may hold no key; empty if there is no file."""
-    if not os.path.lexists(path):
-        return ""
+    with suppress(PermissionError):  # of a closed folder, which `load_keys` reports
+        if not path.exists():
+            return ""
     with suppress(NoKeyError):
         load_keys(str(path))
     return path.read_text("ascii")
