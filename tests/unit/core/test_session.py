@@ -148,6 +148,7 @@ ANNOUNCED: list[tuple[tuple[bytes, ...], int]] = [
     (("SIZE=\N{SUPERSCRIPT TWO}".encode(),), 0),
     ((b"SIZE=x", b"SIZE=5"), 5),
     ((b"XSIZE=5",), 0),
+    ((b"BODY=5",), 0),
     ((b"SIZE=" + b"9" * 20,), 10**20 - 1),
     ((b"SIZE=" + b"9" * 100_000,), 10**20 - 1),
     ((b"\xff=\xff", b"SIZE=3"), 3),
@@ -247,3 +248,21 @@ def test_head_gives_back_what_the_client_sent(headers: list[tuple[bytes, bytes]]
     """The MTA takes the CR from folds (and no other byte); the head is the text before that."""
     sent = b"".join(name + b":" + value.replace(b"\n", b"\r\n") + b"\r\n" for name, value in headers) + b"\r\n"
     assert head(headers) == PREFACE + sent
+
+
+def test_a_message_is_local_where_every_recipient_is() -> None:
+    """One recipient of another mailer makes the message one that leaves this host."""
+    session = Session()
+    for recipients, local in (((True,), True), ((True, True), True), ((True, False), False), ((False, True), False)):
+        session.mail(b"<>", (), ROOMY, authenticated=False)
+        for one in recipients:
+            session.rcpt(b"<b@example.test>", local=one)
+        assert _message(session).envelope.local is local
+
+
+@pytest.mark.parametrize(("lead", "value"), [(b"", b"x"), (b" ", b" x")])
+def test_the_blank_that_an_mta_cut_off_comes_back(lead: bytes, value: bytes) -> None:
+    """An MTA that cannot keep leading blanks gives values without them; the spool and the message have them again."""
+    session = Session(lead=lead)
+    assert _spooled(session, [(b"Subject", b"x")], [b"body"]) == head([(b"Subject", value)]) + b"body"
+    assert [*_message(session).headers] == [(b"Subject", value)]

@@ -3,6 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
+from queue import Empty, SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 
@@ -213,11 +216,47 @@ def test_engine_gets_the_tick() -> None:
     assert ticks.count == 1
 
 
-def test_times_add_up() -> None:
-    """The whole is not less than its parts."""
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock of the pipeline that shows 2 seconds when it is first read, and 2 more each time."""
+    readings = count(2, 2)
+    monkeypatch.setattr("miltscan.scanning.pipeline.time", SimpleNamespace(monotonic=lambda: float(next(readings))))
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_times_of_a_report() -> None:
+    """The wait for a slot, the scan of each engine, and the whole are differences of the clock."""
     report = _pipeline([ScriptedEngine(CLEAN), ScriptedEngine(CLEAN)]).process(message(), Ticks())
-    assert report.seconds >= report.waited + sum(timed.seconds for timed in report.verdicts)
+    assert (report.waited, [timed.seconds for timed in report.verdicts], report.seconds) == (2.0, [2.0, 2.0], 8.0)
     assert report.message == message()
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_times_of_a_report_without_a_scan() -> None:
+    """No engine took any time, and the whole is the wait."""
+    report = _pipeline([]).process(message(settled=CLEAN), Ticks())
+    assert (report.waited, [timed.seconds for timed in report.verdicts], report.seconds) == (2.0, [0.0], 2.0)
+
+
+class NoSlots(SimpleQueue[None]):
+    """Never a slot; keeps how long each call would have waited, None for not at all."""
+
+    waits: list[float | None]
+
+    def get(self, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - as the queue's
+        """Nothing, at once."""
+        self.waits.append(timeout if block else None)
+        raise Empty
+
+
+@pytest.mark.usefixtures("clock")
+def test_waits_for_a_slot_are_short() -> None:
+    """The first look does not wait; then each wait is a second at most, the last one ends with queue_wait."""
+    slots, ticks = NoSlots(), Ticks()
+    slots.waits = []
+    report = Pipeline([], policy(), slots, 60.0, queue_wait=4.5).process(message(), ticks)
+    assert report.verdict.reason is Limit.BUSY
+    assert (slots.waits, ticks.count) == ([None, 1.0, 0.5], 2)
 
 
 @pytest.mark.parametrize("name", ActionName)
