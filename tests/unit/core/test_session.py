@@ -266,3 +266,10 @@ def test_the_blank_that_an_mta_cut_off_comes_back(lead: bytes, value: bytes) -> 
     session = Session(lead=lead)
     assert _spooled(session, [(b"Subject", b"x")], [b"body"]) == head([(b"Subject", value)]) + b"body"
     assert [*_message(session).headers] == [(b"Subject", value)]
+
+
+def test_the_message_id_is_that_of_its_header() -> None:
+    """Neither a header before it counts nor one with a name further on in the alphabet."""
+    session = Session()
+    _spooled(session, [(b"From", b" <a@x>"), (b"Subject", b" x"), (b"message-ID", b" <1@x> ")], [])
+    assert _message(session).message_id == b"<1@x>"

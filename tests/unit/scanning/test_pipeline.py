@@ -250,13 +250,14 @@ class NoSlots(SimpleQueue[None]):
 
 
 @pytest.mark.usefixtures("clock")
-def test_waits_for_a_slot_are_short() -> None:
+@pytest.mark.parametrize(("queue_wait", "waits"), [(4.5, [None, 1.0, 0.5]), (3.5, [None, 1.0]), (2.0, [None])])
+def test_waits_for_a_slot_are_short(queue_wait: float, waits: list[float | None]) -> None:
     """The first look does not wait; then each wait is a second at most, the last one ends with queue_wait."""
     slots, ticks = NoSlots(), Ticks()
     slots.waits = []
-    report = Pipeline([], policy(), slots, 60.0, queue_wait=4.5).process(message(), ticks)
+    report = Pipeline([], policy(), slots, 60.0, queue_wait).process(message(), ticks)
     assert report.verdict.reason is Limit.BUSY
-    assert (slots.waits, ticks.count) == ([None, 1.0, 0.5], 2)
+    assert (slots.waits, ticks.count) == (waits, len(waits) - 1)
 
 
 @pytest.mark.parametrize("name", ActionName)
