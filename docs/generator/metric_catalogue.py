@@ -22,7 +22,7 @@ command makes it again:
 
     python -m docs.generator.metric_catalogue >docs/metrics.md
 
-| name | type | unit | labels | the question it answers | what it counts or measures |
+| name | type | unit | labels | what it counts or measures | the question it answers |
 | --- | --- | --- | --- | --- | --- |"""
 
 _LABELS = """
@@ -67,7 +67,7 @@ def documentation() -> str:
     for family in FAMILIES:
         kind, labels = family.kind.__name__.lower(), ", ".join(family.labels)
         question = QUESTIONS[family.name.removeprefix("miltscan_")]
-        rows.append(f"| `{family.name}` | {kind} | {family.unit} | {labels} | {question} | {family.help_text} |")
+        rows.append(f"| `{family.name}` | {kind} | {family.unit} | {labels} | {family.help_text} | {question} |")
     return "\n".join([_HEAD, *rows, _LABELS, *_labels(), _NOTES])
 
 

@@ -4,7 +4,7 @@ docs/metrics.md and the panels of the dashboard show it; the help of a metric, w
 """
 
 QUESTIONS = {
-    "messages_total": "How many messages came, in which direction, and how did they end?",
+    "messages_total": "How many messages arrived, in which direction, and how did they end?",
     "unscanned_total": "How many messages were not scanned completely, and which limit or fault was the reason?",
     "smtp_replies_total": (
         "Which replies did clients receive for their messages? 250 is the MTA's own reply to a message that "

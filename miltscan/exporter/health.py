@@ -38,9 +38,9 @@ def _faults(numbers: Numbers, engine: EngineSettings, now: float) -> list[str]:
     for sample in numbers.series("canary_last_success_timestamp_seconds", engine=name):
         server, age = sample.labels["server"], now - sample.value
         if age > within:
-            faults.append(f"{name} {server}: passed its self-test {age:.0f} s ago, more than {within:g}")
+            faults.append(f"{name} {server} last passed its self-test {age:.0f} s ago; the limit is {within:g} s")
         elif not numbers.total("engine_up", engine=name, server=server):
-            faults.append(f"{name} {server}: is down, passed its self-test {age:.0f} s ago")
+            faults.append(f"{name} {server} is down; it last passed its self-test {age:.0f} s ago")
         else:
             return []
     return faults or [f"{name}: no server has passed its self-test"]
@@ -63,6 +63,6 @@ def _unproven(numbers: Numbers, now: float, within: float) -> Iterator[str]:
         if kind not in ran:
             yield f"{kind} probe: none has ended yet"
         elif now - ran[kind] > within:
-            yield f"{kind} probe: the last one ended {now - ran[kind]:.0f} s ago, more than {within:g}"
+            yield f"{kind} probe: the last one ended {now - ran[kind]:.0f} s ago; the limit is {within:g} s"
         elif not numbers.total("probe_success", message=kind):
             yield f"{kind} probe: failed {now - ran[kind]:.0f} s ago"

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from miltscan.telemetry import metrics
@@ -22,15 +23,11 @@ class Usage:
     def update(self) -> None:
         """Measure again if the last measurement is old. Never raises: where /proc is hidden there are no values."""
         now = time.monotonic()
-        if now >= self._due:
-            self._due = now + _PAUSE
-            try:
-                self._measure()
-            except OSError:
-                return
-
-    def _measure(self) -> None:
+        if now < self._due:
+            return
+        self._due = now + _PAUSE
         before, self._cpu = self._cpu, time.process_time()
         metrics.CPU.child(self._slot).inc(self._cpu - before)
-        metrics.RESIDENT.child(self._slot).set(int((_SELF / "statm").read_text().split()[1]) * _PAGE)
-        metrics.DESCRIPTORS.child(self._slot).set(len(os.listdir(_SELF / "fd")) - 1)  # noqa: PTH208 - half the cost
+        with suppress(OSError):
+            metrics.RESIDENT.child(self._slot).set(int((_SELF / "statm").read_text().split()[1]) * _PAGE)
+            metrics.DESCRIPTORS.child(self._slot).set(len(os.listdir(_SELF / "fd")) - 1)  # noqa: PTH208 - half the cost

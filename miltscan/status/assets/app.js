@@ -342,7 +342,7 @@ function showEngines({ engines, at }) {
   if (loaded) columns.push(["Queue", "number"], ["Threads", "number"]);
   table("engines", "Engines", columns, engines.map((engine) => {
     const cells = [
-      `${engine.engine} ${engine.server}`,
+      `${engine.engine} ${engine.server}${engine.required ? "" : " (optional)"}`,
       engine.up ? ["● up", "ok"] : ["▲ down", "error"],
       known(engine.canary) ? `${age(at - engine.canary)} ago` : ["never", "error"],
       known(engine.version) ? String(engine.version) : ["unknown", "soft"],

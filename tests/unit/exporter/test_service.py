@@ -187,8 +187,8 @@ def _numbers(workers: float, *servers: tuple[str, str, float, float]) -> Numbers
         (_numbers(0, ("clamd", "a", 995, 1)), ["no worker is running"]),
         (_numbers(1, ("clamd", "a", 970, 1)), []),
         (_numbers(1, ("clamd", "a", 1, 0), ("clamd", "b", 990, 1)), []),
-        (_numbers(1, ("clamd", "a", 969, 1)), ["clamd a: passed its self-test 31 s ago, more than 30"]),
-        (_numbers(1, ("clamd", "a", 995, 0)), ["clamd a: is down, passed its self-test 5 s ago"]),
+        (_numbers(1, ("clamd", "a", 969, 1)), ["clamd a last passed its self-test 31 s ago; the limit is 30 s"]),
+        (_numbers(1, ("clamd", "a", 995, 0)), ["clamd a is down; it last passed its self-test 5 s ago"]),
         (_numbers(1, ("other", "a", 995, 1)), ["clamd: no server has passed its self-test"]),
     ],
 )
@@ -202,8 +202,8 @@ def test_reasons_not_to_be_ready(numbers: Numbers, reasons: list[str]) -> None:
     [
         ("first second third", []),
         ("first second", []),
-        ("first third", ["second s: is down, passed its self-test 5 s ago"]),
-        ("third", [f"{name} s: is down, passed its self-test 5 s ago" for name in ("first", "second")]),
+        ("first third", ["second s is down; it last passed its self-test 5 s ago"]),
+        ("third", [f"{name} s is down; it last passed its self-test 5 s ago" for name in ("first", "second")]),
     ],
 )
 def test_every_required_engine_needs_a_server(up: str, reasons: list[str]) -> None:
@@ -224,7 +224,7 @@ FRESH = {"clean": 990.0, "signature": 990.0}
         (WELL, FRESH, []),
         ({}, {}, ["clean probe: none has ended yet", "signature probe: none has ended yet"]),
         ({**WELL, "clean": 0.0}, FRESH, ["clean probe: failed 10 s ago"]),
-        (WELL, {**FRESH, "signature": 700.0}, ["signature probe: the last one ended 300 s ago, more than 270"]),
+        (WELL, {**FRESH, "signature": 700.0}, ["signature probe: the last one ended 300 s ago; the limit is 270 s"]),
     ],
 )
 def test_failed_and_old_probes_are_reasons(
