@@ -31,6 +31,11 @@ def release(folder: Path) -> None:
     _link(folder).unlink(missing_ok=True)
 
 
+def pids() -> set[int]:
+    """The guards of this process, which end after it: who waits for all of its children must not wait for them."""
+    return {guard.pid for guard in _guards}
+
+
 def watch_group(leader: int) -> None:
     """Kills the process group of this leader, if it still runs, when this process ends."""
     record(_registry(os.getpid()) / f"{leader}.pid.json", leader)
