@@ -1,0 +1,155 @@
+"""Two engines end to end: a real clamd, and a second engine that comes, fails and goes while mail flows."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from email.message import Message
+
+import psutil
+import pytest
+
+from tests.fakes.clamd import FakeClamd
+from tests.fakes.clamd_lies import Slow, always_ok, honest, says, unless_canary
+from tests.harness import messages
+from tests.harness.client import Reply, new_message_id, text_message
+from tests.harness.miltscan import ScanningSandwich, Tables
+from tests.harness.processes import PATIENCE, wait_until
+from tests.harness.sandwich import private_folder
+
+QUICK: Tables = {"clamd": {"canary_interval": "3s"}, "milter": {"workers": 1}}
+MARK = "X-Virus-Unscanned-By"
+
+
+class Engines:
+    """A sandwich with a real clamd, and a fake server for its second engine."""
+
+    def __init__(self, sandwich: ScanningSandwich, second: FakeClamd) -> None:
+        self.sandwich = sandwich
+        self.miltscan = sandwich.miltscan
+        self.second = second
+
+    def use(self, **keys: object) -> None:
+        """Reload with a second engine that has these keys, or without it if there are none; wait until it is in use."""
+        first = {"type": "clamd", "servers": self.miltscan.servers, "canary_interval": "3s"}
+        table = {**first, "name": "second", "servers": [self.second.address], **keys}
+        self.miltscan.engines = [first, table] if keys else [first]
+        self.miltscan.configure({"milter": QUICK["milter"]})
+        self.miltscan.reload_and_wait()
+        names = {"clamd", "second"} if keys else {"clamd"}
+        wait_until(lambda: self.known() == names, PATIENCE, f"the engines {names}")
+
+    def known(self) -> set[str]:
+        """The engines whose state is shown."""
+        return {*re.findall(r'miltscan_engine_required\{engine="(\w+)"', self.miltscan.get("/metrics"))}
+
+    def down(self) -> None:
+        """Let the second server find nothing any more, until the service has noticed."""
+        self.second.behaviour = always_ok
+        wait_until(lambda: self.miltscan.metric("engine_up", engine="second") == 0, PATIENCE, "an engine that is down")
+
+    def delivered(self) -> Message:
+        """A clean message, as it is in the mailbox."""
+        message_id = new_message_id()
+        assert self.sandwich.send(text_message(message_id)).code == 250
+        return self.sandwich.mailbox.wait_for(message_id).message
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Engines]:
+    """One for all tests."""
+    with private_folder() as folder, FakeClamd.unix(folder / "second.ctl") as second, ExitStack() as stack:
+        yield Engines(stack.enter_context(ScanningSandwich(folder, QUICK)), second)
+
+
+@pytest.fixture
+def engines(running: Engines) -> Iterator[Engines]:
+    """The same, with an honest second server."""
+    running.second.behaviour = honest
+    yield running
+    running.second.behaviour = honest
+
+
+def infected() -> bytes:
+    """EICAR deep in a message."""
+    return messages.as_wire(messages.infected_deep_down())
+
+
+def test_mail_is_delivered_without_a_dead_optional_engine(engines: Engines) -> None:
+    """It carries the mark, and is counted; the service is ready, and what clamd finds is still rejected."""
+    engines.use(required=False)
+    assert engines.delivered()[MARK] is None
+    engines.down()
+    assert engines.miltscan.ready
+    before = engines.miltscan.metric("optional_engine_unscanned_total", engine="second")
+    message = engines.delivered()
+    assert (message["X-Virus-Status"], message[MARK]) == ("Clean", "second (no-engine)")
+    assert engines.sandwich.send(infected()).code == 550
+    after = before + 1
+    wait_until(lambda: engines.miltscan.metric("optional_engine_unscanned_total") == after, PATIENCE, "the count")
+
+
+def test_no_mail_is_accepted_without_a_dead_required_engine(engines: Engines) -> None:
+    """The client hears 451 although clamd is up, and the service is not ready; then it is accepted."""
+    engines.use(required=True)
+    engines.down()
+    reply = engines.sandwich.send(text_message(new_message_id()))
+    assert (reply.code, reply.text[:25]) == (451, "4.7.1 Message not scanned")
+    assert not engines.miltscan.ready
+    engines.second.behaviour = honest
+    assert engines.sandwich.retry(text_message(new_message_id())).code == 250
+    assert engines.miltscan.ready
+
+
+def test_a_slow_optional_engine_costs_its_timeout(engines: Engines) -> None:
+    """The message is delivered with the mark, long before limits.scan_timeout."""
+    engines.use(required=False, timeout="1s")
+    slow = Slow()
+    engines.second.behaviour = unless_canary(slow)
+    message = engines.delivered()
+    slow.released.set()
+    assert message[MARK] == "second (timeout)"
+    (line,) = [line for line in engines.miltscan.events("message") if line["message_id"] == message["Message-ID"]]
+    assert line["unscanned_by"] == ["second"]
+    assert line["total_ms"] < 30_000
+
+
+def test_both_find_something(engines: Engines) -> None:
+    """The first engine names the virus; what the second alone finds is rejected as well."""
+    engines.use(required=False)
+    engines.second.behaviour = unless_canary(says(b"Other.Virus FOUND"))
+    assert "Eicar" in engines.sandwich.send(infected()).text
+    assert "Virus found: Other.Virus" in engines.sandwich.send(text_message(new_message_id())).text
+
+
+def test_an_engine_comes_and_goes_while_mail_flows(engines: Engines) -> None:
+    """No client is refused meanwhile, and the worker keeps neither connection, descriptor nor thread of it."""
+    engines.use()
+    engines.delivered()
+    (worker,) = engines.miltscan.workers()
+    held = worker.num_threads(), worker.num_fds()
+    replies: list[Reply] = []
+    stop = threading.Event()
+
+    def flow() -> None:
+        while not stop.is_set():
+            replies.append(engines.sandwich.send(text_message(new_message_id())))
+
+    sender = threading.Thread(target=flow)
+    sender.start()
+    try:
+        for required in (True, False):
+            engines.use(required=required)
+            scanned = len(engines.second.contents)
+            wait_until(lambda: len(engines.second.contents) > scanned + 1, PATIENCE, "mail at both engines")  # noqa: B023
+            engines.use()
+    finally:
+        stop.set()
+        sender.join(PATIENCE)
+    assert {reply.code for reply in replies} == {250}
+    assert engines.second.connections == 0
+    wait_until(lambda: _at_most(worker, held), PATIENCE, f"{held} threads and descriptors")
+
+
+def _at_most(worker: psutil.Process, held: tuple[int, int]) -> bool:
+    return worker.num_threads() <= held[0] and worker.num_fds() <= held[1]
