@@ -50,11 +50,11 @@ class EngineSet:
     def _started(self, chosen: EngineSettings, log: FilteringBoundLogger) -> _Running:
         observer = EngineObserver(log)
         engine = engine_for(chosen, observer, self._sessions)
+        engine.start()
         metrics.ENGINE_REQUIRED.child(chosen.name).set(chosen.required)
         if not chosen.required:
             for reason in (*Limit, *Fault):  # with 0: a counter that appears with its first event shows no increase
                 metrics.ENGINE_MISSING.child(chosen.name, reason)
-        engine.start()
         return _Running(chosen, engine, observer)
 
     def version(self, engine: str, server: str) -> int:

@@ -18,6 +18,7 @@ from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
 
 QUICK: Tables = {"clamd": {"canary_interval": "3s"}, "milter": {"workers": 1}}
+SLACK = 5  # threads of libmilter and sessions with clamd that come and go; six engines that leak hold more
 MARK = "X-Virus-Unscanned-By"
 
 
@@ -31,17 +32,18 @@ class Engines:
 
     def use(self, **keys: object) -> None:
         """Reload with a second engine that has these keys, or without it if there are none; wait until it is in use."""
-        first = {"type": "clamd", "servers": self.miltscan.servers, "canary_interval": "3s"}
-        table = {**first, "name": "second", "servers": [self.second.address], **keys}
+        # no self-test of the first engine after the start: each one opens a connection, which is kept for a while
+        first = {"type": "clamd", "servers": self.miltscan.servers, "canary_interval": "1h"}
+        table = {"type": "clamd", "name": "second", "servers": [self.second.address], "canary_interval": "3s", **keys}
         self.miltscan.engines = [first, table] if keys else [first]
         self.miltscan.configure({"milter": QUICK["milter"]})
         self.miltscan.reload_and_wait()
-        names = {"clamd", "second"} if keys else {"clamd"}
-        wait_until(lambda: self.known() == names, PATIENCE, f"the engines {names}")
+        expected = {"clamd": "1.0"} | ({"second": "1.0" if keys["required"] else "0.0"} if keys else {})
+        wait_until(lambda: self.required() == expected, PATIENCE, f"the engines {expected}")
 
-    def known(self) -> set[str]:
-        """The engines whose state is shown."""
-        return {*re.findall(r'miltscan_engine_required\{engine="(\w+)"', self.miltscan.get("/metrics"))}
+    def required(self) -> dict[str, str]:
+        """The engines in use, and whether mail must be scanned by them."""
+        return dict(re.findall(r'miltscan_engine_required\{engine="(\w+)"\} (\S+)', self.miltscan.get("/metrics")))
 
     def down(self) -> None:
         """Let the second server find nothing any more, until the service has noticed."""
@@ -109,7 +111,7 @@ def test_a_slow_optional_engine_costs_its_timeout(engines: Engines) -> None:
     message = engines.delivered()
     slow.released.set()
     assert message[MARK] == "second (timeout)"
-    (line,) = [line for line in engines.miltscan.events("message") if line["message_id"] == message["Message-ID"]]
+    line = engines.miltscan.wait_for_message(message_id=message["Message-ID"])
     assert line["unscanned_by"] == ["second"]
     assert line["total_ms"] < 30_000
 
@@ -127,7 +129,7 @@ def test_an_engine_comes_and_goes_while_mail_flows(engines: Engines) -> None:
     engines.use()
     engines.delivered()
     (worker,) = engines.miltscan.workers()
-    held = worker.num_threads(), worker.num_fds()
+    held = held_by(worker)
     replies: list[Reply] = []
     stop = threading.Event()
 
@@ -138,7 +140,7 @@ def test_an_engine_comes_and_goes_while_mail_flows(engines: Engines) -> None:
     sender = threading.Thread(target=flow)
     sender.start()
     try:
-        for required in (True, False):
+        for required in (True, False) * 3:
             engines.use(required=required)
             scanned = len(engines.second.contents)
             wait_until(lambda: len(engines.second.contents) > scanned + 1, PATIENCE, "mail at both engines")  # noqa: B023
@@ -147,9 +149,10 @@ def test_an_engine_comes_and_goes_while_mail_flows(engines: Engines) -> None:
         stop.set()
         sender.join(PATIENCE)
     assert {reply.code for reply in replies} == {250}
-    assert engines.second.connections == 0
-    wait_until(lambda: _at_most(worker, held), PATIENCE, f"{held} threads and descriptors")
+    wait_until(lambda: engines.second.connections == 0, PATIENCE, "no connection to the removed engine")
+    wait_until(lambda: held_by(worker) <= held + SLACK, PATIENCE, f"{held} threads and descriptors")
 
 
-def _at_most(worker: psutil.Process, held: tuple[int, int]) -> bool:
-    return worker.num_threads() <= held[0] and worker.num_fds() <= held[1]
+def held_by(worker: psutil.Process) -> int:
+    """The threads and descriptors of a worker."""
+    return worker.num_threads() + worker.num_fds()

@@ -16,6 +16,7 @@ from tests.milter.conftest import Fleet
 from tests.milter.daemon import Daemon, scanned
 
 VIRUS = Message(body=EICAR + b"\r\n")
+SLACK = 5  # threads of libmilter and sessions with clamd that come and go; six engines that leak hold more
 FOUND = unless_canary(says(b"Other.Virus FOUND"))
 
 
@@ -159,7 +160,8 @@ def test_a_required_engine_that_is_not_asked_makes_nothing_clean(shared: Fleet) 
 
 def test_engines_come_and_go_while_mail_flows(own: Fleet) -> None:
     """No message is refused meanwhile, and nothing of a removed engine is left: no connection, thread or metric."""
-    daemon = own(engine=[engine("clamd")])
+    seldom = engine("clamd", canary_interval="1h")  # each self-test opens a connection, which is kept for a while
+    daemon = own(engine=[seldom])
     daemon.start()
     daemon.wait_ready()
     wait_until(lambda: daemon.engines_up() and daemon.send().accepted, PATIENCE, "a first message")
@@ -171,16 +173,16 @@ def test_engines_come_and_go_while_mail_flows(own: Fleet) -> None:
             replies.append(daemon.send())
 
     with FakeClamd.unix(daemon.folder / "second") as second:
-        threads, descriptors = held(daemon)
+        before = held(daemon)
         sender = threading.Thread(target=flow)
         sender.start()
         try:
-            for round_ in range(3):
-                reload(daemon, engine("second", second.address, required=round_ % 2 == 0), engine("clamd"))
+            for round_ in range(6):
+                reload(daemon, engine("second", second.address, required=round_ % 2 == 0), seldom)
                 daemon.wait_metric("engine_up", 1, engine="second")
                 count = len(replies)
                 wait_until(lambda: len(replies) > count + 2, PATIENCE, "mail with both engines")  # noqa: B023
-                reload(daemon, engine("clamd"))
+                reload(daemon, seldom)
                 wait_until(lambda: not gauges(daemon, "second"), PATIENCE, "an engine that is gone")
         finally:
             stop.set()
@@ -189,8 +191,7 @@ def test_engines_come_and_go_while_mail_flows(own: Fleet) -> None:
         assert {line["outcome"] for line in daemon.logged("message")} == {"clean"}
         wait_until(lambda: second.connections == 0, PATIENCE, "no connection to the removed engine")
         wait_until(daemon.idle, PATIENCE, "an idle service")
-        wait_until(lambda: held(daemon)[1] <= descriptors, PATIENCE, f"{descriptors} descriptors")
-        wait_until(lambda: held(daemon)[0] <= threads, PATIENCE, f"{threads} threads")
+        wait_until(lambda: held(daemon) <= before + SLACK, PATIENCE, f"{before} threads and descriptors")
 
 
 def reload(daemon: Daemon, *engines: dict[str, object]) -> None:
@@ -201,10 +202,10 @@ def reload(daemon: Daemon, *engines: dict[str, object]) -> None:
     daemon.wait_logged("reload", times + 1)
 
 
-def held(daemon: Daemon) -> tuple[int, int]:
-    """The threads and the descriptors of the only worker."""
+def held(daemon: Daemon) -> int:
+    """The threads and descriptors of the only worker."""
     (worker,) = daemon.workers()
-    return worker.num_threads(), worker.num_fds()
+    return worker.num_threads() + worker.num_fds()
 
 
 def gauges(daemon: Daemon, name: str) -> list[str]:
