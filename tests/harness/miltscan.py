@@ -43,7 +43,7 @@ class Miltscan(Milter):
         """Writes the configuration anew; `reload_and_wait` or a start lets it take effect."""
         folder = self.programs.folder
         (folder / "spool").mkdir(exist_ok=True)
-        ours: dict[str, Mapping[str, Any]] = {
+        ours: Tables = {
             "milter": {"socket": f"unix:{self.socket}", "workers": 2},  # so that one may die
             "spool": {"directory": str(folder / "spool")},
             "queues": {name: str(queue_folder(folder, name)) for name in ("incoming", "delivery")} | {"interval": "1s"},
