@@ -19,6 +19,8 @@ import psutil
 from tests.harness.ending import end_recorded, record, users
 from tests.harness.programs import CHECKOUT
 
+_guards: set[int] = set()
+
 
 def watch(folder: Path) -> None:
     """Ends the programs recorded in `folder`, and all that use it, when this process ends; until `release`."""
@@ -32,8 +34,8 @@ def release(folder: Path) -> None:
 
 
 def pids() -> set[int]:
-    """The guards of this process, which end after it: who waits for all of its children must not wait for them."""
-    return {guard.pid for guard in _guards}
+    """The process IDs of the guards of this process. They end after it, so it must not wait for them."""
+    return _guards
 
 
 def watch_group(leader: int) -> None:
@@ -49,13 +51,14 @@ def _link(folder: Path) -> Path:
 def _registry(run: int) -> Path:
     """The registry of the process `run`: links to folders, and records of process groups."""
     registry = Path(tempfile.mkdtemp(prefix="miltscan-run-"))
-    os.posix_spawn(  # and not Popen, which expects its maker to wait for the process
+    pid = os.posix_spawn(  # and not Popen, which expects its maker to wait for the process
         sys.executable,
         [sys.executable, "-m", __name__, str(run), str(registry)],
         {**os.environ, "PYTHONPATH": str(CHECKOUT)},
         file_actions=[(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)],
         setsid=True,
     )
+    _guards.add(pid)
     return registry
 
 
