@@ -1,4 +1,4 @@
-"""A fake clamd on a unix or TCP socket of loopback, which answers as it is told, for tests of the clamd engine.
+"""A fake clamd on a unix or TCP socket of loopback, with answers that a test sets, for tests of the clamd engine.
 
 It speaks INSTREAM, FILDES, PING, VERSION, STATS, RELOAD and IDSESSION, prefixed by z (NUL ends) or n (LF ends), one
 thread per connection. How it answers scans is a behaviour of `tests/fakes/clamd_lies.py`, changeable at any time. It
@@ -164,7 +164,7 @@ class FakeClamd:
 
     @property
     def endpoint(self) -> str | tuple[str, int]:
-        """The address as socket.connect() wants it."""
+        """The address for socket.connect()."""
         name: str | tuple[str, int] = self._listener.getsockname()
         return name
 
@@ -212,7 +212,7 @@ class FakeClamd:
 
     @contextlib.contextmanager
     def not_accepting(self) -> Iterator[None]:
-        """Listen, but with a full backlog and nobody who accepts: a clamd that is stopped or overrun.
+        """Listen, but with a full backlog and without accepting: a clamd that is stopped or overrun.
 
         A client's connect() waits (TCP, or a blocking unix socket) or fails with EAGAIN (unix socket with a timeout).
         """

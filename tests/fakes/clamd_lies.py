@@ -13,7 +13,7 @@ from tests.fakes.eicar import holds_base64_eicar, holds_eicar
 
 CANARY_BYTES: Final = 4096  # a canary shows itself within these
 
-# What clamd says instead of a verdict, without the name of a stream or file in front.
+# The replies of clamd instead of a verdict, without the name of a stream or file in front.
 ERRORS: Final = (
     b"INSTREAM size limit exceeded. ERROR",
     b"Error writing to temporary file ERROR",
@@ -119,7 +119,7 @@ def not_utf8(scan: Scan) -> None:
 
 
 def wrong_name(scan: Scan) -> None:
-    """OK for something that nobody asked about."""
+    """OK for something that was not to be scanned."""
     scan.content()
     scan.say(b"/var/tmp/other: OK")
 
@@ -163,7 +163,7 @@ def too_large(limit: int) -> Behaviour:
 
 @dataclass(slots=True)
 class Slow:
-    """Say nothing until `released` is set, then do `then`; `entered` tells that a scan waits. Never set: a hang."""
+    """Send nothing until `released` is set, then do `then`; `entered` is set when a scan waits. Never set: a hang."""
 
     then: Behaviour = honest
     entered: threading.Event = field(default_factory=threading.Event)
@@ -191,7 +191,7 @@ def unless_canary(lie: Behaviour, is_canary: Callable[[bytes], bool] = holds_bas
 limits_exceeded: Final = says(b"Heuristics.Limits.Exceeded.MaxFileSize FOUND")
 encrypted: Final = says(b"Heuristics.Encrypted.Zip FOUND")
 
-# None of these may ever be taken for clean, whatever the content (always_ok is: only a canary shows it).
+# None of these may ever count as clean, whatever the content (always_ok does: only a canary shows it).
 FAULTS: Final[Mapping[str, Behaviour]] = {
     "close_without_answer": close_without_answer,
     "reset_in_mid_stream": reset_in_mid_stream,

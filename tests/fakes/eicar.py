@@ -1,6 +1,6 @@
 """The EICAR test string, made at run time so that no scanner stops this source, and a way to find it in a mail.
 
-Not a detector of anything else. Real clamd wants the string at the start of a part; this finds it anywhere.
+Not a detector of anything else. Real clamd requires the string at the start of a part; this finds it anywhere.
 """
 
 import base64

@@ -10,7 +10,7 @@ from miltscan.core.verdict import Limit
 
 
 class NoContent:
-    """A content that nobody may read."""
+    """A content that must not be read."""
 
     def fileno(self) -> int:
         """No descriptor."""

@@ -153,7 +153,7 @@ STEP_BITS: Final[Mapping[Command, tuple[Protocol, Protocol]]] = {
     Command.EOM: (Protocol.NONE, Protocol.NONE),
 }
 
-# What the client of sendmail 8.17 hears; a REPLYCODE brings its own text.
+# What the client of sendmail 8.17 receives; a REPLYCODE brings its own text.
 SMTP_REPLIES: Final[Mapping[Code, bytes]] = {
     Code.CONTINUE: b"250 2.0.0 Message accepted for delivery",
     Code.ACCEPT: b"250 2.0.0 Message accepted for delivery",
@@ -174,13 +174,13 @@ class Reply:
 
     @property
     def smtp(self) -> bytes:
-        """What the SMTP client hears; empty for a packet that ends no step."""
+        """What the SMTP client receives; empty for a packet that ends no step."""
         return self.payload.removesuffix(b"\0") if self.code is Code.REPLYCODE else SMTP_REPLIES.get(self.code, b"")
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderEdit:
-    """One header change: the code says add, insert or change; an index of None appends, an empty value deletes."""
+    """One header change: the code is add, insert or change; an index of None appends, an empty value deletes."""
 
     code: Code
     name: bytes
@@ -198,7 +198,7 @@ class Options:
     macros: Mapping[Stage, tuple[bytes, ...]] = field(default_factory=dict)
 
     def sends(self, command: Command) -> bool:
-        """Whether the milter wants this step at all."""
+        """Whether the milter asked for this step."""
         return command not in STEP_BITS or not self.protocol & STEP_BITS[command][0]
 
     def replies(self, command: Command) -> bool:

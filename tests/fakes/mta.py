@@ -141,8 +141,8 @@ class MTA:
 
     Every step sends its macros first, then the command, and returns the milter's replies up to the one that ends the
     step; it returns () for a step that the milter skips or does not answer. Raises TimeoutError when a reply takes
-    longer than `timeout` seconds (progress starts the time anew, as in sendmail), ConnectionError when the milter has
-    gone, ProtocolError when it talks nonsense. `values` and `without` may be changed between steps.
+    longer than `timeout` seconds (progress restarts the time, as in sendmail), ConnectionError when the milter has
+    gone, ProtocolError when it breaks the protocol. `values` and `without` may be changed between steps.
     """
 
     def __init__(self, connection: socket.socket, offer: Options | None = None, timeout: float = 60.0) -> None:
@@ -190,7 +190,7 @@ class MTA:
         return parse_reply(content)
 
     def closed_by_milter(self) -> bool:
-        """Wait until the milter has closed; False if it says something first. TimeoutError if it does neither."""
+        """Wait until the milter has closed; False if it sends something first. TimeoutError if it does neither."""
         try:
             return not self.connection.recv(1)
         except ConnectionError:

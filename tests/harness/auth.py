@@ -1,6 +1,6 @@
-"""What AUTH over STARTTLS needs: a certificate, and accounts in a SASL database (sasldb), both made anew in a folder.
+"""What AUTH over STARTTLS needs: a certificate, and accounts in a SASL database (sasldb), both made in a new folder.
 
-The accounts' domain is the SASL realm. sendmail finds Sendmail.conf in the folder because preload.c tells SASL so.
+The accounts' domain is the SASL realm. sendmail finds Sendmail.conf in the folder because preload.c points SASL there.
 """
 
 import ssl

@@ -1,4 +1,4 @@
-"""Certificates for tests: a CA made anew in a folder, and what it signs for 127.0.0.1."""
+"""Certificates for tests: a new CA in a folder, and what it signs for 127.0.0.1."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ _NAME = ["-addext", "subjectAltName=IP:127.0.0.1"]
 
 
 class Authority:
-    """A CA. What it makes is NAME.crt and NAME.key in `folder`, good for two days."""
+    """A CA. What it makes is NAME.crt and NAME.key in `folder`, valid for two days."""
 
     def __init__(self, folder: Path) -> None:
         """Makes the CA's own certificate. Raises CalledProcessError, MissingProgramError."""

@@ -61,7 +61,7 @@ class Clamd:
         return "NO CLAMAV SIGNATURES ON THIS HOST: clamd runs with a test database that knows the EICAR test file only"
 
     def configuration(self) -> str:
-        """The deployed settings, with what says where and who replaced by private values."""
+        """The deployed settings, with private values for places and users."""
         ours = {
             "LocalSocket": self.socket,
             "TemporaryDirectory": self.temporary,

@@ -1,4 +1,4 @@
-"""An SMTP client that says what it heard: the reply that decided about the message, whichever step it came at."""
+"""An SMTP client that returns the reply that decided about the message, whichever step it came at."""
 
 import re
 import smtplib

@@ -17,7 +17,7 @@ def dotted_name() -> str | None:
 
 
 def advice() -> str | None:
-    """What to tell the user about the host's name; None when all is well."""
+    """A note for the user about the host's name; None where the name has a dot."""
     own = socket.gethostname()
     if dotted_name():
         return None

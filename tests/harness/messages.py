@@ -58,7 +58,7 @@ def zipped_often(content: bytes, times: int) -> bytes:
 
 
 def encrypted_zip() -> bytes:
-    """A zip archive whose member says that it is encrypted (APPNOTE.TXT 4.4.4: bit 0 of the flags)."""
+    """A zip archive whose member is marked as encrypted (APPNOTE.TXT 4.4.4: bit 0 of the flags)."""
     archive = bytearray(zipped("secret.txt", b"encrypted, as far as one can tell without the password"))
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         archive[archive.index(signature) + offset] |= 1

@@ -1,6 +1,6 @@
 """The real miltscan in a sandwich: its configuration, its log lines, its metrics and its processes.
 
-It says nothing of what miltscan decides; that is in the tests.
+What miltscan decides is left to the tests.
 """
 
 import json
@@ -40,7 +40,7 @@ class Miltscan(Milter):
         self.configure(tables)
 
     def configure(self, tables: Tables) -> None:
-        """Writes the configuration anew; `reload_and_wait` or a start lets it take effect."""
+        """Writes the configuration again; `reload_and_wait` or a start lets it take effect."""
         folder = self.programs.folder
         (folder / "spool").mkdir(exist_ok=True)
         ours: Tables = {
@@ -57,7 +57,7 @@ class Miltscan(Milter):
         self.configuration.write_text("".join(texts))
 
     def reload_and_wait(self) -> None:
-        """SIGHUP; returns when the supervisor says what came of it."""
+        """SIGHUP; returns when the supervisor has logged the result."""
         before = self._reloads()
         self.reload()
         wait_until(lambda: self._reloads() > before, PATIENCE, "the end of the reload")
@@ -87,7 +87,7 @@ class Miltscan(Milter):
 
     @property
     def ready(self) -> bool:
-        """What /readyz says; no, before the exporter listens."""
+        """Whether /readyz answers ok; False before the exporter listens."""
         try:
             return self.get("/readyz") == "ok\n"
         except urllib.error.URLError as error:
@@ -132,7 +132,7 @@ class ScanningSandwich(Sandwich):
         self.start_miltscan()
 
     def run_with(self, tables: Tables) -> None:
-        """Sees to it that miltscan runs with this configuration, by a new start where that is needed."""
+        """Makes miltscan run with this configuration, by a new start where that is necessary."""
         before = self.miltscan.configuration.read_text()
         self.miltscan.configure(tables)
         if self.miltscan.running.alive and self.miltscan.configuration.read_text() == before:
@@ -155,7 +155,7 @@ class ScanningSandwich(Sandwich):
         return wait_until(lambda: reply if (reply := self.send(message)).code == 250 else None, PATIENCE, "a 250")
 
     def repair(self) -> None:
-        """Whatever a test has stopped, paused, killed or configured: all runs again as in the beginning."""
+        """Undo what a test has stopped, paused, killed or configured: everything runs as in the beginning."""
         self.clamd.resume()
         for part in (self.clamd, self.delivery):
             if not part.running.alive:

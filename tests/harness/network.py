@@ -43,11 +43,11 @@ class Host:
                 _enter(here.fileno())
 
     def unplug(self) -> None:
-        """As if its power had gone: nothing reaches it, nothing comes from it, nobody is told."""
+        """Cut its cable: nothing reaches it, nothing comes from it, and no peer is notified."""
         _ip("-n", self.namespace, "link", "set", "eth0", "down")
 
     def plug(self) -> None:
-        """The contrary."""
+        """Connect it again."""
         _ip("-n", self.namespace, "link", "set", "eth0", "up")
 
 

@@ -1,6 +1,6 @@
 """Free TCP ports on loopback: the wanted one, or another one when it is in use.
 
-A port is bound some time after it was chosen. So that nobody else is given it meanwhile, each process takes its ports
+A port is bound some time after it was chosen. So that no other process takes it meanwhile, each process takes its ports
 in turn from a block that it has for itself as long as it lives.
 """
 
@@ -24,7 +24,7 @@ class Port:
 
     @property
     def note(self) -> str:
-        """Empty, or what to tell the user about it."""
+        """Empty, or a note for the user about it."""
         if self.wanted in {0, self.number}:
             return ""
         return f"port {self.wanted} is in use, {self.number} is taken instead"
@@ -50,7 +50,7 @@ def _ours() -> Iterator[int]:
 
 
 def _reserve(first: int) -> bool:
-    """Whether the block was nobody's. The reservation is a name that the kernel takes back when this process ends."""
+    """Whether the block was free. The reservation is a name that the kernel takes back when this process ends."""
     with socket.socket(socket.AF_UNIX) as name:
         try:
             name.bind(f"\0miltscan-ports-{first}")

@@ -22,7 +22,7 @@ def log_socket(folder: Path) -> Path:
 
 
 def prepare(folder: Path) -> None:
-    """Builds the library in `folder`, beside a copy of sendmail. Raises CalledProcessError, MissingProgramError.
+    """Builds the library in `folder`, next to a copy of sendmail. Raises CalledProcessError, MissingProgramError.
 
     A copy, because sendmail is installed setgid, and the loader ignores LD_PRELOAD for a setgid program.
     """

@@ -1,4 +1,4 @@
-"""Programs that run beside a test: started with a log file, awaited by a condition, ended by their process group.
+"""Programs that run next to a test: started with a log file, awaited by a condition, ended by their process group.
 
 Knows nothing of mail. Each program leads a session of its own, so that what it forked ends with it, and its pid stands
 in `FOLDER/NAME.pid.json`, so that another process can end it later (`ending.end_recorded`), the guard

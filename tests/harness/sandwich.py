@@ -128,7 +128,7 @@ class Sandwich:
 
     @property
     def notes(self) -> list[str]:
-        """What to tell the user: ports taken instead of wanted ones, host name, signatures."""
+        """Notes for the user: replaced ports, host name, signatures."""
         told = [port.note for port in self.chosen]
         told.append(hostname.advice() or "")
         return [note for note in [*told, self.clamd.note if self.clamd else ""] if note]

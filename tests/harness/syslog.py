@@ -1,4 +1,4 @@
-"""A collector for what sendmail says: a unix datagram socket and one file.
+"""A collector for the log of sendmail: a unix datagram socket and one file.
 
 Run as a program (`python -m tests.harness.syslog SOCKET FILE`) it appends each datagram as a line; `Syslog` starts it
 and reads the file. The datagrams come from preload.c, with neither priority nor trailing newline.

@@ -85,7 +85,7 @@ class Load:
             try:
                 self.sandwich.send(messages.as_wire(mail))
                 self.sent += 1
-            except OSError as error:  # told at the end
+            except OSError as error:  # reported at the end
                 self.errors.append(error)
 
 
