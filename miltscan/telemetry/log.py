@@ -68,7 +68,7 @@ def logger(**context: object) -> FilteringBoundLogger:
 
 def message(report: Report, worker: int) -> None:
     """Write the one line of a message, with the renderer in force but without the processors that other events need."""
-    level = "warning" if needs_a_look(report) else "info"
+    level = "warning" if is_warning(report) else "info"
     if _LEVELS[level] >= _in_force.threshold:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         event = {"timestamp": now, "level": level, "event": "message", **message_fields(report, worker)}
@@ -77,7 +77,7 @@ def message(report: Report, worker: int) -> None:
         _stdout.msg(_in_force.render(None, level, event))
 
 
-def needs_a_look(report: Report) -> bool:
+def is_warning(report: Report) -> bool:
     """Return whether the line of a message is a warning: it was not scanned completely, or it was tempfailed."""
     return report.verdict.outcome in _NOT_SCANNED or report.decision.action.name is ActionName.TEMPFAIL
 
@@ -195,9 +195,7 @@ def _clean(value: object, limit: int) -> object:
         case list() | tuple():
             return [_clean(item, limit) for item in value]
         case bytes():
-            return readable(
-                readable(value, limit), limit
-            )  # twice, as an escape is longer than the character that it replaces
+            return readable(readable(value, limit), limit)  # cut twice, as an escape is longer than its character
         case _:
             return readable(readable(str(value), limit), limit)
 

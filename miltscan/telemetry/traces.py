@@ -18,7 +18,7 @@ from miltscan.core.report import Report, Timed
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.telemetry import metrics
-from miltscan.telemetry.log import RECIPIENTS_SHOWN, needs_a_look
+from miltscan.telemetry.log import RECIPIENTS_SHOWN, is_warning
 
 WAITING = 2000  # reports that a worker keeps at most while the tracer reads none
 DATAGRAM = 100_000  # bytes at most; half of what a unix socket holds by default (net.core.wmem_default)
@@ -89,7 +89,7 @@ def trace_record(report: Report, ended: int, *, addresses: bool) -> Record:
         "ended": ended,
         "seconds": report.seconds,
         "waited": report.waited,
-        "failed": needs_a_look(report),
+        "failed": is_warning(report),
         "attributes": _attributes(report) | (_addresses(report) if addresses else {}),
         "engines": [_engine(timed) for timed in report.verdicts],
     }

@@ -114,7 +114,7 @@ def test_the_line_says_why_a_message_was_not_scanned(
 )
 def test_the_level_of_a_message(make_report: MakeReport, verdict: Verdict, action: Action, *, expected: bool) -> None:
     """The line is a warning if the message was not scanned completely or was tempfailed."""
-    assert log.needs_a_look(make_report(verdict, Decision(action, "rule"))) is expected
+    assert log.is_warning(make_report(verdict, Decision(action, "rule"))) is expected
 
 
 def _hostile_report(make_report: MakeReport, data: bytes) -> Report:
