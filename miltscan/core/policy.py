@@ -122,12 +122,12 @@ def _refusal(verdict: Verdict, queue_id: str) -> Reply:
 
 
 def failed(queue_id: str) -> Decision:
-    """The decision on a message at which our own code failed: always a tempfail, whatever the policy says."""
+    """The decision on a message where our own code failed: always a tempfail, independent of the policy."""
     return Decision(TempFail(Reply(451, "4.3.0", f"Internal error, try again later{_mark(queue_id)}")), "exception")
 
 
-def unheard(queue_id: str) -> Decision:
-    """The decision where the MTA went away before it heard one: nothing was accepted, so the client has its mail."""
+def connection_lost(queue_id: str) -> Decision:
+    """The decision where the MTA closed the connection before it received one: the client keeps its mail."""
     return Decision(TempFail(Reply(451, "4.4.2", f"Connection to the MTA lost{_mark(queue_id)}")), "mta-gone")
 
 

@@ -20,7 +20,7 @@ from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
 from miltscan.core.report import Place, Report
 from miltscan.milter.callbacks import Milter
-from miltscan.milter.conversation import Runtime
+from miltscan.milter.session import Runtime
 from miltscan.milter.threads import Pool
 from miltscan.processes.link import DRAIN, READY, Link
 from miltscan.processes.signals import Signals

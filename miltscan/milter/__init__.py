@@ -1,1 +1,1 @@
-"""The milter: pymilter's callbacks, the conversation of a session, libmilter's threads."""
+"""The milter: pymilter's callbacks, the state of a session, libmilter's threads."""

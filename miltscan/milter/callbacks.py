@@ -1,7 +1,7 @@
-"""The milter: libmilter's callbacks to the conversation, its message to the pipeline, the decision to the MTA.
+"""The milter: passes libmilter's callbacks to a session, its message to the pipeline, and the decision to the MTA.
 
-The only module that imports pymilter, by its C module: plain functions cost less than `Milter.Base` (measured). It
-decides nothing, scans nothing and keeps nothing but which sessions, transactions and EOMs are under way.
+The only module that imports pymilter, by its C module: plain functions cost less than `Milter.Base` (docs/lab/cost.md).
+It decides nothing and scans nothing. It keeps only which sessions, transactions and EOMs are open.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ from miltscan.core.action import (
     TempFail,
 )
 from miltscan.core.message import Client
-from miltscan.core.policy import failed, unheard
+from miltscan.core.policy import connection_lost, failed
 from miltscan.core.report import Place, Report
 from miltscan.core.verdict import Fault, Verdict
-from miltscan.milter.conversation import Conversation, Runtime, catch_what_c_raises
+from miltscan.milter.session import MtaSession, Runtime, catch_what_c_raises
 
 Context = Any
 """pymilter's context of a connection; the package has no types."""
@@ -50,43 +50,43 @@ _STEPS: int = (  # HELO is not taken: its name is decoded as strict UTF-8 in C, 
     | milter.P_NR_BODY
     | milter.P_HDR_LEADSPC
 )
-_SLOW = 1.0  # seconds after a tick for which EOMs are taken to be slow: a slow one ticks that often
+_SLOW = 1.0  # seconds after a tick for which EOMs count as slow: a slow one ticks that often
 
 
-class Watcher(Protocol):
-    """Hears what goes on; called from libmilter's threads, must neither block nor raise."""
+class Recorder(Protocol):
+    """Is notified of what happens; called from libmilter's threads, must neither block nor raise."""
 
     def done(self, report: Report) -> None:
-        """A message was decided, and the MTA told."""
+        """A message was decided, and the decision was sent to the MTA."""
 
     def exception(self, where: Place, error: Exception) -> None:
-        """Our own code failed at `where`."""
+        """Our own code raised an exception at `where`."""
 
 
 class Milter:
-    """The filter of one worker process: libmilter has one set of callbacks a process.
+    """The filter of one worker process: libmilter has one set of callbacks for each process.
 
-    `runtime` may be replaced at any time. `kick` is called when several EOMs are in hand and slow (see `pool`).
+    `runtime` may be replaced at any time. `kick` is called when several EOMs are open and slow (see `threads`).
     """
 
-    def __init__(self, runtime: Runtime, watcher: Watcher, kick: Callable[[], None]) -> None:
+    def __init__(self, runtime: Runtime, recorder: Recorder, kick: Callable[[], None]) -> None:
         self.runtime = runtime
-        self._watcher = watcher
+        self._recorder = recorder
         self._kick = kick
-        # sets, as adding and discarding is one step for all threads: a lock costs more than all the rest of a count
-        self._sessions: set[Conversation] = set()
-        self._transactions: set[Conversation] = set()
-        self._eoms: set[Conversation] = set()
+        # sets, because adding and discarding are atomic: a lock costs more than all the rest of a count
+        self._sessions: set[MtaSession] = set()
+        self._transactions: set[MtaSession] = set()
+        self._eoms: set[MtaSession] = set()
         self._slow_until = 0.0
 
     @property
     def sessions(self) -> int:
-        """How many are open."""
+        """The number of open sessions."""
         return len(self._sessions)
 
     @property
     def transactions(self) -> int:
-        """How many are open."""
+        """The number of open transactions."""
         return len(self._transactions)
 
     def register(self, listener: int) -> None:
@@ -96,10 +96,10 @@ class Milter:
         milter.set_flags(_ACTIONS)
         milter.set_connect_callback(self._connect)
         milter.set_envfrom_callback(self._mail)
-        milter.set_envrcpt_callback(_quiet(_rcpt))
+        milter.set_envrcpt_callback(_unanswered(_rcpt))
         milter.set_header_callback(_header)
         milter.set_eoh_callback(_eoh)
-        milter.set_body_callback(_quiet(_body))
+        milter.set_body_callback(_unanswered(_body))
         milter.set_eom_callback(self._eom)
         milter.set_abort_callback(self._abort)
         milter.set_close_callback(self._close)
@@ -114,171 +114,164 @@ class Milter:
     def _negotiate(self, ctx: Context, options: list[int]) -> int:
         steps = options[1] & _STEPS
         options[:] = [options[0] & _ACTIONS, steps, 0, 0]
-        ctx.setpriv(Conversation(b"" if steps & milter.P_HDR_LEADSPC else b" ", self.runtime))
+        ctx.setpriv(MtaSession(b"" if steps & milter.P_HDR_LEADSPC else b" ", self.runtime))
         return _CONTINUE
 
     def _connect(self, ctx: Context, name: str, _family: int, address: tuple[str, int] | str | None) -> int:
-        talk: Conversation = ctx.getpriv()
-        talk.session.client = Client(name, address[0] if isinstance(address, tuple) else "local")
-        self._sessions.add(talk)
+        session: MtaSession = ctx.getpriv()
+        session.steps.client = Client(name, address[0] if isinstance(address, tuple) else "local")
+        self._sessions.add(session)
         return _NOREPLY
 
     def _mail(self, ctx: Context, sender: bytes, *arguments: bytes) -> int:
-        talk: Conversation | None = ctx.getpriv()
-        if talk is None:  # QUIT_NC began a session without a negotiation: what the MTA keeps of a header is not known
+        session: MtaSession | None = ctx.getpriv()
+        if session is None:  # QUIT_NC began a session without negotiation: how the MTA sends header values is unknown
             return _TEMPFAIL
-        if talk not in self._sessions:  # a client name that is no UTF-8 kept C from calling `_connect`
-            talk.session.client = Client("unknown", _macro(ctx, "{client_addr}") or "unknown")
-            self._sessions.add(talk)
-        if talk.spool:
-            self._end(talk)
-        talk.begin(self.runtime)
-        self._transactions.add(talk)
+        if session not in self._sessions:  # a client name that is not UTF-8 kept C from calling `_connect`
+            session.steps.client = Client("unknown", _macro(ctx, "{client_addr}") or "unknown")
+            self._sessions.add(session)
+        if session.spool:
+            self._end(session)
+        session.begin(self.runtime)
+        self._transactions.add(session)
         try:
-            too_large = talk.mail(sender, arguments, authenticated=bool(ctx.getsymval("{auth_type}")))
-            return self._announced(ctx, talk, too_large) if too_large else _CONTINUE
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again at EOM
-            talk.error = error
+            too_large = session.mail(sender, arguments, authenticated=bool(ctx.getsymval("{auth_type}")))
+            return self._refuse_announced(ctx, session, too_large) if too_large else _CONTINUE
+        except Exception as error:  # noqa: BLE001 - it is raised again at EOM
+            session.error = error
             return _CONTINUE
 
-    def _announced(self, ctx: Context, talk: Conversation, verdict: Verdict) -> int:
-        """The announced size is too large: refuse at once if the policy refuses, else wait for the bytes."""
-        message = talk.message(_macro(ctx, "i"), settled=verdict)
-        report = talk.runtime.pipeline.process(message, _nothing)
+    def _refuse_announced(self, ctx: Context, session: MtaSession, verdict: Verdict) -> int:
+        """Refuse a message whose announced size is too large, if the policy refuses such; else wait for its bytes."""
+        message = session.message(_macro(ctx, "i"), settled=verdict)
+        report = session.runtime.pipeline.process(message, _nothing)
         if report.decision.reply is None:
             return _CONTINUE
-        self._end(talk)
+        self._end(session)
         code = _carry_out(ctx, report.decision)
-        self._watcher.done(report)
+        self._recorder.done(report)
         return code
 
     def _eom(self, ctx: Context) -> int:
-        """The last door: what it raised would count as CONTINUE, and the message be accepted unscanned."""
+        """The end of a message: scan it, decide, and carry the decision out.
+
+        Every exception of a message ends here, also those of earlier steps, which `MtaSession.eom` raises again. If one
+        left this function, pymilter would return CONTINUE, and the MTA would accept the message unscanned.
+        """
+        session: MtaSession = ctx.getpriv()
         code = _TEMPFAIL
         try:
-            report, code = self._finish(ctx, ctx.getpriv())
-            self._watcher.done(report)
-        except Exception as error:  # noqa: BLE001 - a decision stands even if nobody can be told of it
+            self._enter(session)
+            queue_id = _macro(ctx, "i")
+            try:
+                message = session.eom(queue_id, _macro(ctx, "{msg_id}").encode())
+                report = session.runtime.pipeline.process(message, partial(self._tick, ctx))
+                try:
+                    code = _carry_out(ctx, report.decision)
+                except milter.error:
+                    if _is_connected(ctx):
+                        raise
+                    report = report._replace(decision=connection_lost(queue_id))
+            except Exception as error:  # noqa: BLE001 - a fault of an earlier step, or a bug: the client keeps its mail
+                self._recorder.exception(Place.EOM, error)
+                report = _failure(session, queue_id, error)
+                with suppress(milter.error):  # without our reply, or without the MTA, the client receives the MTA's 451
+                    _carry_out(ctx, report.decision)
+            finally:
+                self._eoms.discard(session)
+                self._end(session)
+            self._recorder.done(report)
+        except Exception as error:  # noqa: BLE001 - what cannot be recorded changes no decision
             with suppress(Exception):
-                self._watcher.exception(Place.EOM, error)
+                self._recorder.exception(Place.EOM, error)
         return code
 
-    def _finish(self, ctx: Context, talk: Conversation) -> tuple[Report, int]:
-        self._enter(talk)
-        try:
-            return self._scan(ctx, talk)
-        finally:
-            self._eoms.discard(talk)
-            self._end(talk)
-
-    def _scan(self, ctx: Context, talk: Conversation) -> tuple[Report, int]:
-        queue_id = _macro(ctx, "i")
-        try:
-            message = talk.eom(queue_id, _macro(ctx, "{msg_id}").encode())
-            report = talk.runtime.pipeline.process(message, partial(self._tick, ctx))
-            try:
-                return report, _carry_out(ctx, report.decision)
-            except milter.error:
-                if _listens(ctx):
-                    raise
-                return report._replace(decision=unheard(queue_id)), _TEMPFAIL
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client keeps its mail
-            self._watcher.exception(Place.EOM, error)
-            report = _failure(talk, queue_id, error)
-            with suppress(milter.error):  # the MTA may be gone; without our text it says its own 451
-                _carry_out(ctx, report.decision)
-            return report, _TEMPFAIL
-
-    def _enter(self, talk: Conversation) -> None:
-        self._eoms.add(talk)
+    def _enter(self, session: MtaSession) -> None:
+        self._eoms.add(session)
         if monotonic() < self._slow_until:
-            self._ask_for_thread()
+            self._request_thread()
 
     def _tick(self, ctx: Context) -> None:
         self._slow_until = monotonic() + _SLOW
-        self._ask_for_thread()
-        _progress(ctx)
+        self._request_thread()
+        with suppress(milter.error):  # the MTA is gone: the scan ends by itself, and so does the session
+            ctx.progress()
 
-    def _ask_for_thread(self) -> None:
-        """So that slow EOMs hold up nobody. Never where EOMs are fast: a kick for each costs a fifth of a message."""
+    def _request_thread(self) -> None:
+        """Let slow EOMs delay no other session. Never for fast ones: a kick costs a fifth of a message."""
         if len(self._eoms) > 1:
             self._kick()
 
-    def _end(self, talk: Conversation) -> None:
-        talk.end()
-        self._transactions.discard(talk)
+    def _end(self, session: MtaSession) -> None:
+        session.end()
+        self._transactions.discard(session)
 
     def _abort(self, ctx: Context) -> int:
-        talk: Conversation | None = ctx.getpriv()
-        if talk:
-            self._end(talk)
-            talk.session.abort()
+        session: MtaSession | None = ctx.getpriv()
+        if session:
+            self._end(session)
+            session.steps.abort()
         return _CONTINUE
 
     def _close(self, ctx: Context) -> int:
-        talk: Conversation | None = ctx.getpriv()
-        if talk:
-            self._end(talk)
-            self._sessions.discard(talk)
+        session: MtaSession | None = ctx.getpriv()
+        if session:
+            self._end(session)
+            self._sessions.discard(session)
         return _CONTINUE
 
 
-def _quiet(step: Callable[..., None]) -> Callable[..., int]:
-    """A step whose answer is not awaited: the first error is kept for the EOM, and the steps after it are skipped."""
+def _unanswered(step: Callable[..., None]) -> Callable[..., int]:
+    """A step to which the MTA expects no reply: the first error is kept for the EOM, and later steps are skipped."""
 
-    def guarded(ctx: Context, *arguments: Any) -> int:  # noqa: ANN401 - as libmilter hands them over
-        talk: Conversation = ctx.getpriv()
-        if talk.error is None:
+    def guarded(ctx: Context, *arguments: Any) -> int:  # noqa: ANN401 - as libmilter passes them
+        session: MtaSession = ctx.getpriv()
+        if session.error is None:
             try:
-                step(talk, ctx, *arguments)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again at EOM
-                talk.error = error
+                step(session, ctx, *arguments)
+            except Exception as error:  # noqa: BLE001 - it is raised again at EOM
+                session.error = error
         return _NOREPLY
 
     return guarded
 
 
-def _rcpt(talk: Conversation, ctx: Context, recipient: bytes, *_arguments: bytes) -> None:
-    talk.session.rcpt(recipient, local=ctx.getsymval("{rcpt_mailer}") == "local")
+def _rcpt(session: MtaSession, ctx: Context, recipient: bytes, *_arguments: bytes) -> None:
+    session.steps.rcpt(recipient, local=ctx.getsymval("{rcpt_mailer}") == "local")
 
 
 def _header(ctx: Context, name: str, value: bytes) -> int:
-    """As `_quiet` makes them, in one piece: there are many headers, and each call costs."""
-    talk: Conversation = ctx.getpriv()
+    """As `_unanswered` does, in one function: there are many headers, and each call costs."""
+    session: MtaSession = ctx.getpriv()
     try:
-        talk.session.header(name.encode(), value)
+        session.steps.header(name.encode(), value)
     except Exception as error:  # noqa: BLE001 - as above
-        talk.error = talk.error or error
+        session.error = session.error or error
     return _NOREPLY
 
 
 def _eoh(_ctx: Context) -> int:
-    """From an MTA that cannot leave it out; what follows says the same."""
+    """Only from an MTA that cannot omit this step; the next one shows as well that the headers end."""
     return _NOREPLY
 
 
-def _body(talk: Conversation, _ctx: Context, chunk: bytes) -> None:
-    talk.body(chunk)
+def _body(session: MtaSession, _ctx: Context, chunk: bytes) -> None:
+    session.body(chunk)
 
 
 def _macro(ctx: Context, name: str) -> str:
     try:
         return ctx.getsymval(name) or ""
-    except UnicodeDecodeError:  # pymilter decodes as strict UTF-8, and a Message-ID may be anything
+    except UnicodeDecodeError:  # pymilter decodes as strict UTF-8, and a Message-ID may hold any bytes
         return ""
 
 
 def _nothing() -> None:
-    """The tick of a step that asks no engine."""
+    """The tick of a step in which no engine is asked."""
 
 
-def _progress(ctx: Context) -> None:
-    with suppress(milter.error):  # the MTA is gone: the scan ends by itself, and so does the session
-        ctx.progress()
-
-
-def _listens(ctx: Context) -> bool:
-    """Whether the MTA still takes a packet; pymilter tells a lost connection from a wrong call by nothing else."""
+def _is_connected(ctx: Context) -> bool:
+    """Whether the MTA still accepts a packet; pymilter raises the same error for a lost connection and a wrong call."""
     try:
         ctx.progress()
     except milter.error:
@@ -286,18 +279,18 @@ def _listens(ctx: Context) -> bool:
     return True
 
 
-def _failure(talk: Conversation, queue_id: str, error: Exception) -> Report:
+def _failure(session: MtaSession, queue_id: str, error: Exception) -> Report:
     verdict = Verdict.error("miltscan", Fault.EXCEPTION, f"{type(error).__name__}: {error}")
-    return Report(talk.message(queue_id), verdict, failed(queue_id), (), 0.0, 0.0)
+    return Report(session.message(queue_id), verdict, failed(queue_id), (), 0.0, 0.0)
 
 
 def _carry_out(ctx: Context, decision: Decision) -> int:
-    """Tell the MTA; milter.error if it does not listen any more. The code to return from the callback."""
-    space = "" if ctx.getpriv().session.lead else " "
+    """Send the decision to the MTA; returns the callback's code. Raises milter.error if the connection is lost."""
+    space = "" if ctx.getpriv().steps.lead else " "
     for edit in decision.edits:
         match edit:
             case InsertHeader(name, value):
-                # an MTA that keeps the space of the sender's headers adds none to ours
+                # an MTA that keeps the leading space of the sender's headers adds none to ours
                 ctx.addheader(name, space + value, 0)
             case RemoveHeader(name, index):
                 ctx.chgheader(name, index, None)

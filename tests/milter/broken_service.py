@@ -42,7 +42,7 @@ def main_loop(_milter: Milter) -> None:
 
 DEFECTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
     "decide": (pipeline, "decide", for_marked(RuntimeError("defect in decide"), decide)),
-    "escape": (Milter, "_finish", fails(RuntimeError("defect behind every handler"))),
+    "escape": (Milter, "_enter", fails(RuntimeError("defect behind every handler"))),
     "boot": (Worker, "__init__", fails(StartError("a worker cannot start here"))),
     "boot-bug": (Worker, "__init__", fails(RuntimeError("defect at start"))),
     "no-otel": (traces, "find_spec", fails(ModuleNotFoundError("opentelemetry"))),

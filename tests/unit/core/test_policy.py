@@ -19,7 +19,16 @@ from miltscan.core.action import (
     TempFail,
 )
 from miltscan.core.message import Message
-from miltscan.core.policy import MISSING_HEADER, SCANNED_HEADER, STATUS_HEADER, Policy, decide, failed, status, unheard
+from miltscan.core.policy import (
+    MISSING_HEADER,
+    SCANNED_HEADER,
+    STATUS_HEADER,
+    Policy,
+    connection_lost,
+    decide,
+    failed,
+    status,
+)
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, missing, worst
 from tests.fakes.messages import message, policy
 
@@ -155,7 +164,7 @@ def test_failed_is_a_tempfail() -> None:
 def test_a_decision_that_the_mta_never_received_is_a_tempfail() -> None:
     """The client keeps the mail of a connection that was lost."""
     lost = TempFail(Reply(451, "4.4.2", "Connection to the MTA lost (Q)"))
-    assert unheard("Q") == Decision(lost, "mta-gone")
+    assert connection_lost("Q") == Decision(lost, "mta-gone")
 
 
 def test_hold_says_why() -> None:

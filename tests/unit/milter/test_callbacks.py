@@ -11,18 +11,18 @@ import pytest
 from miltscan.core.action import ActionName
 from miltscan.core.report import Report
 from miltscan.core.verdict import Limit, Verdict
-from miltscan.milter.callbacks import Milter, _body, _eoh, _header, _quiet, _rcpt
-from miltscan.milter.conversation import Runtime
+from miltscan.milter.callbacks import Milter, _body, _eoh, _header, _rcpt, _unanswered
+from miltscan.milter.session import Runtime
 from miltscan.scanning.pipeline import Pipeline, scan_slots
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.messages import policy
 
 CONTINUE, NOREPLY, TEMPFAIL, REJECT = milter.CONTINUE, milter.NOREPLY, milter.TEMPFAIL, milter.REJECT
 STEPS: dict[str, Callable[..., int]] = {
-    "rcpt": _quiet(_rcpt),
+    "rcpt": _unanswered(_rcpt),
     "header": _header,
     "eoh": _eoh,
-    "body": _quiet(_body),
+    "body": _unanswered(_body),
 }
 
 
@@ -58,7 +58,7 @@ class FakeContext:
         """A sign of life."""
 
 
-class Watcher:
+class FakeRecorder:
     """Counts; fails at the methods named."""
 
     def __init__(self, *failing: str) -> None:
@@ -89,9 +89,9 @@ class Setup:
     """A milter with one session."""
 
     def __init__(self, folder: Path, verdict: Verdict | Exception, *failing: str, **choices: Any) -> None:  # noqa: ANN401
-        self.watcher = Watcher(*failing)
+        self.recorder = FakeRecorder(*failing)
         pipeline = Pipeline([ScriptedEngine(verdict)], policy(**choices), scan_slots(1), 60.0, 0.0)
-        self.milter = Milter(Runtime(pipeline, 1000, folder, 1000), self.watcher, lambda: None)
+        self.milter = Milter(Runtime(pipeline, 1000, folder, 1000), self.recorder, lambda: None)
         self.ctx = FakeContext()
         self.milter._negotiate(self.ctx, [0x1FF, 0x1FFFFF, 0, 0])  # noqa: SLF001 - as libmilter calls it
 
@@ -142,7 +142,7 @@ def test_decision_stands_whoever_cannot_be_told(
     assert (setup.milter.sessions, setup.milter.transactions) == (1, 0)
 
 
-def test_no_failing_watcher_accepts_a_message(tmp_path: Path) -> None:
+def test_a_failing_recorder_accepts_no_message(tmp_path: Path) -> None:
     """What fails beside a scan that failed never leads to an accept."""
     setup = Setup(tmp_path, ZeroDivisionError(), "exception")
     setup.mail()
@@ -153,7 +153,7 @@ def test_eom_without_negotiation_is_a_tempfail(tmp_path: Path) -> None:
     """A connection of which we know nothing accepts nothing."""
     setup = Setup(tmp_path, CLEAN)
     assert setup.milter._eom(FakeContext()) == TEMPFAIL  # noqa: SLF001
-    assert setup.watcher.errors
+    assert setup.recorder.errors
 
 
 def test_eom_after_steps_out_of_order_is_a_tempfail(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_announced_size_that_is_taken_waits_for_the_bytes(tmp_path: Path) -> Non
     setup = Setup(tmp_path, CLEAN, on_unscanned=dict.fromkeys(Limit, ActionName.ACCEPT))
     assert setup.mail(b"SIZE=1001") == CONTINUE
     assert setup.rest() == CONTINUE
-    assert setup.watcher.reports[-1].verdict is CLEAN
+    assert setup.recorder.reports[-1].verdict is CLEAN
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 4])
