@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
@@ -239,16 +239,24 @@ def test_a_second_engine_type_is_one_more_member_of_the_union(engine: object, li
 
 VALUES = st.recursive(
     st.one_of(st.booleans(), st.integers(), st.floats(), st.text(), st.dates(), st.sampled_from(["1s", "/a", "clamd"])),
-    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text() | st.sampled_from(["type", "servers"]), inner)),
-    max_leaves=5,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2),
+        st.dictionaries(st.text(max_size=9) | st.sampled_from(["type", "servers"]), inner, max_size=2),
+    ),
+    max_leaves=4,
 )
 TABLES = st.dictionaries(
-    st.sampled_from(["socket", "allow", "servers", "on_unscanned", "scan_timeout"]) | st.text(), VALUES
+    st.sampled_from(["socket", "allow", "servers", "on_unscanned", "scan_timeout"]) | st.text(max_size=9),
+    VALUES,
+    max_size=4,
 )
 
 
-@settings(max_examples=15)  # each makes a document of many parts
-@given(st.dictionaries(st.sampled_from([*Settings.model_fields]), VALUES | TABLES | st.lists(TABLES)))
+@given(
+    st.dictionaries(
+        st.sampled_from([*Settings.model_fields]), VALUES | TABLES | st.lists(TABLES, max_size=2), max_size=4
+    )
+)
 def test_no_content_of_a_file_is_an_error_of_the_program(document: dict[str, object]) -> None:
     """Whatever the file holds, the result is settings or lines of mistakes: a reload must not end the service."""
     lines = ["settings"]
