@@ -62,12 +62,12 @@ def test_a_change_is_logged_and_each_failure(results: list[list[Result]], capfd:
     """A probe that succeeds every minute does not write a line every minute, but each failure writes one."""
     results += [both(), both(), both("no reply"), both("no reply"), both()]
     ours = Prober(loaded())
-    told = []
+    logged = []
     for _ in range(5):
         ours.probe()
-        told.append([(line["event"], line["message"]) for line in lines(capfd)])
+        logged.append([(line["event"], line["message"]) for line in lines(capfd)])
     works, fails = [[(f"probe_{how}", kind) for kind in ProbeKind] for how in ("works", "fails")]
-    assert told == [works, [], fails, fails, works]
+    assert logged == [works, [], fails, fails, works]
 
 
 def test_metrics_show_the_last_run(results: list[list[Result]]) -> None:

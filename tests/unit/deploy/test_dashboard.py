@@ -224,9 +224,9 @@ def test_provisioning_names_what_is_there() -> None:
 def test_the_page_describes_each_row() -> None:
     """docs/dashboard.md has a line for each row, in the same order."""
     lines = (CHECKOUT / "docs" / "dashboard.md").read_text().splitlines()
-    told = [
+    described = [
         line.split(" | ")[0].removeprefix("| ")
         for line in lines
         if line.removeprefix("| ").startswith(tuple(whole.ROWS))
     ]
-    assert told == [*whole.ROWS]
+    assert described == [*whole.ROWS]

@@ -243,8 +243,8 @@ def test_probes_that_are_not_sent_do_not_affect_readiness(tmp_path: Path, interv
     """A reload sets probe.readiness at once, but probe.interval only at the next start."""
     _worker(tmp_path, canary_age=1)
     probe = Settings().probe.model_copy(update={"interval": interval, "readiness": True})
-    site = service.ExporterState(tmp_path, Settings().model_copy(update={"probe": probe}))
-    assert (service.respond(site, Request("GET", "/readyz")).status == HTTPStatus.OK) is ready
+    state = service.ExporterState(tmp_path, Settings().model_copy(update={"probe": probe}))
+    assert (service.respond(state, Request("GET", "/readyz")).status == HTTPStatus.OK) is ready
 
 
 @pytest.mark.parametrize(("interval", "level"), [(60.0, "warning"), (0.0, "ok")])

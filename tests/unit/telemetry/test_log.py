@@ -256,13 +256,13 @@ def test_lines_below_the_level_are_not_written(capfd: pytest.CaptureFixture[str]
 
 def test_errors_reach_a_listener(monkeypatch: pytest.MonkeyPatch) -> None:
     """The listener receives each event of level error, and no other, whatever the level of the log."""
-    told: list[dict[str, Any]] = []
+    received: list[dict[str, Any]] = []
     monkeypatch.setattr(log._in_force, "listener", None)  # noqa: SLF001 - undone at the end
     log.configure("json", "error")
-    log.on_error(lambda event: told.append(dict(event)))
+    log.on_error(lambda event: received.append(dict(event)))
     log.logger().warning("mild")
     log.logger(worker=1).error("exception", where="eom", exc_info=ValueError("x"))
-    assert [(one["event"], one["where"], one["worker"], one["exception"]) for one in told] == [
+    assert [(one["event"], one["where"], one["worker"], one["exception"]) for one in received] == [
         ("exception", "eom", 1, "ValueError: x")
     ]
 

@@ -25,7 +25,7 @@ def _observer() -> EngineObserver:
     return EngineObserver(log.logger(worker=2))
 
 
-def _told(call: str, *arguments: object, **keywords: object) -> list[MutableMapping[str, Any]]:
+def _logged(call: str, *arguments: object, **keywords: object) -> list[MutableMapping[str, Any]]:
     log.configure("json", "debug")
     with capture_logs() as lines:
         getattr(_observer(), call)("clamd", SERVER, *arguments, **keywords)
@@ -35,7 +35,7 @@ def _told(call: str, *arguments: object, **keywords: object) -> list[MutableMapp
 @pytest.mark.parametrize(("up", "event", "level"), [(True, "engine_up", "info"), (False, "engine_down", "error")])
 def test_a_change_of_state_is_a_gauge_and_a_line(event: str, level: str, *, up: bool) -> None:
     """A server that goes down logs an error, and one that comes up logs an info line."""
-    (line,) = _told("server_state", up=up, why="canary")
+    (line,) = _logged("server_state", up=up, why="canary")
     assert line == {
         "event": event,
         "log_level": level,
@@ -49,14 +49,14 @@ def test_a_change_of_state_is_a_gauge_and_a_line(event: str, level: str, *, up: 
 
 def test_a_fault_is_counted_by_its_reason() -> None:
     """A fault is counted, and its line has level debug."""
-    (line,) = _told("server_fault", Fault.CLOSED, "half a reply")
+    (line,) = _logged("server_fault", Fault.CLOSED, "half a reply")
     assert (line["log_level"], line["reason"], line["detail"]) == ("debug", "closed", "half a reply")
     assert _value(metrics.ENGINE_ERRORS, "clamd", "closed") == 1
 
 
 def test_a_passed_canary_leaves_its_time() -> None:
     """A passed self-test sets its time and writes no line, as it passes every few seconds."""
-    assert _told("canary_passed") == []
+    assert _logged("canary_passed") == []
     assert _value(metrics.CANARY_PASSED, "clamd", SERVER) == pytest.approx(time.time(), abs=60)
 
 
@@ -79,10 +79,10 @@ def _shown(family: Family[Any], *labels: str) -> bool:
 
 def test_the_load_is_shown_as_long_as_it_is_known() -> None:
     """A clamd that does not answer STATS any more has no old numbers."""
-    assert _told("load", Load(queue=3, live=2, idle=1, max=12)) == []
+    assert _logged("load", Load(queue=3, live=2, idle=1, max=12)) == []
     assert _value(metrics.CLAMD_QUEUE, "clamd", SERVER) == 3
     assert [_value(metrics.CLAMD_THREADS, "clamd", SERVER, state) for state in ("live", "idle", "max")] == [2, 1, 12]
-    _told("load", None)
+    _logged("load", None)
     assert not _shown(metrics.CLAMD_QUEUE, "clamd", SERVER)
     assert not _shown(metrics.CLAMD_THREADS, "clamd", SERVER, "max")
 

@@ -79,15 +79,15 @@ def test_the_record_of_a_message(make_report: MakeReport) -> None:
 def test_the_record_of_a_failure(make_report: MakeReport) -> None:
     """A record has the fault and the reply code, and not the engine's text, which may contain anything."""
     verdict = Verdict.error("clamd", Fault.CLOSED, "secret", "unix:/a")
-    told = traces.trace_record(
+    record = traces.trace_record(
         make_report(verdict, Decision(TempFail(SmtpReply(451, "4.7.1", "later")), "policy.on_error")),
         5,
         addresses=False,
     )
-    assert told["failed"]
-    assert told["engines"][0]["failed"]
-    assert (told["attributes"]["miltscan.reason"], told["attributes"]["miltscan.reply_code"]) == ("closed", 451)
-    assert "secret" not in json.dumps(told)
+    assert record["failed"]
+    assert record["engines"][0]["failed"]
+    assert (record["attributes"]["miltscan.reason"], record["attributes"]["miltscan.reply_code"]) == ("closed", 451)
+    assert "secret" not in json.dumps(record)
 
 
 @pytest.mark.parametrize("text", [HOSTILE, WORST], ids=["hostile", "worst"])
