@@ -2,10 +2,12 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from miltscan.cli import app
 
 SCRIPT = Path(__file__).parents[3] / "deploy" / "sysv" / "miltscan-sandwich"
 
@@ -25,7 +27,8 @@ def test_the_socket_that_a_start_waits_for(tmp_path: Path, text: str, socket: st
     assert found
     config, program = tmp_path / "miltscan.toml", tmp_path / "miltscan"
     config.write_text(text)
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m miltscan "$@"\n')
+    shown = CliRunner().invoke(app, ["config", "--config", str(config)]).output
+    program.write_text(f"#!/bin/sh\n[ \"$*\" = 'config --config {config}' ] && cat <<'EOF'\n{shown}EOF\n")
     program.chmod(0o755)
     code = f"MILTSCAN={program} cf={config}\n{found[0]}\nmilter_socket"
     done = subprocess.run(["/bin/sh", "-c", code], check=True, capture_output=True, text=True)
