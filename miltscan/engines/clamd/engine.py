@@ -1,8 +1,8 @@
-"""The clamd engine: puts a message to the first of its servers that gives a verdict.
+"""The clamd engine: has a message scanned by the first of its servers that gives a verdict.
 
-It holds no protocol (`clamd_reply`, `clamd_client`), no connection (`clamd_server`) and does not judge which server is
-up (`clamd_watch`). A server is asked only while it passes its canary; one that fails at a message is asked last until
-the next canary, but only that decides whether it is down: no message can take a server away from all others.
+It knows no protocol (`reply`, `client`), holds no connection (`server`) and does not decide which server is up
+(`watch`). A server is used only while it passes its self-test (the canary). One that fails at a message is used last
+until its next self-test. Only the self-test decides whether it is down: no message can take a server away from others.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,8 @@ from miltscan.engines.clamd.watch import PATIENCE, ServerWatch
 class ClamdEngine:
     """An engine (see `base.Engine`) for many threads; `canary_interval` in seconds.
 
-    `sessions` is how many connections to each server are kept open between scans.
-    Either `start()` and `stop()`, for a service, or `probe()`, for a command that scans a few messages: before one of
-    them every server counts as down.
+    Up to `sessions` connections to each server are kept open between scans. Until `start` (for a service, ended by
+    `stop`) or `probe` (for a command that scans a few messages) every server counts as down.
     """
 
     def __init__(  # noqa: PLR0913 - a row of settings each
@@ -50,10 +49,10 @@ class ClamdEngine:
             finalize(self, server.sweep, 0.0)
 
     def start(self) -> None:
-        """A canary for every server, then a daemon thread for each that goes on with them.
+        """Test every server, then keep testing each in a daemon thread of its own.
 
-        The threads end with `stop`, or when nobody has the engine any more: after a reload the last message that began
-        with it must not be told clean by a server that nobody watches.
+        The threads end with `stop`, or with the last reference to the engine: after a reload the last message that
+        began with it must not be scanned by a server that is no longer tested.
         """
         self.probe()
         for watch in self._watches.values():
@@ -61,37 +60,37 @@ class ClamdEngine:
             finalize(self, watch.stop)
 
     def stop(self) -> None:
-        """Ends the threads; scans under way are not touched."""
+        """End the threads; open scans go on."""
         for watch in self._watches.values():
             watch.stop()
         for watch in self._watches.values():
             watch.join()
 
     def probe(self) -> None:
-        """One canary for every server, and no thread."""
+        """Test every server once."""
         for watch in self._watches.values():
             watch.probe()
 
     @property
     def ready(self) -> bool:
-        """Whether a server has passed its last canary."""
+        """Whether a server passed its last self-test."""
         return any(server.up for server in self._servers)
 
     def scan(self, message: Message, deadline: float, tick: Tick) -> Verdict:
-        """The first verdict that is no ERROR, else the last ERROR; NO_ENGINE if no server is up."""
+        """The first verdict that is not ERROR, else the last ERROR; NO_ENGINE if no server is up."""
         verdict = self._no_server
         try:
-            for server in self._by_turns():
-                if server.up:  # still, now that its turn has come
+            for server in self._in_rotation():
+                if server.up:  # it may have gone down while another one was asked
                     verdict = self._ask(server, message.content.fileno(), deadline, tick)
                     if not isinstance(verdict.reason, Fault):
                         break
-        except Exception as error:  # noqa: BLE001  # the contract: an engine never raises
+        except Exception as error:  # noqa: BLE001 - an engine never raises
             return Verdict.error(self.name, Fault.EXCEPTION, f"{type(error).__name__}: {error}")
         return verdict
 
-    def _by_turns(self) -> list[ClamdServer]:
-        """The servers by turns, those that failed lately last."""
+    def _in_rotation(self) -> list[ClamdServer]:
+        """The servers, beginning with the next one in rotation; those that failed lately come last."""
         servers = self._servers
         if len(servers) <= 1:
             return servers
@@ -122,9 +121,9 @@ class ClamdEngine:
         self._watches[server.name].request_self_test()
 
     def _wait(self, server: ClamdServer, began: float, tick: Tick) -> None:
-        """The tick of a scan: one that takes long asks for a canary, and gives up with the server that misses it."""
+        """The tick of a scan. A scan that takes long requests a self-test, and ends when the server fails it."""
         tick()
         if not server.up:
-            raise AbandonedError("gave up: the server missed its canary")
+            raise AbandonedError("the server failed its self-test during the scan")
         if monotonic() - max(began, server.tested) > PATIENCE:
             self._watches[server.name].request_self_test()

@@ -1,4 +1,4 @@
-"""One clamd: how a message is put to it, and what is known of its health; it decides nothing about either."""
+"""One clamd: its connections, and what is known of its state; it decides nothing."""
 
 from collections import deque
 from contextlib import suppress
@@ -17,16 +17,16 @@ IDLE = 10.0
 
 
 class AbandonedError(Exception):
-    """Raised by a tick to end the wait for a server: somebody else has learnt that it is vain."""
+    """Raised by a tick to end the wait for a server that will not reply."""
 
 
 class ClamdServer:
-    """State shared by scans and canaries. Each field is one word, written whole, so that no lock is needed.
+    """State shared by scans and self-tests. Each field is one reference, so that no lock is needed.
 
-    `up` is written by the canary alone, `told`: an observer has heard of it, `suspect`: an exchange failed since
-    the last canary. In time.monotonic seconds: `answered` is when a scan last got a reply, `tested` when a canary last
-    began, `due` when the next one begins. At most `keep` connections are kept open between scans: idle ones count
-    against clamd's MaxQueue, and too many would keep others from it (measured).
+    Only the self-test writes `up`. `reported`: an observer was notified of it. `suspect`: an exchange failed since the
+    last self-test. In time.monotonic seconds: `answered` is when a scan last received a reply, `tested` when a self-test
+    last began, `due` when the next one begins. Up to `keep` connections are kept open between scans: idle ones count
+    against clamd's MaxQueue, and too many would lock out other clients.
     """
 
     __slots__ = (
@@ -38,11 +38,11 @@ class ClamdServer:
         "due",
         "engine",
         "name",
+        "reported",
         "suspect",
         "takes_descriptor",
         "target",
         "tested",
-        "told",
         "up",
         "version",
     )
@@ -53,41 +53,41 @@ class ClamdServer:
         self._keep = keep
         self._sessions: deque[Client] = deque()
         self.name = str(address)
-        self.clean = Verdict.clean(engine, self.name)  # made once: most messages get it
+        self.clean = Verdict.clean(engine, self.name)  # made once, as most messages receive it
         self.target: Target | None = None
         self.version: Version | None = None
         self.up = False
-        self.told = False
+        self.reported = False
         self.suspect = False
         self.answered = self.tested = self.due = 0.0
         self.takes_descriptor = isinstance(address, UnixAddress)
 
     def forget(self, target: Target) -> None:
-        """Starts anew with what may be another clamd: it may take a descriptor although the last one did not."""
+        """Begin with what may be another clamd: it may accept descriptors although the last one did not."""
         self.sweep(0.0)
         self.target = target
         self.takes_descriptor = isinstance(self.address, UnixAddress)
 
-    def exchange(self, descriptor: int, deadline: float, tick: Tick, *, anew: bool = False) -> ClamdReply:
-        """The word of this clamd on the open file by `deadline`; where it takes no descriptor, the content is sent.
+    def exchange(self, descriptor: int, deadline: float, tick: Tick, *, new: bool = False) -> ClamdReply:
+        """The reply of this clamd on the open file by `deadline`; where it accepts no descriptor, the content is sent.
 
-        `anew`: over a connection of its own, though one is kept.
+        `new`: on a new connection, even if one is kept.
         """
-        reply = self._ask(descriptor, deadline, tick, anew=anew)
+        reply = self._ask(descriptor, deadline, tick, new=new)
         if isinstance(reply, Failed) and reply.refused:
             self.takes_descriptor = False
-            reply = self._ask(descriptor, deadline, tick, anew=anew)
+            reply = self._ask(descriptor, deadline, tick, new=new)
         return reply
 
     def sweep(self, age: float) -> None:
-        """Closes the sessions that nobody has used for `age` seconds."""
+        """Close the sessions that were not used for `age` seconds."""
         now = monotonic()
-        with suppress(IndexError):  # no more of them, or a scan has just taken it
+        with suppress(IndexError):  # there are no more, or a scan has just taken it
             while now - self._sessions[0].used >= age:
                 self._sessions.popleft().close()
 
-    def _ask(self, descriptor: int, deadline: float, tick: Tick, *, anew: bool) -> ClamdReply:
-        client = None if anew else self._take()
+    def _ask(self, descriptor: int, deadline: float, tick: Tick, *, new: bool) -> ClamdReply:
+        client = None if new else self._take()
         fault = Fault.CLOSED if client else Fault.CONNECT
         whole = False
         try:
@@ -109,12 +109,12 @@ class ClamdServer:
         if whole and client and len(self._sessions) < self._keep:
             client.rest()
             self._sessions.append(client)
-        elif client:  # one whose last exchange did not end whole, too: a late word must not meet another message
+        elif client:  # also after an incomplete exchange: a late reply must not be read as that to another message
             client.close()
         return reply
 
     def _take(self) -> Client | None:
-        """A session that clamd has neither ended nor is about to: by default it ends one that is idle for 30 s."""
+        """A session that clamd has not ended and will not end soon: by default it ends one that is idle for 30 s."""
         while True:
             try:
                 client = self._sessions.pop()
@@ -126,7 +126,7 @@ class ClamdServer:
 
     def _connect(self, deadline: float, tick: Tick) -> Client:
         if self.target is None:
-            raise OSError("its address is not known yet")
+            raise OSError("its host name was not looked up yet")
         client = open_client(self.target, deadline, tick)
         try:
             client.connect()

@@ -1,7 +1,7 @@
-"""Decides whether a clamd is up, by sending it canaries; that says nothing about any message.
+"""Decides whether a clamd is up by its self-tests, each of which is a canary mail; it knows no messages.
 
-A server is up from a canary that found the test signature until one that did not. Each has a thread of its own, so that
-a hung one delays no other's canary.
+A server is up from a self-test that it passes until one that it fails. Each server has a thread of its own, so that a
+hung server does not delay the self-test of another.
 """
 
 import os
@@ -17,17 +17,17 @@ from miltscan.engines.clamd.server import IDLE, AbandonedError, ClamdServer
 from miltscan.engines.wire import DeadlineError, targets
 
 PATIENCE = 2.0
-"""Seconds of silence, to the canary and to all scans, after which a server has to answer PING or is hung."""
+"""Seconds without a reply to the canary or to any scan, after which a server must answer PING or counts as hung."""
 BUSY = 60.0
-"""Seconds that a canary waits at a server that is alive: one with so much work that mail would wait no less."""
+"""Seconds that a canary waits at a server that answers PING: it is so busy that mail would wait as long."""
 RETRY = 1.0
-"""Seconds between two canaries for a server that is down."""
-_SHORTEST_GAP = 0.2  # seconds between canaries that failing scans ask for: no message may make us flood a server
+"""Seconds between two self-tests of a server that is down."""
+_SHORTEST_GAP = 0.2  # seconds between self-tests that failing scans request: no message may make us flood a server
 _STOP_TIMEOUT = 2.0  # seconds; the thread is a daemon and does not outlive the process
 
 
 class ServerWatch:
-    """Sends canaries to one server, every `interval` seconds while it is up."""
+    """Tests one server, every `interval` seconds while it is up."""
 
     def __init__(self, server: ClamdServer, interval: float, observer: Observer) -> None:
         self._server = server
@@ -40,34 +40,34 @@ class ServerWatch:
         self._thread = Thread(target=self._run, name="clamd-canary", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread; the first canary is `probe`."""
+        """Start the thread; the first self-test is `probe`."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Tells the thread to end, also in the middle of a canary."""
+        """Let the thread end, also during a self-test."""
         self._stopping.set()
         self._wake.set()
 
     def join(self) -> None:
-        """Waits for the thread to end, but not long."""
+        """Wait up to `_STOP_TIMEOUT` for the thread to end."""
         if self._thread.is_alive():
             self._thread.join(_STOP_TIMEOUT)
 
     def request_self_test(self) -> None:
-        """An exchange with the server failed, or takes long: a canary now. Cheap, for any thread."""
+        """Test the server now, as an exchange with it failed or takes long. Cheap; may be called from any thread."""
         self._server.due = min(self._server.due, self._server.tested + _SHORTEST_GAP)
         self._wake.set()
 
     def probe(self) -> None:
-        """One canary. A server that hangs takes twice the patience, and its name as long as the resolver does."""
+        """Test the server once. A hung one takes twice `PATIENCE`, and an unknown name as long as the resolver."""
         server = self._server
         server.tested = monotonic()
-        server.due = server.tested + self._interval  # set first: who doubts meanwhile gets another canary
+        server.due = server.tested + self._interval  # before the test: a request during it leads to another one
         server.suspect = False
         why = self._attempt(server)
         if self._stopping.is_set():
             return
-        self._tell(server, why)
+        self._report(server, why)
         if why:
             server.due = min(server.due, monotonic() + RETRY)
         else:
@@ -84,37 +84,37 @@ class ServerWatch:
             self._wake.wait(max(0.0, self._server.due - monotonic()))
 
     def _probe_safely(self) -> None:
-        """An observer that fails must not end the watch: a server that nobody watches would be believed for ever."""
+        """An observer that fails must not end the thread: a server that is not tested would stay up for ever."""
         try:
             self.probe()
-        except Exception:  # noqa: BLE001  # see above
+        except Exception:  # noqa: BLE001 - see above
             self._server.up = False
 
     def _attempt(self, server: ClamdServer) -> str:
-        """Empty, or why the canary was missed. A server that is down may have moved: its name is looked up again."""
+        """Why the self-test failed, or empty. The name of a server that is down is looked up again."""
         try:
             if server.up:
                 return self._send_canary(server)
-            why = "its address is not known"
+            why = "its host name has no address"
             for target in targets(server.address):
                 server.forget(target)
                 if not (why := self._send_canary(server)):
                     break
-        except Exception as error:  # noqa: BLE001  # no memory, no descriptors: what cannot be shown is not believed
+        except Exception as error:  # noqa: BLE001 - no memory, no descriptors: a server that cannot be tested is down
             return f"{type(error).__name__}: {error}"
         return why
 
     def _send_canary(self, server: ClamdServer) -> str:
         began = monotonic()
         with spooled(canary_mail(os.urandom(16).hex().encode(), self._attachment)) as descriptor:
-            # over a new connection: where clamd serves its sessions and accepts nobody else, messages wait in vain
-            return missed(server.exchange(descriptor, began + BUSY, partial(self._wait, server, began), anew=True))
+            # on a new connection: a clamd that serves its open sessions but accepts no other must fail the test
+            return missed(server.exchange(descriptor, began + BUSY, partial(self._wait, server, began), new=True))
 
     def _wait(self, server: ClamdServer, began: float) -> None:
-        """The canary's tick. A server full of work answers late, but it answers others, or PING; a hung one nobody.
+        """The tick of a self-test. A busy server answers late, but it answers other scans or PING; a hung one does not.
 
-        Without that a burst of large mail would look like a hang, and giving up its scans would only add to the work:
-        clamd goes on with a scan whose client has gone (measured).
+        Otherwise a burst of large mail would look like a hang, and ending its scans would only add to the work: clamd
+        continues a scan whose client has gone.
         """
         if self._stopping.is_set():
             raise AbandonedError("stopping")
@@ -124,10 +124,10 @@ class ServerWatch:
             raise DeadlineError
         server.answered = monotonic()
 
-    def _tell(self, server: ClamdServer, why: str) -> None:
+    def _report(self, server: ClamdServer, why: str) -> None:
         up = not why
-        changed = server.up is not up or not server.told
-        server.up, server.told = up, True
+        changed = server.up is not up or not server.reported
+        server.up, server.reported = up, True
         server.sweep(IDLE if up else 0.0)
         if up:
             self._observer.canary_passed(server.engine, server.name)
@@ -137,7 +137,7 @@ class ServerWatch:
             self._observer.server_state(server.engine, server.name, up=up, why=why or "found the test signature")
 
     def _look_for_reload(self, server: ClamdServer) -> None:
-        """Tells of signatures that are new; they have to prove themselves at once."""
+        """Report a new signature database, and request a self-test with it."""
         latest = version(server.target, self._patience) if server.target else None
         if latest is None or latest == server.version:
             return
