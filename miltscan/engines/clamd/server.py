@@ -24,9 +24,9 @@ class ClamdServer:
     """State shared by scans and self-tests. Each field is one reference, so that no lock is needed.
 
     Only the self-test writes `up`. `reported`: an observer was notified of it. `suspect`: an exchange failed since the
-    last self-test. In time.monotonic seconds: `answered` is when a scan last received a reply, `tested` when a self-test
-    last began, `due` when the next one begins. Up to `keep` connections are kept open between scans: idle ones count
-    against clamd's MaxQueue, and too many would lock out other clients.
+    last self-test. In time.monotonic seconds: `answered` is when a scan last received a reply, `tested` when a
+    self-test last began, `due` when the next one begins. Up to `keep` connections are kept open between scans: idle
+    ones count against clamd's MaxQueue, and too many would lock out other clients.
     """
 
     __slots__ = (
