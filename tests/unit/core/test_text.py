@@ -35,6 +35,19 @@ def test_readable_is_cut(limit: int, expected: str) -> None:
     assert readable("abcdef", limit) == expected
 
 
+def test_readable_bytes_are_cut_by_characters() -> None:
+    """The bound counts characters, also of text in bytes with four of them for each character."""
+    wide = "\N{GRINNING FACE}"
+    assert readable((wide * 10).encode(), 10) == wide * 10
+    assert readable((wide * 11).encode(), 10) == wide * 9 + "…"
+
+
+def test_default_bounds() -> None:
+    """A log field has at most 1,000 characters, a text in a reply at most 200."""
+    assert [readable("x" * 1000), readable("x" * 1001)] == ["x" * 1000, "x" * 999 + "…"]
+    assert printable_ascii("x" * 201) == "x" * 200
+
+
 @given(st.binary() | any_text)
 def test_readable_is_total(data: bytes | str) -> None:
     """Whatever comes, the text is printable and can be encoded."""
