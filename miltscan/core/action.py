@@ -1,4 +1,4 @@
-"""What can be done with a message, as closed types; who decides is `policy`, who carries it out is the milter."""
+"""What can be done with a message, as closed types; `policy` decides, the milter carries it out."""
 
 import re
 from collections import Counter
@@ -34,14 +34,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The MTA takes the message and the client hears 250."""
+    """The MTA accepts the message and the client receives 250."""
 
     name = ActionName.ACCEPT
 
 
 @dataclass(frozen=True, slots=True)
 class TempFail:
-    """The client keeps the message and hears a 4xx reply."""
+    """The client keeps the message and receives a 4xx reply."""
 
     reply: Reply
     name = ActionName.TEMPFAIL
@@ -49,7 +49,7 @@ class TempFail:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The client keeps the message and hears a 5xx reply."""
+    """The client keeps the message and receives a 5xx reply."""
 
     reply: Reply
     name = ActionName.REJECT
@@ -57,14 +57,14 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """The client hears 250 and the message is dropped."""
+    """The client receives 250 and the message is dropped."""
 
     name = ActionName.DISCARD
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The client hears 250 and the message stays in sendmail's own queue, quarantined with `reason`."""
+    """The client receives 250 and the message stays in sendmail's own queue, quarantined with `reason`."""
 
     reason: str
     name = ActionName.HOLD
@@ -72,7 +72,7 @@ class Hold:
 
 Action = Accept | TempFail | Reject | Discard | Hold
 KEPT = (Accept, Hold)
-"""With these the message goes on, so that edits of it are of use."""
+"""With these actions the message is kept, so that its headers are edited."""
 _REFUSALS = (TempFail, Reject)
 
 
@@ -116,7 +116,7 @@ def removals(headers: Sequence[Header], pattern: re.Pattern[bytes]) -> tuple[Rem
 
 
 class Decision(NamedTuple):
-    """What the MTA will hear, and the name of the rule that said so; `edits` in the order in which they are made."""
+    """The action, the name of the rule that chose it, and the header edits in the order in which they are made."""
 
     action: Action
     rule: str
@@ -124,9 +124,9 @@ class Decision(NamedTuple):
 
     @property
     def reply(self) -> Reply | None:
-        """The reply of our own that the client hears; None where the MTA answers with its own 250."""
+        """Our reply to the client; None where the MTA sends its own 250."""
         return self.action.reply if isinstance(self.action, _REFUSALS) else None
 
     def edited(self, edits: tuple[HeaderEdit, ...]) -> "Decision":
-        """With these edits behind its own; as it is where the message is not kept."""
+        """The decision with these edits after its own; unchanged where the message is not kept."""
         return self._replace(edits=(*self.edits, *edits)) if isinstance(self.action, KEPT) else self

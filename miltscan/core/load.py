@@ -1,10 +1,10 @@
-"""How busy a server of an engine is; what follows from it is nobody's business here."""
+"""How busy a server of an engine is."""
 
 from typing import NamedTuple
 
 
 class Load(NamedTuple):
-    """What waits for a thread (`queue`), and the threads: `live` ones work, `idle` ones wait, `max` there may be."""
+    """Commands that wait for a thread (`queue`), and threads: `live` work, `idle` wait, `max` is the limit."""
 
     queue: int
     live: int

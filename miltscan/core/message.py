@@ -1,4 +1,4 @@
-"""A message and what came with it, as immutable values; how the bytes are kept is the spool's business."""
+"""A message and its envelope, as immutable values; the spool keeps the bytes."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 from miltscan.core.verdict import Verdict
 
 PREFACE = b"Received: from miltscan by localhost; Thu, 1 Jan 1970 00:00:00 +0000\r\n"
-"""Stands before each message in the spool: clamd takes a stream for a mail only if it begins like one, and would scan a
-message with odd or no headers as plain text (measured)."""
+"""Precedes each message in the spool: clamd treats a stream as a mail only if it begins like one, and would scan a
+message with unusual headers or none as plain text (tests/e2e/test_messages.py)."""
 
 
 class Content(Protocol):
@@ -23,7 +23,7 @@ class Content(Protocol):
 class Client(NamedTuple):
     """The SMTP client as the MTA names it: host name (from DNS, hostile) and address.
 
-    The address is `local` for a program on the MTA's host, `unknown` where the MTA's word could not be read.
+    The address is `local` for a program on the MTA's host, `unknown` where the MTA's text could not be decoded.
     """
 
     name: str
@@ -31,11 +31,11 @@ class Client(NamedTuple):
 
 
 Header = tuple[bytes, bytes]
-"""One header field: name, and value with its leading space and its folds (a line feed and white space), byte-true."""
+"""One header field: name, and value with its leading space and its folds (a line feed and white space), unchanged."""
 
 
 class Envelope(NamedTuple):
-    """Sender and recipients as given in MAIL and RCPT; `local` says that every recipient's mailer is the local one."""
+    """Sender and recipients as in MAIL and RCPT; `local` says that every recipient's mailer is the local one."""
 
     sender: bytes
     recipients: tuple[bytes, ...] = ()
@@ -46,8 +46,8 @@ class Envelope(NamedTuple):
 class Message(NamedTuple):
     """One whole message at its EOM; `size` in bytes without the preface.
 
-    `settled` is the verdict that is known without asking an engine: the message passed a limit while it came in, or
-    could not be kept. No engine is asked then.
+    `settled` is a verdict that is known without an engine: the message exceeded a limit on arrival, or could not be
+    kept. No engine is asked then.
     """
 
     client: Client
@@ -61,7 +61,7 @@ class Message(NamedTuple):
 
 
 class Direction(StrEnum):
-    """Which way a message goes, as far as the session shows it; bounded, a metric label."""
+    """The direction of a message, as far as the session shows it; a metric label."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
@@ -72,7 +72,7 @@ class Direction(StrEnum):
 def direction(client: Client, envelope: Envelope) -> Direction:
     """Authenticated mail is submission; of a private or loopback client internal or outbound; all other inbound.
 
-    An outsider who is not authenticated cannot relay, so what he may send is inbound whatever mailer takes it on.
+    An outside client that is not authenticated cannot relay, so its mail is inbound whatever the mailer.
     """
     if envelope.authenticated:
         return Direction.SUBMISSION

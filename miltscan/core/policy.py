@@ -76,7 +76,7 @@ def decide(policy: Policy, message: Message, verdict: Verdict, missing: Sequence
 
 @lru_cache(maxsize=8)
 def _clean(scanned_by: str | None) -> Decision:
-    """What nearly every message gets: made once."""
+    """The decision on nearly every message, made once."""
     return Decision(_ACCEPT, _CLEAN_RULE, _ours(scanned_by, "Clean"))
 
 

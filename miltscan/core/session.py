@@ -1,7 +1,7 @@
-"""The milter conversation of one connection without its I/O: steps in, bytes to spool and a message out.
+"""The milter protocol of one connection without its I/O: steps in, bytes to spool and a message out.
 
-It must know which step may follow which, and what belongs to which transaction. It must not know pymilter, files,
-engines or policy. A new `_Transaction` is made at each MAIL, so nothing survives from the last message. A step that
+It knows which step may follow which, and what belongs to which transaction. It does not know pymilter, files, engines
+or policy. A new `_Transaction` is made at each MAIL, so nothing survives from the last message. A step that
 finds no entry in the table is a ProtocolError: the MTA and we no longer agree on where we are, and the message is
 tempfailed.
 """
@@ -24,7 +24,7 @@ class _State(IntEnum):  # hashes in C, unlike an Enum: several look-ups a messag
 
 _BEFORE_BODY = dict.fromkeys((_State.ENVELOPE, _State.HEADERS), _State.BODY)
 _NEXT = {
-    "mail": dict.fromkeys(_State, _State.ENVELOPE),  # an MTA may begin anew without an abort
+    "mail": dict.fromkeys(_State, _State.ENVELOPE),  # an MTA may begin again without an abort
     "abort": dict.fromkeys(_State, _State.IDLE),
     "rcpt": {_State.ENVELOPE: _State.ENVELOPE},
     "header": {_State.ENVELOPE: _State.HEADERS, _State.HEADERS: _State.HEADERS},
@@ -48,7 +48,7 @@ class _Transaction:
         self.size = 0
 
     def grown(self, size: int) -> bool:
-        """Count `size` bytes; False once the message has passed the limit: what is too large takes no room."""
+        """Count `size` bytes; False once the message exceeds the limit: what is too large takes no space."""
         self.size += size
         return self.size <= self.limit
 
@@ -56,7 +56,7 @@ class _Transaction:
 class Session:
     """One MTA connection. Each method is a step of the milter protocol; all raise ProtocolError out of order.
 
-    `lead` is what the MTA has cut off each header's value: a space, if it cannot keep it.
+    `lead` is what the MTA has removed from each header's value: a space, if it cannot keep it.
     """
 
     __slots__ = ("_state", "_transaction", "client", "lead")
@@ -68,9 +68,9 @@ class Session:
         self._transaction = _Transaction(b"", 0, authenticated=False)
 
     def mail(self, sender: bytes, arguments: tuple[bytes, ...], limit: int, *, authenticated: bool) -> Verdict | None:
-        """MAIL with its ESMTP arguments; `limit` in bytes. A verdict says that the announced size passes it already.
+        """MAIL with its ESMTP arguments; `limit` in bytes. Returns a verdict if the announced size exceeds it.
 
-        What follows from the verdict is policy: the transaction may go on, and then the bytes that come are counted.
+        The policy decides what follows: if the transaction goes on, the bytes that arrive are counted.
         """
         self._go("mail")
         self._transaction = _Transaction(sender, limit, authenticated=authenticated)
@@ -78,13 +78,13 @@ class Session:
         return too_large(size, limit) if size > limit else None
 
     def rcpt(self, recipient: bytes, *, local: bool) -> None:
-        """One recipient; `local` says that the local mailer takes it."""
+        """One recipient; `local` says that the local mailer delivers to it."""
         self._go("rcpt")
         self._transaction.recipients.append(recipient)
         self._transaction.local &= local
 
     def header(self, name: bytes, value: bytes) -> None:
-        """One header; `value` with its folds as they came. Counted at their end, all at once: there are many of them.
+        """One header; `value` with its folds unchanged. Headers are counted together at their end, as there are many.
 
         The MTA bounds what that may hold in memory (sendmail's MaxHeadersLength, by default 32,768 bytes).
         """
@@ -93,9 +93,9 @@ class Session:
         self._transaction.headers.append((name, value))
 
     def body(self, chunk: bytes) -> bytes:
-        """A piece of the body; returns the bytes to spool, none once the message has passed its limit.
+        """A chunk of the body; returns the bytes to spool, none once the message exceeds its limit.
 
-        The first piece ends the headers and brings them with it: the MTA need not say that they end.
+        The first chunk ends the headers and returns them as well: the MTA need not announce their end.
         """
         if self._state is not _State.BODY:
             self._go("body")
@@ -103,7 +103,7 @@ class Session:
         return chunk if self._transaction.grown(len(chunk)) else b""
 
     def eom(self) -> bytes:
-        """End of message: `message` now has the whole of it; returns the bytes to spool of one without a body."""
+        """End of message: `message` is complete now; returns the bytes to spool of a message without a body."""
         bodiless = self._state is not _State.BODY
         self._go("eom")
         return self._begin(b"") if bodiless else b""
@@ -115,12 +115,12 @@ class Session:
         begun = head(transaction.headers) + chunk
         if transaction.grown(len(begun) - len(PREFACE)):
             return begun
-        # their names stay: what a policy takes all the same must not keep a forged header
+        # their names stay: a message that the policy accepts all the same must not keep a forged header
         transaction.headers = [(name, b"") for name, _ in transaction.headers]
         return b""
 
     def message(self, queue_id: str, message_id: bytes, content: Content, settled: Verdict | None = None) -> Message:
-        """What is known of the transaction, at its EOM or where it broke off; in any state."""
+        """The message as far as it is known, at its EOM or where it was aborted; in any state."""
         done = self._transaction
         if done.size > done.limit:
             settled = too_large(done.size, done.limit)
@@ -140,12 +140,12 @@ class Session:
 
 
 def too_large(size: int, limit: int) -> Verdict:
-    """The verdict on a message of `size` where at most `limit` bytes are taken: no engine is asked."""
+    """The verdict on a message of `size` bytes above the `limit`: no engine is asked."""
     return Verdict.unscanned("session", Limit.TOO_LARGE, f"{size} bytes, at most {limit} are taken")
 
 
 def announced_size(arguments: tuple[bytes, ...]) -> int:
-    """The bytes announced by `SIZE=` in MAIL (RFC 1870 section 4); 0 if there is none or it is no number."""
+    """The bytes announced by `SIZE=` in MAIL (RFC 1870 section 4); 0 if it is missing or not a number."""
     for argument in arguments:
         keyword, _, value = argument.partition(b"=")
         if keyword.upper() == b"SIZE" and value.isdigit():

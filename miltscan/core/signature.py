@@ -1,7 +1,7 @@
-"""What kind of thing a signature stands for, read from its name: a closed list, fit to be a metric label.
+"""The class of a signature, read from its name: a closed list, so that it can be a metric label.
 
 ClamAV's own names are PLATFORM.CATEGORY.NAME-ID-REVISION (https://docs.clamav.net/manual/Signatures/SignatureNames.html),
-with `Heuristics` and `PUA` in front of what is judged or merely unwanted. Others' databases keep to it more or less.
+with `Heuristics` and `PUA` before what is only suspected or unwanted. Databases of third parties mostly follow this.
 """
 
 import re
@@ -41,7 +41,7 @@ _CATEGORIES = (
     "Worm",
 )
 CLASSES = (*_FIRST, *_CATEGORIES, OTHER)
-"""All that `signature_class` says."""
+"""All results of `signature_class`."""
 
 _BY_WORD = {name.lower(): name for name in _CATEGORIES} | {"eicar": "Test"}
 _WORDS = re.compile(r"[.\-_]")

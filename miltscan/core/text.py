@@ -1,4 +1,4 @@
-"""Makes hostile bytes fit to be read by a person or put into a protocol line; it judges nothing."""
+"""Cleans hostile bytes for a reader or a protocol line."""
 
 from functools import lru_cache
 
@@ -21,7 +21,7 @@ def _escape(character: str) -> str:
     )
 
 
-@lru_cache(maxsize=256)  # the same few signatures come again and again
+@lru_cache(maxsize=256)  # the same few signatures occur again and again
 def printable_ascii(data: bytes | str, limit: int = 200) -> str:
     """The text for an SMTP reply or a header: printable ASCII only (RFC 5321 4.2), at most `limit` characters."""
     text = data.decode("ascii", "replace") if isinstance(data, bytes) else data

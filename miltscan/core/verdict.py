@@ -1,7 +1,7 @@
-"""What an engine can say of a message, as closed types; what follows from it is said in `policy`.
+"""An engine's opinion of a message, as closed types; `policy` decides what follows from it.
 
-`CLEAN` is said only by an engine that looked at the whole message. An engine that met a limit says `UNSCANNED` with the
-limit, one that failed says `ERROR` with the fault: nothing else exists, so no unknown answer can turn into `CLEAN`.
+Only an engine that looked at the whole message returns `CLEAN`. An engine that met a limit returns `UNSCANNED` with the
+limit, one that failed returns `ERROR` with the fault. Nothing else exists, so no unknown reply can become `CLEAN`.
 """
 
 from collections.abc import Container, Sequence
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """The kinds of verdict, mildest first: the order in which `worst` ranks them."""
+    """The kinds of verdict, mildest first, as `worst` ranks them."""
 
     CLEAN = "clean"
     UNSCANNED = "unscanned"
@@ -19,7 +19,7 @@ class Outcome(StrEnum):
 
 
 class Limit(StrEnum):
-    """Why a message is `UNSCANNED`; each has a key of its own under `[policy.on_unscanned]`."""
+    """Why a message is `UNSCANNED`; each has its key in `[policy.on_unscanned]`."""
 
     TOO_LARGE = "too-large"
     TIMEOUT = "timeout"
@@ -45,7 +45,7 @@ class Fault(StrEnum):
 class Verdict:
     """One engine's opinion of one message; never an action. Made by one of the functions of the class.
 
-    `server` names which server of the engine said it, `detail` is a line for the log (any text, cleaned where shown).
+    `server` is the server of the engine that gave it, `detail` is a line for the log (any text, cleaned where shown).
     """
 
     engine: str
@@ -82,7 +82,7 @@ class Verdict:
 
     @classmethod
     def vouched(cls, outcome: Outcome) -> "Verdict":
-        """The engines of the incoming side ended so, by a receipt that is valid."""
+        """The outcome at the incoming side, by a valid receipt."""
         return cls("receipt", outcome)
 
 

@@ -1,1 +1,1 @@
-"""The engines: one file each, pure encode and parse functions beside a few lines of I/O."""
+"""The engines: one module or package each, pure encode and parse functions next to a few lines of I/O."""

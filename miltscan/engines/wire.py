@@ -1,7 +1,7 @@
 """A connection to a server, held to one absolute deadline; knows no protocol.
 
 The kernel's own socket timeouts (SO_RCVTIMEO, SO_SNDTIMEO: socket(7)) bound each wait to a slice. That saves the poll()
-and the non-blocking mode of Python's settimeout(), and a unix socket whose backlog is full is waited for, where a
+and the non-blocking mode of Python's settimeout(). It also waits for a unix socket whose backlog is full, where a
 non-blocking connect() fails at once with EAGAIN.
 """
 
@@ -14,27 +14,27 @@ from typing import NamedTuple, TypeVar
 from miltscan.core.address import Address, UnixAddress
 
 SLICE = 0.25
-"""Seconds of the longest single wait: after each one the deadline is looked at and the MTA may be told to wait on."""
+"""Seconds of the longest single wait: after each one the deadline is checked and the MTA may get a progress message."""
 
 _TIMEVAL = struct.Struct("@ll")  # struct timeval: seconds, microseconds
 _DESCRIPTOR = struct.Struct("@i")
-_SHORTEST_WAIT = 0.001  # a timeval of zero would mean: no timeout at all
+_SHORTEST_WAIT = 0.001  # a timeval of zero means no timeout at all
 _Result = TypeVar("_Result")
 
 
 class DeadlineError(Exception):
-    """The deadline has passed. No OSError, as ETIMEDOUT of a lost peer is one and means something else."""
+    """The deadline has passed. It is not an OSError: ETIMEDOUT of a lost peer is one and means something else."""
 
 
 class Target(NamedTuple):
-    """What connect() wants: an address family and an address of that family, nothing left to look up."""
+    """The argument of connect(): an address family and a numeric address of that family."""
 
     family: int
     address: str | tuple[str, int] | tuple[str, int, int, int]
 
 
 def targets(address: Address) -> list[Target]:
-    """All that `address` can mean. May block as long as the resolver does; raises OSError if it knows no such host."""
+    """All targets of `address`. May block as long as the resolver does; raises OSError for an unknown host."""
     if isinstance(address, UnixAddress):
         return [Target(socket.AF_UNIX, address.path)]
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
@@ -55,8 +55,8 @@ def _no_tick() -> None:
 class Wire:
     """One connection. Every method raises DeadlineError once `deadline` (time.monotonic seconds) has passed.
 
-    `tick` is called at least every two slices; what it raises ends the wait and comes out of the method that waited.
-    `broken` says that the peer has reset the connection, or hung up while we wrote: what it said may not be all.
+    `tick` is called at least every two slices; what it raises ends the wait and is raised by the method that waited.
+    `broken` says that the peer reset the connection, or closed it while we wrote: its data may be incomplete.
     """
 
     __slots__ = ("_deadline", "_limit", "_next_tick", "_socket", "_target", "_tick", "broken")
@@ -70,7 +70,7 @@ class Wire:
         self._socket = socket.socket(target.family, socket.SOCK_STREAM)
 
     def quiet(self) -> bool:
-        """Whether the peer has neither hung up nor said anything that nobody has read."""
+        """Whether the peer has neither closed the connection nor sent anything that is still unread."""
         try:
             self._socket.recv(1, socket.MSG_DONTWAIT)
         except OSError as error:
@@ -78,7 +78,7 @@ class Wire:
         return False
 
     def renew(self, deadline: float, tick: Callable[[], None]) -> None:
-        """Another exchange on a connection that has ended its last one whole."""
+        """Begin another exchange on a connection whose last one was complete."""
         self._deadline = deadline
         self._tick = tick
         self._limit_waits(monotonic())
@@ -88,29 +88,29 @@ class Wire:
         self._tick = _no_tick
 
     def connect(self) -> None:
-        """Connects; OSError if the peer cannot be reached."""
+        """Connect; raises OSError if the peer cannot be reached."""
         self._limit_waits(monotonic())
         if self._target.family != socket.AF_UNIX:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._persist(self._socket.connect, self._target.address)
 
     def send(self, data: bytes) -> None:
-        """Sends all of `data`; OSError if the peer does not take it."""
+        """Send all of `data`; raises OSError if the peer does not accept it."""
         rest = memoryview(data)
         while rest:
             rest = rest[self._persist(self._socket.send, rest) :]
             self._pulse()
 
     def send_descriptor(self, data: bytes, descriptor: int) -> None:
-        """Sends a few bytes and a file descriptor in one sendmsg(), as unix(7) has it; OSError as above."""
+        """Send a few bytes and a file descriptor by one sendmsg() (unix(7)); raises OSError as above."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))]
         self._persist(self._socket.sendmsg, [data], rights)
 
     def receive(self, limit: int) -> bytes:
         """Everything up to the peer's end of file; `limit` + 1 bytes of it where there are more than `limit`.
 
-        MSG_WAITALL takes a reply and the end of file behind it in one system call. OSError if nothing came before the
-        connection broke; a last word before a reset is given.
+        MSG_WAITALL takes a reply and the end of file behind it in one system call. Raises OSError if nothing was
+        received before the connection broke; data before a reset is returned.
         """
         data = b""
         try:
@@ -140,11 +140,11 @@ class Wire:
         return data
 
     def close(self) -> None:
-        """Ends the connection; never raises, and may be called again."""
+        """Close the connection; never raises, and may be called again."""
         self._socket.close()
 
     def _persist(self, operation: Callable[..., _Result], *arguments: object) -> _Result:
-        """`operation`, again after each slice that passed in vain (EAGAIN, and EINPROGRESS or EALREADY of connect)."""
+        """`operation`, repeated after each slice without a result (EAGAIN, and EINPROGRESS or EALREADY of connect)."""
         while True:
             try:
                 return operation(*arguments)
@@ -158,7 +158,7 @@ class Wire:
             self._limit_waits(now)
 
     def _limit_waits(self, now: float) -> None:
-        """Bounds the next waits by a slice or by what is left; the last one may pass the deadline by a slice."""
+        """Bound the next waits by a slice or by the rest of the time; the last one may pass the deadline by a slice."""
         left = self._deadline - now
         if left <= 0:
             raise DeadlineError

@@ -16,15 +16,15 @@ from miltscan.core.verdict import Limit, Outcome, Verdict, missing, worst
 from miltscan.engines.base import Engine, Tick
 
 _TICK = 1.0
-"""Seconds between two signs of life to the MTA: its default patience is ten (`T=R:10s`)."""
+"""Seconds between two progress messages to the MTA, which by default waits ten (`T=R:10s`)."""
 
 
 Slots = SimpleQueue[None]
-"""The scan slots that are free, a token each. Written in C: a semaphore of `threading` costs ten times as much."""
+"""The free scan slots, a token each. Written in C: a semaphore of `threading` costs ten times as much."""
 
 
 def scan_slots(number: int) -> Slots:
-    """So many scan slots, all free."""
+    """This many scan slots, all free."""
     slots: Slots = SimpleQueue()
     for _ in range(number):
         slots.put(None)
@@ -32,7 +32,7 @@ def scan_slots(number: int) -> Slots:
 
 
 class Processor(Protocol):
-    """What makes a report of a message."""
+    """Makes a report of a message."""
 
     def process(self, message: Message, tick: Tick) -> Report:
         """The report; `tick` is called at least once a second meanwhile."""

@@ -1,7 +1,6 @@
 """A pipeline that knows probes: they are scanned like any message, and then refused with the proof of it.
 
-What a probe is says the core. Whatever is none is ordinary mail in every respect, but for a header of the probe's name,
-which it does not keep.
+The core defines what a probe is. All else is ordinary mail, but a header of the probe's name is removed.
 """
 
 import time
@@ -25,7 +24,7 @@ from miltscan.scanning.receipts import body_digest
 class Probing:
     """Probes go through `scanning`, which makes no receipt for them; all else through `ordinary`.
 
-    `raised` hears what was raised here, or at a probe.
+    `raised` is notified of exceptions here and at probes.
     """
 
     ordinary: Processor
@@ -42,7 +41,7 @@ class Probing:
             return _cleaned(self.ordinary.process(message, tick))
         try:
             report = self.scanning.process(message, tick)
-        except Exception as error:  # noqa: BLE001 - a bug; the client of a probe hears it as any other does
+        except Exception as error:  # noqa: BLE001 - a bug: the client of a probe receives the same reply as any other
             self.raised(error)
             verdict = Verdict.error("miltscan", Fault.EXCEPTION, f"{type(error).__name__}: {error}")
             report = Report(message, verdict, failed(message.queue_id), (), 0.0, 0.0)
@@ -53,7 +52,7 @@ class Probing:
     def _probe(self, message: Message) -> Probe | None:
         try:
             return verify_probe(self.keys, message.headers, partial(body_digest, message), time.time())
-        except Exception as error:  # noqa: BLE001 - whatever it is, the message is ordinary mail
+        except Exception as error:  # noqa: BLE001 - the message is treated as ordinary mail
             self.raised(error)
             return None
 

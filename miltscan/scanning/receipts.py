@@ -1,6 +1,6 @@
-"""A pipeline that signs what it accepts, and one that believes what the other signed; what a receipt is says the core.
+"""A pipeline that signs what it accepts, and one that accepts such receipts; the core defines what a receipt is.
 
-No error here lets anything pass: a receipt that could not be made or looked at is none, and the delivery side scans.
+No error here lets anything pass: without a receipt, or with one that could not be checked, the delivery side scans.
 """
 
 import hashlib
@@ -38,9 +38,9 @@ _PASS = Accept()
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """The incoming side: each message that `pipeline` accepts gets a receipt; those it came with are removed.
+    """The incoming side: each message that `pipeline` accepts gets a receipt; those that it arrived with are removed.
 
-    `signatures` tells the signature database of an engine's server, `failed` hears what was raised here.
+    `signatures` returns the signature database of an engine's server; `failed` is notified of exceptions here.
     """
 
     pipeline: Processor
@@ -60,7 +60,7 @@ class Signing:
         return report._replace(decision=decision, seconds=report.seconds + time.monotonic() - began)
 
     def _receipt(self, message: Message, report: Report) -> tuple[HeaderEdit, ...]:
-        """None for what is held, which is looked at again on its release, or was not kept whole."""
+        """No receipt for a message that is held, which is scanned again at its release, or that is incomplete."""
         if message.settled or not isinstance(report.decision.action, Accept):
             return ()
         try:
@@ -69,14 +69,14 @@ class Signing:
             return (
                 InsertHeader(RECEIPT_HEADER, sign_receipt(self.keys[0], claim, message.headers, body_digest(message))),
             )
-        except Exception as error:  # noqa: BLE001 - it was scanned: without a receipt it is scanned once more
+        except Exception as error:  # noqa: BLE001 - it was scanned: without a receipt it is scanned again
             self.failed(error)
             return ()
 
 
 @dataclass(frozen=True, slots=True)
 class Verifying:
-    """The delivery side: a message with a valid receipt of at most `max_age` seconds passes, `pipeline` has the others.
+    """The delivery side: a message with a valid receipt of at most `max_age` seconds passes; others are scanned.
 
     No receipt reaches a mailbox.
     """
@@ -88,7 +88,7 @@ class Verifying:
 
     def process(self, message: Message, tick: Tick) -> Report:
         """As the pipeline's."""
-        if message.settled:  # not kept whole, or at MAIL: there is nothing to compare
+        if message.settled:  # incomplete, or at MAIL: there is nothing to compare
             return _cleaned(self.pipeline.process(message, tick))
         began = time.monotonic()
         checked = self._check(message)
@@ -103,7 +103,7 @@ class Verifying:
     def _check(self, message: Message) -> Checked:
         try:
             return verify_receipt(self.keys, message.headers, partial(body_digest, message), time.time(), self.max_age)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the message is scanned
+        except Exception as error:  # noqa: BLE001 - the message is scanned
             self.failed(error)
             return Checked(ReceiptResult.MISMATCH)
 
@@ -113,7 +113,7 @@ def _cleaned(report: Report) -> Report:
 
 
 def body_digest(message: Message) -> bytes:
-    """SHA-256 of the body, read from the spool behind its preface and headers. Raises OSError."""
+    """SHA-256 of the body, read from the spool after its preface and headers. Raises OSError."""
     digest, offset = hashlib.sha256(), len(head([*message.headers]))
     while chunk := os.pread(message.content.fileno(), _CHUNK, offset):
         digest.update(chunk)

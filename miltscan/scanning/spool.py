@@ -1,8 +1,8 @@
-"""Keeps a message's bytes while it is on its way through us: in memory first, on disk past a size; reads nothing back.
+"""Keeps the bytes of a message during its transaction: in memory first, on disk above a size; reads nothing back.
 
 A memory file (memfd) and an unnamed file (O_TMPFILE, where the file system has it) vanish with their descriptor, so a
-killed worker leaves nothing behind. Chunks are never gathered in Python lists: 50 messages of 10 MB in lists took 2 GB
-that were never given back (measured), in unnamed files 17 MB.
+killed worker leaves nothing behind. Chunks are never collected in Python lists: 50 messages of 10 MB took 2 GB in
+lists, which were never freed, and 17 MB in unnamed files.
 """
 
 import errno
@@ -17,13 +17,13 @@ _on_disk: set["Spool"] = set()
 
 
 def on_disk() -> tuple[int, int]:
-    """How many spools of this process are in files now, and their bytes. From any thread."""
+    """The number of this process's spools that are in files, and their bytes. From any thread."""
     spools = tuple(_on_disk)
     return len(spools), sum(spool.size for spool in spools)
 
 
 class Spool:
-    """The bytes of one message. `memory` in bytes is the size past which they move to a file in `directory`.
+    """The bytes of one message. `memory` in bytes is the size above which they move to a file in `directory`.
 
     The descriptor is opened at the first write; `close` may be called at any time, more than once.
     """
@@ -38,13 +38,13 @@ class Spool:
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Append `data`; SpoolError if there is no room."""
+        """Append `data`; raises SpoolError if there is no space."""
         size = len(data)
         try:
             if self._fd < 0 or self.size + size > self._memory:
                 self._make_room(size)
             written = os.write(self._fd, data)
-            while written < size:  # a nearly full disk takes a part before it refuses
+            while written < size:  # a nearly full disk accepts a part before it fails
                 written += os.write(self._fd, data[written:])
         except OSError as error:
             raise SpoolError(f"spool directory {self._directory}: {os.strerror(error.errno or errno.EIO)}") from error
@@ -55,7 +55,7 @@ class Spool:
         return self._fd
 
     def close(self) -> None:
-        """Give the bytes up."""
+        """Free the bytes."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -29,7 +29,7 @@ def scan_stored(stream: BinaryIO, settings: Settings, pipeline: Pipeline) -> Rep
 
 
 def _copy(stream: BinaryIO, spool: Spool, limit: int) -> int:
-    """The size of the message; of one past the limit no more is kept, as in a session."""
+    """The size of the message; above the limit no more is kept, as in a session."""
     size = 0
     while chunk := stream.read(_CHUNK):
         data = chunk if size else _without_mailbox_line(chunk)
@@ -40,7 +40,7 @@ def _copy(stream: BinaryIO, spool: Spool, limit: int) -> int:
 
 
 def _without_mailbox_line(start: bytes) -> bytes:
-    """A mailbox file begins with `From SENDER DATE`, which is no header."""
+    """A mailbox file begins with `From SENDER DATE`, which is not a header."""
     return start.partition(b"\n")[2] if start.startswith(b"From ") else start
 
 
@@ -64,14 +64,14 @@ def report_fields(name: str, report: Report) -> dict[str, str | int | float | No
 
 
 def as_line(fields: Mapping[str, object]) -> str:
-    """The report as one line for a person, from `as_fields`."""
+    """The report as one line for a person, from `report_fields`."""
     why = fields["signature"] or fields["reason"]
     detail = f": {fields['detail']}" if fields["detail"] else ""
     return f"{fields['file']}: {fields['outcome']}{f' ({why})' if why else ''}{detail}; {fields['action']}"
 
 
 def exit_status(outcomes: Sequence[Outcome | None]) -> int:
-    """1 if any message was infected, else 2 if any was not scanned (None: not even read), else 0."""
+    """1 if any message was infected, else 2 if any was not scanned (None: not readable), else 0."""
     if Outcome.INFECTED in outcomes:
         return 1
     return 0 if set(outcomes) <= {Outcome.CLEAN} else 2

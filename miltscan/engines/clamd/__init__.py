@@ -1,1 +1,1 @@
-"""The engine that asks clamd."""
+"""The engine of type clamd."""

@@ -1,7 +1,7 @@
-"""The canary: a mail whose verdict is known, and what a reply to it shows. When it is sent is said in `clamd_watch`.
+"""The canary: a mail whose verdict is known, and what a reply to it shows. `watch` decides when it is sent.
 
-It is needed because clamd answers OK when it could not scan: its temporary folder missing, unwritable or full
-(measured).
+It is needed because clamd replies OK when it could not scan: when its temporary folder is missing, not writable or full
+(tests/e2e/test_outages.py).
 """
 
 import os
@@ -35,9 +35,9 @@ Content-Transfer-Encoding: base64
 
 
 def canary_mail(mark: bytes, attachment: bytes, what: bytes = b"canary") -> bytes:
-    """A mail as the spool holds it, that clamd must decode to find the attachment; `what` it calls itself.
+    """A mail as the spool holds it, which clamd must decode to find the attachment; `what` is its name for itself.
 
-    `mark` (fit for a boundary) must differ each time: what clamd once took for clean, it answers from a cache.
+    `mark` (fit for a boundary) must differ each time: what was clean once, clamd answers from its cache.
     """
     mail = _MAIL % {b"what": what, b"mark": mark, b"attachment": encodebytes(attachment)}
     return PREFACE + mail.replace(b"\n", b"\r\n")
@@ -45,7 +45,7 @@ def canary_mail(mark: bytes, attachment: bytes, what: bytes = b"canary") -> byte
 
 @contextmanager
 def spooled(data: bytes) -> Iterator[int]:
-    """A descriptor of a memory file with this content, as the spool of a small message is one."""
+    """A descriptor of a memory file with this content, like the spool of a small message."""
     descriptor = os.memfd_create("miltscan-canary")
     try:
         os.write(descriptor, data)
@@ -55,12 +55,12 @@ def spooled(data: bytes) -> Iterator[int]:
 
 
 def missed(reply: ClamdReply) -> str:
-    """Why `reply` to the canary shows a broken server, in words for the log; empty if it found the test signature."""
+    """Why `reply` to the canary shows a broken server, for the log; empty if it found the test signature."""
     match reply:
-        case Found(signature) if "eicar" in signature.lower():  # whatever a database calls it
+        case Found(signature) if "eicar" in signature.lower():  # its name depends on the database
             return ""
         case Found(signature):
-            return f"found {signature} in place of the test signature"
+            return f"found {signature} instead of the test signature"
         case Clean():
             return "did not find the test signature"
         case Limited(limit, detail):

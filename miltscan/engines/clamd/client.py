@@ -1,7 +1,7 @@
-"""The door to pyclamd: its socket classes on a wire of ours, with a scan path of our own.
+"""The only user of pyclamd: its socket classes on our `Wire`, with our own way to scan.
 
-pyclamd's own scan_stream takes a dying clamd for clean, and its waits last five times what was asked for. Its commands
-(PING, VERSION, STATS, RELOAD) are used as they are, but on a connection that keeps our deadline.
+pyclamd's own scan_stream reports clean when clamd dies, and waits five times as long as it should. Its commands (PING,
+VERSION, STATS, RELOAD) are used unchanged, but on a connection that keeps our deadline.
 """
 
 import os
@@ -30,9 +30,8 @@ _VERSION = re.compile(r"ClamAV [^/]*/(\d+)/(\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \
 class _ScanPath:
     """What pyclamd's classes lack, and their socket methods on a `Wire`.
 
-    pyclamd's own constructors are not called: they open a connection only to see whether one can. All methods raise
-    DeadlineError, and OSError when the peer is gone. `used` is for whoever keeps it: when it last served, in
-    time.monotonic seconds.
+    pyclamd's own constructors are not called: they open a connection only for a test. All methods raise DeadlineError,
+    and OSError when the peer is gone. `used` is when the connection was last in use, in time.monotonic seconds.
     """
 
     def __init__(self, target: Target, deadline: float, tick: Callable[[], None]) -> None:
@@ -56,18 +55,18 @@ class _ScanPath:
         self._wire.forget_tick()
 
     def fildes(self, descriptor: int) -> ClamdReply:
-        """Lets clamd read the open file: command, descriptor and the one byte that it rides on go in one sendmsg().
+        """Let clamd read the open file: command, descriptor and the one byte that carries it are sent by one sendmsg().
 
-        In a session, so that the connection serves for more: a reply counts only with the number of its command.
+        In a session, so that the connection can be used again: a reply counts only with the number of its command.
         """
         self._asked += 1
         self._wire.send_descriptor(b"zFILDES\0\0" if self._asked > 1 else b"zIDSESSION\0zFILDES\0\0", descriptor)
         return parse_numbered(self._wire.receive_line(b"\0", MAX_REPLY), self._asked)
 
     def instream(self, descriptor: int) -> ClamdReply:
-        """Sends the file's content; raises SpoolError if it cannot be read.
+        """Send the file's content; raises SpoolError if it cannot be read.
 
-        clamd may hang up with an error while we still write, so its word is read even then.
+        clamd may close the connection with an error while we still write, so its reply is read even then.
         """
         try:
             for frame in _frames(descriptor):
@@ -77,7 +76,7 @@ class _ScanPath:
         return self._streamed()
 
     def _streamed(self) -> ClamdReply:
-        """The reply; an OK to half a message is none, nor one that a reset may have cut off from what follows."""
+        """The reply; an OK counts neither for half a message nor where a reset may have cut off what follows."""
         reply = parse_reply(self._wire.receive(MAX_REPLY), Form.STREAM)
         if reply is CLEAN and self._wire.broken:
             return Failed(Fault.CLOSED, "OK, but the connection broke")
@@ -110,7 +109,7 @@ Client = _UnixClient | _NetworkClient
 
 
 def open_client(target: Target, deadline: float, tick: Callable[[], None]) -> Client:
-    """A client that is not connected yet, and that `with` closes; OSError if there is no socket to be had."""
+    """A client that is not connected yet, and that `with` closes; raises OSError if no socket is available."""
     return (_UnixClient if target.family == AF_UNIX else _NetworkClient)(target, deadline, tick)
 
 
@@ -132,10 +131,10 @@ def _read(descriptor: int, offset: int) -> bytes:
 
 
 class Version(NamedTuple):
-    """clamd's answer to VERSION: its text, and of the signatures their version and when they were published.
+    """clamd's answer to VERSION: its text, and the version and time of publication of its signatures.
 
-    The last two are None where no dated database is loaded. `published` (seconds since the epoch) is told by clamd in
-    its local time, which is taken for ours: an hour or so of error in an age that is counted in days.
+    The last two are None where no dated database is loaded. clamd reports `published` (seconds since the epoch) in its
+    local time, which is assumed to be ours: an error of hours in an age that is counted in days.
     """
 
     text: str
@@ -144,7 +143,7 @@ class Version(NamedTuple):
 
 
 def parse_version(text: str) -> Version | None:
-    """`ClamAV 1.4.6/27500/Mon Nov 10 09:35:12 2025`, or only its first part; None if it is no such text."""
+    """Parse `ClamAV 1.4.6/27500/Mon Nov 10 09:35:12 2025`, or only its first part; None for any other text."""
     if not text.startswith("ClamAV "):
         return None
     if not (database := _VERSION.fullmatch(text)):
@@ -157,17 +156,17 @@ def parse_version(text: str) -> Version | None:
 
 
 def ping(target: Target, timeout: float) -> bool:
-    """Whether clamd answers PING within `timeout` seconds; it says nothing of whether it can scan."""
+    """Whether clamd answers PING within `timeout` seconds, which does not show that it can scan."""
     return _ask(target, timeout, "ping") is True
 
 
 def version(target: Target, timeout: float) -> Version | None:
-    """The version that clamd gives within `timeout` seconds, or None."""
+    """The version that clamd reports within `timeout` seconds, or None."""
     return parse_version(str(_ask(target, timeout, "version")))
 
 
 def stats(target: Target, timeout: float) -> Load | None:
-    """What clamd tells of its threads and queue within `timeout` seconds, or None."""
+    """The threads and queue that clamd reports within `timeout` seconds, or None."""
     return parse_stats(str(_ask(target, timeout, "stats")))
 
 
@@ -183,9 +182,9 @@ def test_signature() -> bytes:
 
 
 def _ask(target: Target, timeout: float, command: str) -> object:
-    """What pyclamd says of `command`; None after any fault: it raises what it meets (IndexError, AssertionError)."""
+    """pyclamd's result for `command`; None after any fault: pyclamd raises errors of any type (IndexError ...)."""
     try:
         with open_client(target, time.monotonic() + timeout, lambda: None) as client:
             return getattr(client, command)()
-    except Exception:  # noqa: BLE001  # see above: no answer is the answer
+    except Exception:  # noqa: BLE001 - see above
         return None

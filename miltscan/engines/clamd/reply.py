@@ -1,7 +1,7 @@
-"""clamd's replies to a scan, parsed purely into a closed set; it judges nothing and opens nothing.
+"""clamd's replies to a scan, parsed purely into a closed set.
 
 The grammar is closed: what is not exactly one known reply is `Failed(GARBLED)`, so nothing unknown becomes `Clean`.
-Forms from clamd(8) and from the replies of ClamAV 1.4.
+The forms are those of clamd(8) and of the replies of ClamAV 1.4.
 """
 
 import re
@@ -11,11 +11,11 @@ from enum import Enum
 from miltscan.core.verdict import Fault, Limit
 
 MAX_REPLY = 4096
-"""Bytes of the longest reply that is read; a signature's name has some hundred at most."""
+"""Bytes of the longest reply that is read; the name of a signature has about a hundred at most."""
 
 
 class Form(Enum):
-    """How clamd names what it scanned, which tells a reply to us from any other."""
+    """How clamd names what it scanned, by which a reply to our scan is recognized."""
 
     DESCRIPTOR = rb"fd\[[0-9]+\]"
     STREAM = rb"stream"
@@ -23,7 +23,7 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """clamd said OK to what it was asked, and nothing else."""
+    """clamd replied OK and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class Limited:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No opinion: clamd is gone, said an error, or something that is no reply.
+    """No opinion: clamd is gone, or replied with an error or with something unknown.
 
-    `refused` says that it takes no file descriptor (a mandatory access control dropped it, or a relay is between us).
+    `refused` says that it accepts no file descriptor (a mandatory access control dropped it, or a relay is in between).
     """
 
     fault: Fault
@@ -71,7 +71,7 @@ _COMPLAINT = re.compile(
 )  # the LF even after z commands
 
 _LIMITS = {"Heuristics.Limits.Exceeded": Limit.LIMITS, "Heuristics.Encrypted": Limit.ENCRYPTED}
-"""What clamd says by a signature's name although it is a limit of its own (AlertExceedsMax, AlertEncrypted)."""
+"""Limits that clamd reports as if they were signatures (AlertExceedsMax, AlertEncrypted)."""
 
 
 def parse_numbered(data: bytes, number: int) -> ClamdReply:
@@ -79,7 +79,7 @@ def parse_numbered(data: bytes, number: int) -> ClamdReply:
     prefix = b"%d: " % number
     if data.startswith(prefix):
         answer = data[len(prefix) :]
-        # nearly every reply, told without the pattern, which costs ten times as much
+        # nearly every reply, recognized without the pattern, which costs ten times as much
         if answer.startswith(_FD) and answer.endswith(_FD_OK) and answer[len(_FD) : -len(_FD_OK)].isdigit():
             return CLEAN
         return parse_reply(answer, Form.DESCRIPTOR)

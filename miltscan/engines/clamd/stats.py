@@ -1,4 +1,4 @@
-"""clamd's answer to STATS, parsed purely; what cannot be read is no answer.
+"""clamd's answer to STATS, parsed purely; a text that cannot be parsed is no answer.
 
     POOLS: 1
 
@@ -22,7 +22,7 @@ _QUEUE = re.compile(r"^QUEUE: ([0-9]{1,9}) items", re.MULTILINE | re.ASCII)
 
 
 def parse_stats(text: str) -> Load | None:
-    """The load in an answer to STATS; None if it is none, such as `UNKNOWN COMMAND` or `COMMAND UNAVAILABLE`."""
+    """The load in an answer to STATS; None for any other text, such as `UNKNOWN COMMAND`."""
     threads, queues = _THREADS.findall(text), _QUEUE.findall(text)
     if not text.startswith("POOLS:") or not threads or not queues:
         return None
