@@ -182,7 +182,7 @@ def test_signature() -> bytes:
 
 
 def _ask(target: Target, timeout: float, command: str) -> object:
-    """pyclamd's result for `command`; None after any fault: pyclamd raises errors of any type (IndexError ...)."""
+    """Result of `command` by pyclamd; None after any fault: pyclamd raises errors of any type (IndexError ...)."""
     try:
         with open_client(target, time.monotonic() + timeout, lambda: None) as client:
             return getattr(client, command)()
