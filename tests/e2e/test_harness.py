@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import socket
 import subprocess
 import sys
@@ -121,8 +122,11 @@ def test_a_kept_sandwich_is_ended_from_elsewhere() -> None:
 
 CUT = """
 import pathlib, subprocess, sys
+from tests.harness import guard
 from tests.harness.sandwich import Sandwich
 folder = pathlib.Path(sys.argv[1])
+with subprocess.Popen(["true"], start_new_session=True) as ended:
+    guard.watch_group(ended.pid)
 with Sandwich(folder):
     subprocess.run(["setsid", "--fork", "tail", "-f", folder / "mail.log"], stdout=subprocess.DEVNULL)
     print("running", flush=True)
@@ -130,16 +134,19 @@ with Sandwich(folder):
 """
 
 
-def test_a_run_that_is_killed_leaves_no_process() -> None:
+def test_a_run_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
     """SIGKILL to a test run ends its programs and what they started, a daemon that left its group included."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # for the guard's registry
     with private_folder() as folder:
         command = [sys.executable, "-c", CUT, str(folder)]
-        with subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, cwd=CHECKOUT, stdin=pipe, stdout=pipe, env=environment) as run:
             assert run.stdout
             assert run.stdout.readline() == b"running\n"
             wait_until(lambda: {"sendmail", "tail"} <= names_of(users(folder)), PATIENCE, "both programs")
             run.kill()
         wait_until(lambda: not users(folder), PATIENCE, "the end of all processes")
+        wait_until(lambda: not [*tmp_path.iterdir()], PATIENCE, "the end of the guard")
 
 
 def names_of(processes: list[psutil.Process]) -> set[str]:

@@ -67,8 +67,9 @@ def main(run: int, registry: Path) -> None:
     with suppress(ProcessLookupError):  # it has ended already
         select.select([os.pidfd_open(run)], [], [])
     end_recorded(registry, timeout=0)
-    for link in registry.iterdir():
-        _end_users(link.readlink())
+    for entry in registry.iterdir():
+        if entry.is_symlink():  # else the record of a group that has ended
+            _end_users(entry.readlink())
     shutil.rmtree(registry)
 
 
