@@ -1,7 +1,7 @@
-"""The keys with which a sandwich proves to itself what it has done: their file as text. It reads no file.
+"""The keys by which receipts and probes are signed: their file as text. It reads no file.
 
-A line of it is `ID HEXKEY`; an empty line and one that begins with # say nothing. The first key signs, all verify:
-a new key is put first, and the ones below it stay for what they have signed. RFC 2104 section 3: a key as long
+A line is `ID HEXKEY`; empty lines and lines that begin with # are ignored. The first key signs, all verify: a new key
+is put first, and the keys below it stay for what they have signed. RFC 2104 section 3: a key as long
 as the hash, 32 bytes for SHA-256, is enough, a shorter one is not.
 """
 
@@ -18,18 +18,18 @@ SECRET_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key: what it is called where it is used, and its secret bytes, which no text shows."""
+    """One key: its id, and its secret bytes, which no text shows."""
 
     id: str
     secret: bytes = field(repr=False)
 
 
 class NoKeyError(ConfigError):
-    """The file is right, but for that there is no key in it."""
+    """The file has no mistake, but no key either."""
 
 
 Keyring = tuple[Key, ...]
-"""All keys, the one that signs first; empty where there is no key."""
+"""All keys, the signing one first; empty where there is no key."""
 
 
 def parse_keys(text: str, name: str) -> Keyring:
@@ -70,10 +70,10 @@ def _fault(words: Sequence[str], known: Sequence[str]) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether a key may be called so."""
+    """Whether this text is allowed as the id of a key."""
     return bool(_ID.fullmatch(text))
 
 
 def with_new(text: str, key: Key) -> str:
-    """The text of a key file in which `key` stands first; nothing of what stood there is lost."""
+    """The text of a key file with `key` as the first one; the rest is kept."""
     return f"{key.id} {key.secret.hex()}\n{text}"

@@ -2,16 +2,16 @@
 
     X-Miltscan-Probe: v=1; k=KEY; p=clean|signature; t=TIME; n=NONCE; d=DIGEST; m=MAC
 
-DIGEST is the SHA-256 of the body, MAC an HMAC-SHA256 of all that stands before it, under a domain of its own: no
-receipt is a probe, and no probe a receipt. Nobody without the key makes one; who replays one has the same text refused
-once more, for as long as it is `FRESH`.
+DIGEST is the SHA-256 of the body, MAC an HMAC-SHA256 of all text before it, in a domain of its own: no receipt is a
+probe, and no probe is a receipt. Only a holder of the key can make one. A replayed probe is refused again, as long as
+it is `FRESH`.
 
-A probe is refused, whatever the verdict: what is refused cannot be delivered, and a 250 that comes from a sendmail
-without a filter cannot be taken for ours. The refusal ends with an answer:
+A probe is refused, whatever the verdict: what is refused is not delivered, and the 250 of a sendmail without a filter
+cannot be confused with ours. The refusal ends with an answer:
 
     550 5.7.1 ... [probe o=OUTCOME a=ACTION m=MAC]
 
-Its MAC is over the probe's own, so it proves that a filter with the key saw this very message, and how the scan ended.
+Its MAC covers the probe's own, so it proves that a filter with the key scanned this message, and with which outcome.
 Pure, and nothing here raises, whatever a header or a reply holds.
 """
 
@@ -28,7 +28,7 @@ from miltscan.core.verdict import Outcome
 
 PROBE_HEADER = "X-Miltscan-Probe"
 FRESH = 300.0
-"""Seconds that a probe may be old, or the clocks of two hosts apart; a later one is ordinary mail."""
+"""Largest age of a probe, and difference between the clocks of two hosts, in seconds; an older one is ordinary mail."""
 
 _NAME = PROBE_HEADER.lower().encode()
 PROBE_PATTERN = re.compile(re.escape(_NAME) + rb"\Z", re.IGNORECASE)
@@ -58,7 +58,7 @@ class Stage(StrEnum):
 
 
 class Probe(NamedTuple):
-    """A probe that is ours: which of the two, its key, and its MAC, which no other has."""
+    """A probe of ours: its kind, its key, and its MAC, which is unique."""
 
     kind: ProbeKind
     key: Key
@@ -66,26 +66,26 @@ class Probe(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What miltscan said of a probe: how its scan ended, and what the policy would have done with such a message."""
+    """miltscan's answer to a probe: the outcome of its scan, and the action of the policy for such a message."""
 
     outcome: Outcome
     action: ActionName
 
 
 def sign_probe(key: Key, kind: ProbeKind, now: float, nonce: bytes, body: bytes) -> tuple[str, Probe]:
-    """The header's value for a probe sent `now` (seconds since the epoch), and the probe that it makes.
+    """The value of the header for a probe sent `now` (seconds since the epoch), and the probe.
 
     `nonce` is 16 random bytes, `body` the digest of the body.
     """
-    said = f"v=1; k={key.id}; p={kind}; t={int(now)}; n={nonce.hex()}; d={body.hex()}"
-    mac = _mac(key, "probe", said.encode())
-    return f"{said}; m={mac}", Probe(kind, key, mac)
+    text = f"v=1; k={key.id}; p={kind}; t={int(now)}; n={nonce.hex()}; d={body.hex()}"
+    mac = _mac(key, "probe", text.encode())
+    return f"{text}; m={mac}", Probe(kind, key, mac)
 
 
 def verify_probe(keys: Keyring, headers: Sequence[Header], body: Callable[[], bytes], now: float) -> Probe | None:
-    """The probe that a message with these headers is; None if it is ordinary mail, whatever it says of itself.
+    """The probe that a message with these headers is; None if it is ordinary mail.
 
-    `body` is asked for the digest of the body only where all else is right.
+    `body` is called for the digest of the body only where all else is correct.
     """
     names = [*_ours(headers)]
     form = _FORM.fullmatch(b" ".join(headers[names[0]][1].split())) if len(names) == 1 else None
@@ -100,21 +100,21 @@ def verify_probe(keys: Keyring, headers: Sequence[Header], body: Callable[[], by
 
 
 def named(headers: Sequence[Header]) -> bool:
-    """Whether there is a header of our name: what is asked of every message, so it costs little."""
+    """Whether there is a header of our name. Cheap, as it is called for every message."""
     return any(True for _ in _ours(headers))
 
 
 def _ours(headers: Sequence[Header]) -> Iterator[int]:
-    """Where headers of our name stand: in nearly every message nowhere, which one byte of each name tells."""
+    """The positions of headers of our name; the first byte of each name shows that nearly every message has none."""
     for at, (name, _) in enumerate(headers):
         if name[:1] in _X and name.lower() == _NAME:
             yield at
 
 
 def probe_decision(probe: Probe, outcome: Outcome, decision: Decision) -> Decision:
-    """What the client of a probe hears where any other message got `decision`: never a 250.
+    """The decision on a probe where any other message gets `decision`: never a 250.
 
-    The policy's own refusal stands, with the answer at its end; what would be kept or dropped is refused as well.
+    A refusal by the policy is kept, with the answer at its end; what would be kept or dropped is refused as well.
     """
     action, name = decision.action, decision.action.name
     answer = f"[probe o={outcome} a={name} m={_answer(probe, outcome, name)}]"
@@ -136,7 +136,7 @@ def _with(reply: Reply, answer: str) -> Reply:
 
 
 def read_answer(probe: Probe, text: str) -> Answer | None:
-    """The answer in the text of a reply; None if it holds none, or one that no filter with our key made."""
+    """The answer in the text of a reply; None if it holds none, or one that was not made with our key."""
     found = _ANSWER.search(text)
     if found is None or found["outcome"] not in set(Outcome) or found["action"] not in set(ActionName):
         return None
@@ -148,5 +148,5 @@ def _answer(probe: Probe, outcome: Outcome, action: ActionName) -> str:
     return _mac(probe.key, "probe answer", f"{probe.mac} {outcome} {action}".encode())
 
 
-def _mac(key: Key, domain: str, said: bytes) -> str:
-    return hmac.digest(key.secret, b"miltscan %b\n%b" % (domain.encode(), said), "sha256").hex()
+def _mac(key: Key, domain: str, text: bytes) -> str:
+    return hmac.digest(key.secret, b"miltscan %b\n%b" % (domain.encode(), text), "sha256").hex()

@@ -1,14 +1,14 @@
-"""The scan receipt: what the incoming side says of a message it had scanned, in a header that nobody else can make.
+"""The scan receipt: a header that proves how the incoming side scanned a message; only a holder of the key can make it.
 
     X-Miltscan-Receipt: v=1; k=KEY; t=TIME; o=OUTCOME; s=SIGNATURES; a=ADDED; d=DIGEST; m=MAC
 
-DIGEST is that of the message as far as sendmail does not change it between its two sides, MAC is an HMAC-SHA256 of all
-that stands before it. As in DKIM (RFC 6376 sections 3.4.2 and 5.4) header fields count in their relaxed form, and as
-with its over-signing one that is added later breaks the receipt, unless it is one of those that sendmail itself adds or
-rewrites: `_REWRITTEN`, and ADDED, those it adds where they lack. The order of fields of different names does not count.
-Of the body every byte does.
+DIGEST is that of the parts of the message that sendmail does not change between its two sides, MAC is an HMAC-SHA256 of
+all text before it. As in DKIM (RFC 6376 sections 3.4.2 and 5.4) header fields count in their relaxed form, and as
+with its over-signing a field that is added later breaks the receipt, unless sendmail itself adds or rewrites it:
+`_REWRITTEN`, and ADDED, which it adds where they are missing. The order of fields of different names does not count.
+Every byte of the body does.
 
-Pure; the digest of the body comes from outside, where the bytes are. Nothing here raises, whatever a header holds.
+Pure; the digest of the body is passed in. Nothing here raises, whatever a header holds.
 """
 
 import hashlib
@@ -31,14 +31,14 @@ _NAME = RECEIPT_HEADER.lower().encode()
 RECEIPT_PATTERN = re.compile(re.escape(_NAME) + rb"\Z", re.IGNORECASE)
 """The name of the receipt's header, for `action.removals`."""
 _REWRITTEN = frozenset(
-    # conf.c and headers.c of sendmail: addresses that it rewrites, folds anew or removes
+    # conf.c and headers.c of sendmail: addresses that it rewrites, folds again or removes
     b"from sender reply-to to cc bcc errors-to return-receipt-to delivery-receipt-to disposition-notification-to"
     b" apparently-to"
     # trace and envelope lines that it adds or removes
     b" received return-path full-name x-authentication-warning content-length".split()
 )
 _REWRITTEN_PREFIXES = (b"resent-", b"x-virus-", b"x-miltscan-")
-_ADDED = (b"date", b"message-id")  # mailer flags D and M: added where they lack, else left alone
+_ADDED = (b"date", b"message-id")  # mailer flags D and M: added where missing, else unchanged
 _OUTCOMES = {outcome.encode(): outcome for outcome in Outcome}
 _BLANKS = bytes.maketrans(b"\t\r\n", b"   ")
 _RUN = re.compile(rb"  +")
@@ -49,7 +49,7 @@ _FORM = re.compile(
 
 
 class ReceiptResult(StrEnum):
-    """What a message's receipt is worth; a metric label. Only `VALID` spares a scan."""
+    """The result of a receipt check; a metric label. Only `VALID` saves a scan."""
 
     VALID = "valid"
     NONE = "none"
@@ -60,7 +60,7 @@ class ReceiptResult(StrEnum):
 
 
 class Claim(NamedTuple):
-    """What a receipt says: when (seconds since the epoch), how the scan ended, by which signature database."""
+    """The content of a receipt: time (seconds since the epoch), outcome of the scan, and signature database."""
 
     time: int
     outcome: Outcome
@@ -68,7 +68,7 @@ class Claim(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What a receipt is worth, and the outcome it tells if it is valid."""
+    """The result of a receipt check, and the outcome in the receipt if it is valid."""
 
     receipt: ReceiptResult
     outcome: Outcome | None = None
@@ -78,19 +78,19 @@ def sign_receipt(key: Key, claim: Claim, headers: Sequence[Header], body: bytes)
     """The value of the receipt header for a message with these headers; `body` is the digest of its body."""
     names = {name.lower() for name, _ in headers}
     added = b",".join(name for name in _ADDED if name not in names)
-    said = (
+    text = (
         f"v=1; k={key.id}; t={claim.time}; o={claim.outcome}; s={claim.signatures};"
         f" a={added.decode()}; d={_digest(headers, added, body)}"
     )
-    return f"{said}; m={_mac(key, said.encode())}"
+    return f"{text}; m={_mac(key, text.encode())}"
 
 
 def verify_receipt(
     keys: Keyring, headers: Sequence[Header], body: Callable[[], bytes], now: float, max_age: float
 ) -> Checked:
-    """What the receipt among the headers is worth `now` (seconds since the epoch), at an age of up to `max_age`.
+    """Check the receipt among the headers `now` (seconds since the epoch), at an age of up to `max_age`.
 
-    `body` is asked for the digest of the body only where all else is right.
+    `body` is called for the digest of the body only where all else is correct.
     """
     found = [value for name, value in headers if name.lower() == _NAME]
     if not found:
@@ -98,14 +98,14 @@ def verify_receipt(
     form = _FORM.fullmatch(_relaxed(found[0]))
     if form is None or len(found) > 1 or form["outcome"] not in _OUTCOMES:  # the incoming side leaves one
         return Checked(ReceiptResult.FORGED)
-    doubt = _doubt(keys, form, now, max_age)
-    if doubt is None and not hmac.compare_digest(_digest(headers, form["added"], body()).encode(), form["digest"]):
-        doubt = ReceiptResult.MISMATCH
-    return Checked(doubt) if doubt else Checked(ReceiptResult.VALID, _OUTCOMES[form["outcome"]])
+    fault = _fault(keys, form, now, max_age)
+    if fault is None and not hmac.compare_digest(_digest(headers, form["added"], body()).encode(), form["digest"]):
+        fault = ReceiptResult.MISMATCH
+    return Checked(fault) if fault else Checked(ReceiptResult.VALID, _OUTCOMES[form["outcome"]])
 
 
-def _doubt(keys: Keyring, form: re.Match[bytes], now: float, max_age: float) -> ReceiptResult | None:
-    """What speaks against the receipt by itself, whichever message it is on."""
+def _fault(keys: Keyring, form: re.Match[bytes], now: float, max_age: float) -> ReceiptResult | None:
+    """What is wrong with the receipt itself, independent of its message; None if nothing is."""
     key = next((key for key in keys if key.id.encode() == form["key"]), None)
     if key is None:
         return ReceiptResult.UNKNOWN_KEY
@@ -114,8 +114,8 @@ def _doubt(keys: Keyring, form: re.Match[bytes], now: float, max_age: float) -> 
     return None if -SKEW <= now - int(form["time"]) <= max_age else ReceiptResult.STALE
 
 
-def _mac(key: Key, said: bytes) -> str:
-    return hmac.digest(key.secret, b"miltscan receipt\n" + said, "sha256").hex()
+def _mac(key: Key, text: bytes) -> str:
+    return hmac.digest(key.secret, b"miltscan receipt\n" + text, "sha256").hex()
 
 
 def _digest(headers: Sequence[Header], added: bytes, body: bytes) -> str:

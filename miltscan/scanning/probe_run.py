@@ -1,7 +1,7 @@
-"""The two probes through the incoming sendmail: made, sent and judged; who asks for them is elsewhere.
+"""The two probes through the incoming sendmail: they are made, sent and checked here.
 
-A probe is well only if the reply proves that our filter had it scanned: the clean one as clean, the test signature as
-infected. A 250 proves the contrary: a sendmail without its filter has taken a message that nobody scanned.
+A probe succeeds only if the reply proves that our filter had it scanned: the clean one as clean, the test signature as
+infected. A 250 proves the contrary: a sendmail without its filter accepted a message that was not scanned.
 """
 
 import hashlib
@@ -108,8 +108,8 @@ def probe_fields(results: Iterable[Result]) -> list[dict[str, object]]:
 def probe_table(results: Sequence[Result]) -> str:
     """For people: a line for each probe with the time of each stage, then the replies and what is wrong."""
     head = f"{'message':10} {'result':7} " + " ".join(f"{stage:>11}" for stage in Stage)
-    told = [f"{one.message}: {line}" for one in results for line in (one.why, one.reply) if line]
-    return "\n".join([head, *map(_row, results), "", *told])
+    notes = [f"{one.message}: {line}" for one in results for line in (one.why, one.reply) if line]
+    return "\n".join([head, *map(_row, results), "", *notes])
 
 
 def _row(one: Result) -> str:
