@@ -1,8 +1,8 @@
 """Keeps libmilter's pool of threads from stalling, by a private socket of the worker. No pymilter, no mail.
 
 Debian's libmilter serves all sessions of a process by a pool of threads, and starts a thread only when a packet
-arrives: ten EOMs at once, 2 s each, end after 2, 2, 4, 4 ... 10 s. A packet on a control session makes it start one: an abort
-outside a transaction, to which libmilter sends no reply. Cost: one write of five bytes.
+arrives: ten EOMs at once, 2 s each, end after 2, 2, 4, 4 ... 10 s. A packet on a control session makes it start one:
+an abort outside a transaction, to which libmilter sends no reply. Cost: one write of five bytes.
 
 libmilter accepts only one listener, so it begins with a private one, by which the control sessions are opened. Then the
 public listener replaces it.
