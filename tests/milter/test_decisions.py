@@ -1,4 +1,4 @@
-"""From the engine's word to what the MTA hears: every action, every lie, every limit, through the real service."""
+"""From the engine's reply to that of the milter: every action, every lie, every limit, through the real service."""
 
 import errno
 import os
@@ -104,7 +104,7 @@ def test_headers_mode_none(shared: Fleet) -> None:
 @pytest.mark.parametrize("body", [b"hello\r\n", VIRUS, ON_DISK], ids=["clean", "virus", "disk"])
 @pytest.mark.parametrize("lie", lies.FAULTS)
 def test_a_lying_clamd_lets_nothing_pass(daemon: Daemon, lie: str, body: bytes) -> None:
-    """However it fails at a message, the client hears 451 and keeps it."""
+    """The client receives 451 and keeps its message, however the server fails."""
     daemon.clamd.behaviour = unless_canary(lies.FAULTS[lie])
     result = daemon.send(Message(body=body))
     assert (result.step, result.reply.smtp[:9]) == (Command.EOM, b"451 4.7.1")
@@ -120,14 +120,14 @@ def test_a_lying_clamd_over_tcp_lets_nothing_pass(shared: Fleet, tcp_clamd: Fake
 
 
 def test_an_accepted_error_is_marked(shared: Fleet) -> None:
-    """Where the administrator prefers mail to safety, the mark tells that nobody looked."""
+    """Where the policy accepts unscanned mail, the mark shows that it was not scanned."""
     daemon = shared(policy__on_error="accept")
     daemon.clamd.behaviour = unless_canary(lies.garbage)
     assert marks(daemon, Message(headers=FORGED)) == [b"Unscanned (garbled)"]
 
 
 def test_clamd_without_its_temporary_folder(daemon: Daemon) -> None:
-    """A clamd that says OK to everything misses its canary: 451 until it finds the test signature again."""
+    """A clamd that replies OK to everything fails its self-test: 451 until it finds the test signature again."""
     daemon.clamd.behaviour = lies.always_ok
     wait_until(lambda: daemon.metric("engine_up") == 0, PATIENCE, "engine down")
     assert daemon.send(Message(queue_id=b"NOENGINE")).reply.smtp == (
@@ -154,7 +154,7 @@ def test_limits_of_the_engine(daemon: Daemon, lie: lies.Behaviour, smtp: bytes, 
 
 
 def test_a_slow_clamd(shared: Fleet) -> None:
-    """Past limits.scan_timeout the client hears 451, and others meanwhile 250."""
+    """After limits.scan_timeout the client receives 451, while others receive 250."""
     daemon = shared(limits__scan_timeout="1s", clamd__canary_interval="30s")
     slow = Slow()
     daemon.clamd.behaviour = unless_canary(slow)
@@ -167,7 +167,7 @@ def test_a_slow_clamd(shared: Fleet) -> None:
 
 
 def test_busy_slots(shared: Fleet) -> None:
-    """With every scan slot taken a message waits for queue_wait, then hears 451 and is counted as shed."""
+    """With every scan slot taken a message waits for queue_wait, is then answered with 451 and counted as shed."""
     daemon = shared(limits__concurrent_scans=1, limits__queue_wait="100ms")
     slow = Slow()
     daemon.clamd.behaviour = unless_canary(slow)

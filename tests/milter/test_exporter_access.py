@@ -135,7 +135,7 @@ def guarded(own: Fleet) -> Daemon:
 
 
 def status(daemon: Daemon, token: str) -> int:
-    """What a scraper with this token hears."""
+    """The response to a scraper with this token."""
     answer = asked(daemon, b"GET /metrics HTTP/1.0\r\nAuthorization: Bearer " + token.encode() + b"\r\n\r\n")
     return int(answer.split(b" ")[1])
 

@@ -1,4 +1,4 @@
-"""What a service manager hears of the real service: ready, reloading, stopping, each at its time."""
+"""The notifications of the real service to a service manager: ready, reloading, stopping, each at its time."""
 
 import signal
 import socket

@@ -64,7 +64,7 @@ def test_cut_at_every_step(daemon: Daemon, last: Command, message: Message) -> N
 
 
 def test_cut_during_the_scan_is_no_bug_of_ours(daemon: Daemon) -> None:
-    """An MTA that goes away while its message is scanned is told in the log and not counted as an exception."""
+    """An MTA that disconnects during a scan is in the log and is not counted as an exception."""
     slow = Slow()
     daemon.clamd.behaviour = unless_canary(slow)
     before = daemon.metric("exceptions_total")
@@ -164,7 +164,7 @@ def test_8bit_helo_name(daemon: Daemon) -> None:
 
 
 def test_8bit_client_name(daemon: Daemon) -> None:
-    """A client name that is no UTF-8 hides the name, not the address, and its mail is scanned."""
+    """A client name that is not UTF-8 hides the name, not the address, and its mail is scanned."""
     with daemon.mta() as mta:
         mta.connect(b"\xff\xfe.example.org")
         mta.greeted = True
@@ -175,7 +175,7 @@ def test_8bit_client_name(daemon: Daemon) -> None:
 
 
 def test_8bit_header_name(daemon: Daemon) -> None:
-    """A header name that is no UTF-8 never reaches our code: the message is tempfailed, the next one is judged."""
+    """A header name that is not UTF-8 never reaches our code: the message is tempfailed, the next one is scanned."""
     odd = Message(headers=((b"Subject", b" x"), (b"X-\xff", b" y")), queue_id=b"ODD")
     with daemon.mta() as mta:
         assert mta.send_message(odd).reply.smtp.startswith(b"451 4.3.0 Internal error, try again later (ODD)")
@@ -267,7 +267,7 @@ def test_garbage_in_place_of_the_negotiation(daemon: Daemon, first: bytes) -> No
 
 
 def test_unknown_command(daemon: Daemon) -> None:
-    """An SMTP command that nobody knows changes nothing."""
+    """An unknown SMTP command changes nothing."""
     with daemon.mta() as mta:
         mta.connect()
         mta.greeted = True

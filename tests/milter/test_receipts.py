@@ -114,7 +114,7 @@ def test_without_a_valid_receipt_it_is_new_mail(both: Daemon, folder: Path, rece
 
 
 def test_clean_mail_without_a_valid_receipt_gets_our_marks(both: Daemon, folder: Path) -> None:
-    """Forged marks go, ours come, and no receipt stays; while the engine fails it is a tempfail as ever."""
+    """Forged marks and receipts are removed and ours inserted; while the engine fails, mail is tempfailed."""
     message = with_receipt(Message(headers=((b"X-Virus-Status", b" Clean"), *HEADERS)), b" nonsense")
     result = verified(folder, message)
     assert result.accepted
@@ -174,7 +174,7 @@ def test_without_keys_everything_is_scanned(shared: Fleet, folder: Path) -> None
 
 
 def test_a_key_file_that_becomes_wrong_changes_nothing(own: Fleet, folder: Path) -> None:
-    """At a reload it is told and the former keys stay; at a start the service does not begin."""
+    """A reload reports it and keeps the former keys; a start fails."""
     keys = folder / "mine"
     keys.write_text(f"one {'1' * 64}\n")
     keys.chmod(0o600)

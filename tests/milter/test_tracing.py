@@ -88,7 +88,7 @@ def test_addresses_are_traced_if_wanted(traced: Callable[..., Daemon]) -> None:
 
 @pytest.mark.parametrize("there", ["refused", "broken", "silent"])
 def test_a_collector_in_trouble_is_nobody_elses(traced: Callable[..., Daemon], there: str) -> None:
-    """Nobody listens, it answers 500, or never: mail goes on, the loss is counted, one line says why; a stop works."""
+    """A collector that is absent, answers 500 or never answers stops no mail; the loss is counted and logged once."""
     with collector() as fake, socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         if there == "refused":
@@ -106,7 +106,7 @@ def test_a_collector_in_trouble_is_nobody_elses(traced: Callable[..., Daemon], t
 
 
 def test_tracing_goes_on_when_the_collector_is_back(traced: Callable[..., Daemon]) -> None:
-    """And when the tracer itself had died: what was told meanwhile waits for the next one."""
+    """Traces that are sent while the tracer is dead wait for the next one."""
     with collector() as there:
         there.status = 400
         daemon = traced(there.url)

@@ -48,7 +48,7 @@ def test_a_mistake_is_one_line(text: str, lines: list[str]) -> None:
 
 
 def test_all_mistakes_come_at_once_and_show_no_key() -> None:
-    """Whoever reads the log must not be able to sign."""
+    """A reader of the log must not be able to sign."""
     with pytest.raises(ConfigError) as caught:
         parse_keys(f"{HEX}\none {HEX}x\n", "f")
     assert len(str(caught.value).splitlines()) == 2

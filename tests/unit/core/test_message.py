@@ -26,7 +26,7 @@ INBOUND, OUTBOUND, INTERNAL = Direction.INBOUND, Direction.OUTBOUND, Direction.I
     ],
 )
 def test_direction(address: str, to_local: Direction, to_others: Direction) -> None:
-    """By client and mailer; who cannot be told from an outsider counts as one."""
+    """Client and mailer decide; a client that cannot be distinguished from an outside one counts as one."""
     client = Client("host.example.org", address)
     assert direction(client, Envelope(b"<>", local=True)) is to_local
     assert direction(client, Envelope(b"<>", local=False)) is to_others

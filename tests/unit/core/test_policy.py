@@ -106,7 +106,7 @@ def test_reply_fits_its_action() -> None:
     ],
 )
 def test_refusals(verdict: Verdict, expected: Reply) -> None:
-    """What the client hears; what is for the log alone stays there."""
+    """The client receives the reason; the detail is only for the log."""
     assert decide(_always(ActionName.REJECT), message(queue_id="Q"), verdict).reply == expected
 
 

@@ -72,7 +72,7 @@ def test_the_form_is_an_interface() -> None:
 @pytest.mark.parametrize("kind", ProbeKind)
 @pytest.mark.parametrize("key", [NEW, OLD])
 def test_every_key_verifies(kind: ProbeKind, key: Key) -> None:
-    """Hosts that share a key file need not read it anew in the same second."""
+    """Hosts that share a key file need not reload it in the same second."""
     value, probe = signed(kind, key)
     assert checked(value) == probe
     assert checked(value.replace(b"; ", b";\n\t")) == probe  # folded on its way

@@ -73,7 +73,7 @@ def test_a_receipt_says_what_it_says() -> None:
 @pytest.mark.parametrize("key", [NEW, OLD])
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_key_verifies(key: Key, outcome: Outcome) -> None:
-    """What an older key has signed stays valid; the outcome is told as it was."""
+    """A receipt that an older key signed stays valid, with its outcome."""
     value = sign_receipt(key, Claim(NOW, outcome, 0), HEADERS, BODY)
     assert checked(((b"x-miltscan-RECEIPT", value.encode()), *HEADERS)) == Checked(ReceiptResult.VALID, outcome)
 
@@ -203,7 +203,7 @@ def test_only_what_reads_alike_is_alike(one: tuple[Header, ...], other: tuple[He
 
 
 def reading(headers: tuple[Header, ...], lacking: set[bytes]) -> dict[bytes, list[list[bytes]]]:
-    """The signed values by name, each as its words: written anew, without a regular expression."""
+    """The signed values by name, each as its words; written independently of the code, without a regular expression."""
     found: dict[bytes, list[list[bytes]]] = {}
     for name, value in headers:
         if name.lower() not in {b"from", b"received", *lacking}:

@@ -156,7 +156,7 @@ ANNOUNCED: list[tuple[tuple[bytes, ...], int]] = [
 
 
 def test_announced_size() -> None:
-    """SIZE= is a hint of at most 20 digits; anything else is no hint."""
+    """SIZE= counts with at most 20 digits; anything else is ignored."""
     assert [case for case in ANNOUNCED if announced_size(case[0]) != case[1]] == []
 
 

@@ -18,7 +18,7 @@ LITTLE = 0.2  # seconds
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A TCP socket that listens; nobody accepts unless the test does."""
+    """A listening TCP socket; only the test accepts from it."""
     with socket.create_server(("127.0.0.1", 0)) as made:
         yield made
 
@@ -152,7 +152,7 @@ def test_a_reset_without_a_word(listener: socket.socket, wire: Wire) -> None:
 
 
 def silent(listener: socket.socket, tick: list[float]) -> Wire:
-    """A connection that nobody answers, with little time."""
+    """A connection without a reply, with little time."""
     return Wire(
         Target(socket.AF_INET, listener.getsockname()),
         time.monotonic() + LITTLE,
@@ -172,7 +172,7 @@ def test_waiting_for_a_reply_ticks_and_ends(listener: socket.socket) -> None:
 
 
 def test_sending_to_a_peer_that_does_not_read_ends(listener: socket.socket) -> None:
-    """The same for a send that nobody takes."""
+    """The same holds for a send that no peer reads."""
     ticks: list[float] = []
     wire = silent(listener, ticks)
     wire.connect()

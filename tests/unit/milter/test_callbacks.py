@@ -1,4 +1,4 @@
-"""The callbacks of libmilter, called as libmilter calls them: what the MTA is told whatever fails."""
+"""The callbacks of libmilter, called as libmilter calls them: the reply to the MTA, whatever fails."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ STEPS: dict[str, Callable[..., int]] = {
 
 
 class FakeContext:
-    """pymilter's context of one connection; remembers what the MTA was told."""
+    """A fake of pymilter's context of one connection, which records what is sent to the MTA."""
 
     def __init__(self) -> None:
         self.private: Any = None

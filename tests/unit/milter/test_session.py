@@ -66,7 +66,7 @@ def test_lead_is_put_back(tmp_path: Path) -> None:
 
 
 def test_end_gives_the_spool_up(tmp_path: Path) -> None:
-    """Where there is one, and however often it is told."""
+    """The end of a transaction closes its spool, however often it is called."""
     session = MtaSession(b"", _runtime(tmp_path))
     session.end()
     session.begin(session.runtime)
@@ -118,7 +118,7 @@ def test_error_does_not_reach_the_next_message(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("hook")
 def test_what_c_raises_marks_the_message(tmp_path: Path) -> None:
-    """A header name that is no UTF-8 never reaches us: only the hook hears of it, and EOM raises it."""
+    """A header name that is not UTF-8 never reaches our code: only the hook receives it, and EOM raises it."""
     session = _talk(_runtime(tmp_path))
     _send(session)
     error = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
@@ -156,7 +156,7 @@ def test_what_c_raises_marks_its_connection_alone(tmp_path: Path) -> None:
 
 
 def test_steps_outside_a_transaction_open_nothing(tmp_path: Path) -> None:
-    """A piece that belongs to no message is an error; a spool for it would be nobody's to close."""
+    """A chunk outside a transaction is an error; a spool for it would never be closed."""
     before = len([*Path("/proc/self/fd").iterdir()])
     session = _talk(_runtime(tmp_path))
     session.mail(b"<>", (), authenticated=False)

@@ -152,7 +152,7 @@ def test_busy_is_unscanned() -> None:
 
 
 def test_wait_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The MTA hears from us while we wait for a slot, and the message is scanned when there is one."""
+    """The MTA receives progress while a message waits for a slot, and the message is scanned when one is free."""
     monkeypatch.setattr("miltscan.scanning.pipeline._TICK", 0.001)
     pipeline = _pipeline([ScriptedEngine(CLEAN)], slots=0, queue_wait=60.0)
     ticks = Ticks()

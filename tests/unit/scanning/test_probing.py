@@ -56,7 +56,7 @@ def nothing() -> None:
 
 
 def answer(report: Report, probe: Probe) -> Answer | None:
-    """What the client of the probe is told."""
+    """The answer in the reply to the client of the probe."""
     assert report.decision.reply
     return read_answer(probe, report.decision.reply.text)
 
@@ -71,7 +71,7 @@ def answer(report: Report, probe: Probe) -> Answer | None:
     ],
 )
 def test_a_probe_is_scanned_and_refused(arrived: tuple[Message, Probe], verdict: Verdict, expected: Answer) -> None:
-    """With the proof of what the engine said; there is no receipt for what nobody takes."""
+    """The refusal proves the verdict of the engine; a refused message has no receipt."""
     pipeline, engine = probing(verdict)
     report = pipeline.process(arrived[0], nothing)
     assert answer(report, arrived[1]) == expected
@@ -79,7 +79,7 @@ def test_a_probe_is_scanned_and_refused(arrived: tuple[Message, Probe], verdict:
 
 
 def test_a_bug_at_a_probe_is_told_and_no_mail(arrived: tuple[Message, Probe]) -> None:
-    """Its client hears what any other would, with the answer."""
+    """The client of a probe receives the same reply as any other, with the answer."""
     raised: list[Exception] = []
     pipeline, _ = probing(RuntimeError("x"), raised)
     report = pipeline.process(arrived[0], nothing)
@@ -88,7 +88,7 @@ def test_a_bug_at_a_probe_is_told_and_no_mail(arrived: tuple[Message, Probe]) ->
 
 
 def test_a_spool_that_cannot_be_read_makes_it_ordinary_mail(arrived: tuple[Message, Probe]) -> None:
-    """Which is scanned; the error is told, and the header goes."""
+    """The message is scanned, the error is reported, and the header is removed."""
     raised: list[Exception] = []
     pipeline, engine = probing(Verdict.clean("fake"), raised)
     arrived[0].content.close()  # type: ignore[attr-defined]  # the spool

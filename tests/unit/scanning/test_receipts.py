@@ -66,7 +66,7 @@ def receipts(report: Report) -> Sequence[str]:
 
 
 def test_what_could_not_be_signed_has_no_receipt(spool: Spool) -> None:
-    """It was scanned, so the client hears 250; the delivery side scans it once more."""
+    """The message was scanned, so the client receives 250; the delivery side scans it again."""
     failed: list[Exception] = []
     (receipt,) = receipts(signed(spool, failed))
     assert "; s=27000; " in receipt
@@ -83,7 +83,7 @@ def test_what_is_refused_is_left_as_it_is(spool: Spool, verdict: Verdict) -> Non
 
 
 def test_what_was_not_kept_whole_gets_no_receipt(spool: Spool) -> None:
-    """Nobody could compare it."""
+    """A receipt for an incomplete message could not be compared."""
     settled = whole(spool)._replace(settled=too_large(2, 1))
     ours = Signing(pipeline(ScriptedEngine(CLEAN)), KEYS, lambda _engine, _server: 0, raised)
     assert receipts(ours.process(settled, nothing)) == []
@@ -99,7 +99,7 @@ def test_what_is_held_gets_no_receipt(spool: Spool) -> None:
 
 @pytest.mark.parametrize("verdict", [CLEAN, INFECTED])
 def test_an_error_in_the_check_is_a_scan(spool: Spool, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is raised, the engine decides, and the error is told."""
+    """The engine decides whatever is raised, and the error is reported."""
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
@@ -113,7 +113,7 @@ def test_an_error_in_the_check_is_a_scan(spool: Spool, verdict: Verdict, monkeyp
 
 
 def test_a_spool_that_cannot_be_read_is_a_scan(spool: Spool) -> None:
-    """A valid receipt does not help a body that nobody can look at."""
+    """A valid receipt does not count for a body that cannot be read."""
     (receipt,) = receipts(signed(spool, []))
     engine, failed = ScriptedEngine(INFECTED), list[Exception]()
     theirs = Verifying(pipeline(engine), KEYS, 3600.0, failed.append)

@@ -113,7 +113,7 @@ def test_nothing_is_open_before_the_first_write(tmp_path: Path) -> None:
 
 
 def test_close_may_come_twice(tmp_path: Path) -> None:
-    """The second one closes nobody else's descriptor."""
+    """The second close does not close a descriptor of another spool."""
     spool = Spool(tmp_path, 100)
     spool.write(b"x")
     spool.close()

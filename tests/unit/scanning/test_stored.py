@@ -66,7 +66,7 @@ def test_an_engine_gets_the_whole_message_behind_the_preface(size: int, tmp_path
 
 
 def test_the_first_line_of_a_mailbox_is_left_out(tmp_path: Path) -> None:
-    """It is no header, and would end them."""
+    """The line is not a header, and would end the headers."""
     assert scanned(b"From a@example.test Thu Jan  1\nSubject: a\n\nb\n", tmp_path)["size"] == 14
     assert StubEngine.given == PREFACE + b"Subject: a\n\nb\n"
 

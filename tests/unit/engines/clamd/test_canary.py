@@ -1,4 +1,4 @@
-"""The canary: what it looks like, and what passes for found."""
+"""The canary mail, and the replies that count as found."""
 
 import email
 import email.message
@@ -29,7 +29,7 @@ def test_the_mail_must_be_decoded_to_find_it() -> None:
     ["Eicar-Test-Signature", "Win.Test.EICAR_HDB-1", "Eicar-Signature", "{HEX}EICAR.TEST.3.UNOFFICIAL"],
 )
 def test_what_databases_call_it(signature: str) -> None:
-    """Any name with EICAR in it."""
+    """Any name that contains EICAR counts."""
     assert missed(Found(signature)) == ""
 
 
@@ -44,5 +44,5 @@ def test_what_databases_call_it(signature: str) -> None:
     ],
 )
 def test_everything_else_is_missed(reply: ClamdReply) -> None:
-    """And the reason is at hand."""
+    """The reason is in the result."""
     assert missed(reply)

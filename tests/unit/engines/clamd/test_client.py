@@ -44,7 +44,7 @@ def test_commands(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("answer", [b"", b"\xff\xfe", b"UNKNOWN COMMAND", b"PONGO", b"ERROR"])
 def test_odd_answers_are_none(answer: bytes, tmp_path: Path) -> None:
-    """What is not the answer to the command is no answer."""
+    """Any other text counts as no answer to the command."""
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         clamd.answers = dict.fromkeys(clamd.answers, answer)
         place = target(clamd)
@@ -55,12 +55,12 @@ def test_odd_answers_are_none(answer: bytes, tmp_path: Path) -> None:
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    """No server is no answer."""
+    """Without a server there is no answer."""
     assert not ping(Target(socket.AF_UNIX, str(tmp_path / "none")), TIMEOUT)
 
 
 def test_a_server_that_says_nothing() -> None:
-    """The wait ends, and with no answer; nor is it begun anew as pyclamd does (five times)."""
+    """The wait ends without an answer, and is not repeated as by pyclamd (five times)."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert version(Target(socket.AF_INET, listener.getsockname()), 0.2) is None
 

@@ -1,4 +1,4 @@
-"""The clamd engine against a fake clamd that answers as it is told."""
+"""The clamd engine against a fake clamd whose answers the test chooses."""
 
 import threading
 import time
@@ -74,7 +74,7 @@ def scan(engine: ClamdEngine, data: bytes, deadline: float | None = None) -> Ver
 
 
 def test_clean_and_infected(clamd: FakeClamd) -> None:
-    """Both verdicts, each with the server that gave it, after one canary and without a thread."""
+    """Both verdicts name the server that gave them, after one self-test and without a thread."""
     engine = probed(clamd)
     assert scan(engine, CLEAN) == Verdict.clean("clamd", clamd.address)
     assert scan(engine, INFECTED) == Verdict.infected("clamd", "Eicar-Test-Signature", clamd.address)
@@ -101,7 +101,7 @@ def test_a_refused_descriptor_is_remembered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", lies.FAULTS)
 def test_no_lie_is_clean(clamd: FakeClamd, name: str) -> None:
-    """A clamd that passes its canary and lies about mail: an error, or a limit, and told to the observer."""
+    """A clamd that passes its self-test and lies about mail gives an error or a limit, and the observer is notified."""
     clamd.behaviour = lies.unless_canary(lies.FAULTS[name])
     memo = Memo()
     verdict = scan(probed(clamd, memo=memo), INFECTED)
@@ -156,7 +156,7 @@ def test_ok_before_the_whole_message_was_sent_is_garbled() -> None:
 
 
 def test_deadline(clamd: FakeClamd) -> None:
-    """A server that does not answer in time; the MTA is told to wait meanwhile."""
+    """A server that does not answer in time ends the scan; the MTA receives progress meanwhile."""
     clamd.behaviour = lies.unless_canary(lies.Slow())
     ticks: list[float] = []
     with message(CLEAN) as made:
@@ -191,7 +191,7 @@ def test_a_session_that_clamd_has_ended_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_idle_sessions_are_closed(tmp_path: Path) -> None:
-    """By the canary after the next, and all of them where the server is down; no more are kept than allowed."""
+    """Idle sessions are closed by the self-test after the next, and all of them when the server is down."""
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         server = ClamdServer("clamd", parse_address(clamd.address), keep=1)
         server.target = targets(server.address)[0]
@@ -265,7 +265,7 @@ def test_a_content_that_fails_is_an_error(clamd: FakeClamd) -> None:
 
 
 def test_no_server_is_up(clamd: FakeClamd) -> None:
-    """Before the first canary, and after one that was missed, no server is asked."""
+    """No server is used before its first self-test, nor after one that it failed."""
     engine = ClamdEngine("clamd", [parse_address(clamd.address)], NEVER, Memo())
     assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
     clamd.behaviour = lies.always_ok
@@ -284,7 +284,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_a_server_that_vanished_is_a_connect_fault(tmp_path: Path) -> None:
-    """Up at its last canary, gone at the message."""
+    """A server that passed its last self-test may be gone at the message."""
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         engine = probed(clamd)
     assert scan(engine, CLEAN).reason is Fault.CONNECT
@@ -307,7 +307,7 @@ def test_servers_take_turns(pair: tuple[FakeClamd, FakeClamd]) -> None:
 
 
 def test_a_server_that_failed_is_asked_last(pair: tuple[FakeClamd, FakeClamd]) -> None:
-    """Until its next canary, so that few messages have to be put twice."""
+    """It is used last until its next self-test, so that few messages are scanned twice."""
     first, _ = pair
     first.behaviour = lies.unless_canary(lies.close_without_answer)
     memo = Memo()
@@ -337,7 +337,7 @@ def test_a_server_that_reports_a_limit_keeps_its_turn(pair: tuple[FakeClamd, Fak
 
 
 def test_a_message_cannot_take_a_server_down(tmp_path: Path) -> None:
-    """The canary decides: one that clamd cannot take is an error, and all other mail goes on."""
+    """Only the self-test decides: a message that clamd cannot scan is an error, and all other mail goes on."""
     memo = Memo()
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, memo=memo) as engine:
         clamd.behaviour = lies.unless_canary(lies.close_without_answer)
@@ -349,7 +349,7 @@ def test_a_message_cannot_take_a_server_down(tmp_path: Path) -> None:
 
 
 def test_a_failure_asks_for_a_canary(tmp_path: Path) -> None:
-    """And a server that misses it is down for all, until it passes one: told once each time."""
+    """A server that fails it is down until it passes one, and each change is reported once."""
     memo = Memo()
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, memo=memo) as engine:
         clamd.behaviour = lies.close_without_answer
@@ -364,7 +364,7 @@ def test_a_failure_asks_for_a_canary(tmp_path: Path) -> None:
 
 
 def test_a_liar_is_found_on_the_interval(tmp_path: Path) -> None:
-    """Clamd without its temporary folder says OK to all mail: no message shows it, the canary does."""
+    """Clamd without its temporary folder replies OK to all mail: only the self-test shows it."""
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd, interval=0.1) as engine:
         clamd.behaviour = lies.always_ok
         until(lambda: scan(engine, CLEAN).reason is Limit.NO_ENGINE)
@@ -379,7 +379,7 @@ def test_a_kept_session_does_not_hide_that_nobody_is_accepted(tmp_path: Path) ->
 
 
 def test_a_hung_server_is_given_up(pair: tuple[FakeClamd, FakeClamd]) -> None:
-    """Its canary gets no answer, so its message goes to the other long before the deadline."""
+    """Its self-test gets no answer, so its message goes to the other server long before the deadline."""
     first, second = pair
     with running(*pair) as engine:
         hang(engine, first)

@@ -89,7 +89,7 @@ def test_failed() -> None:
 
 @pytest.mark.parametrize("data", [b"UNKNOWN COMMAND\0", b"No file descriptor received. ERROR\0"])
 def test_refused(data: bytes) -> None:
-    """A clamd that takes no descriptor is told from one that fails."""
+    """A clamd that accepts no descriptor is distinguished from one that fails."""
     reply = parse_reply(data, FD)
     assert isinstance(reply, Failed)
     assert reply.refused
@@ -136,7 +136,7 @@ _PIECES = st.sampled_from(
 
 @given(st.lists(_PIECES, max_size=8).map(b"".join), st.integers(1, 1000))
 def test_a_reply_of_a_session_is_as_strict(answer: bytes, number: int) -> None:
-    """What is told without the pattern is what the pattern tells, and only behind the number that was asked for."""
+    """The fast path agrees with the pattern, and accepts a reply only with the number of its command."""
     assert parse_numbered(b"%d: %b" % (number, answer), number) == parse_reply(answer, FD)
     assert parse_numbered(b"%d: %b" % (number + 1, answer), number) is not CLEAN
 
@@ -165,7 +165,7 @@ def test_what_is_no_reply_of_a_session() -> None:
 
 
 def test_the_detail_of_a_failure_is_bounded() -> None:
-    """The log gets the first 200 bytes of what is no reply."""
+    """The log shows the first 200 bytes of an unknown reply."""
     assert parse_reply(b"x" * 300, FD) == Failed(Fault.GARBLED, "x" * 200)
 
 

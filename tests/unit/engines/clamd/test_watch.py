@@ -1,4 +1,4 @@
-"""The watch over one clamd: when it is up, when it is told, and when a canary is sent."""
+"""The tests of one clamd: when it is up, what is reported, and when a self-test is made."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_every_canary_differs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [*lies.FAULTS, "always_ok"])
 def test_no_lie_passes(name: str, tmp_path: Path) -> None:
-    """A server that lies to its canary is down, and that is told once."""
+    """A server that fails its self-test is down, which is reported once."""
     with FakeClamd.unix(tmp_path / "clamd.ctl", {**lies.FAULTS, "always_ok": lies.always_ok}[name]) as clamd:
         made, server, memo = watch(clamd)
         made.probe()
@@ -56,7 +56,7 @@ def test_states_are_told_on_a_change(tmp_path: Path) -> None:
 
 
 def test_new_signatures_are_told_and_tested_at_once(tmp_path: Path) -> None:
-    """A reload may bring a database that finds nothing: a canary follows without waiting for the interval."""
+    """A reload may bring a database that finds nothing, so a self-test follows at once."""
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         made, _, memo = watch(clamd)
         made.probe()
@@ -106,7 +106,7 @@ def test_a_busy_server_is_not_a_hung_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A late canary is waited for while scans get their replies, or PING does, and not when nobody gets one."""
+    """A late self-test goes on while scans or PING get replies, and fails when neither does."""
     slow = lies.Slow()
     wait, waits = ServerWatch._wait, []  # noqa: SLF001  # to see it wait
 
