@@ -15,6 +15,7 @@ from miltscan.config import places, units
 from miltscan.config.table import RESTART, Table
 from miltscan.core.action import ActionName
 from miltscan.core.address import Address, InetAddress, Network, UnixAddress
+from miltscan.core.verdict import OWN_VERDICTS
 
 MTA_PATIENCE = 300.0  # seconds: sendmail's milter timeout `E:`, 5m by default, from the end of the message to its reply
 _MIB = 2**20
@@ -311,6 +312,11 @@ class Settings(Table):
                 yield f'engine[{position}].type = "clamd": expected no table [clamd] next to [[engine]] of this type'
             elif names.count(engine.name) > 1:
                 yield f'engine[{position}].name = "{engine.name}": expected a name that no other engine has'
+            elif engine.name in OWN_VERDICTS:
+                yield (
+                    f'engine[{position}].name = "{engine.name}": expected another name; '
+                    "miltscan itself gives verdicts under this one"
+                )
         if not any(engine.required for engine in self.engines):
             yield "engine: expected required = true for at least one engine"
         if self.verify.socket == self.milter.socket:

@@ -28,7 +28,7 @@ from miltscan.core.action import (
 )
 from miltscan.core.message import Message
 from miltscan.core.text import printable_ascii, readable
-from miltscan.core.verdict import Limit, Outcome, Verdict
+from miltscan.core.verdict import Limit, Outcome, Verdict, missing
 
 STATUS_HEADER = "X-Virus-Status"
 SCANNED_HEADER = "X-Virus-Scanned"
@@ -54,24 +54,25 @@ class Policy:
     on_engine_error: Mapping[str, ActionName] = field(default_factory=dict)
 
 
-def decide(policy: Policy, message: Message, verdict: Verdict, missing: Sequence[Verdict] = ()) -> Decision:
-    """The decision on a message on which `verdict` is the worst; `missing` as of `verdict.missing`."""
+def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequence[Verdict] = ()) -> Decision:
+    """The decision on a message on which `verdict` is the worst of `verdicts`, those of all engines."""
     forged = () if policy.scanned_by is None else removals(message.headers, _FORGEABLE)
-    if verdict.outcome is Outcome.CLEAN and not forged and not missing:
+    absent = missing(verdicts, policy.optional) if policy.optional else ()
+    if verdict.outcome is Outcome.CLEAN and not forged and not absent:
         return _clean(policy.scanned_by)
     rule, name = _rule(policy, verdict)
     deciding = verdict
     if name is ActionName.ACCEPT:
-        # a failure more never makes the answer milder: what is accepted all the same may be stopped by the next engine
-        for one in missing:
-            choice = policy.on_engine_error.get(one.engine, ActionName.ACCEPT)
-            if one.failed and choice is not ActionName.ACCEPT:
-                deciding, rule, name = one, _engine_rule(one.engine), choice
+        # a failure more never makes the answer milder: what is accepted of one engine may be stopped by another one
+        for one in verdicts:
+            other, choice = _rule_of_optional(policy, one) if one in absent else _rule(policy, one)
+            if choice is not ActionName.ACCEPT:
+                deciding, rule, name = one, other, choice
                 break
     action = _action(name, deciding, message.queue_id)
     if not isinstance(action, KEPT):
         return Decision(action, rule)
-    return Decision(action, rule, (*forged, *_ours(policy.scanned_by, status(verdict), missing)))
+    return Decision(action, rule, (*forged, *_ours(policy.scanned_by, status(verdict), absent)))
 
 
 @lru_cache(maxsize=8)
@@ -94,6 +95,12 @@ def _rule(policy: Policy, verdict: Verdict) -> tuple[str, ActionName]:
             limit = verdict.reason if isinstance(verdict.reason, Limit) else Limit.NO_ENGINE
             return f"policy.on_unscanned.{limit}", policy.on_unscanned.get(limit, ActionName.TEMPFAIL)
     assert_never(verdict.outcome)
+
+
+def _rule_of_optional(policy: Policy, verdict: Verdict) -> tuple[str, ActionName]:
+    """Only a failure of the engine counts: sending the message again would not change what the engine cannot scan."""
+    choice = policy.on_engine_error.get(verdict.engine) if verdict.failed else None
+    return _engine_rule(verdict.engine), choice or ActionName.ACCEPT
 
 
 def _engine_rule(engine: str) -> str:
@@ -166,12 +173,12 @@ def status(verdict: Verdict) -> str:
     assert_never(verdict.outcome)
 
 
-def _ours(scanned_by: str | None, value: str, missing: Sequence[Verdict] = ()) -> tuple[HeaderEdit, ...]:
+def _ours(scanned_by: str | None, value: str, absent: Sequence[Verdict] = ()) -> tuple[HeaderEdit, ...]:
     """Our headers, which replace the sender's own: only ours may say what was scanned."""
     if scanned_by is None:
         return ()
     ours = (InsertHeader(STATUS_HEADER, value), InsertHeader(SCANNED_HEADER, scanned_by))
-    if not missing:
+    if not absent:
         return ours
-    engines = ", ".join(f"{one.engine} ({one.reason or 'error'})" for one in missing)
+    engines = ", ".join(f"{one.engine} ({one.reason or 'error'})" for one in absent)
     return (*ours, InsertHeader(MISSING_HEADER, printable_ascii(engines)))

@@ -86,6 +86,8 @@ class Verdict:
         return cls("receipt", outcome)
 
 
+OWN_VERDICTS = frozenset({"miltscan", "none", "pipeline", "receipt", "session", "spool"})
+"""What stands for the engine in verdicts that no engine gave; an engine of this name would lend them its `on_error`."""
 _FAILURES = (Limit.TIMEOUT, Limit.NO_ENGINE)
 _NOT_SCANNED = (Outcome.UNSCANNED, Outcome.ERROR)
 _RANK = {outcome: rank for rank, outcome in enumerate(Outcome)}

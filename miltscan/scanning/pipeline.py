@@ -120,7 +120,7 @@ class Pipeline:
         policy, opinions = self.policy, [timed.verdict for timed in verdicts]
         verdict = worst(opinions, policy.optional)
         absent = missing(opinions, policy.optional) if policy.optional else ()
-        decision = decide(policy, message, verdict, absent)
+        decision = decide(policy, message, verdict, opinions)
         return Report(message, verdict, decision, verdicts, waited, time.monotonic() - began, absent)
 
     def _unasked(self, message: Message, verdict: Verdict, began: float) -> Report:

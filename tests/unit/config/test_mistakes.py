@@ -151,6 +151,10 @@ def test_a_wrong_value_comes_with_what_is_expected(text: str, line: str) -> None
             [f'engine[{number}].name = "clamd": expected a name that no other engine has' for number in (1, 2)],
         ),
         (
+            f"[[engine]]\n{_CLAMD}\nname = 'spool'",
+            ['engine[1].name = "spool": expected another name; miltscan itself gives verdicts under this one'],
+        ),
+        (
             f"[[engine]]\n{_CLAMD}\nrequired = false\n[verify]\nsocket = 'unix:/run/miltscan/miltscan.sock'",
             [
                 "engine: expected required = true for at least one engine",

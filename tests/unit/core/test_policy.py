@@ -299,6 +299,19 @@ def test_a_required_engine_may_have_its_own_on_error() -> None:
     assert decide(own, message(), Verdict.unscanned("third", Limit.TIMEOUT)).rule == "policy.on_unscanned.timeout"
 
 
+@pytest.mark.parametrize(
+    "one", [Verdict.error("third", Fault.CONNECT), Verdict.unscanned("third", Limit.ENCRYPTED), CLEAN], ids=str
+)
+@pytest.mark.parametrize("other", [Verdict.unscanned("clamd", Limit.NO_ENGINE), Verdict.error("clamd", Fault.CLOSED)])
+def test_no_required_engine_speaks_for_another(one: Verdict, other: Verdict) -> None:
+    """What the policy accepts of one required engine lets nothing pass that it does not accept of another."""
+    accepts = ActionName.ACCEPT
+    unscanned = dict.fromkeys(Limit, ActionName.TEMPFAIL) | {Limit.ENCRYPTED: accepts}
+    mixed = policy(on_error=ActionName.TEMPFAIL, on_unscanned=unscanned, on_engine_error={"third": accepts})
+    for verdicts in ([one, other], [other, one]):
+        assert decided(mixed, message(), verdicts).action.name is ActionName.TEMPFAIL
+
+
 any_engine = st.sampled_from(["a", "b", "c"]) | st.text()
 any_verdict = st.builds(
     Verdict,
@@ -326,7 +339,7 @@ any_policy = st.builds(
 
 def decided(policy: Policy, message: Message, verdicts: list[Verdict]) -> Decision:
     """As the pipeline decides."""
-    return decide(policy, message, worst(verdicts, policy.optional), missing(verdicts, policy.optional))
+    return decide(policy, message, worst(verdicts, policy.optional), verdicts)
 
 
 @given(any_policy, any_message, st.lists(any_verdict))

@@ -8,7 +8,7 @@ from miltscan.core.action import Decision, Discard, Hold, InsertHeader
 from miltscan.core.message import Client, Message
 from miltscan.core.policy import decide
 from miltscan.core.session import Session
-from miltscan.core.verdict import Limit, Verdict, missing, worst
+from miltscan.core.verdict import Limit, Verdict, worst
 from miltscan.engines.clamd.reply import Clean, Failed, Form, Found, Limited, parse_reply
 from miltscan.scanning.assemble import policy_for
 from tests.fakes.messages import NoContent
@@ -54,7 +54,7 @@ def decided(case: Case, settings: Settings) -> Decision:
     if message.settled:
         return decide(policy, message, message.settled)
     verdicts = [verdict_on(engine, answer) for engine, answer in case.answers.items()]
-    return decide(policy, message, worst(verdicts, policy.optional), missing(verdicts, policy.optional))
+    return decide(policy, message, worst(verdicts, policy.optional), verdicts)
 
 
 def made(session: Session, settled: Verdict | None = None) -> Message:
