@@ -179,9 +179,10 @@ class Worker:
     def _runtime(self, loaded: Loaded) -> Runtime:
         settings, recorder = loaded.settings, self._recorder
         engines = self._engines.follow(settings.engines, recorder.log)
-        pipeline = pipeline_for(settings, engines, self._slots, self._hostname)
+        growth = HEADROOM if self._verifies else 0
+        pipeline = pipeline_for(settings, engines, self._slots, self._hostname, growth=growth)
         processor = processor_for(loaded, pipeline, self._engines.version, recorder.exception, verifies=self._verifies)
-        size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
+        size = settings.limits.message_size + growth
         return Runtime(processor, size, Path(settings.spool.directory), settings.spool.memory)
 
     def _drain(self) -> None:

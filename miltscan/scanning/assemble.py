@@ -62,12 +62,17 @@ def policy_for(settings: Settings, hostname: str) -> Policy:
     )
 
 
-def pipeline_for(settings: Settings, engines: Sequence[Engine], slots: Slots, hostname: str) -> Pipeline:
-    """The pipeline that asks `engines`, which are those of `settings` in their order."""
+def pipeline_for(
+    settings: Settings, engines: Sequence[Engine], slots: Slots, hostname: str, *, growth: int = 0
+) -> Pipeline:
+    """The pipeline that asks `engines`, which are those of `settings` in their order.
+
+    `growth` in bytes is how much a message may have grown since its size was compared with the limits of the settings.
+    """
     bounded = [
         engine
         if chosen.timeout is None and chosen.skip_above is None
-        else Bounded(engine, chosen.timeout, chosen.skip_above)
+        else Bounded(engine, chosen.timeout, chosen.skip_above and chosen.skip_above + growth)
         for chosen, engine in zip(settings.engines, engines, strict=True)
     ]
     limits = settings.limits

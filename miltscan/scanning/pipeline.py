@@ -112,7 +112,10 @@ class Pipeline:
         waited, deadline = now - began, now + self.timeout
         verdicts: tuple[Timed, ...] = ()
         for engine in self.engines:
-            verdict = engine.scan(message, deadline, tick)
+            if now < deadline:
+                verdict = engine.scan(message, deadline, tick)
+            else:  # its servers have no part in the delay, and must not be suspected for it
+                verdict = Verdict.unscanned(engine.name, Limit.TIMEOUT, "the engines before it used up the time")
             before, now = now, time.monotonic()
             verdicts = (*verdicts, Timed(verdict, now - before))
             if verdict.outcome is Outcome.INFECTED:

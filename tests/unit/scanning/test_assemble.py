@@ -114,6 +114,16 @@ def test_only_an_engine_with_bounds_of_its_own_is_wrapped() -> None:
     assert [*pipeline.engines] == [engines[0], Bounded(engines[1], 1.0, None), Bounded(engines[2], None, 1024)]
 
 
+def test_the_delivery_side_takes_what_has_grown_on_the_way() -> None:
+    """What the incoming side had scanned and accepted must not be too large for the same engine a second later."""
+    settings = with_engines('skip_above = "1KiB"')
+    (engine,) = pipeline_for(settings, scripted(settings), scan_slots(1), "mx", growth=100).engines
+    assert [engine.scan(message(size=size), 1.0, lambda: None).reason for size in (1124, 1125)] == [
+        None,
+        Limit.TOO_LARGE,
+    ]
+
+
 def test_the_pipeline_of_a_command_tests_its_engines(tmp_path: Path) -> None:
     """Each server once: a server that was not tested counts as down."""
     with FakeClamd.unix(tmp_path / "clamd") as clamd:

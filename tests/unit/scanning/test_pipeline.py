@@ -114,6 +114,17 @@ def test_a_verdict_of_our_own_is_no_optional_engine(settled: Verdict | None) -> 
     assert report.missing == ()
 
 
+def test_an_engine_whose_time_is_used_up_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no part in the delay: no server of it is called, and none of it is blamed."""
+    times = iter([0.0, 0.0, *[60.0] * 9])
+    monkeypatch.setattr("time.monotonic", lambda: next(times))
+    slow, next_one = ScriptedEngine(CLEAN), ScriptedEngine(CLEAN, name="next")
+    report = Pipeline([slow, next_one], policy(), scan_slots(1), 60.0, 0.0).process(message(), Ticks())
+    assert (slow.asked, next_one.asked) == (1, 0)
+    verdict = report.verdict
+    assert (verdict.engine, verdict.reason, verdict.server) == ("next", Limit.TIMEOUT, "")
+
+
 @pytest.mark.parametrize(
     ("timeout", "expected"), [(None, 1000.0), (5.0, 105.0), (2000.0, 1000.0)], ids=["none", "its own", "that of all"]
 )
