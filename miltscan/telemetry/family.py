@@ -100,8 +100,9 @@ class Family(Generic[Kind]):
 
     def forget_all(self, *first: str) -> None:
         """Forget each series whose first labels have these values."""
-        for labels in [labels for labels in self._children if labels[: len(first)] == first]:
-            self.forget(*labels)
+        for labels in [*self._children]:  # a copy made in one step, as other threads add children meanwhile
+            if labels[: len(first)] == first:
+                self.forget(*labels)
 
     @property
     def used(self) -> int:

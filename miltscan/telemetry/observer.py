@@ -76,8 +76,9 @@ class EngineObserver:
     def load(self, engine: str, server: str, load: Load | None) -> None:
         """Record the load of the server; None ends its gauges."""
         if load is None:
-            metrics.CLAMD_QUEUE.forget_all(engine, server)
-            metrics.CLAMD_THREADS.forget_all(engine, server)
+            if not self._retired:
+                metrics.CLAMD_QUEUE.forget_all(engine, server)
+                metrics.CLAMD_THREADS.forget_all(engine, server)
             return
         self._set(metrics.CLAMD_QUEUE, (engine, server), load.queue)
         for state in ("live", "idle", "max"):

@@ -100,8 +100,30 @@ def test_a_server_that_is_no_longer_configured_has_no_state() -> None:
     old.canary_passed("clamd", SERVER)
     old.server_state("clamd", SERVER, up=True, why="")
     old.server_fault("clamd", SERVER, Fault.CLOSED, "gone")
+    old.load("clamd", "inet:3310@other", None)
+    assert _shown(metrics.CLAMD_QUEUE, "clamd", "inet:3310@other")
     assert not _shown(metrics.ENGINE_UP, "clamd", SERVER)
     assert not _shown(metrics.CANARY_PASSED, "clamd", SERVER)
     assert not _shown(metrics.SIGNATURES, "clamd", SERVER)
     assert _shown(metrics.ENGINE_UP, "clamd", "inet:3310@other")
     assert _value(metrics.ENGINE_ERRORS, "clamd", "closed") == 1
+
+
+def test_gauges_end_while_another_thread_adds_some() -> None:
+    """The thread of another server may report its first state meanwhile: that must not end a self-test."""
+
+    class Adding(str):
+        """A name that adds a child when it is compared, as a thread may do between two steps."""
+
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            metrics.CLAMD_QUEUE.child("second", str(metrics.CLAMD_QUEUE.used))
+            return super().__eq__(other)
+
+    metrics.CLAMD_QUEUE.child("clamd", SERVER).set(1)
+    metrics.CLAMD_QUEUE.child("clamd", "another").set(1)
+    metrics.CLAMD_QUEUE.forget_all(Adding("clamd"), SERVER)
+    assert not _shown(metrics.CLAMD_QUEUE, "clamd", SERVER)
+    assert _shown(metrics.CLAMD_QUEUE, "clamd", "another")
