@@ -30,8 +30,8 @@ def _table(fields: tuple[Field, ...]) -> list[str]:
 _HEAD = f"""\
 # Log lines
 
-Each line that miltscan logs, with its fields. miltscan writes one event a line to stdout; journald, a container runtime
-or a file keeps it.
+Each line that miltscan logs, with its fields. miltscan writes one event per line to stdout; journald, a container
+runtime or a file keeps it.
 
     journalctl -u miltscan -o cat | jq 'select(.outcome == "infected")'
     miltscan trace QUEUE-ID                                              # one message through all logs: trace.md

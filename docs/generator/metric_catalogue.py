@@ -37,11 +37,11 @@ Each label is bounded, so that no mail can create an unlimited number of series.
 _NOTES = """
 ## Notes
 
-- Each process counts in files of its own in `exporter.directory`, and the exporter adds them up. A new worker continues
+- Each process counts in its own files in `exporter.directory`, and the exporter adds them up. A new worker continues
   its predecessor's counters, a reload changes none, and a restart of the service begins at 0. A worker that is killed
   loses up to a quarter of a second of counts; the log has all its messages.
 - Gauges of clamd date from the last self-test, one every `canary_interval` of the engine. A server that a reload
-  removes has no series any more. A server that does not answer STATS has none in `miltscan_clamd_*`.
+  removes no longer has a series. A server that does not answer STATS has none in `miltscan_clamd_*`.
 - `miltscan_signature_detections_total` names the first signatures that each worker finds and counts all others as
   `other`, so the count of a name may be split. `miltscan_detections_total` and the log are complete.
 - Queues are measured every `queues.interval`: names, sizes and times of at most 200,000 files. Messages that are held
