@@ -57,7 +57,7 @@ def import_file(
         typer.Option("--format", metavar="NAME", help="The format of FILE, if its name and text are unknown."),
     ] = None,
 ) -> None:
-    """Take over another scanner's settings.
+    """Import the settings of another scanner.
 
     It makes a miltscan.toml, a site.m4 for sendmail/, and differences.txt with the counterpart of every option. It
     overwrites no file: if one exists, it writes nothing and ends with status 2.

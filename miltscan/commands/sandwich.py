@@ -87,10 +87,11 @@ def probe(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     config: Config = None,
 ) -> None:
-    """Send a clean message and a test signature through the incoming sendmail.
+    """Send two test messages through the incoming sendmail.
 
-    Both are signed with a key of keys.file. miltscan refuses them with a proof of their scan, so that neither is
-    delivered or counted as mail. The status is 0 if both succeed, else 1.
+    One is clean, the other contains a test signature. Both are signed with a key of keys.file. miltscan refuses them
+    with a proof of their scan, so that neither is delivered or counted as mail. The status is 0 if both succeed, else
+    1.
 
     \b
     Examples:

@@ -3,6 +3,7 @@
 import tomllib
 from codecs import BOM_UTF8
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -33,16 +34,28 @@ def parse_settings(data: bytes, name: str) -> Settings:
     """The settings in the TOML `data` of the file `name`; raises ConfigError with a line for each mistake."""
     data = data.removeprefix(BOM_UTF8)
     try:
-        return Settings.model_validate(tomllib.loads(data.decode()))
+        given = tomllib.loads(data.decode())
+        return Settings.model_validate(given)
     except ValidationError as error:
-        lines = mistakes(error, Settings)
+        lines = [*mistakes(error, Settings), *_between_tables(given, error)]
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         lines = [f"line {line}: expected UTF-8"]
     except tomllib.TOMLDecodeError as error:
         lines = [syntax(str(error), data.decode())]
     except ValueError:  # of int(), which is what is left
-        lines = ["expected no number of thousands of digits"]
+        lines = ["a number has thousands of digits; expected a shorter one"]
     except RecursionError:
-        lines = ["expected no brackets within brackets hundreds deep"]
+        lines = ["brackets are nested hundreds deep; expected fewer"]
     raise ConfigError("\n".join(f"{name}: {line}" for line in lines))
+
+
+def _between_tables(given: dict[str, Any], error: ValidationError) -> list[str]:
+    """The broken rules between tables that have no mistake; pydantic checks none of them next to `error`."""
+    broken = {one["loc"][0] for one in error.errors() if one["loc"]}
+    try:
+        Settings.model_validate({name: table for name, table in given.items() if name not in broken})
+    except ValidationError as between:
+        lines = mistakes(between, Settings) if broken else []
+        return [line for line in lines if not any(f"{table}." in line for table in broken)]
+    return []

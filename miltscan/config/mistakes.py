@@ -56,15 +56,16 @@ def _expected(error: ErrorDetails, name: str, known: Sequence[str]) -> str:
     context = error.get("ctx", {})
     match error["type"]:
         case "model_type" | "model_attributes_type":
-            return f"expected a table [{name}]"
+            table, in_list, _ = name.partition("[")
+            return f"expected a table [[{table}]]" if in_list else f"expected a table [{table}]"
         case "tuple_type":
             return (
                 f"expected tables [[{name}]]" if any(key.startswith(f"{name}.") for key in known) else "expected a list"
             )
         case "too_short":
-            return f"expected a list of at least {context['min_length']}"
+            return f"expected at least {context['min_length']} item"
         case "too_long":
-            return f"expected a list of at most {context['max_length']}"
+            return f"expected at most {context['max_length']} items"
         case "literal_error" | "union_tag_invalid":
             return f"expected {context.get('expected') or context.get('expected_tags')}".replace("'", '"')
         case _:

@@ -112,17 +112,17 @@ INET = Notation("inet:PORT@HOST", _inet, str, {"type": "string", "pattern": "^in
 LISTEN = Notation('HOST:PORT, or "off"', _listen, _show_listen)
 NETWORK = Notation("an address, or a network without host bits such as 192.0.2.0/24", _network, _show_network)
 FOLDER = Notation("the absolute path of a folder", _path, str, _PATH_SCHEMA)
-FILE = Notation("the absolute path of a file, or an empty text for none", _or_empty(_path), str, _PATH_OR_EMPTY_SCHEMA)
+FILE = Notation("the absolute path of a file, or an empty string for none", _or_empty(_path), str, _PATH_OR_EMPTY_SCHEMA)
 QUEUE = Notation(
-    "the absolute path of a queue folder, which may end in *, or an empty text for none",
+    "the absolute path of a queue folder, which may end in *, or an empty string for none",
     _or_empty(_path),
     str,
     _PATH_OR_EMPTY_SCHEMA,
 )
 MAILBOX = Notation("a mail address with a domain", _mailbox, str)
-NO_MAILBOX = Notation("a mail address with a domain, or an empty text for none", _or_empty(_mailbox), str)
+NO_MAILBOX = Notation("a mail address with a domain, or an empty string for none", _or_empty(_mailbox), str)
 COLLECTOR = Notation(
-    'a URL such as "http://127.0.0.1:4318/v1/traces", or an empty text for none', _or_empty(_collector), str
+    'a URL such as "http://127.0.0.1:4318/v1/traces", or an empty string for none', _or_empty(_collector), str
 )
 
 Addresses = Annotated[tuple[Annotated[Address, ADDRESS], ...], Field(min_length=1), AfterValidator(_each_once)]

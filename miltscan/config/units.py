@@ -128,7 +128,7 @@ def choice(names: type[E]) -> Notation[E]:
 
 
 def optional(notation: Notation[T]) -> Notation[T | None]:
-    """The same value, or an empty text, which means None."""
+    """The same value, or an empty string, which means None."""
 
     def read(value: object) -> T | None:
         return None if value == "" else notation.read(value)
@@ -137,7 +137,7 @@ def optional(notation: Notation[T]) -> Notation[T | None]:
         return "" if value is None else notation.show(value)
 
     schema = {"anyOf": [{"const": ""}, notation.schema]}
-    return Notation(f"{notation.expected}, or an empty text for none", read, show, schema)
+    return Notation(f"{notation.expected}, or an empty string for none", read, show, schema)
 
 
 def string(value: object) -> str:
@@ -199,7 +199,7 @@ MODE = Notation(
     'a file mode such as "0660"', _mode, lambda mode: f"{mode:04o}", {"type": "string", "pattern": "^0?[0-7]{3}$"}
 )
 FLAG = Notation("true or false", _flag, bool, {"type": "boolean"})
-NAME = Notation("a name, or an empty text for none", _name, str)
+NAME = Notation("a name, or an empty string for none", _name, str)
 LABEL = Notation(
     "1 to 20 lower-case letters, digits and dashes", _label, str, {"type": "string", "pattern": "^[a-z0-9-]{1,20}$"}
 )

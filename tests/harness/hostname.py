@@ -22,4 +22,4 @@ def advice() -> str | None:
     if dotted_name():
         return None
     problem = f"this host's name {own!r} has no dot, at which an installed sendmail sleeps 60 s at each start"
-    return f"{problem}; /etc/hosts wants a line such as '127.0.1.1 {own}.example.org {own}'"
+    return f"{problem}; /etc/hosts needs a line such as '127.0.1.1 {own}.example.org {own}'"

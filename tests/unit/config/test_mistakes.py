@@ -68,7 +68,7 @@ _CLAMD = "type = 'clamd'"
             'milter.allow[2] = "a/24": expected an address, or a network without host bits such as 192.0.2.0/24',
         ),
         ('[milter]\nallow = "::1"', 'milter.allow = "::1": expected a list'),
-        ("[milter]\nallow = []", "milter.allow = []: expected a list of at least 1"),
+        ("[milter]\nallow = []", "milter.allow = []: expected at least 1 item"),
         (
             "[queues]\ndelivery = 'mqueue'",
             f'queues.delivery = "mqueue": expected {places.QUEUE.expected}',
@@ -81,15 +81,16 @@ _CLAMD = "type = 'clamd'"
         ),
         ("[headers]\nmode = ['none']", 'headers.mode = ["none"]: expected one of "replace", "none"'),
         ("log = 3", "log = 3: expected a table [log]"),
+        ("engine = [1]", "engine[1] = 1: expected a table [[engine]]"),
         ('[milter]\nsocket = "/run/a"', 'milter.socket = "/run/a": expected unix:/absolute/path or inet:PORT@HOST'),
         (
             '[exporter]\ntoken_file = "token"',
-            'exporter.token_file = "token": expected the absolute path of a file, or an empty text for none',
+            'exporter.token_file = "token": expected the absolute path of a file, or an empty string for none',
         ),
         *(
             (
                 f'milter.socket_group = "a{escape}"',
-                f'milter.socket_group = "a{escape}": expected a name, or an empty text for none',
+                f'milter.socket_group = "a{escape}": expected a name, or an empty string for none',
             )
             for escape in ("\\u0000", "\\u001b")
         ),
@@ -103,7 +104,7 @@ _CLAMD = "type = 'clamd'"
         ),
         ("clamd.servers = ['unix:/a', 'b']", 'clamd.servers[2] = "b": expected unix:/absolute/path or inet:PORT@HOST'),
         (f"[engine]\n{_CLAMD}", 'engine = {"type": "clamd"}: expected tables [[engine]]'),
-        ("engine = []", "engine = []: expected a list of at least 1"),
+        ("engine = []", "engine = []: expected at least 1 item"),
         ("[[engine]]\nname = 'a'", "engine[1].type: required key is missing"),
         ("[[engine]]\ntype = 'x'", 'engine[1].type = "x": expected "clamd"'),
         (
@@ -116,7 +117,7 @@ _CLAMD = "type = 'clamd'"
         ),
         (
             f"[[engine]]\n{_CLAMD}\ntimeout = '0s'",
-            'engine[1].timeout = "0s": expected a duration such as "60s", from 1s to 4m, or an empty text for none',
+            'engine[1].timeout = "0s": expected a duration such as "60s", from 1s to 4m, or an empty string for none',
         ),
     ],
 )
@@ -174,8 +175,8 @@ def test_keys_that_do_not_fit_together(text: str, lines: list[str]) -> None:
         ("\na =", "line 2: Invalid value"),
         ("[log]\nlevel = yes", "line 2, column 9: Invalid value"),
         ("a = 1\na = 2", "line 2: Cannot overwrite a value"),
-        (f"milter.workers = {'1' * 5000}", "expected no number of thousands of digits"),
-        (f"a = {'[' * 3000}", "expected no brackets within brackets hundreds deep"),
+        (f"milter.workers = {'1' * 5000}", "a number has thousands of digits; expected a shorter one"),
+        (f"a = {'[' * 3000}", "brackets are nested hundreds deep; expected fewer"),
     ],
 )
 def test_a_file_that_is_not_toml(text: str, line: str) -> None:
@@ -209,6 +210,25 @@ def test_all_mistakes_come_at_once() -> None:
         "policy.on_error",
         "colour",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (
+            "[log]\nx = 1\n[clamd]\n[[engine]]\ntype = 'clamd'",
+            [
+                "log.x: unknown key",
+                'engine[1].type = "clamd": expected no table [clamd] next to [[engine]] of this type',
+            ],
+        ),
+        ("[probe]\ninterval = '1m'\n[keys]\nfile = 3", [f"keys.file = 3: expected {places.FILE.expected}"]),
+        ("[[engine]]\ntype = 'clamd'\nrequired = false\nx = 1", ["engine[1].x: unknown key"]),
+    ],
+)
+def test_tables_that_do_not_fit_together_next_to_a_mistake(text: str, lines: list[str]) -> None:
+    """A rule between tables is checked next to other mistakes, unless one of its own tables has a mistake."""
+    assert mistakes_in(text) == [f"f: {line}" for line in lines]
 
 
 class Second(Table):
