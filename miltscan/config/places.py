@@ -112,7 +112,9 @@ INET = Notation("inet:PORT@HOST", _inet, str, {"type": "string", "pattern": "^in
 LISTEN = Notation('HOST:PORT, or "off"', _listen, _show_listen)
 NETWORK = Notation("an address, or a network without host bits such as 192.0.2.0/24", _network, _show_network)
 FOLDER = Notation("the absolute path of a folder", _path, str, _PATH_SCHEMA)
-FILE = Notation("the absolute path of a file, or an empty string for none", _or_empty(_path), str, _PATH_OR_EMPTY_SCHEMA)
+FILE = Notation(
+    "the absolute path of a file, or an empty string for none", _or_empty(_path), str, _PATH_OR_EMPTY_SCHEMA
+)
 QUEUE = Notation(
     "the absolute path of a queue folder, which may end in *, or an empty string for none",
     _or_empty(_path),
