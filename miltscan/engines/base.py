@@ -1,6 +1,7 @@
 """What an engine is, and what it reports of its servers; holds no engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from miltscan.core.load import Load
@@ -53,3 +54,10 @@ class Observer(Protocol):
 
     def load(self, engine: str, server: str, load: Load | None) -> None:
         """How busy the server was just now; None if unknown."""
+
+
+def at_once(steps: Sequence[Callable[[], None]]) -> None:
+    """Take the steps at the same time, each in a thread, and wait for all of them; raises what one of them raises."""
+    with ThreadPoolExecutor(max(1, len(steps))) as pool:
+        for step in [pool.submit(step) for step in steps]:
+            step.result()

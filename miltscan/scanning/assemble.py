@@ -14,7 +14,7 @@ from miltscan.core.action import ActionName
 from miltscan.core.policy import Policy
 from miltscan.core.report import Place
 from miltscan.core.verdict import Limit
-from miltscan.engines.base import Engine, Observer, ServedEngine
+from miltscan.engines.base import Engine, Observer, ServedEngine, at_once
 from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, scan_slots
 from miltscan.scanning.probing import Probing
@@ -40,8 +40,7 @@ def engine_for(chosen: EngineSettings, observer: Observer, sessions: int = 0) ->
 def probe_engines(engines: Iterable[EngineSettings], observer: Observer) -> list[ServedEngine]:
     """The engines, each server tested once; the observer is notified of the results. Never raises."""
     made = [engine_for(chosen, observer) for chosen in engines]
-    for engine in made:
-        engine.probe()
+    at_once([engine.probe for engine in made])
     return made
 
 

@@ -7,7 +7,7 @@ from structlog.typing import FilteringBoundLogger
 
 from miltscan.config.settings import EngineSettings
 from miltscan.core.verdict import Fault, Limit
-from miltscan.engines.base import ServedEngine
+from miltscan.engines.base import ServedEngine, at_once
 from miltscan.scanning.assemble import engine_for
 from miltscan.telemetry import metrics
 from miltscan.telemetry.observer import EngineObserver
@@ -37,9 +37,10 @@ class EngineSet:
             if one.chosen not in chosen:
                 one.observer.retire()
         self._running = {
-            new.name: old if (old := before.get(new.name)) and old.chosen == new else self._started(new, log)
+            new.name: old if (old := before.get(new.name)) and old.chosen == new else self._made(new, log)
             for new in chosen
         }
+        at_once([one.engine.start for name, one in self._running.items() if one is not before.get(name)])
         servers = {pair for one in self._running.values() for pair in one.observer.servers}
         for name, one in before.items():
             one.observer.forget(one.observer.servers - servers)
@@ -47,10 +48,9 @@ class EngineSet:
                 metrics.ENGINE_REQUIRED.forget(name)
         return [one.engine for one in self._running.values()]
 
-    def _started(self, chosen: EngineSettings, log: FilteringBoundLogger) -> _Running:
+    def _made(self, chosen: EngineSettings, log: FilteringBoundLogger) -> _Running:
         observer = EngineObserver(log)
         engine = engine_for(chosen, observer, self._sessions)
-        engine.start()
         metrics.ENGINE_REQUIRED.child(chosen.name).set(chosen.required)
         if not chosen.required:
             for reason in (*Limit, *Fault):  # with 0: a counter that appears with its first event shows no increase

@@ -15,7 +15,7 @@ from weakref import finalize
 from miltscan.core.address import Address
 from miltscan.core.message import Message
 from miltscan.core.verdict import Fault, Limit, Verdict
-from miltscan.engines.base import Observer, Tick
+from miltscan.engines.base import Observer, Tick, at_once
 from miltscan.engines.clamd.reply import Clean, Failed, Found, Limited
 from miltscan.engines.clamd.server import AbandonedError, ClamdServer
 from miltscan.engines.clamd.watch import PATIENCE, ServerWatch
@@ -67,9 +67,8 @@ class ClamdEngine:
             watch.join()
 
     def probe(self) -> None:
-        """Test every server once."""
-        for watch in self._watches.values():
-            watch.probe()
+        """Test every server once, all at the same time."""
+        at_once([watch.probe for watch in self._watches.values()])
 
     @property
     def ready(self) -> bool:

@@ -12,10 +12,13 @@ from miltscan.config.settings import ClamdEngineSettings
 from miltscan.core.address import parse_address
 from miltscan.core.verdict import Verdict
 from miltscan.engines.base import ServedEngine
+from miltscan.engines.clamd.watch import ServerWatch
+from miltscan.scanning.assemble import probe_engines
 from miltscan.scanning.engine_set import EngineSet
+from miltscan.scanning.servers import ServerRecords
 from miltscan.telemetry import log, metrics
 from tests.fakes.clamd import FakeClamd
-from tests.unit.engines.support import message, nothing, soon, until
+from tests.unit.engines.support import PATIENCE, message, nothing, soon, until
 
 Chosen = Callable[..., ClamdEngineSettings]
 
@@ -127,3 +130,25 @@ def test_reloads_leak_nothing(chosen: Chosen) -> None:
         del only
     engines.follow([], log.logger())
     until(lambda: held() == before)
+
+
+def test_engines_and_servers_are_tested_at_the_same_time(chosen: Chosen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that hangs takes four seconds: an optional engine's must not add them up before the first message."""
+    all_begun = threading.Barrier(3)
+    monkeypatch.setattr(ServerWatch, "probe", lambda _: all_begun.wait(PATIENCE))
+    both = chosen("a").model_copy(update={"servers": (*chosen("a").servers, *chosen("b").servers)})
+    engines = [both, chosen("b", required=False)]
+    EngineSet(1).follow(engines, log.logger())
+    probe_engines(engines, ServerRecords())
+    assert all_begun.n_waiting == 0
+
+
+def test_an_engine_that_cannot_be_started_is_an_error(chosen: Chosen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker ends with it and is replaced: without its threads no server of the engine would be tested again."""
+
+    def no_thread(_watch: ServerWatch) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ServerWatch, "start", no_thread)
+    with pytest.raises(RuntimeError, match="new thread"):
+        EngineSet(1).follow([chosen("a"), chosen("b")], log.logger())
