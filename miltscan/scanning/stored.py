@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from miltscan.config.settings import Settings
 from miltscan.core.message import PREFACE, Envelope, Message
@@ -44,7 +44,7 @@ def _without_mailbox_line(start: bytes) -> bytes:
     return start.partition(b"\n")[2] if start.startswith(b"From ") else start
 
 
-def report_fields(name: str, report: Report) -> dict[str, str | int | float | None]:
+def report_fields(name: str, report: Report) -> dict[str, str | int | float | list[str] | None]:
     """The report as one JSON object."""
     verdict, decision = report.verdict, report.decision
     return {
@@ -56,6 +56,7 @@ def report_fields(name: str, report: Report) -> dict[str, str | int | float | No
         "detail": readable(verdict.detail),
         "engine": verdict.engine,
         "server": verdict.server,
+        "unscanned_by": [one.engine for one in report.missing],
         "rule": decision.rule,
         "action": decision.action.name,
         "reply": str(decision.reply) if decision.reply else None,
@@ -63,11 +64,12 @@ def report_fields(name: str, report: Report) -> dict[str, str | int | float | No
     }
 
 
-def as_line(fields: Mapping[str, object]) -> str:
+def as_line(fields: Mapping[str, Any]) -> str:
     """The report as one line for a person, from `report_fields`."""
     why = fields["signature"] or fields["reason"]
     detail = f": {fields['detail']}" if fields["detail"] else ""
-    return f"{fields['file']}: {fields['outcome']}{f' ({why})' if why else ''}{detail}; {fields['action']}"
+    absent = f"; not scanned by {', '.join(fields['unscanned_by'])}" if fields["unscanned_by"] else ""
+    return f"{fields['file']}: {fields['outcome']}{f' ({why})' if why else ''}{detail}{absent}; {fields['action']}"
 
 
 def exit_status(outcomes: Sequence[Outcome | None]) -> int:

@@ -3,17 +3,19 @@
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.core.message import PREFACE, Message
-from miltscan.core.verdict import Limit, Outcome, Verdict
+from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.engines.base import Tick
-from miltscan.scanning.assemble import probed_pipeline
+from miltscan.scanning.assemble import pipeline_for, probed_pipeline
+from miltscan.scanning.pipeline import scan_slots
 from miltscan.scanning.stored import as_line, exit_status, report_fields, scan_stored
+from tests.fakes.engine import ScriptedEngine
 
 if TYPE_CHECKING:
     from miltscan.scanning.pipeline import Pipeline
@@ -51,7 +53,7 @@ def settings(directory: Path) -> Settings:
     return parse_settings(text.encode(), "f")
 
 
-def scanned(data: bytes, directory: Path) -> dict[str, str | int | float | None]:
+def scanned(data: bytes, directory: Path) -> dict[str, Any]:
     """The fields of the report on `data`."""
     configured = settings(directory)
     return report_fields("name", scan_stored(io.BytesIO(data), configured, probed_pipeline(configured)))
@@ -77,6 +79,18 @@ def test_the_report_names_signature_rule_and_reply(tmp_path: Path) -> None:
     assert (fields["signature"], fields["rule"], fields["action"]) == (r"Test\x1b", "policy.on_infected", "reject")
     assert str(fields["reply"]).startswith("550 5.7.1 Virus found: Test?")
     assert as_line(fields) == r"name: infected (Test\x1b); reject"
+
+
+def test_the_report_names_an_optional_engine_that_did_not_scan(tmp_path: Path) -> None:
+    """The message is clean by the required engine, and the other one's silence is not hidden."""
+    text = '[[engine]]\ntype = "clamd"\n[[engine]]\ntype = "clamd"\nname = "second"\nrequired = false\n'
+    configured = parse_settings(f'{text}[spool]\ndirectory = "{tmp_path}"'.encode(), "f")
+    second = ScriptedEngine(Verdict.error("second", Fault.CONNECT), name="second", required=False)
+    pipeline = pipeline_for(configured, [StubEngine(), second], scan_slots(1), "")
+    StubEngine.probed = True
+    fields = report_fields("name", scan_stored(io.BytesIO(b"Subject: a\r\n\r\nb"), configured, pipeline))
+    assert (fields["outcome"], fields["unscanned_by"]) == ("clean", ["second"])
+    assert as_line(fields) == "name: clean; not scanned by second; accept"
 
 
 def test_a_message_above_the_limit_is_not_scanned(tmp_path: Path) -> None:
@@ -126,4 +140,4 @@ def test_every_limit_has_a_line() -> None:
     """A report on any limit can be printed."""
     for limit in Limit:
         fields = {"file": "f", "outcome": "unscanned", "signature": None, "reason": limit, "detail": "", "action": "a"}
-        assert as_line(fields) == f"f: unscanned ({limit}); a"
+        assert as_line({**fields, "unscanned_by": []}) == f"f: unscanned ({limit}); a"
