@@ -14,7 +14,7 @@ ifelse(eval(SITE_DELIVERY_PORT == 25 || SITE_DELIVERY_PORT == 465 || SITE_DELIVE
 ')m4exit(1)')
 divert(0)dnl
 dnl
-dnl Exactly one listener, whatever the .mc file set before (cf.m4 collects DAEMON_OPTIONS in _DPO_).
+dnl Exactly one listener, regardless of what the .mc file set before (cf.m4 collects DAEMON_OPTIONS in _DPO_).
 dnl M=A: no AUTH, since only the hosts below may connect; S: no STARTTLS, which has a cost and no use on loopback.
 dnl Listen: with the default backlog of 10, a burst of a few messages a second makes the incoming sendmail wait five
 dnl minutes for a greeting (docs/tuning.md).

@@ -12,7 +12,7 @@ _HEAD = "| key | default | meaning | expected |\n| --- | --- | --- | --- |\n"
 
 
 def documentation(page: str) -> str:
-    """The page with the table of the code in place of its own, which ends it."""
+    """The page with its table, which is at its end, replaced by that of the code."""
     text, _, _ = page.partition(_HEAD)
     return text + _HEAD + "".join(_rows())
 

@@ -72,7 +72,7 @@ _REASON = Field(
     null=True,
 )
 _OUTCOME = Field("outcome", Type.TEXT, "The outcome of the verdict.", values=tuple(Outcome))
-_SIGNATURE = Field("signature", Type.TEXT, "The signature that the engine found.", _ANY, null=True)
+_SIGNATURE = Field("signature", Type.TEXT, "The signature that the engine detected.", _ANY, null=True)
 _MILLISECONDS = Field("ms", Type.NUMBER, "Duration in milliseconds, to a tenth.", "0 and more", least=0)
 ENGINE_ENTRY = (
     _ENGINE,
@@ -157,7 +157,7 @@ EVENTS = (
     Event(
         "probe_message",
         ("info", "warning"),
-        "A probe was scanned like a message, and then refused with the proof of its scan. It has no line `message`.",
+        "A probe was scanned like a message, and then rejected with the proof of its scan. It has no line `message`.",
         (*_MESSAGE, replace(_PROBE, name="probe")),
     ),
     Event(
@@ -233,7 +233,7 @@ EVENTS = (
                 Type.TEXT,
                 "`eom`: the message was tempfailed; `receipt`: the message was scanned; `report`: after the reply, the "
                 "line or the counts of the message are missing; `measure`: in the exporter, at queues and disk; "
-                "`probe`: in the prober, or at a probe that was refused or treated as ordinary mail.",
+                "`probe`: in the prober, or at a probe that was rejected or treated as ordinary mail.",
                 values=tuple(Place),
             ),
             *_BUG,

@@ -12,7 +12,7 @@ QUESTIONS = {
     ),
     "detections_total": "How many messages were infected, by the class of the signature (a word in its name)?",
     "signature_detections_total": (
-        "Which signatures were found, and how often? A signature that has a series keeps it until the next start."
+        "Which signatures were detected, and how often? A signature that has a series keeps it until the next start."
     ),
     "scan_duration_seconds": "How long does a server of an engine take for a message of this size?",
     "message_duration_seconds": "How much time does miltscan add at EOM?",
@@ -25,14 +25,14 @@ QUESTIONS = {
     "spool_bytes": "How much disk space do messages in flight use?",
     "spool_free_bytes": "How much disk space is free at spool.directory?",
     "engine_errors_total": "How often did an exchange with an engine fail, and why?",
-    "engine_up": "Is the server of an engine up (1) for every worker? It is 0 if at least one worker sees it down.",
+    "engine_up": "Is the server of an engine up (1) for every worker? It is 0 if it is down for at least one worker.",
     "engine_required": "Must mail be scanned by the engine (1), or does mail flow without it (0)?",
     "optional_engine_unscanned_total": (
         "How many messages did an optional engine not scan completely, and why? Mail flows all the same unless the "
         "engine's on_error says otherwise."
     ),
     "canary_last_success_timestamp_seconds": (
-        "When did the server last pass its self-test, which is to find a test signature?"
+        "When did the server last pass its self-test, in which it must detect a test signature?"
     ),
     "signature_database_version": "Which signature database does the server use?",
     "signature_database_published_timestamp_seconds": (
@@ -65,7 +65,7 @@ QUESTIONS = {
     "workers_configured": "How many workers should be running?",
     "worker_respawns_total": "How many workers died and were replaced?",
     "reloads_total": "How many reloads of the configuration succeeded or failed?",
-    "config_last_reload_success_timestamp_seconds": "Since when has the present configuration been in use?",
+    "config_last_reload_success_timestamp_seconds": "Since when has the current configuration been in use?",
     "config_info": "Which configuration is in use? Two services with the same hash use the same one.",
     "build_info": "Which versions are running?",
     "process_resident_memory_bytes": "How much memory does each process use?",

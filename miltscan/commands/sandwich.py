@@ -89,7 +89,7 @@ def probe(
 ) -> None:
     """Send two test messages through the incoming sendmail.
 
-    One is clean, the other contains a test signature. Both are signed with a key of keys.file. miltscan refuses them
+    One is clean, the other contains a test signature. Both are signed with a key of keys.file. miltscan rejects them
     with a proof of their scan, so that neither is delivered or counted as mail. The status is 0 if both succeed, else
     1.
 

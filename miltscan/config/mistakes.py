@@ -93,7 +93,7 @@ def _names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from _names(table, f"{prefix}{name}.")
 
 
-def _tables(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - whatever stands in an annotation
+def _tables(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - an annotation may be anything
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):
@@ -103,11 +103,11 @@ def _tables(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - wha
 def _shown(given: object) -> str:
     """What the user wrote, near enough to find it again; cut, because it may be a page."""
     try:
-        text = toml(given)  # type: ignore[arg-type]  # whatever TOML holds
+        text = toml(given)  # type: ignore[arg-type]  # any TOML value
     except TypeError:  # JSON has no dates
         text = str(given)
-    except ValueError:  # Python writes no number of thousands of digits, though it reads one in hexadecimal
-        return "a number of thousands of digits"
+    except ValueError:  # Python writes no number with thousands of digits, though it reads one in hexadecimal
+        return "a number with thousands of digits"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 

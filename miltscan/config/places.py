@@ -76,7 +76,7 @@ def _collector(value: object) -> str:
     try:
         parts, plain = urlsplit(text), text.isascii() and text.isprintable() and " " not in text
         good = plain and parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # of a bracket or a port, with a text of its own
+    except ValueError:  # of a bracket or a port, with another text
         raise ValueError from None
     if not good or parts.username is not None or parts.query or parts.fragment:
         raise ValueError

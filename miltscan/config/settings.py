@@ -157,7 +157,7 @@ class PolicySettings(Table):
     """`[policy]`: the action for each outcome."""
 
     on_infected: _Action = ActionName.REJECT
-    """Action when an engine finds a virus."""
+    """Action when an engine detects a virus."""
     on_error: _Action = ActionName.TEMPFAIL
     """Action when an engine fails."""
     on_unscanned: UnscannedSettings = UnscannedSettings()
@@ -174,7 +174,7 @@ class KeySettings(Table):
     """`[keys]`: the secrets with which the two sides of the sandwich sign and verify."""
 
     file: _Path = ""
-    """File of keys, one `ID HEXKEY` a line: the first one signs, all verify."""
+    """File of keys, one `ID HEXKEY` per line: the first one signs, all verify."""
 
 
 class ReceiptSettings(Table):
@@ -228,13 +228,13 @@ class ExporterSettings(Table):
     users_file: _Path = ""
     """File of users with read access, as htpasswd -B writes it."""
     token_file: _Path = ""
-    """File of bearer tokens with read access, one a line."""
+    """File of bearer tokens with read access, one per line."""
 
     def conflicts(self) -> Iterator[str]:
         """Yield a line for each key that only TLS uses."""
         for name in ("key", "client_ca"):
             if getattr(self, name) and not self.certificate:
-                yield f"exporter.{name}: expected exporter.certificate, too"
+                yield f"exporter.{name}: requires exporter.certificate"
 
 
 class QueueSettings(Table):
@@ -322,6 +322,6 @@ class Settings(Table):
         if self.verify.socket == self.milter.socket:
             yield f'verify.socket = "{self.verify.socket}": expected another socket than milter.socket'
         if self.probe.interval and not self.keys.file:
-            yield "probe.interval: expected keys.file, too, whose first key signs the probes"
+            yield "probe.interval: requires keys.file, whose first key signs the probes"
         if self.probe.readiness and not self.probe.interval:
-            yield "probe.readiness: expected probe.interval, too; 0s sends no probe"
+            yield "probe.readiness: requires probe.interval; 0s sends no probe"

@@ -35,7 +35,7 @@ Header = tuple[bytes, bytes]
 
 
 class Envelope(NamedTuple):
-    """Sender and recipients as in MAIL and RCPT; `local` says that every recipient's mailer is the local one."""
+    """Sender and recipients as in MAIL and RCPT; `local` means that every recipient's mailer is the local one."""
 
     sender: bytes
     recipients: tuple[bytes, ...] = ()
@@ -72,7 +72,7 @@ class Direction(StrEnum):
 def direction(client: Client, envelope: Envelope) -> Direction:
     """Authenticated mail is submission; of a private or loopback client internal or outbound; all other inbound.
 
-    An outside client that is not authenticated cannot relay, so its mail is inbound whatever the mailer.
+    An outside client that is not authenticated cannot relay, so its mail is inbound with any mailer.
     """
     if envelope.authenticated:
         return Direction.SUBMISSION
@@ -81,7 +81,7 @@ def direction(client: Client, envelope: Envelope) -> Direction:
     return Direction.INTERNAL if envelope.local else Direction.OUTBOUND
 
 
-@lru_cache(maxsize=1024)  # the same clients come again; without it this costs more than the rest of a log line's fields
+@lru_cache(maxsize=1024)  # the same clients return; without it this costs more than the rest of a log line's fields
 def _is_private(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_private

@@ -63,7 +63,7 @@ def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequenc
     rule, name = _rule(policy, verdict)
     deciding = verdict
     if name is ActionName.ACCEPT:
-        # a failure more never makes the answer milder: what is accepted of one engine may be stopped by another one
+        # one more failure never makes the answer milder: a message accepted after one may be stopped by another
         for one in verdicts:
             other, choice = _rule_of_optional(policy, one) if one in absent else _rule(policy, one)
             if choice is not ActionName.ACCEPT:
@@ -141,7 +141,7 @@ def connection_lost(queue_id: str) -> Decision:
 _LIMIT_TEXT = {
     Limit.TIMEOUT: "the engine took too long",
     Limit.NO_ENGINE: "no engine is available",
-    Limit.LIMITS: "it passes a limit of the engine",
+    Limit.LIMITS: "it exceeds a limit of the engine",
     Limit.ENCRYPTED: "its content is encrypted",
     Limit.BUSY: "too many messages at once",
 }

@@ -2,17 +2,17 @@
 
     X-Miltscan-Probe: v=1; k=KEY; p=clean|signature; t=TIME; n=NONCE; d=DIGEST; m=MAC
 
-DIGEST is the SHA-256 of the body, MAC an HMAC-SHA256 of all text before it, in a domain of its own: no receipt is a
+DIGEST is the SHA-256 of the body, MAC an HMAC-SHA256 of all text before it, in a separate domain: no receipt is a
 probe, and no probe is a receipt. Only a holder of the key can make one. A replayed probe is refused again, as long as
 it is `FRESH`.
 
-A probe is refused, whatever the verdict: what is refused is not delivered, and the 250 of a sendmail without a filter
-cannot be confused with ours. The refusal ends with an answer:
+A probe is rejected with any verdict: a rejected message is not delivered, and the 250 of a sendmail without a filter
+cannot be confused with ours. The rejection ends with an answer:
 
     550 5.7.1 ... [probe o=OUTCOME a=ACTION m=MAC]
 
 Its MAC covers the probe's own, so it proves that a filter with the key scanned this message, and with which outcome.
-Pure, and nothing here raises, whatever a header or a reply holds.
+Pure. Nothing here raises, for any header or reply.
 """
 
 import hmac
@@ -58,7 +58,7 @@ class Stage(StrEnum):
 
 
 class Probe(NamedTuple):
-    """A probe of ours: its kind, its key, and its MAC, which is unique."""
+    """Our probe: its kind, its key, and its MAC, which is unique."""
 
     kind: ProbeKind
     key: Key

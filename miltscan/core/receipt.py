@@ -8,7 +8,7 @@ with its over-signing a field that is added later breaks the receipt, unless sen
 `_REWRITTEN`, and ADDED, which it adds where they are missing. The order of fields of different names does not count.
 Every byte of the body does.
 
-Pure; the digest of the body is passed in. Nothing here raises, whatever a header holds.
+Pure; the digest of the body is passed in. Nothing here raises, for any header.
 """
 
 import hashlib

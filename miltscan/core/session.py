@@ -78,7 +78,7 @@ class Session:
         return too_large(size, limit) if size > limit else None
 
     def rcpt(self, recipient: bytes, *, local: bool) -> None:
-        """One recipient; `local` says that the local mailer delivers to it."""
+        """One recipient; `local` means that the local mailer delivers to it."""
         self._go("rcpt")
         self._transaction.recipients.append(recipient)
         self._transaction.local &= local
@@ -141,7 +141,7 @@ class Session:
 
 def too_large(size: int, limit: int) -> Verdict:
     """The verdict on a message of `size` bytes above the `limit`: no engine is asked."""
-    return Verdict.unscanned("session", Limit.TOO_LARGE, f"{size} bytes, at most {limit} are taken")
+    return Verdict.unscanned("session", Limit.TOO_LARGE, f"{size} bytes, at most {limit} are accepted")
 
 
 def announced_size(arguments: tuple[bytes, ...]) -> int:

@@ -6,7 +6,7 @@ from functools import lru_cache
 def readable(data: bytes | str, limit: int = 1000) -> str:
     r"""The text for a log field: at most `limit` characters, each printable, everything else as an escape.
 
-    Control characters, C1 controls and direction overrides could rewrite a terminal's screen; a byte that is no UTF-8
+    Control characters, C1 controls and direction overrides could rewrite a terminal's screen; a byte that is not UTF-8
     would break the JSON encoder. Escapes look like Python's: `\x1b`, `\u202e`.
     """
     text = data[: 4 * (limit + 1)].decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data

@@ -57,7 +57,7 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        """Whether the engine could not do its work, whatever the message was."""
+        """Whether the engine could not do its work, for reasons other than the message."""
         return self.outcome is Outcome.ERROR or self.reason in _FAILURES
 
     @classmethod

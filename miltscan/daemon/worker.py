@@ -1,6 +1,6 @@
 """One worker process: builds its engines after the fork, runs libmilter in a side thread, obeys orders, and drains.
 
-It decides nothing about mail. libmilter runs in a side thread because it handles signals in a thread of its own, where
+It decides nothing about mail. libmilter runs in a side thread because it handles signals in its own thread, where
 HUP would stop the filter. Python's signal handlers and the supervisor's orders belong to the main thread.
 """
 

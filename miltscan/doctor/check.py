@@ -61,7 +61,7 @@ def listen_findings(key: str, address: Address, allow: Sequence[Network]) -> Ite
 
 
 def socket_folder_findings(key: str, path: Path) -> Iterator[Finding]:
-    """Whether the folder of a unix socket exists, is writable for this user, and is safe by sendmail's rules."""
+    """Whether the folder of a unix socket exists, is writable by this user, and is safe by sendmail's rules."""
     folder = path.parent
     try:
         mode, existing = folder.stat().st_mode, path.stat().st_mode if path.exists() else None
@@ -77,7 +77,7 @@ def socket_folder_findings(key: str, path: Path) -> Iterator[Finding]:
         yield error(key, f"{folder} is not a folder", "choose another path")
         return
     if not os.access(folder, os.W_OK | os.X_OK):
-        yield error(key, f"folder {folder} is not writable for {_user()}", f"make {_user()} its owner")
+        yield error(key, f"folder {folder} is not writable by {_user()}", f"make {_user()} its owner")
     if existing is not None and not stat.S_ISSOCK(existing):
         yield error(key, f"{path} is not a socket", "move it away, or choose another path")
     for above in unsafe:
@@ -113,7 +113,7 @@ def receipt_findings(settings: Settings) -> Iterator[Finding]:
         keys = load_keys(settings.keys.file)
     except ConfigError as problem:
         for line in str(problem).splitlines():
-            yield error("keys.file", line, f"write a line `ID HEXKEY` for each key, readable only for {_user()}")
+            yield error("keys.file", line, f"write a line `ID HEXKEY` for each key, readable only by {_user()}")
         return
     if verify is not None:
         yield from listen_findings("verify.socket", verify, settings.milter.allow)

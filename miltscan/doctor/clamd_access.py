@@ -49,7 +49,7 @@ def _scan_spool_file(engine: str, address: Address, folder: str) -> tuple[str, b
 def access_finding(server: str, folder: str, why: str, *, refused: bool) -> Finding:
     """`why` is the reason for a missed test signature, empty if it was found.
 
-    `refused` says that clamd did not accept the descriptor, so that the file was sent over the connection.
+    `refused` means that clamd did not accept the descriptor, so that the file was sent over the connection.
     """
     subject = f"{server} on {folder}"
     remedy = f'AppArmor: write "{folder}/** r," in /etc/apparmor.d/local/usr.sbin.clamd; SELinux: ausearch -m avc'

@@ -47,7 +47,7 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
 def server_findings(subject: str, record: ServerRecord, now: float, *, fatal: bool) -> Iterator[Finding]:
     """What the self-test of one server showed; `now` in seconds since the epoch.
 
-    `fatal` says that no server of a required engine works, so that a dead one is an error.
+    `fatal` means that no server of a required engine works, so that a dead one is an error.
     """
     if not record.good:
         text = f"fails its self-test: {record.why or 'no answer'}"

@@ -42,7 +42,7 @@ _WAITING_PER_THREAD = 4  # more messages than this for one clamd thread spend th
 class Mismatch:
     """An option of clamd that allows less than miltscan's settings, why that matters, and the line to write.
 
-    `silent` says that clamd reports mail as clean that it did not scan completely.
+    `silent` means that clamd reports mail as clean that it did not scan completely.
     """
 
     key: str

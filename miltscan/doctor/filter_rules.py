@@ -37,7 +37,7 @@ def filter_findings(
             line = f"INPUT_MAIL_FILTER(`miltscan', `S={socket}, F=T, T=C:10s;S:30s;R:30s;E:5m')"
             yield error(subject, f"does not ask {socket}: mail passes unscanned", f"add {line}")
     found = [one for one in conf.filters.values() if reaches(one, socket, proxies)]
-    for one in found:  # a daemon may ask by an X line of its own
+    for one in found:  # a daemon may ask by its own X line
         yield fault_finding(file, one)
         yield from time_findings(file, one, limits)
     if found:

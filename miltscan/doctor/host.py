@@ -64,7 +64,7 @@ def selinux_findings(ports: Sequence[int], silent: Sequence[int]) -> Iterator[Fi
 
 
 def queue_room_findings(subject: str, folder: Path, largest: int) -> Iterator[Finding]:
-    """The room for a queue; none for a missing folder, which has a finding of its own."""
+    """The room for a queue; none for a missing folder, which has its own finding."""
     with suppress(OSError):
         room = os.statvfs(folder)
         free, inodes = room.f_bavail * room.f_frsize, room.f_favail if room.f_files else None

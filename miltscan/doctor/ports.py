@@ -39,7 +39,7 @@ def has_listener(address: Address) -> bool:
 
 
 def listener_finding(subject: str, expected: str, there: bool, found: Sequence[RunningProgram]) -> Finding:  # noqa: FBT001 - two facts
-    """Whether one of the programs that listen is the `expected` one; `there` says that any listens, visible or not."""
+    """Whether one of the programs that listen is the `expected` one; `there` means that any listens, visible or not."""
     right = [one for one in found if (one.is_sendmail if expected == "sendmail" else one.is_miltscan)]
     if right:
         return ok(subject, f"{expected} listens (pid {right[0].pid})")
@@ -52,7 +52,7 @@ def listener_finding(subject: str, expected: str, there: bool, found: Sequence[R
 
 
 def greeting_finding(subject: str, host: str, port: int, *, tls: bool = False) -> Finding:
-    """The first line of an SMTP server (RFC 5321 section 4.2: 220); `tls` says that the port begins with TLS."""
+    """The first line of an SMTP server (RFC 5321 section 4.2: 220); `tls` means that the port begins with TLS."""
     try:
         connection = socket.create_connection((host, port), _TIMEOUT)
         with unverified_tls().wrap_socket(connection) if tls else connection as session:

@@ -116,7 +116,7 @@ def _queue_findings(subject: str, folder: Path, user: Identity) -> Iterator[Find
 
 
 def same_rights_findings(one: Path, other: Path) -> Iterator[Finding]:
-    """Both queues must have the same owner, group and mode; a missing folder has a finding of its own."""
+    """Both queues must have the same owner, group and mode; a missing folder has its own finding."""
     with suppress(OSError):
         first, second = one.stat(), other.stat()
         if (owner(first), stat.S_IMODE(first.st_mode)) != (owner(second), stat.S_IMODE(second.st_mode)):

@@ -1,4 +1,4 @@
-"""Whether a sendmail runs as its .cf file and its pid file say: the right process and file, and a queue run."""
+"""Whether a sendmail runs as its .cf file and its pid file specify: the right process and file, and a queue run."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -90,7 +90,7 @@ def queue_run_finding(name: str, command: str, running: Sequence[str], queue: st
 
 
 def waiting_findings(name: str, queue: str, now: float) -> Iterator[Finding]:
-    """The messages in the queue; `now` in seconds since the epoch. A missing folder has a finding of its own."""
+    """The messages in the queue; `now` in seconds since the epoch. A missing folder has its own finding."""
     try:
         yield waiting_finding(name, read_depth(queue), now)
         lost = lost_files(queue)

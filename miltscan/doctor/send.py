@@ -69,7 +69,7 @@ def infected_finding(reply: ServerReply, on_infected: ActionName) -> Finding:
 
 
 def queue_id(reply: ServerReply) -> str:
-    """The queue ID in `2.0.0 QUEUE_ID Message accepted for delivery`; without one a text that is in no log."""
+    """The queue ID in `2.0.0 QUEUE_ID Message accepted for delivery`; without one a text that no log contains."""
     found = re.match(r"(?:\d\.\d\.\d )?(\w+) Message accepted", reply.text)
     return found[1] if found else "no-queue-id"
 

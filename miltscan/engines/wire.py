@@ -56,7 +56,7 @@ class Wire:
     """One connection. Every method raises DeadlineError once `deadline` (time.monotonic seconds) has passed.
 
     `tick` is called at least every two slices; what it raises ends the wait and is raised by the method that waited.
-    `broken` says that the peer reset the connection, or closed it while we wrote: its data may be incomplete.
+    `broken` means that the peer reset the connection, or closed it while we wrote: its data may be incomplete.
     """
 
     __slots__ = ("_deadline", "_limit", "_next_tick", "_socket", "_target", "_tick", "broken")

@@ -35,7 +35,7 @@ class Access:
 
 
 def load_access(settings: ExporterSettings) -> Access:
-    """Return the access that the settings describe, from the files as they are now. StartError has a line a fault."""
+    """Return the access that the settings describe, from the files as they are now. StartError has a line per fault."""
     if found := faults(settings):
         raise StartError("\n".join(found))
     return Access(settings.allow, _tls(settings), Credentials(_users(settings), _tokens(settings)))

@@ -45,7 +45,7 @@ def parse_users(text: str) -> dict[str, bytes]:
 
 
 def parse_tokens(text: str) -> list[bytes]:
-    """Return the tokens, one a line; the text of a ValueError shows none of them."""
+    """Return the tokens, one per line; the text of a ValueError shows none of them."""
     lines = _lines(text)
     wrong = [number for number, line in lines if not _TOKEN.fullmatch(line)]
     if wrong:

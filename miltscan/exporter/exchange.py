@@ -20,7 +20,7 @@ REQUEST_LIMIT = 8192  # bytes of request line and headers, as in Apache and ngin
 class Request:
     """The part of an HTTP request that matters here; header names are in lower case.
 
-    `trusted` says whether the peer has shown the credentials that the access requires; a public path needs none.
+    `trusted` is whether the peer has shown the credentials that the access requires; a public path needs none.
     """
 
     method: str

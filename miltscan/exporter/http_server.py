@@ -1,6 +1,6 @@
 """A small HTTP/1.1 server on one event loop: connection limit, networks, TLS, credentials; one request a connection.
 
-It knows nothing of what it serves: `answer` makes the response to a request. Whatever its peer sends or fails to read,
+It knows nothing of what it serves: `answer` makes the response to a request. With any input from its peer,
 a connection costs bounded memory and at most `STEP_TIMEOUT` seconds for each step (handshake, request, credentials,
 response). At the limit a new connection replaces the oldest one of the address that has the most, so that many idle
 connections never keep a scrape out.

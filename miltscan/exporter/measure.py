@@ -1,6 +1,6 @@
 """Measures what no message shows: the queues of both sendmails, free disk space, the exporter's usage. It judges none.
 
-It runs in the exporter, on a thread of its own: a disk that hangs delays no scrape, and a scrape reads no queue.
+It runs in the exporter, on its own thread: a disk that hangs delays no scrape, and a scrape reads no queue.
 """
 
 import os

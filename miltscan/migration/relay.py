@@ -26,7 +26,7 @@ _TRAILING_PORT = re.compile(r"[ :]+([0-9]{1,5})$")
 def port(values: Sequence[str]) -> Conversion:
     """The port on which the scanner listened."""
     _port(values[0])
-    why = "no program listens on it any more: the incoming sendmail asks at milter.socket (SITE_MILTER)"
+    why = "no program listens on it now: the incoming sendmail asks at milter.socket (SITE_MILTER)"
     return Conversion(Fate.NONE, why)
 
 

@@ -92,7 +92,7 @@ def _bind_unix(address: UnixAddress, mode: int, group: str | None) -> socket.soc
         return _set_owner(_bind_hidden(path), path, mode, gid)
     except OSError as error:
         raise StartError(
-            f"milter.socket {path}: {error.strerror}. Its folder must exist and be writable for miltscan's user, "
+            f"milter.socket {path}: {error.strerror}. Its folder must exist and be writable by miltscan's user, "
             "and that user must be a member of milter.socket_group."
         ) from error
 

@@ -5,7 +5,7 @@
     {"timestamp":"2026-11-22T16:04:15.852+00:00","event":"message","queue_id":"6AMG4FAU001849", ...}
 
 The head may have any program name, no host, a priority or Solaris' message ID, or be absent. Clients and remote servers
-choose much of a line. So a value in angle brackets is taken as a unit, whatever it contains. A field that sendmail
+choose much of a line. So a value in angle brackets is one unit, regardless of its content. A field that sendmail
 writes after such a text (`relay` after `msgid`) is taken from its last place, one that it writes before (`dsn` before
 `stat`) from its first. Every text of an event is printable.
 """
@@ -121,7 +121,7 @@ def addresses(event: LogEvent) -> list[str]:
 
 
 def _fields(text: str) -> dict[str, object]:
-    """The `name=value` list of a line; the module's docstring says which of two values counts."""
+    """The `name=value` list of a line; the module's docstring explains which of two values counts."""
     fields: dict[str, object] = {}
     before = _BEFORE_FIELDS.match(text)
     position = before.end() if before else 0

@@ -40,7 +40,7 @@ class Processor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
-    """An engine with bounds of its own: `timeout` in seconds, and a size in bytes above which it is not asked."""
+    """An engine with its own bounds: `timeout` in seconds, and a size in bytes above which it is not asked."""
 
     engine: Engine
     timeout: float | None

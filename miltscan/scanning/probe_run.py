@@ -27,7 +27,7 @@ _ACCEPTED = 250
 
 
 class Result(NamedTuple):
-    """One probe: the two of them differ in `message`. `why` says what is wrong, and is empty if all is well."""
+    """One probe: the two of them differ in `message`. `why` is what is wrong, and is empty if all is well."""
 
     message: ProbeKind
     why: str
@@ -36,7 +36,7 @@ class Result(NamedTuple):
 
     @property
     def well(self) -> bool:
-        """Whether a filter of ours had it scanned, and the engine found what there was to find."""
+        """Whether our filter had it scanned, and the engine found what there was to find."""
         return not self.why
 
 
@@ -48,7 +48,7 @@ def signing_key(keys: Keyring) -> Key:
 
 
 def options_for(settings: Settings, server: str | None) -> Options:
-    """The settings of the probe, with another server if one is named. Raises ConfigError if that is no address."""
+    """The settings of the probe, with another server if one is named. Raises ConfigError if that is not an address."""
     if server is None:
         return settings.probe
     try:

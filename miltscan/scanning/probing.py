@@ -1,4 +1,4 @@
-"""A pipeline that knows probes: they are scanned like any message, and then refused with the proof of it.
+"""A pipeline that knows probes: they are scanned like any message, and then rejected with the proof of the scan.
 
 The core defines what a probe is. All else is ordinary mail, but a header of the probe's name is removed.
 """

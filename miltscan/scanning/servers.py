@@ -51,4 +51,4 @@ class ServerRecords:
         record.version, record.published = version, published
 
     def load(self, _engine: str, _server: str, _load: Load | None) -> None:
-        """Not kept: the load of a server does not tell whether it works."""
+        """Not kept: the load of a server does not show whether it works."""

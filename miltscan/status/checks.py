@@ -36,9 +36,9 @@ def assess(  # noqa: PLR0913 - everything that the assessment depends on
     settings: Settings,
     at: float,
 ) -> Assessment:
-    """Return the assessment at Unix time `at`; `unready` says why workers or engines cannot scan, a line each.
+    """Return the assessment at Unix time `at`; `unready` is why workers or engines cannot scan, a line each.
 
-    `unproven` says how the last probes failed, a line each: a fault between client and engine that neither notices.
+    `unproven` is how the last probes failed, a line each: a fault between client and engine that neither notices.
     """
     others = [*_workers(workers), *_mail(past), *_queues(queues, at)]
     if unready:

@@ -171,7 +171,7 @@ def prepare(directory: Path) -> None:
         if others := sorted(path.name for path in directory.iterdir() if path.is_dir() or path in databases):
             raise StartError(
                 f"metrics directory {directory}: contains {others[0]!r}, which is not a file of miltscan. "
-                "exporter.directory must be a directory of its own."
+                "exporter.directory must be a separate directory."
             )
         directory.chmod(0o700)
         for file in (*directory.glob("*.db"), *directory.glob(exemplars.PATTERN)):

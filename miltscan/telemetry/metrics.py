@@ -257,7 +257,7 @@ RELOADED = Family(
     Gauge,
     "config_last_reload_success_timestamp_seconds",
     "seconds since 1970",
-    "Time when the present configuration came into force, in seconds since 1970.",
+    "Time when the current configuration took effect, in seconds since 1970.",
     multiprocess_mode="mostrecent",
 )
 CONFIG = Family(

@@ -34,7 +34,7 @@ Record = dict[str, Any]
 
 
 class Traces:
-    """A worker's end of the trace channel; `addresses` says whether a trace may name people and hosts."""
+    """A worker's end of the trace channel; `addresses` is whether a trace may name people and hosts."""
 
     def __init__(self, channel: socket.socket, *, addresses: bool) -> None:
         self._channel = channel

@@ -54,7 +54,7 @@ class Case:
 
 
 INFECTED = "550 5.7.1 Virus found: "
-BEYOND = "550 5.7.1 Message not scanned: it passes a limit of the engine"
+BEYOND = "550 5.7.1 Message not scanned: it exceeds a limit of the engine"
 LONG_HEADER = b"X-Long: " + b"\r\n ".join([b"a" * 70] * 822)
 CASES = {
     "clean text": Case(lambda: with_body(b"Hello\r\n"), "250", "Clean"),

@@ -141,7 +141,7 @@ def test_clamd_without_its_temporary_folder(daemon: Daemon) -> None:
 @pytest.mark.parametrize(
     ("lie", "smtp", "mark"),
     [
-        (lies.limits_exceeded, b"550 5.7.1 Message not scanned: it passes a limit of the engine", []),
+        (lies.limits_exceeded, b"550 5.7.1 Message not scanned: it exceeds a limit of the engine", []),
         (lies.encrypted, b"250 2.0.0", [b"Unscanned (encrypted)"]),
     ],
 )
@@ -196,7 +196,7 @@ def test_an_announced_size_over_the_limit_is_refused_at_mail(daemon: Daemon, ann
     """RFC 1870: before a byte of the message has come."""
     result = daemon.send(Message(sender_args=(b"BODY=8BITMIME", announced), queue_id=b"SIZE"))
     assert (result.step, result.reply.smtp[:27]) == (Command.MAIL, b"552 5.3.4 Message too large")
-    assert result.reply.smtp.endswith(b"1048576 are taken (SIZE)")
+    assert result.reply.smtp.endswith(b"1048576 are accepted (SIZE)")
     assert not scanned(daemon.clamd)
 
 

@@ -24,6 +24,6 @@ PANELS: tuple[Panel, ...] = (
             Short,
         ),
         width=12,
-        note="Which signatures were found most often in the time shown? Rare ones are counted together as other.",
+        note="Which signatures were detected most often in the time shown? Rare ones are counted together as other.",
     ),
 )

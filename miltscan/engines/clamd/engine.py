@@ -49,7 +49,7 @@ class ClamdEngine:
             finalize(self, server.sweep, 0.0)
 
     def start(self) -> None:
-        """Test every server, then keep testing each in a daemon thread of its own.
+        """Test every server, then keep testing each in its own daemon thread.
 
         The threads end with `stop`, or with the last reference to the engine: after a reload the last message that
         began with it must not be scanned by a server that is no longer tested.

@@ -45,7 +45,7 @@ class Limited:
 class Failed:
     """No opinion: clamd is gone, or replied with an error or with something unknown.
 
-    `refused` says that it accepts no file descriptor (a mandatory access control dropped it, or a relay is in between).
+    `refused` means that it accepts no file descriptor (access control dropped it, or a relay is in between).
     """
 
     fault: Fault

@@ -1,4 +1,4 @@
-"""clamd's answer to STATS, parsed purely; a text that cannot be parsed is no answer.
+"""clamd's answer to STATS, parsed purely; a text that cannot be parsed counts as no answer.
 
     POOLS: 1
 

@@ -1,6 +1,6 @@
 """Decides whether a clamd is up by its self-tests, each of which is a canary mail; it knows no messages.
 
-A server is up from a self-test that it passes until one that it fails. Each server has a thread of its own, so that a
+A server is up from a self-test that it passes until one that it fails. Each server has its own thread, so that a
 hung server does not delay the self-test of another.
 """
 

@@ -94,7 +94,7 @@ _CLAMD = "type = 'clamd'"
             )
             for escape in ("\\u0000", "\\u001b")
         ),
-        (_LONG, "milter.workers = a number of thousands of digits: expected a whole number from 1 to 64"),
+        (_LONG, "milter.workers = a number with thousands of digits: expected a whole number from 1 to 64"),
         ("probe.recipient = 'a b@c'", 'probe.recipient = "a b@c": expected a mail address with a domain'),
         ("probe.server = 'unix:/run/x'", 'probe.server = "unix:/run/x": expected inet:PORT@HOST'),
         ("probe.readiness = 1", "probe.readiness = 1: expected true or false"),
@@ -135,14 +135,14 @@ def test_a_wrong_value_comes_with_what_is_expected(text: str, line: str) -> None
         ),
         (
             '[exporter]\nkey = "/a.pem"\nclient_ca = "/b.pem"',
-            [f"exporter.{key}: expected exporter.certificate, too" for key in ("key", "client_ca")],
+            [f"exporter.{key}: requires exporter.certificate" for key in ("key", "client_ca")],
         ),
         (
             '[milter]\nsocket = "unix:/a"\n[verify]\nsocket = "local:/a"',
             ['verify.socket = "unix:/a": expected another socket than milter.socket'],
         ),
-        ("probe.interval = '1m'", ["probe.interval: expected keys.file, too, whose first key signs the probes"]),
-        ("probe.readiness = true", ["probe.readiness: expected probe.interval, too; 0s sends no probe"]),
+        ("probe.interval = '1m'", ["probe.interval: requires keys.file, whose first key signs the probes"]),
+        ("probe.readiness = true", ["probe.readiness: requires probe.interval; 0s sends no probe"]),
         (
             f"[clamd]\n[[engine]]\n{_CLAMD}\nname = 'other'",
             ['engine[1].type = "clamd": expected no table [clamd] next to [[engine]] of this type'],

@@ -95,8 +95,8 @@ def test_reply_fits_its_action() -> None:
         (Verdict.infected("clamd", "Eicar"), Reply(550, "5.7.1", "Virus found: Eicar (Q)")),
         (Verdict.infected("clamd", ""), Reply(550, "5.7.1", "Virus found: unnamed (Q)")),
         (
-            Verdict.unscanned("session", Limit.TOO_LARGE, "9 bytes, at most 5 are taken"),
-            Reply(552, "5.3.4", "Message too large: 9 bytes, at most 5 are taken (Q)"),
+            Verdict.unscanned("session", Limit.TOO_LARGE, "9 bytes, at most 5 are accepted"),
+            Reply(552, "5.3.4", "Message too large: 9 bytes, at most 5 are accepted (Q)"),
         ),
         (
             Verdict.unscanned("clamd", Limit.ENCRYPTED),

@@ -170,7 +170,7 @@ def test_announced_size_is_total(arguments: list[bytes]) -> None:
 def test_announced_size_over_the_limit(size: int, refused: bool) -> None:  # noqa: FBT001 - a table's column
     """The limit itself is still taken; the verdict names both sizes."""
     verdict = Session().mail(b"<>", (b"SIZE=%d" % size,), 100, authenticated=False)
-    expected = Verdict.unscanned("session", Limit.TOO_LARGE, "101 bytes, at most 100 are taken")
+    expected = Verdict.unscanned("session", Limit.TOO_LARGE, "101 bytes, at most 100 are accepted")
     assert verdict == (expected if refused else None)
 
 

@@ -241,5 +241,5 @@ def test_what_the_check_says(  # noqa: PLR0913, PLR0917 - a column each
 
 def test_a_key_alone_is_a_mistake() -> None:
     """A key without a certificate is a mistake, because it suggests TLS that is not there."""
-    with pytest.raises(Exception, match=r"exporter\.client_ca: expected exporter\.certificate, too"):
+    with pytest.raises(Exception, match=r"exporter\.client_ca: requires exporter\.certificate"):
         parse_settings(b'[exporter]\nclient_ca = "/ca.pem"', "f")

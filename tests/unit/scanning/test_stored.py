@@ -100,7 +100,7 @@ def test_a_message_above_the_limit_is_not_scanned(tmp_path: Path) -> None:
     StubEngine.given = b""
     fields = scanned(b"x" * (2**20 + 1), tmp_path)
     assert (fields["outcome"], fields["reason"], fields["size"]) == ("unscanned", "too-large", 2**20 + 1)
-    assert as_line(fields) == "name: unscanned (too-large): 1048577 bytes, at most 1048576 are taken; reject"
+    assert as_line(fields) == "name: unscanned (too-large): 1048577 bytes, at most 1048576 are accepted; reject"
     assert StubEngine.given == b""
 
 
