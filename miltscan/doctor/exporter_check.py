@@ -21,8 +21,8 @@ def exporter_findings(settings: ExporterSettings) -> Iterator[Finding]:
     for key, _, text in wrong:
         yield error(key, text, f"see {_MANUAL}")
     if not wrong:
-        tls = "TLS" if settings.certificate else "clear text"
-        yield ok("exporter.listen", f"{listen}: {tls}, {f'requires {required}' if required else 'requires nothing'}")
+        tls = "TLS" if settings.certificate else "no TLS"
+        yield ok("exporter.listen", f"{listen}: {tls}, {f'requires {required}' if required else 'no authentication'}")
     if listen.is_loopback:
         return
     others = beyond_loopback(settings.allow)

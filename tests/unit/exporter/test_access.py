@@ -191,8 +191,8 @@ def test_all_faults_come_at_once() -> None:
     ("listen", "allow", "has", "said"),
     [
         ("off", [], "", ["ok exporter.listen: is off"]),
-        ("127.0.0.1:9464", [], "", ["ok exporter.listen: inet:9464@127.0.0.1: clear text, requires nothing"]),
-        ("[::1]:9464", [], "u", ["ok exporter.listen: inet:9464@::1: clear text, requires a password"]),
+        ("127.0.0.1:9464", [], "", ["ok exporter.listen: inet:9464@127.0.0.1: no TLS, no authentication"]),
+        ("[::1]:9464", [], "u", ["ok exporter.listen: inet:9464@::1: no TLS, requires a password"]),
         ("0.0.0.0:9464", [], "", ["inet:9464@0.0.0.0 can be reached by other hosts, but the list names none"]),
         (
             "0.0.0.0:9464",
@@ -201,7 +201,7 @@ def test_all_faults_come_at_once() -> None:
             ["any client in 192.0.2.7/32 can read everything, in clear text and without credentials"],
         ),
         ("0.0.0.0:9464", ["192.0.2.7"], "ut", ["192.0.2.7/32 sends passwords and tokens in clear text"]),
-        ("0.0.0.0:9464", ["192.0.2.7"], "c", ["ok exporter.listen: inet:9464@0.0.0.0: TLS, requires nothing"]),
+        ("0.0.0.0:9464", ["192.0.2.7"], "c", ["ok exporter.listen: inet:9464@0.0.0.0: TLS, no authentication"]),
         ("0.0.0.0:9464", ["0.0.0.0/0"], "c", ["any client can read everything"]),
         (
             "0.0.0.0:9464",

@@ -74,7 +74,7 @@ def test_the_first_line_of_a_mailbox_is_left_out(tmp_path: Path) -> None:
 
 
 def test_the_report_names_signature_rule_and_reply(tmp_path: Path) -> None:
-    """What a session would have heard; nothing of it reaches a terminal raw."""
+    """The reply is that of a session; no control character reaches the terminal."""
     fields = scanned(b"VIRUS", tmp_path)
     assert (fields["signature"], fields["rule"], fields["action"]) == (r"Test\x1b", "policy.on_infected", "reject")
     assert str(fields["reply"]).startswith("550 5.7.1 Virus found: Test?")

@@ -88,7 +88,7 @@ def test_what_is_an_error(ends: Ends, verdict: Verdict, decision: Decision, expe
 @pytest.mark.parametrize(
     ("event", "text"),
     [
-        ({"event": "engine_down", "server": "unix:/c", "why": "refused"}, "unix:/c is down: refused"),
+        ({"event": "engine_down", "engine": "a", "server": "unix:/c", "why": "refused"}, "a unix:/c is down: refused"),
         (
             {"event": "child_died", "child": "worker 1", "status": "killed by SIGKILL", "respawn_after": 0.1},
             "worker 1 died: killed by SIGKILL; replaced after 0.1 s",
