@@ -1,7 +1,9 @@
 """Decisions: every outcome with every action, the replies, and the header edits."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import pytest
@@ -299,19 +301,6 @@ def test_a_required_engine_may_have_its_own_on_error() -> None:
     assert decide(own, message(), Verdict.unscanned("third", Limit.TIMEOUT)).rule == "policy.on_unscanned.timeout"
 
 
-@pytest.mark.parametrize(
-    "one", [Verdict.error("third", Fault.CONNECT), Verdict.unscanned("third", Limit.ENCRYPTED), CLEAN], ids=str
-)
-@pytest.mark.parametrize("other", [Verdict.unscanned("clamd", Limit.NO_ENGINE), Verdict.error("clamd", Fault.CLOSED)])
-def test_no_required_engine_speaks_for_another(one: Verdict, other: Verdict) -> None:
-    """What the policy accepts of one required engine lets nothing pass that it does not accept of another."""
-    accepts = ActionName.ACCEPT
-    unscanned = dict.fromkeys(Limit, ActionName.TEMPFAIL) | {Limit.ENCRYPTED: accepts}
-    mixed = policy(on_error=ActionName.TEMPFAIL, on_unscanned=unscanned, on_engine_error={"third": accepts})
-    for verdicts in ([one, other], [other, one]):
-        assert decided(mixed, message(), verdicts).action.name is ActionName.TEMPFAIL
-
-
 any_engine = st.sampled_from(["a", "b", "c"]) | st.text()
 any_verdict = st.builds(
     Verdict,
@@ -369,3 +358,29 @@ def test_only_clean_is_marked_clean(policy: Policy, message: Message, verdicts: 
         assert sum(isinstance(edit, RemoveHeader) for edit in decision.edits) == sum(
             header[0].lower().startswith(b"x-virus-") for header in message.headers
         )
+
+
+def test_a_verdict_more_never_lets_a_message_in() -> None:
+    """What one engine keeps out stays out, whatever another one says and whichever of the two is asked first."""
+    said: list[Callable[[str], Verdict]] = [
+        Verdict.clean,
+        partial(Verdict.infected, signature="Eicar"),
+        partial(Verdict.error, fault=Fault.CLOSED),
+        *(partial(Verdict.unscanned, limit=limit) for limit in Limit),
+    ]
+    two = (ActionName.ACCEPT, ActionName.TEMPFAIL)
+    let_in = []
+    for infected, error, no_engine, other, own, optional in product(two, two, two, two, (None, *two), ("", "b")):
+        mixed = policy(
+            on_infected=infected,
+            on_error=error,
+            on_unscanned=dict.fromkeys(Limit, other) | {Limit.NO_ENGINE: no_engine},
+            optional=frozenset(optional),
+            on_engine_error={"b": own} if own else {},
+        )
+        for first, second in product([make("a") for make in said], [make("b") for make in said]):
+            alone = [[first], *([] if optional else [[second]])]
+            if any(not isinstance(decided(mixed, message(), one).action, Accept) for one in alone):
+                both = [decided(mixed, message(), order) for order in ([first, second], [second, first])]
+                let_in += [(mixed, first, second) for one in both if isinstance(one.action, Accept)]
+    assert let_in == []
