@@ -1,6 +1,6 @@
 """Runs tests on the oldest and the newest Python of this machine that miltscan supports, but for its own.
 
-Not a test itself. An environment of its own is kept for each beside .venv. Exit status: the first that is not 0.
+Not a test itself. A separate environment is kept for each next to .venv. Exit status: the first that is not 0.
 """
 
 import os
@@ -47,7 +47,7 @@ def found() -> dict[tuple[int, int], Path]:
 
 
 def environment(python: Path, number: tuple[int, int]) -> Path:
-    """The Python of an environment with all requirements; made anew if these have changed."""
+    """The Python of an environment with all requirements; made again if these have changed."""
     folder = CHECKOUT / f".venv-{number[0]}.{number[1]}"
     requirements = CHECKOUT / "tests" / "requirements.txt"
     done = folder / "requirements.txt"

@@ -61,7 +61,7 @@ def test_allowed_network_may_relay(guarded: Sandwich, source: str) -> None:
 
 
 def test_access_db_refuses_client_and_recipient(guarded: Sandwich) -> None:
-    """What the site's access_db says about a client or a recipient counts inside the session."""
+    """The site's access_db entry for a client or a recipient takes effect inside the session."""
     assert str(relayed(guarded, REJECTED, "recipient@example.test")).startswith("550 5.7.1 ")
     assert str(relayed(guarded, OUTSIDE, "closed@example.test")).startswith("550 5.2.1 ")
 
@@ -168,6 +168,6 @@ def listed() -> Iterator[Sandwich]:
 )
 @pytest.mark.parametrize("recipient", ["recipient@example.test", ELSEWHERE])
 def test_listed_hosts_may_speak_to_delivery(listed: Sandwich, source: str, code: int, recipient: str) -> None:
-    """Hosts and networks of SITE_DELIVERY_FROM are served at once, and no other, whatever other checks are skipped."""
+    """Hosts and networks of SITE_DELIVERY_FROM are served at once, and no other host is, even if checks are skipped."""
     reply = client.send(listed.delivery.port, text_message(new_message_id()), recipients=[recipient], source=source)
     assert reply.code == code

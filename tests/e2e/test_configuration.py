@@ -1,4 +1,4 @@
-"""What sendmail/ builds from a site's settings or adds to a sendmail.mc of its own; no sendmail runs here."""
+"""What sendmail/ builds from a site's settings or adds to the site's own sendmail.mc; no sendmail runs here."""
 
 import re
 import subprocess
@@ -260,7 +260,7 @@ def test_own_sendmail_mc_keeps_what_it_has(tmp_path: Path) -> None:
 def test_delivery_takes_more_than_incoming(
     tmp_path: Path, option: str, before: str, incoming: str | None, delivery: str
 ) -> None:
-    """Delivery accepts whatever incoming accepts, since a refusal behind incoming's 250 would be a bounce."""
+    """Delivery accepts everything that incoming accepts, because a rejection after incoming's 250 would be a bounce."""
     wanted = [] if incoming is None else [incoming]
     assert cf.options(own(tmp_path, "incoming", before), option) == wanted
     assert cf.options(own(tmp_path, "delivery", before), option) == [delivery]

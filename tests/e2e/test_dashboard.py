@@ -100,7 +100,7 @@ def as_clamd(scan: Scan) -> None:
 
 
 def send_each_kind(sandwich: ScanningSandwich) -> int:
-    """Clean mail, small and large; infected; not wholly scanned. Returns how many messages these are."""
+    """Send small and large clean mail, infected mail and mail not scanned completely; returns their number."""
     mails = (
         text_message(new_message_id()),
         messages.as_wire(messages.clean_attachment(2**21, seed=time.monotonic_ns())),

@@ -52,7 +52,7 @@ def run(name: str, *arguments: str | Path, units: Path | None = None) -> subproc
 
 
 def verify(folder: Path) -> tuple[int, list[str]]:
-    """Exit status, and what systemd says of our units and drop-ins: the host's others are not ours to judge."""
+    """The exit status, and systemd's messages about our units and drop-ins; those of other units are ignored."""
     result = run("systemd-analyze", "verify", "--man=no", *ALL, units=folder)
     return result.returncode, [line for line in result.stderr.splitlines() if str(folder) in line or "miltscan" in line]
 

@@ -46,7 +46,7 @@ class Engines:
         return dict(re.findall(r'miltscan_engine_required\{engine="(\w+)"\} (\S+)', self.miltscan.get("/metrics")))
 
     def down(self) -> None:
-        """Let the second server find nothing any more, until the service has noticed."""
+        """Let the second server detect nothing from now on, until the service has noticed."""
         self.second.behaviour = always_ok
         wait_until(lambda: self.miltscan.metric("engine_up", engine="second") == 0, PATIENCE, "an engine that is down")
 
@@ -92,7 +92,7 @@ def test_mail_is_delivered_without_a_dead_optional_engine(engines: Engines) -> N
 
 
 def test_no_mail_is_accepted_without_a_dead_required_engine(engines: Engines) -> None:
-    """The client hears 451 although clamd is up, and the service is not ready; then it is accepted."""
+    """The client receives 451 although clamd is up, and the service is not ready; then the message is accepted."""
     engines.use(required=True)
     engines.down()
     reply = engines.sandwich.send(text_message(new_message_id()))

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a real miltscan as docs/access.md says: by TLS, with password, token or certificate."""
+"""A real Prometheus scrapes a real miltscan as in docs/access.md: by TLS, with password, token or certificate."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Many clients at once, while workers die and configurations change: everyone hears an answer, and no 250 is lost."""
+"""Many clients at once, while workers die and configurations change: every client has a reply, and no 250 is lost."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

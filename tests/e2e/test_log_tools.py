@@ -179,7 +179,7 @@ def test_hostile_texts_are_in_the_log(log: list[str]) -> None:
 
 
 def test_no_text_can_stand_for_an_address(folder: Path, log: list[str]) -> None:
-    """The banned address is that of the client, whatever stands in the fields of an infected message."""
+    """The banned address is that of the client, with any text in the fields of an infected message."""
     (line, *_) = chosen(log, outcome="infected", client_address=SENDER)
     fields = json.loads(line)
     lines = [

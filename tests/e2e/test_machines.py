@@ -108,7 +108,7 @@ class Incoming:
             self.sendmail.wait_ready()
 
     def send(self, message: bytes | None = None) -> Reply:
-        """What a client on this host hears for a message, a clean one by default."""
+        """The reply to a client on this host for a message, a clean one by default."""
         with self.host.inside():
             return client.send(SMTP_PORT, message or text_message(new_message_id()))
 
@@ -213,7 +213,7 @@ class Machines:
         self.repair()
 
     def repair(self) -> None:
-        """Whatever a test has ended, unplugged or configured: all runs again as in the beginning."""
+        """Undo what a test has ended, unplugged or configured: everything runs again as at the beginning."""
         for scanner in (self.scanner1, self.scanner2):
             scanner.host.plug()
             scanner.start()
@@ -225,7 +225,7 @@ class Machines:
 
 @pytest.fixture(scope="module")
 def all_machines() -> Iterator[Machines]:
-    """The hosts and what runs on them, each in a folder of its own."""
+    """The hosts and what runs on them, each in its own folder."""
     with ExitStack() as stack:
         network = stack.enter_context(Network.of(HOSTS))
         folders = {name: stack.enter_context(private_folder()) for name in HOSTS}
@@ -335,7 +335,7 @@ def test_an_open_session_outlives_a_new_list(machines: Machines) -> None:
 
 
 def test_delivery_takes_mail_from_the_incoming_hosts_only(machines: Machines) -> None:
-    """Delivery refuses a stranger, whatever it sends, and a scanner as well."""
+    """Delivery rejects every message of an unlisted host, including a scanner."""
     for name in ("stranger", "scanner1"):
         with machines.network[name].inside(), smtplib.SMTP(HOSTS["delivery"], DELIVERY_PORT, name, 60) as session:
             session.ehlo()
@@ -435,7 +435,7 @@ def test_no_scanner_left(machines: Machines) -> None:
 
 
 class Tunnel:
-    """The two files of deploy/stunnel between incoming2 and scanner1, each host with a key of its own."""
+    """The two files of deploy/stunnel between incoming2 and scanner1, each host with its own key."""
 
     def __init__(self, machines: Machines) -> None:
         self.machines = machines

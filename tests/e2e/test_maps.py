@@ -17,7 +17,7 @@ gone@example.test error:5.1.6:550 Moved away
 
 @pytest.fixture(scope="module")
 def sandwich() -> Iterator[Sandwich]:
-    """A sandwich with tables of its own; aliases at incoming only."""
+    """A sandwich with its own tables; aliases at incoming only."""
     with private_folder() as folder:
         more = folder / "more.m4"
         aliases = f"define(`ALIAS_FILE', `{folder}/aliases')dnl\nVIRTUSER_DOMAIN(`virtual.example')dnl\n"

@@ -1,4 +1,4 @@
-"""What a client hears for which message, and what of it reaches the mailbox: all parts real, and all of them well."""
+"""The reply to each kind of message, and what reaches the mailbox; all parts are real, and all work."""
 
 import re
 import smtplib

@@ -120,7 +120,7 @@ def test_one_of_two_clamds_paused(sandwich: ScanningSandwich) -> None:
 def test_clamd_killed_in_mid_scan(sandwich: ScanningSandwich) -> None:
     """A connection that ends in the middle of a scan is an error: 451, never clean."""
     sandwich.run_with(NO_CANARY)
-    before = set(sandwich.clamd.temporary.iterdir())  # of scans that were given up, which end when they like
+    before = set(sandwich.clamd.temporary.iterdir())  # of abandoned scans, which may end at any time
     large = messages.as_wire(messages.clean_attachment(30_000_000))
     with ThreadPoolExecutor(1) as client:
         reply = client.submit(sandwich.send, large)

@@ -1,4 +1,4 @@
-"""The probe through real sendmails: what proves a scan, what fails, and that nobody ever gets one or abuses one."""
+"""The probe through real sendmails: what proves a scan, what fails, and that no probe is ever delivered or abused."""
 
 import json
 import subprocess

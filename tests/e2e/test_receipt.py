@@ -1,4 +1,4 @@
-"""The scan receipt between two real sendmails: what passes, what is scanned again, and what nobody gets around."""
+"""The scan receipt between two real sendmails: what passes, what is scanned again, and what cannot be bypassed."""
 
 import hashlib
 import json
@@ -85,7 +85,7 @@ def new_key(folder: Path, name: str) -> None:
 
 
 class Way:
-    """A listener that hands each connection to port `target` and hides the word 8BITMIME."""
+    """A listener that hands each connection to port `target` and hides the keyword 8BITMIME."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -200,7 +200,7 @@ def test_trace_and_doctor_know_both_sides(signing: ScanningSandwich) -> None:
 
 
 def command(*arguments: str | Path) -> str:
-    """What a command of miltscan prints, whatever its status."""
+    """The output of a command of miltscan, with any exit status."""
     program = [sys.executable, "-m", "miltscan", *map(str, arguments)]
     return subprocess.run(program, check=False, capture_output=True, text=True, timeout=PATIENCE).stdout
 
@@ -232,7 +232,7 @@ def command(*arguments: str | Path) -> str:
 def test_what_sendmail_changes(  # noqa: PLR0913, PLR0917  a table
     signing: ScanningSandwich, name: str, head: bytes, body: bytes, recipient: str, receipt: str
 ) -> None:
-    """A message passes whatever sendmail changed, or is scanned again where it was rewritten on the way."""
+    """A message passes if only sendmail changed it, or is scanned again if it was rewritten on the way."""
     delivered = through(signing, name, head, body, recipient)
     found = line(signing, name)
     assert (found["receipt"], bool(found["engines"])) == (receipt, receipt != "valid")
@@ -259,7 +259,7 @@ FOREIGN = Key("foreign", b"f" * 32)
 
 @pytest.mark.parametrize("name", ["none", "forged", "altered", "stale", "unknown-key", "replayed", "twice", "foreign"])
 def test_nobody_gets_around_the_scanner(signing: ScanningSandwich, name: str) -> None:
-    """A local user who connects to port 19000 receives 550, whatever receipt the message has."""
+    """A local user who connects to port 19000 receives 550, with any receipt."""
     (key,) = load_keys(f"{signing.folder}/keys")
     head = f"X-Name: user-{name}\r\nSubject: x\r\n".encode()
     good = receipt_of(key, head, VIRUS)

@@ -1,4 +1,4 @@
-"""The rules of deploy/prometheus: checked and tried by promtool, and in a real Prometheus beside a real sandwich."""
+"""The rules of deploy/prometheus: checked and tried by promtool, and in a real Prometheus next to a real sandwich."""
 
 import re
 import subprocess
@@ -106,7 +106,7 @@ def _rate(prometheus: Prometheus) -> list[float]:
 
 
 def test_clamd_stops(watched: Watched) -> None:
-    """MiltscanNoEngine fires, and nobody is called for anything else; it ends when clamd is back."""
+    """MiltscanNoEngine fires and sends the only page; it ends when clamd is back."""
     watched.clamd.stop()
     wait_until(lambda: "MiltscanNoEngine" in watched.prometheus.alerts("firing"), PATIENCE, "the alert")
     watched.clamd.start()

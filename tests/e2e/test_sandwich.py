@@ -36,7 +36,7 @@ def test_delivery_does_not_take_its_twin_for_itself(plain_sandwich: Sandwich, na
 
 @pytest.mark.parametrize(("name", "modifiers"), [("incoming", "M=A, "), ("delivery", "M=AS, ")])
 def test_each_daemon_has_its_own_place(plain_sandwich: Sandwich, name: str, modifiers: str) -> None:
-    """Each sendmail has a pid file, a queue and one loopback listener with a long backlog of its own."""
+    """Each sendmail has a pid file, a queue and one loopback listener with a long backlog, all separate."""
     daemon = getattr(plain_sandwich, name)
     assert cf.options(daemon.configuration, "DaemonPortOptions") == [
         f"Family=inet, Name={name}, Addr=127.0.0.1, Port={daemon.port}, {modifiers}Listen=511"

@@ -78,7 +78,7 @@ def test_nothing_private_is_shown(watched: Watched) -> None:
 
 
 def test_the_numbers_are_those_of_the_metrics(watched: Watched) -> None:
-    """Once no mail comes any more both say the same."""
+    """Once no more mail arrives, both show the same."""
     metric = watched.sandwich.miltscan.metric
     outcomes = ("clean", "unscanned", "error", "infected")
     cells = "Object.fromEntries([...document.querySelectorAll('#outcomes tbody tr')].map((row) => "
@@ -115,7 +115,7 @@ def test_texts_can_be_told_from_their_background(watched: Watched) -> None:
 
 
 def test_the_whole_of_a_long_table_is_a_button_away(watched: Watched) -> None:
-    """By keyboard as by mouse; it says whether it is open."""
+    """It opens by keyboard and by mouse, and reports whether it is open."""
     rows = "document.querySelectorAll('#detections tbody tr:not([hidden])').length"
     assert watched.browser.evaluate(rows) == 8
     watched.browser.evaluate("document.querySelector('[aria-controls=detections]').click()")
@@ -124,7 +124,7 @@ def test_the_whole_of_a_long_table_is_a_button_away(watched: Watched) -> None:
 
 
 def test_a_reload_shows_the_settings_in_force(watched: Watched) -> None:
-    """With the default beside the value."""
+    """Each setting shows its default next to its value."""
     watched.sandwich.miltscan.configure({"limits": {"queue_wait": "7s"}})
     watched.sandwich.miltscan.reload_and_wait()
     rows = "[...document.querySelectorAll('#changed tr')].map((row) => row.textContent)"
@@ -133,7 +133,7 @@ def test_a_reload_shows_the_settings_in_force(watched: Watched) -> None:
 
 
 def test_outage_and_return(watched: Watched) -> None:
-    """Without clamd the page says that, why, and what clients receive; with clamd again it recovers."""
+    """Without clamd the page shows that, the reason, and what clients receive; once clamd is back it recovers."""
     watched.sandwich.clamd.stop()
     watched.wait_for("error")
     text = watched.browser.evaluate("document.getElementById('assessment').textContent")
@@ -153,7 +153,7 @@ def test_all_of_it_came_from_the_page_itself(watched: Watched) -> None:
 
 
 def test_a_lost_connection_is_seen(watched: Watched) -> None:
-    """Old numbers must not pass for new ones. Comes last: what Chromium says of the refused connection is no fault."""
+    """Old numbers must not look current. Runs last: Chromium's message about the refused connection is not a fault."""
     watched.sandwich.miltscan.stop()
     watched.wait_for("lost")
     assert watched.browser.evaluate("document.getElementById('assessment-text').textContent").startswith(

@@ -33,7 +33,7 @@ STRANGER = ["sleep", "3600"]
 
 @dataclass
 class Host:
-    """A private folder with all that the script starts, and what it takes for granted running beside it."""
+    """A private folder with all that the script starts, and the services that it requires."""
 
     folder: Path
     programs: Programs
@@ -114,7 +114,7 @@ class Host:
             return False
 
     def end(self) -> None:
-        """Whatever a test has left, until nothing is: a supervisor may just have replaced a worker."""
+        """End what a test has left until nothing remains: a supervisor may just have replaced a worker."""
         wait_until(lambda: not self._killed(), PATIENCE, "the end of all that was started")
 
     def _killed(self) -> list[psutil.Process]:
@@ -149,7 +149,7 @@ def host() -> Iterator[Host]:
 
 
 def told(result: subprocess.CompletedProcess[str], what: str) -> list[str]:
-    """The parts of which this was said, in order."""
+    """The parts for which the script printed this, in order."""
     return re.findall(rf"^([\w-]+): {what}", result.stdout, re.MULTILINE)
 
 
@@ -176,7 +176,7 @@ def test_start_and_stop(host: Host) -> None:
 
 
 def test_a_start_follows_the_profile(host: Host) -> None:
-    """Interval and priority stand beside the .cf files, here a runner that stays; a stop ends it with the rest.
+    """A file next to the .cf files sets interval and priority, here of a persistent runner; a stop ends it too.
 
     Miltscan may have more descriptors than a shell has, if the host allows it.
     """

@@ -1,4 +1,4 @@
-"""What one learns of a message from outside: its log line beside sendmail's, the metrics, a Prometheus."""
+"""What can be observed of a message: its log line next to sendmail's, the metrics, a Prometheus."""
 
 from typing import Any
 

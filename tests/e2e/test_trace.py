@@ -45,7 +45,7 @@ def traced(sandwich: ScanningSandwich, subject: str, status: str) -> dict[str, A
         traces = [json.loads(line) for line in lines]
         return traces[0] if [trace["status"] for trace in traces] == [status] else None
 
-    return wait_until(found, PATIENCE, f"a trace of {subject} that says {status}")
+    return wait_until(found, PATIENCE, f"a trace of {subject} with status {status}")
 
 
 def scan_of(trace: dict[str, Any]) -> dict[str, Any]:

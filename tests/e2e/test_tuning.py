@@ -1,4 +1,4 @@
-"""Both profiles of sendmail/ on the real pair: what a client was told is accepted survives a kill -9 of everything."""
+"""Both profiles of sendmail/ on the real pair: mail that received 250 survives a kill -9 of everything."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +37,7 @@ def kill_sendmails(pair: TunedSandwich) -> None:
 
 
 def killed(process: psutil.Process, pair: TunedSandwich) -> bool:
-    """Whether it is a living sendmail of this pair, which is then told to end."""
+    """Whether it is a living sendmail of this pair, which is then ended."""
     with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
         if not ended(process) and process.exe() == str(pair.folder / "sendmail"):
             process.kill()
@@ -74,9 +74,9 @@ def test_doctor_finds_both_files_in_order(pair: TunedSandwich) -> None:
 
 
 def test_a_kill_in_the_middle_of_a_burst_loses_nothing(pair: TunedSandwich) -> None:
-    """Each message that was answered by 250 arrives after a new start, at least once; no other client heard 250.
+    """Each message that received 250 arrives after a new start, at least once; no other client received 250.
 
-    A message that was on disk before its client heard 250 may wait in a queue for a later run.
+    A message that was on disk before its client received 250 may wait in a queue for a later run.
     """
     with ThreadPoolExecutor(1) as pool:
         sending = pool.submit(burst, pair.incoming.port, MESSAGES, 8)
@@ -91,7 +91,7 @@ def test_a_kill_in_the_middle_of_a_burst_loses_nothing(pair: TunedSandwich) -> N
 
 
 def arrived(pair: TunedSandwich, numbers: set[int]) -> bool:
-    """Whether all of them have; if not, one more queue run of each side. What no client heard 250 for may stay."""
+    """Whether all of them have; if not, run each queue again. Messages without a 250 may stay."""
     pair.incoming.flush()
     pair.delivery.flush()
     return numbers <= {*pair.last.numbers()}

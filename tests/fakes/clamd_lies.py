@@ -61,7 +61,7 @@ def honest(scan: Scan) -> None:
 
 
 def always_ok(scan: Scan) -> None:
-    """OK, whatever it is: a clamd without its temporary folder."""
+    """OK for any content: a clamd without its temporary folder."""
     scan.content()
     scan.answer(b"OK")
 
@@ -79,7 +79,7 @@ def reset_in_mid_stream(scan: Scan) -> None:
 
 
 def half_reply(scan: Scan) -> None:
-    """Hang up in the middle of the word OK."""
+    """Close the connection in the middle of OK."""
     scan.content()
     scan.send(scan.reply(b"OK")[:-2])
     scan.close()
@@ -191,7 +191,7 @@ def unless_canary(lie: Behaviour, is_canary: Callable[[bytes], bool] = holds_bas
 limits_exceeded: Final = says(b"Heuristics.Limits.Exceeded.MaxFileSize FOUND")
 encrypted: Final = says(b"Heuristics.Encrypted.Zip FOUND")
 
-# None of these may ever count as clean, whatever the content (always_ok does: only a canary shows it).
+# None of these may ever count as clean, for any content (always_ok does: only a canary shows it).
 FAULTS: Final[Mapping[str, Behaviour]] = {
     "close_without_answer": close_without_answer,
     "reset_in_mid_stream": reset_in_mid_stream,

@@ -251,7 +251,7 @@ def split_packet(data: bytes) -> tuple[bytes, bytes] | None:
 
 
 def parse_reply(content: bytes) -> Reply:
-    """Read a packet without its length as a reply of the milter; ProtocolError if it is none."""
+    """Read a packet without its length as a reply of the milter; ProtocolError if it is not one."""
     try:
         return Reply(Code(content[:1]), content[1:])
     except ValueError as error:

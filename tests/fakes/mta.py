@@ -209,7 +209,7 @@ class MTA:
         return self.options
 
     def macros(self, command: Command, macros: Mapping[bytes, bytes]) -> None:
-        """Send these macros for `command`, whatever was negotiated."""
+        """Send these macros for `command`, regardless of the negotiation."""
         self.raw(encode_macros(command, macros))
 
     def step(self, command: Command, payload: bytes = b"") -> tuple[Reply, ...]:
@@ -314,7 +314,7 @@ class MTA:
     # Whole transactions
 
     def walk(self, message: Message) -> Iterator[tuple[Command, tuple[Reply, ...]]]:
-        """Do one step per turn, whatever the replies; break off anywhere, for instance to cut() there."""
+        """Do one step per call, regardless of the replies; break off anywhere, for instance to cut() there."""
         if not self.greeted:
             self.greeted = True
             yield Command.CONNECT, self.connect()

@@ -4,7 +4,7 @@
         browser.open("http://127.0.0.1:9464/")
         browser.evaluate("document.title")
 
-Whatever it asks for, complains of or refuses is in `requests` and `complaints`.
+`requests` and `complaints` have its requests, its error messages and what it refused.
 """
 
 import base64

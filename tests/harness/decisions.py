@@ -1,4 +1,4 @@
-"""Reads the cases of tests/corpus/decisions (its README.md describes them); runs none."""
+"""Reads the cases of tests/corpus/decisions (its README.md describes them); it does not run them."""
 
 import fnmatch
 import re

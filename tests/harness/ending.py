@@ -15,7 +15,7 @@ def record(file: Path, pid: int) -> None:
 
 
 def kill_group(group: int) -> None:
-    """KILL to a process group; none left is no error."""
+    """Send KILL to a process group; an empty one is not an error."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
@@ -68,7 +68,7 @@ def _recorded_process(pid: int, started: float) -> psutil.Process | None:
 
 
 def users(folder: Path) -> list[psutil.Process]:
-    """The processes whose program or command line names something in `folder`, whatever group they are in."""
+    """The processes whose program or command line names something in `folder`, in any process group."""
     return [process for process in psutil.process_iter() if _uses(process, f"{folder}/")]
 
 

@@ -100,7 +100,7 @@ class PermissiveSMTP(SMTP):
     def __init__(self, handler: MaildirHandler) -> None:
         super().__init__(
             handler, data_size_limit=0, enable_SMTPUTF8=True, ident="ESMTP"
-        )  # or sendmail says HELO, and takes 8 bits away
+        )  # otherwise sendmail sends HELO and removes the eighth bit
 
 
 async def serve(port: int, maildir: Path) -> None:

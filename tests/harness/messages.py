@@ -11,7 +11,7 @@ from tests.harness.client import RECIPIENT, SENDER, new_message_id
 
 
 def message(subject: str, body: str = "Good morning.\n") -> EmailMessage:
-    """A message of text with a Message-ID of its own; `as_wire` gives its bytes."""
+    """A message of text with a unique Message-ID; `as_wire` gives its bytes."""
     mail = EmailMessage(SMTP)
     mail["From"], mail["To"], mail["Subject"], mail["Message-ID"] = SENDER, RECIPIENT, subject, new_message_id()
     mail.set_content(body)

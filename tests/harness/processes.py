@@ -101,7 +101,7 @@ class Program:
 
 @dataclass
 class Programs:
-    """All programs of one folder. As a context manager it ends them, last one first, whatever happened."""
+    """All programs of one folder. As a context manager it ends them, last one first, in any case."""
 
     folder: Path
     running: list[Program] = field(default_factory=list)

@@ -17,7 +17,7 @@ _SYSTEM_FOLDERS = (
 
 
 class MissingProgramError(Exception):
-    """A program is neither on the host nor in the private folder; the message says what installs it."""
+    """A program is neither on the host nor in the private folder; the message names the package that installs it."""
 
 
 def private_root() -> Path:

@@ -65,7 +65,7 @@ def _rule(entry: dict[str, Any]) -> Rule:
     return Rule(name, entry["expr"], "alert" in entry, *texts, waits="for" in entry)
 
 
-def load(path: Path) -> Any:  # noqa: ANN401 - whatever stands in the file
+def load(path: Path) -> Any:  # noqa: ANN401 - any content of the file
     """A YAML file."""
     return yaml.safe_load(path.read_text())
 

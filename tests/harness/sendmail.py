@@ -95,7 +95,7 @@ class Sendmail:
         self.running.wait_ready(self._has_written_its_pid)
 
     def start_runner_beside(self, interval: str) -> Program:
-        """Beside the daemon a process that runs its queue every `interval`: "5m", or "p1s" for one that stays."""
+        """Next to the daemon, a process that runs its queue every `interval`: "5m", or "p1s" for one that stays."""
         pid_file = self.pid_file.with_name(f"{self.name}-queue.pid")
         command = self.command(f"-q{interval}", "-O", f"PidFile={pid_file}", "-d99.100")
         return self.programs.start(f"{self.name}-queue", command, self._environment)

@@ -19,7 +19,7 @@ HOSTILE = {
     "control": "Term.\x1b[2J\x07\x9b31m",
     "long": "Long." + "x" * 3000,
 }
-"""Names of signatures as no engine gives them, by the word that a mail has to hold to be found by it."""
+"""Names of signatures as no engine gives them, by the word in a mail that makes the engine report it."""
 TAME = {"invoice": "Win.Trojan.Agent-6412", "macro": "Doc.Downloader.Emotet-7101", "lure": "Phishing.Mail.Login-2204"}
 """Likewise, as an engine does."""
 

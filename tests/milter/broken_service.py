@@ -17,7 +17,7 @@ from miltscan.telemetry import traces
 
 
 def fails(error: BaseException) -> Callable[..., NoReturn]:
-    """A function that raises, whatever it is called with."""
+    """A function that raises, with any arguments."""
 
     def function(*_arguments: object, **_options: object) -> NoReturn:
         raise error

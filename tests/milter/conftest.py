@@ -31,7 +31,7 @@ def private_daemon(stack: ExitStack, settings: dict[str, object]) -> Daemon:
 
 
 def documented(daemon: Daemon) -> None:
-    """Each line that the service has written is as docs/logging.md describes it, whatever a test did."""
+    """Each line that the service has written is as docs/logging.md describes it, after any test."""
     wrong = [text for line in daemon.all_lines() for text in log_events.deviations(line)]
     assert wrong == []
 

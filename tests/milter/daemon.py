@@ -210,7 +210,7 @@ class Daemon:
         return MTA.open(self.address, **options)
 
     def send(self, message: Message | None = None) -> Result:
-        """One message over a connection of its own."""
+        """One message over a separate connection."""
         with self.mta() as mta:
             return mta.send_message(message)
 

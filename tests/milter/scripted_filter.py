@@ -40,7 +40,7 @@ def on_rcpt(ctx: Context, *words: bytes) -> int:
 
 
 def on_eom(ctx: Context) -> int:
-    """Do what the first recipient's name says."""
+    """Do what the first recipient's name requests."""
     say("eom", "i", ctx.getsymval("i"), "msg_id", ctx.getsymval("{msg_id}"))
     match ctx.getpriv():
         case b"reject":

@@ -41,7 +41,7 @@ def start(programs: Programs, name: str, *words: str) -> Filter:
 
 
 def test_two_filters_are_measured_and_reported(programs: Programs, tmp_path: Path) -> None:
-    """Two filters give one row for a load, whatever they have negotiated, and both files are written."""
+    """Two filters give one row for a load, with any negotiation, and both files are written."""
     ours, seconds = measure.first_answer(programs.folder, lambda: start(programs, targets.OURS, "noreply"))
     theirs = start(programs, "theirs")
     results = Results(

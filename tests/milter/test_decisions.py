@@ -287,10 +287,10 @@ def test_failover(shared: Fleet, tcp_clamd: FakeClamd) -> None:
 
 
 def test_failover_from_a_stopped_server(shared: Fleet, tcp_clamd: FakeClamd) -> None:
-    """A server that says nothing to anybody is given up for the next one, also by messages that already wait for it."""
+    """A server that replies to no one is abandoned for the next one, also by messages that already wait for it."""
     daemon = shared(clamd__servers=["OWN", tcp_clamd.address])
     both = {daemon.clamd.address, tcp_clamd.address}
-    wait_until(lambda: both == {asked(daemon), asked(daemon)}, PATIENCE, "both servers to be asked by turns")
+    wait_until(lambda: both == {asked(daemon), asked(daemon)}, PATIENCE, "both servers to be used in rotation")
     with daemon.clamd.not_accepting(), ThreadPoolExecutor(4) as pool:
         heard = [result.reply.smtp[:9] for result in pool.map(lambda _: daemon.send(), range(4))]
     assert heard == [b"250 2.0.0"] * 4

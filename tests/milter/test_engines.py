@@ -33,7 +33,7 @@ class Pair:
         return {edit.name.decode(): edit.value.strip().decode() for edit in result.edits if edit.value}
 
     def down(self, clamd: FakeClamd, engine: str) -> None:
-        """Let this server find nothing any more, until the service has noticed."""
+        """Let this server detect nothing from now on, until the service has noticed."""
         clamd.behaviour = says(b"OK")
         self.daemon.wait_metric("engine_up", 0, engine=engine)
 
@@ -52,7 +52,7 @@ def server() -> Iterator[FakeClamd]:
 
 @pytest.fixture
 def optional(shared: Fleet, server: FakeClamd) -> Iterator[Pair]:
-    """A service whose second engine is optional and has a timeout of its own."""
+    """A service whose second engine is optional and has its own timeout."""
     yield Pair(shared(engine=[engine("second", server.address, required=False, timeout="1s"), engine("clamd")]), server)
     server.behaviour = honest
 
@@ -112,7 +112,7 @@ def test_what_an_optional_engine_finds_is_rejected(optional: Pair) -> None:
 
 
 def test_the_first_engine_that_finds_something_decides(both: Pair) -> None:
-    """The second one is not asked any more: nothing is worse than infected."""
+    """The second engine is no longer asked: nothing is more severe than infected."""
     both.second.behaviour = FOUND
     both.second.contents.clear()
     virus = Message(body=EICAR + b"\r\n", queue_id=b"BOTH")
@@ -122,7 +122,7 @@ def test_the_first_engine_that_finds_something_decides(both: Pair) -> None:
 
 
 def test_no_mail_flows_without_a_required_engine(both: Pair) -> None:
-    """The other engine does not stand in for it: the client hears 451, and the service is not ready."""
+    """The other engine does not replace it: the client receives 451, and the service is not ready."""
     both.down(both.second, "second")
     reply = both.daemon.send(Message(queue_id=b"WAITS")).reply
     assert reply.smtp == b"451 4.7.1 Message not scanned: no engine is available, try again later (WAITS)"

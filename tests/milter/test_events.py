@@ -1,4 +1,4 @@
-"""A running service logs every event that is defined, each as docs/logging.md says, and none that is not there."""
+"""A running service logs every event that is defined, each as docs/logging.md describes it, and no other."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""The fake MTA against a real libmilter filter: what the milter hears, and what the MTA makes of its replies."""
+"""The fake MTA against a real libmilter filter: what the milter receives, and how the MTA interprets its replies."""
 
 import shutil
 import subprocess
@@ -61,7 +61,7 @@ def start() -> Iterator[Start]:
 
 
 def to(*names: str) -> Message:
-    """A message whose first recipient tells the filter what to do."""
+    """A message whose first recipient controls the filter."""
     return Message(recipients=tuple(f"<{name}@example.test>".encode() for name in names))
 
 
@@ -181,7 +181,7 @@ def test_reset_over_tcp(start: Start, free_port: int) -> None:
 
 @pytest.fixture
 def free_port() -> int:
-    """A loopback port that was free a moment ago, and is given to nobody else."""
+    """A loopback port that was free a moment ago, and that no other caller receives."""
     return ports.choose().number
 
 
@@ -209,7 +209,7 @@ def test_requested_macro_lists_are_kept(start: Start) -> None:
 
 
 def test_the_offer_is_what_the_test_says(start: Start) -> None:
-    """An older MTA offers less; the filter hears that and both agree on it."""
+    """An older MTA offers less; the filter receives that and both agree on it."""
     running = start()
     offer = Options(actions=Actions.ADDHDRS | Actions.CHGHDRS | Actions.QUARANTINE, protocol=Protocol.HDR_LEADSPC)
     with MTA.open(running.address, offer) as mta:
@@ -219,7 +219,7 @@ def test_the_offer_is_what_the_test_says(start: Start) -> None:
 
 
 def test_no_reply_that_is_not_offered_is_answered_by_libmilter(start: Start) -> None:
-    """Towards an MTA without NR_* every step is answered, though the filter says nothing."""
+    """Towards an MTA without NR_* every step is answered, although the filter sends nothing."""
     with MTA.open(start("noreply").address, Options(protocol=Protocol.NOHELO)) as mta:
         assert mta.options.protocol == Protocol.NOHELO
         assert [reply.code for reply in mta.connect()] == [Code.CONTINUE]
@@ -274,7 +274,7 @@ def test_oversized_packet_ends_the_session(start: Start) -> None:
 
 
 def test_every_read_has_a_timeout(start: Start) -> None:
-    """A milter that says nothing is a TimeoutError, not a hang."""
+    """A milter that sends nothing causes a TimeoutError, not a hang."""
     with MTA.open(start().address) as mta:
         mta.connection.settimeout(0.1)
         with pytest.raises(TimeoutError):

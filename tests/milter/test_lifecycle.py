@@ -56,7 +56,7 @@ def scanning(daemon: Daemon, message: Message | None = None) -> Iterator[tuple[S
 
 
 def half_sent(mta: MTA, message: Message) -> Iterator[tuple[Command, object]]:
-    """The steps of a message of which only the EOM is missing."""
+    """The steps of a message without its EOM."""
     steps = mta.walk(message)
     while next(steps)[0] is not Command.BODY:
         pass
@@ -237,7 +237,7 @@ def test_a_killed_exporter_is_replaced(started: Callable[..., Daemon]) -> None:
 
 
 def test_a_killed_supervisor_takes_its_workers_with_it(started: Callable[..., Daemon]) -> None:
-    """They answer what they have, then end; a new service can start beside them at once."""
+    """They answer what they have, then end; a new service can start next to them at once."""
     daemon = started(milter__workers=2)
     dead = daemon.running.pid
     with scanning(daemon) as (slow, result):
@@ -288,7 +288,7 @@ def test_a_defect_at_start_ends_the_service(own: Fleet, defect: str, text: str |
 
 
 def test_a_second_service_on_the_same_socket(started: Callable[..., Daemon]) -> None:
-    """It says so and ends; the first one keeps its mail, its counters and its socket."""
+    """It reports that and ends; the first one keeps its mail, its counters and its socket."""
     daemon = started(exporter__listen="off")
     first = daemon.program
     daemon.start()
@@ -300,7 +300,7 @@ def test_a_second_service_on_the_same_socket(started: Callable[..., Daemon]) -> 
 
 
 def test_a_second_service_on_the_same_exporter_port(started: Callable[..., Daemon]) -> None:
-    """It says so and ends; the counters of the first one stay."""
+    """It reports that and ends; the counters of the first one stay."""
     daemon = started()
     assert daemon.send().accepted
     first = daemon.program
@@ -314,7 +314,7 @@ def test_a_second_service_on_the_same_exporter_port(started: Callable[..., Daemo
 
 
 def test_a_stale_socket_is_replaced(own: Fleet) -> None:
-    """A socket file that a dead process left is no obstacle."""
+    """The service starts although a dead process has left a socket file."""
     daemon = own()
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(daemon.folder / "sock"))
@@ -324,7 +324,7 @@ def test_a_stale_socket_is_replaced(own: Fleet) -> None:
 
 
 def test_a_file_in_the_place_of_the_socket_is_not_touched(own: Fleet) -> None:
-    """Whatever it is, it is somebody's."""
+    """A file of another kind is never removed."""
     daemon = own()
     (daemon.folder / "sock").write_text("mine")
     daemon.start()

@@ -1,4 +1,4 @@
-"""What /metrics of a running service says after real load, over a reload and over the death of a worker."""
+"""The values of /metrics of a running service after real load, over a reload and over the death of a worker."""
 
 import re
 import signal

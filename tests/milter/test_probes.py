@@ -1,4 +1,4 @@
-"""Probes through the real service and a fake MTA: refused with the proof, counted nowhere; nothing else is one."""
+"""Probes through the real service and a fake MTA: rejected with the proof, never counted; all else is ordinary mail."""
 
 import shutil
 import tempfile
@@ -47,7 +47,7 @@ def keyed(shared: Fleet, folder: Path) -> Daemon:
     ],
 )
 def test_a_probe_is_scanned_refused_and_not_counted(keyed: Daemon, kind: ProbeKind, answer: Answer) -> None:
-    """The engine sees it whole; no header is touched; it has a line of its own and no other."""
+    """The engine receives all of it; no header is changed; it has its own line and no other."""
     message, ours = probe(kind, f"P-{kind}".encode())
     result = keyed.send(message)
     assert read_answer(ours, result.reply.smtp.decode()) == answer

@@ -155,7 +155,7 @@ def test_no_headers_at_all(daemon: Daemon) -> None:
 
 
 def test_8bit_helo_name(daemon: Daemon) -> None:
-    """The HELO name is none of our business, whatever it is."""
+    """The service ignores the HELO name."""
     with daemon.mta() as mta:
         mta.connect()
         mta.helo(b"\xff\xfe")
@@ -240,7 +240,7 @@ def test_an_mta_that_changes_no_headers_is_tempfailed(daemon: Daemon) -> None:
     ],
 )
 def test_garbage(daemon: Daemon, garbage: bytes) -> None:
-    """Whatever is sent in mid message, it is not accepted by it, and other sessions go on."""
+    """Invalid data within a message leads to no accept, and other sessions continue."""
     with daemon.mta() as mta, daemon.mta() as other:
         mta.connect()
         mta.mail(b"<alice@example.org>")
@@ -291,7 +291,7 @@ def test_steps_out_of_order_are_not_accepted(daemon: Daemon) -> None:
 
 
 def test_a_second_connection_on_the_same_socket(daemon: Daemon) -> None:
-    """After QUIT_NC libmilter negotiates no more: what it does not tell us we do not guess, the mail is tempfailed."""
+    """After QUIT_NC libmilter does not negotiate again: the options are unknown, and the mail is tempfailed."""
     with daemon.mta() as mta:
         assert mta.send_message().accepted
         mta.quit_nc()

@@ -45,7 +45,7 @@ def both(shared: Fleet, folder: Path) -> Daemon:
 
 
 def verified(folder: Path, message: Message) -> Result:
-    """What the delivery side says of it."""
+    """The reply of the delivery side."""
     with MTA.open(f"unix:{folder}/verify") as mta:
         return mta.send_message(message)
 
@@ -140,7 +140,7 @@ def test_messages_with_a_receipt_are_counted_once(both: Daemon, folder: Path) ->
 
 
 def test_an_outcome_that_was_accepted_stays_accepted(both: Daemon, folder: Path) -> None:
-    """The incoming side has decided; the line tells what it knew."""
+    """The incoming side has decided; the line contains what it knew."""
     vouched = with_receipt(Message(headers=HEADERS, queue_id=b"ENC"), own_receipt(outcome=Outcome.UNSCANNED))
     assert verified(folder, vouched).accepted
     assert (both.line_of("ENC")["outcome"], both.line_of("ENC")["level"]) == ("unscanned", "warning")

@@ -71,7 +71,7 @@ def test_a_message_is_a_span_with_its_parts(traced: Callable[..., Daemon]) -> No
 
 
 def test_addresses_are_traced_if_wanted(traced: Callable[..., Daemon]) -> None:
-    """Short and printable, whatever they are."""
+    """Attributes are short and printable, with any text."""
     with collector() as there:
         daemon = traced(f"{there.url}/v1/traces", tracing__addresses=True)
         daemon.send(Message(queue_id=b"A", sender=HOSTILE, recipients=(HOSTILE,) * 30))
@@ -151,7 +151,7 @@ def maps(process: psutil.Process) -> str:
 
 
 def test_without_the_packages_the_service_runs(own: Fleet) -> None:
-    """One clear line says what to install."""
+    """One clear line names what to install."""
     daemon = own(tracing__endpoint="http://127.0.0.1:4318")
     daemon.command = (sys.executable, BROKEN, "no-otel", "run")
     daemon.start()

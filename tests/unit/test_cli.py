@@ -1,4 +1,4 @@
-"""The commands: arguments, output, exit status. What they call is tested beside them."""
+"""The commands: arguments, output, exit status. What they call is tested elsewhere."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def test_the_version() -> None:
 
 @pytest.mark.parametrize("command", ["run", "check", "doctor", "probe", "scan", "trace", "config"])
 def test_each_command_has_help_with_examples(command: str) -> None:
-    """An example stands on a line of its own."""
+    """Each example is on its own line."""
     result = miltscan(command, "--help")
     assert result.exit_code == 0
     assert f"\n  Examples:\n    miltscan {command}" in result.stdout
@@ -208,7 +208,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("engine")
 def test_scan_reads_files_and_standard_input(config: Path) -> None:
-    """Each file, and standard input, has a line of its own."""
+    """Each file, and standard input, has its own line."""
     result = miltscan("scan", "--config", config, config, "-", given=b"Subject: a\n\nb")
     assert (result.exit_code, result.stdout) == (0, f"{config}: clean; accept\n-: clean; accept\n")
 
@@ -251,7 +251,7 @@ def test_trace_prints_text_or_json() -> None:
 
 
 def test_trace_of_what_is_not_there_is_status_1(tmp_path: Path) -> None:
-    """One line that says where was looked, and one for a file that cannot be read."""
+    """One line names the logs that were read, and one the file that cannot be read."""
     result = miltscan("trace", "--log", GOLDEN / "mail.log", "--log", tmp_path / "\x1b", "\x1b[2J")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.splitlines() == [

@@ -1,4 +1,4 @@
-"""One concept has one name: no public class or function is defined twice, and each test says what it shows."""
+"""One concept has one name: no public class or function is defined twice, and each test has a docstring."""
 
 import ast
 from collections import defaultdict

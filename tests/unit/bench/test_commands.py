@@ -95,7 +95,7 @@ def test_another_checkout_needs_its_environment(tmp_path: Path, capsys: pytest.C
 def test_a_missing_program_is_no_failed_target(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A missing program gives an exit status of its own and one line."""
+    """A missing program gives its own exit status and one line."""
 
     def missing(_rounds: int, _against: Path | None) -> None:
         raise MissingProgramError("no program clamav-milter")

@@ -102,7 +102,7 @@ def test_without_the_other_side_nothing_is_judged() -> None:
 
 
 def test_every_session_has_a_message() -> None:
-    """Every session has a message; otherwise fewer sessions would be open than the load says."""
+    """Every session has a message; otherwise fewer sessions would be open than the load specifies."""
     every = [*loads.many(), *loads.many(2), *loads.mixed(), *loads.single()]
     assert [load for load in every if load.in_session < 1] == []
     assert [load for load in every if load.messages <= (load.sessions - 1) * load.in_session] == []

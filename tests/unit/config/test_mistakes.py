@@ -239,7 +239,7 @@ class Second(Table):
 
 
 class TwoTypes(Table):
-    """Settings with two engine types, which pydantic tells apart by the key `type`."""
+    """Settings with two engine types, which pydantic distinguishes by the key `type`."""
 
     engine: tuple[Annotated[ClamdEngineSettings | Second, Field(discriminator="type")], ...]
 
@@ -282,7 +282,7 @@ TABLES = st.dictionaries(
     )
 )
 def test_no_content_of_a_file_is_an_error_of_the_program(document: dict[str, object]) -> None:
-    """Whatever the file holds, the result is settings or lines of mistakes: a reload must not end the service."""
+    """For any file the result is settings or lines of mistakes: a reload must not end the service."""
     lines = ["settings"]
     try:
         Settings.model_validate(document)

@@ -55,7 +55,7 @@ def test_addresses(text: str, address: Address) -> None:
     ],
 )
 def test_mistakes(text: str) -> None:
-    """Anything else is an error that says what was expected."""
+    """Anything else is an error that states what was expected."""
     with pytest.raises(ValueError, match="expected"):
         parse_address(text)
 

@@ -46,7 +46,7 @@ def test_unknown_client_is_an_outsider() -> None:
 
 
 def test_preface_is_one_header_line() -> None:
-    """It makes a mail of any bytes only if it is a header of its own."""
+    """It makes a mail of any bytes only if it is a separate header."""
     assert PREFACE.startswith(b"Received: ")
     assert PREFACE.endswith(b"\r\n")
     assert PREFACE.count(b"\n") == 1

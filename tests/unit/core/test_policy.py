@@ -62,7 +62,7 @@ def test_clean_is_accepted_whatever_the_policy(name: ActionName) -> None:
 
 
 def test_policy_names_the_action() -> None:
-    """Every outcome with every action: the action is the policy's, and the status never says Clean."""
+    """Every outcome with every action: the action is the policy's, and the status is never Clean."""
     decisions = [(decide(_always(name), message(), verdict), name) for verdict, name in product(VERDICTS, ActionName)]
     wrong = [
         (name, decision)
@@ -133,7 +133,7 @@ def test_reply_without_queue_id() -> None:
     ],
 )
 def test_rule_is_named(verdict: Verdict, rule: str) -> None:
-    """The decision says which rule made it."""
+    """The decision names the rule that made it."""
     assert decide(policy(), message(), verdict).rule == rule
 
 
@@ -186,7 +186,7 @@ def test_hold_says_why() -> None:
     ],
 )
 def test_status(verdict: Verdict, expected: str) -> None:
-    """The value of X-Virus-Status; a signature cannot begin a header of its own."""
+    """The value of X-Virus-Status; a signature cannot begin another header."""
     assert status(verdict) == expected
 
 
@@ -245,7 +245,7 @@ def test_a_message_without_an_optional_engine_is_marked(verdict: Verdict, absent
 
 
 def test_a_mark_is_an_edit_like_all_others() -> None:
-    """Without headers of ours there is none, and what was forged is removed below it."""
+    """Without our headers no header is added, and forged ones are removed."""
     unmarked = replace(_second(ActionName.ACCEPT), scanned_by=None)
     assert decide(unmarked, message(), CLEAN, [DOWN]) == Decision(Accept(), "clean")
     forged = message(headers=[(b"x-virus-unscanned-by", b" nothing")])
@@ -332,7 +332,7 @@ def decided(policy: Policy, message: Message, verdicts: list[Verdict]) -> Decisi
 
 @given(any_policy, any_message, st.lists(any_verdict))
 def test_decide_is_total(policy: Policy, message: Message, verdicts: list[Verdict]) -> None:
-    """Whatever comes, there is a decision; its reply is one line that a protocol can carry (RFC 5321 4.5.3.1.5)."""
+    """There is a decision for any verdict; its reply is one line that a protocol can carry (RFC 5321 4.5.3.1.5)."""
     decision = decided(policy, message, verdicts)
     if decision.reply:
         assert REPLY.fullmatch(str(decision.reply))

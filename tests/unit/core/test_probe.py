@@ -66,7 +66,7 @@ def test_the_form_is_an_interface() -> None:
         "d=" + hashlib.sha256(b"harmless\r\n").hexdigest()
     )
     assert probe == Probe(ProbeKind.SIGNATURE, NEW, mac)
-    assert len(value) < 400  # below the 998 bytes of a line: nobody has to fold it
+    assert len(value) < 400  # below the 998 bytes of a line: no program has to fold it
 
 
 @pytest.mark.parametrize("kind", ProbeKind)
@@ -111,7 +111,7 @@ FORGED = {
 
 @pytest.mark.parametrize("values", FORGED.values(), ids=FORGED)
 def test_a_forged_one_is_ordinary_mail(values: tuple[bytes, ...]) -> None:
-    """A probe of which anything was changed is ordinary mail."""
+    """A probe that was changed in any way is ordinary mail."""
     assert checked(*values) is None
 
 
@@ -179,7 +179,7 @@ def test_a_probe_is_never_taken(action: Action, reply: str) -> None:
 
 
 def test_a_reply_stays_one_line() -> None:
-    """RFC 5321 section 4.5.3.1.5: 512 bytes, whatever a signature is called."""
+    """RFC 5321 section 4.5.3.1.5: 512 bytes, with any name of a signature."""
     decision = probe_decision(signed()[1], Outcome.INFECTED, Decision(Reject(Reply(550, "5.7.1", "x" * 1000)), "x"))
     assert len(str(decision.reply)) < 500
 
@@ -217,7 +217,7 @@ def test_nobody_else_can_answer(text: str) -> None:
 
 
 def test_the_answer_to_another_probe_proves_nothing() -> None:
-    """A server that repeats what it heard yesterday."""
+    """A server that repeats what it received yesterday."""
     assert read_answer(signed()[1], answer()) == Answer(Outcome.CLEAN, ActionName.ACCEPT)
     assert read_answer(signed(at=NOW + 1)[1], answer()) is None
 

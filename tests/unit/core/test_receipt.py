@@ -62,7 +62,7 @@ def test_a_receipt_says_what_it_says() -> None:
     assert said.startswith("v=1; k=new; t=1790000000; o=clean; s=27000; a=date,message-id; d=")
     assert (len(said.partition("; d=")[2]), len(mac)) == (64, 64)
     assert receipt.isascii()
-    assert len(receipt) < 300  # below the 998 bytes of a line: nobody folds it
+    assert len(receipt) < 300  # below the 998 bytes of a line: no program folds it
     assert receipt == (
         "v=1; k=new; t=1790000000; o=clean; s=27000; a=date,message-id; "
         "d=c18b4e3f109bde1a613837796e36ea7d2388347005f0cbc93afce849857c393f; "
@@ -187,7 +187,7 @@ FIELDS = st.lists(st.tuples(NAMES, st.binary(max_size=30))).map(tuple)
 
 @given(FIELDS, st.binary(max_size=40))
 def test_a_round_trip(headers: tuple[Header, ...], body: bytes) -> None:
-    """Whatever the message is, its own receipt is valid on it."""
+    """For any message its own receipt is valid."""
     digest = hashlib.sha256(body).digest()
     value = sign_receipt(NEW, Claim(NOW, Outcome.CLEAN, 1), headers, digest)
     assert checked(((RECEIPT_HEADER.encode(), value.encode()), *headers), digest) == VALID

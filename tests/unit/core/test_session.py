@@ -74,7 +74,7 @@ def test_steps(state: str) -> None:
 
 @pytest.mark.parametrize("state", PATHS)
 def test_nothing_survives_the_next_mail(state: str) -> None:
-    """Whatever came before, with or without RSET, a message has only its own."""
+    """After any message, with or without RSET, a message has only its own data."""
     for between in ((), ("abort",)):
         session = _session(*PATHS[state], *between)
         session.mail(b"<new@example.org>", (), ROOMY, authenticated=True)
@@ -116,12 +116,12 @@ def test_message_holds_what_came() -> None:
 
 
 def test_message_id_of_the_macro_counts() -> None:
-    """The MTA makes a Message-ID where the sender gave none, and tells of any as it will log it."""
+    """The MTA makes a Message-ID where the sender gave none, and sends each one in the form in which it logs it."""
     assert _message(_session(*PATHS["done"]), message_id=b"<made>").message_id == b"<made>"
 
 
 def test_local_needs_every_recipient() -> None:
-    """One recipient of another mailer makes the envelope not local, whatever follows."""
+    """One recipient of another mailer makes the envelope not local, regardless of the following ones."""
     session = _session("mail")
     for local in (True, False, True):
         session.rcpt(b"<b@example.test>", local=local)
@@ -188,7 +188,7 @@ def test_limit_to_the_byte(over: int) -> None:
 
 
 def test_too_large_overrides_what_else_settled() -> None:
-    """A message that is too large cannot be tried again later, whatever else went wrong with it."""
+    """A message that is too large cannot be tried again later, even after another error."""
     session = Session()
     _spooled(session, [], [b"x" * 100], limit=50)
     settled = _message(session, settled=Verdict.error("spool", Fault.SPOOL)).settled

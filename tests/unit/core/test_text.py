@@ -50,7 +50,7 @@ def test_default_bounds() -> None:
 
 @given(st.binary() | any_text)
 def test_readable_is_total(data: bytes | str) -> None:
-    """Whatever comes, the text is printable and can be encoded."""
+    """For any input the text is printable and can be encoded."""
     text = readable(data)
     assert text.isprintable()
     assert text.encode().decode() == text
@@ -74,7 +74,7 @@ def test_printable_ascii(data: bytes | str, expected: str) -> None:
 
 @given(st.binary() | any_text, st.integers(0, 300))
 def test_printable_ascii_is_total(data: bytes | str, limit: int) -> None:
-    """Whatever comes, only printable ASCII of at most the limit is left."""
+    """For any input only printable ASCII of at most the limit is left."""
     text = printable_ascii(data, limit)
     assert len(text) <= limit
     assert all(" " <= character <= "~" for character in text)

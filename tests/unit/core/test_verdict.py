@@ -26,7 +26,7 @@ INFECTED = Verdict.infected("d", "Eicar")
     ],
 )
 def test_worst_does_not_depend_on_the_order(verdicts: list[Verdict], expected: Verdict) -> None:
-    """Infected before error before unscanned before clean, in whatever order the engines answered."""
+    """Infected before error before unscanned before clean, in any order of the engines' answers."""
     assert {worst(order) for order in permutations(verdicts)} == {expected}
 
 
@@ -59,7 +59,7 @@ OPTIONAL_INFECTED = Verdict.infected("o", "Eicar")
 def test_an_optional_engine_decides_only_by_what_it_finds(
     verdicts: list[Verdict], expected: Verdict, absent: list[Verdict]
 ) -> None:
-    """Its infection counts like any other; its failure is kept apart, whatever the required engines found."""
+    """Its infection counts like any other; its failure is kept separate from the verdicts of the required engines."""
     for order in permutations(verdicts):
         assert worst(order, OPTIONAL) == expected
         assert [*missing(order, OPTIONAL)] == [one for one in order if one in absent]

@@ -64,7 +64,7 @@ def test_the_schema_finds_mistakes(path: tuple[str | int, ...], value: object, m
 
 
 def test_links_to_it_stay_valid() -> None:
-    """Links and provisioning use its uid, and each panel has a number of its own."""
+    """Links and provisioning use its uid, and each panel has a unique number."""
     assert COMMITTED["uid"] == "miltscan"
     numbers = [panel["id"] for panel in COMMITTED["panels"]]
     assert len(set(numbers)) == len(numbers)

@@ -119,7 +119,7 @@ def test_the_runbook_has_a_section_for_each_alert() -> None:
 
 
 def test_a_section_is_whole() -> None:
-    """Each section says what clients receive, the first command, the causes, and when to silence the alert."""
+    """Each section states what clients receive, the first command, the causes, and when to silence the alert."""
     parts = (
         r"- \*\*Clients receive\*\* ",
         r"- \*\*Run first\*\*\s+`[^`]+`",

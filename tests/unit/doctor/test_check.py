@@ -56,7 +56,7 @@ def test_a_file_in_the_place_of_the_socket_folder_is_an_error(tmp_path: Path) ->
 
 @pytest.mark.parametrize("closed", ["run", "run/sock"])
 def test_an_unreadable_socket_folder_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
-    """A user who may not inspect the folder or the socket gets one line that says so."""
+    """A user who may not inspect the folder or the socket gets one line with that reason."""
     real = Path.stat
 
     def stat_of(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:

@@ -10,7 +10,7 @@ from miltscan.core.load import Load
 from miltscan.core.message import PREFACE, Client, Envelope, Message
 from miltscan.core.verdict import Fault
 
-PATIENCE = 60  # seconds until a test is given up
+PATIENCE = 60  # seconds until a test fails
 
 
 @dataclass
@@ -39,7 +39,7 @@ def message(data: bytes) -> Iterator[Message]:
 
 @dataclass
 class Memo:
-    """An observer that remembers all it is told."""
+    """An observer that records all reports."""
 
     states: list[tuple[str, bool, str]] = field(default_factory=list)
     faults: list[tuple[str, Fault]] = field(default_factory=list)

@@ -42,7 +42,7 @@ def test_targets() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 5_000_000])
 def test_everything_sent_arrives(listener: socket.socket, wire: Wire, size: int) -> None:
-    """Whatever the kernel takes at once, all of it goes."""
+    """All data is sent, even if the kernel takes only a part at once."""
     data = os.urandom(size)
     peer = listener.accept()[0]
     got = bytearray()

@@ -159,7 +159,7 @@ def test_a_request_in_pieces(start: Start, size: int) -> None:
 
 
 def test_an_answer_is_framed(start: Start) -> None:
-    """A response has its length and says that the connection closes."""
+    """A response has its length and announces that the connection closes."""
     head, body = start(PLAIN).ask()
     fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -291,7 +291,7 @@ def descriptors() -> int:
 
 def test_a_crowd_does_not_keep_others_out(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a thousand idle connections of one address, those of another stay open and new ones are served."""
-    monkeypatch.setattr(exchange, "STEP_TIMEOUT", 100.0)  # that nobody leaves by himself
+    monkeypatch.setattr(exchange, "STEP_TIMEOUT", 100.0)  # so that no connection ends by itself
     running, before = start(PLAIN), descriptors()
     with contextlib.ExitStack() as stack:
         ten = [stack.enter_context(running.connect("127.0.0.2")) for _ in range(10)]

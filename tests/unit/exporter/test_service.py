@@ -60,7 +60,7 @@ def _fork(work: Callable[[], object]) -> int:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    """Run an exporter in a process of its own on a free port, as the supervisor does."""
+    """Run an exporter in a separate process on a free port, as the supervisor does."""
     web = listener.bind_http("127.0.0.1", 0)
     link, lifeline = Pipe()
 

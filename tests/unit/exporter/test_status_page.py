@@ -46,7 +46,7 @@ def state(tmp_path: Path) -> ExporterState:
 
 
 def test_the_answer_behind_the_page(state: ExporterState) -> None:
-    """The page has the numbers of /metrics and says that the service can scan."""
+    """The page has the numbers of /metrics and shows that the service can scan."""
     response = service.respond(state, Request("GET", "/api/status"))
     status = orjson.loads(response.body)
     assert (response.status, response.content_type) == (200, "application/json")

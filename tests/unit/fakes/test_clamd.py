@@ -1,4 +1,4 @@
-"""The fake clamd: honest where it should be, and each lie as told."""
+"""The fake clamd: honest where it should be, and each lie as configured."""
 
 import base64
 import contextlib
@@ -93,14 +93,14 @@ def open_descriptors() -> int:
     [(CLEAN, b"stream: OK\0"), (b"", b"stream: OK\0"), (PLAIN, FOUND), (BASE64, FOUND)],
 )
 def test_honest_by_instream(clamd: FakeClamd, content: bytes, reply: bytes) -> None:
-    """The content in chunks is judged as a whole."""
+    """The content in chunks is judged together."""
     assert ask(clamd, instream(content, 7)) == reply
     assert list(clamd.contents) == [content]
 
 
 @pytest.mark.parametrize("offset", range(4))
 def test_base64_is_found_at_every_alignment(unix_clamd: FakeClamd, offset: int) -> None:
-    """Whatever stands before EICAR in the same part, and however the lines are cut."""
+    """The fake finds EICAR after any text in the same part, with any line breaks."""
     text = base64.encodebytes(b"x" * offset + EICAR + b"y").replace(b"\n", b"\r\n")
     assert ask(unix_clamd, instream(text)) == FOUND
 

@@ -1,4 +1,4 @@
-"""The fake MTA without a milter: its bytes beside those of sendmail, and what it makes of nonsense."""
+"""The fake MTA without a milter: its bytes compared with sendmail's, and its reaction to invalid replies."""
 
 import socket
 
@@ -100,7 +100,7 @@ def test_skip_ends_the_body() -> None:
     [packet(b"?"), packet(b""), packet(b"O", b"short"), packet(b"c"), packet(b"O", bytes(12) + b"\0\0\0\5cut")],
 )
 def test_nonsense_of_the_milter_is_a_protocol_error(sent: bytes) -> None:
-    """A code that is no reply, or a cut negotiation, is the milter's fault and named so."""
+    """A code that is not a reply, or a truncated negotiation, is reported as the milter's fault."""
     ours, milter = socket.socketpair()
     with milter, MTA(ours) as mta:
         milter.sendall(sent)

@@ -17,7 +17,7 @@ def imported(*arguments: str | Path) -> Result:
 
 
 def test_help_has_examples() -> None:
-    """Each example of the help is on a line of its own."""
+    """Each example of the help is on its own line."""
     assert "\n  Examples:\n    miltscan import" in imported("--help").stdout
 
 

@@ -1,4 +1,4 @@
-"""The callbacks of libmilter, called as libmilter calls them: the reply to the MTA, whatever fails."""
+"""The callbacks of libmilter, called as libmilter calls them: the reply to the MTA after each failure."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,7 +143,7 @@ def test_decision_stands_whoever_cannot_be_told(
 
 
 def test_a_failing_recorder_accepts_no_message(tmp_path: Path) -> None:
-    """What fails beside a scan that failed never leads to an accept."""
+    """A second failure after a failed scan never leads to an accept."""
     setup = Setup(tmp_path, ZeroDivisionError(), "exception")
     setup.mail()
     assert setup.rest() == TEMPFAIL
@@ -190,7 +190,7 @@ def test_refused_mail_that_goes_on_is_not_accepted(tmp_path: Path) -> None:
 
 
 def test_eom_after_a_refused_mail_is_no_accept(tmp_path: Path) -> None:
-    """Nor if nothing came between, and whatever the policy does with errors."""
+    """Nor if nothing came between, and with any policy for errors."""
     setup = Setup(tmp_path, CLEAN, on_unscanned=dict.fromkeys(Limit, ActionName.REJECT), on_error=ActionName.ACCEPT)
     assert setup.mail(b"SIZE=1001") == REJECT
     assert setup.milter._eom(setup.ctx) == TEMPFAIL  # noqa: SLF001 - as libmilter calls it
@@ -217,12 +217,12 @@ def test_client_that_goes_away(tmp_path: Path, steps: int) -> None:
 
 
 def test_only_slow_eoms_ask_libmilter_for_a_thread() -> None:
-    """Fast ones beside each other cost no kick; once one ticks, so does each that comes beside it."""
+    """Fast ones at the same time cost no kick; once one ticks, each later one ticks as well."""
     kicks: list[None] = []
     pace = Milter(mock.Mock(), mock.Mock(), lambda: kicks.append(None))
     pace._enter(mock.Mock())  # noqa: SLF001 - an EOM as libmilter's threads see it
     pace._tick(mock.Mock())  # noqa: SLF001 - as above
-    assert not kicks  # alone it holds up nobody
+    assert not kicks  # alone it delays no other session
     pace._slow_until = 0.0  # noqa: SLF001 - long ago
     pace._enter(mock.Mock())  # noqa: SLF001 - as above
     assert not kicks

@@ -140,7 +140,7 @@ def test_what_is_no_socket_is_left_alone(path: Path, kind: str) -> None:
 
 
 def test_missing_folder(path: Path) -> None:
-    """The message says which folder must exist."""
+    """The message names the folder that must exist."""
     _refused(_unix(path.with_name("gone") / "x"), r"milter\.socket gone/x: No such file.*folder must exist")
 
 
@@ -160,7 +160,7 @@ def test_unbind_removes_the_file(path: Path) -> None:
 
 
 def test_unbind_that_fails_is_no_fault(path: Path) -> None:
-    """A file that cannot be removed is no error at the end; the next start removes it or says why not."""
+    """A file that cannot be removed is not an error at the end; the next start removes it or reports why not."""
     path.mkdir()
     unbind(_unix(path))
 

@@ -1,4 +1,4 @@
-"""The supervisor, with plain functions as roles, in a process of its own."""
+"""The supervisor, with plain functions as roles, in a separate process."""
 
 import json
 import os
@@ -72,7 +72,7 @@ class Service:
         self.process.send_signal(number)
 
     def close(self) -> None:
-        """Kill all processes, whatever the test did."""
+        """Kill all processes after any test."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE)

@@ -62,7 +62,7 @@ def test_a_dangling_link_among_rotated_files_is_named(tmp_path: Path) -> None:
 
 
 def test_a_compressed_file_is_known_by_its_content(tmp_path: Path) -> None:
-    """A compressed file is recognized whatever its name is."""
+    """A compressed file is recognized under any name."""
     file = tmp_path / "archive"
     file.write_bytes(gzip.compress(b"wanted\n" * 3))
     assert found(file) == [b"wanted"] * 3
@@ -104,7 +104,7 @@ def test_lines_over_block_borders(tmp_path: Path) -> None:
 
 
 def test_the_rest_of_a_long_line_is_left_out(tmp_path: Path) -> None:
-    """The rest of a line that is too long is not a line of its own."""
+    """The rest of a line that is too long is not a separate line."""
     file = tmp_path / "log"
     file.write_bytes(b"x" * (BLOCK + LINE_LIMIT) + b"wanted forged\nwanted\n")
     assert found(file) == [b"wanted"]

@@ -29,7 +29,7 @@ def test_depth(files: list[File], expected: Depth) -> None:
 
 @given(st.lists(st.builds(File, st.text(max_size=4).map("qf{}".format) | st.text(), st.integers(0), st.floats(0, 9))))
 def test_any_names_are_counted(files: list[File]) -> None:
-    """A queue never has more messages than files, whatever their names."""
+    """A queue never has more messages than files, with any names."""
     assert depth_of(files).entries <= len(files)
 
 

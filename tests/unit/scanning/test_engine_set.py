@@ -77,7 +77,7 @@ def test_an_unchanged_engine_goes_on(chosen: Chosen, servers: dict[str, FakeClam
 
 
 def test_a_removed_engine_has_no_state(chosen: Chosen, servers: dict[str, FakeClamd]) -> None:
-    """A message that began with it is still scanned, but it shows nothing any more; the other one is untouched."""
+    """A message that began with it is still scanned, but it no longer reports anything; the other one is unchanged."""
     engines = EngineSet(1)
     (_, removed) = engines.follow([chosen("a"), chosen("b")], log.logger())
     engines.follow([chosen("a")], log.logger())

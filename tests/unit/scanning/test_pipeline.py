@@ -96,7 +96,7 @@ def test_all_engines_share_one_deadline() -> None:
 
 
 def test_an_optional_engine_marks_and_does_not_decide() -> None:
-    """Its failure is in the report beside the verdict of the required engine, and the message is accepted."""
+    """Its failure is in the report next to the verdict of the required engine, and the message is accepted."""
     engines = [ScriptedEngine(CLEAN), ScriptedEngine(ERROR, name="c", required=False)]
     pipeline = Pipeline(engines, policy(optional=frozenset({"c"})), scan_slots(1), 60.0, 0.0)
     report = pipeline.process(message(), Ticks())
@@ -176,7 +176,7 @@ def test_wait_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_wait_is_asked_for() -> None:
-    """With a wait of 0 s a busy service says so at once."""
+    """With a wait of 0 s a busy service replies that at once."""
     assert _pipeline([], slots=0, queue_wait=0.0).process(message(), Ticks()).verdict.reason is Limit.BUSY
 
 

@@ -1,4 +1,4 @@
-"""The two probes: how they are made, and what a reply says of them."""
+"""The two probes: how they are made, and how a reply is interpreted."""
 
 import json
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def sent(reply: submit.ServerReply, stage: Stage = Stage.DATA) -> Submission:
 
 
 def answered(one: Probe, outcome: Outcome) -> submit.ServerReply:
-    """What miltscan says of a probe with this outcome, by a policy that rejects viruses."""
+    """The reply to a probe with this outcome, by a policy that rejects viruses."""
     action = Accept() if outcome is Outcome.CLEAN else Reject(Reply(550, "5.7.1", "Virus found: Eicar"))
     reply = probe_decision(one, outcome, Decision(action, "x")).reply
     assert reply

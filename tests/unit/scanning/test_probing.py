@@ -1,4 +1,4 @@
-"""The pipeline that knows probes: scanned like mail, refused with the proof; and ordinary mail stays what it is."""
+"""The pipeline that knows probes: scanned like mail, rejected with the proof; ordinary mail is unchanged."""
 
 from collections.abc import Iterator
 from pathlib import Path

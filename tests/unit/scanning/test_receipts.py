@@ -99,7 +99,7 @@ def test_what_is_held_gets_no_receipt(spool: Spool) -> None:
 
 @pytest.mark.parametrize("verdict", [CLEAN, INFECTED])
 def test_an_error_in_the_check_is_a_scan(spool: Spool, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine decides whatever is raised, and the error is reported."""
+    """The engine decides even if the check raises, and the error is reported."""
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")

@@ -78,7 +78,7 @@ def test_moves_to_disk_past_the_memory_size(tmp_path: Path, sizes: list[int], on
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=12), st.integers(0, 200))
 def test_byte_true(chunks: list[bytes], memory: int) -> None:
-    """Whatever the chunks and the memory size, what is read is what was written, and no descriptor stays."""
+    """With any chunks and memory size, the bytes read are those written, and no descriptor stays."""
     before = _descriptors()
     spool = Spool(Path("/tmp"), memory)  # noqa: S108 - the file has no name
     for chunk in chunks:

@@ -37,7 +37,7 @@ def _lately(**unscanned: float) -> History:
     return past
 
 
-def _assessment(**changes: Any) -> Assessment:  # noqa: ANN401 - whatever assess takes
+def _assessment(**changes: Any) -> Assessment:  # noqa: ANN401 - any argument of assess
     parts: dict[str, Any] = {
         "unready": [],
         "engines": [ENGINE],
@@ -71,7 +71,7 @@ def test_all_is_well() -> None:
     ],
 )
 def test_it_scans_but(changes: dict[str, Any], detail: str) -> None:
-    """Each fault that does not stop the scan makes the page yellow and has a line of its own."""
+    """Each fault that does not stop the scan makes the page yellow and has its own line."""
     found = _assessment(**changes)
     assert found.level is Level.WARNING
     assert [detail in line for line in found.details] == [True]
@@ -113,7 +113,7 @@ def test_engines_that_are_well_do_not_hide_that_nothing_is_scanned(readiness: bo
     ],
 )
 def test_it_does_not_scan(changes: dict[str, Any], text: str, details: list[str]) -> None:
-    """The page gives the reason, and says what happens to mail meanwhile."""
+    """The page gives the reason, and states what happens to mail meanwhile."""
     found = _assessment(unready=["not ready"], **changes)
     assert found.level is Level.ERROR
     assert text in found.text

@@ -67,7 +67,7 @@ def test_time_that_did_not_pass_makes_no_point() -> None:
 
 @given(st.lists(st.floats(0, 1e9), min_size=2, max_size=40))
 def test_no_rate_is_negative(values: list[float]) -> None:
-    """No rate is negative, whatever the counters show."""
+    """No rate is negative, for any values of the counters."""
     past = _watched(*map(_numbers, values))
     assert all(count >= 0 for point in past.points for count in point.messages.values())
 

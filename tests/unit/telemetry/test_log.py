@@ -1,4 +1,4 @@
-"""Log lines: one for each event, whatever a message contains."""
+"""Log lines: one for each event, with any content of a message."""
 
 import json
 import os
@@ -255,7 +255,7 @@ def test_lines_below_the_level_are_not_written(capfd: pytest.CaptureFixture[str]
 
 
 def test_errors_reach_a_listener(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The listener receives each event of level error, and no other, whatever the level of the log."""
+    """The listener receives each event of level error, and no other, at any level of the log."""
     received: list[dict[str, Any]] = []
     monkeypatch.setattr(log._in_force, "listener", None)  # noqa: SLF001 - undone at the end
     log.configure("json", "error")

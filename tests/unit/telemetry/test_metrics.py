@@ -28,7 +28,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
 def _in_child(work: Callable[[], object]) -> None:
-    """Run `work` in a process of its own, as a worker does."""
+    """Run `work` in a separate process, as a worker does."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -178,7 +178,7 @@ def test_the_signature_version_is_the_latest_seen(tmp_path: Path) -> None:
 
 
 def test_a_supervisor_that_counts_forks_workers_that_count(tmp_path: Path, make_report: MakeReport) -> None:
-    """Each process writes to its own slot, whatever its parent had open."""
+    """Each process writes to its own slot, regardless of its parent's open files."""
 
     def supervisor() -> None:
         recording.started("abc", 2)

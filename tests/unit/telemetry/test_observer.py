@@ -78,7 +78,7 @@ def _shown(family: Family[Any], *labels: str) -> bool:
 
 
 def test_the_load_is_shown_as_long_as_it_is_known() -> None:
-    """A clamd that does not answer STATS any more has no old numbers."""
+    """A clamd that no longer answers STATS has no old numbers."""
     assert _logged("load", Load(queue=3, live=2, idle=1, max=12)) == []
     assert _value(metrics.CLAMD_QUEUE, "clamd", SERVER) == 3
     assert [_value(metrics.CLAMD_THREADS, "clamd", SERVER, state) for state in ("live", "idle", "max")] == [2, 1, 12]

@@ -32,7 +32,7 @@ def target(clamd: FakeClamd) -> Target:
 
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
 def test_commands(kind: str, tmp_path: Path) -> None:
-    """Each command with a connection of its own, and no connection only to see whether one can."""
+    """Each command has its own connection, and no connection is opened only as a test."""
     with FakeClamd.tcp() if kind == "tcp" else FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         place = target(clamd)
         assert ping(place, TIMEOUT)

@@ -123,7 +123,7 @@ def test_no_lie_is_clean(clamd: FakeClamd, name: str) -> None:
     ],
 )
 def test_faults_have_names(clamd: FakeClamd, lie: lies.Behaviour, fault: Fault) -> None:
-    """The fault in the verdict says what happened."""
+    """The fault in the verdict states what happened."""
     clamd.behaviour = lies.unless_canary(lie)
     assert scan(probed(clamd), CLEAN).reason is fault
 
@@ -144,7 +144,7 @@ def test_too_large_for_the_stream() -> None:
 
 
 def test_ok_before_the_whole_message_was_sent_is_garbled() -> None:
-    """An OK to half a message is none, although it is the exact OK."""
+    """An OK to half a message does not count, although it is the exact text."""
 
     def early(sent: lies.Scan) -> None:
         sent.peek(1)
@@ -250,7 +250,7 @@ def test_a_full_backlog_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_content_that_fails_is_an_error(clamd: FakeClamd) -> None:
-    """An engine never raises, whatever comes from outside."""
+    """An engine never raises, with any input from outside."""
     engine = probed(clamd)
     with message(CLEAN) as made:
         pass  # its descriptor is closed now
@@ -329,7 +329,7 @@ def test_a_server_that_did_not_answer_in_time_is_asked_last(pair: tuple[FakeClam
 
 
 def test_a_server_that_reports_a_limit_keeps_its_turn(pair: tuple[FakeClamd, FakeClamd]) -> None:
-    """A limit says something of the message, not of the server."""
+    """A limit concerns the message, not the server."""
     first, second = pair
     first.behaviour = lies.unless_canary(lies.limits_exceeded)
     engine = probed(*pair)
@@ -387,7 +387,7 @@ def test_a_hung_server_is_given_up(pair: tuple[FakeClamd, FakeClamd]) -> None:
 
 
 def test_the_only_server_hangs(tmp_path: Path) -> None:
-    """The message that waits is given up with an error, those that come later find no engine."""
+    """The message that waits ends with an error; later messages find no engine."""
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd, running(clamd) as engine:
         hang(engine, clamd)
         assert scan(engine, CLEAN).reason is Fault.CANARY
@@ -439,7 +439,7 @@ def test_an_engine_that_nobody_has_any_more_ends_its_watch(tmp_path: Path) -> No
 
 
 def test_stop_without_start() -> None:
-    """An engine that was never started may be stopped, and without servers it says so."""
+    """An engine that was never started may be stopped, and without servers it reports that."""
     engine = ClamdEngine("clamd", [], NEVER, Memo())
     assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
     engine.stop()

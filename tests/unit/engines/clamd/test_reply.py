@@ -121,7 +121,7 @@ FRAGMENT = st.sampled_from([b"stream", b"fd[1]", b": ", b"OK", b" FOUND", b" ERR
 
 @given(st.lists(FRAGMENT).map(b"".join), st.sampled_from(Form))
 def test_never_clean_unless_exact(data: bytes, form: Form) -> None:
-    """Whatever clamd sends: clean is the one exact reply, and nothing raises."""
+    """For any reply of clamd, only the one exact text is clean, and nothing raises."""
     name, _, verdict = data.partition(b": ")
     ours = (
         name == b"stream" if form is STREAM else name.startswith(b"fd[") and name[3:-1].isdigit() and name[-1:] == b"]"

@@ -1,4 +1,4 @@
-"""STATS: clamd's answers as they were seen, and what is none."""
+"""STATS: recorded answers of clamd, and texts that are not answers."""
 
 import pytest
 from hypothesis import given
@@ -41,11 +41,11 @@ TWO_POOLS = (
     ],
 )
 def test_answers(text: str, expected: Load | None) -> None:
-    """An answer that has all numbers is a load, any other is none."""
+    """An answer that has all numbers is a load, any other text is not."""
     assert parse_stats(text) == expected
 
 
 @given(st.text() | st.text().map("POOLS: {}".format) | st.text().map(IDLE.replace("items", "{}").format))
 def test_no_answer_makes_it_raise(text: str) -> None:
-    """Whatever a peer says."""
+    """Any text of a peer gives a load or None."""
     parse_stats(text)
