@@ -39,7 +39,7 @@ _NOTES = """
 
 - Each process counts in its own files in `exporter.directory`, and the exporter adds them up. A new worker continues
   its predecessor's counters, a reload changes none, and a restart of the service begins at 0. A worker that is killed
-  loses up to a quarter of a second of counts; the log has all its messages.
+  loses up to a quarter of a second of counts. The log has all its messages.
 - Gauges of clamd date from the last self-test, one every `canary_interval` of the engine. A server that a reload
   removes no longer has a series. A server that does not answer STATS has none in `miltscan_clamd_*`.
 - `miltscan_signature_detections_total` names the first signatures that each worker finds and counts all others as

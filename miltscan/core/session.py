@@ -48,7 +48,7 @@ class _Transaction:
         self.size = 0
 
     def grown(self, size: int) -> bool:
-        """Count `size` bytes; False once the message exceeds the limit: what is too large takes no space."""
+        """Count `size` bytes; False once the message exceeds the limit, after which it takes no more space."""
         self.size += size
         return self.size <= self.limit
 

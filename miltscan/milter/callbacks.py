@@ -38,7 +38,7 @@ _TEMPFAIL: int = milter.TEMPFAIL
 _REJECT: int = milter.REJECT
 _DISCARD: int = milter.DISCARD
 _ACTIONS: int = milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE
-_STEPS: int = (  # HELO is not taken: its name is decoded as strict UTF-8 in C, and nothing needs it
+_STEPS: int = (  # no HELO callback: its name is decoded as strict UTF-8 in C, and nothing needs it
     milter.P_NOHELO
     | milter.P_NOEOH
     | milter.P_NODATA
@@ -142,7 +142,7 @@ class Milter:
             return _CONTINUE
 
     def _refuse_announced(self, ctx: Context, session: MtaSession, verdict: Verdict) -> int:
-        """Refuse a message whose announced size is too large, if the policy refuses such; else wait for its bytes."""
+        """Reject a message whose announced size is too large, if the policy rejects such; else wait for its bytes."""
         message = session.message(_macro(ctx, "i"), settled=verdict)
         report = session.runtime.pipeline.process(message, _nothing)
         if report.decision.reply is None:

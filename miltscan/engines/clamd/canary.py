@@ -35,7 +35,7 @@ Content-Transfer-Encoding: base64
 
 
 def canary_mail(mark: bytes, attachment: bytes, what: bytes = b"canary") -> bytes:
-    """A mail as the spool holds it, which clamd must decode to find the attachment; `what` is its name for itself.
+    """A mail as the spool holds it, which clamd must decode to find the attachment; `what` is the name in its subject.
 
     `mark` (fit for a boundary) must differ each time: what was clean once, clamd answers from its cache.
     """
