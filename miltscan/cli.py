@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-keys_app = typer.Typer(help="The keys of scan receipts.", no_args_is_help=True, rich_markup_mode=None)
+keys_app = typer.Typer(help="Manage the keys of receipts and probes.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def run_cli() -> None:

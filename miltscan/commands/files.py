@@ -28,7 +28,7 @@ def show_config(
 ) -> None:
     """Print the settings in effect.
 
-    They are printed as TOML, with the meaning and the default of each key; miltscan can read it again.
+    The output is TOML, with the meaning and the default of each key; miltscan can read it.
 
     \b
     Examples:
@@ -59,7 +59,7 @@ def import_file(
 ) -> None:
     """Import the settings of another scanner.
 
-    It makes a miltscan.toml, a site.m4 for sendmail/, and differences.txt with the counterpart of every option. It
+    It creates a miltscan.toml, a site.m4 for sendmail/, and differences.txt with the counterpart of every option. It
     overwrites no file: if one exists, it writes nothing and ends with status 2.
 
     \b
@@ -83,10 +83,10 @@ def new_key_command(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Make a new key.
+    """Create a new key.
 
     The key is written to the top of keys.file and signs after the next reload. The keys below it remain valid for what
-    they have signed. Remove one by hand when the incoming queue contains no mail that it has signed.
+    they have signed. Remove a key by hand when the incoming queue contains no mail that it has signed.
 
     \b
     Examples:

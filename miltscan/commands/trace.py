@@ -26,7 +26,7 @@ _LONG = 50_000_000  # bytes of logs, which take several seconds
 def trace(
     subject: Annotated[
         str | None,
-        typer.Argument(metavar="QUEUE-ID|MESSAGE-ID", help="The message, by the queue ID of either sendmail."),
+        typer.Argument(metavar="QUEUE-ID|MESSAGE-ID", help="The queue ID at either sendmail, or the Message-ID."),
     ] = None,
     *,
     explain: Annotated[
@@ -34,7 +34,7 @@ def trace(
     ] = None,
     logs: Annotated[
         list[Path] | None,
-        typer.Option("--log", "-l", metavar="FILE", help="Read this file and its rotated ones; may be repeated."),
+        typer.Option("--log", "-l", metavar="FILE", help="Read this file and its rotated versions; may be repeated."),
     ] = None,
     journal: Annotated[bool, typer.Option("--journal", help="Read the journal in addition to --log.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each message or line.")] = False,

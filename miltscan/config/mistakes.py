@@ -101,7 +101,7 @@ def _tables(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - an 
 
 
 def _shown(given: object) -> str:
-    """What the user wrote, near enough to find it again; cut, because it may be a page."""
+    """What the user wrote, close enough to find it in the file; cut, because it may be long."""
     try:
         text = toml(given)  # type: ignore[arg-type]  # any TOML value
     except TypeError:  # JSON has no dates

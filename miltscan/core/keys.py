@@ -42,7 +42,7 @@ def parse_keys(text: str, name: str) -> Keyring:
     if mistakes:
         raise ConfigError("\n".join(f"{name}: {mistake}" for mistake in mistakes))
     if not keys:
-        raise NoKeyError(f"{name}: holds no key; make one: miltscan keys new")
+        raise NoKeyError(f"{name}: contains no key. Run: miltscan keys new")
     return tuple(keys)
 
 

@@ -3,7 +3,7 @@
     X-Miltscan-Probe: v=1; k=KEY; p=clean|signature; t=TIME; n=NONCE; d=DIGEST; m=MAC
 
 DIGEST is the SHA-256 of the body, MAC an HMAC-SHA256 of all text before it, in a separate domain: no receipt is a
-probe, and no probe is a receipt. Only a holder of the key can make one. A replayed probe is refused again, as long as
+probe, and no probe is a receipt. Only a holder of the key can make one. A replayed probe is rejected again, as long as
 it is `FRESH`.
 
 A probe is rejected with any verdict: a rejected message is not delivered, and the 250 of a sendmail without a filter
@@ -114,7 +114,7 @@ def _ours(headers: Sequence[Header]) -> Iterator[int]:
 def probe_decision(probe: Probe, outcome: Outcome, decision: Decision) -> Decision:
     """The decision on a probe where any other message gets `decision`: never a 250.
 
-    A refusal by the policy is kept, with the answer at its end; what would be kept or dropped is refused as well.
+    A rejection by the policy is kept, with the answer at its end; what would be kept or dropped is rejected as well.
     """
     action, name = decision.action, decision.action.name
     answer = f"[probe o={outcome} a={name} m={_answer(probe, outcome, name)}]"

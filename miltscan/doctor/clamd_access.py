@@ -57,4 +57,4 @@ def access_finding(server: str, folder: str, why: str, *, refused: bool) -> Find
         return error(subject, f"cannot scan a file in this folder: {why}", remedy)
     if refused:
         return warning(subject, "cannot read files there: miltscan sends it each message, which costs CPU", remedy)
-    return ok(subject, "finds the test signature in a file in this folder")
+    return ok(subject, "detects the test signature in a file in this folder")

@@ -99,7 +99,7 @@ def process(pid: int) -> RunningProgram | None:
     program = _read(f"{pid}/comm").strip()
     if not program:
         return None
-    with suppress(OSError):  # without root the name in comm, of 15 characters, has to do
+    with suppress(OSError):  # without root only the name in comm, of 15 characters, is readable
         program = (_PROC / str(pid) / "exe").readlink().name.removesuffix(" (deleted)")
     # Field 22 of stat is the start in clock ticks since the boot; the name in field 2 may contain blanks and brackets.
     fields = _read(f"{pid}/stat").rpartition(")")[2].split()

@@ -47,7 +47,7 @@ class Observer(Protocol):
         """One exchange with the server failed (another server may still have given the verdict)."""
 
     def canary_passed(self, engine: str, server: str) -> None:
-        """The server found the test signature just now."""
+        """The server detected the test signature just now."""
 
     def signatures(self, engine: str, server: str, version: int, published: float) -> None:
         """The server's signature database: its version and when it was published (seconds since the epoch)."""

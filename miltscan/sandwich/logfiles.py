@@ -59,7 +59,7 @@ class Logs:
 
     def __str__(self) -> str:
         names = [readable(str(file)) for file in self._files] + ["the journal"] * self._journal
-        return ", ".join(names) or "any log: this host has no known log, name one by --log"
+        return ", ".join(names) or "any log: no log was found on this host; name one with --log"
 
     def matching(self, texts: Sequence[bytes]) -> Iterator[bytes]:
         """The lines that contain any of `texts`."""

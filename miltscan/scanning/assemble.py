@@ -101,7 +101,7 @@ def processor_for(
     """The pipeline of a service: one that `verifies` checks receipts; otherwise, with keys, it signs and knows probes.
 
     `signatures` returns the version of the signature database that the server of an engine uses. Faults of receipts and
-    probes are reported to `exception`. A probe at the delivery side is ordinary mail: its refusal would have to bounce.
+    probes are reported to `exception`. A probe at the delivery side is ordinary mail: a rejection would be a bounce.
     """
     receipt_failed = partial(exception, Place.RECEIPT)
     if verifies:

@@ -43,7 +43,7 @@ class Result(NamedTuple):
 def signing_key(keys: Keyring) -> Key:
     """The key that probes are signed with. Raises ConfigError if there is none."""
     if not keys:
-        raise ConfigError("keys.file: a probe is signed; name a file of keys, and make one: miltscan keys new")
+        raise ConfigError("keys.file is empty: probes must be signed. Set keys.file, then run: miltscan keys new")
     return keys[0]
 
 
@@ -85,10 +85,10 @@ def fault(probe: Probe, sent: Submission) -> str:
     if sent.reply.code == 0:
         return f"no reply in stage {sent.stage}"
     if sent.stage is not Stage.DATA:
-        return f"refused before the message, in stage {sent.stage}"
+        return f"rejected before the message, in stage {sent.stage}"
     if sent.reply.code == _ACCEPTED:
         return "ACCEPTED UNSCANNED: no filter with our key saw it; see INPUT_MAIL_FILTER and its F= in incoming"
-    return "the reply does not prove a scan: no filter answers, or it has other keys or another clock"
+    return "the reply does not prove a scan: no filter answers, or its keys or clock differ"
 
 
 def probe_fields(results: Iterable[Result]) -> list[dict[str, object]]:

@@ -42,7 +42,7 @@ class ServerRecords:
         self.of(engine, server).why = detail
 
     def canary_passed(self, engine: str, server: str) -> None:
-        """The server found the test signature."""
+        """The server detected the test signature."""
         self.of(engine, server).canary = True
 
     def signatures(self, engine: str, server: str, version: int, published: float) -> None:

@@ -13,7 +13,7 @@ from tests.harness.programs import CHECKOUT, MissingProgramError
 
 @pytest.mark.parametrize("name", filters.FILTERS)
 def test_every_filter_takes_clean_mail_and_finds_the_test_signature(name: str, clamd: Clamd) -> None:
-    """Each installed filter accepts clean mail and finds the test signature; `make bench` installs the others."""
+    """Each installed filter accepts clean mail and detects the test signature; `make bench` installs the others."""
     try:
         chosen = filters.FILTERS[name](clamd.programs, clamd)
     except MissingProgramError as missing:

@@ -79,7 +79,7 @@ class Scanner:
                     part.start()
 
     def wait_ready(self) -> None:
-        """Returns when clamd has found the test signature."""
+        """Returns when clamd has detected the test signature."""
         with self.host.inside():
             wait_until(lambda: self.miltscan.ready, PATIENCE, f"{self.host.namespace} ready")
 

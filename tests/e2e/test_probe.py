@@ -208,5 +208,5 @@ def test_miltscan_that_is_down_is_found_out(sandwich: ScanningSandwich) -> None:
     sandwich.miltscan.stop()
     status, table = by_hand(sandwich)
     assert (status, table.count("451 4.3.2")) == (1, 2)
-    assert table.count("refused before the message, in stage envelope") == 2
+    assert table.count("rejected before the message, in stage envelope") == 2
     sandwich.start_miltscan()

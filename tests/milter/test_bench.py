@@ -108,7 +108,7 @@ def test_a_filter_that_is_gone_is_an_error(programs: Programs) -> None:
 
 
 def test_the_filter_that_accepts_takes_the_load(programs: Programs) -> None:
-    """The filter in C accepts the whole load, and is the only one that need not find the test signature."""
+    """The filter in C accepts the whole load, and is the only one that need not detect the test signature."""
     socket = programs.folder / "accept.sock"
     milter = Milter(programs, [native.accept(programs.folder), f"unix:{socket}"], socket, name=filters.ACCEPT)
     milter.start()

@@ -127,7 +127,7 @@ def test_an_accepted_error_is_marked(shared: Fleet) -> None:
 
 
 def test_clamd_without_its_temporary_folder(daemon: Daemon) -> None:
-    """A clamd that replies OK to everything fails its self-test: 451 until it finds the test signature again."""
+    """A clamd that replies OK to everything fails its self-test: 451 until it detects the test signature again."""
     daemon.clamd.behaviour = lies.always_ok
     wait_until(lambda: daemon.metric("engine_up") == 0, PATIENCE, "engine down")
     assert daemon.send(Message(queue_id=b"NOENGINE")).reply.smtp == (

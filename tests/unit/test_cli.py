@@ -320,7 +320,7 @@ def test_a_probe_ends_with_what_it_found(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ([], "keys.file: a probe is signed; name a file of keys, and make one: miltscan keys new"),
+        ([], "keys.file is empty: probes must be signed. Set keys.file, then run: miltscan keys new"),
         (["--server", "mx"], "--server mx: expected inet:PORT@HOST"),
     ],
 )

@@ -55,14 +55,14 @@ def spooled(data: bytes) -> Iterator[int]:
 
 
 def missed(reply: ClamdReply) -> str:
-    """Why `reply` to the canary shows a broken server, for the log; empty if it found the test signature."""
+    """Why `reply` to the canary shows a broken server, for the log; empty if it detected the test signature."""
     match reply:
         case Found(signature) if "eicar" in signature.lower():  # its name depends on the database
             return ""
         case Found(signature):
-            return f"found {signature} instead of the test signature"
+            return f"detected {signature} instead of the test signature"
         case Clean():
-            return "did not find the test signature"
+            return "did not detect the test signature"
         case Limited(limit, detail):
             return f"did not scan the test signature: {limit}, {detail}"
         case Failed(fault, detail):

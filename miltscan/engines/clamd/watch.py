@@ -134,7 +134,7 @@ class ServerWatch:
         elif changed:
             self._observer.server_fault(server.engine, server.name, Fault.CANARY, why)
         if changed:
-            self._observer.server_state(server.engine, server.name, up=up, why=why or "found the test signature")
+            self._observer.server_state(server.engine, server.name, up=up, why=why or "detected the test signature")
 
     def _look_for_reload(self, server: ClamdServer) -> None:
         """Report a new signature database, and request a self-test with it."""

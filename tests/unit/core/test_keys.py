@@ -26,8 +26,8 @@ def test_keys_in_their_order(text: str, ids: list[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        ("", ["f: holds no key; make one: miltscan keys new"]),
-        ("# nothing\n", ["f: holds no key; make one: miltscan keys new"]),
+        ("", ["f: contains no key. Run: miltscan keys new"]),
+        ("# nothing\n", ["f: contains no key. Run: miltscan keys new"]),
         (f"one {HEX[2:]}", ["f: line 1: key one: expected 64 to 128 hexadecimal digits"]),
         (f"one {HEX}{HEX}00", ["f: line 1: key one: expected 64 to 128 hexadecimal digits"]),
         (f"one {HEX}0", ["f: line 1: key one: expected 64 to 128 hexadecimal digits"]),

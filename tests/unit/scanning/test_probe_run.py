@@ -82,7 +82,7 @@ def test_an_answer_is_judged_by_its_outcome(kind: ProbeKind, outcome: Outcome, w
         (
             submit.ServerReply(550, "5.1.1 User unknown"),
             Stage.ENVELOPE,
-            "refused before the message, in stage envelope",
+            "rejected before the message, in stage envelope",
         ),
         (submit.ServerReply(250, "2.0.0 A Message accepted for delivery"), Stage.DATA, "ACCEPTED UNSCANNED"),
         (submit.ServerReply(451, "4.3.2 Please try again later"), Stage.DATA, "the reply does not prove a scan"),
@@ -153,7 +153,7 @@ def test_what_machines_read() -> None:
 
 def test_mistakes_get_a_line() -> None:
     """No key, no address."""
-    with pytest.raises(ConfigError, match=r"keys\.file: a probe is signed"):
+    with pytest.raises(ConfigError, match=r"keys\.file is empty: probes must be signed"):
         signing_key(())
     assert signing_key((KEY, Key("old", b"o" * 32))) == KEY
     for server in ("mx.example.test", "unix:/run/x", "inet:0@x", "\n"):
