@@ -21,6 +21,8 @@ def load_settings(path: Path | None = None) -> Settings:
     """
     file = path or DEFAULT_PATH
     try:
+        if file.is_fifo():  # reading it would wait for a writer, and a reload with it
+            raise ConfigError(f"{file}: is a FIFO; expected a regular file")
         return parse_settings(file.read_bytes(), str(file))
     except FileNotFoundError:
         if path is None:

@@ -1,5 +1,6 @@
 """The settings: defaults, engines, and what the core receives."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -92,6 +93,13 @@ def test_a_folder_cannot_be_read(tmp_path: Path) -> None:
     """The line gives the reason of the operating system."""
     with pytest.raises(ConfigError, match="cannot be read: is a directory"):
         load_settings(tmp_path)
+
+
+def test_a_fifo_is_refused(tmp_path: Path) -> None:
+    """A FIFO without a writer would block a reload for ever."""
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ConfigError, match="/fifo: is a FIFO; expected a regular file"):
+        load_settings(tmp_path / "fifo")
 
 
 def test_the_default_file() -> None:
