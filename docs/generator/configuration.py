@@ -1,4 +1,4 @@
-"""The table of docs/configuration.md, made from the settings; `python -m docs.generator.configuration` replaces it."""
+"""The table of docs/configuration.md, from the settings; `python -m docs.generator.configuration` replaces it."""
 
 import re
 from collections.abc import Iterator

@@ -45,7 +45,7 @@ runtime or a file keeps it.
 - A line that cannot be written is dropped and counted (`miltscan_log_lines_lost_total`). The log never fails a message.
 - Fields are in the order of the tables.
 
-This page is made from the code, and tests compare it with the lines of a running service:
+This page is generated from the code, and tests compare it with the lines of a running service:
 
     python -m docs.generator.log_page >docs/logging.md
 

@@ -1,7 +1,7 @@
 """The tables of the configuration file as frozen pydantic models; only the type of an engine must be given.
 
 A field holds the value ready for use (bytes, seconds, addresses). Its annotation names the notation in the file and
-whether a change needs a restart; its description is the documentation. `load` reads the file.
+whether a change requires a restart; its description is the documentation. `load` reads the file.
 """
 
 from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
-RESTART: Final = "a change needs a restart"
+RESTART: Final = "a change requires a restart"
 """In the annotation of a field that a running service keeps as it is."""
 
 

@@ -197,7 +197,7 @@ class Worker:
         self._pool.replace(unused)
         limits = self._settings.limits
         began = quiet_since = time.monotonic()
-        last = began + limits.queue_wait + limits.scan_timeout + _GRACE  # the bound of an orphan, which none kills
+        last = began + limits.queue_wait + limits.scan_timeout + _GRACE  # the bound of an orphan, which nothing kills
         while (now := time.monotonic()) - quiet_since < _QUIET and now < last:
             idle = self._milter.transactions == 0
             if not idle or (self._milter.sessions and now - began < _GRACE):

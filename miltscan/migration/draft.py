@@ -1,7 +1,7 @@
 """The conversion of another scanner's options: the possible fates, and the draft of all conversions.
 
 It knows no format. A rule turns the values of one option into a `Conversion`. It raises ValueError, with the expected
-form, for a value that it does not understand. A value that miltscan's own configuration refuses is not taken over.
+form, for a value that it does not understand. A value that miltscan's own configuration rejects is not imported.
 """
 
 import re
@@ -21,11 +21,11 @@ _SITE_VALUE = re.compile(r"[\w./:@\[\] -]+", re.ASCII)  # what m4 leaves unchang
 class Fate(StrEnum):
     """What happens to an option, in the order of the report: what an administrator has to check comes first."""
 
-    UNKNOWN = "Not understood, not taken over"
-    CHANGED = "Taken over with a difference"
+    UNKNOWN = "Not understood, not imported"
+    CHANGED = "Imported with a difference"
     NONE = "No counterpart"
     ELSEWHERE = "To be set elsewhere"
-    SAME = "Taken over"
+    SAME = "Imported"
     BUILT_IN = "Not needed: always the case"
     UNUSED = "Not used, nothing to do"
     UNREAD = "Not read: not known to concern mail"
