@@ -1,26 +1,21 @@
 """The table of docs/configuration.md, from the settings; `python -m docs.generator.configuration` replaces it."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from miltscan.config.render import ShownKey, keys
 from miltscan.config.settings import ClamdEngineSettings, Settings
 
 PAGE = Path(__file__).parents[1] / "configuration.md"
+# `[clamd]` and each type of `[[engine]]`, although a file has one or the other
+EVERY_TABLE = Settings().model_copy(update={"engine": (ClamdEngineSettings(type="clamd"),)})
 _HEAD = "| key | default | meaning | expected |\n| --- | --- | --- | --- |\n"
 
 
 def documentation(page: str) -> str:
     """The page with its table, which is at its end, replaced by that of the code."""
     text, _, _ = page.partition(_HEAD)
-    return text + _HEAD + "".join(_rows())
-
-
-def _rows() -> Iterator[str]:
-    """A row for each key; `[clamd]` and `[[engine]]` are both shown, although a file has one of them."""
-    engine = (ClamdEngineSettings(type="clamd"),)
-    yield from map(_row, keys(Settings().model_copy(update={"engine": engine})))
+    return text + _HEAD + "".join(map(_row, keys(EVERY_TABLE)))
 
 
 def _row(key: ShownKey) -> str:

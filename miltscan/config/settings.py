@@ -105,7 +105,7 @@ class ClamdSettings(Table):
 
 
 class EngineTable(Table):
-    """The keys of every `[[engine]]` table; a type has defaults for the first three."""
+    """The keys of every `[[engine]]` table; a type has its own `type`, and defaults for the keys without one here."""
 
     type: str
     """Engine type."""
@@ -119,6 +119,10 @@ class EngineTable(Table):
     """Time limit for this engine to scan a message, within limits.scan_timeout."""
     skip_above: Annotated[int | None, units.optional(units.size("1KiB", "2GB"))] = None
     """Largest size of a message that this engine scans."""
+    servers: places.Addresses
+    """Servers, used in rotation; when one fails, the next one is used."""
+    canary_interval: Annotated[float, units.duration("1s", "1h")] = 10.0
+    """Interval of the self-test of each server."""
 
 
 class ClamdEngineSettings(ClamdSettings, EngineTable):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from miltscan.config.settings import ClamdEngineSettings, LimitSettings, Settings
+from miltscan.config.settings import EngineTable, LimitSettings, Settings
 from miltscan.core.address import Address
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.thresholds import SIGNATURE_AGE
@@ -60,7 +60,7 @@ def server_findings(subject: str, record: ServerRecord, now: float, *, fatal: bo
         yield warning(subject, text, "check that freshclam runs") if age > SIGNATURE_AGE else ok(subject, text)
 
 
-def clamd_findings(engine: ClamdEngineSettings, server: Address, limits: LimitSettings) -> Iterator[Finding]:
+def clamd_findings(engine: EngineTable, server: Address, limits: LimitSettings) -> Iterator[Finding]:
     """Where the configuration of this clamd allows less than miltscan's settings."""
     subject, file = f"{engine.name} {server}", clamd_conf.file_of(server)
     if file is None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from miltscan.config.settings import ClamdEngineSettings, LimitSettings, Settings
+from miltscan.config.settings import ClamdEngineSettings, EngineTable, LimitSettings, Settings
 from miltscan.config.units import show_duration, show_size
 from miltscan.core.address import Address, UnixAddress
 from miltscan.core.arguments import option_value
@@ -125,7 +125,7 @@ def _clamconf(file: Path) -> dict[str, str]:
     return {}
 
 
-def mismatches(clamd: Mapping[str, str], engine: ClamdEngineSettings, limits: LimitSettings) -> Iterator[Mismatch]:
+def mismatches(clamd: Mapping[str, str], engine: EngineTable, limits: LimitSettings) -> Iterator[Mismatch]:
     """Where the options of clamd (by `effective_options`) allow less than miltscan's settings."""
     largest = min(limits.message_size, engine.skip_above or limits.message_size)
     for key in ("StreamMaxLength", "MaxScanSize", "MaxFileSize"):

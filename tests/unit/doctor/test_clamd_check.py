@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from miltscan.config.load import parse_settings
-from miltscan.config.settings import Settings
+from miltscan.config.settings import EngineTable, Settings
 from miltscan.core.address import Address, InetAddress, UnixAddress
 from miltscan.core.finding import Level
 from miltscan.core.verdict import Fault
@@ -75,6 +75,15 @@ def test_findings_name_the_engine_of_a_server(monkeypatch: pytest.MonkeyPatch) -
         ("warning", "second unix:/run/b"),
         ("error", "third unix:/run/a"),
     ]
+
+
+def test_an_engine_of_another_type_has_self_tests_only() -> None:
+    """The servers of every type are tested; only those of clamd are compared with a clamd.conf."""
+    keys = {"type": "other", "name": "other", "required": True, "servers": [str(A)]}
+    other = EngineTable.model_validate(keys)
+    settings = Settings().model_copy(update={"clamd": None, "engine": (other,)})
+    (found,) = clamd_check.engine_findings(settings, only_up(("other", A)))
+    assert (found.subject, found.text) == ("other unix:/run/a", "passes its self-test")
 
 
 def test_limits_of_clamd_below_ours_are_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config.settings import ClamdEngineSettings, Settings
+from miltscan.config.settings import EngineTable, Settings
 from miltscan.core.address import UnixAddress, parse_address
 from miltscan.doctor import clamd_conf
 
@@ -153,7 +153,7 @@ def test_the_real_clamconf_reads_the_file(tmp_path: Path) -> None:
     assert clamd_conf.effective_options(written(tmp_path, "Junk 1\nMaxFileSize 2M\n"))["MaxFileSize"] == "2M"
 
 
-def mismatches(folder: Path, text: str, engine: ClamdEngineSettings | None = None) -> list[clamd_conf.Mismatch]:
+def mismatches(folder: Path, text: str, engine: EngineTable | None = None) -> list[clamd_conf.Mismatch]:
     """The mismatches between a configuration and miltscan's default limits."""
     options = clamd_conf.effective_options(written(folder, text))
     return [*clamd_conf.mismatches(options, engine or Settings().engines[0], Settings().limits)]
