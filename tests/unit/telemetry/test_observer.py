@@ -109,6 +109,19 @@ def test_a_server_that_is_no_longer_configured_has_no_state() -> None:
     assert _value(metrics.ENGINE_ERRORS, "clamd", "closed") == 1
 
 
+def test_retire_waits_for_a_gauge_that_is_being_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gauge that another thread sets during `retire` is there before `forget` ends it, not after."""
+    observer, free = _observer(), []
+
+    class Gauge:
+        def set(self, _value: float) -> None:
+            free.append(observer._gauges.acquire(blocking=False))  # noqa: SLF001 - `retire` takes it
+
+    monkeypatch.setattr(Family, "child", lambda *_: Gauge())
+    observer.canary_passed("clamd", SERVER)
+    assert free == [False]
+
+
 def test_gauges_end_while_another_thread_adds_some() -> None:
     """The thread of another server may report its first state meanwhile: that must not end a self-test."""
 
