@@ -15,7 +15,7 @@ from miltscan.errors import ProtocolError
 UNKNOWN_CLIENT = Client("unknown", "unknown")
 
 
-class _State(IntEnum):  # hashes in C, unlike an Enum: several look-ups a message
+class _State(IntEnum):  # hashes in C, unlike an Enum: several lookups a message
     IDLE = auto()
     ENVELOPE = auto()
     HEADERS = auto()

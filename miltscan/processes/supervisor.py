@@ -5,7 +5,7 @@ pipe, and READY comes up. When the supervisor dies the pipe ends, which the chil
 
 Signals: TERM and INT start the drain, HUP reloads.
 
-A child that ends before any instance of its role was ready ends the service: respawning it would hide a broken set-up.
+A child that ends before any instance of its role was ready ends the service: respawning it would hide a broken setup.
 Later a dead child is replaced: at once if it ran for a while, else after a pause that grows with each early end.
 """
 

@@ -1,8 +1,8 @@
 """How many messages wait in a sendmail's queue, by names, sizes and times of its files; it never reads their content.
 
-A message is a control file `qf...` and a data file `df...` of the same ID, in the queue's folder, in sub-folders `qf`
+A message is a control file `qf...` and a data file `df...` of the same ID, in the queue's folder, in subfolders `qf`
 and `df`, or in the folders of queue groups (`q1`, `q2` ... or any name), which may be links and may have such
-sub-folders (sendmail's doc/op, "Queue Groups and Queue Directories"). Messages that are held (`hf`) or lost (`Qf`) do
+subfolders (sendmail's doc/op, "Queue Groups and Queue Directories"). Messages that are held (`hf`) or lost (`Qf`) do
 not wait. sendmail writes the control file again at each attempt and the data file once, so that its time is when the
 message arrived.
 """

@@ -87,7 +87,7 @@ def fault(probe: Probe, sent: Submission) -> str:
     if sent.stage is not Stage.DATA:
         return f"rejected before the message, in stage {sent.stage}"
     if sent.reply.code == _ACCEPTED:
-        return "ACCEPTED UNSCANNED: no filter with our key saw it; see INPUT_MAIL_FILTER and its F= in incoming"
+        return "ACCEPTED UNSCANNED: no filter with this key processed it; see INPUT_MAIL_FILTER and its F= in incoming"
     return "the reply does not prove a scan: no filter answers, or its keys or clock differ"
 
 

@@ -1,4 +1,4 @@
-"""The metrics at one moment as plain values; a look-up returns None for what does not exist. Pure."""
+"""The metrics at one moment as plain values; a lookup returns None for what does not exist. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple

@@ -86,7 +86,7 @@ class Family(Generic[Kind]):
         self._parent: Kind | None = None
 
     def child(self, *labels: str) -> Kind:
-        """Return the child for these label values, from a cache, as prometheus_client's own look-up is slow."""
+        """Return the child for these label values, from a cache, as prometheus_client's own lookup is slow."""
         try:
             return self._children[labels]
         except KeyError:
