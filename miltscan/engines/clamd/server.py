@@ -105,7 +105,7 @@ class ClamdServer:
         except SpoolError as error:
             reply = Failed(Fault.SPOOL, str(error))
         except OSError as error:
-            reply = Failed(fault, str(error))
+            reply = Failed(fault, error.strerror or str(error))
         if whole and client and len(self._sessions) < self._keep:
             client.rest()
             self._sessions.append(client)

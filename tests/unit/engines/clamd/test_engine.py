@@ -287,7 +287,10 @@ def test_a_server_that_vanished_is_a_connect_fault(tmp_path: Path) -> None:
     """A server that passed its last self-test may be gone at the message."""
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         engine = probed(clamd)
-    assert scan(engine, CLEAN).reason is Fault.CONNECT
+    verdict = scan(engine, CLEAN)
+    assert verdict.reason is Fault.CONNECT
+    assert "Errno" not in verdict.detail
+    assert verdict.detail
 
 
 def test_the_next_server_gets_the_message_of_one_that_fails(pair: tuple[FakeClamd, FakeClamd]) -> None:
