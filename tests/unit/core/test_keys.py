@@ -36,7 +36,7 @@ def test_keys_in_their_order(text: str, ids: list[str]) -> None:
         (f"one {HEX}\n\n# x\none {HEX}", ["f: line 4: key one: expected each id once"]),
         *(
             (text, ["f: line 1: expected an id of at most 32 letters, digits, dots, dashes or underscores, and a key"])
-            for text in (HEX, f"one {HEX} more", f"o;e {HEX}", f"{'x' * 33} {HEX}", f"\u0661 {HEX}")
+            for text in (HEX, "one", f"one {HEX} more", f"o;e {HEX}", f"{'x' * 33} {HEX}", f"\u0661 {HEX}")
         ),
     ],
 )

@@ -182,6 +182,7 @@ def test_a_reply_stays_one_line() -> None:
     """RFC 5321 section 4.5.3.1.5: 512 bytes, with any name of a signature."""
     decision = probe_decision(signed()[1], Outcome.INFECTED, Decision(Reject(Reply(550, "5.7.1", "x" * 1000)), "x"))
     assert len(str(decision.reply)) < 500
+    assert str(decision.reply).startswith(f"550 5.7.1 {'x' * 200} [probe ")
 
 
 @pytest.mark.parametrize("outcome", Outcome)
