@@ -11,7 +11,7 @@ import pytest
 
 from miltscan.core.address import InetAddress, UnixAddress
 from miltscan.engines.wire import DeadlineError, Target, Wire, targets
-from tests.unit.engines.support import nothing, soon
+from tests.unit.engines.support import nothing, soon, until
 
 LITTLE = 0.2  # seconds
 
@@ -85,6 +85,8 @@ def test_an_endless_reply_is_cut(listener: socket.socket, wire: Wire) -> None:
         (b"abcde", b"\0", b"abcde\0"),
         (b"abcdef", b"", b"abcdef"),
         (b"a\0b", b"\0", b"a\0b\0"),
+        (b"abcdefgh", b"", b"abcdef"),
+        (b"abc", b"defghij", b"abcdef"),
     ],
 )
 def test_a_line_in_pieces(listener: socket.socket, first: bytes, more: bytes, line: bytes) -> None:
@@ -222,3 +224,35 @@ def test_a_tick_may_end_the_wait(listener: socket.socket) -> None:
     with pytest.raises(LookupError):
         wire.receive(10)
     wire.close()
+
+
+def test_an_endless_reply_in_pieces_is_cut(listener: socket.socket) -> None:
+    """A second piece is read up to the same limit as a reply that arrives at once."""
+    pieces = [bytes(100)]
+
+    def tick() -> None:
+        if pieces:
+            peer.sendall(pieces.pop())
+
+    wire = Wire(Target(socket.AF_INET, listener.getsockname()), soon(), tick)
+    wire.connect()
+    peer = listener.accept()[0]
+    peer.send(b"abc")
+    assert wire.receive(10) == b"abc" + bytes(8)
+    peer.close()
+    wire.close()
+
+
+@pytest.mark.parametrize("ending", ["data", "end of file", "reset"])
+def test_a_connection_is_quiet_until_its_peer_acts(listener: socket.socket, wire: Wire, ending: str) -> None:
+    """An idle connection can be used again; one with unread data or without its peer cannot."""
+    peer = listener.accept()[0]
+    assert wire.quiet()
+    if ending == "data":
+        peer.send(b"x")
+    if ending == "reset":
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if ending != "data":
+        peer.close()
+    until(lambda: not wire.quiet())
+    peer.close()

@@ -159,3 +159,28 @@ def test_an_unreadable_spool_is_told_from_a_fault_of_the_server(tmp_path: Path) 
         with pytest.raises(SpoolError):
             client.instream(descriptor)
     os.close(descriptor)
+
+
+def test_a_message_larger_than_a_chunk_is_sent_whole() -> None:
+    """The chunks of a stream are the bytes of the file in their order."""
+    data, descriptor = os.urandom(300_000), os.memfd_create("test")
+    os.write(descriptor, data)
+    with FakeClamd.tcp() as clamd, clamd_client.open_client(target(clamd), soon(), nothing) as client:
+        client.connect()
+        assert client.instream(descriptor) is CLEAN
+        assert [*clamd.contents] == [data]
+    os.close(descriptor)
+
+
+def test_the_timeout_of_a_command_counts_from_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline of the connection is now plus the timeout."""
+    deadlines: list[float] = []
+
+    def refuse(_target: Target, deadline: float, _tick: object) -> None:
+        deadlines.append(deadline)
+        raise OSError
+
+    monkeypatch.setattr(clamd_client, "open_client", refuse)
+    before = time.monotonic()
+    assert not ping(Target(socket.AF_UNIX, "/none"), TIMEOUT)
+    assert before + TIMEOUT <= deadlines[0] <= time.monotonic() + TIMEOUT

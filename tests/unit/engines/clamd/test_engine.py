@@ -446,3 +446,33 @@ def test_stop_without_start() -> None:
     engine = ClamdEngine("clamd", [], NEVER, Memo())
     assert scan(engine, CLEAN).reason is Limit.NO_ENGINE
     engine.stop()
+
+
+@pytest.mark.parametrize(("age", "left"), [(10.5, 1), (10.0, 0), (9.5, 0)])
+def test_a_session_is_idle_from_an_age_on(
+    age: float, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that was not used for exactly this age is closed."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        server = ClamdServer("clamd", parse_address(clamd.address), keep=1)
+        server.target = targets(server.address)[0]
+        with message(CLEAN) as made:
+            server.exchange(made.content.fileno(), soon(), nothing)
+        server._sessions[0].used = 100.0  # noqa: SLF001 - a session of a known age
+        monkeypatch.setattr("miltscan.engines.clamd.server.monotonic", lambda: 110.0)
+        server.sweep(age)
+        assert len(server._sessions) == left  # noqa: SLF001 - as above
+        server.sweep(0.0)
+
+
+def test_a_scan_that_takes_long_requests_a_self_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan of up to `PATIENCE` requests none: a self-test for each message would be more work than the messages."""
+    engine = ClamdEngine("clamd", [parse_address("unix:/none")], NEVER, Memo())
+    (server,) = engine._servers  # noqa: SLF001 - a scan at a known time
+    monkeypatch.setattr("miltscan.engines.clamd.engine.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("miltscan.engines.clamd.engine.PATIENCE", 2.0)
+    server.up = True
+    for waited, requested in ((1.0, False), (2.0, False), (2.5, True)):
+        server.due = NEVER
+        engine._wait(server, 1000.0 - waited, nothing)  # noqa: SLF001 - the tick of a scan
+        assert (server.due < NEVER) is requested

@@ -1,5 +1,8 @@
 """The tests of one clamd: when it is up, what is reported, and when a self-test is made."""
 
+import socket
+import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from miltscan.core.verdict import Fault
 from miltscan.engines.clamd import watch as clamd_watch
 from miltscan.engines.clamd.server import ClamdServer
 from miltscan.engines.clamd.watch import ServerWatch
+from miltscan.engines.wire import DeadlineError, Target
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
 from tests.unit.engines.support import Memo, until
@@ -146,3 +150,65 @@ def test_each_passed_canary_tells_the_load(tmp_path: Path, answer: bytes, expect
         clamd.behaviour = lies.always_ok
         made.probe()
         assert len(memo.loads) == 1
+
+
+@pytest.mark.parametrize("order", [("down", "up"), ("up", "down")])
+def test_each_address_of_a_server_is_tried_until_one_passes(
+    order: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host name may have an address at which no clamd listens, before or after the one that works."""
+    addresses = [Target(socket.AF_UNIX, str(tmp_path / name)) for name in order]
+    monkeypatch.setattr(clamd_watch, "targets", lambda _: addresses)
+    with FakeClamd.unix(tmp_path / "up") as clamd:
+        made, server, _ = watch(clamd)
+        made.probe()
+        assert (server.up, server.target) == (True, Target(socket.AF_UNIX, str(tmp_path / "up")))
+
+
+def test_a_server_that_is_down_is_tested_after_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next self-test is due after the interval, or after a shorter pause where the server failed one."""
+    now = time.monotonic()
+    monkeypatch.setattr(clamd_watch, "monotonic", lambda: now)
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        made, server, _ = watch(clamd)
+        for behaviour, gap in ((lies.honest, NEVER), (lies.always_ok, clamd_watch.RETRY)):
+            clamd.behaviour = behaviour
+            made.probe()
+            assert (server.tested, server.due) == (now, now + gap)
+
+
+def test_requests_for_a_self_test_do_not_flood_a_server(tmp_path: Path) -> None:
+    """A request brings the next self-test forward, but not closer to the last one than the shortest gap."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        made, server, _ = watch(clamd)
+        server.tested = 100.0
+        for due, expected in ((110.0, 100.0 + clamd_watch._SHORTEST_GAP), (100.0, 100.0)):  # noqa: SLF001 - short here
+            server.due = due
+            made.request_self_test()
+            assert server.due == expected
+
+
+def test_a_wake_before_the_next_test_is_due_tests_nothing(tmp_path: Path) -> None:
+    """The thread looks at the time again and waits for the rest of it."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        made, server, _ = watch(clamd)
+        server.due = time.monotonic() + NEVER
+        made._wake.set()  # noqa: SLF001 - a request would also change the time
+        made.start()
+        until(lambda: not made._wake.is_set())  # noqa: SLF001 - the thread has begun its round
+        made.stop()
+        made.join()
+        assert server.tested == 0.0
+
+
+@pytest.mark.parametrize(("waited", "hung"), [(2.0, False), (2.1, True)])
+def test_patience_with_a_server_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waited: float, *, hung: bool
+) -> None:
+    """A server without an answer for more than two seconds must answer PING."""
+    monkeypatch.setattr(clamd_watch, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(clamd_watch, "ping", lambda *_: False)
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        made, server, _ = watch(clamd)
+        with pytest.raises(DeadlineError) if hung else nullcontext():
+            made._wait(server, 1000.0 - waited)  # noqa: SLF001 - the tick of a self-test
