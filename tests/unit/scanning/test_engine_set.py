@@ -10,7 +10,7 @@ import pytest
 
 from miltscan.config.settings import ClamdEngineSettings
 from miltscan.core.address import parse_address
-from miltscan.core.verdict import Verdict
+from miltscan.core.verdict import Limit, Verdict
 from miltscan.engines.base import ServedEngine
 from miltscan.engines.clamd.watch import ServerWatch
 from miltscan.scanning.assemble import probe_engines
@@ -74,6 +74,7 @@ def test_an_unchanged_engine_goes_on(chosen: Chosen, servers: dict[str, FakeClam
     assert shown("engine_up", "b", servers["b"].address)
     assert metrics.ENGINE_REQUIRED.child("b")._value.get() == 0  # noqa: SLF001
     assert metrics.ENGINE_REQUIRED.child("a")._value.get() == 1  # noqa: SLF001
+    assert [metrics.ENGINE_MISSING.knows(name, Limit.TIMEOUT) for name in ("a", "b")] == [False, True]
 
 
 def test_a_removed_engine_has_no_state(chosen: Chosen, servers: dict[str, FakeClamd]) -> None:

@@ -20,6 +20,7 @@ from tests.fakes.messages import message, policy
 CLEAN = Verdict.clean("a")
 INFECTED = Verdict.infected("b", "Eicar")
 ERROR = Verdict.error("c", Fault.CLOSED)
+UNSCANNED = Verdict.unscanned("d", Limit.ENCRYPTED)
 
 
 class Ticks:
@@ -54,6 +55,7 @@ def _free(pipeline: Pipeline) -> int:
         ([CLEAN], 1, CLEAN, Accept),
         ([CLEAN, ERROR], 2, ERROR, TempFail),
         ([ERROR, CLEAN], 2, ERROR, TempFail),
+        ([UNSCANNED, INFECTED], 2, INFECTED, Reject),
         ([ERROR, INFECTED, CLEAN], 2, INFECTED, Reject),
         ([INFECTED, CLEAN, CLEAN], 1, INFECTED, Reject),
     ],
@@ -229,8 +231,8 @@ def test_engine_gets_the_tick() -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock of the pipeline that shows 2 seconds when it is first read, and 2 more each time."""
-    readings = count(2, 2)
+    """A clock of the pipeline that shows 10 seconds when it is first read, and 2 more each time."""
+    readings = count(10, 2)
     monkeypatch.setattr("miltscan.scanning.pipeline.time", SimpleNamespace(monotonic=lambda: float(next(readings))))
 
 

@@ -1,6 +1,7 @@
 """The two probes: how they are made, and how a reply is interpreted."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -48,6 +49,7 @@ def test_each_is_a_new_message(kind: ProbeKind) -> None:
     """Signed in its first line, and never the same twice: clamd answers what it knows from a cache."""
     one, other = make(KEY, kind), make(KEY, kind)
     assert one[0].startswith(b"X-Miltscan-Probe: v=1; k=k; ")
+    assert re.search(rb"; n=[0-9a-f]{32}; ", one[0])
     assert b"Subject: miltscan probe " in one[0]
     assert one[1].kind is kind
     assert one[1].mac != other[1].mac

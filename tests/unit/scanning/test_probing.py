@@ -85,6 +85,7 @@ def test_a_bug_at_a_probe_is_told_and_no_mail(arrived: tuple[Message, Probe]) ->
     report = pipeline.process(arrived[0], nothing)
     assert answer(report, arrived[1]) == Answer(Outcome.ERROR, ActionName.TEMPFAIL)
     assert (report.probe, [str(error) for error in raised]) == (ProbeKind.CLEAN, ["x"])
+    assert (report.waited, report.seconds) == (0.0, 0.0)
 
 
 def test_a_spool_that_cannot_be_read_makes_it_ordinary_mail(arrived: tuple[Message, Probe]) -> None:

@@ -1,12 +1,15 @@
 """The two pipelines around the pipeline: an error in them costs a scan, never a message and never a verdict."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from miltscan.core.action import ActionName, Hold, InsertHeader
+from miltscan.core.action import Accept, ActionName, Decision, Hold, InsertHeader
 from miltscan.core.keys import Key
 from miltscan.core.message import Header, Message
 from miltscan.core.receipt import RECEIPT_HEADER, ReceiptResult
@@ -141,3 +144,38 @@ def test_the_digest_begins_with_the_body(spool: Spool) -> None:
     os.pwrite(other.fileno(), b"j", other.size - 7)
     assert body_digest(longer) != body_digest(whole(spool))
     other.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock of the two pipelines that shows 100 seconds when it is first read, and half a second more each time."""
+    readings = count(100.0, 0.5)
+    monkeypatch.setattr(
+        "miltscan.scanning.receipts.time", SimpleNamespace(monotonic=lambda: next(readings), time=time.time)
+    )
+
+
+class Known:
+    """A pipeline with a known report."""
+
+    def process(self, message: Message, _tick: object) -> Report:
+        """Clean, in two seconds."""
+        return Report(message, CLEAN, Decision(Accept(), "clean"), (), 1.0, 2.0)
+
+
+@pytest.mark.usefixtures("clock")
+def test_signing_and_a_valid_receipt_take_their_own_time(spool: Spool) -> None:
+    """The time to sign is part of the whole; a valid receipt saves the scan and the wait for a slot."""
+    report = Signing(Known(), KEYS, lambda _engine, _server: 0, raised).process(whole(spool), nothing)
+    assert (report.waited, report.seconds) == (1.0, 2.5)
+    (receipt,) = receipts(report)
+    engine = ScriptedEngine(INFECTED)
+    headers = ((RECEIPT_HEADER.encode(), b" " + receipt.encode()), *HEADERS)
+    arrived = Spool(Path(), 1 << 20)
+    arrived.write(head([*headers]) + b"hello\r\n")
+    passed = Verifying(pipeline(engine), KEYS, 3600.0, raised).process(
+        message(headers=headers, content=arrived), nothing
+    )
+    arrived.close()
+    assert (passed.verdict.outcome, passed.receipt, engine.asked) == (Outcome.CLEAN, ReceiptResult.VALID, 0)
+    assert (passed.waited, passed.seconds) == (0.0, 0.5)
