@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from miltscan.config.keyfile import load_keys
+from miltscan.config.secretfile import read_file
 from miltscan.core.keys import Key
 from miltscan.errors import ConfigError
 
@@ -58,3 +59,10 @@ def test_only_a_regular_file_is_a_key_file(tmp_path: Path, kind: str) -> None:
     file = {"device": os.devnull, "folder": str(tmp_path), "pipe": f"{tmp_path}/pipe"}[kind]
     with pytest.raises(ConfigError, match=r"expected a regular file|is a directory"):
         load_keys(file)
+
+
+def test_the_size_of_a_file_is_bounded(tmp_path: Path) -> None:
+    """A file of one MiB is read to its last byte, a larger one is refused."""
+    assert read_file(made(tmp_path, data=bytes(2**20))) == bytes(2**20)
+    with pytest.raises(ValueError, match=r"^expected a regular file of at most 1 MiB$"):
+        read_file(made(tmp_path, data=bytes(2**20 + 1)))

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from miltscan.cli import app
 from miltscan.config.keyfile import load_keys
-from miltscan.config.load import load_settings
+from miltscan.config.load import load_settings, parse_settings
 from miltscan.config.newkey import new_key
 from miltscan.errors import ConfigError
 
@@ -108,3 +108,36 @@ def test_help_has_an_example() -> None:
     """The help of the command has an example."""
     result = CliRunner().invoke(app, ["keys", "new", "--help"])
     assert "miltscan keys new --id 2027-01" in result.output
+
+
+@pytest.mark.parametrize(
+    ("exists", "spool", "owner"),
+    [
+        (True, True, (os.geteuid(), os.getegid())),
+        (False, True, (os.geteuid(), -1)),
+        (False, False, (-1, -1)),
+    ],
+)
+def test_the_owner_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, exists: bool, spool: bool, owner: tuple[int, int]
+) -> None:
+    """The file keeps its owner; a new file belongs to the owner of the spool folder, and no group is given the key."""
+    owners: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda _descriptor, user, group: owners.append((user, group)))
+    if exists:
+        (tmp_path / "keys").touch(0o600)
+    text = f"keys.file = '{tmp_path}/keys'\nspool.directory = '{tmp_path}{'' if spool else '/absent'}'\n"
+    new_key(parse_settings(text.encode(), "f"))
+    assert owners == [owner]
+
+
+def test_a_write_that_fails_leaves_no_key_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scratch file holds the new key, so it is removed."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    status, output = run(tmp_path, "--id", "one")
+    assert (status, output) == (1, f"{tmp_path}/keys: cannot be written: No space left on device\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["miltscan.toml"]

@@ -3,6 +3,7 @@
 from ipaddress import ip_network
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from miltscan.config import places
 from miltscan.config.units import Notation
@@ -21,6 +22,7 @@ from miltscan.core.address import InetAddress, UnixAddress
         (places.NETWORK, "192.0.2.0/24", ip_network("192.0.2.0/24")),
         (places.NETWORK, "::1", ip_network("::1")),
         (places.FILE, "", ""),
+        (places.MAILBOX, "a@example.test", "a@example.test"),
     ],
 )
 def test_a_place_is_read_and_shown(notation: Notation[object], text: object, value: object) -> None:
@@ -44,6 +46,7 @@ def test_a_place_is_read_and_shown(notation: Notation[object], text: object, val
         (places.NETWORK, "192.0.2.1/24"),
         (places.NETWORK, "fe80::1%eth0"),
         (places.FILE, "key"),
+        (places.MAILBOX, "a"),
     ],
 )
 def test_a_wrong_place_is_refused(notation: Notation[object], text: object) -> None:
@@ -88,3 +91,14 @@ def test_a_wrong_collector_is_refused(text: object) -> None:
     """A password belongs in the environment, where `miltscan config` does not print it."""
     with pytest.raises(ValueError, match="expected a URL"):
         places.COLLECTOR.parse(text)
+
+
+def test_lists_of_places() -> None:
+    """A list has at least one item; an address stands in it once."""
+    networks, addresses = TypeAdapter[object](places.Networks), TypeAdapter[object](places.Addresses)
+    assert networks.validate_python(["::1"]) == (ip_network("::1"),)
+    assert addresses.validate_python(["unix:/a", "unix:/b"]) == (UnixAddress("/a"), UnixAddress("/b"))
+    with pytest.raises(ValidationError, match="expected each address once"):
+        addresses.validate_python(["unix:/a", "unix:/a"])
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        networks.validate_python([])

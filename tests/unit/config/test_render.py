@@ -88,6 +88,7 @@ def test_a_fingerprint_tells_settings_apart() -> None:
     assert fingerprint(parsed("limits.scan_timeout = '60000ms'")) == fingerprint(Settings())
     assert fingerprint(parsed("[[engine]]\ntype = 'clamd'")) == fingerprint(Settings())
     assert fingerprint(parsed(ENGINES)) != fingerprint(Settings())
+    assert re.fullmatch("[0-9a-f]{12}", fingerprint(Settings()))
 
 
 def test_the_documentation_has_the_keys_of_the_code() -> None:
@@ -128,6 +129,7 @@ def test_the_schema_describes_every_key() -> None:
     assert found == expected
     assert all(table["additionalProperties"] is False for table in [SCHEMA, *SCHEMA["$defs"].values()])
     assert SCHEMA["$defs"]["ClamdEngineSettings"]["required"] == ["type"]
+    assert [name for name, one in described(SCHEMA) if "title" in one] == []  # an editor would show it
 
 
 @pytest.mark.parametrize(

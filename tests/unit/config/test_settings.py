@@ -105,3 +105,12 @@ def test_a_fifo_is_refused(tmp_path: Path) -> None:
 def test_the_default_file() -> None:
     """The default is the path that the documentation names."""
     assert str(DEFAULT_PATH) == "/etc/miltscan/miltscan.toml"
+
+
+@pytest.mark.parametrize(
+    ("verify", "workers"), [("", 3), ("workers = 2", 3), ("socket = 'unix:/run/b'\nworkers = 2", 5)]
+)
+def test_the_workers_are_those_of_both_sockets(verify: str, workers: int) -> None:
+    """Without verify.socket the delivery side has no workers."""
+    text = f"[milter]\nworkers = 3\n[verify]\n{verify}\n"
+    assert parse_settings(text.encode(), "f").workers == workers

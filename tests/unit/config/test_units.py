@@ -7,11 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.config import units
+from miltscan.core.action import ActionName
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1MiB", 2**20), ("100MB", 10**8), ("512KiB", 2**19), ("2GiB", 2**31), ("7B", 7), ("1 MiB", 2**20), (4096, 4096)],
+    [
+        ("1MiB", 2**20),
+        ("100MB", 10**8),
+        ("512KiB", 2**19),
+        ("2GiB", 2**31),
+        ("7B", 7),
+        ("1 MiB", 2**20),
+        ("2GB", 2 * 10**9),
+        ("3KB", 3000),
+        (4096, 4096),
+    ],
 )
 def test_a_size_has_a_unit_or_is_a_number_of_bytes(text: object, value: int) -> None:
     """A unit with an i is a power of 1024, one without a power of 1000."""
@@ -81,6 +92,8 @@ def test_every_text_survives_toml(text: str) -> None:
         (units.FLAG, False, False),
         (units.size("1KiB", "1GiB"), "2MiB", 2**21),
         (units.duration("1s", "1h"), "90s", 90.0),
+        (units.count(1, 64), 64, 64),
+        (units.choice(ActionName), "hold", ActionName.HOLD),
     ],
 )
 def test_a_notation_reads_and_shows(notation: units.Notation[object], text: object, value: object) -> None:
@@ -97,6 +110,10 @@ def test_a_notation_reads_and_shows(notation: units.Notation[object], text: obje
         (units.MODE, "1777"),
         (units.NAME, 5),
         (units.LABEL, ""),
+        (units.count(1, 64), "3"),
+        (units.count(1, 64), True),
+        (units.count(1, 64), 65),
+        (units.choice(ActionName), "ignore"),
         (units.LABEL, "x" * 21),
         (units.LABEL, "Clamd"),
         (units.optional(units.duration("1s", "1h")), "2h"),
