@@ -148,8 +148,8 @@ def test_the_digest_begins_with_the_body(spool: Spool) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock of the two pipelines that shows 100 seconds when it is first read, and half a second more each time."""
-    readings = count(100.0, 0.5)
+    """A clock of the two pipelines: a quarter of a second when it is first read, half a second more each time."""
+    readings = count(0.25, 0.5)
     monkeypatch.setattr(
         "miltscan.scanning.receipts.time", SimpleNamespace(monotonic=lambda: next(readings), time=time.time)
     )
