@@ -155,6 +155,8 @@ class UnscannedSettings(Table):
     """Action when the engine finds encrypted content."""
     busy: _Action = ActionName.TEMPFAIL
     """Action when limits.queue_wait has passed."""
+    engine_unable: _Action = ActionName.TEMPFAIL
+    """Action when the engine reports a message as clean that it had no room to unpack."""
 
 
 class PolicySettings(Table):

@@ -27,6 +27,7 @@ class Limit(StrEnum):
     LIMITS = "limits"
     ENCRYPTED = "encrypted"
     BUSY = "busy"
+    ENGINE_UNABLE = "engine-unable"
 
 
 class Fault(StrEnum):
@@ -88,7 +89,7 @@ class Verdict:
 
 OWN_VERDICTS = frozenset({"miltscan", "none", "pipeline", "receipt", "session", "spool"})
 """What stands for the engine in verdicts that no engine gave; an engine of this name would lend them its `on_error`."""
-_FAILURES = (Limit.TIMEOUT, Limit.NO_ENGINE)
+_FAILURES = (Limit.TIMEOUT, Limit.NO_ENGINE, Limit.ENGINE_UNABLE)
 _NOT_SCANNED = (Outcome.UNSCANNED, Outcome.ERROR)
 _RANK = {outcome: rank for rank, outcome in enumerate(Outcome)}
 _NO_VERDICT = Verdict.unscanned("none", Limit.NO_ENGINE, "no required engine gave a verdict")

@@ -28,6 +28,7 @@ no_engine = "hold"
 limits = "accept"
 encrypted = "reject"
 busy = "discard"
+engine_unable = "discard"
 [headers]
 mode = "none"
 [keys]

@@ -65,6 +65,7 @@ def test_the_policy_is_that_of_the_settings() -> None:
         limits = "accept"
         encrypted = "reject"
         busy = "discard"
+        engine_unable = "hold"
     """
     policy = policy_for(parse_settings(text.encode(), "f"), "mx.example.test")
     assert policy.on_unscanned == {
@@ -74,6 +75,7 @@ def test_the_policy_is_that_of_the_settings() -> None:
         Limit.LIMITS: ActionName.ACCEPT,
         Limit.ENCRYPTED: ActionName.REJECT,
         Limit.BUSY: ActionName.DISCARD,
+        Limit.ENGINE_UNABLE: ActionName.HOLD,
     }
     assert (policy.on_infected, policy.on_error) == (ActionName.HOLD, ActionName.REJECT)
     assert (policy.optional, policy.on_engine_error) == (frozenset(), {})
