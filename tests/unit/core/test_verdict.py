@@ -79,7 +79,10 @@ def test_without_a_required_engine_nothing_is_clean(verdicts: list[Verdict]) -> 
         (INFECTED, False),
         (ERROR, True),
         (Verdict("o", Outcome.ERROR), True),
-        *((Verdict.unscanned("o", limit), limit in {Limit.TIMEOUT, Limit.NO_ENGINE, Limit.ENGINE_UNABLE}) for limit in Limit),
+        *(
+            (Verdict.unscanned("o", limit), limit in {Limit.TIMEOUT, Limit.NO_ENGINE, Limit.ENGINE_UNABLE})
+            for limit in Limit
+        ),
     ],
 )
 def test_a_failure_is_not_the_doing_of_the_message(verdict: Verdict, *, failed: bool) -> None:
