@@ -15,6 +15,7 @@ from miltscan.config.render import fingerprint, needs_restart, without_restart
 from miltscan.config.settings import Settings
 from miltscan.daemon.children import Children, is_worker, metrics_slot, open_trace_channel
 from miltscan.daemon.sockets import MilterSocket, bind_exporter, close_sockets, open_sockets
+from miltscan.daemon.statusline import StatusLine
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
 from miltscan.exporter import access
 from miltscan.processes import notify
@@ -71,6 +72,10 @@ class _Service:
     http: socket.socket | None
     log: FilteringBoundLogger
     usage: Usage = field(default_factory=lambda: Usage(_SUPERVISOR))
+    line: StatusLine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.line = StatusLine(self._serves, lambda: self.settings)
 
     @property
     def settings(self) -> Settings:
@@ -97,11 +102,12 @@ class _Service:
     def ready(self) -> None:
         """Log it and notify the service manager."""
         self.log.info("ready", workers=self.settings.workers)
-        notify.ready(self._status)
+        self.line.announce()
 
     def tick(self) -> None:
-        """Update the usage of the supervisor's process."""
+        """Update the usage of the supervisor's process and the status line."""
         self.usage.update()
+        self.line.refresh()
 
     def stopping(self) -> None:
         """Close the sockets, so that the kernel refuses a new connection instead of letting it wait out the drain."""
@@ -130,13 +136,13 @@ class _Service:
         """Return the settings and keys that the files hold now; with a mistake in a file nothing changes."""
         notify.reloading()
         new = self._read_again()
-        notify.ready(
-            self._status if new else "the configuration has a mistake and the former one stays in force: see the log"
-        )
+        if new:
+            self.line.announce()
+        else:
+            notify.ready("the configuration has a mistake and the former one stays in force: see the log")
         return new
 
-    @property
-    def _status(self) -> str:
+    def _serves(self) -> str:
         workers = "1 worker" if self.settings.workers == 1 else f"{self.settings.workers} workers"
         return f"serves {', '.join(str(one.address) for one in self.sockets)} with {workers}"
 

@@ -22,7 +22,7 @@ from miltscan.processes.link import DRAIN, READY, Link, received
 from miltscan.processes.signals import Signals, reset
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-_TICK = 5.0  # seconds between two calls of Hooks.tick, at most
+_TICK = 1.0  # seconds between two calls of Hooks.tick, at most
 _STABLE_AFTER = 5.0  # seconds of life after which the end of a child no longer counts as a failed start
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 30.0

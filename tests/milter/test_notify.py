@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.processes import PATIENCE
+from tests.fakes.clamd_lies import Slow, honest
+from tests.harness.processes import PATIENCE, wait_until
 from tests.milter.daemon import Daemon
 
 
@@ -37,3 +38,19 @@ def test_a_life(own: Callable[..., Daemon], manager: Callable[[], dict[str, str]
         assert ends["STATUS"].startswith(status)
     assert daemon.stop() == 0
     assert manager()["STOPPING"] == "1"
+
+
+def test_a_start_next_to_a_deaf_engine(own: Callable[..., Daemon], manager: Callable[[], dict[str, str]]) -> None:
+    """An engine that answers PING but scans nothing delays no start: clients receive 451 by policy until it scans."""
+    daemon, deaf = own(), Slow()
+    daemon.clamd.behaviour = deaf
+    daemon.start()
+    degraded = "degraded: clamd: no server has passed its self-test"
+    assert manager() == {"READY": "1", "STATUS": f"serves {daemon.address} with 1 worker; {degraded}"}
+    assert deaf.entered.is_set()
+    assert daemon.send().reply.smtp.startswith(b"451 4.7.1")
+    assert daemon.get("/readyz")[0] == 503
+    daemon.clamd.behaviour = honest
+    deaf.released.set()
+    assert manager() == {"STATUS": f"serves {daemon.address} with 1 worker"}
+    wait_until(lambda: daemon.send().accepted, PATIENCE, "a scan")

@@ -8,7 +8,7 @@ until its next self-test. Only the self-test decides whether it is down: no mess
 from collections.abc import Sequence
 from functools import partial
 from itertools import count
-from time import monotonic
+from time import monotonic, sleep
 from typing import assert_never
 from weakref import finalize
 
@@ -19,6 +19,9 @@ from miltscan.engines.base import Observer, Tick, at_once
 from miltscan.engines.clamd.reply import Clean, Failed, Found, Limited
 from miltscan.engines.clamd.server import AbandonedError, ClamdServer
 from miltscan.engines.clamd.watch import PATIENCE, ServerWatch
+
+_FIRST_TESTS = 3.0  # seconds that a start may wait for the first self-tests; a server in order takes milliseconds
+_POLL = 0.005  # seconds between two looks at them
 
 
 class ClamdEngine:
@@ -49,15 +52,19 @@ class ClamdEngine:
             finalize(self, server.sweep, 0.0)
 
     def start(self) -> None:
-        """Test every server, then keep testing each in its own daemon thread.
+        """Keep testing each server in its own daemon thread; return when one is up, all are tested, or it takes long.
 
         The threads end with `stop`, or with the last reference to the engine: after a reload the last message that
         began with it must not be scanned by a server that is no longer tested.
         """
-        self.probe()
         for watch in self._watches.values():
             watch.start()
             finalize(self, watch.stop)
+        # Wait a little: otherwise each restart would tempfail the mail of its first moment. Never for long: a server
+        # that answers PING but scans nothing fails only after a minute, and one whose name no resolver answers later.
+        given_up = monotonic() + _FIRST_TESTS
+        while monotonic() < given_up and not self.ready and not all(server.reported for server in self._servers):
+            sleep(_POLL)
 
     def stop(self) -> None:
         """End the threads; open scans go on."""

@@ -40,7 +40,7 @@ class ServerWatch:
         self._thread = Thread(target=self._run, name="clamd-canary", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; the first self-test is `probe`."""
+        """Start the thread, which begins with a self-test."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -13,6 +13,7 @@ from miltscan.processes import notify
 NOTIFICATIONS: list[tuple[Callable[[], None], str]] = [
     (lambda: notify.ready("2 workers"), r"READY=1\nSTATUS=2 workers"),
     (notify.reloading, r"RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]+"),
+    (lambda: notify.update_status("degraded"), "STATUS=degraded"),
     (lambda: notify.stopping("drains"), r"STOPPING=1\nSTATUS=drains"),
 ]
 

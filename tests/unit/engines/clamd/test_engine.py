@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.core.address import InetAddress, parse_address
+from miltscan.core.address import Address, InetAddress, parse_address
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
+from miltscan.engines.clamd import engine as clamd_engine
+from miltscan.engines.clamd import watch as clamd_watch
 from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.engines.clamd.server import ClamdServer
-from miltscan.engines.wire import targets
+from miltscan.engines.wire import Target, targets
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.eicar import EICAR
@@ -429,6 +431,31 @@ def test_stop_ends_a_canary_in_flight(tmp_path: Path) -> None:
             until(slow.entered.is_set)
         assert "clamd-canary" not in {thread.name for thread in threading.enumerate()}
     assert [up for _, up, _ in memo.states] == [True]
+
+
+def test_a_start_does_not_wait_for_a_resolver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any number of servers whose names nothing resolves delay a start only for a moment; one that is up ends it."""
+    resolved = threading.Event()
+
+    def hang_for_names(address: Address) -> list[Target]:
+        if isinstance(address, InetAddress):
+            resolved.wait()
+            raise OSError("no such host")
+        return targets(address)
+
+    monkeypatch.setattr(clamd_watch, "targets", hang_for_names)
+    monkeypatch.setattr(clamd_engine, "_FIRST_TESTS", 0.1)
+    hung = [InetAddress(f"scanner{number}.example.test", 3310) for number in range(20)]
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engines = [
+            ClamdEngine("clamd", servers, NEVER, Memo()) for servers in (hung, [*hung, parse_address(clamd.address)])
+        ]
+        for engine in engines:
+            engine.start()
+        assert [engine.ready for engine in engines] == [False, True]
+        resolved.set()
+        for engine in engines:
+            engine.stop()
 
 
 def test_an_engine_that_nobody_has_any_more_ends_its_watch(tmp_path: Path) -> None:
