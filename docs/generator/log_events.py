@@ -248,6 +248,24 @@ EVENTS = (
         (_ENGINE, _SERVER, _WHY, _WORKER),
     ),
     Event(
+        "engine_degraded",
+        ("error",),
+        "A server of an engine had no room to unpack a message: its temporary folder is full, too small or gone.",
+        (_ENGINE, _SERVER, _WHY, _WORKER),
+    ),
+    Event(
+        "engine_restored",
+        ("info",),
+        "A server of an engine had room for every message for a minute, after it was degraded.",
+        (_ENGINE, _SERVER, _WORKER),
+    ),
+    Event(
+        "engine_unwatched",
+        ("info",),
+        "The temporary folder of a server cannot be seen: only self-tests show whether it has room. Logged once.",
+        (_ENGINE, _SERVER, _WHY, _WORKER),
+    ),
+    Event(
         "engine_down",
         ("error",),
         "A server of an engine is not used until it passes its self-test.",

@@ -26,6 +26,14 @@ QUESTIONS = {
     "spool_free_bytes": "How much disk space is free at spool.directory?",
     "engine_errors_total": "How often did an exchange with an engine fail, and why?",
     "engine_up": "Is the server of an engine up (1) for every worker? It is 0 if it is down for at least one worker.",
+    "engine_degraded": (
+        "Did the server report a message as clean in the last minute that it had no room to unpack (1)? Such a message "
+        "counts as unscanned."
+    ),
+    "engine_watched": (
+        "Does miltscan see the temporary folder of the server (1)? If not (0), only the self-tests show whether it has "
+        "room to unpack a message."
+    ),
     "engine_required": "Must mail be scanned by the engine (1), or does mail flow without it (0)?",
     "optional_engine_unscanned_total": (
         "How many messages did an optional engine not scan completely, and why? Mail flows all the same unless the "

@@ -29,6 +29,14 @@ def parse_clamav_size(text: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
+def clamav_number(text: str) -> int:
+    """A number or a size; 0, which means no limit, for a value with which clamd does not start."""
+    try:
+        return parse_clamav_size(text)
+    except ValueError:
+        return 0
+
+
 def is_on(value: str) -> bool:
     """Whether a switch is on. Raises ValueError fit for a user."""
     if value.lower() not in OFF | ON:

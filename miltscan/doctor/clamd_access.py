@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from miltscan.config.settings import Settings
 from miltscan.core.address import Address, UnixAddress
 from miltscan.core.finding import Finding, error, ok, warning
-from miltscan.doctor.clamd_conf import clamd_servers
+from miltscan.doctor.clamd_limits import clamd_servers
 from miltscan.doctor.host import apparmor_finding
 from miltscan.doctor.programs import label, listeners_at
 from miltscan.engines.clamd.canary import canary_mail, missed

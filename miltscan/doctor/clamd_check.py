@@ -8,8 +8,9 @@ from miltscan.config.settings import EngineTable, LimitSettings, Settings
 from miltscan.core.address import Address
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.thresholds import SIGNATURE_AGE
-from miltscan.doctor import clamd_conf
+from miltscan.doctor.clamd_limits import clamd_servers, mismatches
 from miltscan.engines.base import Observer
+from miltscan.engines.clamd import local
 from miltscan.engines.clamd.client import version
 from miltscan.engines.wire import targets
 from miltscan.scanning.assemble import probe_engines
@@ -36,7 +37,7 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
         fatal = engine.required and not any(record.good for _, record in seen)
         for server, record in seen:
             yield from server_findings(f"{engine.name} {server}", record, now, fatal=fatal)
-    for clamd, server in clamd_conf.clamd_servers(settings):
+    for clamd, server in clamd_servers(settings):
         if records.of(clamd.name, str(server)).good:
             with suppress(OSError):  # the name of its host is unknown now
                 answers = [version(target, _VERSION_TIMEOUT) for target in targets(server)]
@@ -62,17 +63,17 @@ def server_findings(subject: str, record: ServerRecord, now: float, *, fatal: bo
 
 def clamd_findings(engine: EngineTable, server: Address, limits: LimitSettings) -> Iterator[Finding]:
     """Where the configuration of this clamd allows less than miltscan's settings."""
-    subject, file = f"{engine.name} {server}", clamd_conf.file_of(server)
+    subject, file = f"{engine.name} {server}", local.file_of(server)
     if file is None:
         yield ok(subject, "the location of its configuration file is unknown; limits are not compared")
         return
     try:
-        clamd = clamd_conf.effective_options(file)
+        clamd = local.effective_options(file)
     except OSError as problem:
         text = f"{file} is not readable: {problem.strerror}; limits are not compared"
         yield warning(subject, text, "allow this user to read it, or run this command as root")
         return
-    found = [*clamd_conf.mismatches(clamd, engine, limits)]
+    found = [*mismatches(clamd, engine, limits)]
     for one in found:
         yield (error if one.silent else warning)(subject, f"{one.key} {one.why}", f'write "{one.line}" in {file}')
     if not found:

@@ -46,6 +46,12 @@ class Observer(Protocol):
     def server_fault(self, engine: str, server: str, fault: Fault, detail: str) -> None:
         """One exchange with the server failed (another server may still have given the verdict)."""
 
+    def server_degraded(self, engine: str, server: str, why: str) -> None:
+        """The server lately had no room for a message, for the reason `why`; empty when it has room again."""
+
+    def server_unwatched(self, engine: str, server: str, why: str) -> None:
+        """Only self-tests show whether the server has room, as `why` its folder cannot be seen; empty if it can."""
+
     def canary_passed(self, engine: str, server: str) -> None:
         """The server detected the test signature just now."""
 

@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeVar
 
 from miltscan.core.address import Address, UnixAddress
 
-SLICE = 0.25
-"""Seconds of the longest single wait: after each one the deadline is checked and the MTA may get a progress message."""
+SLICE = 0.05
+"""Seconds of the longest single wait: after each one the deadline is checked, and the tick is called."""
 
 _TIMEVAL = struct.Struct("@ll")  # struct timeval: seconds, microseconds
 _DESCRIPTOR = struct.Struct("@i")
@@ -55,7 +55,7 @@ def _no_tick() -> None:
 class Wire:
     """One connection. Every method raises DeadlineError once `deadline` (time.monotonic seconds) has passed.
 
-    `tick` is called at least every two slices; what it raises ends the wait and is raised by the method that waited.
+    `tick` is called about 20 times a second; what it raises ends the wait and is raised by the method that waited.
     `broken` means that the peer reset the connection, or closed it while we wrote: its data may be incomplete.
     """
 

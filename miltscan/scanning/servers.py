@@ -15,6 +15,7 @@ class ServerRecord:
     canary: bool = False
     version: int = 0
     published: float = 0.0
+    unseen: str = ""
 
     @property
     def good(self) -> bool:
@@ -40,6 +41,14 @@ class ServerRecords:
     def server_fault(self, engine: str, server: str, _fault: Fault, detail: str) -> None:
         """An exchange failed."""
         self.of(engine, server).why = detail
+
+    def server_degraded(self, engine: str, server: str, why: str) -> None:
+        """A message found no room."""
+        self.of(engine, server).why = why
+
+    def server_unwatched(self, engine: str, server: str, why: str) -> None:
+        """Its folder cannot be seen, or can."""
+        self.of(engine, server).unseen = why
 
     def canary_passed(self, engine: str, server: str) -> None:
         """The server detected the test signature."""

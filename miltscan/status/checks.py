@@ -71,6 +71,11 @@ def _engines(engines: Sequence[EngineStatus], at: float) -> Iterator[str]:
     if down:
         yield f"down: {', '.join(down)}"
     for engine in engines:
+        if engine.degraded:
+            yield (
+                f"{engine.engine} {engine.server} had no room to unpack a message, which counts as unscanned: "
+                "its temporary folder is full or too small. Free space there, or write a larger TemporaryDirectory"
+            )
         if engine.published is not None and at - engine.published > SIGNATURE_AGE:
             days = (at - engine.published) / 86400
             yield (

@@ -49,12 +49,17 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """One server of an engine; `canary` is the time of its last passed self-test, `published` is of its signatures."""
+    """One server of an engine; `canary` is the time of its last passed self-test, `published` is of its signatures.
+
+    `degraded`: lately it had no room to unpack a message. `watched`: miltscan sees the folder that this needs.
+    """
 
     engine: str
     server: str
     required: bool
     up: bool
+    degraded: bool
+    watched: bool
     canary: Count
     version: Count
     published: Count

@@ -116,6 +116,8 @@ def _engine(numbers: Numbers, engine: str, server: str, *, required: bool) -> En
         server=server,
         required=required,
         up=bool(numbers.total("engine_up", **labels)),
+        degraded=bool(numbers.total("engine_degraded", **labels)),
+        watched=bool(numbers.total("engine_watched", **labels)),
         canary=numbers.total("canary_last_success_timestamp_seconds", **labels),
         version=numbers.total("signature_database_version", **labels),
         published=numbers.total("signature_database_published_timestamp_seconds", **labels),

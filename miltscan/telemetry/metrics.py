@@ -136,6 +136,22 @@ ENGINE_UP = Family(
     (_ENGINE, _SERVER),
     multiprocess_mode="livemin",
 )
+ENGINE_DEGRADED = Family(
+    Gauge,
+    "engine_degraded",
+    "1 or 0",
+    "Whether the server of an engine had no room to unpack a message in the last minute (1) or had (0).",
+    (_ENGINE, _SERVER),
+    multiprocess_mode="livemax",
+)
+ENGINE_WATCHED = Family(
+    Gauge,
+    "engine_watched",
+    "1 or 0",
+    "Whether miltscan sees the temporary folder of the server of an engine (1) or not (0).",
+    (_ENGINE, _SERVER),
+    multiprocess_mode="livemin",
+)
 ENGINE_REQUIRED = Family(
     Gauge,
     "engine_required",

@@ -14,6 +14,8 @@ from miltscan.telemetry.family import Family
 
 _STATES = (
     metrics.ENGINE_UP,
+    metrics.ENGINE_DEGRADED,
+    metrics.ENGINE_WATCHED,
     metrics.CANARY_PASSED,
     metrics.SIGNATURES,
     metrics.SIGNATURES_PUBLISHED,
@@ -54,6 +56,8 @@ class EngineObserver:
         """Record that the server went up or down."""
         self.servers.add((engine, server))
         self._set(metrics.ENGINE_UP, (engine, server), up)
+        if not metrics.ENGINE_DEGRADED.knows(engine, server):
+            self._set(metrics.ENGINE_DEGRADED, (engine, server), 0)
         if up:
             self.log.info("engine_up", engine=engine, server=server, why=why)
         else:
@@ -63,6 +67,20 @@ class EngineObserver:
         """Count a failed exchange. Its line has level debug, as a dead server would cause one for each message."""
         metrics.ENGINE_ERRORS.child(engine, fault).inc()
         self.log.debug("engine_fault", engine=engine, server=server, reason=fault, detail=detail)
+
+    def server_degraded(self, engine: str, server: str, why: str) -> None:
+        """Record that the server had no room for a message, or has room again."""
+        self._set(metrics.ENGINE_DEGRADED, (engine, server), bool(why))
+        if why:
+            self.log.error("engine_degraded", engine=engine, server=server, why=why)
+        else:
+            self.log.info("engine_restored", engine=engine, server=server)
+
+    def server_unwatched(self, engine: str, server: str, why: str) -> None:
+        """Record that the server's temporary folder cannot be seen, or can."""
+        self._set(metrics.ENGINE_WATCHED, (engine, server), not why)
+        if why:
+            self.log.info("engine_unwatched", engine=engine, server=server, why=why)
 
     def canary_passed(self, engine: str, server: str) -> None:
         """Record that the server has just passed its self-test."""

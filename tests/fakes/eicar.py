@@ -4,6 +4,8 @@ Not a detector of anything else. Real clamd requires the string at the start of 
 """
 
 import base64
+import zipfile
+from io import BytesIO
 from typing import Final
 
 # The 68 bytes of https://www.eicar.org/download-anti-malware-testfile/ in base32.
@@ -30,6 +32,19 @@ def holds_base64_eicar(content: bytes) -> bool:
     return any(needle in joined for needle in BASE64_NEEDLES)
 
 
+def holds_zipped_eicar(content: bytes) -> bool:
+    """Whether the last base64 part is a zip archive with the EICAR string in it, at any depth."""
+    encoded = content.rpartition(b"base64\r\n\r\n")[2].partition(b"--")[0]
+    return encoded.startswith(b"UEsD") and _zip_holds_eicar(base64.b64decode(encoded))
+
+
+def _zip_holds_eicar(archive: bytes) -> bool:
+    if not archive.startswith(b"PK\x03\x04"):
+        return EICAR in archive
+    with zipfile.ZipFile(BytesIO(archive)) as opened:
+        return any(_zip_holds_eicar(opened.read(name)) for name in opened.namelist())
+
+
 def holds_eicar(content: bytes) -> bool:
-    """Whether the EICAR string is in there, plain or in base64."""
-    return EICAR in content or holds_base64_eicar(content)
+    """Whether the EICAR string is in there, plain, in base64 or in a zip archive."""
+    return EICAR in content or holds_base64_eicar(content) or holds_zipped_eicar(content)

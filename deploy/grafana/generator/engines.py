@@ -13,7 +13,16 @@ PANELS: tuple[Panel, ...] = (
     states(
         "Servers",
         ("min by (instance, engine, server) (miltscan_engine_up)", "{{engine}} {{server}} {{instance}}"),
-        width=12,
+        width=8,
+    ),
+    graph(
+        "Servers without room",
+        Short,
+        ("max by (instance, engine, server) (miltscan_engine_degraded)", "{{engine}} {{server}} {{instance}}"),
+        ("1 - min by (instance, engine, server) (miltscan_engine_watched)", "not visible: {{engine}} {{server}}"),
+        note="Which servers lately had no room to unpack a message, and of which does miltscan not see the folder?",
+        steps=NONE_IS_GOOD,
+        width=4,
     ),
     graph(
         "Time since the last passed self-test",

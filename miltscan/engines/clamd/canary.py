@@ -1,13 +1,15 @@
 """The canary: a mail whose verdict is known, and what a reply to it shows. `watch` decides when it is sent.
 
 It is needed because clamd replies OK when it could not scan: when its temporary folder is missing, not writable or full
-(tests/e2e/test_outages.py).
+(tests/e2e/test_room.py). A small one shows only what affects small mail, so that a large one is sent as well.
 """
 
 import os
+import zipfile
 from base64 import encodebytes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 
 from miltscan.core.message import PREFACE
 from miltscan.engines.clamd.reply import ClamdReply, Clean, Failed, Found, Limited
@@ -33,6 +35,10 @@ Content-Transfer-Encoding: base64
 --%(mark)s--
 """
 
+LARGE = 4 * 2**20
+"""Bytes that clamd unpacks from each layer of the large canary."""
+_RANDOM = 2**19  # bytes
+
 
 def canary_mail(mark: bytes, attachment: bytes, what: bytes = b"canary") -> bytes:
     """A mail as the spool holds it, which clamd must decode to find the attachment; `what` is the name in its subject.
@@ -43,12 +49,27 @@ def canary_mail(mark: bytes, attachment: bytes, what: bytes = b"canary") -> byte
     return PREFACE + mail.replace(b"\n", b"\r\n")
 
 
+def large_canary(mark: bytes, attachment: bytes) -> bytes:
+    """A canary of about 700 KB that takes clamd 9 MB of its temporary folder, the test signature last.
+
+    The attachment is an archive in an archive. Half a MB of it cannot be compressed: a clamd that is short of memory
+    fails to decode a mail of that size, while it unpacks a small archive of any content.
+    """
+    inner, outer = BytesIO(), BytesIO()
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("filler", os.urandom(_RANDOM) + bytes(LARGE - _RANDOM))
+        archive.writestr("attachment", attachment)
+    with zipfile.ZipFile(outer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("archive.zip", inner.getvalue())
+    return canary_mail(mark, outer.getvalue(), b"large-canary")
+
+
 @contextmanager
 def spooled(data: bytes) -> Iterator[int]:
     """A descriptor of a memory file with this content, like the spool of a small message."""
     descriptor = os.memfd_create("miltscan-canary")
     try:
-        os.write(descriptor, data)
+        os.write(descriptor, data)  # memory takes it whole
         yield descriptor
     finally:
         os.close(descriptor)

@@ -3,10 +3,10 @@
 It knows no protocol (`reply`, `client`), holds no connection (`server`) and does not decide which server is up
 (`watch`). A server is used only while it passes its self-test (the canary). One that fails at a message is used last
 until its next self-test. Only the self-test decides whether it is down: no message can take a server away from others.
+An OK counts only if the server had room to unpack the message (`room`).
 """
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import count
 from time import monotonic, sleep
 from typing import assert_never
@@ -16,12 +16,14 @@ from miltscan.core.address import Address
 from miltscan.core.message import Message
 from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.engines.base import Observer, Tick, at_once
-from miltscan.engines.clamd.reply import Clean, Failed, Found, Limited
+from miltscan.engines.clamd.reply import ClamdReply, Clean, Failed, Found, Limited
+from miltscan.engines.clamd.room import Glance
 from miltscan.engines.clamd.server import AbandonedError, ClamdServer
 from miltscan.engines.clamd.watch import PATIENCE, ServerWatch
 
 _FIRST_TESTS = 3.0  # seconds that a start may wait for the first self-tests; a server in order takes milliseconds
 _POLL = 0.005  # seconds between two looks at them
+_TICK = 0.25  # seconds between two progress messages to the MTA
 
 
 class ClamdEngine:
@@ -83,13 +85,13 @@ class ClamdEngine:
         return any(server.up for server in self._servers)
 
     def scan(self, message: Message, deadline: float, tick: Tick) -> Verdict:
-        """The first verdict that is not ERROR, else the last ERROR; NO_ENGINE if no server is up."""
+        """The first verdict of a server that was able to scan, else the last one; NO_ENGINE if no server is up."""
         verdict = self._no_server
         try:
             for server in self._in_rotation():
                 if server.up:  # it may have gone down while another one was asked
-                    verdict = self._ask(server, message.content.fileno(), deadline, tick)
-                    if not isinstance(verdict.reason, Fault):
+                    verdict = self._ask(server, message, deadline, tick)
+                    if not (isinstance(verdict.reason, Fault) or verdict.reason is Limit.ENGINE_UNABLE):
                         break
         except Exception as error:  # noqa: BLE001 - an engine never raises
             return Verdict.error(self.name, Fault.EXCEPTION, f"{type(error).__name__}: {error}")
@@ -103,8 +105,16 @@ class ClamdEngine:
         first = next(self._turn) % len(servers)
         return sorted(servers[first:] + servers[:first], key=lambda server: server.suspect)
 
-    def _ask(self, server: ClamdServer, descriptor: int, deadline: float, tick: Tick) -> Verdict:
-        reply = server.exchange(descriptor, deadline, partial(self._wait, server, monotonic(), tick))
+    def _ask(self, server: ClamdServer, message: Message, deadline: float, tick: Tick) -> Verdict:
+        glance = server.room.glance(message.size)
+        wait = ScanWait(server, self._watches[server.name], glance, tick)
+        reply = server.exchange(message.content.fileno(), deadline, wait)
+        if isinstance(reply, Clean) and glance and (why := glance.look()):
+            self._note_shortage(server, why)
+            return Verdict.unscanned(self.name, Limit.ENGINE_UNABLE, why, server.name)
+        return self._verdict(server, reply)
+
+    def _verdict(self, server: ClamdServer, reply: ClamdReply) -> Verdict:
         match reply:
             case Clean():
                 server.answered = monotonic()
@@ -122,14 +132,44 @@ class ClamdEngine:
                 return Verdict.error(self.name, fault, detail, server.name)
         assert_never(reply)
 
+    def _note_shortage(self, server: ClamdServer, why: str) -> None:
+        server.unable = monotonic()
+        self._suspect(server)
+        if not server.degraded:
+            server.degraded = why
+            self._observer.server_degraded(self.name, server.name, why)
+
     def _suspect(self, server: ClamdServer) -> None:
         server.suspect = True
-        self._watches[server.name].request_self_test()
+        self._watches[server.name].doubt()
 
-    def _wait(self, server: ClamdServer, began: float, tick: Tick) -> None:
-        """The tick of a scan. A scan that takes long requests a self-test, and ends when the server fails it."""
-        tick()
-        if not server.up:
+
+class ScanWait:
+    """The tick of a scan: it looks at the folder each time, and calls the tick of the message every `_TICK` seconds.
+
+    A scan that takes long requests a self-test, and ends when the server fails it.
+    """
+
+    __slots__ = ("_began", "_glance", "_next", "_server", "_tick", "_watch")
+
+    def __init__(self, server: ClamdServer, watch: ServerWatch, glance: Glance | None, tick: Tick) -> None:
+        self._server = server
+        self._watch = watch
+        self._glance = glance
+        self._tick = tick
+        self._began = monotonic()
+        self._next = self._began + _TICK
+
+    def __call__(self) -> None:
+        """Look, tick, and end the wait for a server that is down; raises AbandonedError."""
+        if self._glance:
+            self._glance.look()
+        now = monotonic()
+        if now < self._next:
+            return
+        self._next = now + _TICK
+        self._tick()
+        if not self._server.up:
             raise AbandonedError("the server failed its self-test during the scan")
-        if monotonic() - max(began, server.tested) > PATIENCE:
-            self._watches[server.name].request_self_test()
+        if now - max(self._began, self._server.tested) > PATIENCE:
+            self._watch.request_self_test()

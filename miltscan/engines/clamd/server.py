@@ -9,6 +9,7 @@ from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.engines.base import Tick
 from miltscan.engines.clamd.client import Client, Version, open_client
 from miltscan.engines.clamd.reply import ClamdReply, Failed, Limited
+from miltscan.engines.clamd.room import Room
 from miltscan.engines.wire import DeadlineError, Target
 from miltscan.errors import SpoolError
 
@@ -24,9 +25,10 @@ class ClamdServer:
     """State shared by scans and self-tests. Each field is one reference, so that no lock is needed.
 
     Only the self-test writes `up`. `reported`: an observer was notified of it. `suspect`: an exchange failed since the
-    last self-test. In time.monotonic seconds: `answered` is when a scan last received a reply, `tested` when a
-    self-test last began, `due` when the next one begins. Up to `keep` connections are kept open between scans: idle
-    ones count against clamd's MaxQueue, and too many would lock out other clients.
+    last self-test. `room`: its temporary folder. `degraded`: why it lately had no room for a message, or empty. In
+    time.monotonic seconds: `answered` is when a scan last received a reply, `unable` when one last found no room,
+    `tested` when a self-test last began, `due` when the next one begins. Up to `keep` connections are kept open between
+    scans: idle ones count against clamd's MaxQueue, and too many would lock out other clients.
     """
 
     __slots__ = (
@@ -35,14 +37,17 @@ class ClamdServer:
         "address",
         "answered",
         "clean",
+        "degraded",
         "due",
         "engine",
         "name",
         "reported",
+        "room",
         "suspect",
         "takes_descriptor",
         "target",
         "tested",
+        "unable",
         "up",
         "version",
     )
@@ -59,7 +64,9 @@ class ClamdServer:
         self.up = False
         self.reported = False
         self.suspect = False
-        self.answered = self.tested = self.due = 0.0
+        self.room = Room(address)
+        self.degraded = ""
+        self.answered = self.unable = self.tested = self.due = 0.0
         self.takes_descriptor = isinstance(address, UnixAddress)
 
     def forget(self, target: Target) -> None:

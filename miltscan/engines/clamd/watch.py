@@ -2,6 +2,9 @@
 
 A server is up from a self-test that it passes until one that it fails. Each server has its own thread, so that a
 hung server does not delay the self-test of another.
+
+The first canary, every third one and those after a doubt are large ones: a server whose temporary folder cannot be seen
+from here, or that is short of memory, detects small ones and says OK to the rest.
 """
 
 import os
@@ -11,8 +14,9 @@ from time import monotonic
 
 from miltscan.core.verdict import Fault
 from miltscan.engines.base import Observer
-from miltscan.engines.clamd.canary import canary_mail, missed, spooled
+from miltscan.engines.clamd.canary import LARGE, canary_mail, large_canary, missed, spooled
 from miltscan.engines.clamd.client import ping, stats, test_signature, version
+from miltscan.engines.clamd.reply import Clean
 from miltscan.engines.clamd.server import IDLE, AbandonedError, ClamdServer
 from miltscan.engines.wire import DeadlineError, targets
 
@@ -22,6 +26,11 @@ BUSY = 60.0
 """Seconds that a canary waits at a server that answers PING: it is so busy that mail would wait as long."""
 RETRY = 1.0
 """Seconds between two self-tests of a server that is down."""
+CALM = 60.0
+"""Seconds without a message that found no room, after which a server is no longer degraded."""
+_LARGE_EVERY = 3  # self-tests; a large one costs clamd a quarter of a second with all signatures, in each worker
+_LARGE_GAP = 2.0  # seconds, at least, between two of a server that is up
+_PROOFS = 3  # large canaries that a server must pass after it missed one: perhaps only some of its threads lack memory
 _SHORTEST_GAP = 0.2  # seconds between self-tests that failing scans request: no message may make us flood a server
 _STOP_TIMEOUT = 2.0  # seconds; the thread is a daemon and does not outlive the process
 
@@ -35,6 +44,10 @@ class ServerWatch:
         self._patience = min(interval, PATIENCE)
         self._observer = observer
         self._attachment = test_signature()
+        self._large_owed = 1  # self-tests from now on
+        self._large_sent = 0.0
+        self._tests = 0
+        self._unseen: str | None = None  # as reported
         self._stopping = Event()
         self._wake = Event()
         self._thread = Thread(target=self._run, name="clamd-canary", daemon=True)
@@ -57,6 +70,11 @@ class ServerWatch:
         """Test the server now, as an exchange with it failed or takes long. Cheap; may be called from any thread."""
         self._server.due = min(self._server.due, self._server.tested + _SHORTEST_GAP)
         self._wake.set()
+
+    def doubt(self) -> None:
+        """Test the server now, by a large canary; as `request_self_test`."""
+        self._large_owed = max(1, self._large_owed)
+        self.request_self_test()
 
     def probe(self) -> None:
         """Test the server once. A hung one takes twice `PATIENCE`, and an unknown name as long as the resolver."""
@@ -105,10 +123,31 @@ class ServerWatch:
         return why
 
     def _send_canary(self, server: ClamdServer) -> str:
+        """Why the server failed a canary, or empty."""
+        server.room.survey()
+        glance = server.room.glance(0)
         began = monotonic()
-        with spooled(canary_mail(os.urandom(16).hex().encode(), self._attachment)) as descriptor:
+        large = self._is_large_due(began)
+        mail = (large_canary if large else canary_mail)(os.urandom(16).hex().encode(), self._attachment)
+        with spooled(mail) as descriptor:
             # on a new connection: a clamd that serves its open sessions but accepts no other must fail the test
-            return missed(server.exchange(descriptor, began + BUSY, partial(self._wait, server, began), new=True))
+            reply = server.exchange(descriptor, began + BUSY, partial(self._wait, server, began), new=True)
+        why = missed(reply)
+        if large:
+            self._large_sent = began
+            lied = isinstance(reply, Clean)
+            self._large_owed = _PROOFS if lied else 1 if why else max(0, self._large_owed - 1)
+            why += f" in {LARGE >> 20} MiB that it had to unpack: it lacks memory or disk space" if lied else ""
+        server.room.survey()  # again: it may have started only now
+        shortage = glance.look() if glance else ""
+        return f"{why}: {shortage}" if why and shortage else why or shortage
+
+    def _is_large_due(self, now: float) -> bool:
+        """A server that is up need not show more often than every `_LARGE_GAP` seconds that it can unpack a lot."""
+        self._tests += 1
+        if self._server.up and now - self._large_sent < _LARGE_GAP:
+            return False
+        return self._large_owed > 0 or self._tests % _LARGE_EVERY == 0
 
     def _wait(self, server: ClamdServer, began: float) -> None:
         """The tick of a self-test. A busy server answers late, but it answers other scans or PING; a hung one does not.
@@ -133,6 +172,12 @@ class ServerWatch:
             self._observer.canary_passed(server.engine, server.name)
         elif changed:
             self._observer.server_fault(server.engine, server.name, Fault.CANARY, why)
+        if server.room.unseen != self._unseen:
+            self._unseen = server.room.unseen
+            self._observer.server_unwatched(server.engine, server.name, self._unseen)
+        if server.degraded and up and monotonic() - server.unable > CALM:
+            server.degraded = ""
+            self._observer.server_degraded(server.engine, server.name, "")
         if changed:
             self._observer.server_state(server.engine, server.name, up=up, why=why or "detected the test signature")
 

@@ -343,7 +343,7 @@ function showEngines({ engines, at }) {
   table("engines", "Engines", columns, engines.map((engine) => {
     const cells = [
       `${engine.engine} ${engine.server}${engine.required ? "" : " (optional)"}`,
-      engine.up ? ["● up", "ok"] : ["▲ down", "error"],
+      engine.up ? (engine.degraded ? ["▲ no room to unpack", "error"] : ["● up", "ok"]) : ["▲ down", "error"],
       known(engine.canary) ? `${age(at - engine.canary)} ago` : ["never", "error"],
       known(engine.version) ? String(engine.version) : ["unknown", "soft"],
       known(engine.published) ? age(at - engine.published) : ["unknown", "soft"],

@@ -10,7 +10,8 @@ import pytest
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.core.finding import Level, ok, warning
-from miltscan.doctor import check, clamd_conf
+from miltscan.doctor import check
+from miltscan.engines.clamd import local
 from tests.unit.doctor.support import DAY, NOW, bad_subjects, works
 
 
@@ -173,7 +174,7 @@ def test_a_queue_that_cannot_be_measured_is_a_warning(tmp_path: Path, path: str,
 def test_check_reports_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Working surroundings have no fault; with every server down there is one error."""
     folder = private_folder(tmp_path, monkeypatch)
-    monkeypatch.setattr(clamd_conf, "DEFAULT_FILE", folder / "clamd.conf")
+    monkeypatch.setattr(local, "DEFAULT_FILE", folder / "clamd.conf")
     (folder / "clamd.conf").write_text("AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
     monkeypatch.setattr(time, "time", lambda: NOW + DAY)
     configured = settings(f"""

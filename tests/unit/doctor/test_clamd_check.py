@@ -10,8 +10,9 @@ from miltscan.config.settings import EngineTable, Settings
 from miltscan.core.address import Address, InetAddress, UnixAddress
 from miltscan.core.finding import Level
 from miltscan.core.verdict import Fault
-from miltscan.doctor import clamd_check, clamd_conf
+from miltscan.doctor import clamd_check
 from miltscan.engines.base import Observer
+from miltscan.engines.clamd import local
 from miltscan.scanning.servers import ServerRecord, ServerRecords
 from tests.unit.doctor.support import DAY, NOW, bad, bad_subjects, works
 
@@ -67,7 +68,7 @@ def test_findings_name_the_engine_of_a_server(monkeypatch: pytest.MonkeyPatch) -
             {type = "clamd", name = "third", servers = ["unix:/run/a"]},
         ]
     """
-    monkeypatch.setattr(clamd_conf, "file_of", lambda _: None)
+    monkeypatch.setattr(local, "file_of", lambda _: None)
     found = bad_subjects(clamd_check.engine_findings(parse_settings(text.encode(), "f"), only_up(("first", A))))
     assert found == [
         ("warning", "first unix:/run/b"),
@@ -89,7 +90,7 @@ def test_an_engine_of_another_type_has_self_tests_only() -> None:
 def test_limits_of_clamd_below_ours_are_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The remedy is the line and the file to write it in; an unreadable file is a warning, too."""
     file = tmp_path / "clamd.conf"
-    monkeypatch.setattr(clamd_conf, "file_of", lambda _server: file)
+    monkeypatch.setattr(local, "file_of", lambda _server: file)
     (engine,), limits = Settings().engines, Settings().limits
     (text,) = bad(clamd_check.clamd_findings(engine, A, limits))
     missing = f"clamd unix:/run/a: {file} is not readable: No such file or directory; limits are not compared"

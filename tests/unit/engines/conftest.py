@@ -2,7 +2,7 @@
 
 import pytest
 
-from miltscan.engines import wire
+from miltscan.engines.clamd import canary
 from miltscan.engines.clamd import engine as clamd_engine
 from miltscan.engines.clamd import watch as clamd_watch
 from miltscan.engines.clamd.client import ping
@@ -12,9 +12,10 @@ from tests.unit.engines.support import PATIENCE
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A twentieth of a second where it would be a quarter or a whole one."""
-    monkeypatch.setattr(wire, "SLICE", 0.05)
-    monkeypatch.setattr(wire, "_SLICE_TIMEVAL", wire._timeval(0.05))  # noqa: SLF001  # made of SLICE at import
+    """A twentieth of a second where it would be a quarter or a whole one, and a large canary of some KB."""
+    monkeypatch.setattr(clamd_engine, "_TICK", 0.05)
+    monkeypatch.setattr(canary, "LARGE", 2**16)
+    monkeypatch.setattr(canary, "_RANDOM", 2**12)
     monkeypatch.setattr(clamd_watch, "RETRY", 0.05)
     monkeypatch.setattr(clamd_watch, "_SHORTEST_GAP", 0.05)
     monkeypatch.setattr(clamd_engine, "PATIENCE", 0.25)  # after it a scan asks whether its server still works

@@ -47,6 +47,18 @@ class Memo:
     versions: list[tuple[str, int, float]] = field(default_factory=list)
 
     loads: list[tuple[str, Load | None]] = field(default_factory=list)
+    degraded: list[tuple[str, str]] = field(default_factory=list)
+    unwatched: list[tuple[str, str]] = field(default_factory=list)
+
+    def server_degraded(self, engine: str, server: str, why: str) -> None:
+        """Remember."""
+        assert engine == "clamd"
+        self.degraded.append((server, why))
+
+    def server_unwatched(self, engine: str, server: str, why: str) -> None:
+        """Remember."""
+        assert engine == "clamd"
+        self.unwatched.append((server, why))
 
     def load(self, engine: str, server: str, load: Load | None) -> None:
         """Remember."""

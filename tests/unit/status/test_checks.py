@@ -18,6 +18,8 @@ ENGINE = EngineStatus(
     "unix:/c",
     required=True,
     up=True,
+    degraded=False,
+    watched=True,
     canary=NOW - 2,
     version=1,
     published=NOW - 3600,

@@ -12,7 +12,7 @@ from miltscan.core.address import Address, InetAddress, parse_address
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.engines.clamd import engine as clamd_engine
 from miltscan.engines.clamd import watch as clamd_watch
-from miltscan.engines.clamd.engine import ClamdEngine
+from miltscan.engines.clamd.engine import ClamdEngine, ScanWait
 from miltscan.engines.clamd.server import ClamdServer
 from miltscan.engines.wire import Target, targets
 from tests.fakes import clamd_lies as lies
@@ -496,10 +496,12 @@ def test_a_scan_that_takes_long_requests_a_self_test(monkeypatch: pytest.MonkeyP
     """A scan of up to `PATIENCE` requests none: a self-test for each message would be more work than the messages."""
     engine = ClamdEngine("clamd", [parse_address("unix:/none")], NEVER, Memo())
     (server,) = engine._servers  # noqa: SLF001 - a scan at a known time
-    monkeypatch.setattr("miltscan.engines.clamd.engine.monotonic", lambda: 1000.0)
-    monkeypatch.setattr("miltscan.engines.clamd.engine.PATIENCE", 2.0)
     server.up = True
+    monkeypatch.setattr("miltscan.engines.clamd.engine.PATIENCE", 2.0)
     for waited, requested in ((1.0, False), (2.0, False), (2.5, True)):
         server.due = NEVER
-        engine._wait(server, 1000.0 - waited, nothing)  # noqa: SLF001 - the tick of a scan
+        monkeypatch.setattr("miltscan.engines.clamd.engine.monotonic", lambda: 1000.0)
+        wait = ScanWait(server, engine._watches[server.name], None, nothing)  # noqa: SLF001 - as above
+        monkeypatch.setattr("miltscan.engines.clamd.engine.monotonic", lambda waited=waited: 1000.0 + waited)
+        wait()
         assert (server.due < NEVER) is requested
