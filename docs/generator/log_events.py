@@ -46,6 +46,7 @@ EVERY_LINE = (
 _WORKER = Field("worker", Type.INTEGER, "The worker's number.", "0 to 127", least=0, most=127)
 _ENGINE = Field("engine", Type.TEXT, "The engine's name.", "names of engines")
 _SERVER = Field("server", Type.TEXT, "The server of the engine, as in the configuration.", "configured servers")
+_SOCKET = Field("socket", Type.TEXT, "The socket for MTAs, as in the configuration.", "milter.socket, verify.socket")
 _CHILD = Field("child", Type.TEXT, "The process: `worker N`, `exporter`, `tracer` or `prober`.", "closed list")
 _WHY = Field("why", Type.TEXT, "The cause in words.", _ANY)
 _PROBE = Field("message", Type.TEXT, "Which of the two probes it is.", values=tuple(ProbeKind))
@@ -231,7 +232,8 @@ EVENTS = (
             Field(
                 "where",
                 Type.TEXT,
-                "`eom`: the message was tempfailed; `receipt`: the message was scanned; `report`: after the reply, the "
+                "`eom`: the message was tempfailed; `connect`: the session was refused; "
+                "`receipt`: the message was scanned; `report`: after the reply, the "
                 "line or the counts of the message are missing; `measure`: in the exporter, at queues and disk; "
                 "`probe`: in the prober, or at a probe that was rejected or treated as ordinary mail.",
                 values=tuple(Place),
@@ -299,6 +301,20 @@ EVENTS = (
             ),
             Field("peer", Type.TEXT, "Address of the peer.", _ANY),
         ),
+    ),
+    Event(
+        "peer_refused",
+        ("warning",),
+        "A host that is not in `milter.allow` connected to a TCP socket for MTAs; its connection was closed. Logged "
+        "once for each host and worker.",
+        (Field("peer", Type.TEXT, "Address of the host.", _ANY), _WORKER),
+    ),
+    Event(
+        "filter_off",
+        ("info",),
+        "The kernel takes no filter for `milter.allow` from this user; the workers check each connection all the same. "
+        "Logged at the start.",
+        (_SOCKET, _WHY),
     ),
     Event(
         "queue_unreadable",

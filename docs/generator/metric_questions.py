@@ -63,6 +63,10 @@ QUESTIONS = {
     "probe_last_run_timestamp_seconds": "When did the last probe end, successful or not?",
     "exceptions_total": "How many bugs of miltscan showed up, and where?",
     "http_refused_total": "How many connections and requests did the exporter refuse, and why?",
+    "peers_refused_total": (
+        "How many connections of hosts that are not in milter.allow did the workers close? The kernel's filter, where "
+        "it works, drops them without a count."
+    ),
     "receipts_total": (
         "What were the results of the receipt checks at the delivery side? Only a message with a valid receipt is "
         "not scanned there."

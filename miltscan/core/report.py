@@ -14,6 +14,7 @@ class Place(StrEnum):
     """Where an exception was caught: a metric label and a log field, which docs/logging.md explains."""
 
     EOM = "eom"
+    CONNECT = "connect"
     MEASURE = "measure"
     RECEIPT = "receipt"
     PROBE = "probe"

@@ -19,7 +19,7 @@ from miltscan.daemon.statusline import StatusLine
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
 from miltscan.exporter import access
 from miltscan.processes import notify
-from miltscan.processes.admission import admit
+from miltscan.processes.admission import install_filter
 from miltscan.processes.supervisor import Role, Supervisor
 from miltscan.scanning.spool import Spool
 from miltscan.status import events
@@ -90,6 +90,9 @@ class _Service:
         recording.started(fingerprint(self.settings), self.settings.workers)
         log.on_error(reporter.error)
         self.log.info("start", version=__version__, socket=str(self.settings.milter.socket))
+        for one in self.sockets:
+            if one.unfiltered:
+                self.log.info("filter_off", socket=one.key, why=one.unfiltered)
         channel = open_trace_channel(self.settings.tracing.endpoint, self.log)
         children = Children(lambda: self.loaded, self.sockets, self.http, reader, reporter, channel)
         drain_timeout = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _DRAIN_EXTRA
@@ -154,7 +157,7 @@ class _Service:
             if self.http:
                 access.load_access(new.exporter)
             for one in self.sockets:
-                admit(one.listener, new.milter.allow)  # for the workers as well, which share the socket
+                install_filter(one.listener, new.milter.allow)  # for the workers as well, which share the socket
         except (ConfigError, StartError) as error:
             recording.reload_failed()
             self.log.error("reload_failed", why=str(error).splitlines())

@@ -11,16 +11,26 @@ from miltscan.config.settings import ExporterSettings, MilterSettings
 from miltscan.core.address import Address
 from miltscan.errors import StartError
 from miltscan.exporter import access
+from miltscan.processes.admission import install_filter
 from miltscan.processes.listener import bind, bind_http, unbind
 
 
 @dataclass(frozen=True, slots=True)
 class MilterSocket:
-    """A socket to which an MTA connects; one that `verifies` belongs to the delivery side."""
+    """A socket to which an MTA connects; one that `verifies` belongs to the delivery side. `key` names its setting.
 
+    `unfiltered` is why the kernel takes no filter for milter.allow; empty if it does, or needs none.
+    """
+
+    key: str
     address: Address
     listener: socket.socket
-    verifies: bool
+    unfiltered: str = ""
+
+    @property
+    def verifies(self) -> bool:
+        """Whether it belongs to the delivery side."""
+        return self.key == "verify.socket"
 
 
 def open_sockets(address: Address | None, settings: MilterSettings, key: str) -> list[MilterSocket]:
@@ -28,10 +38,10 @@ def open_sockets(address: Address | None, settings: MilterSettings, key: str) ->
     if address is None:
         return []
     try:
-        listener = bind(address, settings.socket_mode, settings.socket_group, settings.allow)
+        listener = bind(address, settings.socket_mode, settings.socket_group)
     except StartError as error:
         raise StartError(str(error).replace("milter.socket ", f"{key} ", 1)) from error
-    return [MilterSocket(address, listener, verifies=key == "verify.socket")]
+    return [MilterSocket(key, address, listener, install_filter(listener, settings.allow))]
 
 
 def close_sockets(sockets: Sequence[MilterSocket]) -> None:

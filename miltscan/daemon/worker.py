@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from miltscan.core.report import Place, Report
 from miltscan.milter.callbacks import Milter
 from miltscan.milter.session import Runtime
 from miltscan.milter.threads import Pool
+from miltscan.processes.admission import Admission
 from miltscan.processes.link import DRAIN, READY, Link
 from miltscan.processes.signals import Signals
 from miltscan.scanning.assemble import pipeline_for, processor_for
@@ -40,6 +42,8 @@ _KEEP = 600.0  # seconds between two packets on the control sessions, which libm
 _POLL = 0.05  # seconds between two checks for open transactions during the drain
 _QUIET = 0.2  # seconds without work that end the drain: by then a session that was just accepted is counted
 _SESSIONS = 8  # that all workers keep open to one clamd: below MaxThreads (10) and a quarter of MaxQueue (100)
+_LOOK = 1.0  # seconds between two checks of open connections, so that a host that sends nothing is refused as well
+_HOSTS_KEPT = 1000  # refused hosts that are remembered
 _GRACE = 5.0  # seconds for which the drain waits for sessions without an open transaction
 
 
@@ -52,6 +56,7 @@ class MessageRecorder:
         self._reporter = reporter
         self._reports: deque[Report] = deque()
         self._usage = Usage(str(number))
+        self._refused: set[str] = set()
 
     def done(self, report: Report) -> None:
         """Write the line of a decided message; `publish` counts it later. A probe has a line and is not counted."""
@@ -82,6 +87,15 @@ class MessageRecorder:
             self._usage.update()
         except Exception as error:  # noqa: BLE001 - as above
             self.exception(Place.REPORT, error)
+
+    def refused(self, peer: str) -> None:
+        """Count a connection of a host that may not connect; log each host once, so that none can fill the log."""
+        metrics.PEERS_REFUSED.child().inc()
+        if peer not in self._refused:
+            if len(self._refused) >= _HOSTS_KEPT:
+                self._refused.clear()
+            self._refused.add(peer)
+            self.log.warning("peer_refused", peer=peer)
 
     def exception(self, where: Place, error: Exception) -> None:
         """Count and log an exception of our own code."""
@@ -127,23 +141,32 @@ class Worker:
         self._thread = threading.Thread(target=self._serve, name="libmilter", daemon=True)
         self._pool = Pool(self._thread)
         self._milter = Milter(self._runtime(loaded), self._recorder, self._pool.kick)
+        self._admission: Admission | None = None
 
     def run(self, listener: socket.socket, link: Link) -> None:
         """Serve `listener` until TERM, the order to drain, or the death of the supervisor."""
         signals = Signals([signal.SIGTERM])
+        if listener.family != socket.AF_UNIX:
+            self._admission = Admission(listener, self._settings.milter.allow, self._recorder.refused)
+            self._milter.admit = self._admission.enforce
         self._milter.register(self._pool.fileno())
         self._thread.start()
         self._pool.open(listener)
         _freeze_objects()
         metrics.WORKERS.child().set(1)
         link.send(READY)
-        kept = time.monotonic()
+        kept = looked = time.monotonic()
         while signal.SIGTERM not in signals.read() and self._obey(link):
             wait([link, signals.fileno()], _PUBLISH)
             self._publish()
-            if time.monotonic() - kept > _KEEP:
+            now = time.monotonic()
+            if now - kept > _KEEP:
                 self._pool.keep()
-                kept = time.monotonic()
+                kept = now
+            if self._admission and now - looked > _LOOK:
+                with suppress(OSError):  # no descriptor is left: a new session is refused all the same
+                    self._admission.enforce()
+                looked = now
         listener.close()  # an orphan too must free the socket for a new service
         self._drain()
 
@@ -172,6 +195,8 @@ class Worker:
         self._settings = settings
         log.configure(settings.log.format, settings.log.level)
         self._recorder.log = log.logger(worker=self._recorder.number)
+        if self._admission:
+            self._admission.networks = settings.milter.allow
         if settings.limits.concurrent_scans != old.limits.concurrent_scans:
             self._slots = _slots(settings)
         self._milter.runtime = self._runtime(loaded)

@@ -14,6 +14,7 @@ from miltscan.config.settings import HeaderMode, Settings
 from miltscan.core.action import ActionName
 from miltscan.core.address import Address, Network, UnixAddress, beyond_loopback
 from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.doctor.bind_check import bind_findings
 from miltscan.doctor.clamd_check import ProbeEngines, engine_findings, run_self_tests
 from miltscan.doctor.exporter_check import exporter_findings
 from miltscan.doctor.host import room_finding
@@ -36,6 +37,7 @@ def check_findings(settings: Settings, probe: ProbeEngines = run_self_tests) -> 
     yield from queue_depth_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
     yield from policy_findings(settings)
     yield from exporter_findings(settings.exporter)
+    yield from bind_findings(settings)
     yield from tracing_findings(settings.tracing.endpoint)
     yield from engine_findings(settings, probe)
 

@@ -66,6 +66,7 @@ class Recorder(Protocol):
 class Milter:
     """The filter of one worker process: libmilter has one set of callbacks for each process.
 
+    `admit` is called when a session begins, before any of its data counts; if it raises, the session is refused.
     `runtime` may be replaced at any time. `kick` is called when several EOMs are open and slow (see `threads`).
     """
 
@@ -73,6 +74,7 @@ class Milter:
         self.runtime = runtime
         self._recorder = recorder
         self._kick = kick
+        self.admit: Callable[[], None] = _nothing
         # sets, because adding and discarding are atomic: a lock costs more than all the rest of a count
         self._sessions: set[MtaSession] = set()
         self._transactions: set[MtaSession] = set()
@@ -112,6 +114,11 @@ class Milter:
         milter.main()
 
     def _negotiate(self, ctx: Context, options: list[int]) -> int:
+        try:
+            self.admit()
+        except Exception as error:  # noqa: BLE001 - who the peer is, is unknown: fail closed
+            self._recorder.exception(Place.CONNECT, error)
+            return _REJECT
         steps = options[1] & _STEPS
         options[:] = [options[0] & _ACTIONS, steps, 0, 0]
         ctx.setpriv(MtaSession(b"" if steps & milter.P_HDR_LEADSPC else b" ", self.runtime))

@@ -1,18 +1,20 @@
 """Binds the milter socket, one listener that all workers share, and the exporter's. It accepts no connection."""
 
+import errno
 import grp
 import os
 import socket
 import stat
-from collections.abc import Sequence
+import threading
 from contextlib import suppress
+from ipaddress import IPv6Address
 from pathlib import Path
 
-from miltscan.core.address import Address, InetAddress, Network, UnixAddress
+from miltscan.core.address import Address, InetAddress, UnixAddress
 from miltscan.errors import StartError
-from miltscan.processes.admission import admit
 
 _BACKLOG = 511
+_RESOLVER_PATIENCE = 10.0  # seconds
 _TCP_OPTIONS = (  # each connection inherits them
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),  # a host that vanished must not keep its sessions open for two hours
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
@@ -22,13 +24,13 @@ _TCP_OPTIONS = (  # each connection inherits them
 )
 
 
-def bind(address: Address, mode: int, group: str | None, allow: Sequence[Network]) -> socket.socket:
-    """Return the listening socket; `mode` and `group` are for the socket file, `allow` lists the networks for TCP.
+def bind(address: Address, mode: int, group: str | None) -> socket.socket:
+    """Return the listening socket; `mode` and `group` are for the socket file. Who may connect by TCP: `admission`.
 
     It is non-blocking: with a blocking one a worker hangs in accept() when another worker was faster
     (test_listener_does_not_block). StartError names what prevents it.
     """
-    listener = _bind_unix(address, mode, group) if isinstance(address, UnixAddress) else _bind_inet(address, allow)
+    listener = _bind_unix(address, mode, group) if isinstance(address, UnixAddress) else bind_port(address)
     listener.listen(_BACKLOG)
     listener.settimeout(0)  # non-blocking
     return listener
@@ -37,8 +39,8 @@ def bind(address: Address, mode: int, group: str | None, allow: Sequence[Network
 def bind_http(host: str, port: int) -> socket.socket:
     """Return the exporter's listening socket (port 0: any free one). Raises StartError."""
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        family, place = _resolved(host, port)
+        return socket.create_server(place, family=family, backlog=_BACKLOG, dualstack_ipv6=_is_dual(host))
     except UnicodeError as error:  # of the IDNA codec
         raise StartError(f"exporter.listen: {host!r} is not a host name") from error
     except OSError as error:
@@ -55,19 +57,17 @@ def unbind(address: Address) -> None:
             Path(address.path).unlink()
 
 
-def _bind_inet(address: InetAddress, allow: Sequence[Network]) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
+def bind_port(address: InetAddress) -> socket.socket:
+    """Return a TCP socket that is bound and does not listen yet. Raises StartError, whose cause is an OSError."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if listener.family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not _is_dual(address.host))
         for option in _TCP_OPTIONS:
             listener.setsockopt(*option)
-        admit(listener, allow)  # before bind: no host may connect before the filter is in place
-        listener.bind((address.host, address.port))
-    except StartError:
-        listener.close()
-        raise
+        listener.bind(_resolved(address.host, address.port, family)[1])
     except UnicodeError as error:  # of the IDNA codec
         listener.close()
         raise StartError(f"milter.socket {address}: {address.host!r} is not a host name") from error
@@ -77,6 +77,39 @@ def _bind_inet(address: InetAddress, allow: Sequence[Network]) -> socket.socket:
             f"milter.socket {address}: {error.strerror}. Choose another port, or stop the service that uses this one."
         ) from error
     return listener
+
+
+def _resolved(host: str, port: int, family: int = socket.AF_UNSPEC) -> tuple[int, tuple[str, int]]:
+    """Return the family and the numeric address of a host. Raises OSError, also if no resolver answers in time.
+
+    A resolver that hangs would hold the start until the service manager ends it.
+    """
+    found: list[tuple[int, tuple[str, int]]] = []
+    failed: list[Exception] = []
+
+    def look_up() -> None:
+        try:
+            entry = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            found.append((entry[0], entry[4][:2]))  # type: ignore[arg-type]  # of a socket without IPv6
+        except (OSError, UnicodeError) as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(_RESOLVER_PATIENCE)
+    if failed:
+        raise failed[0]
+    if not found:
+        raise TimeoutError(errno.ETIMEDOUT, f"no resolver answered for {host}; name an address")
+    return found[0]
+
+
+def _is_dual(host: str) -> bool:
+    """Return whether a socket at this address accepts IPv4 as well: at `::`, which stands for all addresses."""
+    try:
+        return int(IPv6Address(host)) == 0 and socket.has_dualstack_ipv6()
+    except ValueError:
+        return False
 
 
 def _bind_unix(address: UnixAddress, mode: int, group: str | None) -> socket.socket:

@@ -244,6 +244,12 @@ HTTP_REFUSED = Family(
     "Connections and requests that the exporter refused, by reason.",
     (closed("reason", ("network", "crowd", "tls", "request", "credentials", "busy", "response")),),
 )
+PEERS_REFUSED = Family(
+    Counter,
+    "peers_refused_total",
+    "connections",
+    "Connections to a TCP socket for MTAs from hosts that are not in milter.allow.",
+)
 RECEIPTS = Family(
     Counter,
     "receipts_total",

@@ -52,15 +52,19 @@ TEMPFAIL = (451, "4.3.2")
 
 
 class Scanner:
-    """A host with clamd and miltscan."""
+    """A host with clamd and miltscan; if not `privileged`, miltscan runs as an ordinary user, as in production."""
 
-    def __init__(self, host: Host, folder: Path) -> None:
+    def __init__(self, host: Host, folder: Path, *, privileged: bool) -> None:
         self.host = host
         self.programs = Programs(folder)
         self.clamd = Clamd.prepare(self.programs, test_database=True)
         self.miltscan = Miltscan(self.programs, Path(), [f"unix:{self.clamd.socket}"], {})
         self.miltscan.exporter_port = EXPORTER_PORT
         self.allow(INCOMING)
+        if not privileged:
+            (folder / "metrics").mkdir()
+            folders = [folder / name for name in ("metrics", "spool")]
+            self.miltscan.command = programs.unprivileged(self.miltscan.command, *folders)
 
     def allow(self, networks: list[str]) -> None:
         """Writes the configuration with these networks and the host itself, where a tunnel ends."""
@@ -235,8 +239,8 @@ def all_machines() -> Iterator[Machines]:
             Incoming(network["incoming1"], folders["incoming1"], f"unix:{haproxy.socket}"),
             Incoming(network["incoming2"], folders["incoming2"], f"inet:{MILTER_PORT}@{HOSTS['scanner1']}"),
             haproxy,
-            Scanner(network["scanner1"], folders["scanner1"]),
-            Scanner(network["scanner2"], folders["scanner2"]),
+            Scanner(network["scanner1"], folders["scanner1"], privileged=False),
+            Scanner(network["scanner2"], folders["scanner2"], privileged=True),
             Delivery(network["delivery"], folders["delivery"]),
         )
         for part in (
@@ -282,12 +286,16 @@ def test_both_scanners_have_their_share(machines: Machines) -> None:
     assert machines.scanner2.messages - before[1] > 0
 
 
-def test_only_listed_hosts_reach_the_milter_socket(machines: Machines) -> None:
-    """A host that is not listed gets no answer of milter or exporter; a listed one is served."""
-    scanner = HOSTS["scanner1"]
+@pytest.mark.parametrize("name", ["scanner1", "scanner2"])
+def test_only_listed_hosts_reach_the_milter_socket(machines: Machines, name: str) -> None:
+    """A host that is not listed gets no answer of milter or exporter; a listed one is served.
+
+    The user of scanner1 may install no filter on newer kernels: then miltscan itself ends the connection.
+    """
+    scanner = HOSTS[name]
     with machines.network["stranger"].inside():
-        with pytest.raises(TimeoutError):
-            socket.create_connection((scanner, MILTER_PORT), timeout=0.5)
+        with pytest.raises((TimeoutError, ConnectionError)):
+            MTA.open(f"inet:{MILTER_PORT}@{scanner}", timeout=0.5 if name == "scanner2" else 20.0)
         with socket.create_connection((scanner, EXPORTER_PORT), timeout=5) as web:
             assert web.recv(1) == b""
     with machines.network["incoming2"].inside(), MTA.open(f"inet:{MILTER_PORT}@{scanner}") as mta:

@@ -121,12 +121,13 @@ class Result:
 
 
 def dial(address: str, timeout: float) -> socket.socket:
-    """Connect to `unix:/path` or `inet:PORT@HOST` (IPv4) within `timeout` seconds; OSError if it cannot."""
+    """Connect to `unix:/path` or `inet:PORT@HOST` within `timeout` seconds; OSError if it cannot."""
     kind, _, rest = address.partition(":")
     if kind not in ("unix", "inet"):
         raise ValueError(f"neither unix: nor inet: {address}")
-    connection = socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET)
     port, _, host = rest.partition("@")
+    inet = socket.AF_INET6 if ":" in host else socket.AF_INET
+    connection = socket.socket(socket.AF_UNIX if kind == "unix" else inet)
     try:
         connection.settimeout(timeout)
         connection.connect(rest if kind == "unix" else (host, int(port)))

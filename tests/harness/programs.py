@@ -2,9 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+_NOBODY = 65534  # user and group
 _SYSTEM_FOLDERS = (
     "/usr/libexec/sendmail",
     "/usr/local/sbin",
@@ -35,6 +37,21 @@ def find(name: str) -> Path:
     if found is None:
         raise MissingProgramError(f"no program {name}: deploy/debian/install installs what is missing")
     return Path(found)
+
+
+def unprivileged(command: Sequence[str | Path], *folders: Path) -> list[str | Path]:
+    """The command, run by root as an ordinary user to which the folders are given.
+
+    Its only capability is to read any file: the checkout may be in a folder of another user. Its other group is that of
+    the sockets of the programs that the tests run.
+    """
+    for folder in folders:
+        shutil.chown(folder, _NOBODY, _NOBODY)
+        for path in folder.rglob("*"):
+            shutil.chown(path, _NOBODY, _NOBODY)
+    capability = "dac_read_search"
+    rights = [f"--bounding-set=-all,+{capability}", f"--inh-caps=-all,+{capability}", f"--ambient-caps=+{capability}"]
+    return [find("setpriv"), f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--groups=0", *rights, *command]
 
 
 def environment(program: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from miltscan.core.policy import decide
 from miltscan.daemon.worker import Worker
 from miltscan.errors import StartError
 from miltscan.milter.callbacks import Milter
+from miltscan.processes import admission
 from miltscan.scanning import pipeline
 from miltscan.telemetry import traces
 
@@ -40,12 +41,13 @@ def main_loop(_milter: Milter) -> None:
     """A libmilter that ends at once."""
 
 
-DEFECTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
+DEFECTS: dict[str, tuple[object, str, Any]] = {
     "decide": (pipeline, "decide", for_marked(RuntimeError("defect in decide"), decide)),
     "escape": (Milter, "_enter", fails(RuntimeError("defect behind every handler"))),
     "boot": (Worker, "__init__", fails(StartError("a worker cannot start here"))),
     "boot-bug": (Worker, "__init__", fails(RuntimeError("defect at start"))),
     "no-otel": (traces, "find_spec", fails(ModuleNotFoundError("opentelemetry"))),
+    "no-filter": (admission, "_SO_ATTACH_FILTER", 9999),
     "serve": (Milter, "main", main_loop),
 }
 

@@ -81,9 +81,13 @@ PANELS: tuple[Panel, ...] = (
         "Requests refused by the exporter",
         Short,
         (increase("miltscan_http_refused_total", "reason", "$__rate_interval"), "{{reason}}"),
-        width=12,
     ),
-    graph("Traces", PER_SECOND, (rate("miltscan_traces_total", "result"), "{{result}}"), stacked=True, width=12),
+    graph(
+        "Hosts refused at the milter socket",
+        Short,
+        (increase("miltscan_peers_refused_total", "", "$__rate_interval"), "connections"),
+    ),
+    graph("Traces", PER_SECOND, (rate("miltscan_traces_total", "result"), "{{result}}"), stacked=True),
     rows(
         "Versions in use",
         ("instance", "version", "python"),

@@ -4,19 +4,18 @@ import grp
 import os
 import socket
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from miltscan.config.settings import Settings
 from miltscan.core.address import Address, InetAddress, UnixAddress
 from miltscan.errors import StartError
-from miltscan.processes.listener import bind, unbind
+from miltscan.processes import listener
+from miltscan.processes.listener import bind, bind_http, unbind
 from tests.harness import ports
-
-LOOPBACK = Settings().milter.allow
 
 
 @pytest.fixture
@@ -28,14 +27,14 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def _bound(address: Address, mode: int = 0o660, group: str | None = None) -> Iterator[socket.socket]:
-    with bind(address, mode, group, LOOPBACK) as listener:
-        yield listener
+    with bind(address, mode, group) as made:
+        yield made
 
 
 def _refused(address: Address, words: str, group: str | None = None) -> None:
     before = len([*Path("/proc/self/fd").iterdir()])
     with pytest.raises(StartError, match=words):
-        bind(address, 0o660, group, LOOPBACK)
+        bind(address, 0o660, group)
     assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
@@ -88,8 +87,8 @@ def test_group_that_may_not_be_given(path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_listener_does_not_block(path: Path) -> None:
     """The listener does not block: a blocking one hung a worker in accept()."""
-    with _bound(_unix(path)) as listener, pytest.raises(BlockingIOError):
-        listener.accept()
+    with _bound(_unix(path)) as made, pytest.raises(BlockingIOError):
+        made.accept()
 
 
 def test_stale_socket_is_replaced(path: Path) -> None:
@@ -169,8 +168,8 @@ def test_unbind_that_fails_is_no_fault(path: Path) -> None:
 def test_inet(host: str) -> None:
     """A free port on loopback can be bound."""
     port = _free_port()
-    with _bound(InetAddress(host, port)) as listener:
-        assert not listener.getblocking()
+    with _bound(InetAddress(host, port)) as made:
+        assert not made.getblocking()
         with socket.create_connection(("127.0.0.1", port)):
             pass
 
@@ -186,3 +185,33 @@ def test_inet_in_use() -> None:
 def test_inet_address_that_is_not_ours(host: str) -> None:
     """An address of another host, or a name that cannot be one, is an error with the key."""
     _refused(InetAddress(host, _free_port()), r"milter\.socket inet:")
+
+
+def test_all_addresses_mean_both_versions() -> None:
+    """`::` accepts IPv4 as well, for MTAs and for the exporter; ::1 and an address of IPv4 do not change."""
+    port = _free_port()
+    with _bound(InetAddress("::", port)), socket.create_connection(("127.0.0.1", port)):
+        pass
+    with bind_http("::", 0) as http:
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, http.getsockname()[1])).close()
+    with bind_http("::1", 0) as http, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", http.getsockname()[1]))
+    with _bound(InetAddress("::1", port)), pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_a_resolver_that_hangs_holds_up_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host name that no resolver answers is an error with a remedy, not a start that never ends."""
+    answers = threading.Event()
+
+    def hang(*_arguments: object, **_options: object) -> None:
+        answers.wait()
+        raise OSError
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(listener, "_RESOLVER_PATIENCE", 0.01)
+    _refused(InetAddress("mx.example.test", 10025), "no resolver answered for mx.example.test; name an address")
+    with pytest.raises(StartError, match=r"exporter\.listen: .* no resolver answered"):
+        bind_http("mx.example.test", 9464)
+    answers.set()
