@@ -13,6 +13,7 @@ from tests.fakes import clamd_lies as lies
 from tests.fakes.collector import Collector, collector
 from tests.fakes.eicar import EICAR
 from tests.fakes.mta import Message
+from tests.harness import ports
 from tests.harness.processes import PATIENCE, wait_until
 from tests.milter.conftest import Fleet, documented
 from tests.milter.daemon import Daemon
@@ -72,8 +73,18 @@ def fail(daemon: Daemon) -> None:
     daemon.stop()
 
 
+def refuse(daemon: Daemon) -> None:
+    """A host that is not listed connects to the TCP socket."""
+    daemon.wait_ready()
+    port, _, host = str(daemon.settings["milter.socket"]).removeprefix("inet:").partition("@")
+    with socket.create_connection((host, int(port)), PATIENCE, ("127.0.0.2", 0)):
+        daemon.wait_logged("peer_refused")
+    daemon.stop()
+
+
 ENDS: dict[str, Callable[[Daemon], object]] = {
     "decide": fail,
+    "no-filter": refuse,
     "no-otel": Daemon.stop,
     "boot": Daemon.ended,
     "boot-bug": Daemon.ended,
@@ -95,6 +106,9 @@ def test_every_event(own: Fleet, tmp_path: Path) -> None:
             if defect:
                 daemon.command = (sys.executable, BROKEN, defect, "run")
             daemon.settings = {**daemon.settings, **probing(daemon)}
+            if defect == "no-filter":
+                daemon.settings["milter.socket"] = f"inet:{ports.choose().number}@127.0.0.1"
+                daemon.settings["milter.allow"] = ["127.0.0.1"]
             daemon.start()
         daemons[""].wait_ready()
         serve(daemons[""], there, queue)
