@@ -4,7 +4,7 @@ Each command in `commands` parses its arguments, calls the part that does the wo
 after a wrong configuration or wrong usage, and 1 if the service cannot start or a check fails.
 """
 
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -13,25 +13,27 @@ from miltscan.commands.files import import_file, new_key_command, show_config
 from miltscan.commands.sandwich import doctor, probe
 from miltscan.commands.scan import scan
 from miltscan.commands.service import check, run
+from miltscan.commands.terminal import run_on_clean_streams, say
 from miltscan.commands.trace import trace
 
 app = typer.Typer(
     help="Scans mail for sendmail inside the SMTP session.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 keys_app = typer.Typer(help="Manage the keys of receipts and probes.", no_args_is_help=True, rich_markup_mode=None)
 
 
-def run_cli() -> None:
+def run_cli() -> NoReturn:
     """Run the program; it ends the process."""
-    app(prog_name="miltscan")
+    run_on_clean_streams(lambda: app(prog_name="miltscan"))
 
 
 def _version(*, requested: bool) -> None:
     if requested:
-        typer.echo(f"miltscan {__version__}")
+        say(f"miltscan {__version__}")
         raise typer.Exit
 
 

@@ -3,6 +3,7 @@
     MiltscanError
     ├── ConfigError      the configuration is wrong: the user's mistake, exit status 2
     ├── StartError       the world around us is wrong (socket in use, folder missing): exit status 1
+    ├── OutputError      standard output cannot be written: exit status 1
     ├── SpoolError       a message could not be written to the spool: the message is tempfailed
     └── ProtocolError    the MTA sent a milter step that cannot follow the last one: tempfailed
 
@@ -24,6 +25,12 @@ class ConfigError(MiltscanError):
 
 class StartError(MiltscanError):
     """The service cannot start in this environment."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class OutputError(MiltscanError):
+    """Standard output cannot be written (disk full, pipe closed)."""
 
     exit_status: ClassVar[int] = 1
 

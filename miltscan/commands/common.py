@@ -1,4 +1,4 @@
-"""The parts that commands share: the option `--config`, the colours of findings, and the exit after an error."""
+"""The parts that commands share: the option `--config`, and the exit after an error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from miltscan.commands.terminal import complain
 from miltscan.errors import MiltscanError
 
 Config = Annotated[
@@ -15,8 +16,6 @@ Config = Annotated[
         "--config", "-c", help="Configuration file [default: /etc/miltscan/miltscan.toml]", show_default=False
     ),
 ]
-COLORS = {"warning": typer.colors.YELLOW, "error": typer.colors.RED}
-"""The colour of a finding, by its level."""
 
 
 @contextmanager
@@ -25,5 +24,5 @@ def exit_on_error() -> Iterator[None]:
     try:
         yield
     except MiltscanError as error:
-        typer.echo(str(error), err=True)
+        complain(str(error))
         raise typer.Exit(error.exit_status) from None

@@ -2,16 +2,16 @@
 
 # ruff: noqa: D301  a real \b keeps the lines of an example
 
-from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from miltscan.commands.common import Config, exit_on_error
+from miltscan.commands.terminal import say, say_json
 from miltscan.config.load import load_settings
 from miltscan.config.newkey import new_key
-from miltscan.config.render import settings_json, settings_schema, settings_toml
+from miltscan.config.render import settings_fields, settings_schema, settings_toml
 from miltscan.migration.files import read_source, write
 from miltscan.migration.formats import draft, recognise
 from miltscan.migration.render import as_files
@@ -38,11 +38,14 @@ def show_config(
       miltscan config --schema >miltscan.schema.json
     """
     if schema:
-        typer.echo(dumps(settings_schema(), indent=2))
+        say_json(settings_schema(), indent=2)
         return
     with exit_on_error():
         settings = load_settings(config)
-    typer.echo(settings_json(settings) if json else settings_toml(settings).rstrip("\n"))
+    if json:
+        say_json(settings_fields(settings), indent=2)
+    else:
+        say(settings_toml(settings).rstrip("\n"))
 
 
 def import_file(
@@ -71,9 +74,9 @@ def import_file(
         text = read_source(file)
         files = as_files(draft(kind or recognise(file.name, text), text), file.name)
         for path in write(output, files) if output else ():
-            typer.echo(path)
+            say(str(path))
     if output is None:
-        typer.echo("\n".join(f"==> {name} <==\n{content}" for name, content in files.items()), nl=False)
+        say("\n".join(f"==> {name} <==\n{content}" for name, content in files.items()).rstrip("\n"))
 
 
 def new_key_command(
@@ -95,4 +98,4 @@ def new_key_command(
     """
     with exit_on_error():
         settings = load_settings(config)
-        typer.echo(f"{settings.keys.file}: key {new_key(settings, name)} signs after the next reload")
+        say(f"{settings.keys.file}: key {new_key(settings, name)} signs after the next reload")

@@ -4,13 +4,13 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from miltscan.commands.common import COLORS, Config, exit_on_error
+from miltscan.commands.common import Config, exit_on_error
+from miltscan.commands.terminal import say, say_json
 from miltscan.config.keyfile import load_all
 from miltscan.config.load import load_settings
 from miltscan.core.finding import Level
@@ -60,11 +60,11 @@ def _print_text(steps: Iterable[Step]) -> int:
     """Print each step as soon as it is done; returns the exit status."""
     faults = 0
     for number, step in enumerate(steps, 1):
-        typer.secho(f"{number}. {step.title}", bold=True)
+        say(f"{number}. {step.title}", "bold")
         for finding in step.findings:
-            typer.secho(f"   {finding}", fg=COLORS.get(finding.level))
+            say(f"   {finding}", finding.level)
             faults += finding.level is not Level.OK
-    typer.echo(f"warnings and errors: {faults}" if faults else "everything is ok")
+    say(f"warnings and errors: {faults}" if faults else "everything is ok")
     return int(faults > 0)
 
 
@@ -72,7 +72,7 @@ def _print_json(steps: Iterable[Step]) -> int:
     """Print all findings as one object; returns the exit status."""
     found = [{"step": step.title, **asdict(finding)} for step in steps for finding in step.findings]
     well = all(one["level"] is Level.OK for one in found)
-    typer.echo(dumps({"well": well, "findings": found}, indent=2))
+    say_json({"well": well, "findings": found}, indent=2)
     return int(not well)
 
 
@@ -104,5 +104,8 @@ def probe(
         options, key = options_for(loaded.settings, server), signing_key(loaded.keys)
     results = [*run_probes(options, key)]
     well = all(result.well for result in results)
-    typer.echo(dumps({"well": well, "probes": probe_fields(results)}, indent=2) if json else probe_table(results))
+    if json:
+        say_json({"well": well, "probes": probe_fields(results)}, indent=2)
+    else:
+        say(probe_table(results))
     raise typer.Exit(int(not well))

@@ -4,13 +4,13 @@
 
 import sys
 from contextlib import nullcontext
-from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from miltscan.commands.common import Config, exit_on_error
+from miltscan.commands.terminal import complain, say, say_json
 from miltscan.config.load import load_settings
 from miltscan.config.settings import Settings
 from miltscan.core.text import readable
@@ -50,11 +50,14 @@ def _scan_file(file: str, settings: Settings, pipeline: Pipeline, *, json: bool)
         with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as stream:
             report = scan_stored(stream, settings, pipeline)
     except OSError as error:
-        typer.echo(f"{readable(file)}: cannot be read: {error.strerror}", err=True)
+        complain(f"{readable(file)}: cannot be read: {error.strerror}")
         return None
     except MiltscanError as error:
-        typer.echo(f"{readable(file)}: {readable(str(error))}", err=True)
+        complain(f"{readable(file)}: {readable(str(error))}")
         return None
     fields = report_fields(file, report)
-    typer.echo(dumps(fields) if json else as_line(fields))
+    if json:
+        say_json(fields)
+    else:
+        say(as_line(fields))
     return report.verdict.outcome

@@ -4,7 +4,8 @@
 
 import typer
 
-from miltscan.commands.common import COLORS, Config, exit_on_error
+from miltscan.commands.common import Config, exit_on_error
+from miltscan.commands.terminal import say
 from miltscan.config.load import load_settings
 from miltscan.core.finding import Level
 from miltscan.daemon.run import run_service
@@ -44,6 +45,6 @@ def check(config: Config = None) -> None:
         settings = load_settings(config)
     failed = False
     for finding in check_findings(settings):
-        typer.secho(str(finding), fg=COLORS.get(finding.level))
+        say(str(finding), finding.level)
         failed |= finding.level is Level.ERROR
     raise typer.Exit(int(failed))

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from miltscan.commands.terminal import complain, say, say_json, terminal_codes
 from miltscan.core.text import readable
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 from miltscan.trace.explain import explain as explain_line
@@ -56,18 +56,25 @@ def trace(
     if subject is None:
         for line in sys.stdin if explain == "-" else [explain or ""]:
             parts = explain_line(line, now)
-            typer.echo(dumps(explained_as_fields(parts)) if json else explained_as_text(parts))
+            if json:
+                say_json(explained_as_fields(parts))
+            else:
+                say(explained_as_text(parts))
         return
     read = Logs(
         logs or usual_files(),
         journal=journal or (not logs and has_journal()),
-        on_error=lambda text: typer.echo(text, err=True),
+        on_error=complain,
     )
     with _progress(read):
         traces = follow(subject, read.matching, now)
-    typer.echo("\n".join(dumps(trace_fields(one)) if json else f"{as_text(one)}\n" for one in traces), nl=bool(traces))
+    for one in traces:
+        if json:
+            say_json(trace_fields(one))
+        else:
+            say(f"{as_text(one)}\n")
     if not traces:
-        typer.echo(f"{readable(subject)}: not found in {read}", err=True)
+        complain(f"{readable(subject)}: not found in {read}")
         raise typer.Exit(1)
 
 
@@ -77,7 +84,7 @@ def _progress(logs: Logs) -> Iterator[None]:
     if logs.size < _LONG or not sys.stderr.isatty():
         yield
         return
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=Console(file=terminal_codes()), transient=True) as bar:
         task = bar.add_task("Reading the logs", total=logs.size)
         logs.on_progress = lambda done: bar.update(task, completed=done)
         yield

@@ -80,10 +80,10 @@ def _toml_lines(key: ShownKey) -> str:
     return f"# {key.meaning}: {key.expected}; {default}{restart}\n{key.name} = {key.value}\n"
 
 
-def settings_json(settings: Settings) -> str:
-    """The settings as JSON, with the keys and the notation of the file."""
+def settings_fields(settings: Settings) -> dict[str, Any]:
+    """The settings for JSON, with the keys and the notation of the file."""
     unset = {name for name in ("clamd", "engine") if not getattr(settings, name)}
-    return settings.model_dump_json(indent=2, exclude=unset)
+    return settings.model_dump(mode="json", exclude=unset)
 
 
 class _Schema(GenerateJsonSchema):

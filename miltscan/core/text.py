@@ -15,6 +15,14 @@ def readable(data: bytes | str, limit: int = 1000) -> str:
     return text if text.isprintable() else "".join(map(_escape, text))
 
 
+_LINES = str.maketrans("", "", "\n\t")
+
+
+def printable_lines(text: str) -> str:
+    """Text of any length for a terminal: each unprintable character but line feed and tab becomes an escape."""
+    return text if text.translate(_LINES).isprintable() else "".join(c if c in "\n\t" else _escape(c) for c in text)
+
+
 def _escape(character: str) -> str:
     return (
         character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode("ascii")

@@ -15,9 +15,11 @@ from http import HTTPStatus
 from pathlib import Path
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.registry import Collector
 
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
+from miltscan.core.text import readable
 from miltscan.errors import StartError
 from miltscan.exporter import access, health
 from miltscan.exporter.exchange import Request, Response
@@ -73,10 +75,23 @@ def _status(state: ExporterState, request: Request) -> Response:
 
 def _metrics(state: ExporterState, request: Request) -> Response:
     began, registry = time.monotonic(), collected(state.directory)
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    encode, content_type = _encoder(request.headers.get("accept", ""))
     response = _compressed(request, Response(HTTPStatus.OK, encode(registry), content_type))
     metrics.SCRAPE_SECONDS.child().set(time.monotonic() - began)  # for the next response
     return response
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """Return the encoder that the client prefers; the plain text format for any header that names none.
+
+    `choose_encoder` raises for a version that is not a number (TypeError for `text/plain;version=zz`). Its content type
+    repeats the version, which may contain what no header of a response may: `int` ignores a no-break space.
+    """
+    with suppress(Exception):
+        encode, content_type = choose_encoder(accept)
+        if content_type.isascii() and content_type.isprintable():
+            return encode, content_type
+    return choose_encoder("")
 
 
 def _compressed(request: Request, response: Response) -> Response:
@@ -99,7 +114,7 @@ def _health(request: Request, reasons: list[str]) -> Response:
     """Return ok, or the reasons why not: they name servers, so only a client with credentials receives them."""
     status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
     lines = reasons if request.trusted else reasons and ["not ok"]
-    return Response(status, "".join(f"{line}\n" for line in lines or ["ok"]).encode())
+    return Response(status, "".join(f"{readable(line)}\n" for line in lines or ["ok"]).encode())
 
 
 Route = Callable[[ExporterState, Request], Response]

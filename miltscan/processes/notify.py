@@ -9,6 +9,8 @@ import socket
 import time
 from contextlib import suppress
 
+from miltscan.core.text import readable
+
 _TIMEOUT = 1.0  # seconds
 
 
@@ -19,7 +21,7 @@ def wanted() -> bool:
 
 def ready(status: str) -> None:
     """Report that the start or a reload is over; `status` is the line that `systemctl status` shows."""
-    _send("READY=1", f"STATUS={status}")
+    _send("READY=1", f"STATUS={readable(status)}")
 
 
 def reloading() -> None:

@@ -13,7 +13,7 @@ from miltscan.config.render import (
     fingerprint,
     keys,
     needs_restart,
-    settings_json,
+    settings_fields,
     settings_schema,
     settings_toml,
     without_restart,
@@ -41,7 +41,7 @@ def test_printed_settings_are_a_file_that_means_the_same(text: str) -> None:
     """TOML and JSON that `miltscan config` prints give the same settings again."""
     settings = parsed(text)
     assert settings == parsed(settings_toml(settings))
-    assert settings == Settings.model_validate(json.loads(settings_json(settings)))
+    assert settings == Settings.model_validate(settings_fields(settings))
 
 
 def test_printed_keys_have_meaning_and_default() -> None:

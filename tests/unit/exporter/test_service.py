@@ -130,6 +130,21 @@ def test_metrics_as_openmetrics(running: Running) -> None:
     assert "miltscan_workers" in {family.name for family in parse_openmetrics(body.decode())}  # type: ignore[no-untyped-call]
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        *("", "*/*", "text/html", ",;=", "text/plain;version=zz", "application/openmetrics-text;version=1.x"),
+        *("text/plain;version=", "text/plain;version=1.0.0;escaping=zz", "text/plain;version=9;escaping=allow-utf-8"),
+        *("application/openmetrics-text;version=1\xa0.0", f"text/plain;version={'9' * 5000}", "\xff;version=-"),
+    ],
+)
+def test_metrics_for_any_accept_header(accept: str, running: Running) -> None:
+    """A header that names no known format, or none at all, is answered with metrics."""
+    _worker(running.directory)
+    response, body = _ask(running.port, "/metrics", Accept=accept)
+    assert (response.status, b"miltscan_workers" in body) == (200, True)
+
+
 def test_metrics_compressed(running: Running) -> None:
     """A client that accepts gzip receives it."""
     _worker(running.directory)

@@ -1,0 +1,124 @@
+"""Standard output and standard error: an unprintable character becomes an escape, and a failure is one line.
+
+Nothing else of the program writes there, except the service its log. The streams clean what they are given, so that no
+path, log line or error text can control a terminal, whichever code prints it: ours, typer's usage errors or help. Only
+`say` adds codes of its own, for colours. Standard output that cannot be written (full disk, closed pipe) ends the
+program with one line and status 1. A failure of standard error changes nothing, as nothing could report it.
+"""
+
+import os
+import select
+import sys
+from collections.abc import Callable
+from io import BufferedWriter, FileIO, TextIOWrapper
+from json import dumps
+from typing import BinaryIO, NoReturn, TextIO, cast
+
+from miltscan.core.text import printable_lines
+from miltscan.errors import MiltscanError, OutputError
+
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+_FAILED = 1
+_RESET = "\x1b[0m"
+STYLES = {"bold": "\x1b[1m", "warning": "\x1b[33m", "error": "\x1b[31m"}
+"""The codes of a heading, and of a finding by its level."""
+
+
+class _Descriptor(FileIO):
+    """A descriptor that raises `OutputError`, which neither typer nor a caller mistakes for an OSError of their own.
+
+    After a failure it takes and drops what is left, or the flush at the end of the process would fail again.
+    """
+
+    failed = False
+
+    def write(self, data: "bytes | memoryview") -> int:  # type: ignore[override]
+        """Write what the kernel takes; returns the number of bytes."""
+        try:
+            while not self.failed:
+                if (taken := super().write(data)) is not None:
+                    return taken
+                select.select([], [self], [])  # another program may have made it non-blocking
+        except OSError as error:
+            self.failed = True
+            if self.fileno() == _STDOUT:
+                raise OutputError(f"standard output: cannot be written: {error.strerror}") from None
+        return len(data)
+
+
+class CleanStream(TextIOWrapper):
+    """A text stream to one of the two descriptors that cleans all it is given."""
+
+    def __init__(self, descriptor: int) -> None:
+        raw = cast("BinaryIO", BufferedWriter(_Descriptor(descriptor, "wb", closefd=False)))
+        encoding = getattr(sys.stdout or sys.stderr, "encoding", None)
+        super().__init__(raw, encoding, "backslashreplace", line_buffering=True)
+
+    def write(self, text: str) -> int:
+        """Write the text with an escape for each character that is not printable."""
+        return super().write(printable_lines(text))
+
+    def write_codes(self, text: str) -> int:
+        """Write the text as it is, with codes for a terminal."""
+        return super().write(text)
+
+
+def run_on_clean_streams(program: Callable[[], None]) -> NoReturn:
+    """Run `program` and end the process; an error of the program's surroundings is one line on standard error."""
+    _occupy()
+    sys.stdin = sys.stdin or open(_STDIN, closefd=False, encoding="utf-8")  # noqa: SIM115 - as long as the process
+    sys.stdin.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stdout, sys.stderr = CleanStream(_STDOUT), CleanStream(_STDERR)
+    try:
+        program()
+    except MiltscanError as error:
+        _end(str(error), error.exit_status)
+    except OSError as error:  # a bug has a traceback, a file or a socket has a name
+        name = "" if error.filename is None else f"{error.filename}: "
+        _end(f"miltscan: {name}{error.strerror or error}", _FAILED)
+    sys.exit(0)
+
+
+def _end(text: str, status: int) -> NoReturn:
+    sys.stderr.write(f"{text}\n")
+    sys.exit(status)
+
+
+def _occupy() -> None:
+    """Open closed standard descriptors, or the next file or socket would take their place and receive our output.
+
+    What writes to standard output then fails as with any closed descriptor (EBADF); standard error is dropped.
+    """
+    for descriptor in (_STDIN, _STDOUT, _STDERR):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_WRONLY if descriptor == _STDERR else os.O_RDONLY)  # takes the lowest free number
+
+
+def say(text: str, style: str = "") -> None:
+    """Print lines on standard output; on a terminal in a style of `STYLES`."""
+    stream = sys.stdout
+    if style and stream.isatty() and isinstance(stream, CleanStream) and not os.environ.get("NO_COLOR"):
+        stream.write_codes(STYLES[style])
+        stream.write(text)
+        stream.write_codes(f"{_RESET}\n")
+    else:
+        stream.write(f"{text}\n")
+    stream.flush()
+
+
+def say_json(value: object, indent: int | None = None) -> None:
+    """Print a value as JSON of ASCII without control characters."""
+    say(dumps(value, indent=indent).replace("\x7f", "\\u007f"))
+
+
+def complain(text: str) -> None:
+    """Print lines on standard error."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def terminal_codes() -> TextIO:
+    """Return standard error for a progress bar, which draws with codes."""
+    return open(_STDERR, "w", encoding="utf-8", errors="backslashreplace", closefd=False)

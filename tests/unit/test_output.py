@@ -1,0 +1,234 @@
+"""Every command with each way in which its output may fail, and with hostile text: one line, a status, no escape.
+
+The commands and their flags come from the program itself, so that a new one is tested without a change here, once it
+has arguments in ARGUMENTS.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer.main
+
+from miltscan.cli import app
+
+GOLDEN = Path(__file__).parents[1] / "corpus" / "logs"
+HOSTILE = "\x1b[2J\x9b31m\u202e\x7f"
+ARGUMENTS = {
+    "run": ["--config", "FOLDER/no-socket.toml"],
+    "check": ["--config", "FOLDER/miltscan.toml"],
+    "doctor": ["--config", "FOLDER/miltscan.toml", "--incoming", "FOLDER/absent.cf", "--delivery", "FOLDER/absent.cf"],
+    "probe": ["--config", "FOLDER/miltscan.toml"],
+    "scan": ["--config", "FOLDER/miltscan.toml", "FOLDER/message.eml"],
+    "trace": ["--log", str(GOLDEN / "mail.log"), "6AMG9F89004499"],
+    "config": ["--config", "FOLDER/miltscan.toml"],
+    "import": ["FOLDER/clamav-milter.conf"],
+    "keys new": ["--config", "FOLDER/miltscan.toml", "--id", "new"],
+}
+"""Arguments with which each command prints something."""
+STREAMS = ("full", "broken pipe", "closed")
+FORKS = r"""
+import gc, json, os, sys
+from miltscan.cli import run_cli
+
+def connect(descriptor, stream):
+    # In the child: a descriptor that fails in the named way, or goes to the named file.
+    if stream == "closed":
+        os.close(descriptor)
+        setattr(sys, ("stdin", "stdout", "stderr")[descriptor], None)
+        return
+    if stream == "broken pipe":
+        reader, target = os.pipe()
+        os.close(reader)
+    else:
+        target = os.open("/dev/full" if stream == "full" else stream, os.O_RDWR | os.O_CREAT)
+    os.dup2(target, descriptor)
+    os.close(target)
+
+gc.freeze()  # or the end of each fork copies every page
+for line in sys.stdin:
+    case = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        connect(0, os.devnull)
+        sys.stdin = open(0)
+        connect(1, case["stdout"])
+        connect(2, case["stderr"])
+        sys.argv = ["miltscan", *case["arguments"]]
+        run_cli()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Runs a case for each line of standard input in a fork: an interpreter for each would take half a second."""
+
+
+class Case(NamedTuple):
+    """A command line and its two streams: a way to fail, or a file."""
+
+    arguments: list[str]
+    stdout: str
+    stderr: str
+
+
+class Program:
+    """Runs the program in forks of one process; the text of a stream that does not fail is in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.out, self.err = folder / "out", folder / "err"
+        environment = {**os.environ, "HOME": str(folder), "COLUMNS": "80"}
+        command = [sys.executable, "-c", FORKS]
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, arguments: list[str], stdout: str = "", stderr: str = "") -> tuple[int, str, str]:
+        """Run it; returns the status and what arrived on both streams."""
+        for file in (self.out, self.err):
+            file.write_text("")
+        assert self._process.stdin
+        assert self._process.stdout
+        case = Case(arguments, stdout or str(self.out), stderr or str(self.err))
+        self._process.stdin.write(json.dumps(case._asdict()) + "\n")
+        self._process.stdin.flush()
+        status = int(self._process.stdout.readline())
+        return status, self.out.read_text(), self.err.read_text()
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=60)
+
+
+def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - typer's own type has moved between its versions
+    """Each command without commands below it, by its full name."""
+    for part, inner in getattr(command, "commands", {"": command}).items():
+        path = f"{name} {part}".strip()
+        yield from leaves(inner, path) if hasattr(inner, "commands") else [(path, inner)]
+
+
+COMMANDS = dict(leaves(typer.main.get_command(app)))
+
+
+def flags(name: str) -> list[str]:
+    """The flags of a command, each by its longest name."""
+    return [max(one.opts, key=len) for one in COMMANDS[name].params if getattr(one, "is_flag", False)]
+
+
+def invocations(folder: Path) -> list[list[str]]:
+    """Each help, the version, and each command without a flag and with each one."""
+    found = [["--version"], ["--help"], ["-h"], ["keys", "--help"], ["keys", "-h"]]
+    for name, arguments in ARGUMENTS.items():
+        given = [one.replace("FOLDER", str(folder)) for one in arguments]
+        found += [[*name.split(), one] for one in ("--help", "-h")]
+        found += [[*name.split(), *flag, *given] for flag in ([], *([one] for one in flags(name)))]
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that ARGUMENTS name."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "keys").write_text(f"first {'5a' * 32}\n")
+    (folder / "keys").chmod(0o600)
+    engine = f'[clamd]\nservers = ["unix:{folder}/absent.ctl"]\n'
+    spool = f'[spool]\ndirectory = "{folder}"\n[keys]\nfile = "{folder}/keys"\n'
+    closed = '[probe]\nserver = "inet:1@127.0.0.1"\ntimeout = "5s"\n'
+    (folder / "miltscan.toml").write_text(engine + spool + closed)
+    (folder / "no-socket.toml").write_text(f'{engine}{spool}[milter]\nsocket = "unix:{folder}/absent/socket"\n')
+    (folder / "message.eml").write_text("Subject: a\n\nb\n")
+    (folder / "clamav-milter.conf").write_text("MilterSocket /run/clamav/clamav-milter.ctl\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """One process for all cases."""
+    program = Program(tmp_path_factory.mktemp("streams"))
+    yield program
+    program.end()
+
+
+def test_every_command_has_arguments_here() -> None:
+    """A command that is added is tested, too."""
+    assert ARGUMENTS.keys() == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_standard_output_that_fails_is_one_line(stream: str, program: Program, folder: Path) -> None:
+    """A full disk, a pipe whose reader has gone (`| head -1`) and a closed descriptor have no traceback."""
+    wrong = {}
+    plain = [one for one in invocations(folder) if stream == STREAMS[0] or not {"-h", "--json", "--schema"} & {*one}]
+    for arguments in plain:
+        status, _, text = program.run(arguments, stdout=stream)
+        if status not in {1, 2} or len(text.splitlines()) != 1 or "Traceback" in text:
+            wrong[" ".join(arguments)] = status, text
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_standard_error_that_fails_changes_no_status(stream: str, program: Program, folder: Path) -> None:
+    """The status of a mistake, of an error and of success is that of a program whose standard error works."""
+    named = [[*name.split(), "--no-such-option"] for name in (COMMANDS if stream == STREAMS[0] else ["scan"])]
+    named += [["config", "--config", f"{folder}/absent"], ["run", "--config", f"{folder}/no-socket.toml"]]
+    named += [["trace", "--log", f"{folder}/absent", *ARGUMENTS["trace"]]]
+    seen = {" ".join(one): (program.run(one)[0], program.run(one, stderr=stream)[0]) for one in named}
+    assert {name: status for name, status in seen.items() if status[0] != status[1]} == {}
+    assert [name for name, (status, _) in seen.items() if not status] == [" ".join(named[-1])]
+
+
+def test_both_streams_may_fail(program: Program) -> None:
+    """A program without any output still ends with a status of its own."""
+    seen = {program.run([*name.split(), "--help"], "full", "full")[0] for name in COMMANDS}
+    assert seen <= {1, 2}
+
+
+def test_no_argument_controls_the_terminal(program: Program, folder: Path) -> None:
+    """Whatever stands in a path or a value, both streams show it as an escape."""
+    wrong = {}
+    for name, command in COMMANDS.items():
+        given = [one.replace("FOLDER", str(folder)) for one in ARGUMENTS[name]]
+        for one in (param for param in command.params if not getattr(param, "is_flag", False)):
+            option = [max(one.opts, key=len)] if one.opts[0].startswith("-") else []
+            arguments = [*name.split(), *given, *option, f"{folder}/{HOSTILE}"]
+            _, out, error = program.run(arguments)
+            if set(HOSTILE) - set("[2J31m") & set(out + error):
+                wrong[f"{name} {option}"] = out + error
+        _, out, error = program.run([*name.split(), f"--{HOSTILE}"])
+        if set("\x1b\x9b\u202e\x7f") & set(out + error) or not error:
+            wrong[name] = out + error
+    assert wrong == {}
+
+
+def test_no_file_controls_the_terminal(program: Program, folder: Path) -> None:
+    """Configuration, .cf files, logs and messages are shown with escapes; JSON and TOML stay valid."""
+    cf = folder / "hostile.cf"
+    cf.write_text(
+        f"O DaemonPortOptions=Name={HOSTILE}, Port=1\nXfilter{HOSTILE}, S=unix:/{HOSTILE}\nO PidFile=/{HOSTILE}\n"
+    )
+    toml = folder / "hostile.toml"
+    escaped = "\\u001b[2J\\u009b31m\\u202e\\u007f"
+    toml.write_text(f'[spool]\ndirectory = "/{escaped}"\n[clamd]\nservers = ["unix:/{escaped}"]\n')
+    line = f"Nov 22 16:04:15 mx sm-mta[1]: 6AMG4FAU001849: to=<{HOSTILE}@example.org>, stat=Sent\n"
+    log = folder / "hostile.log"
+    log.write_text(line)
+    conf = folder / "clamav-milter.conf.hostile"
+    conf.write_text(f"MilterSocket /{HOSTILE}\nAddHeader {HOSTILE}\n")
+    for arguments in (
+        ["check", "--config", str(toml)],
+        ["doctor", "--config", str(toml), "--incoming", str(cf), "--delivery", str(cf)],
+        ["config", "--config", str(toml)],
+        ["config", "--json", "--config", str(toml)],
+        ["trace", "--log", str(log), "6AMG4FAU001849"],
+        ["trace", "--json", "--log", str(log), "6AMG4FAU001849"],
+        ["trace", "--explain", line],
+        ["import", "--format", "clamav-milter", str(conf)],
+    ):
+        _, out, error = program.run(arguments)
+        assert not set("\x1b\x9b\u202e\x7f") & set(out + error), arguments
+        assert "Traceback" not in error
+    assert (
+        json.loads(program.run(["config", "--json", "--config", str(toml)])[1])["spool"]["directory"] == f"/{HOSTILE}"
+    )
