@@ -78,6 +78,7 @@ QUESTIONS = {
     "worker_respawns_total": "How many workers died and were replaced?",
     "reloads_total": "How many reloads of the configuration succeeded or failed?",
     "config_last_reload_success_timestamp_seconds": "Since when has the current configuration been in use?",
+    "key_info": "Which keys has the service read? One that `miltscan keys new` made is missing until the next reload.",
     "config_info": "Which configuration is in use? Two services with the same hash use the same one.",
     "build_info": "Which versions are running?",
     "process_resident_memory_bytes": "How much memory does each process use?",

@@ -12,6 +12,8 @@ from miltscan.commands.terminal import say, say_json
 from miltscan.config.load import load_settings
 from miltscan.config.newkey import new_key
 from miltscan.config.render import settings_fields, settings_schema, settings_toml
+from miltscan.doctor.key_check import unread_text
+from miltscan.doctor.ports import has_listener
 from miltscan.migration.files import read_source, write
 from miltscan.migration.formats import draft, recognise
 from miltscan.migration.render import as_files
@@ -88,8 +90,9 @@ def new_key_command(
 ) -> None:
     """Create a new key.
 
-    The key is written to the top of keys.file and signs after the next reload. The keys below it remain valid for what
-    they have signed. Remove a key by hand when the incoming queue contains no mail that it has signed.
+    The key is written to the top of keys.file, and signs once the service has read it, at a reload. The keys below it
+    remain valid for what they have signed. Remove a key by hand when the incoming queue contains no mail that it has
+    signed.
 
     \b
     Examples:
@@ -98,4 +101,7 @@ def new_key_command(
     """
     with exit_on_error():
         settings = load_settings(config)
-        say(f"{settings.keys.file}: key {new_key(settings, name)} signs after the next reload")
+        key = new_key(settings, name)
+        say(f"{settings.keys.file}: key {key} is now the first one")
+        if has_listener(settings.milter.socket):
+            say(unread_text(key))

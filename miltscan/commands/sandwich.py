@@ -14,8 +14,9 @@ from miltscan.commands.terminal import say, say_json
 from miltscan.config.keyfile import load_all
 from miltscan.config.load import load_settings
 from miltscan.core.finding import Level
+from miltscan.doctor.key_check import unread_key, unread_text
 from miltscan.doctor.steps import DELIVERY_FILE, DoctorOptions, Step, examine, first_incoming
-from miltscan.scanning.probe_run import options_for, probe_fields, probe_table, run_probes, signing_key
+from miltscan.scanning.probe_run import options_for, probe_fields, probe_table, run_probes, signing_key, unsent
 
 
 def doctor(  # noqa: PLR0913 - one parameter for each option
@@ -102,7 +103,8 @@ def probe(
     with exit_on_error():
         loaded = load_all(config)
         options, key = options_for(loaded.settings, server), signing_key(loaded.keys)
-    results = [*run_probes(options, key)]
+    unread = unread_key(loaded.settings, loaded.keys) if options.server.is_loopback else ""
+    results = unsent(unread_text(unread)) if unread else run_probes(options, key)
     well = all(result.well for result in results)
     if json:
         say_json({"well": well, "probes": probe_fields(results)}, indent=2)

@@ -87,7 +87,7 @@ class _Service:
         reader, sender = events.channel()
         reporter = Reporter(sender)
         family.attach(Path(self.settings.exporter.directory), _SUPERVISOR)
-        recording.started(fingerprint(self.settings), self.settings.workers)
+        recording.started(fingerprint(self.settings), self.settings.workers, [key.id for key in self.loaded.keys])
         log.on_error(reporter.error)
         self.log.info("start", version=__version__, socket=str(self.settings.milter.socket))
         for one in self.sockets:
@@ -167,5 +167,5 @@ class _Service:
         self.log = log.logger()
         self.log.info("reload", needs_restart=restart)
         before, self.loaded = self.settings, replace(loaded, settings=without_restart(self.settings, new))
-        recording.reloaded(fingerprint(before), fingerprint(self.settings))
+        recording.reloaded(fingerprint(before), fingerprint(self.settings), [key.id for key in self.loaded.keys])
         return self.loaded

@@ -18,6 +18,7 @@ from miltscan.doctor.bind_check import bind_findings
 from miltscan.doctor.clamd_check import ProbeEngines, engine_findings, run_self_tests
 from miltscan.doctor.exporter_check import exporter_findings
 from miltscan.doctor.host import room_finding
+from miltscan.doctor.key_check import unread_key_findings
 from miltscan.doctor.rights import folders_above
 from miltscan.errors import ConfigError
 from miltscan.sandwich.queues import read_depth
@@ -120,7 +121,8 @@ def receipt_findings(settings: Settings) -> Iterator[Finding]:
     if verify is not None:
         yield from listen_findings("verify.socket", verify, settings.milter.allow)
     if keys:
-        yield ok("keys.file", f"{len(keys)} keys; {keys[0].id} signs")
+        unread = [*unread_key_findings(settings, keys)]
+        yield from unread or [ok("keys.file", f"{len(keys)} keys; {keys[0].id} signs")]
     elif verify is not None:
         text = "no key: no receipt is made or verified, and the delivery side scans every message again"
         yield warning("keys.file", text, "set keys.file and run: miltscan keys new")

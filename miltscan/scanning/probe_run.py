@@ -7,7 +7,7 @@ infected. A 250 proves the contrary: a sendmail without its filter accepted a me
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from miltscan.config.places import INET
@@ -24,6 +24,11 @@ from miltscan.sandwich.submit import OutgoingMail, Submission, submit
 
 _WANTED = {ProbeKind.CLEAN: Outcome.CLEAN, ProbeKind.SIGNATURE: Outcome.INFECTED}
 _ACCEPTED = 250
+_ACCEPTED_UNSCANNED = (
+    "ACCEPTED UNSCANNED: no filter with this key processed it; see INPUT_MAIL_FILTER and its F= in incoming"
+)
+_UNPROVEN = "the reply does not prove a scan: no filter answers, or its keys or clock differ"
+_UNREAD = "a filter scans, but has not read key {key}: run there: systemctl reload miltscan"
 
 
 class Result(NamedTuple):
@@ -57,13 +62,32 @@ def options_for(settings: Settings, server: str | None) -> Options:
         raise ConfigError(f"--server {readable(server)}: {error}") from None
 
 
-def run_probes(options: Options, key: Key) -> Iterator[Result]:
-    """Each probe in turn."""
+def run_probes(options: Options, key: Key) -> list[Result]:
+    """Send each probe in turn and judge both."""
+    return judged([_run(options, key, kind) for kind in ProbeKind], key)
+
+
+def _run(options: Options, key: Key, kind: ProbeKind) -> Result:
+    message, probe = make(key, kind)
     place = (options.server.host, options.server.port)
-    for kind in ProbeKind:
-        message, probe = make(key, kind)
-        sent = submit(place, OutgoingMail(options.sender, options.recipient, message), options.timeout)
-        yield Result(kind, fault(probe, sent), readable(str(sent.reply)), sent.seconds)
+    sent = submit(place, OutgoingMail(options.sender, options.recipient, message), options.timeout)
+    return Result(kind, fault(probe, sent), readable(str(sent.reply)), sent.seconds)
+
+
+def judged(results: Sequence[Result], key: Key) -> list[Result]:
+    """Name what both probes together show: a filter that has not read the key accepts one and rejects the other.
+
+    To such a filter both are ordinary mail. That the accepted one was not scanned would be a wrong alarm.
+    """
+    if sorted(result.why for result in results) != sorted([_ACCEPTED_UNSCANNED, _UNPROVEN]):
+        return [*results]
+    why = f"{_UNREAD.format(key=key.id)}, or another filter answers"
+    return [result._replace(why=why) for result in results]
+
+
+def unsent(why: str) -> list[Result]:
+    """The results of probes that were not sent for this reason."""
+    return [Result(kind, why, "", {}) for kind in ProbeKind]
 
 
 def make(key: Key, kind: ProbeKind) -> tuple[bytes, Probe]:
@@ -87,8 +111,8 @@ def fault(probe: Probe, sent: Submission) -> str:
     if sent.stage is not Stage.DATA:
         return f"rejected before the message, in stage {sent.stage}"
     if sent.reply.code == _ACCEPTED:
-        return "ACCEPTED UNSCANNED: no filter with this key processed it; see INPUT_MAIL_FILTER and its F= in incoming"
-    return "the reply does not prove a scan: no filter answers, or its keys or clock differ"
+        return _ACCEPTED_UNSCANNED
+    return _UNPROVEN
 
 
 def probe_fields(results: Iterable[Result]) -> list[dict[str, object]]:

@@ -289,6 +289,13 @@ CONFIG = Family(
     "Hash of the configuration in use; the value is 1.",
     (Label("hash", "one at a time: the first 12 digits of its SHA-256"),),
 )
+KEYS = Family(
+    Gauge,
+    "key_info",
+    "always 1",
+    "Keys of receipts and probes in use, by their id; the value is 1.",
+    (Label("key", "the ids in the key file"), closed("use", ("signs", "verifies"))),
+)
 BUILD = Family(
     Gauge,
     "build_info",

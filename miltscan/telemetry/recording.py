@@ -4,7 +4,7 @@ import platform
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from miltscan import __version__
 from miltscan.core.message import direction
@@ -23,20 +23,29 @@ _SIGNATURE_LENGTH = 100  # characters of a signature in a label
 _SIZES = tuple(SizeClass)
 
 
-def started(configuration: str, workers: int) -> None:
-    """Record the versions, the hash of the configuration and the time of the start; the supervisor calls it once."""
+def started(configuration: str, workers: int, keys: Sequence[str]) -> None:
+    """Record versions, hash of the configuration, ids of the keys, and time; the supervisor calls it at the start."""
     metrics.BUILD.child(__version__, platform.python_version()).set(1)
     metrics.CONFIG.child(configuration).set(1)
     metrics.WORKERS_CONFIGURED.child().set(workers)
     metrics.RELOADED.child().set_to_current_time()
+    _record_keys(keys)
 
 
-def reloaded(before: str, now: str) -> None:
+def reloaded(before: str, now: str, keys: Sequence[str]) -> None:
     """Record a successful reload; both configurations are given by their hashes, which may be equal."""
     metrics.RELOADS.child("ok").inc()
     metrics.RELOADED.child().set_to_current_time()
     metrics.CONFIG.forget(before)
     metrics.CONFIG.child(now).set(1)
+    metrics.KEYS.forget_all()
+    _record_keys(keys)
+
+
+def _record_keys(keys: Sequence[str]) -> None:
+    """Show which keys are in use; the first one signs."""
+    for number, key in enumerate(keys):
+        metrics.KEYS.child(key, "verifies" if number else "signs").set(1)
 
 
 def reload_failed() -> None:

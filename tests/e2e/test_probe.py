@@ -203,6 +203,42 @@ def test_an_accepting_policy_delivers_no_probe(sandwich: ScanningSandwich) -> No
     sandwich.miltscan.reload_and_wait()
 
 
+def test_a_key_that_the_service_has_not_read(sandwich: ScanningSandwich) -> None:
+    """`keys new` and the probe name the reload that is missing, and no probe is sent; after it both succeed."""
+    before, place = counted(sandwich), ("--config", str(sandwich.miltscan.configuration))
+    made = subprocess.run(
+        [sys.executable, "-m", "miltscan", "keys", "new", "--id", "second", *place],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    missing = "the service has not read key second yet: run: systemctl reload miltscan"
+    assert made.stdout.splitlines()[1:] == [missing]
+    status, table = by_hand(sandwich)
+    assert (status, table.count(missing)) == (1, 2)
+    checked = subprocess.run([sys.executable, "-m", "miltscan", "check", *place], capture_output=True, check=False)
+    assert b"keys.file: the service has not read key second yet" in checked.stdout
+    assert counted(sandwich) == before
+    sandwich.miltscan.reload_and_wait()
+    assert sandwich.miltscan.metric("key_info", key="second", use="signs") == 1
+    assert sandwich.miltscan.metric("key_info", key="first", use="verifies") == 1
+    wait_until(lambda: by_hand(sandwich)[0] == 0, PATIENCE, "workers that have the new key")
+
+
+def test_a_remote_service_that_has_not_read_the_key(sandwich: ScanningSandwich) -> None:
+    """Where the service's keys cannot be seen, its replies to both probes show it: it scans, but proves nothing."""
+    other = sandwich.folder / "other"
+    other.mkdir()
+    (other / "keys").write_text(f"third {'6b' * 32}\n")
+    (other / "keys").chmod(0o600)
+    config = other / "miltscan.toml"
+    config.write_text(f'[keys]\nfile = "{other}/keys"\n[exporter]\ndirectory = "{other}/absent"\n')
+    server = f"inet:{sandwich.incoming.port}@127.0.0.1"
+    status, table = by_hand(sandwich, "--config", str(config), "--server", server)
+    assert (status, table.count("a filter scans, but has not read key third")) == (1, 2)
+    assert "UNSCANNED" not in table
+
+
 def test_miltscan_that_is_down_is_found_out(sandwich: ScanningSandwich) -> None:
     """F=T keeps the mail with its client; the reply is sendmail's own, before the message."""
     sandwich.miltscan.stop()

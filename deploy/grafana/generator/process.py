@@ -103,4 +103,11 @@ PANELS: tuple[Panel, ...] = (
         note="Which configuration is in force, and since when? Instances of one service have the same hash.",
         width=12,
     ),
+    rows(
+        "Keys in use",
+        ("instance", "key", "use"),
+        ("max by (instance, key, use) (miltscan_key_info == 1)", "in use", NoUnit),
+        note="Which keys has each instance read? A new key signs once every instance that verifies has it.",
+        width=12,
+    ),
 )

@@ -24,7 +24,7 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
 
 def test_a_new_key_signs_and_the_old_ones_stay(tmp_path: Path) -> None:
     """The file has mode 0640, and no scratch file is left in the folder."""
-    assert run(tmp_path, "--id", "one") == (0, f"{tmp_path}/keys: key one signs after the next reload\n")
+    assert run(tmp_path, "--id", "one") == (0, f"{tmp_path}/keys: key one is now the first one\n")
     (one,) = load_keys(f"{tmp_path}/keys")
     assert run(tmp_path)[0] == 0
     two, still_one = load_keys(f"{tmp_path}/keys")

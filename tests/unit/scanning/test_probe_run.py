@@ -112,13 +112,23 @@ def test_both_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
         return sent(submit.ServerReply(250, "2.0.0 \x1b[2J"))
 
     monkeypatch.setattr(probe_run, "submit", record)
-    results = [*run_probes(options_for(Settings(), "inet:2525@mx.example.test"), KEY)]
+    results = run_probes(options_for(Settings(), "inet:2525@mx.example.test"), KEY)
     assert [(place, letter[:2], patience) for place, letter, patience in letters] == [
         (("mx.example.test", 2525), ("", "miltscan-probe@localhost"), 90.0)
     ] * 2
     assert [result.message for result in results] == list(ProbeKind)
     assert not any(result.well for result in results)
     assert results[0].reply == r"250 2.0.0 \x1b[2J"
+
+
+@pytest.mark.parametrize("discards", [False, True])
+def test_a_filter_without_the_key_is_named_so(monkeypatch: pytest.MonkeyPatch, *, discards: bool) -> None:
+    """It accepts the clean probe and rejects the other one; one that accepts both shows no scan."""
+    codes = iter([250, 250 if discards else 550])
+    monkeypatch.setattr(probe_run, "submit", lambda *_: sent(submit.ServerReply(next(codes), "2.0.0 x")))
+    reasons = [result.why for result in run_probes(options_for(Settings(), None), KEY)]
+    start = "ACCEPTED UNSCANNED" if discards else "a filter scans, but has not read key k: run there: systemctl reload"
+    assert [reason.startswith(start) for reason in reasons] == [True, True]
 
 
 def results() -> Iterator[Result]:

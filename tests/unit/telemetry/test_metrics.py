@@ -181,7 +181,7 @@ def test_a_supervisor_that_counts_forks_workers_that_count(tmp_path: Path, make_
     """Each process writes to its own slot, regardless of its parent's open files."""
 
     def supervisor() -> None:
-        recording.started("abc", 2)
+        recording.started("abc", 2, ["new", "old"])
         metrics.WORKERS.child().set(1)
         metrics.RESPAWNS.child().inc()
         _count(tmp_path, "0", lambda: recording.record_reports([make_report()]))
@@ -260,7 +260,7 @@ def test_a_scrape_can_be_read_by_both_parsers(tmp_path: Path, make_report: MakeR
     """Text and OpenMetrics hold every metric that is known from the start."""
 
     def work() -> None:
-        recording.started("abc", 2)
+        recording.started("abc", 2, ["new", "old"])
         recording.record_reports([make_report()])
         metrics.CANARY_PASSED.child("clamd", 'inet:3310@"x"').set_to_current_time()
 
