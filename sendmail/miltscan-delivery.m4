@@ -37,8 +37,15 @@ define(`_MAIL_FILTERS_', `')dnl
 undefine(`confINPUT_MAIL_FILTERS')dnl
 undefine(`_RATE_CONTROL_', `_CONN_CONTROL_')dnl
 undefine(`_CONTROL_IMMEDIATE_', `_RATE_CONTROL_IMMEDIATE_', `_CONN_CONTROL_IMMEDIATE_')dnl
-undefine(`confCONNECTION_RATE_THROTTLE')dnl
+undefine(`confCONNECTION_RATE_THROTTLE', `confMAX_DAEMON_CHILDREN', `confMAX_RCPTS_PER_MESSAGE', `confBAD_RCPT_THROTTLE')dnl
 divert(-1)undivert(8)divert(0)dnl
+define(`SITE_REFUSE_LA', SITE_DELIVERY_REFUSE_LA)dnl
+define(`SITE_DELAY_LA', `0')dnl
+include(patsubst(__file__, `[^/]*$', `')`load.m4')dnl
+dnl
+dnl Only a host name without a dot is completed by a lookup: while no resolver answers, mail for local mailboxes is
+dnl delivered. Mail for the Internet waits in the queue for the lookup of its destination, as it must.
+FEATURE(`nocanonify', `canonify_hosts')dnl
 dnl
 dnl All mail here was scanned, except mail that a local user sends to this port directly. With SITE_DELIVERY_MILTER
 dnl miltscan verifies receipts, and scans messages without one. F=T and T= as at incoming; on failure incoming queues.

@@ -14,6 +14,20 @@ dnl Each listener gets a long backlog (cf.m4 collects DAEMON_OPTIONS in _DPO_): 
 dnl messages a second makes clients wait five minutes for a greeting (docs/tuning.md).
 ifelse(index(defn(`_DPO_'), `Listen='), -1, `define(`_DPO_', patsubst(defn(`_DPO_'), `O Daemon.*', ``\&, Listen=511''))')dnl
 dnl
+dnl No name in a header or an envelope is looked up on the way to delivery, which looks up destinations itself: while no
+dnl resolver answers, mail to and from local domains passes. Class P: the sender's domain is not looked up either if it is
+dnl a local one. Mail with another sender's domain receives 451 4.1.8 at MAIL until the resolver is back.
+FEATURE(`nocanonify')dnl
+LOCAL_CONFIG
+ifdef(`USE_CW_FILE', `F{P}confCW_FILE')
+ifdef(`SITE_DOMAIN', `C{P}SITE_DOMAIN')
+divert(0)dnl
+include(patsubst(__file__, `[^/]*$', `')`load.m4')dnl
+include(patsubst(__file__, `[^/]*$', `')`hardening.m4')dnl
+dnl
+dnl Announced as SIZE: a client learns before it sends the message that it is too large. Equal to limits.message_size.
+define(`confMAX_MESSAGE_SIZE', SITE_MESSAGE_SIZE)dnl
+dnl
 dnl Sync the queue file to disk after the milter's decision: a rejected message never costs an fsync.
 define(`confSAFE_QUEUE', `PostMilter')dnl
 include(patsubst(__file__, `[^/]*$', `')`runners.m4')dnl

@@ -15,6 +15,8 @@ HANDOFF = ["smtp", "esmtp", "smtp8", "dsmtp", "relay", "local"]
 SITE = """\
 define(`SITE_DOMAIN', `example.org example.net')dnl
 define(`SITE_RELAY_DOMAINS', `192.0.2 partner.example')dnl
+define(`SITE_LISTEN', `192.0.2.1 2001:db8::1')dnl
+define(`SITE_MESSAGE_SIZE', `52428800')dnl
 define(`SITE_DELIVERY_HOST', `[192.0.2.25]')dnl
 define(`SITE_DELIVERY_PORT', `19001')dnl
 define(`SITE_DELIVERY_FROM', `192.0.2.10 IPv6:2001:db8::10')dnl
@@ -72,7 +74,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "C{w}example.org example.net",
         "C{R}192.0.2 partner.example",
         "O QueueDirectory=/queues/in",
-        "O DaemonPortOptions=Family=inet, Name=incoming, Addr=0.0.0.0, Port=25, Listen=511",
+        "O DaemonPortOptions=Family=inet, Name=incoming, Addr=192.0.2.1, Port=25, Listen=511",
+        "O DaemonPortOptions=Family=inet6, Name=incoming2, Addr=2001:db8::1, Port=25, Listen=511",
+        "O MaxMessageSize=52428800",
+        "F{P}-o /etc/mail/local-host-names %[^\\#]",
+        "C{P}example.org example.net",
         "Xmiltscan, S=inet:8894@192.0.2.20, F=T, T=C:10s;S:30s;R:30s;E:5m",
         "O ServerCertFile=/tls/server.crt",
         "O ServerKeyFile=/tls/server.key",
@@ -206,9 +212,42 @@ def test_a_queue_group_of_the_site_stays(tmp_path: Path) -> None:
     assert re.findall(r"^Q.*", made.stdout, re.MULTILINE) == ["Qmqueue, P=/queues/in, R=3, F=f"]
 
 
+@pytest.mark.parametrize(
+    ("variables", "limits"),
+    [
+        (["SITE_CPUS=4"], [("128", "256"), ("256", "256"), ("0", "0")]),
+        (["SITE_REFUSE_LA=10"], [("10", "20"), ("20", "20"), ("0", "0")]),
+        (["SITE_REFUSE_LA=0", "SITE_CPUS=2", "SITE_DELAY_LA=7"], [("0", "0"), ("128", "128"), ("7", "0")]),
+    ],
+)
+def test_load_limits(tmp_path: Path, variables: list[str], limits: list[tuple[str, str]]) -> None:
+    """Delivery refuses connections later than incoming, and both hand over what incoming accepted."""
+    make(tmp_path, *variables)
+    built = zip(*(_limits(tmp_path / f"{side}.cf") for side in ("incoming", "delivery")), strict=True)
+    assert list(built) == limits
+
+
+def _limits(configuration: Path) -> list[str]:
+    return [cf.options(configuration, f"{name}LA")[0] for name in ("Refuse", "Queue", "Delay")]
+
+
+def test_submission_requires_a_certificate(tmp_path: Path) -> None:
+    """Without a certificate no password could be sent, so the build reports it."""
+    made = make(tmp_path, "SITE_SUBMISSION=on", check=False)
+    assert made.returncode != 0
+    assert "SITE_SUBMISSION: requires SITE_CERTIFICATE and SITE_KEY" in made.stderr
+
+
+def test_an_unknown_tls_version_is_an_error(tmp_path: Path) -> None:
+    """A misspelt version would be no minimum at all."""
+    made = make(tmp_path, "SITE_TLS_MINIMUM=1.4", check=False)
+    assert made.returncode != 0
+    assert "SITE_TLS_MINIMUM: 1.4 is none of" in made.stderr
+
+
 def test_every_setting_is_in_the_readme() -> None:
     """The table lists what the m4 files read, and nothing else."""
-    internal = {"DEFAULT", "FILE", "HERE", "HANDOFF_ARGS", "PROGRAM_MAILER"}
+    internal = {"DAEMON", "DAEMONS", "DEFAULT", "HARDEN", "FILE", "HERE", "HANDOFF_ARGS", "PROGRAM_MAILER"}
     m4 = "".join(path.read_text() for path in [*SENDMAIL.glob("*.m4"), *SENDMAIL.glob("*.mc")])
     used = set(re.findall(r"\bSITE_([A-Z_]+)", m4)) - internal
     table = [line for line in (SENDMAIL / "README.md").read_text().splitlines() if line.startswith("| `SITE_")]

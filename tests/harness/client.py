@@ -47,12 +47,13 @@ def send(  # noqa: PLR0913  # an envelope, a message and where to
     recipients: Sequence[str] = (RECIPIENT,),
     source: str = "127.0.0.1",
     timeout: float = 120.0,
+    host: str = "127.0.0.1",
 ) -> Reply:
     """Sends one message in one session from address `source`. The reply is the first refusal, or that to the message.
 
     Raises OSError when there is no connection, smtplib.SMTPServerDisconnected when the server hangs up.
     """
-    with smtplib.SMTP("127.0.0.1", port, "client.example.org", timeout, (source, 0)) as session:
+    with smtplib.SMTP(host, port, "client.example.org", timeout, (source, 0)) as session:
         code, text = session.ehlo()
         if code < 400:
             code, text = session.mail(sender)

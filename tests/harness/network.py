@@ -7,7 +7,7 @@
             socket.create_connection(("192.0.2.11", 10025))
 
 Needs root and ip(8). All links are inside the namespaces, so that this machine's own network shows nothing of it, and
-all of them go with `end`. Files are shared: the hosts have one file system.
+all of them go with `end`. Each host has an IPv6 address as well. Files are shared: the hosts have one file system.
 """
 
 import ctypes
@@ -31,6 +31,11 @@ class Host:
 
     namespace: str
     address: str
+
+    @property
+    def address6(self) -> str:
+        """Its IPv6 address, with the last part of the IPv4 address."""
+        return f"2001:db8::{self.address.rpartition('.')[2]}"
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -80,6 +85,7 @@ class Network(dict[str, Host]):
         peer = ("type", "veth", "peer", "name", "eth0", "netns", host.namespace)
         _ip("-n", self._switch, "link", "add", port, "master", "switch", "up", *peer)
         _ip("-n", host.namespace, "address", "add", f"{host.address}/24", "dev", "eth0")
+        _ip("-n", host.namespace, "address", "add", f"{host.address6}/64", "dev", "eth0", "nodad")
         for device in ("lo", "eth0"):
             _ip("-n", host.namespace, "link", "set", device, "up")
         return host

@@ -176,6 +176,7 @@ def build(folder: Path, settings: Settings) -> None:
         "SITE_DOMAIN": DOMAIN,
         "SITE_USER_CHECK": "",  # recipients need no account
         "SITE_LISTEN": "127.0.0.1",
+        "SITE_MESSAGE_SIZE": 0,  # no limit, so that miltscan's own is tested
         "SITE_TRUSTED_USER": "",  # all files are ours
         "SITE_PORT": settings.incoming_port,
         "SITE_DELIVERY_PORT": settings.delivery_port,
