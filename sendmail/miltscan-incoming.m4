@@ -60,6 +60,10 @@ define(`ESMTP_MAILER_ARGS', `SITE_HANDOFF_ARGS')dnl
 define(`SMTP8_MAILER_ARGS', `SITE_HANDOFF_ARGS')dnl
 define(`DSMTP_MAILER_ARGS', `SITE_HANDOFF_ARGS')dnl
 define(`RELAY_MAILER_ARGS', `SITE_HANDOFF_ARGS')dnl
+dnl Flag 0: no MX lookup. sendmail would look up the recipient's domain, though it connects to the host in A=, and wait for a
+dnl resolver that does not answer. Without brackets SITE_DELIVERY_HOST is a name whose MX counts, so the flag is not set.
+ifelse(index(SITE_DELIVERY_HOST, `['), 0, `MODIFY_MAILER_FLAGS(`SMTP', `+0')MODIFY_MAILER_FLAGS(`ESMTP', `+0')dnl
+MODIFY_MAILER_FLAGS(`SMTP8', `+0')MODIFY_MAILER_FLAGS(`DSMTP', `+0')MODIFY_MAILER_FLAGS(`RELAY', `+0')')dnl
 define(`LOCAL_MAILER_PATH', `[IPC]')dnl
 define(`LOCAL_MAILER_ARGS', `SITE_HANDOFF_ARGS')dnl
 define(`LOCAL_MAILER_EOL', `\r\n')dnl

@@ -47,6 +47,11 @@ class Host:
             finally:
                 _enter(here.fileno())
 
+    def add_address(self, address: str) -> None:
+        """Another address of this host, on its loopback device; one that it has already is no error."""
+        bits = 128 if ":" in address else 32
+        _ip("-n", self.namespace, "address", "replace", f"{address}/{bits}", "dev", "lo")
+
     def unplug(self) -> None:
         """Cut its cable: nothing reaches it, nothing comes from it, and no peer is notified."""
         _ip("-n", self.namespace, "link", "set", "eth0", "down")
