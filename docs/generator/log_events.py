@@ -232,8 +232,8 @@ EVENTS = (
             Field(
                 "where",
                 Type.TEXT,
-                "`eom`: the message was tempfailed; `connect`: the session was refused; "
-                "`receipt`: the message was scanned; `report`: after the reply, the "
+                "`eom`: the message was tempfailed; `connect`: the session was refused; `receipt`: the message was "
+                "scanned, or passed with a valid receipt when its second scan failed; `report`: after the reply, the "
                 "line or the counts of the message are missing; `measure`: in the exporter, at queues and disk; "
                 "`probe`: in the prober, or at a probe that was rejected or treated as ordinary mail.",
                 values=tuple(Place),

@@ -68,7 +68,7 @@ QUESTIONS = {
         "it works, drops them without a count."
     ),
     "receipts_total": (
-        "What were the results of the receipt checks at the delivery side? Only a message with a valid receipt is "
+        "What were the results of the receipt checks at the delivery side? Only a message whose result is `valid` is "
         "not scanned there."
     ),
     "log_lines_lost_total": "How many log lines could not be written?",

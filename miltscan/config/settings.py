@@ -188,6 +188,8 @@ class ReceiptSettings(Table):
 
     max_age: Annotated[float, units.duration("1m", "168h")] = 3600.0
     """Age above which a receipt is invalid, so that the delivery side scans the message again."""
+    remote_verifier: Annotated[bool, units.FLAG] = False
+    """Whether to sign receipts without verify.socket, because another host verifies them."""
 
 
 class VerifySettings(Table):
@@ -310,6 +312,11 @@ class Settings(Table):
         """The workers of both sockets, which share scan slots and sessions."""
         return self.milter.workers + (self.verify.workers if self.verify.socket else 0)
 
+    @property
+    def has_verifier(self) -> bool:
+        """Whether a delivery side removes the receipts of this host, on this host or on another one."""
+        return self.verify.socket is not None or self.receipt.remote_verifier
+
     def conflicts(self) -> Iterator[str]:
         """Yield a line for each rule between tables that is broken."""
         names = [engine.name for engine in self.engines]
@@ -327,6 +334,8 @@ class Settings(Table):
             yield "engine: expected required = true for at least one engine"
         if self.verify.socket == self.milter.socket:
             yield f'verify.socket = "{self.verify.socket}": expected another socket than milter.socket'
+        if self.receipt.remote_verifier and not self.keys.file:
+            yield "receipt.remote_verifier: requires keys.file, whose first key signs the receipts"
         if self.probe.interval and not self.keys.file:
             yield "probe.interval: requires keys.file, whose first key signs the probes"
         if self.probe.readiness and not self.probe.interval:

@@ -1,6 +1,9 @@
 """The scan receipt: a header that proves how the incoming side scanned a message; only a holder of the key can make it.
 
-    X-Miltscan-Receipt: v=1; k=KEY; t=TIME; o=OUTCOME; s=SIGNATURES; a=ADDED; d=DIGEST; m=MAC
+    X-Miltscan-Receipt: v=2; k=KEY; t=TIME; o=OUTCOME; by=BY; r=REASON; s=SIGNATURES; a=ADDED; d=DIGEST; m=MAC
+
+BY is what accepted the message, REASON why it was not scanned, empty where it was. Version 1 has neither; it stays
+valid, because mail that has it may wait in a queue while miltscan is upgraded.
 
 DIGEST is that of the parts of the message that sendmail does not change between its two sides, MAC is an HMAC-SHA256 of
 all text before it. As in DKIM (RFC 6376 sections 3.4.2 and 5.4) header fields count in their relaxed form, and as
@@ -14,14 +17,14 @@ Pure; the digest of the body is passed in. Nothing here raises, for any header.
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from operator import itemgetter
 from typing import NamedTuple
 
 from miltscan.core.keys import Key, Keyring
 from miltscan.core.message import Header
-from miltscan.core.verdict import Outcome
+from miltscan.core.verdict import Fault, Limit, Outcome
 
 RECEIPT_HEADER = "X-Miltscan-Receipt"
 SKEW = 300.0
@@ -40,18 +43,23 @@ _REWRITTEN = frozenset(
 _REWRITTEN_PREFIXES = (b"resent-", b"x-virus-", b"x-miltscan-")
 _ADDED = (b"date", b"message-id")  # mailer flags D and M: added where missing, else unchanged
 _OUTCOMES = {outcome.encode(): outcome for outcome in Outcome}
+_REASONS: Mapping[bytes, Limit | Fault] = {reason.encode(): reason for reason in (*Limit, *Fault)}
+_CURABLE = (Limit.TIMEOUT, Limit.NO_ENGINE, Limit.BUSY, Limit.ENGINE_UNABLE, None)
+"""Why a message is `UNSCANNED` at first and may not be at the next scan; None is a reason that is not known here."""
 _BLANKS = bytes.maketrans(b"\t\r\n", b"   ")
 _RUN = re.compile(rb"  +")
 _FORM = re.compile(
-    rb"(v=1; k=(?P<key>[A-Za-z0-9._-]{1,32}); t=(?P<time>[0-9]{1,12}); o=(?P<outcome>[a-z]{1,16}); s=[0-9]{1,12};"
+    rb"(v=(?:1|(?P<two>2)); k=(?P<key>[A-Za-z0-9._-]{1,32}); t=(?P<time>[0-9]{1,12}); o=(?P<outcome>[a-z]{1,16});"
+    rb"(?(two) by=(?P<by>[a-z]{1,16}); r=(?P<reason>[a-z-]{0,32});) s=(?P<signatures>[0-9]{1,12});"
     rb" a=(?P<added>[a-z-]*(?:,[a-z-]+)*); d=(?P<digest>[0-9a-f]{64})); m=(?P<mac>[0-9a-f]{64})"
 )
 
 
 class ReceiptResult(StrEnum):
-    """The result of a receipt check; a metric label. Only `VALID` saves a scan."""
+    """The result of a receipt check; a metric label. Only `VALID` saves a scan; `RESCANNED` is a valid one, too."""
 
     VALID = "valid"
+    RESCANNED = "rescanned"
     NONE = "none"
     FORGED = "forged"
     STALE = "stale"
@@ -59,19 +67,42 @@ class ReceiptResult(StrEnum):
     MISMATCH = "mismatch"
 
 
+class AcceptedBy(StrEnum):
+    """What accepted a message: the result of its scan and the policy, a rule, or a release from the quarantine."""
+
+    SCAN = "scan"
+    RULE = "rule"
+    RELEASE = "release"
+
+
+_ACCEPTED_BY = {by.encode(): by for by in AcceptedBy}
+
+
 class Claim(NamedTuple):
-    """The content of a receipt: time (seconds since the epoch), outcome of the scan, and signature database."""
+    """The content of a receipt: time (seconds since the epoch), outcome of the scan, and signature database.
+
+    `by` is what accepted the message. `reason` is why it was not scanned; None where it was, and where it is not known.
+    """
 
     time: int
     outcome: Outcome
     signatures: int
+    by: AcceptedBy = AcceptedBy.SCAN
+    reason: Limit | Fault | None = None
+
+    @property
+    def curable(self) -> bool:
+        """Whether the message was accepted although its scan failed, so that another scan may tell what it is."""
+        if self.by is not AcceptedBy.SCAN:  # a rule and a release knew the outcome and accepted it
+            return False
+        return self.outcome is Outcome.ERROR or (self.outcome is Outcome.UNSCANNED and self.reason in _CURABLE)
 
 
 class Checked(NamedTuple):
-    """The result of a receipt check, and the outcome in the receipt if it is valid."""
+    """The result of a receipt check, and what the receipt says if it is valid."""
 
     receipt: ReceiptResult
-    outcome: Outcome | None = None
+    claim: Claim | None = None
 
 
 def sign_receipt(key: Key, claim: Claim, headers: Sequence[Header], body: bytes) -> str:
@@ -79,8 +110,8 @@ def sign_receipt(key: Key, claim: Claim, headers: Sequence[Header], body: bytes)
     names = {name.lower() for name, _ in headers}
     added = b",".join(name for name in _ADDED if name not in names)
     text = (
-        f"v=1; k={key.id}; t={claim.time}; o={claim.outcome}; s={claim.signatures};"
-        f" a={added.decode()}; d={_digest(headers, added, body)}"
+        f"v=2; k={key.id}; t={claim.time}; o={claim.outcome}; by={claim.by}; r={claim.reason or ''};"
+        f" s={claim.signatures}; a={added.decode()}; d={_digest(headers, added, body)}"
     )
     return f"{text}; m={_mac(key, text.encode())}"
 
@@ -96,12 +127,21 @@ def verify_receipt(
     if not found:
         return Checked(ReceiptResult.NONE)
     form = _FORM.fullmatch(_relaxed(found[0]))
-    if form is None or len(found) > 1 or form["outcome"] not in _OUTCOMES:  # the incoming side leaves one
+    claim = None if form is None or len(found) > 1 else _claim(form)  # the incoming side leaves one
+    if form is None or claim is None:
         return Checked(ReceiptResult.FORGED)
     fault = _fault(keys, form, now, max_age)
     if fault is None and not hmac.compare_digest(_digest(headers, form["added"], body()).encode(), form["digest"]):
         fault = ReceiptResult.MISMATCH
-    return Checked(fault) if fault else Checked(ReceiptResult.VALID, _OUTCOMES[form["outcome"]])
+    return Checked(fault) if fault else Checked(ReceiptResult.VALID, claim)
+
+
+def _claim(form: re.Match[bytes]) -> Claim | None:
+    """What the receipt says; None if its outcome, or what accepted the message, is unknown."""
+    outcome, by = _OUTCOMES.get(form["outcome"]), _ACCEPTED_BY.get(form["by"] or b"scan")
+    if outcome is None or by is None:
+        return None
+    return Claim(int(form["time"]), outcome, int(form["signatures"]), by, _REASONS.get(form["reason"]))
 
 
 def _fault(keys: Keyring, form: re.Match[bytes], now: float, max_age: float) -> ReceiptResult | None:

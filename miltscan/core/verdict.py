@@ -82,9 +82,9 @@ class Verdict:
         return cls(engine, Outcome.ERROR, reason=fault, detail=detail, server=server)
 
     @classmethod
-    def vouched(cls, outcome: Outcome) -> "Verdict":
-        """The outcome at the incoming side, by a valid receipt."""
-        return cls("receipt", outcome)
+    def vouched(cls, outcome: Outcome, reason: Limit | Fault | None = None) -> "Verdict":
+        """The outcome at the incoming side and its reason, by a valid receipt."""
+        return cls("receipt", outcome, reason=reason)
 
 
 OWN_VERDICTS = frozenset({"miltscan", "none", "pipeline", "receipt", "session", "spool"})

@@ -28,6 +28,8 @@ from miltscan.telemetry.traces import INSTALL, installed
 _PERMANENT = {f"policy.on_unscanned.{name}" for name in ("too_large", "limits", "encrypted")}
 """Reasons that a later attempt of the client does not change."""
 
+_NO_VERIFIER = "verify.socket is not set, nor is receipt.remote_verifier"
+
 
 def check_findings(settings: Settings, probe: ProbeEngines = run_self_tests) -> Iterator[Finding]:
     """Every finding about what these settings name; `probe` runs the self-test of each server."""
@@ -121,8 +123,9 @@ def receipt_findings(settings: Settings) -> Iterator[Finding]:
     if verify is not None:
         yield from listen_findings("verify.socket", verify, settings.milter.allow)
     if keys:
+        signed = "probes and receipts" if settings.has_verifier else f"probes, but no receipts: {_NO_VERIFIER}"
         unread = [*unread_key_findings(settings, keys)]
-        yield from unread or [ok("keys.file", f"{len(keys)} keys; {keys[0].id} signs")]
+        yield from unread or [ok("keys.file", f"{len(keys)} keys; {keys[0].id} signs {signed}")]
     elif verify is not None:
         text = "no key: no receipt is made or verified, and the delivery side scans every message again"
         yield warning("keys.file", text, "set keys.file and run: miltscan keys new")

@@ -98,8 +98,9 @@ def processor_for(
     *,
     verifies: bool,
 ) -> Processor:
-    """The pipeline of a service: one that `verifies` checks receipts; otherwise, with keys, it signs and knows probes.
+    """The pipeline of a service: one that `verifies` checks receipts; otherwise, with keys, it knows probes and signs.
 
+    It signs only for a delivery side that verifies, as nothing else keeps a receipt from leaving with outgoing mail.
     `signatures` returns the version of the signature database that the server of an engine uses. Faults of receipts and
     probes are reported to `exception`. A probe at the delivery side is ordinary mail: a rejection would be a bounce.
     """
@@ -108,5 +109,6 @@ def processor_for(
         return Verifying(pipeline, loaded.keys, loaded.settings.receipt.max_age, receipt_failed)
     if not loaded.keys:
         return pipeline
-    signing = Signing(pipeline, loaded.keys, signatures, receipt_failed)
-    return Probing(signing, pipeline, loaded.keys, partial(exception, Place.PROBE))
+    signs = loaded.settings.has_verifier
+    ordinary = Signing(pipeline, loaded.keys, signatures, receipt_failed) if signs else pipeline
+    return Probing(ordinary, pipeline, loaded.keys, partial(exception, Place.PROBE))

@@ -16,6 +16,7 @@ from miltscan.core.message import Message
 from miltscan.core.receipt import (
     RECEIPT_HEADER,
     RECEIPT_PATTERN,
+    AcceptedBy,
     Checked,
     Claim,
     ReceiptResult,
@@ -24,7 +25,7 @@ from miltscan.core.receipt import (
 )
 from miltscan.core.report import Report
 from miltscan.core.session import head
-from miltscan.core.verdict import Verdict
+from miltscan.core.verdict import Outcome, Verdict
 from miltscan.engines.base import Tick
 from miltscan.scanning.pipeline import Processor
 
@@ -64,21 +65,27 @@ class Signing:
         if message.settled or not isinstance(report.decision.action, Accept):
             return ()
         try:
-            version = self.signatures(report.verdict.engine, report.verdict.server)
-            claim = Claim(int(time.time()), report.verdict.outcome, version)
-            return (
-                InsertHeader(RECEIPT_HEADER, sign_receipt(self.keys[0], claim, message.headers, body_digest(message))),
-            )
+            value = sign_receipt(self.keys[0], self._claim(report), message.headers, body_digest(message))
+            return (InsertHeader(RECEIPT_HEADER, value),)
         except Exception as error:  # noqa: BLE001 - it was scanned: without a receipt it is scanned again
             self.failed(error)
             return ()
+
+    def _claim(self, report: Report) -> Claim:
+        """What the scan says. Of several failures of required engines the receipt names one that may pass."""
+        version, now = self.signatures(report.verdict.engine, report.verdict.server), int(time.time())
+        failures = [] if report.verdict.outcome is not Outcome.UNSCANNED else report.verdicts
+        verdicts = [report.verdict, *(one for one, _ in failures if one not in report.missing)]
+        claims = [Claim(now, one.outcome, version, AcceptedBy.SCAN, one.reason) for one in verdicts]
+        return next((claim for claim in claims if claim.curable), claims[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Verifying:
     """The delivery side: a message with a valid receipt of at most `max_age` seconds passes; others are scanned.
 
-    No receipt reaches a mailbox.
+    A message that was accepted although its scan failed is scanned again, but only a virus stops it: its client has
+    received 250, so a scan that fails twice must not refuse it. No receipt reaches a mailbox.
     """
 
     pipeline: Processor
@@ -92,13 +99,25 @@ class Verifying:
             return _cleaned(self.pipeline.process(message, tick))
         began = time.monotonic()
         checked = self._check(message)
-        if checked.outcome is not None:
-            verdict, decision = (
-                Verdict.vouched(checked.outcome),
-                Decision(_PASS, "receipt", removals(message.headers, RECEIPT_PATTERN)),
-            )
-            return Report(message, verdict, decision, (), 0.0, time.monotonic() - began, receipt=checked.receipt)
-        return _cleaned(self.pipeline.process(message, tick))._replace(receipt=checked.receipt)
+        if checked.claim is None:
+            return _cleaned(self.pipeline.process(message, tick))._replace(receipt=checked.receipt)
+        if checked.claim.curable and (better := self._scanned_again(message, tick)):
+            return better
+        verdict = Verdict.vouched(checked.claim.outcome, checked.claim.reason)
+        return Report(message, verdict, _passing(message), (), 0.0, time.monotonic() - began, receipt=checked.receipt)
+
+    def _scanned_again(self, message: Message, tick: Tick) -> Report | None:
+        """The report of a second scan; None if that raised, as the message then passes without it."""
+        try:
+            report = self.pipeline.process(message, tick)
+        except Exception as error:  # noqa: BLE001 - a tempfail would repeat until incoming bounces the message
+            self.failed(error)
+            return None
+        outcome, action = report.verdict.outcome, report.decision.action
+        # a clean message that is not accepted met the failure of an optional engine, which is no reason for a bounce
+        better = outcome is Outcome.INFECTED or (outcome is Outcome.CLEAN and isinstance(action, Accept))
+        report = _cleaned(report) if better else report._replace(decision=_passing(message))
+        return report._replace(receipt=ReceiptResult.RESCANNED)
 
     def _check(self, message: Message) -> Checked:
         try:
@@ -106,6 +125,11 @@ class Verifying:
         except Exception as error:  # noqa: BLE001 - the message is scanned
             self.failed(error)
             return Checked(ReceiptResult.MISMATCH)
+
+
+def _passing(message: Message) -> Decision:
+    """The message passes as incoming decided, without its receipt."""
+    return Decision(_PASS, "receipt", removals(message.headers, RECEIPT_PATTERN))
 
 
 def _cleaned(report: Report) -> Report:

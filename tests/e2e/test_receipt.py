@@ -67,10 +67,14 @@ def program() -> Iterator[ScanningSandwich]:
 
 def tables(folder: Path) -> dict[str, dict[str, Any]]:
     """Miltscan for both sides, with a key."""
-    ours = {"keys": {"file": f"{folder}/keys"}, "verify": {"socket": f"unix:{folder}/run/verify.sock"}}
     (folder / "keys.toml").write_text(f"keys.file = '{folder}/keys'\nspool.directory = '{folder}'\n")
     new_key(folder, "first")
-    return ours
+    return both_sides(folder)
+
+
+def both_sides(folder: Path) -> dict[str, dict[str, Any]]:
+    """The key file and the second socket."""
+    return {"keys": {"file": f"{folder}/keys"}, "verify": {"socket": f"unix:{folder}/run/verify.sock"}}
 
 
 def site(folder: Path, **more: str) -> dict[str, str]:
@@ -304,22 +308,55 @@ def test_keys_rotate_while_mail_waits(signing: ScanningSandwich) -> None:
         new_key(signing.folder, f"since-{name}")
         signing.miltscan.reload_and_wait()
     queued = "".join(path.read_text("latin-1") for path in signing.incoming.queue.glob("qf*"))
-    assert {*re.findall(r"X-Miltscan-Receipt: v=1; k=([\w-]+); t=\d+; o=clean; s=\d+; ", queued)} == {
+    assert {*re.findall(r"X-Miltscan-Receipt: v=2; k=([\w-]+); t=\d+; o=clean; by=scan; r=; s=\d+; ", queued)} == {
         "first",
         "since-before",
     }
     signing.delivery.start()
     signing.delivery.wait_ready()
-
-    def handed_over() -> bool:
-        signing.incoming.flush()  # again and again: a run skips a message that is still locked
-        return not signing.incoming.queued()
-
-    wait_until(handed_over, PATIENCE, "an empty mqueue")
+    wait_until(lambda: handed_over(signing), PATIENCE, "an empty mqueue")
     for name in ("before", "after"):
         arrived(signing, name)
         assert line(signing, name)["receipt"] == "valid"
     assert [key.id for key in load_keys(f"{signing.folder}/keys")] == ["since-after", "since-before", "first"]
+
+
+def handed_over(sandwich: ScanningSandwich) -> bool:
+    """Whether mqueue is empty after another run; a run skips a message that is still locked."""
+    sandwich.incoming.flush()
+    return not sandwich.incoming.queued()
+
+
+@pytest.fixture
+def accepting(signing: ScanningSandwich) -> Iterator[ScanningSandwich]:
+    """The sandwich with a policy that accepts mail while no engine is up; a test may stop its clamd."""
+    policy = {"on_error": "accept", "on_unscanned": {"no_engine": "accept"}}
+    signing.run_with({**both_sides(signing.folder), "policy": policy})
+    yield signing
+    signing.repair()
+
+
+def test_what_no_engine_scanned_is_scanned_at_delivery(accepting: ScanningSandwich) -> None:
+    """Mail that the policy let in while clamd was down is scanned on its way out of mqueue; a virus is bounced."""
+    accepting.clamd.stop()
+    accepting.miltscan.wait_for_engines(0)
+    head = b"X-Name: passes-unscanned\r\nSubject: x\r\n\r\n"
+    assert accepting.send(head + b"x\r\n", sender="passes-unscanned@example.org").code == 250
+    assert arrived(accepting, "passes-unscanned").message["X-Virus-Status"] == "Unscanned (no-engine)"
+    assert line(accepting, "passes-unscanned")["receipt"] == "rescanned"
+    accepting.delivery.stop()
+    for name, body in (("late-clean", b"x\r\n"), ("late-virus", VIRUS)):
+        whole = f"X-Name: {name}\r\nSubject: x\r\n\r\n".encode() + body
+        assert accepting.send(whole, sender=f"{name}@example.org").code == 250
+    for part in (accepting.clamd, accepting.delivery):
+        part.start()
+        part.wait_ready()
+    accepting.miltscan.wait_for_engines(1)
+    wait_until(lambda: handed_over(accepting), PATIENCE, "an empty mqueue")
+    assert arrived(accepting, "late-clean").message.get_all("X-Virus-Status") == ["Clean"]
+    virus = line(accepting, "late-virus")
+    assert (virus["receipt"], virus["outcome"], virus["action"]) == ("rescanned", "infected", "reject")
+    assert not [one for one in accepting.mailbox.messages() if one.message["X-Name"] == "late-virus"]
 
 
 def test_without_miltscan_delivery_takes_nothing(signing: ScanningSandwich) -> None:

@@ -1,6 +1,7 @@
 """Receipts through the real service: made on one socket, believed on the other, and never a way around the scan."""
 
 import hashlib
+import hmac
 import shutil
 import signal
 import tempfile
@@ -8,12 +9,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from miltscan.core.keys import Key
-from miltscan.core.receipt import Claim, ReceiptResult, sign_receipt
-from miltscan.core.verdict import Outcome
+from miltscan.core.receipt import AcceptedBy, Claim, ReceiptResult, sign_receipt
+from miltscan.core.verdict import Fault, Limit, Outcome
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd_lies import unless_canary
 from tests.fakes.eicar import EICAR
@@ -60,9 +62,9 @@ def with_receipt(message: Message, value: bytes) -> Message:
     return replace(message, headers=((NAME, value), (b"Received", b" from x"), *message.headers))
 
 
-def own_receipt(body: bytes = b"hello\r\n", key: Key = KEY, age: int = 0, outcome: Outcome = Outcome.CLEAN) -> bytes:
-    """A receipt for HEADERS and this body."""
-    claim = Claim(int(time.time()) - age, outcome, 1)
+def own_receipt(body: bytes = b"hello\r\n", key: Key = KEY, age: int = 0, **said: Any) -> bytes:  # noqa: ANN401 - any field
+    """A receipt for HEADERS and this body, of a clean message unless `said` is something else."""
+    claim = Claim(int(time.time()) - age, Outcome.CLEAN, 1)._replace(**said)
     return b" " + sign_receipt(key, claim, HEADERS, hashlib.sha256(body).digest()).encode()
 
 
@@ -141,14 +143,84 @@ def test_messages_with_a_receipt_are_counted_once(both: Daemon, folder: Path) ->
 
 def test_an_outcome_that_was_accepted_stays_accepted(both: Daemon, folder: Path) -> None:
     """The incoming side has decided; the line contains what it knew."""
-    vouched = with_receipt(Message(headers=HEADERS, queue_id=b"ENC"), own_receipt(outcome=Outcome.UNSCANNED))
-    assert verified(folder, vouched).accepted
-    assert (both.line_of("ENC")["outcome"], both.line_of("ENC")["level"]) == ("unscanned", "warning")
+    receipt = own_receipt(VIRUS, outcome=Outcome.UNSCANNED, reason=Limit.ENCRYPTED)
+    assert verified(folder, with_receipt(Message(headers=HEADERS, body=VIRUS, queue_id=b"ENC"), receipt)).accepted
+    line = both.line_of("ENC")
+    assert (line["outcome"], line["reason"], line["level"]) == ("unscanned", "encrypted", "warning")
+    assert (line["receipt"], line["engines"]) == ("valid", [])
+
+
+@pytest.mark.usefixtures("both")
+@pytest.mark.parametrize("by", [AcceptedBy.RULE, AcceptedBy.RELEASE])
+def test_rules_and_releases_pass_whatever_their_outcome(folder: Path, by: AcceptedBy) -> None:
+    """Their receipt says that the message was accepted as what it is."""
+    receipt = own_receipt(VIRUS, outcome=Outcome.INFECTED, by=by)
+    assert verified(folder, with_receipt(Message(headers=HEADERS, body=VIRUS), receipt)).accepted
+
+
+OLD = b" v=1; k=k; t=%d; o=%b; s=1; a=date,message-id; d=%b"
+
+
+@pytest.mark.parametrize(("outcome", "receipt", "engines"), [(b"clean", "valid", 0), (b"error", "rescanned", 1)])
+def test_mail_of_the_former_version_passes(
+    both: Daemon, folder: Path, outcome: bytes, receipt: str, engines: int
+) -> None:
+    """It waited in mqueue with a receipt of version 1 while miltscan was upgraded."""
+    digest = own_receipt().partition(b"; d=")[2].partition(b";")[0]
+    text = OLD % (int(time.time()), outcome, digest)
+    mac = hmac.digest(KEY.secret, b"miltscan receipt\n" + text.strip(), "sha256").hex().encode()
+    name = b"V1-" + outcome
+    message = with_receipt(Message(headers=HEADERS, queue_id=name), text + b"; m=" + mac)
+    assert verified(folder, message).accepted
+    line = both.line_of(name.decode())
+    assert (line["receipt"], len(line["engines"])) == (receipt, engines)
+
+
+FAILURES: dict[str, dict[str, Any]] = {
+    "error": {"outcome": Outcome.ERROR, "reason": Fault.CLOSED},
+    **{
+        str(reason): {"outcome": Outcome.UNSCANNED, "reason": reason}
+        for reason in (Limit.TIMEOUT, Limit.NO_ENGINE, Limit.BUSY, Limit.ENGINE_UNABLE)
+    },
+}
+
+
+@pytest.mark.parametrize("why", FAILURES)
+def test_a_message_whose_scan_failed_is_scanned_again(both: Daemon, folder: Path, why: str) -> None:
+    """A virus is refused, and a clean message gets its mark in place of that of the failed scan."""
+    virus = Message(headers=HEADERS, body=VIRUS, queue_id=f"AGAIN-{why}".encode())
+    refused = verified(folder, with_receipt(virus, own_receipt(VIRUS, **FAILURES[why])))
+    assert refused.reply.smtp.startswith(b"550 5.7.1 Virus found")
+    assert both.line_of(f"AGAIN-{why}")["receipt"] == "rescanned"
+    clean = with_receipt(Message(headers=((b"X-Virus-Status", b" Unscanned"), *HEADERS)), own_receipt(**FAILURES[why]))
+    result = verified(folder, clean)
+    assert result.accepted
+    assert [(edit.name, edit.value) for edit in result.edits if edit.name == b"X-Virus-Status"] == [
+        (b"X-Virus-Status", b""),
+        (b"X-Virus-Status", b" Clean"),
+    ]
+
+
+def test_nothing_is_refused_because_its_scan_failed_twice(both: Daemon, folder: Path) -> None:
+    """The default policy tempfails new mail meanwhile; mail that was accepted passes with the mark that it has."""
+    both.clamd.behaviour = unless_canary(lies.garbage)
+    receipt = own_receipt(VIRUS, **FAILURES["error"])
+    result = verified(folder, with_receipt(Message(headers=HEADERS, body=VIRUS, queue_id=b"TWICE"), receipt))
+    assert result.accepted
+    assert result.edits == (HeaderEdit(Code.CHANGE_HEADER, NAME, b"", 1),)
+    line = both.line_of("TWICE")
+    assert (line["receipt"], line["rule"], line["outcome"]) == ("rescanned", "receipt", "error")
+
+
+def test_no_receipt_leaves_a_host_that_verifies_none(shared: Fleet, folder: Path) -> None:
+    """Keys for the probe alone make no receipt, which nothing would remove from outgoing mail."""
+    assert receipts(shared(keys__file=f"{folder}/keys").send()) == []
+    assert len(receipts(shared(keys__file=f"{folder}/keys", receipt__remote_verifier=True).send())) == 1
 
 
 def test_what_is_not_accepted_gets_no_receipt(shared: Fleet, folder: Path) -> None:
     """Refused, or held: what is released from the MTA's queue is looked at again."""
-    held = shared(keys__file=f"{folder}/keys", policy__on_infected="hold")
+    held = shared(keys__file=f"{folder}/keys", receipt__remote_verifier=True, policy__on_infected="hold")
     result = held.send(Message(body=VIRUS))
     assert result.quarantine
     assert receipts(result) == []
@@ -178,7 +250,7 @@ def test_a_key_file_that_becomes_wrong_changes_nothing(own: Fleet, folder: Path)
     keys = folder / "mine"
     keys.write_text(f"one {'1' * 64}\n")
     keys.chmod(0o600)
-    daemon = own(keys__file=str(keys))
+    daemon = own(keys__file=str(keys), receipt__remote_verifier=True)
     daemon.start()
     daemon.wait_ready()
     keys.chmod(0o644)
@@ -186,7 +258,7 @@ def test_a_key_file_that_becomes_wrong_changes_nothing(own: Fleet, folder: Path)
     (line,) = daemon.wait_logged("reload_failed")
     assert line["why"] == [f"{keys}: mode 0644 lets others read or write it; run: chmod u=rw,g=r,o= {keys}"]
     (receipt,) = receipts(daemon.send())
-    assert receipt.startswith(b" v=1; k=one;")
+    assert receipt.startswith(b" v=2; k=one;")
     assert daemon.stop() == 0
     daemon.start()
     assert daemon.ended() == 2

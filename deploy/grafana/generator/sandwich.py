@@ -96,7 +96,7 @@ PANELS: tuple[Panel, ...] = (
         "Receipts that are not valid",
         Short,
         (
-            increase('miltscan_receipts_total{result!~"valid|none"}', "result", "$__rate_interval"),
+            increase('miltscan_receipts_total{result!~"valid|rescanned|none"}', "result", "$__rate_interval"),
             "{{result}}",
         ),
         note="Does someone try to bypass the scan (forged), or are keys, clocks or filters wrong? Each of these "

@@ -35,6 +35,7 @@ mode = "none"
 file = "/srv/keys"
 [receipt]
 max_age = "30m"
+remote_verifier = true
 [verify]
 socket = "inet:7358@127.0.0.1"
 workers = 2

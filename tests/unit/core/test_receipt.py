@@ -6,19 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miltscan.core import receipt
 from miltscan.core.action import RemoveHeader, removals
 from miltscan.core.keys import Key
 from miltscan.core.message import Header
 from miltscan.core.receipt import (
     RECEIPT_HEADER,
     RECEIPT_PATTERN,
+    AcceptedBy,
     Checked,
     Claim,
     ReceiptResult,
     sign_receipt,
     verify_receipt,
 )
-from miltscan.core.verdict import Outcome
+from miltscan.core.verdict import Fault, Limit, Outcome
 
 OLD, NEW = Key("old", b"o" * 32), Key("new", b"n" * 32)
 BODY = hashlib.sha256(b"hello\r\n").digest()
@@ -33,7 +35,7 @@ HEADERS: tuple[Header, ...] = (
     (b"X-Twice", b" one"),
     (b"X-Twice", b" two"),
 )
-VALID = Checked(ReceiptResult.VALID, Outcome.CLEAN)
+VALID = Checked(ReceiptResult.VALID, Claim(NOW, Outcome.CLEAN, 27000))
 
 
 def signed(headers: tuple[Header, ...] = HEADERS, key: Key = NEW, time: int = NOW) -> tuple[Header, ...]:
@@ -56,25 +58,82 @@ def replaced(at: int, header: Header) -> tuple[Header, ...]:
 
 def test_a_receipt_says_what_it_says() -> None:
     """Its form is an interface: the other side may run another version."""
-    receipt = sign_receipt(NEW, Claim(NOW, Outcome.CLEAN, 27000), HEADERS, BODY)
-    said, _, mac = receipt.partition("; m=")
-    assert said.startswith("v=1; k=new; t=1790000000; o=clean; s=27000; a=date,message-id; d=")
+    value = sign_receipt(NEW, Claim(NOW, Outcome.CLEAN, 27000), HEADERS, BODY)
+    said, _, mac = value.partition("; m=")
+    assert said.startswith("v=2; k=new; t=1790000000; o=clean; by=scan; r=; s=27000; a=date,message-id; d=")
     assert (len(said.partition("; d=")[2]), len(mac)) == (64, 64)
-    assert receipt.isascii()
-    assert len(receipt) < 300  # below the 998 bytes of a line: no program folds it
-    assert receipt == (
-        "v=1; k=new; t=1790000000; o=clean; s=27000; a=date,message-id; "
+    assert value.isascii()
+    assert len(value) < 300  # below the 998 bytes of a line: no program folds it
+    assert value == (
+        "v=2; k=new; t=1790000000; o=clean; by=scan; r=; s=27000; a=date,message-id; "
         "d=c18b4e3f109bde1a613837796e36ea7d2388347005f0cbc93afce849857c393f; "
-        "m=39f01d0c85653195725a9ac97f4de4c745a806dda952985585c81436ca793e21"
+        "m=b0824960cc46581e63170ebd47b91b8c66bb8a1af37dba4e17411f6b71b6c0e8"
     )
+
+
+REASONS: list[Limit | Fault | None] = [None, *Limit, *Fault]
 
 
 @pytest.mark.parametrize("key", [NEW, OLD])
 @pytest.mark.parametrize("outcome", Outcome)
-def test_every_key_verifies(key: Key, outcome: Outcome) -> None:
-    """A receipt that an older key signed stays valid, with its outcome."""
-    value = sign_receipt(key, Claim(NOW, outcome, 0), HEADERS, BODY)
-    assert checked(((b"x-miltscan-RECEIPT", value.encode()), *HEADERS)) == Checked(ReceiptResult.VALID, outcome)
+@pytest.mark.parametrize("by", AcceptedBy)
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_key_verifies(key: Key, outcome: Outcome, by: AcceptedBy, reason: Limit | Fault | None) -> None:
+    """A receipt that an older key signed stays valid, with all that it says."""
+    claim = Claim(NOW, outcome, 3, by, reason)
+    value = sign_receipt(key, claim, HEADERS, BODY)
+    assert checked(((b"x-miltscan-RECEIPT", value.encode()), *HEADERS)) == Checked(ReceiptResult.VALID, claim)
+
+
+def with_mac(text: str) -> tuple[Header, ...]:
+    """The headers with a receipt of this text, which a holder of the key signed."""
+    return ((RECEIPT_HEADER.encode(), f" {text}; m={receipt._mac(NEW, text.encode())}".encode()), *HEADERS)  # noqa: SLF001 - another version's receipt
+
+
+DIGEST = "c18b4e3f109bde1a613837796e36ea7d2388347005f0cbc93afce849857c393f"
+
+
+def test_a_receipt_of_version_1_stays_valid() -> None:
+    """Mail that waits in a queue during the upgrade has such a receipt, made by the former version."""
+    value = (
+        f" v=1; k=new; t=1790000000; o=clean; s=27000; a=date,message-id; d={DIGEST}; "
+        "m=39f01d0c85653195725a9ac97f4de4c745a806dda952985585c81436ca793e21"
+    )
+    assert checked(((RECEIPT_HEADER.encode(), value.encode()), *HEADERS)) == VALID
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("v=1; k=new; t=1790000000; o=unscanned; s=1", Checked(ReceiptResult.VALID, Claim(NOW, Outcome.UNSCANNED, 1))),
+        (
+            "v=2; k=new; t=1790000000; o=unscanned; by=scan; r=lost-in-space; s=1",
+            Checked(ReceiptResult.VALID, Claim(NOW, Outcome.UNSCANNED, 1)),
+        ),
+        ("v=1; k=new; t=1790000000; o=clean; by=rule; r=; s=1", Checked(ReceiptResult.FORGED)),
+        ("v=2; k=new; t=1790000000; o=clean; s=1", Checked(ReceiptResult.FORGED)),
+        ("v=2; k=new; t=1790000000; o=clean; by=chance; r=; s=1", Checked(ReceiptResult.FORGED)),
+        ("v=2; k=new; t=1790000000; o=spotless; by=scan; r=; s=1", Checked(ReceiptResult.FORGED)),
+        ("v=3; k=new; t=1790000000; o=clean; by=scan; r=; s=1", Checked(ReceiptResult.FORGED)),
+    ],
+)
+def test_what_other_versions_sign(text: str, expected: Checked) -> None:
+    """A reason that is not known here is none; an outcome or acceptance that is not known makes no receipt valid."""
+    assert checked(with_mac(f"{text}; a=date,message-id; d={DIGEST}")) == expected
+
+
+CURABLE = {Limit.TIMEOUT, Limit.NO_ENGINE, Limit.BUSY, Limit.ENGINE_UNABLE, None}
+
+
+@pytest.mark.parametrize("by", AcceptedBy)
+@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("reason", REASONS)
+def test_what_another_scan_may_cure(by: AcceptedBy, outcome: Outcome, reason: Limit | Fault | None) -> None:
+    """Only what a failed scan let in is scanned again; rules and releases accepted their messages as they are."""
+    expected = by is AcceptedBy.SCAN and (
+        outcome is Outcome.ERROR or (outcome is Outcome.UNSCANNED and reason in CURABLE)
+    )
+    assert Claim(NOW, outcome, 0, by, reason).curable is expected
 
 
 @pytest.mark.parametrize(
@@ -133,7 +192,7 @@ def test_another_body_is_another_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "receipt"),
+    ("now", "result"),
     [
         (NOW, ReceiptResult.VALID),
         (NOW + HOUR, ReceiptResult.VALID),
@@ -142,9 +201,9 @@ def test_another_body_is_another_message() -> None:
         (NOW - 301, ReceiptResult.STALE),
     ],
 )
-def test_a_receipt_ages(now: float, receipt: ReceiptResult) -> None:
+def test_a_receipt_ages(now: float, result: ReceiptResult) -> None:
     """Past the age there may be newer signatures; clocks may differ a little, and a receipt is not for next year."""
-    assert checked(signed(), now=now).receipt is receipt
+    assert checked(signed(), now=now).receipt is result
 
 
 def test_keys_that_are_not_there() -> None:
@@ -189,7 +248,7 @@ def test_a_round_trip(headers: tuple[Header, ...], body: bytes) -> None:
     """For any message its own receipt is valid."""
     digest = hashlib.sha256(body).digest()
     value = sign_receipt(NEW, Claim(NOW, Outcome.CLEAN, 1), headers, digest)
-    assert checked(((RECEIPT_HEADER.encode(), value.encode()), *headers), digest) == VALID
+    assert checked(((RECEIPT_HEADER.encode(), value.encode()), *headers), digest).receipt is ReceiptResult.VALID
 
 
 @given(FIELDS, FIELDS)
@@ -198,7 +257,7 @@ def test_only_what_reads_alike_is_alike(one: tuple[Header, ...], other: tuple[He
     value = sign_receipt(NEW, Claim(NOW, Outcome.CLEAN, 1), one, BODY)
     result = checked(((RECEIPT_HEADER.encode(), value.encode()), *other))
     lacking = {name.lower() for name in (b"Date", b"Message-ID")} - {name.lower() for name, _ in one}
-    assert (result == VALID) == (reading(one, lacking) == reading(other, lacking))
+    assert (result.receipt is ReceiptResult.VALID) == (reading(one, lacking) == reading(other, lacking))
 
 
 def reading(headers: tuple[Header, ...], lacking: set[bytes]) -> dict[bytes, list[list[bytes]]]:

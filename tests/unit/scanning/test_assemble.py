@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from miltscan import __version__
 from miltscan.config.keyfile import Loaded
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.core.action import ActionName
-from miltscan.core.keys import Key
+from miltscan.core.keys import Key, Keyring
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.scanning.assemble import (
     engine_for,
@@ -17,9 +19,9 @@ from miltscan.scanning.assemble import (
     probed_pipeline,
     processor_for,
 )
-from miltscan.scanning.pipeline import Bounded, Pipeline, scan_slots
+from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, scan_slots
 from miltscan.scanning.probing import Probing
-from miltscan.scanning.receipts import Verifying
+from miltscan.scanning.receipts import Signing, Verifying
 from miltscan.scanning.servers import ServerRecords
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.engine import ScriptedEngine
@@ -137,12 +139,28 @@ def test_the_pipeline_of_a_command_tests_its_engines(tmp_path: Path) -> None:
 
 def test_a_service_signs_where_it_has_keys() -> None:
     """The delivery side checks receipts, with keys or without; the incoming side without keys only scans."""
-    pipeline = pipeline_for(Settings(), scripted(Settings()), scan_slots(1), "")
     made = [
-        type(processor_for(Loaded(Settings(), keys), pipeline, lambda *_: 0, lambda *_: None, verifies=verifies))
+        type(processor(Settings(), keys, verifies=verifies))
         for keys, verifies in (((), False), (KEYS, False), ((), True), (KEYS, True))
     ]
     assert made == [Pipeline, Probing, Verifying, Verifying]
+
+
+def processor(settings: Settings, keys: Keyring, *, verifies: bool = False) -> Processor:
+    """The processor of a service with these settings and keys."""
+    pipeline = pipeline_for(settings, scripted(settings), scan_slots(1), "")
+    return processor_for(Loaded(settings, keys), pipeline, lambda *_: 0, lambda *_: None, verifies=verifies)
+
+
+@pytest.mark.parametrize(
+    ("text", "signs"),
+    [("", False), ("verify.socket = 'unix:/v'", True), ("receipt.remote_verifier = true", True)],
+)
+def test_no_receipt_is_made_without_a_verifier(text: str, *, signs: bool) -> None:
+    """Keys for probes alone make no receipt: nothing would remove it, and it would leave with outgoing mail."""
+    probing = processor(parse_settings(f"keys.file = '/k'\n{text}".encode(), "f"), KEYS)
+    assert isinstance(probing, Probing)
+    assert isinstance(probing.ordinary, Signing) is signs
 
 
 def test_a_command_without_a_server_that_is_up_calls_nothing_clean() -> None:

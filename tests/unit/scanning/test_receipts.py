@@ -1,21 +1,24 @@
 """The two pipelines around the pipeline: an error in them costs a scan, never a message and never a verdict."""
 
+import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from miltscan.core.action import Accept, ActionName, Decision, Hold, InsertHeader
+from miltscan.core.action import Accept, ActionName, Decision, Hold, InsertHeader, Reject, RemoveHeader
 from miltscan.core.keys import Key
 from miltscan.core.message import Header, Message
-from miltscan.core.receipt import RECEIPT_HEADER, ReceiptResult
+from miltscan.core.receipt import RECEIPT_HEADER, AcceptedBy, Claim, ReceiptResult, sign_receipt
 from miltscan.core.report import Report
 from miltscan.core.session import head, too_large
-from miltscan.core.verdict import Fault, Outcome, Verdict
+from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.scanning.pipeline import Pipeline, scan_slots
 from miltscan.scanning.receipts import Signing, Verifying, body_digest
 from miltscan.scanning.spool import Spool
@@ -120,18 +123,165 @@ def test_a_spool_that_cannot_be_read_is_a_scan(spool: Spool) -> None:
     (receipt,) = receipts(signed(spool, []))
     engine, failed = ScriptedEngine(INFECTED), list[Exception]()
     theirs = Verifying(pipeline(engine), KEYS, 3600.0, failed.append)
-    arriving = whole(spool, (RECEIPT_HEADER.encode(), b" " + receipt.encode()))
+    message_at_delivery = whole(spool, (RECEIPT_HEADER.encode(), b" " + receipt.encode()))
     spool.close()
-    assert theirs.process(arriving, nothing).verdict is INFECTED
+    assert theirs.process(message_at_delivery, nothing).verdict is INFECTED
     assert len(failed) == 1
+
+
+NEVER_BETTER = (
+    Verdict.error("fake", Fault.CLOSED),
+    Verdict.unscanned("fake", Limit.BUSY),
+    Verdict.unscanned("fake", Limit.LIMITS),
+    Verdict.unscanned("fake", Limit.ENGINE_UNABLE),
+)
+FAILED = Claim(int(time.time()), Outcome.ERROR, 0, AcceptedBy.SCAN, Fault.CLOSED)
+REFUSES = dict.fromkeys(Limit, ActionName.REJECT)
+
+
+Arriving = Callable[..., Message]
+
+
+@pytest.fixture
+def arriving() -> Iterator[Arriving]:
+    """Return a function that makes a message at the delivery side, with a valid receipt that says this."""
+    with ExitStack() as stack:
+
+        def with_receipt(claim: Claim, *headers: Header) -> Message:
+            value = sign_receipt(KEYS[0], claim, HEADERS, hashlib.sha256(b"hello\r\n").digest())
+            more = ((RECEIPT_HEADER.encode(), f" {value}".encode()), *headers)
+            content = Spool(Path(), 1 << 20)
+            stack.callback(content.close)
+            content.write(head([*more, *HEADERS]) + b"hello\r\n")
+            return whole(content, *more)
+
+        yield with_receipt
+
+
+def strict(*engines: ScriptedEngine, **choices: Any) -> Verifying:  # noqa: ANN401 - any field of a policy
+    """The delivery side under a policy that rejects whatever is not clean."""
+    ours = policy(on_error=ActionName.REJECT, on_unscanned=REFUSES, **choices)
+    return Verifying(Pipeline(engines, ours, scan_slots(1), 60.0, 0.0), KEYS, 3600.0, raised)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        FAILED,
+        *(
+            FAILED._replace(outcome=Outcome.UNSCANNED, reason=reason)
+            for reason in (Limit.TIMEOUT, Limit.NO_ENGINE, Limit.BUSY, Limit.ENGINE_UNABLE)
+        ),
+    ],
+)
+def test_a_virus_that_only_the_second_scan_finds_is_handled_by_policy(arriving: Arriving, claim: Claim) -> None:
+    """A message that was accepted although its scan failed is scanned again at the delivery side."""
+    engine = ScriptedEngine(INFECTED)
+    report = strict(engine).process(arriving(claim), nothing)
+    assert (engine.asked, report.verdict, report.receipt) == (1, INFECTED, ReceiptResult.RESCANNED)
+    assert isinstance(report.decision.action, Reject)
+
+
+def test_a_second_scan_that_succeeds_marks_the_message(arriving: Arriving) -> None:
+    """The mark of the failed scan is replaced, and the receipt is removed."""
+    mark = (b"X-Virus-Status", b" Unscanned (closed)")
+    report = strict(ScriptedEngine(CLEAN)).process(arriving(FAILED, mark), nothing)
+    assert (report.decision.rule, report.receipt) == ("clean", ReceiptResult.RESCANNED)
+    assert report.decision.edits == (
+        RemoveHeader("X-Virus-Status", 1),
+        InsertHeader("X-Virus-Status", "Clean"),
+        InsertHeader("X-Virus-Scanned", "miltscan 1 at mx.example.test"),
+        RemoveHeader(RECEIPT_HEADER, 1),
+    )
+
+
+PASSES = Decision(Accept(), "receipt", (RemoveHeader(RECEIPT_HEADER, 1),))
+
+
+@pytest.mark.parametrize("verdict", NEVER_BETTER)
+def test_nothing_is_refused_because_a_scan_failed_twice(arriving: Arriving, verdict: Verdict) -> None:
+    """The client has received 250, so the message passes as incoming decided, whatever the policy says now."""
+    report = strict(ScriptedEngine(verdict)).process(arriving(FAILED), nothing)
+    assert (report.decision, report.verdict, report.receipt) == (PASSES, verdict, ReceiptResult.RESCANNED)
+
+
+def test_an_optional_engine_that_fails_at_the_second_scan_refuses_nothing(arriving: Arriving) -> None:
+    """Its action would be a tempfail for mail whose client has received 250."""
+    optional = ScriptedEngine(Verdict.error("second", Fault.CLOSED), name="second", required=False)
+    choices = {"optional": frozenset({"second"}), "on_engine_error": {"second": ActionName.TEMPFAIL}}
+    report = strict(ScriptedEngine(CLEAN), optional, **choices).process(arriving(FAILED), nothing)
+    assert report.decision == PASSES
+
+
+def test_a_bug_in_the_second_scan_refuses_nothing(arriving: Arriving) -> None:
+    """The exception is reported, and the message passes with what its receipt says."""
+    failed: list[Exception] = []
+    bug = RuntimeError("a bug")
+    theirs = Verifying(pipeline(ScriptedEngine(bug)), KEYS, 3600.0, failed.append)
+    report = theirs.process(arriving(FAILED), nothing)
+    assert (report.decision, report.receipt, failed) == (PASSES, ReceiptResult.VALID, [bug])
+    assert report.verdict == Verdict.vouched(Outcome.ERROR, Fault.CLOSED)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        *(FAILED._replace(by=by) for by in (AcceptedBy.RULE, AcceptedBy.RELEASE)),
+        *(
+            FAILED._replace(outcome=Outcome.INFECTED, by=by, reason=None)
+            for by in (AcceptedBy.SCAN, AcceptedBy.RULE, AcceptedBy.RELEASE)
+        ),
+        FAILED._replace(outcome=Outcome.UNSCANNED, reason=Limit.ENCRYPTED),
+        FAILED._replace(outcome=Outcome.UNSCANNED, reason=Limit.LIMITS),
+        FAILED._replace(outcome=Outcome.CLEAN, reason=None),
+    ],
+)
+def test_what_was_accepted_as_it_is_passes_without_a_scan(arriving: Arriving, claim: Claim) -> None:
+    """A rule, a release, and a policy that accepts what another scan cannot change."""
+    engine = ScriptedEngine(INFECTED)
+    report = strict(engine).process(arriving(claim), nothing)
+    assert (engine.asked, report.decision, report.receipt) == (0, PASSES, ReceiptResult.VALID)
+    assert report.verdict == Verdict.vouched(claim.outcome, claim.reason)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        ([Verdict.error("fake", Fault.CLOSED)], "o=error; by=scan; r=closed"),
+        ([Verdict.unscanned("fake", Limit.ENCRYPTED)], "o=unscanned; by=scan; r=encrypted"),
+        # of two failures the one that the next scan may cure, so that there is one
+        (
+            [Verdict.unscanned("fake", Limit.ENCRYPTED), Verdict.unscanned("fake", Limit.TIMEOUT)],
+            "o=unscanned; by=scan; r=timeout",
+        ),
+        ([CLEAN, Verdict.unscanned("optional", Limit.TIMEOUT)], "o=clean; by=scan; r="),
+        (
+            [Verdict.unscanned("fake", Limit.LIMITS), Verdict.unscanned("optional", Limit.TIMEOUT)],
+            "o=unscanned; by=scan; r=limits",
+        ),
+        ([Verdict.unscanned("fake", Limit.TIMEOUT), INFECTED], "o=infected; by=scan; r="),
+    ],
+)
+def test_the_receipt_says_why_the_scan_failed(spool: Spool, verdicts: list[Verdict], said: str) -> None:
+    """Outcome and reason are those of the required engines; what is infected was found, whatever else failed."""
+    accepts = policy(
+        on_infected=ActionName.ACCEPT,
+        on_error=ActionName.ACCEPT,
+        on_unscanned=dict.fromkeys(Limit, ActionName.ACCEPT),
+        optional=frozenset({"optional"}),
+    )
+    engines = [ScriptedEngine(one, name=one.engine) for one in verdicts]
+    inner = Pipeline(engines, accepts, scan_slots(1), 60.0, 0.0)
+    (receipt,) = receipts(Signing(inner, KEYS, lambda *_: 7, raised).process(whole(spool), nothing))
+    assert f"; {said}; s=7; " in receipt
 
 
 def test_a_message_past_a_limit_is_not_believed(spool: Spool) -> None:
     """At MAIL no header is known yet, and what was not kept cannot be compared: the policy decides."""
     (receipt,) = receipts(signed(spool, []))
     theirs = Verifying(pipeline(ScriptedEngine(CLEAN)), KEYS, 3600.0, raised)
-    arriving = whole(spool, (RECEIPT_HEADER.encode(), receipt.encode()))
-    report = theirs.process(arriving._replace(settled=too_large(2, 1)), nothing)
+    message_at_delivery = whole(spool, (RECEIPT_HEADER.encode(), receipt.encode()))
+    report = theirs.process(message_at_delivery._replace(settled=too_large(2, 1)), nothing)
     assert (report.verdict.outcome, report.receipt) == (Outcome.UNSCANNED, None)
 
 
