@@ -11,8 +11,9 @@ import typer
 
 from miltscan.commands.common import Config, exit_on_error
 from miltscan.commands.terminal import say, say_json
-from miltscan.config.keyfile import load_all
+from miltscan.config.keyfile import load_keys
 from miltscan.config.load import load_settings
+from miltscan.config.ownership import service_user
 from miltscan.core.finding import Level
 from miltscan.doctor.key_check import unread_key, unread_text
 from miltscan.doctor.steps import DELIVERY_FILE, DoctorOptions, Step, examine, first_incoming
@@ -52,7 +53,7 @@ def doctor(  # noqa: PLR0913 - one parameter for each option
     """
     with exit_on_error():
         settings = load_settings(config)
-    options = DoctorOptions(incoming or first_incoming(), delivery, to if send else None, log)
+    options = DoctorOptions(incoming or first_incoming(), delivery, to if send else None, log, config)
     steps = examine(settings, options)
     raise typer.Exit(_print_json(steps) if json else _print_text(steps))
 
@@ -101,9 +102,10 @@ def probe(
       miltscan probe --json | jq '.probes[].seconds'
     """
     with exit_on_error():
-        loaded = load_all(config)
-        options, key = options_for(loaded.settings, server), signing_key(loaded.keys)
-    unread = unread_key(loaded.settings, loaded.keys) if options.server.is_loopback else ""
+        settings = load_settings(config)
+        keys = load_keys(settings.keys.file, service_user(settings))
+        options, key = options_for(settings, server), signing_key(keys)
+    unread = unread_key(settings, keys) if options.server.is_loopback else ""
     results = unsent(unread_text(unread)) if unread else run_probes(options, key)
     well = all(result.well for result in results)
     if json:

@@ -44,7 +44,7 @@ def check(config: Config = None) -> None:
     with exit_on_error():
         settings = load_settings(config)
     failed = False
-    for finding in check_findings(settings):
+    for finding in check_findings(settings, configuration=config):
         say(str(finding), finding.level)
         failed |= finding.level is Level.ERROR
     raise typer.Exit(int(failed))

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from miltscan.config.keyfile import load_keys
+from miltscan.config.ownership import service_user
 from miltscan.config.settings import Settings
 from miltscan.core.keys import SECRET_BYTES, Key, NoKeyError, is_id, parse_keys, with_new
 from miltscan.errors import ConfigError, StartError
@@ -24,7 +25,7 @@ def new_key(settings: Settings, name: str | None = None) -> str:
     if not settings.keys.file:
         raise ConfigError("keys.file is empty: expected the name of a file, for instance /etc/miltscan/keys")
     path = Path(settings.keys.file)
-    before = _text(path)
+    before = _text(path, service_user(settings))
     key = Key(name or time.strftime("%Y-%m-%d-%H%M%S", time.gmtime()), secrets.token_bytes(SECRET_BYTES))
     if not is_id(key.id):
         raise ConfigError(
@@ -39,13 +40,13 @@ def new_key(settings: Settings, name: str | None = None) -> str:
     return key.id
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, user: int) -> str:
     """The present text, which must be valid but may hold no key; empty if there is no file."""
     with suppress(PermissionError):  # of a closed folder, which `load_keys` reports
         if not path.exists():
             return ""
     with suppress(NoKeyError):
-        load_keys(str(path))
+        load_keys(str(path), user)
     return path.read_text("ascii")
 
 

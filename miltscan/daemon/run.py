@@ -10,7 +10,7 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from miltscan import __version__
-from miltscan.config.keyfile import Loaded, load_all, load_keys
+from miltscan.config.keyfile import Loaded, load_all, load_secrets
 from miltscan.config.render import fingerprint, needs_restart, without_restart
 from miltscan.config.settings import Settings
 from miltscan.daemon.children import Children, is_worker, metrics_slot, open_trace_channel
@@ -36,7 +36,7 @@ def run_service(settings: Settings, path: Path | None) -> int:
 
     Raises StartError if a socket or folder cannot be used, ConfigError if the keys cannot be read.
     """
-    loaded = Loaded(settings, load_keys(settings.keys.file))
+    loaded = load_secrets(settings, path)
     log.configure(settings.log.format, settings.log.level)
     _try_spool(settings)
     sockets: list[MilterSocket] = []

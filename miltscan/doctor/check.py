@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from miltscan.config.keyfile import load_keys
+from miltscan.config.load import DEFAULT_PATH
+from miltscan.config.ownership import loose_places, names_secrets, service_user
 from miltscan.config.settings import HeaderMode, Settings
 from miltscan.core.action import ActionName
 from miltscan.core.address import Address, Network, UnixAddress, beyond_loopback
@@ -31,18 +33,38 @@ _PERMANENT = {f"policy.on_unscanned.{name}" for name in ("too_large", "limits", 
 _NO_VERIFIER = "verify.socket is not set, nor is receipt.remote_verifier"
 
 
-def check_findings(settings: Settings, probe: ProbeEngines = run_self_tests) -> Iterator[Finding]:
-    """Every finding about what these settings name; `probe` runs the self-test of each server."""
+def check_findings(
+    settings: Settings, probe: ProbeEngines = run_self_tests, *, configuration: Path | None = None
+) -> Iterator[Finding]:
+    """Every finding about what these settings name; `probe` runs the self-test of each server.
+
+    `configuration` is the file of these settings.
+    """
+    yield from trust_findings(settings, configuration or DEFAULT_PATH)
     yield from listen_findings("milter.socket", settings.milter.socket, settings.milter.allow)
     yield from group_findings(settings.milter.socket_group)
     yield from receipt_findings(settings)
     yield from spool_findings(Path(settings.spool.directory), settings)
     yield from queue_depth_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
     yield from policy_findings(settings)
-    yield from exporter_findings(settings.exporter)
+    yield from exporter_findings(settings.exporter, service_user(settings))
     yield from bind_findings(settings)
     yield from tracing_findings(settings.tracing.endpoint)
     yield from engine_findings(settings, probe)
+
+
+def trust_findings(settings: Settings, configuration: Path) -> Iterator[Finding]:
+    """Whether the service runs as a user of its own, and who else can change its configuration."""
+    user = service_user(settings)
+    if user == 0:
+        text = "miltscan runs as root, the owner of spool.directory: a fault in it would open the whole host"
+        yield warning("user", text, f"run it as a user of its own, who also owns {settings.spool.directory}")
+    else:
+        yield ok("user", f"miltscan runs as user {user}")
+    level = error if names_secrets(settings) else warning  # with secrets the service does not start
+    for line in loose_places(configuration, user):
+        text, _, remedy = line.partition("; ")
+        yield level("configuration", text, remedy)
 
 
 def listen_findings(key: str, address: Address, allow: Sequence[Network]) -> Iterator[Finding]:
@@ -115,7 +137,7 @@ def receipt_findings(settings: Settings) -> Iterator[Finding]:
     """Whether the delivery side can verify what the incoming side signs."""
     verify = settings.verify.socket
     try:
-        keys = load_keys(settings.keys.file)
+        keys = load_keys(settings.keys.file, service_user(settings))
     except ConfigError as problem:
         for line in str(problem).splitlines():
             yield error("keys.file", line, f"write a line `ID HEXKEY` for each key, readable only by {_user()}")

@@ -10,14 +10,14 @@ from miltscan.exporter.access import faults
 _MANUAL = "docs/access.md"
 
 
-def exporter_findings(settings: ExporterSettings) -> Iterator[Finding]:
-    """An error stops the service at its start; a warning is about who can read what."""
+def exporter_findings(settings: ExporterSettings, user: int | None = None) -> Iterator[Finding]:
+    """An error stops the service at its start; a warning is about who can read what. `user` is that of the service."""
     listen = settings.listen
     if listen is None:
         yield ok("exporter.listen", "is off")
         return
     required = _required(settings)
-    wrong = [fault.partition(": ") for fault in faults(settings)]
+    wrong = [fault.partition(": ") for fault in faults(settings, user)]
     for key, _, text in wrong:
         yield error(key, text, f"see {_MANUAL}")
     if not wrong:

@@ -31,12 +31,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class DoctorOptions:
-    """Both .cf files; and, if two messages are to be sent, their recipient and the log in which to follow them."""
+    """Both .cf files; and, if two messages are to be sent, their recipient and the log in which to follow them.
+
+    `configuration` is the file of the settings, None for the default one.
+    """
 
     incoming: Path
     delivery: Path
     recipient: str | None = None
     log: Path | None = None
+    configuration: Path | None = None
 
 
 def first_incoming() -> Path:
@@ -60,7 +64,8 @@ def examine(settings: Settings, options: DoctorOptions) -> Iterator[Step]:
     if remote:
         yield Step("engines and folders", (ok("engines", "not on this host"),))
     else:
-        yield Step("engines and folders", (*check.check_findings(settings), *access_findings(settings)))
+        found = check.check_findings(settings, configuration=options.configuration)
+        yield Step("engines and folders", (*found, *access_findings(settings)))
     yield Step("delivery sendmail", tuple(_delivery(incoming, delivery, options, settings)))
     if isinstance(incoming, CfFile) and isinstance(delivery, CfFile):
         yield Step("both sendmails", tuple(_both(incoming, delivery)))

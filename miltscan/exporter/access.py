@@ -38,31 +38,32 @@ def load_access(settings: ExporterSettings) -> Access:
     """Return the access that the settings describe, from the files as they are now. StartError has a line per fault."""
     if found := faults(settings):
         raise StartError("\n".join(found))
-    return Access(settings.allow, _tls(settings), Credentials(_users(settings), _tokens(settings)))
+    users, tokens = _users(settings, None), _tokens(settings, None)
+    return Access(settings.allow, _tls(settings, None), Credentials(users, tokens))
 
 
-def faults(settings: ExporterSettings) -> list[str]:
-    """Return the faults of the files, a line each."""
-    attempts: tuple[Callable[[ExporterSettings], object], ...] = (_users, _tokens, _tls)
+def faults(settings: ExporterSettings, user: int | None = None) -> list[str]:
+    """Return the faults of the files, which may belong to `user`, a line each."""
+    attempts: tuple[Callable[[ExporterSettings, int | None], object], ...] = (_users, _tokens, _tls)
     found: list[str] = []
     for attempt in attempts:
         try:
-            attempt(settings)
+            attempt(settings, user)
         except StartError as error:
             found.append(str(error))
     return found
 
 
-def _users(settings: ExporterSettings) -> dict[str, bytes]:
-    return _parsed("exporter.users_file", settings.users_file, parse_users) if settings.users_file else {}
+def _users(settings: ExporterSettings, user: int | None) -> dict[str, bytes]:
+    return _parsed("exporter.users_file", settings.users_file, parse_users, user) if settings.users_file else {}
 
 
-def _tokens(settings: ExporterSettings) -> list[bytes]:
-    return _parsed("exporter.token_file", settings.token_file, parse_tokens) if settings.token_file else []
+def _tokens(settings: ExporterSettings, user: int | None) -> list[bytes]:
+    return _parsed("exporter.token_file", settings.token_file, parse_tokens, user) if settings.token_file else []
 
 
-def _parsed(key: str, file: str, parse: Callable[[str], T]) -> T:
-    content = _read(key, file, secret=True)
+def _parsed(key: str, file: str, parse: Callable[[str], T], user: int | None) -> T:
+    content = _read(key, file, secret=True, user=user)
     try:
         return parse(content.decode())
     except UnicodeDecodeError:
@@ -71,14 +72,14 @@ def _parsed(key: str, file: str, parse: Callable[[str], T]) -> T:
         raise StartError(f"{key}: {file}: {error}") from None
 
 
-def _read(key: str, file: str, *, secret: bool) -> bytes:
+def _read(key: str, file: str, *, secret: bool, user: int | None = None) -> bytes:
     try:
-        return read_file(file, secret=secret)
+        return read_file(file, secret=secret, user=user)
     except ValueError as error:
         raise StartError(f"{key}: {file}: {error}") from None
 
 
-def _tls(settings: ExporterSettings) -> "ssl.SSLContext | None":
+def _tls(settings: ExporterSettings, user: int | None) -> "ssl.SSLContext | None":
     if not settings.certificate:
         return None
     import ssl  # noqa: PLC0415 - a service without TLS need not load it in each process
@@ -87,18 +88,18 @@ def _tls(settings: ExporterSettings) -> "ssl.SSLContext | None":
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.set_alpn_protocols(["http/1.1"])
-    _load_chain(context, settings)
+    _load_chain(context, settings, user)
     if settings.client_ca:
         _load_client_ca(context, settings.client_ca)
     return context
 
 
-def _load_chain(context: "ssl.SSLContext", settings: ExporterSettings) -> None:
+def _load_chain(context: "ssl.SSLContext", settings: ExporterSettings, user: int | None) -> None:
     """Load the certificate and its key, which may be in one file."""
     key = settings.key or settings.certificate
     named = "exporter.key" if settings.key else "exporter.certificate"
-    _read("exporter.certificate", settings.certificate, secret=not settings.key)
-    _read(named, key, secret=True)
+    _read("exporter.certificate", settings.certificate, secret=not settings.key, user=user)
+    _read(named, key, secret=True, user=user)
     try:
         context.load_cert_chain(settings.certificate, key, password=_no_password)
     except OSError as error:  # of OpenSSL; the files themselves can be read

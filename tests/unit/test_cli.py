@@ -148,7 +148,8 @@ def test_without_a_file_run_uses_the_default_one(monkeypatch: pytest.MonkeyPatch
 def test_check_fails_only_for_errors(level: Level, status: int, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line per finding."""
 
-    def findings(_settings: Settings) -> Iterator[Finding]:
+    def findings(_settings: Settings, configuration: Path) -> Iterator[Finding]:
+        assert configuration == config
         yield Finding(level, "a", "b", "c")
         yield ok("d", "e")
 

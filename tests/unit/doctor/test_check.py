@@ -175,6 +175,7 @@ def test_check_reports_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Working surroundings have no fault; with every server down there is one error."""
     folder = private_folder(tmp_path, monkeypatch)
     monkeypatch.setattr(local, "DEFAULT_FILE", folder / "clamd.conf")
+    monkeypatch.setattr(check, "service_user", lambda _settings: 65534)
     (folder / "clamd.conf").write_text("AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
     monkeypatch.setattr(time, "time", lambda: NOW + DAY)
     configured = settings(f"""
@@ -204,6 +205,32 @@ def test_traces_without_their_packages_are_a_warning(monkeypatch: pytest.MonkeyP
     assert (finding.level, finding.subject) == (Level.WARNING, "tracing.endpoint")
     assert finding.text == "OpenTelemetry is not installed: no message is traced"
     assert finding.remedy == "run: pip install --require-hashes -r deploy/requirements-otel.txt"
+
+
+def trust(folder: Path, text: str = "") -> list[str]:
+    """The findings about the user of the service and about the file of its settings."""
+    file = folder / "miltscan.toml"
+    file.write_text(f"spool.directory = '{folder}'\n{text}")
+    return [str(one) for one in check.trust_findings(settings(file.read_text()), file)]
+
+
+def test_a_service_that_runs_as_root_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in it would open the whole host."""
+    monkeypatch.setattr(check, "service_user", lambda _settings: 0)
+    (found, *_) = trust(tmp_path)
+    assert found.startswith("warning  user: miltscan runs as root, the owner of spool.directory")
+    monkeypatch.setattr(check, "service_user", lambda _settings: os.geteuid() or 65534)
+    assert trust(tmp_path)[0].startswith("ok       user: miltscan runs as user ")
+
+
+@pytest.mark.parametrize(("text", "level"), [("", "warning"), ("exporter.users_file = '/u'", "error  ")])
+def test_a_configuration_that_others_may_change(tmp_path: Path, text: str, level: str) -> None:
+    """It is a warning, and an error if the file names secrets, as the service then does not start."""
+    assert [line for line in trust(tmp_path, text) if " configuration: " in line] == []
+    (tmp_path / "miltscan.toml").chmod(0o666)
+    (found,) = (line for line in trust(tmp_path, text) if " configuration: " in line)
+    file = tmp_path / "miltscan.toml"
+    assert found == f"{level}  configuration: {file} has mode 0666: others may change it; run: chmod go-w {file}"
 
 
 SIGNED = "[keys]\nfile = '{folder}/keys'\n[verify]\nsocket = 'unix:{folder}/verify.sock'\n"

@@ -78,7 +78,7 @@ def test_a_socket_without_a_listener(tmp_path: Path) -> None:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replaces the step with the engines and folders by an empty one."""
-    monkeypatch.setattr("miltscan.doctor.check.check_findings", lambda _: iter(()))
+    monkeypatch.setattr("miltscan.doctor.check.check_findings", lambda _, **__: iter(()))
     monkeypatch.setattr(steps, "access_findings", lambda _: iter(()))
 
 
