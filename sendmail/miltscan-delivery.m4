@@ -30,6 +30,7 @@ define(`confPID_FILE', `SITE_DELIVERY_PID')dnl
 define(`QUEUE_DIR', `SITE_DELIVERY_QUEUE')dnl
 include(patsubst(__file__, `[^/]*$', `')`runners.m4')dnl
 define(`confPROCESS_TITLE_PREFIX', `delivery')dnl
+undefine(`confCONTROL_SOCKET_NAME')dnl
 dnl
 dnl Remove what belongs to the incoming side, if the .mc file set it for both: filters, delays and limits for clients
 dnl (delivery has one client), blocklists (diversion 8 of cf.m4).
@@ -65,6 +66,16 @@ SITE_DEFAULT(`confMAX_HEADERS_LENGTH', `32768')dnl
 ifelse(eval(confMAX_HEADERS_LENGTH > 0), 1, `define(`confMAX_HEADERS_LENGTH', eval(confMAX_HEADERS_LENGTH + 32768))')dnl
 SITE_DEFAULT(`confMAX_HOP', `25')dnl
 define(`confMAX_HOP', eval(confMAX_HOP + 25))dnl
+dnl
+dnl Mailboxes with SMTP, as in the demonstration (no w: users need no account here; no P: the mailbox adds Return-Path).
+dnl Without this setting the site's own local mailer delivers.
+ifdef(`SITE_MAILBOX_PORT', `dnl
+define(`LOCAL_MAILER_PATH', `[IPC]')dnl
+define(`LOCAL_MAILER_ARGS', `TCP [127.0.0.1] SITE_MAILBOX_PORT')dnl
+define(`LOCAL_MAILER_EOL', `\r\n')dnl
+define(`LOCAL_MAILER_DSN_DIAGNOSTIC_CODE', `SMTP')dnl
+MODIFY_MAILER_FLAGS(`LOCAL', `klsDFMA5:/|@qmnX')dnl
+')dnl
 dnl
 dnl Allowed clients: SITE_DELIVERY_FROM, addresses or leading parts of addresses (192.0.2 is a network). They may send to
 dnl any recipient. Any other client receives 550 at connect, or at RCPT if FEATURE(delay_checks) delays the first check.
