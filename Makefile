@@ -8,7 +8,7 @@ READY := .venv/.ready
 PLOTS := .venv/.plots
 MUTANTS := .venv/.mutants
 
-.PHONY: all packages environment demo demo-stop pictures test bench bench-quick bench-growth bench-handoff bench-tuning bench-breakdown mutants dashboard check format clean
+.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-tuning bench-breakdown mutants dashboard check format clean
 
 all: environment
 
@@ -37,6 +37,12 @@ test: environment
 	status=0; $(RUN) -m pytest -p no:cacheprovider -n 3 --dist loadfile || status=$$?; \
 	wait $$others || { cat .venv/pythons.log; exit 1; }; \
 	grep -E '^Python|passed' .venv/pythons.log; exit $$status
+
+# Boots Debian 12 and 13 with systemd, installs miltscan as README.md says, and tests the units; as root, ten minutes for
+# the first time. docs/lab/systems.md has the requirements. OPTIONS="--release bookworm -k reboot" for a part.
+test-systems: environment
+	@deploy/debian/install deploy/debian/packages-systems.txt
+	@$(RUN) -m pytest -p no:cacheprovider --timeout 1800 tests/systems $(OPTIONS)
 
 # Takes the screenshots of the status page in docs/images; three minutes.
 pictures: environment

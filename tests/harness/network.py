@@ -40,12 +40,8 @@ class Host:
     @contextmanager
     def inside(self) -> Iterator[None]:
         """What this thread opens or starts in this context belongs to the host, for as long as it lives."""
-        with _this_namespace().open("rb") as here, (_FOLDER / self.namespace).open("rb") as there:
-            _enter(there.fileno())
-            try:
-                yield
-            finally:
-                _enter(here.fileno())
+        with inside_network(_FOLDER / self.namespace):
+            yield
 
     def add_address(self, address: str) -> None:
         """Another address of this host, on its loopback device; one that it has already is no error."""
@@ -105,6 +101,17 @@ class Network(dict[str, Host]):
 
     def __exit__(self, *_: object) -> None:
         self.end()
+
+
+@contextmanager
+def inside_network(namespace: Path) -> Iterator[None]:
+    """What this thread opens or starts in this context belongs to a network namespace, for as long as it lives."""
+    with _this_namespace().open("rb") as here, namespace.open("rb") as there:
+        _enter(there.fileno())
+        try:
+            yield
+        finally:
+            _enter(here.fileno())
 
 
 def _ip(*arguments: str) -> None:

@@ -1,0 +1,47 @@
+"""The booted machine of the tests, installed as README.md says, and the options of `make test-systems`."""
+
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.systems.installed import install
+from tests.systems.machine import Machine
+from tests.systems.tree import fresh, remove
+
+RELEASES = ("bookworm", "trixie")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the trees are, and which releases run."""
+    parser.addoption("--trees", type=Path, default=Path("/var/cache/miltscan-systems"), help="folder of the trees")
+    parser.addoption("--release", action="append", choices=RELEASES, help="a Debian release; all by default")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test runs on each release, all tests of one release before the next."""
+    if "machine" in metafunc.fixturenames:
+        releases = metafunc.config.getoption("--release") or RELEASES
+        metafunc.parametrize("installed", releases, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def installed(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """A machine on which README.md's commands have been run, up to the running sandwich."""
+    cache: Path = request.config.getoption("--trees")
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one run at a time
+        tree = fresh(cache, request.param)
+        with Machine(tree) as machine:
+            install(machine)
+            yield machine
+        remove(tree)
+
+
+@pytest.fixture
+def machine(installed: Machine) -> Iterator[Machine]:
+    """The machine; after a test that failed, the end of its journal is in the report."""
+    yield installed
+    print(installed.run("journalctl --no-pager --lines 100"))  # noqa: T201  # pytest shows it if the test failed
