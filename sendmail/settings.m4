@@ -52,4 +52,12 @@ SITE_DEFAULT(`SITE_DELAY_LA', ifdef(`confDELAY_LA', `confDELAY_LA', `0'))
 ifelse(SITE_PROFILE, `default', `', SITE_PROFILE, `burst', `',
 `errprint(`SITE_PROFILE: 'SITE_PROFILE` is none of: default, burst
 ')m4exit(1)')
+#
+# With an address in brackets sendmail starts, but cannot connect to the milter: 451 for all mail. With an IPv6 address
+# after inet: it does not start.
+define(`SITE_CHECK_MILTER', `ifelse(index(`$2', `@['), -1, `', `errprint(`$1: '$2`: write the address without brackets
+')m4exit(1)')ifelse(regexp(`$2', `^inet:.*:'), -1, `', `errprint(`$1: '$2`: an IPv6 address requires inet6:PORT@ADDRESS
+')m4exit(1)')')
+SITE_CHECK_MILTER(`SITE_MILTER', SITE_MILTER)
+SITE_CHECK_MILTER(`SITE_DELIVERY_MILTER', SITE_DELIVERY_MILTER)
 divert(0)dnl

@@ -1,11 +1,12 @@
-"""Socket addresses as sendmail writes them (`unix:/path` and `inet:PORT@HOST`), and networks; opens nothing."""
+"""Socket addresses (`unix:/path` and `inet:PORT@HOST`, IPv6 as well), and networks; opens nothing."""
 
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 _EXPECTED = "expected unix:/absolute/path or inet:PORT@HOST"
-_LONGEST_PATH = 107  # bytes: sun_path of unix(7) less its end mark
+LONGEST_PATH = 107
+"""Bytes: sun_path of unix(7) less its end mark."""
 _LAST_PORT = 65535
 
 
@@ -85,8 +86,8 @@ def parse_address(text: str) -> Address:
 def _unix(path: str) -> UnixAddress:
     if not path.startswith("/"):
         raise ValueError(_EXPECTED)
-    if len(path.encode()) > _LONGEST_PATH:
-        raise ValueError(f"expected a socket path of at most {_LONGEST_PATH} bytes")
+    if len(path.encode()) > LONGEST_PATH:
+        raise ValueError(f"expected a socket path of at most {LONGEST_PATH} bytes")
     return UnixAddress(path)
 
 

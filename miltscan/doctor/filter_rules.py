@@ -6,13 +6,16 @@ From the facts of the .cf file to findings; it looks at nothing itself.
 from collections.abc import Collection, Iterator
 
 from miltscan.config.settings import LimitSettings, Settings
-from miltscan.core.address import Address, InetAddress, parse_address
+from miltscan.core.address import Address, InetAddress, is_loopback
 from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.core.milter_spec import MilterSpec, read_milter_spec, write_milter_spec
+from miltscan.doctor.host import service_port
 from miltscan.sandwich.cf import CfFile, Filter
 
 _DEFAULT_TIMES = {"C": 300.0, "S": 10.0, "R": 10.0, "E": 300.0}  # seconds; sendmail's own
 _CLIENT_TIMEOUT = 600.0  # seconds that a client waits for the reply to its final dot (RFC 5321 section 4.5.3.2.6)
 _LEAST_REPLY_TIMEOUT = 5.0  # seconds: miltscan reports progress every second, and a busy host is late
+_ALL_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104 - where a client reaches this host
 _SET_T = "set F=T, so that the client tries again"
 _STAGES = ("connect", "helo", "envfrom", "envrcpt", "data", "eoh", "eom")
 _NEEDED = {
@@ -30,12 +33,15 @@ def filter_findings(
     """Each daemon of this sendmail must ask miltscan at `socket`, or a proxy, and must not accept mail without it."""
     for daemon in conf.daemons:
         subject = f"{file} daemon {daemon.name}"
-        ours = [one for one in conf.filters_of(daemon) if reaches(one, socket, proxies)]
-        if ours:
-            yield ok(subject, f"asks filter {ours[0].name} at {ours[0].socket}")
+        asked = conf.filters_of(daemon)
+        ours = [one for one in asked if reaches(one, socket, proxies)]
+        if any(spec_of(one).problem for one in ours or asked):
+            continue  # has its own finding, and lets no mail pass
+        if not ours:
+            yield error(subject, f"does not ask {socket}: mail passes unscanned", _new_line(socket))
         else:
-            line = f"INPUT_MAIL_FILTER(`miltscan', `S={socket}, F=T, T=C:10s;S:30s;R:30s;E:5m')"
-            yield error(subject, f"does not ask {socket}: mail passes unscanned", f"add {line}")
+            yield ok(subject, f"asks filter {ours[0].name} at {ours[0].socket}")
+    yield from spec_findings(file, conf)
     found = [one for one in conf.filters.values() if reaches(one, socket, proxies)]
     for one in found:  # a daemon may ask by its own X line
         yield fault_finding(file, one)
@@ -52,19 +58,53 @@ def delivery_filter_findings(conf: CfFile, settings: Settings) -> Iterator[Findi
     for one in conf.filters.values():
         if socket is None or not reaches(one, socket):
             yield fault_finding("delivery.cf", one)
+    if socket is None:
+        yield from spec_findings("delivery.cf", conf)
+
+
+def spec_of(one: Filter) -> MilterSpec:
+    """What sendmail makes of the filter's S=."""
+    return read_milter_spec(one.socket, service_port)
+
+
+def spec_findings(file: str, conf: CfFile) -> Iterator[Finding]:
+    """An S= that sendmail cannot use, of any filter: it reads all of them when it starts."""
+    asked = {one.name for daemon in conf.daemons for one in conf.filters_of(daemon)}
+    for one in conf.filters.values():
+        spec = spec_of(one)
+        if spec.no_start or (spec.no_mail and one.name in asked):
+            right = f"S={write_milter_spec(spec.address)}" if spec.address else "S=unix:/PATH or S=inet:PORT@HOST"
+            yield error(f"{file} filter {one.name} S=", f"{one.socket}: {spec.problem}", f"write {right}")
 
 
 def reaches(one: Filter, socket: Address, proxies: Collection[Address] = ()) -> bool:
-    """Whether the filter's S= is `socket` or a proxy of this host; an address of another host counts as well."""
-    try:
-        address = parse_address(one.socket)
-    except ValueError:
+    """Whether the filter's S= means `socket` or a proxy of this host; an address of another host counts as well."""
+    address = spec_of(one).address
+    if address is None:
         return False
-    if address in proxies or not address.is_loopback:
+    if address in proxies:
         return True
     if isinstance(address, InetAddress):
-        return isinstance(socket, InetAddress) and socket.port == address.port
+        elsewhere = not is_loopback(address.host) and address.host not in _ALL_ADDRESSES
+        return elsewhere or (isinstance(socket, InetAddress) and _meet(address, socket))
     return address == socket
+
+
+def _meet(client: InetAddress, listener: InetAddress) -> bool:
+    """Whether a connection to `client` on this host arrives at `listener`; no name is looked up."""
+    if client.port != listener.port:
+        return False
+    if listener.host == "::":  # listens on both families
+        return True
+    return (":" in client.host) is (":" in listener.host) or "localhost" in {client.host, listener.host}
+
+
+def _new_line(socket: Address) -> str:
+    """The remedy for a missing filter; sendmail knows no zone of an IPv6 address, for instance."""
+    spec = write_milter_spec(socket)
+    if problem := read_milter_spec(spec).problem:
+        return f"choose a socket that sendmail can use: with S={spec}, {problem}"
+    return f"add INPUT_MAIL_FILTER(`miltscan', `S={spec}, F=T, T=C:10s;S:30s;R:30s;E:5m')"
 
 
 def fault_finding(file: str, one: Filter) -> Finding:

@@ -24,6 +24,14 @@ def name_findings() -> Iterator[Finding]:
     yield name_finding(names)
 
 
+def service_port(name: str) -> int | None:
+    """The TCP port of a name in services(5)."""
+    try:
+        return socket.getservbyname(name, "tcp")
+    except (OSError, ValueError):
+        return None
+
+
 def name_finding(names: Sequence[str]) -> Finding:
     """One of the host's names must contain a dot; the first one is what the kernel calls it."""
     if dotted := next((name for name in names if "." in name), ""):

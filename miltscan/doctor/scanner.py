@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from miltscan.core.address import Address, parse_address
+from miltscan.core.address import Address
 from miltscan.core.finding import Finding, ok
 from miltscan.doctor import ports
+from miltscan.doctor.filter_rules import spec_of
 from miltscan.doctor.programs import RunningProgram, listeners_at
 from miltscan.sandwich.cf import CfFile
 
@@ -38,11 +39,6 @@ def scanner_findings(address: Address) -> Iterator[Finding]:
 
 
 def _asked(conf: CfFile) -> set[Address]:
-    """The sockets of the filters that the daemons ask; a malformed S= is left out."""
-    found = set()
-    for one in (one for daemon in conf.daemons for one in conf.filters_of(daemon)):
-        try:
-            found.add(parse_address(one.socket))
-        except ValueError:
-            continue
-    return found
+    """The sockets of the filters that the daemons ask; an S= that sendmail cannot use is left out."""
+    specs = (spec_of(one) for daemon in conf.daemons for one in conf.filters_of(daemon))
+    return {spec.address for spec in specs if spec.address and not spec.problem}

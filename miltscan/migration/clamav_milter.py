@@ -7,8 +7,9 @@ has clamav-milter's default, which may differ from miltscan's, so that each opti
 from collections.abc import Sequence
 
 from miltscan.core.action import ActionName
-from miltscan.core.address import parse_address
+from miltscan.core.address import InetAddress, parse_address
 from miltscan.core.clamav_conf import is_on, parse_clamav_size, read_options
+from miltscan.core.milter_spec import write_milter_spec
 from miltscan.migration.draft import Conversion, Draft, Fate, Row, Rule, always, convert, if_used
 
 _ACTIONS = {
@@ -19,6 +20,7 @@ _ACTIONS = {
     "quarantine": ActionName.HOLD,
 }
 _ALL_ADDRESSES = {"inet": "0.0.0.0", "inet6": "::"}  # noqa: S104 - where clamav-milter listens if no host is named
+_LOOPBACK_NAMES = {"localhost", "ip6-localhost", "ip6-loopback"}
 _LARGEST = 2 * 10**9  # bytes: the maximum of limits.message_size
 _LONGEST = 240  # seconds: the maximum of limits.scan_timeout
 _CLAMD_PORT = "3310"
@@ -53,18 +55,23 @@ def _socket(values: Sequence[str]) -> Conversion:
     kind, _, rest = values[0].partition(":")
     if kind not in _ALL_ADDRESSES:
         if not values[0].startswith(("/", "unix:/", "local:/")):
-            raise ValueError("expected [unix:]/path or inet:PORT@HOST")
+            raise ValueError("expected [unix:]/path, inet:PORT@HOST or inet6:PORT@ADDRESS")
         why = "milter.socket keeps its default: both filters can run until sendmail's INPUT_MAIL_FILTER line changes"
         return Conversion(Fate.CHANGED, why)
     port, _, host = rest.partition("@")
-    listen = str(parse_address(f"inet:{port}@{host or _ALL_ADDRESSES[kind]}"))
-    settings = {"milter.socket": listen}
-    if host.strip("[]") not in {"", *_ALL_ADDRESSES.values()}:
+    if kind == "inet6" and host.lower().removesuffix(".") in _LOOPBACK_NAMES:
+        host = "::1"  # a name is an IPv4 address for miltscan
+    address = parse_address(f"inet:{port}@{host or _ALL_ADDRESSES[kind]}")
+    assert isinstance(address, InetAddress)  # noqa: S101 - for mypy: `inet:` gives no other
+    if (":" in address.host) is not (kind == "inet6"):
+        raise ValueError(f"expected {'an IPv6' if kind == 'inet6' else 'an IPv4'} address after {kind}:PORT@")
+    settings, spec = {"milter.socket": str(address)}, {"SITE_MILTER": write_milter_spec(address)}
+    if address.host not in _ALL_ADDRESSES.values():
         why = "the port is free after clamav-milter has stopped; on one host a unix socket is much faster"
-        return Conversion(Fate.SAME, why, settings, {"SITE_MILTER": listen})
-    # no client can connect to 0.0.0.0 or ::, so that sendmail gets another address
+        return Conversion(Fate.SAME, why, settings, spec)
+    # no client can connect to 0.0.0.0 or ::, so that sendmail gets the address of this host
     why = "any host may connect, as before; for an incoming sendmail on another host set SITE_MILTER to this host"
-    return Conversion(Fate.CHANGED, why, settings, {"SITE_MILTER": str(parse_address(f"inet:{port}@127.0.0.1"))})
+    return Conversion(Fate.CHANGED, why, settings, spec)
 
 
 def _group(values: Sequence[str]) -> Conversion:

@@ -19,6 +19,8 @@ _DEFAULTS = {
     "runasuser": "",
 }
 _SERVICES = {"smtp": 25, "mta": 25, "esmtp": 25, "smtps": 465, "submission": 587}
+_FIELD = re.compile(r'(?:[^,"\\]|\\.|"(?:[^"\\]|\\.)*+(?:"|$))++')  # readcf.c, munchstring: "a,b" and a\,b
+_ESCAPED = re.compile(r'\\(.)|"')
 _BACKLOG = 10  # connections; sendmail's own
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -96,7 +98,7 @@ def parse_cf(text: str) -> CfFile:
         options[name.lower()] = value
         if name.lower() == "daemonportoptions":
             daemons.append(_daemon(_fields(value)))
-    filters = [_filter(*_named(line)) for line in lines if line.startswith("X")]
+    filters = [_filter(line) for line in lines if line.startswith("X")]
     mailers = {}
     for name, fields in (_named(line) for line in lines if line.startswith("M")):
         mailers[name] = Mailer(name, fields.get("P", ""), fields.get("F", ""), tuple(fields.get("A", "").split()))
@@ -119,8 +121,13 @@ def _named(line: str) -> tuple[str, dict[str, str]]:
 
 def _fields(text: str) -> dict[str, str]:
     """The fields by their first letter, whose case counts (`c` is children, `q` queueLA)."""
-    pairs = (field.strip().partition("=") for field in text.split(","))
-    return {name[0]: value.strip() for name, _, value in pairs if name}
+    return {name: value.strip() for name, value in _exact_fields(text).items()}
+
+
+def _exact_fields(text: str) -> dict[str, str]:
+    """The same, but a blank at the end of a value is part of it, as in S=."""
+    pairs = (field.lstrip().partition("=") for field in _FIELD.findall(text))
+    return {name[0]: _ESCAPED.sub(r"\1", value.lstrip()) for name, _, value in pairs if name}
 
 
 def _daemon(fields: Mapping[str, str]) -> Daemon:
@@ -137,10 +144,15 @@ def _daemon(fields: Mapping[str, str]) -> Daemon:
     )
 
 
-def _filter(name: str, fields: Mapping[str, str]) -> Filter:
+def _filter(line: str) -> Filter:
+    name, _, rest = line[1:].partition(",")
+    fields = _exact_fields(rest)
     times = (one.strip().partition(":") for one in fields.get("T", "").split(";"))
     return Filter(
-        name, fields.get("S", ""), fields.get("F", ""), {key: seconds(value) for key, _, value in times if key}
+        name.strip(),
+        fields.get("S", ""),
+        fields.get("F", "").strip(),
+        {key: seconds(value) for key, _, value in times if key},
     )
 
 

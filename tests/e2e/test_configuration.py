@@ -201,6 +201,22 @@ def test_a_misspelt_profile_is_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "incoming.cf").exists()
 
 
+@pytest.mark.parametrize("name", ["SITE_MILTER", "SITE_DELIVERY_MILTER"])
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("inet:1@::1", "an IPv6 address requires inet6:PORT@ADDRESS"),
+        ("inet:1@[::1]", "write the address without brackets"),
+        ("inet6:1@[::1]", "write the address without brackets"),
+    ],
+)
+def test_a_milter_address_that_sendmail_does_not_take(tmp_path: Path, name: str, spec: str, words: str) -> None:
+    """The build names the mistake, because sendmail would not start or would tempfail all mail."""
+    made = make(tmp_path, f"{name}={spec}", check=False)
+    assert made.returncode != 0
+    assert f"{name}: {spec}: {words}\n" in made.stderr
+
+
 def test_a_queue_group_of_the_site_stays(tmp_path: Path) -> None:
     """The site's own queue group stays; sendmail refuses two of one name."""
     (tmp_path / "incoming.mc").write_text(
@@ -247,7 +263,8 @@ def test_an_unknown_tls_version_is_an_error(tmp_path: Path) -> None:
 
 def test_every_setting_is_in_the_readme() -> None:
     """The table lists what the m4 files read, and nothing else."""
-    internal = {"DAEMON", "DAEMONS", "DEFAULT", "HARDEN", "FILE", "HERE", "HANDOFF_ARGS", "PROGRAM_MAILER"}
+    internal = {"CHECK_MILTER", "DAEMON", "DAEMONS", "DEFAULT", "HARDEN", "FILE", "HERE", "HANDOFF_ARGS"}
+    internal |= {"PROGRAM_MAILER"}
     m4 = "".join(path.read_text() for path in [*SENDMAIL.glob("*.m4"), *SENDMAIL.glob("*.mc")])
     used = set(re.findall(r"\bSITE_([A-Z_]+)", m4)) - internal
     table = [line for line in (SENDMAIL / "README.md").read_text().splitlines() if line.startswith("| `SITE_")]

@@ -89,7 +89,6 @@ def test_longer_limits_need_a_longer_timeout() -> None:
     [
         ("S=unix:/run/miltscan/miltscan.sock", "S=unix:/run/other.sock"),
         ("S=unix:/run/miltscan/miltscan.sock", "S=inet:7357@127.0.0.1"),
-        ("S=unix:/run/miltscan/miltscan.sock", "S=nonsense"),
         ("O InputMailFilters=miltscan\n", ""),
         ("Listen=511", "Listen=511, I=other"),
     ],
@@ -98,6 +97,25 @@ def test_a_daemon_that_does_not_ask(old: str, new: str) -> None:
     """Its mail passes unscanned, even if the filter has a correct X line."""
     found = bad(of_filter(cf(INCOMING, (old, new))))
     assert [(level, "mail passes unscanned" in text) for level, text in found] == [("error", True)]
+
+
+def test_an_unusable_socket_of_any_filter() -> None:
+    """One cause is one finding; another filter's S= counts as well, as sendmail reads all X lines when it starts."""
+    broken = ("S=unix:/run/miltscan/miltscan.sock", "S=nonsense")
+    assert only(of_filter(cf(INCOMING, broken)), "error", "filter miltscan S=: nonsense: sendmail starts, but cannot")
+    assert only(
+        of_filter(cf(f"{INCOMING}Xother, S=inet:1@::1, F=T\n")), "error", "filter other S=: inet:1@::1: sendmail"
+    )
+    assert only(of_filter(cf(f"{INCOMING}Xother, S=nonsense, F=T\n")), "", "")
+    delivery = cf(f"{DELIVERY}Xother, S=inet:1@::1, F=T\n")
+    assert only(filter_rules.delivery_filter_findings(delivery, Settings()), "error", "filter other S=")
+
+
+def test_a_socket_that_sendmail_cannot_reach() -> None:
+    """A remedy is never a line with which sendmail does not start."""
+    ours = settings(b"[milter]\nsocket = 'inet:7357@fe80::1%eth0'", "f")
+    found = [one for one in of_filter(cf(INCOMING), ours) if one.level is not Level.OK]
+    assert ["choose a socket that sendmail can use" in one.remedy for one in found] == [True]
 
 
 def test_a_delivery_side_that_does_not_ask() -> None:
@@ -116,6 +134,11 @@ def test_a_delivery_side_that_does_not_ask() -> None:
         ("inet:7357@localhost", "inet:7357@127.0.0.1", True),
         ("inet:7358@localhost", "inet:7357@127.0.0.1", False),
         ("inet:7357@scanner.example.org", "unix:/run/a", True),
+        ("inet:7357@127.0.0.1", "inet:7357@::1", False),
+        ("inet:7357@127.0.0.1", "inet:7357@::", True),
+        ("inet:7357@0.0.0.0", "inet:7357@127.0.0.1", True),
+        ("inet6:7357@::1", "inet:7357@::1", True),
+        ("inet6:7357@::1", "inet:7357@0.0.0.0", False),
         ("", "unix:/run/a", False),
     ],
 )

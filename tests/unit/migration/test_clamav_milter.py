@@ -103,6 +103,7 @@ def test_lines_are_read_as_clamav_reads_them(tmp_path: Path) -> None:
 VALUES: list[tuple[str, dict[str, object]]] = [
     ("MilterSocket inet:7357@127.0.0.1", {"milter.socket": "inet:7357@127.0.0.1"}),
     ("MilterSocket inet6:7357@[::1]", {"milter.socket": "inet:7357@::1"}),
+    ("MilterSocket inet6:7357@localhost", {"milter.socket": "inet:7357@::1"}),
     ("MilterSocket inet6:7357", {"milter.socket": "inet:7357@::"}),
     ("MilterSocket /run/a", {}),
     ("MilterSocket local:/run/a", {}),
@@ -132,6 +133,9 @@ def test_values() -> None:
     "line",
     [
         "MilterSocket inet:0@a",
+        "MilterSocket inet:7357@::1",
+        "MilterSocket inet6:7357@127.0.0.1",
+        "MilterSocket inet6:7357@scanner.example.test",
         "MilterSocket fd:3",
         "MilterSocketMode 9999",
         "ReadTimeout -1",
