@@ -247,7 +247,7 @@ def documented() -> list[str]:
     """Each complete S=, SITE_MILTER and SITE_DELIVERY_MILTER in the documentation and in sendmail/."""
     pages = [CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md"), *(CHECKOUT / "sendmail").iterdir()]
     texts = [page.read_text() for page in pages if page.is_file()]
-    pattern = r"((?:unix|local|inet6?):(?:/[\w./-]+|\d+@[^\s,;`'\"|)]+))"
+    pattern = r"(?<!socket = .)((?:unix|local|inet6?):(?:/[\w./-]+|\d+@[^\s,;`'\"|)]+))"
     ours = "".join(line for text in texts for line in text.splitlines(keepends=True) if re.search("MILTER|S=", line))
     return sorted(set(re.findall(pattern, ours)))
 
