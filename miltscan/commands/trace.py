@@ -17,9 +17,10 @@ from miltscan.commands.terminal import complain, say, say_json, terminal_codes
 from miltscan.core.text import readable
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 from miltscan.trace.explain import explain as explain_line
-from miltscan.trace.follow import follow
+from miltscan.trace.follow import TraceResult, find
 from miltscan.trace.timeline import as_text, explained_as_fields, explained_as_text, trace_fields
 
+_SHOWN = 200  # characters of a line that is not known
 _LONG = 50_000_000  # bytes of logs, which take several seconds
 
 
@@ -67,15 +68,26 @@ def trace(
         on_error=complain,
     )
     with _progress(read):
-        traces = follow(subject, read.matching, now)
-    for one in traces:
+        found = find(subject, read.matching, now)
+    for one in found.traces:
         if json:
             say_json(trace_fields(one))
         else:
-            say(f"{as_text(one)}\n")
-    if not traces:
-        complain(f"{readable(subject)}: not found in {read}")
+            say(f"{as_text(one)}
+")
+    if not found.traces:
+        for file in read.passed_over:
+            complain(f"{readable(str(file))}: not read: no rotation makes this name. Name it with --log.")
+        complain(f"{readable(subject)}: not found in {read}{_unknown(found)}")
         raise typer.Exit(1)
+
+
+def _unknown(found: TraceResult) -> str:
+    """The lines that name the message, but cannot be read; nobody must take the message for lost because of them."""
+    if not found.unknown:
+        return ""
+    lines = "1 line names it in a form" if found.unknown == 1 else f"{found.unknown} lines name it in a form"
+    return f"; {lines} that trace does not know, such as: {readable(found.example, _SHOWN)}"
 
 
 @contextmanager

@@ -3,31 +3,24 @@
 Memory does not grow with the logs: it reads blocks of a fixed size, and splits only blocks with a line that is needed.
 """
 
-import bz2
-import glob
-import gzip
+import io
 import lzma
-import re
 import shutil
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, cast
 
 from miltscan.core.text import readable
+from miltscan.sandwich.logforms import journal_time
 from miltscan.sandwich.logline import LINE_LIMIT
+from miltscan.sandwich.rotation import rotations
+from miltscan.sandwich.unpack import PackedError, unpacked
 
 BLOCK = 1 << 20  # bytes
 MAIL_LOGS = (Path("/var/log/mail.log"), Path("/var/log/maillog"))
 JOURNALS = (Path("/var/log/journal"), Path("/run/log/journal"))
-_ROTATED = re.compile(r"[.-]\d+(?:\.(?:gz|bz2|xz))?|-\d{8}-\d+(?:\.(?:gz|bz2|xz))?")  # logrotate(8), also with dateext
-_COMPRESSED: dict[bytes, Callable[[IO[bytes]], object]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ": lzma.open,
-}
 _EXPORT = b"__CURSOR="  # the first field of an entry, systemd.journal-fields(7)
 _JOURNALCTL = (
     *("journalctl", "--output=export", "--no-pager", "--quiet"),
@@ -50,11 +43,13 @@ class Logs:
         journal: bool,
         on_error: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        self._files = [one for file in files for one in rotated(file)]
         self._journal = journal
         self.on_progress: Callable[[int], None] = lambda _done: None
         self._on_error = on_error
         self._errors: set[str] = set()
+        self.passed_over: list[Path] = []
+        """Files whose names begin as that of a log, but which no rotation makes."""
+        self._files = [*dict.fromkeys(one for file in files for one in self._with_rotated(file))]
         self.size = int(sum(_stat(one, "st_size") for one in self._files))
 
     def __str__(self) -> str:
@@ -68,6 +63,8 @@ class Logs:
             try:
                 yield from self._of_file(file, texts, done)
                 done += file.stat().st_size
+            except PackedError as error:
+                self._report(f"{readable(str(file))}: {error}")
             except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
                 self._report(f"{readable(str(file))}: cannot be read: {getattr(error, 'strerror', None) or error}")
         if self._journal:
@@ -78,15 +75,24 @@ class Logs:
 
     def _of_file(self, file: Path, texts: Sequence[bytes], before: int) -> Iterator[bytes]:
         """The matching lines of one file; `before` are the bytes of the files that are done."""
-        with file.open("rb") as raw:
-            start = raw.read(len(_EXPORT))
-            raw.seek(0)
-            opener = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), None)
-            with cast("IO[bytes]", opener(raw)) if opener else raw as stream:
-                for lines in _blocks(stream):
-                    if _contains(lines, texts):
-                        yield from (line for line in lines.split(b"\n") if _contains(line, texts))
-                    self.on_progress(before + raw.tell())
+        with file.open("rb") as raw, unpacked(raw) as stream:
+            for lines in _blocks(stream):
+                if _contains(lines, texts):
+                    yield from (line for line in lines.split(b"\n") if _contains(line, texts))
+                self.on_progress(before + raw.tell())
+
+    def _with_rotated(self, file: Path) -> list[Path]:
+        try:
+            names = [one.name for one in file.parent.iterdir()]
+        except FileNotFoundError:  # opening the file reports that
+            return [file]
+        except OSError as error:
+            self._report(f"{readable(str(file.parent))}: rotated files cannot be found: {error.strerror}")
+            return [file]
+        older = rotations(file.name, names, lambda name: _stat(file.with_name(name), "st_mtime"))
+        begin = [name for name in names if name.startswith(file.name) and name not in {file.name, *older}]
+        self.passed_over += (file.with_name(name) for name in sorted(begin))
+        return [*(file.with_name(name) for name in older), file]
 
     def _report(self, text: str) -> None:
         if text not in self._errors:
@@ -114,16 +120,6 @@ def has_journal() -> bool:
     return shutil.which(_JOURNALCTL[0]) is not None and any(folder.exists() for folder in JOURNALS)
 
 
-def rotated(file: Path) -> list[Path]:
-    """The file and its rotated predecessors by age (mtime, which rotation and compression keep), the oldest first."""
-    try:
-        names = list(file.parent.glob(f"{glob.escape(file.name)}*"))
-    except OSError:  # this user may not read the folder; opening the file reports that
-        names = []
-    older = [one for one in names if _ROTATED.fullmatch(one.name.removeprefix(file.name))]
-    return [*sorted(older, key=lambda one: (_stat(one, "st_mtime"), one.name)), file]
-
-
 def _stat(file: Path, name: str) -> float:
     """One value of stat(2); 0 for a file that is missing (any more) or hidden from this user."""
     try:
@@ -134,12 +130,10 @@ def _stat(file: Path, name: str) -> float:
 
 def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
     """Whole lines, a block at a time; the part of a line beyond LINE_LIMIT may be left out."""
-    block = stream.read(BLOCK)
-    if block.startswith(_EXPORT):
-        stream.seek(0)
+    if cast("io.BufferedReader", stream).peek(len(_EXPORT)).startswith(_EXPORT):
         yield from (line + b"\n" for line in exported(stream))
         return
-    whole = True
+    block, whole = stream.read(BLOCK), True
     while block:
         block += stream.readline(LINE_LIMIT)
         begin = 0 if whole else block.find(b"\n") + 1 or len(block)
@@ -178,11 +172,7 @@ def exported(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _syslog_line(entry: dict[bytes, bytes]) -> bytes:
-    try:
-        micro = timedelta(microseconds=int(entry.get(b"__REALTIME_TIMESTAMP", b"")))
-        time = (datetime(1970, 1, 1, tzinfo=UTC) + micro).isoformat().encode()
-    except (ValueError, OverflowError):
-        time = b"1970-01-01T00:00:00+00:00"
+    time = journal_time(entry.get(b"__REALTIME_TIMESTAMP", b"")).encode()
     head = b" ".join([time, entry.get(b"_HOSTNAME") or b"-", entry.get(b"SYSLOG_IDENTIFIER") or b"-"])
     pid = entry.get(b"SYSLOG_PID") or entry.get(b"_PID")
     return head + (b"[%b]: " % pid if pid else b": ") + entry.get(b"MESSAGE", b"").replace(b"\n", b" ")

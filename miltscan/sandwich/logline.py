@@ -4,7 +4,7 @@
     2026-11-22T16:04:15.852014+00:00 mx sm-mta[1849]: 6AMG4FAU001849: to=<b@example.test>, delay=00:00:00, ...
     {"timestamp":"2026-11-22T16:04:15.852+00:00","event":"message","queue_id":"6AMG4FAU001849", ...}
 
-The head may have any program name, no host, a priority or Solaris' message ID, or be absent. Clients and remote servers
+logforms.py has the forms of the head. Clients and remote servers
 choose much of a line. So a value in angle brackets is one unit, regardless of its content. A field that sendmail
 writes after such a text (`relay` after `msgid`) is taken from its last place, one that it writes before (`dsn` before
 `stat`) from its first. Every text of an event is printable.
@@ -12,27 +12,29 @@ writes after such a text (`relay` after `msgid`) is taken from its last place, o
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
 from miltscan.core.text import readable
+from miltscan.sandwich.logforms import QUEUE_ID, split_head
 
 LINE_LIMIT = 65536  # bytes or characters of a line that are parsed: the journal's own limit is 48 KiB
 _FIELDS_LIMIT = 8192  # characters of a line of fields: sendmail writes some 2,000, miltscan (in JSON) 4,095
-QUEUE_ID = re.compile(r"[0-9A-Za-z]{3,10}\d{5,10}")
-"""sendmail/queue.c, assign_queueid: 8 characters of time and counter, then the process ID with at least 6 digits."""
+_BASE60 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx"
+_TIMED_ID = re.compile(r"[0-9A-Za-x]{8}\d{6,}")
+_YEARS_AHEAD = 30  # a queue ID of 1990 to 2049: it has no century
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_CLASSIC = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?"
-_ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?"
-_HEAD = re.compile(
-    rf"(?:<\d{{1,3}}>)?(?P<time>{_CLASSIC}|{_ISO}) (?:(?P<host>[^\s:\[]+) )?"
-    r"(?P<program>[^\s:\[\]]+)(?:\[(?P<pid>\d{1,10})\])?: (?:\[ID \d+ [\w.]+\] )?"
+_ISO = re.compile(
+    r"(?:[A-Z][a-z]{2} )?(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)([.,]\d+)? ?(?:(Z|[+-]\d\d:?\d\d)|([A-Z]{3,5}))?"
 )
-_ID = re.compile(rf"(?P<id>{QUEUE_ID.pattern}|NOQUEUE): ")
+_CLOCKS_DIFFER = timedelta(days=1)
+_CLASSIC = re.compile(r"(\d{4} )?([A-Z][a-z]{2}) ([ \d]\d) (\d{4} )?(.*)")
+# sendmail/conf.c, sm_syslog: a text that is too long for syslog is logged in parts, the first as ID[1]: ... ...
+_ID = re.compile(rf"(?P<id>{QUEUE_ID.pattern}|NOQUEUE)(?:\[(?P<part>\d{{1,3}})\])?: ")
 _BEFORE_FIELDS = re.compile(r"(?:collect: |Milter(?: \([^)]*\))?: (?:[a-z]+, )?)")
 _FIELD = re.compile(r"([A-Za-z]\w*)=")
 _NEXT = re.compile(r", (?=[a-z]\w*=)")
@@ -60,6 +62,7 @@ _KINDS = {
     "from=": EventKind.ENVELOPE,
     "to=": EventKind.DELIVERY,
     "Milter": EventKind.MILTER,
+    "milter=": EventKind.MILTER,
     "ruleset=": EventKind.RULESET,
 }
 """The kind of sendmail's lines, by the beginning of their text."""
@@ -69,8 +72,8 @@ _KINDS = {
 class LogEvent:
     """A parsed line; `text` is what follows the queue ID.
 
-    `time` is in the time zone of the line. If the line names none, it is the local one; without a year it is the latest
-    year that is not after `now`.
+    `time` is in the time zone of the line, or the local one if the line names none. A time without a year has that of
+    the queue ID, which contains it; without a queue ID it is the latest one that is not after `now`.
     """
 
     time: datetime | None
@@ -90,18 +93,35 @@ class LogEvent:
 
 def parse_line(line: bytes | str, now: datetime) -> LogEvent:
     """The event of any line; never raises. `now` (aware) dates a line without a year."""
-    line = readable(line.rstrip(b"\r\n") if isinstance(line, bytes) else line.rstrip("\r\n"), LINE_LIMIT)
-    head = _HEAD.match(line)
-    text = line[head.end() :] if head else line
-    moment = _time(head["time"], now) if head else None
-    host, program, pid = (head["host"], head["program"], head["pid"]) if head else (None, None, None)
-    if text.startswith("{") and (event := _miltscan_event(text, moment, host)):
+    head = split_head(line, LINE_LIMIT)
+    found = _ID.match(head.text)
+    queue_id, part = (found["id"], int(found["part"] or 1)) if found else (None, 1)
+    made = queue_id_time(queue_id or "")
+    moment = _time(head.time, now, made if made and made - _CLOCKS_DIFFER <= now else None) if head.time else None
+    if head.text.startswith("{") and (event := _miltscan_event(head.text, moment, head.host)):
         return event
-    found = _ID.match(text)
-    text = text[found.end() :] if found else text
-    number, queue_id = int(pid) if pid else None, found["id"] if found else None
+    text = head.text[found.end() :] if found else head.text
+    number = int(head.pid) if head.pid and head.pid.isdecimal() else None
+    if part > 1:  # it begins anywhere in the text, perhaps within a value that the client chose
+        return LogEvent(moment, head.host, head.program, number, queue_id, EventKind.OTHER, {}, text)
     kind = next((kind for start, kind in _KINDS.items() if text.startswith(start)), EventKind.OTHER)
-    return LogEvent(moment, host, program, number, queue_id, kind, _fields(text[:_FIELDS_LIMIT]), text)
+    return LogEvent(moment, head.host, head.program, number, queue_id, kind, _fields(text[:_FIELDS_LIMIT]), text)
+
+
+def queue_id_time(queue_id: str) -> datetime | None:
+    """When sendmail made a queue ID; its clock is in UTC.
+
+    Characters 1 to 6 are the time in base 60: year - 1900 (modulo 60), month from 0, day, hour, minute, second.
+    """
+    if not _TIMED_ID.fullmatch(queue_id):
+        return None
+    year, month, day, hour, minute, second = (_BASE60.index(character) for character in queue_id[:6])
+    try:
+        return datetime(
+            (2020 if year < _YEARS_AHEAD else 1960) + year, month + 1, day, hour, minute, second, tzinfo=UTC
+        )
+    except ValueError:
+        return None
 
 
 def handoff_id(event: LogEvent) -> str | None:
@@ -147,20 +167,39 @@ def _value_end(text: str, name: str, start: int) -> tuple[int, int | None]:
     return (following.start(), following.end()) if following else (len(text), None)
 
 
-def _time(text: str, now: datetime) -> datetime | None:
-    """The time of a line; of one without a year the latest day that is at most one day ahead, since clocks differ."""
+def _time(text: str, now: datetime, made: datetime | None) -> datetime | None:
+    """The time of a line; without a year the first one after the queue ID was `made`, else the last one before `now`.
+
+    Both allow a day, since clocks differ.
+    """
     try:
-        if text[0].isdigit():
-            return _aware(datetime.fromisoformat(text))
-        clock, month, day = time.fromisoformat(text[7:]), _MONTHS.index(text[:3]) + 1, int(text[4:6])
+        if not (found := _CLASSIC.match(text)):
+            return _with_year(text)
+        clock, month, day = time.fromisoformat(found[5]), _MONTHS.index(found[2]) + 1, int(found[3])
     except (ValueError, OverflowError):
         return None
-    for year in range(now.year + 1, now.year - 5, -1):  # enough years to find a 29 February
+    if year := found[1] or found[4]:
+        years: Iterable[int] = [int(year)]
+    elif made:
+        years = range(made.year - 1, made.year + 2)
+    else:
+        years = range(now.year + 1, now.year - 5, -1)  # enough years to find a 29 February
+    for one in years:
         with suppress(ValueError, OverflowError):
-            moment = datetime.combine(date(year, month, day), clock).astimezone()
-            if moment <= now + timedelta(days=1):
+            moment = datetime.combine(date(one, month, day), clock).astimezone()
+            if year or (moment >= made - _CLOCKS_DIFFER if made else moment <= now + _CLOCKS_DIFFER):
                 return moment
     return None
+
+
+def _with_year(text: str) -> datetime | None:
+    """A time in ISO form, for which journalctl has more spellings than Python, or in seconds since the epoch."""
+    if text[:9].isdecimal():
+        return datetime.fromtimestamp(float(text), UTC)
+    if not (found := _ISO.fullmatch(text)):  # such as the time since the boot
+        return None
+    moment = datetime.fromisoformat(f"{found[1]}T{found[2]}{(found[3] or '').replace(',', '.')}{found[4] or ''}")
+    return moment.replace(tzinfo=UTC) if found[5] in {"UTC", "GMT"} else _aware(moment)
 
 
 def _aware(moment: datetime) -> datetime:

@@ -6,12 +6,9 @@ assign_queueid) and of its Installation and Operation Guide, "The System Log".
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-from miltscan.sandwich.logline import EventKind, LogEvent, handoff_id, parse_line
-
-_YEARS_AHEAD = 30  # a queue ID of 1990 to 2049: it has no century
-_BASE60 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx"
+from miltscan.sandwich.logline import EventKind, LogEvent, handoff_id, parse_line, queue_id_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +107,9 @@ def explain(line: str, now: datetime) -> list[Part]:
 
 
 def _queue_id(queue_id: str) -> str:
-    """Characters 1 to 6 are the time in base 60: year - 1900 (modulo 60), month from 0, day, hour, minute, second."""
     meaning = "the message's name at this sendmail and in its queue directory"
-    try:
-        year, month, day, hour, minute, second = (_BASE60.index(character) for character in queue_id[:6])
-        century = 2020 if year < _YEARS_AHEAD else 1960
-        made = datetime(century + year, month + 1, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return meaning
-    return f"{meaning}; made at {made:%Y-%m-%d %H:%M:%S} UTC"
+    made = queue_id_time(queue_id)
+    return f"{meaning}; made at {made:%Y-%m-%d %H:%M:%S} UTC" if made else meaning
 
 
 def _detail(name: str, value: str, event: LogEvent) -> str:

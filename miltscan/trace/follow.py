@@ -1,19 +1,25 @@
 """Follows one message through the events of both sendmails and miltscan. It reads no file and prints nothing.
 
-A message has a queue ID at each sendmail. The first one's line `stat=Sent (QUEUE_ID Message accepted ...)` links them.
-sendmail writes that line after the first lines of the second queue ID, perhaps in another file, and a search may begin
-with either queue ID. So the logs are read again as long as that finds new queue IDs: two or three times.
+A message has a queue ID at each sendmail, and more for its copies; links.py has the lines that link them. sendmail
+writes such a line after the first lines of the second queue ID, perhaps in another file, and a search may begin with
+either queue ID. So the logs are read again as long as that finds new queue IDs: two or three times.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
-from miltscan.sandwich.logline import QUEUE_ID, EventKind, LogEvent, addresses, handoff_id, parse_line
+from miltscan.sandwich.logforms import QUEUE_ID
+from miltscan.sandwich.logline import LINE_LIMIT, EventKind, LogEvent, addresses, handoff_id, parse_line
+from miltscan.trace.links import Link, LinkKind, links
+from miltscan.trace.order import ordered
 
 QUEUE_IDS_FOLLOWED = 100  # any number of messages may have the same Message-ID, by accident or by intent
 EVENTS_KEPT = 5000  # for each queue ID
+_A_SECOND = timedelta(seconds=1)
 _MSGID_LOGGED = 100  # sendmail/headers.c, logsender: msgid=%.100s
 
 Read = Callable[[Sequence[bytes]], Iterable[bytes]]
@@ -42,7 +48,19 @@ _BY_ACTION = {
     "hold": DeliveryStatus.HELD,
 }
 _BY_DSN = {"2": DeliveryStatus.DELIVERED, "4": DeliveryStatus.DEFERRED, "5": DeliveryStatus.FAILED}
-_ORDER_IN_A_SECOND = {EventKind.ENVELOPE: 0, EventKind.SCAN: 1, EventKind.DELIVERY: 3, EventKind.OTHER: 3}
+_BY_STAT = {
+    "Sent": DeliveryStatus.DELIVERED,
+    "Deferred": DeliveryStatus.DEFERRED,
+    "queued": DeliveryStatus.DEFERRED,
+    "quarantined": DeliveryStatus.HELD,
+}
+"""For a line without dsn=, as an attempt that only fills the queue, and all of sendmail 8.9."""
+_BY_MILTER = {
+    "discard": DeliveryStatus.DISCARDED,
+    "tempfail": DeliveryStatus.TEMPFAILED,
+    "reject": DeliveryStatus.REJECTED,
+}
+_MILTER_ACTION = re.compile(r"(?:milter=[^,=]+,(?: action=\w+,)?|Milter: (?:cmd=)?data,) (discard|tempfail|reject)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +75,27 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One message: its queue IDs in the order of its path, its events in the order of time."""
+    """One message: its queue IDs in the order of its path, its events as order.py sorts them.
+
+    Notices are bounces and reports about it, which have queue IDs and recipients of their own.
+    """
 
     queue_ids: tuple[str, ...]
     events: tuple[LogEvent, ...]
     recipients: tuple[Recipient, ...]
     status: DeliveryStatus
+    notice_ids: tuple[str, ...] = ()
+    notices: tuple[Recipient, ...] = ()
 
     def first(self, kind: EventKind) -> LogEvent | None:
         """The first event of a kind."""
         return next((event for event in self.events if event.kind is kind), None)
+
+    @property
+    def is_by_time(self) -> bool:
+        """Whether no event is later than the next one; clocks may disagree by a second."""
+        times = [event.time for event in self.events if event.time]
+        return all(first <= second + _A_SECOND for first, second in pairwise(times))
 
     @property
     def message_id(self) -> str | None:
@@ -83,33 +112,32 @@ class _Search:
     queue_ids: dict[str, None]
     full: bool = False
     events: dict[str, dict[object, LogEvent]] = field(default_factory=dict)
-    links: dict[tuple[str, str], None] = field(default_factory=dict)
+    links: dict[Link, None] = field(default_factory=dict)
 
     def texts(self) -> list[bytes]:
         """The texts of which every relevant line contains at least one."""
         names = [message_id[:40] for message_id in self.message_ids if not self.full]
         return [text.encode("utf-8", "surrogateescape") for text in (*names, *self.queue_ids)]
 
-    def add(self, event: LogEvent) -> None:
-        """Keep an event that belongs to the message, and its queue IDs."""
-        here, link = event.queue_id, _link(event)
-        found = (here, *(link or ()))
+    def add(self, event: LogEvent) -> bool:
+        """Keep an event that belongs to the message, and its queue IDs; whether it does."""
+        here, found = event.queue_id, links(event)
         named = not self.full and {event.get("msgid"), event.get("message_id")} & self.message_ids
-        if here is None or not (named or any(queue_id in self.queue_ids for queue_id in found)):
-            return
-        for queue_id in (here, *(link or ())):
+        linked = {one for link in found for one in (link.sender, link.receiver)}
+        if here is None or not (named or any(one in self.queue_ids for one in (here, *linked))):
+            return False
+        for queue_id in (here, *sorted(linked - {here})):
             self.full = self.full or len(self.queue_ids) >= QUEUE_IDS_FOLLOWED
             if not self.full:
                 self.queue_ids[queue_id] = None
-        if here not in self.queue_ids:
-            return
-        if link:
-            self.links[link] = None
-        kept = self.events.setdefault(here, {})
-        if len(kept) < EVENTS_KEPT:
-            # the same key for a line that is found twice, for instance in a file and in the journal
-            second = event.time and event.time.astimezone(UTC).replace(microsecond=0)
-            kept.setdefault((second, event.pid, event.text), event)
+        if here in self.queue_ids:
+            self.links.update(dict.fromkeys(found))
+            kept = self.events.setdefault(here, {})
+            if len(kept) < EVENTS_KEPT:
+                # the same key for a line that is found twice, for instance in a file and in the journal
+                second = event.time and event.time.astimezone(UTC).replace(microsecond=0)
+                kept.setdefault((second, event.pid, event.text), event)
+        return True
 
     def message_id(self, queue_id: str) -> str | None:
         """The Message-ID in the first envelope line of a queue ID."""
@@ -117,20 +145,38 @@ class _Search:
         return next((event.get("msgid") for event in events if event.kind is EventKind.ENVELOPE), None)
 
 
-def follow(subject: str, read: Read, now: datetime) -> list[Trace]:
-    """The messages that `subject` names: the one with this queue ID at either sendmail, or all with this Message-ID.
+@dataclass(frozen=True, slots=True)
+class TraceResult:
+    """The messages that were found, and how many lines name the subject in a form that is not known, with the first."""
 
-    A Message-ID may lack its brackets. `now` (aware) dates lines without a year. An empty list means: not in the logs.
+    traces: list[Trace]
+    unknown: int
+    example: bytes
+
+
+def follow(subject: str, read: Read, now: datetime) -> list[Trace]:
+    """The messages that `subject` names; an empty list means: not in the logs."""
+    return find(subject, read, now).traces
+
+
+def find(subject: str, read: Read, now: datetime) -> TraceResult:
+    """The message with this queue ID at either sendmail, or all messages with this Message-ID.
+
+    A Message-ID may lack its brackets. `now` (aware) dates lines without a year.
     """
     by_id = QUEUE_ID.fullmatch(subject) is not None
     search = _Search(frozenset() if by_id else _spellings(subject), {subject: None} if by_id else {})
-    before = -1
+    name = subject.removeprefix("<").removesuffix(">")[:_MSGID_LOGGED].encode("utf-8", "surrogateescape")
+    before, unknown, example = -1, 0, b""
     while len(search.queue_ids) != before:
         before = len(search.queue_ids)
-        search.events, search.links = {}, {}
+        search.events, search.links, unknown = {}, {}, 0
         for line in read(search.texts()):
-            search.add(parse_line(line, now))
-    return [_trace(path, search) for path in _paths(search) if not by_id or subject in path]
+            if not search.add(parse_line(line, now)) and name in line:
+                example = example or line[:LINE_LIMIT]
+                unknown += 1
+    traces = [_trace(path, search, accepted) for path, accepted in _paths(search) if not by_id or subject in path]
+    return TraceResult(traces, unknown, example)
 
 
 def _spellings(message_id: str) -> frozenset[str]:
@@ -149,61 +195,79 @@ def _spellings(message_id: str) -> frozenset[str]:
     return frozenset([*whole, *(one[:_MSGID_LOGGED] for one in escaped)])
 
 
-def _link(event: LogEvent) -> tuple[str, str] | None:
-    """The two queue IDs between which this event hands the message over."""
-    if event.queue_id and (following := handoff_id(event)):
-        return event.queue_id, following
-    words = event.text.split(maxsplit=2)  # QUEUE_ID: clone OTHER, owner=...: an alias with an owner
-    if event.queue_id and len(words) > 1 and words[0] == "clone" and QUEUE_ID.fullmatch(words[1].rstrip(",")):
-        return words[1].rstrip(","), event.queue_id
-    return None
-
-
-def _paths(search: _Search) -> list[list[str]]:
-    """The queue IDs of each message, in the order of its path."""
-    links = []
-    for sender, receiver in search.links:
-        # a remote server can answer with one of our queue IDs, but that message has another Message-ID
-        ids = search.message_id(sender), search.message_id(receiver)
-        if None in ids or ids[0] == ids[1]:
-            links.append((sender, receiver))
+def _paths(search: _Search) -> Iterator[tuple[list[str], list[Link]]]:
+    """The queue IDs of each message in the order of its path, and the links between them."""
+    accepted = _accepted(search)
     together = {queue_id: {queue_id} for queue_id in search.queue_ids if queue_id in search.events}
-    for sender, receiver in links:
-        both = together.get(sender, {sender}) | together.get(receiver, {receiver})
+    for link in accepted:
+        both = together.get(link.sender, {link.sender}) | together.get(link.receiver, {link.receiver})
         together.update(dict.fromkeys(both, both))
-    paths = []
     for queue_id in search.queue_ids:
         if group := together.get(queue_id):
-            paths.append(_in_order(group, links))
+            yield _in_order(group, accepted), accepted
             together = {other: ids for other, ids in together.items() if other not in group}
-    return paths
 
 
-def _in_order(group: set[str], links: Sequence[tuple[str, str]]) -> list[str]:
+def _accepted(search: _Search) -> list[Link]:
+    """The links between queue IDs of one message: a server can answer with the queue ID of another one."""
+    copies = {link.receiver: link.sender for link in search.links if link.kind is LinkKind.COPY}
+    notices = {link.receiver for link in search.links if link.kind is LinkKind.NOTICE}
+
+    def message_id(queue_id: str) -> str | None:
+        seen: set[str] = set()
+        while (own := search.message_id(queue_id)) is None and queue_id in copies and queue_id not in seen:
+            seen.add(queue_id)
+            queue_id = copies[queue_id]
+        return own
+
+    def is_same(link: Link) -> bool:
+        here, there = message_id(link.sender), search.message_id(link.receiver)
+        if link.kind is not LinkKind.HANDOFF:  # a copy or notice is not received: it has no envelope line
+            return there is None
+        if link.sender in notices and there is not None:  # sendmail makes its Message-ID from its queue ID
+            return link.sender in there
+        return None in {here, there} or here == there
+
+    return [link for link in search.links if is_same(link)]
+
+
+def _in_order(group: set[str], accepted: Sequence[Link]) -> list[str]:
     """Each queue ID after those that it came from; a circle in alphabetical order."""
     order: list[str] = []
     rest = sorted(group)
     while rest:
-        ready = [one for one in rest if not any(sender in rest for sender, receiver in links if receiver == one)]
+        ready = [one for one in rest if not any(link.sender in rest for link in accepted if link.receiver == one)]
         order += ready or rest[:1]
         rest = [one for one in rest if one not in order]
     return order
 
 
-def _trace(path: Sequence[str], search: _Search) -> Trace:
-    """The events of one path, sorted by whole seconds, as most logs have no more, and then along the path."""
-
-    def place(event: LogEvent) -> tuple[datetime, int, int]:
-        time = event.time.astimezone(UTC) if event.time else datetime.min.replace(tzinfo=UTC)
-        stage = _ORDER_IN_A_SECOND.get(event.kind, 2)
-        return time.replace(microsecond=0), path.index(event.queue_id or path[0]), stage
-
-    found = (event for queue_id in path for event in search.events.get(queue_id, {}).values())
-    events = tuple(sorted(found, key=place))
-    refusal = _refusal(events)
-    recipients = tuple(_recipients(events, refusal))
+def _trace(path: Sequence[str], search: _Search, accepted: Sequence[Link]) -> Trace:
+    read = {queue_id: [*search.events.get(queue_id, {}).values()] for queue_id in path}
+    events = tuple(ordered(path, read, accepted))
+    notice_ids = _notices(path, accepted)
+    own = [event for event in events if event.queue_id not in notice_ids]
+    refusal = _refusal(own)
+    recipients = tuple(_recipients(own, refusal))
     statuses = [one.status for one in recipients] or [refusal]
-    return Trace(tuple(path), events, recipients, min(statuses, key=_WORST_FIRST.index))
+    return Trace(
+        tuple(one for one in path if one not in notice_ids),
+        events,
+        recipients,
+        min(statuses, key=_WORST_FIRST.index),
+        tuple(one for one in path if one in notice_ids),
+        tuple(_recipients([event for event in events if event.queue_id in notice_ids], DeliveryStatus.UNKNOWN)),
+    )
+
+
+def _notices(path: Sequence[str], accepted: Sequence[Link]) -> set[str]:
+    """The queue IDs of notices, at this sendmail and at those after it."""
+    notices: set[str] = set()
+    for queue_id in path:
+        for link in accepted:
+            if link.receiver == queue_id and (link.kind is LinkKind.NOTICE or link.sender in notices):
+                notices.add(queue_id)
+    return notices
 
 
 def _recipients(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterator[Recipient]:
@@ -215,10 +279,17 @@ def _recipients(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterator
             tried.setdefault((event.queue_id, address), []).append(event)
     delivering = {event.queue_id for event in attempts}
     for (_, address), made in tried.items():
-        handoff, dsn = handoff_id(made[-1]), (made[-1].get("dsn") or "")[:1]
+        handoff = handoff_id(made[-1])
         if handoff not in delivering:  # otherwise the next sendmail has later attempts
-            status = DeliveryStatus.HANDED_OVER if handoff else _BY_DSN.get(dsn, refusal)
+            status = DeliveryStatus.HANDED_OVER if handoff else _attempt_status(made[-1], refusal)
             yield Recipient(address, status, len(made), made[-1])
+
+
+def _attempt_status(attempt: LogEvent, refusal: DeliveryStatus) -> DeliveryStatus:
+    if dsn := attempt.get("dsn"):
+        return _BY_DSN.get(dsn[0], refusal)
+    word = re.match(r"\w*", attempt.get("stat") or "")
+    return _BY_STAT.get(word[0] if word else "", refusal)
 
 
 def _refusal(events: Sequence[LogEvent]) -> DeliveryStatus:
@@ -228,6 +299,10 @@ def _refusal(events: Sequence[LogEvent]) -> DeliveryStatus:
             return DeliveryStatus.TEMPFAILED if reply.startswith("4") else DeliveryStatus.REJECTED
         if event.get("status") == "tempfail" or event.text.endswith("temp failing commands"):
             return DeliveryStatus.TEMPFAILED
+        if found := _MILTER_ACTION.fullmatch(event.text):
+            return _BY_MILTER[found[1]]
+        if event.text == "discarded" or (event.kind is EventKind.RULESET and event.text.endswith(", discard")):
+            return DeliveryStatus.DISCARDED
         if event.kind is EventKind.SCAN and (status := _BY_ACTION.get(event.get("action") or "")):
             return status
     return DeliveryStatus.UNKNOWN

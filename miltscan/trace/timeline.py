@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from miltscan.sandwich.logline import EventKind, LogEvent, addresses, handoff_id
 from miltscan.trace.explain import Part
-from miltscan.trace.follow import Trace
+from miltscan.trace.follow import Recipient, Trace
 
 _SHOWN = 5
 """Recipients of one line; the list at the end has all of them."""
@@ -13,17 +13,17 @@ _SHOWN = 5
 def as_text(trace: Trace) -> str:
     """Several lines, without a line feed after the last."""
     message_id = trace.message_id or "(no Message-ID in these logs)"
-    heading = [f"Message {message_id}: {trace.status}", f"Queue IDs: {' -> '.join(trace.queue_ids)}", ""]
-    return "\n".join([*heading, *_timeline(trace), *_recipients(trace)])
+    heading = [f"Message {message_id}: {trace.status}", f"Queue IDs: {' -> '.join(trace.queue_ids)}"]
+    if trace.notice_ids:
+        heading.append(f"Notices about it: {', '.join(trace.notice_ids)}")
+    if not trace.is_by_time:
+        heading.append("The times of these lines disagree: they are in the order of cause and effect.")
+    tables = _recipients("Recipients", trace.recipients), _recipients("Recipients of notices", trace.notices)
+    return "\n".join([*heading, "", *_timeline(trace), *tables[0], *tables[1]])
 
 
 def trace_fields(trace: Trace) -> dict[str, object]:
     """What `--json` prints; docs/trace.md documents it."""
-    recipients = []
-    for one in trace.recipients:
-        known = {"recipient": one.address, "status": one.status, "attempts": one.attempts}
-        named = {name: one.last.get(name) for name in ("dsn", "stat", "delay", "xdelay", "relay", "mailer")}
-        recipients.append(known | {"queue_id": one.last.queue_id, "time": _iso(one.last)} | named)
     events = [
         {
             "time": _iso(event),
@@ -38,8 +38,21 @@ def trace_fields(trace: Trace) -> dict[str, object]:
         }
         for event in trace.events
     ]
-    heading = {"message_id": trace.message_id, "status": trace.status, "queue_ids": trace.queue_ids}
-    return {**heading, "recipients": recipients, "events": events}
+    heading = {
+        "message_id": trace.message_id,
+        "status": trace.status,
+        "queue_ids": trace.queue_ids,
+        "notice_ids": trace.notice_ids,
+    }
+    recipients = [_recipient_fields(one) for one in trace.recipients]
+    notices = [_recipient_fields(one) for one in trace.notices]
+    return {**heading, "recipients": recipients, "notices": notices, "events": events}
+
+
+def _recipient_fields(one: Recipient) -> dict[str, object]:
+    known = {"recipient": one.address, "status": one.status, "attempts": one.attempts}
+    named = {name: one.last.get(name) for name in ("dsn", "stat", "delay", "xdelay", "relay", "mailer")}
+    return known | {"queue_id": one.last.queue_id, "time": _iso(one.last)} | named
 
 
 def explained_as_text(parts: Sequence[Part]) -> str:
@@ -111,11 +124,11 @@ def _scan(fields: Mapping[str, object]) -> Iterator[str]:
     yield f"reply: {fields.get('reply') or 'the 250 of sendmail'} (after {fields.get('total_ms')} ms)"
 
 
-def _recipients(trace: Trace) -> Iterator[str]:
-    if trace.recipients:
+def _recipients(title: str, recipients: Sequence[Recipient]) -> Iterator[str]:
+    if recipients:
         yield ""
-        yield "Recipients:"
-    for one in trace.recipients:
+        yield f"{title}:"
+    for one in recipients:
         handoff = handoff_id(one.last)
         facts = [f"{name} {value}" for name in ("dsn", "delay") if (value := one.last.get(name))]
         facts.append(f"{one.attempts} attempt{'s' if one.attempts > 1 else ''}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from miltscan.sandwich import logfiles
-from miltscan.sandwich.logfiles import BLOCK, Logs, rotated
+from miltscan.sandwich.logfiles import BLOCK, Logs
 from miltscan.sandwich.logline import LINE_LIMIT
 
 GOLDEN = Path(__file__).parents[2] / "corpus" / "logs"
@@ -49,7 +49,8 @@ def test_rotated_files_come_first_oldest_first(tmp_path: Path) -> None:
 def test_a_name_with_wildcards_is_itself(tmp_path: Path) -> None:
     """A wildcard in a name matches no other file."""
     (tmp_path / "mail.log.1").write_bytes(b"wanted\n")
-    assert rotated(tmp_path / "*") == [tmp_path / "*"]
+    (tmp_path / "*").write_bytes(b"wanted too\n")
+    assert found(tmp_path / "*") == [b"wanted too"]
 
 
 def test_a_dangling_link_among_rotated_files_is_named(tmp_path: Path) -> None:
