@@ -3,20 +3,22 @@
 Memory does not grow with the logs: it reads blocks of a fixed size, and splits only blocks with a line that is needed.
 """
 
-import io
 import lzma
 import shutil
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from miltscan.core.text import readable
 from miltscan.sandwich.logforms import journal_time
 from miltscan.sandwich.logline import LINE_LIMIT
 from miltscan.sandwich.rotation import rotations
 from miltscan.sandwich.unpack import PackedError, unpacked
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 BLOCK = 1 << 20  # bytes
 MAIL_LOGS = (Path("/var/log/mail.log"), Path("/var/log/maillog"))
@@ -130,7 +132,7 @@ def _stat(file: Path, name: str) -> float:
 
 def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
     """Whole lines, a block at a time; the part of a line beyond LINE_LIMIT may be left out."""
-    if cast("io.BufferedReader", stream).peek(len(_EXPORT)).startswith(_EXPORT):
+    if cast("BufferedReader", stream).peek(len(_EXPORT)).startswith(_EXPORT):
         yield from (line + b"\n" for line in exported(stream))
         return
     block, whole = stream.read(BLOCK), True
