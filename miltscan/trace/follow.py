@@ -250,6 +250,8 @@ def _trace(path: Sequence[str], search: _Search, accepted: Sequence[Link]) -> Tr
     refusal = _refusal(own)
     recipients = tuple(_recipients(own, refusal))
     statuses = [one.status for one in recipients] or [refusal]
+    if _copies_without_result(path, own, accepted):
+        statuses.append(DeliveryStatus.UNKNOWN)
     return Trace(
         tuple(one for one in path if one not in notice_ids),
         events,
@@ -258,6 +260,13 @@ def _trace(path: Sequence[str], search: _Search, accepted: Sequence[Link]) -> Tr
         tuple(one for one in path if one in notice_ids),
         tuple(_recipients([event for event in events if event.queue_id in notice_ids], DeliveryStatus.UNKNOWN)),
     )
+
+
+def _copies_without_result(path: Sequence[str], events: Sequence[LogEvent], accepted: Sequence[Link]) -> set[str]:
+    """The queue IDs of copies that were never tried, whose recipients no line names; sendmail waits for a queue run."""
+    copies = [link for link in accepted if link.kind is LinkKind.COPY and link.receiver in path]
+    tried = {event.queue_id for event in events if event.kind is EventKind.DELIVERY}
+    return {link.receiver for link in copies} - tried - {link.sender for link in copies}
 
 
 def _notices(path: Sequence[str], accepted: Sequence[Link]) -> set[str]:
