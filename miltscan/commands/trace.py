@@ -73,8 +73,7 @@ def trace(
         if json:
             say_json(trace_fields(one))
         else:
-            say(f"{as_text(one)}
-")
+            say(f"{as_text(one)}\n")
     if not found.traces:
         for file in read.passed_over:
             complain(f"{readable(str(file))}: not read: no rotation makes this name. Name it with --log.")

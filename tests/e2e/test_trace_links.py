@@ -52,7 +52,7 @@ def traced_again(sandwich: Sandwich, message_id: str, status: DeliveryStatus, qu
 def test_copies_for_the_owner_of_an_alias_and_split_queue_files(sandwich: Sandwich) -> None:
     """Each of the queue IDs finds the message with all of its recipients."""
     waiting = traced(sandwich, ["list@example.test"], DeliveryStatus.UNKNOWN, 4)  # the split copy waits for a queue run
-    assert sorted(one.address for one in waiting.recipients) == ["<three>", "<two>"]
+    assert sorted(one.address for one in waiting.recipients) == ["three", "two"]
     sandwich.incoming.drain()
     trace = traced_again(sandwich, waiting.message_id or "", DeliveryStatus.DELIVERED, 5)
     assert sorted(one.address for one in trace.recipients) == ["<one>", "<three>", "<two>"]
