@@ -7,6 +7,8 @@
     ├── SpoolError       a message could not be written to the spool: the message is tempfailed
     └── ProtocolError    the MTA sent a milter step that cannot follow the last one: tempfailed
 
+    MtaGoneError         not an Exception, like KeyboardInterrupt: the MTA has gone, and the scan is cancelled
+
 What an engine meets is never an exception outside the engine: it is a verdict.
 """
 
@@ -41,3 +43,10 @@ class SpoolError(MiltscanError):
 
 class ProtocolError(MiltscanError):
     """A milter step came out of order."""
+
+
+class MtaGoneError(BaseException):
+    """Cancels the scan of a message whose MTA has gone.
+
+    A handler of faults must not take it for one, neither ours nor one of a library: the scan has to end.
+    """

@@ -215,6 +215,13 @@ EVENTS = (
     ),
     Event("child_ended", ("info",), "A process ended while the service is stopping.", (_CHILD, _ENDED)),
     Event(
+        "child_hangs",
+        ("error",),
+        "A process shows no sign of life, and miltscan ends it; `child_died` follows. `worker` is in the line of a "
+        "worker that noticed it itself.",
+        (_CHILD, _WHY, replace(_WORKER, optional=True)),
+    ),
+    Event(
         "child_died",
         ("error",),
         "A process died and will be replaced.",

@@ -39,6 +39,7 @@ class Fault(StrEnum):
     REPORTED = "reported"
     CANARY = "canary"
     SPOOL = "spool"
+    MTA_GONE = "mta-gone"
     EXCEPTION = "exception"
 
 

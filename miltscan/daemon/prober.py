@@ -36,6 +36,7 @@ class Prober:
         usage = Usage("prober")
         threading.Thread(target=self._probe_repeatedly, name="prober", daemon=True).start()
         while not wait([link], _TICK) or self._obey(received(link)):
+            link.beat()
             usage.update()
         self._ended = True
         self._wake.set()

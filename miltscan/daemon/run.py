@@ -124,6 +124,10 @@ class _Service:
         else:
             self.log.error("child_failed", child=role.name, exc_info=error)
 
+    def hangs(self, role: Role, silence: float) -> None:
+        """Log why the child is killed."""
+        self.log.error("child_hangs", child=role.name, why=f"its main thread has shown no life for {silence:.0f} s")
+
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """Log the end of a child, and drop its live gauges."""
         with suppress(OSError):  # the metrics directory was removed, which must not end the service

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 _TIMEOUT = 3.0  # seconds for one export with its retries; a stop of the service may have to wait for two exports
+_BEAT = 5.0  # seconds between two signs of life to the supervisor, at most, in addition to one export
 _BATCH = 512  # messages in one export: below the 4 MB that collectors accept
 _NANOSECONDS = 1_000_000_000
 
@@ -44,7 +45,8 @@ def run_tracer(channel: socket.socket, endpoint: str, link: Link) -> None:
     channel.settimeout(0)  # non-blocking
     ending = False
     while not ending:
-        wait([channel, link, signals.fileno()])
+        link.beat()
+        wait([channel, link, signals.fileno()], _BEAT)
         ending = signal.SIGTERM in signals.read() or (link.poll() and received(link) is None)
         tracer.export(_received(channel))
     tracer.export(_received(channel))

@@ -20,6 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
 from miltscan.core.report import Place, Report
+from miltscan.daemon.watch import LibmilterWatch
 from miltscan.milter.callbacks import Milter
 from miltscan.milter.session import Runtime
 from miltscan.milter.threads import Pool
@@ -97,6 +98,10 @@ class MessageRecorder:
             self._refused.add(peer)
             self.log.warning("peer_refused", peer=peer)
 
+    def hangs(self, why: str) -> None:
+        """Log why this worker ends."""
+        self.log.error("child_hangs", child=f"worker {self.number}", why=why)
+
     def exception(self, where: Place, error: Exception) -> None:
         """Count and log an exception of our own code."""
         metrics.EXCEPTIONS.child(where).inc()
@@ -142,6 +147,7 @@ class Worker:
         self._pool = Pool(self._thread)
         self._milter = Milter(self._runtime(loaded), self._recorder, self._pool.kick)
         self._admission: Admission | None = None
+        self._watch = LibmilterWatch(self._milter, self._pool)
 
     def run(self, listener: socket.socket, link: Link) -> None:
         """Serve `listener` until TERM, the order to drain, or the death of the supervisor."""
@@ -158,7 +164,7 @@ class Worker:
         kept = looked = time.monotonic()
         while signal.SIGTERM not in signals.read() and self._obey(link):
             wait([link, signals.fileno()], _PUBLISH)
-            self._publish()
+            self._show_life(link)
             now = time.monotonic()
             if now - kept > _KEEP:
                 self._pool.keep()
@@ -168,7 +174,7 @@ class Worker:
                     self._admission.enforce()
                 looked = now
         listener.close()  # an orphan too must free the socket for a new service
-        self._drain()
+        self._drain(link)
 
     def _serve(self) -> None:
         """Run libmilter; when it ends, end the process, which the supervisor replaces."""
@@ -210,7 +216,7 @@ class Worker:
         size = settings.limits.message_size + growth
         return Runtime(processor, size, Path(settings.spool.directory), settings.spool.memory)
 
-    def _drain(self) -> None:
+    def _drain(self, link: Link) -> None:
         """Accept no more connections, and wait until open transactions finish: for the longest scan at most.
 
         Connections that are not accepted yet stay in the queue of the shared listener.
@@ -227,9 +233,17 @@ class Worker:
             idle = self._milter.transactions == 0
             if not idle or (self._milter.sessions and now - began < _GRACE):
                 quiet_since = now
-            self._publish()
+            self._show_life(link)
             time.sleep(_POLL)
         self._publish()
+
+    def _show_life(self, link: Link) -> None:
+        """Show the supervisor that the main thread works; end the process if libmilter or a callback does not."""
+        link.beat()
+        self._publish()
+        if why := self._watch.stuck(time.monotonic()):
+            self._recorder.hangs(why)
+            os._exit(1)
 
     def _publish(self) -> None:
         self._recorder.publish(self._milter.sessions, self._milter.transactions)

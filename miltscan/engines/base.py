@@ -9,7 +9,10 @@ from miltscan.core.message import Message
 from miltscan.core.verdict import Fault, Verdict
 
 Tick = Callable[[], None]
-"""Called at least once a second while an engine works, so that the MTA keeps waiting; never raises."""
+"""Called at least once a second while an engine works, so that the MTA keeps waiting.
+
+Raises MtaGoneError if the MTA has gone: the engine ends its exchange and lets the error pass.
+"""
 
 
 class Engine(Protocol):

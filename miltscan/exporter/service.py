@@ -32,6 +32,8 @@ from miltscan.status.page import StatusPage, numbers
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.merge import collected
 
+_BEAT = 1.0  # seconds between two signs of life to the supervisor
+
 
 @dataclass(slots=True)
 class ExporterState:
@@ -142,7 +144,7 @@ async def _serve(
         loop.add_reader(link.fileno(), _obey, link, state, server, measurement, stop)
     if events:
         loop.add_reader(events.fileno(), state.page.recent.read, events)
-    tasks = [loop.create_task(work) for work in (server.serve(), _sample(state.page), stop.wait())]
+    tasks = [loop.create_task(work) for work in (server.serve(), _sample(state.page), _beat(link), stop.wait())]
     done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in others:
         task.cancel()
@@ -156,6 +158,14 @@ async def _sample(page: StatusPage) -> None:
         with suppress(Exception):
             page.sample()
         await asyncio.sleep(STEP)
+
+
+async def _beat(link: Link | None) -> None:
+    """Show the supervisor that the loop works."""
+    while True:
+        if link:
+            link.beat()
+        await asyncio.sleep(_BEAT)
 
 
 def _obey(link: Link, state: ExporterState, server: HttpServer, measurement: Measurement, stop: asyncio.Event) -> None:

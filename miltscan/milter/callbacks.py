@@ -7,36 +7,22 @@ It decides nothing and scans nothing. It keeps only which sessions, transactions
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
 from time import monotonic
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol
 
 import milter
 
-from miltscan.core.action import (
-    Accept,
-    Decision,
-    Discard,
-    Hold,
-    InsertHeader,
-    Reject,
-    RemoveHeader,
-    TempFail,
-)
 from miltscan.core.message import Client
 from miltscan.core.policy import connection_lost, failed
 from miltscan.core.report import Place, Report
 from miltscan.core.verdict import Fault, Verdict
+from miltscan.errors import MtaGoneError
+from miltscan.milter.answer import CONTINUE, TEMPFAIL, Context, carry_out, is_connected
 from miltscan.milter.session import MtaSession, Runtime, catch_what_c_raises
 
-Context = Any
-"""pymilter's context of a connection; the package has no types."""
-
 _NAME = "miltscan"  # a constant: libmilter keeps the pointer
-_CONTINUE: int = milter.CONTINUE
 _NOREPLY: int = milter.NOREPLY
-_TEMPFAIL: int = milter.TEMPFAIL
-_REJECT: int = milter.REJECT
-_DISCARD: int = milter.DISCARD
 _ACTIONS: int = milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE
 _STEPS: int = (  # no HELO callback: its name is decoded as strict UTF-8 in C, and nothing needs it
     milter.P_NOHELO
@@ -50,6 +36,7 @@ _STEPS: int = (  # no HELO callback: its name is decoded as strict UTF-8 in C, a
     | milter.P_NR_BODY
     | milter.P_HDR_LEADSPC
 )
+_PROGRESS = 1.0  # seconds between two progress packets: a socket buffer takes those of the longest scan, read or not
 _SLOW = 1.0  # seconds after a tick for which EOMs count as slow: a slow one ticks that often
 
 
@@ -68,6 +55,7 @@ class Milter:
 
     `admit` is called when a session begins, before any of its data counts; if it raises, the session is refused.
     `runtime` may be replaced at any time. `kick` is called when several EOMs are open and slow (see `threads`).
+    `clock` is the time in seconds as its owner counts it; `alive` is when an EOM last went on or ended, by that clock.
     """
 
     def __init__(self, runtime: Runtime, recorder: Recorder, kick: Callable[[], None]) -> None:
@@ -80,6 +68,8 @@ class Milter:
         self._transactions: set[MtaSession] = set()
         self._eoms: set[MtaSession] = set()
         self._slow_until = 0.0
+        self.clock = 0.0
+        self.alive = 0.0
 
     @property
     def sessions(self) -> int:
@@ -90,6 +80,13 @@ class Milter:
     def transactions(self) -> int:
         """The number of open transactions."""
         return len(self._transactions)
+
+    def silent(self, seconds: float) -> str | None:
+        """The queue ID of an EOM that has not gone on for so long, although it waits for no MTA."""
+        for session in tuple(self._eoms):
+            if self.clock - session.alive > seconds:
+                return session.queue_id
+        return None
 
     def register(self, listener: int) -> None:
         """Hand the callbacks and the descriptor of a listening socket to libmilter."""
@@ -122,7 +119,7 @@ class Milter:
         steps = options[1] & _STEPS
         options[:] = [options[0] & _ACTIONS, steps, 0, 0]
         ctx.setpriv(MtaSession(b"" if steps & milter.P_HDR_LEADSPC else b" ", self.runtime))
-        return _CONTINUE
+        return CONTINUE
 
     def _connect(self, ctx: Context, name: str, _family: int, address: tuple[str, int] | str | None) -> int:
         session: MtaSession = ctx.getpriv()
@@ -133,7 +130,7 @@ class Milter:
     def _mail(self, ctx: Context, sender: bytes, *arguments: bytes) -> int:
         session: MtaSession | None = ctx.getpriv()
         if session is None:  # QUIT_NC began a session without negotiation: how the MTA sends header values is unknown
-            return _TEMPFAIL
+            return TEMPFAIL
         if session not in self._sessions:  # a client name that is not UTF-8 kept C from calling `_connect`
             session.steps.client = Client("unknown", _macro(ctx, "{client_addr}") or "unknown")
             self._sessions.add(session)
@@ -143,19 +140,19 @@ class Milter:
         self._transactions.add(session)
         try:
             too_large = session.mail(sender, arguments, authenticated=bool(ctx.getsymval("{auth_type}")))
-            return self._refuse_announced(ctx, session, too_large) if too_large else _CONTINUE
+            return self._refuse_announced(ctx, session, too_large) if too_large else CONTINUE
         except Exception as error:  # noqa: BLE001 - it is raised again at EOM
             session.error = error
-            return _CONTINUE
+            return CONTINUE
 
     def _refuse_announced(self, ctx: Context, session: MtaSession, verdict: Verdict) -> int:
         """Reject a message whose announced size is too large, if the policy rejects such; else wait for its bytes."""
         message = session.message(_macro(ctx, "i"), settled=verdict)
         report = session.runtime.pipeline.process(message, _nothing)
         if report.decision.reply is None:
-            return _CONTINUE
+            return CONTINUE
         self._end(session)
-        code = _carry_out(ctx, report.decision)
+        code = carry_out(ctx, report.decision)
         self._recorder.done(report)
         return code
 
@@ -166,25 +163,30 @@ class Milter:
         left this function, pymilter would return CONTINUE, and the MTA would accept the message unscanned.
         """
         session: MtaSession = ctx.getpriv()
-        code = _TEMPFAIL
+        code = TEMPFAIL
+        began = monotonic()
         try:
-            self._enter(session)
-            queue_id = _macro(ctx, "i")
+            self._enter(session, began)
+            queue_id = session.queue_id = _macro(ctx, "i")
             try:
                 message = session.eom(queue_id, _macro(ctx, "{msg_id}").encode())
-                report = session.runtime.pipeline.process(message, partial(self._tick, ctx))
+                report = session.runtime.pipeline.process(message, partial(self._tick, ctx, session))
+                session.alive = inf  # libmilter may have to wait for the MTA, which is no hang of ours
                 try:
-                    code = _carry_out(ctx, report.decision)
+                    code = carry_out(ctx, report.decision)
                 except milter.error:
-                    if _is_connected(ctx):
+                    if is_connected(ctx):
                         raise
                     report = report._replace(decision=connection_lost(queue_id))
+            except MtaGoneError:  # its retry must find a free slot
+                report = _abandoned(session, queue_id, monotonic() - began)
             except Exception as error:  # noqa: BLE001 - a fault of an earlier step, or a bug: the client keeps its mail
                 self._recorder.exception(Place.EOM, error)
                 report = _failure(session, queue_id, error)
                 with suppress(milter.error):  # without our reply, or without the MTA, the client receives the MTA's 451
-                    _carry_out(ctx, report.decision)
+                    carry_out(ctx, report.decision)
             finally:
+                self.alive = self.clock
                 self._eoms.discard(session)
                 self._end(session)
             self._recorder.done(report)
@@ -193,16 +195,24 @@ class Milter:
                 self._recorder.exception(Place.EOM, error)
         return code
 
-    def _enter(self, session: MtaSession) -> None:
+    def _enter(self, session: MtaSession, now: float) -> None:
+        session.alive = self.clock
         self._eoms.add(session)
-        if monotonic() < self._slow_until:
+        if now < self._slow_until:
             self._request_thread()
 
-    def _tick(self, ctx: Context) -> None:
-        self._slow_until = monotonic() + _SLOW
+    def _tick(self, ctx: Context, session: MtaSession) -> None:
+        """Show that the EOM goes on: to the watch over this worker, and to the MTA. Raises MtaGoneError."""
+        now = monotonic()
+        self._slow_until = now + _SLOW
         self._request_thread()
-        with suppress(milter.error):  # the MTA is gone: the scan ends by itself, and so does the session
-            ctx.progress()
+        if now >= session.next_progress:
+            session.alive, session.next_progress = inf, now + _PROGRESS
+            try:
+                ctx.progress()
+            except milter.error:
+                raise MtaGoneError from None
+        session.alive = self.alive = self.clock
 
     def _request_thread(self) -> None:
         """Let slow EOMs delay no other session. Never for fast ones: a kick costs a fifth of a message."""
@@ -218,14 +228,14 @@ class Milter:
         if session:
             self._end(session)
             session.steps.abort()
-        return _CONTINUE
+        return CONTINUE
 
     def _close(self, ctx: Context) -> int:
         session: MtaSession | None = ctx.getpriv()
         if session:
             self._end(session)
             self._sessions.discard(session)
-        return _CONTINUE
+        return CONTINUE
 
 
 def _unanswered(step: Callable[..., None]) -> Callable[..., int]:
@@ -277,40 +287,11 @@ def _nothing() -> None:
     """The tick of a step in which no engine is asked."""
 
 
-def _is_connected(ctx: Context) -> bool:
-    """Whether the MTA still accepts a packet; pymilter raises the same error for a lost connection and a wrong call."""
-    try:
-        ctx.progress()
-    except milter.error:
-        return False
-    return True
+def _abandoned(session: MtaSession, queue_id: str, seconds: float) -> Report:
+    verdict = Verdict.error("session", Fault.MTA_GONE, "the MTA closed the connection during the scan")
+    return Report(session.message(queue_id), verdict, connection_lost(queue_id), (), 0.0, seconds)
 
 
 def _failure(session: MtaSession, queue_id: str, error: Exception) -> Report:
     verdict = Verdict.error("miltscan", Fault.EXCEPTION, f"{type(error).__name__}: {error}")
     return Report(session.message(queue_id), verdict, failed(queue_id), (), 0.0, 0.0)
-
-
-def _carry_out(ctx: Context, decision: Decision) -> int:
-    """Send the decision to the MTA; returns the callback's code. Raises milter.error if the connection is lost."""
-    space = "" if ctx.getpriv().steps.lead else " "
-    for edit in decision.edits:
-        match edit:
-            case InsertHeader(name, value):
-                # an MTA that keeps the leading space of the sender's headers adds none to ours
-                ctx.addheader(name, space + value, 0)
-            case RemoveHeader(name, index):
-                ctx.chgheader(name, index, None)
-    match decision.action:
-        case Accept():
-            return _CONTINUE
-        case Hold(reason):
-            ctx.quarantine(reason)
-            return _CONTINUE
-        case Discard():
-            return _DISCARD
-        case TempFail(reply) | Reject(reply):
-            # libmilter formats the text: a bare % would be a directive; its class must fit the code we return
-            ctx.setreply(str(reply.code), reply.status, reply.text.replace("%", "%%"))
-            return _TEMPFAIL if isinstance(decision.action, TempFail) else _REJECT
-    assert_never(decision.action)

@@ -36,15 +36,20 @@ class Runtime:
 
 
 class MtaSession:
-    """One connection; `lead` and `steps` as for `core.session.Session`."""
+    """One connection; `lead` and `steps` as for `core.session.Session`.
 
-    __slots__ = ("error", "runtime", "spool", "steps")
+    Of its EOM: `queue_id`, when it last went on (`alive`), and when the MTA is due to get the next progress packet.
+    """
+
+    __slots__ = ("alive", "error", "next_progress", "queue_id", "runtime", "spool", "steps")
 
     def __init__(self, lead: bytes, runtime: Runtime) -> None:
         self.steps = Session(lead=lead)
         self.error: Exception | None = None
         self.runtime = runtime
         self.spool: Spool | None = None
+        self.queue_id = ""
+        self.alive = self.next_progress = 0.0
 
     def begin(self, runtime: Runtime) -> None:
         """Begin a transaction; nothing of the last one remains."""

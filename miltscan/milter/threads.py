@@ -4,6 +4,8 @@ Debian's libmilter serves all sessions of a process by a pool of threads, and st
 arrives: ten EOMs at once, 2 s each, end after 2, 2, 4, 4 ... 10 s. A packet on a control session makes it start one:
 an abort outside a transaction, to which libmilter sends no reply. Cost: one write of five bytes.
 
+One more control session asks a question: a libmilter that no longer answers it is stuck.
+
 libmilter accepts only one listener, so it begins with a private one, by which the control sessions are opened. Then the
 public listener replaces it.
 """
@@ -14,9 +16,10 @@ import socket
 import threading
 from itertools import cycle
 
-from miltscan.core.milter_packets import ABORT, NEGOTIATE
+from miltscan.core.milter_packets import ABORT, NEGOTIATE, UNKNOWN
 
 _SESSIONS = 2  # the thread that starts the next one may be busy with one of them
+_ANSWER = 64  # bytes, more than an answer has
 _WAKE = signal.SIGUSR1
 _PATIENCE = 10.0  # seconds for libmilter to answer at start
 
@@ -32,6 +35,7 @@ class Pool:
         self._listener.listen(8)
         self._listener.settimeout(0)  # non-blocking
         self._sessions: list[socket.socket] = []
+        self._question: socket.socket | None = None
         self._next = cycle(range(_SESSIONS))
         self._lock = threading.Lock()
 
@@ -42,7 +46,18 @@ class Pool:
     def open(self, public: socket.socket) -> None:
         """Open the control sessions, then let libmilter accept from `public`; raises OSError if it does not answer."""
         self._sessions = [self._session() for _ in range(_SESSIONS)]
+        self._question = self._session()
+        self._question.send(UNKNOWN)
         self.replace(public)
+
+    def answers(self) -> bool:
+        """Return whether libmilter has answered the last question, and if so ask the next one. Never blocks."""
+        if self._question is None:
+            return False
+        try:
+            return self._question.recv(_ANSWER) != b"" and self._question.send(UNKNOWN) > 0
+        except OSError:  # BlockingIOError: not yet
+            return False
 
     def keep(self) -> None:
         """To be called at least hourly: libmilter closes a session without a packet for two hours (MI_TIMEOUT)."""

@@ -7,22 +7,28 @@ Signals: TERM and INT start the drain, HUP reloads.
 
 A child that ends before any instance of its role was ready ends the service: respawning it would hide a broken setup.
 Later a dead child is replaced: at once if it ran for a while, else after a pause that grows with each early end.
+
+A child that hangs is killed, and so replaced: its main thread must give signs of life (`Link.beat`). KILL also ends a
+process that is stopped.
 """
 
+import math
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from typing import Protocol
 
-from miltscan.processes.link import DRAIN, READY, Link, received
+from miltscan.processes.attention import Attention
+from miltscan.processes.link import DRAIN, READY, Link, link_pair, received
 from miltscan.processes.signals import Signals, reset
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _TICK = 1.0  # seconds between two calls of Hooks.tick, at most
+_SILENCE = 30.0  # seconds between two signs of life after which a child hangs: many times what a busy host delays it
+_START = 300.0  # the same until the child is ready: a start reads files and looks hosts up
 _STABLE_AFTER = 5.0  # seconds of life after which the end of a child no longer counts as a failed start
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 30.0
@@ -49,6 +55,9 @@ class Hooks(Protocol):
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """A child ended; it is replaced after `pause` seconds, or not at all (None) while the service stops."""
 
+    def hangs(self, role: Role, silence: float) -> None:
+        """A child has shown no life for `silence` seconds and is killed; `ended` follows."""
+
     def failed(self, role: Role, error: BaseException) -> None:
         """Called in the child before it ends, with the exception that its `main` raised."""
 
@@ -65,6 +74,9 @@ class _Child:
     pid: int
     link: Link
     started: float
+    alive: float
+    """When the last sign of life was seen, by the supervisor's attention."""
+    beats: int = 0
     ready: bool = False
 
 
@@ -87,6 +99,7 @@ class Supervisor:
     hooks: Hooks
     drain_timeout: float
     _slots: list[_Slot] = field(default_factory=list)
+    _attention: Attention = field(default_factory=lambda: Attention(2 * _TICK))
     _drain_ends: float | None = None  # set while the service stops
     _failed: bool = False
     _announced: bool = False
@@ -103,6 +116,7 @@ class Supervisor:
             self._note_ready()
             self._handle(signals.read())
             self._reap()
+            self._kill_hung()
             self._kill_overdue()
         return int(self._failed)
 
@@ -126,14 +140,14 @@ class Supervisor:
                     self._schedule(slot, f"not started: {error.strerror}")
 
     def _spawn(self, role: Role) -> _Child:
-        ours, theirs = Pipe()
+        ours, theirs = link_pair()
         pid = os.fork()
         if pid == 0:
             ours.close()
             self._run_child(role, theirs)
         theirs.close()
         os.set_blocking(ours.fileno(), False)  # a child that reads no orders must not block the supervisor
-        return _Child(role, pid, ours, time.monotonic())
+        return _Child(role, pid, ours, time.monotonic(), self._attention.now)
 
     def _run_child(self, role: Role, link: Link) -> None:
         """Run in the child; never returns."""
@@ -203,6 +217,17 @@ class Supervisor:
             self._failed = True
             self._stop()
         self.hooks.ended(slot.role, status, pause if self._drain_ends is None else None)
+
+    def _kill_hung(self) -> None:
+        """Kill the children that have shown no life for too long."""
+        now = self._attention.look(time.monotonic())
+        for child in self._children():
+            if (beats := child.link.beats) != child.beats:
+                child.beats, child.alive = beats, now
+            elif now - child.alive > (_SILENCE if child.ready else _START):
+                self.hooks.hangs(child.role, now - child.alive)
+                os.kill(child.pid, signal.SIGKILL)
+                child.alive = math.inf  # once: a process that waits for a dead disk ends when the disk answers
 
     def _kill_overdue(self) -> None:
         """Kill the children that have not ended in time."""

@@ -4,15 +4,20 @@ python broken_service.py DEFECT run --config FILE
 """
 
 import sys
+import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
+
+import milter
 
 from miltscan.cli import run_cli
 from miltscan.core.policy import decide
+from miltscan.daemon import watch
 from miltscan.daemon.worker import Worker
 from miltscan.errors import StartError
 from miltscan.milter.callbacks import Milter
-from miltscan.processes import admission
+from miltscan.processes import admission, supervisor
 from miltscan.scanning import pipeline
 from miltscan.telemetry import traces
 
@@ -26,12 +31,12 @@ def fails(error: BaseException) -> Callable[..., NoReturn]:
     return function
 
 
-def for_marked(error: BaseException, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as it is, but a failure where the sender is <bug@example.org>."""
+def for_marked(defect: Callable[..., object], function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as it is, but the defect where the sender is <bug@example.org>."""
 
     def replaced(policy: object, message: Any, *verdicts: object) -> Any:  # noqa: ANN401 - as `decide`
         if message.envelope.sender == b"<bug@example.org>":
-            raise error
+            defect()
         return function(policy, message, *verdicts)
 
     return replaced
@@ -41,16 +46,32 @@ def main_loop(_milter: Milter) -> None:
     """A libmilter that ends at once."""
 
 
-DEFECTS: dict[str, tuple[object, str, Any]] = {
-    "decide": (pipeline, "decide", for_marked(RuntimeError("defect in decide"), decide)),
-    "escape": (Milter, "_enter", fails(RuntimeError("defect behind every handler"))),
-    "boot": (Worker, "__init__", fails(StartError("a worker cannot start here"))),
-    "boot-bug": (Worker, "__init__", fails(RuntimeError("defect at start"))),
-    "no-otel": (traces, "find_spec", fails(ModuleNotFoundError("opentelemetry"))),
-    "no-filter": (admission, "_SO_ATTACH_FILTER", 9999),
-    "serve": (Milter, "main", main_loop),
+def stuck(*_arguments: object, **_options: object) -> None:
+    """A function that never returns."""
+    threading.Event().wait()
+
+
+Patch = tuple[object, str, Any]
+IMPATIENT: tuple[Patch, ...] = (  # no test can wait for half a minute
+    (supervisor, "_SILENCE", 2.0),
+    (supervisor, "_TICK", 0.25),
+    (watch, "SILENCE", 2.0),
+)
+DEFECTS: dict[str, tuple[Patch, ...]] = {
+    "decide": ((pipeline, "decide", for_marked(fails(RuntimeError("defect in decide")), decide)),),
+    "escape": ((Milter, "_enter", fails(RuntimeError("defect behind every handler"))),),
+    "boot": ((Worker, "__init__", fails(StartError("a worker cannot start here"))),),
+    "boot-bug": ((Worker, "__init__", fails(RuntimeError("defect at start"))),),
+    "no-otel": ((traces, "find_spec", fails(ModuleNotFoundError("opentelemetry"))),),
+    "no-filter": ((admission, "_SO_ATTACH_FILTER", 9999),),
+    "serve": ((Milter, "main", main_loop),),
+    "impatient": IMPATIENT,
+    "deadlock": (*IMPATIENT, (pipeline, "decide", for_marked(stuck, decide))),
+    # a libmilter that does not answer the question of its own worker, which no MTA asks
+    "mute": (*IMPATIENT, (milter, "register", partial(milter.register, unknown=stuck))),
 }
 
 if __name__ == "__main__":
-    setattr(*DEFECTS[sys.argv.pop(1)])
+    for patch in DEFECTS[sys.argv.pop(1)]:
+        setattr(*patch)
     run_cli()

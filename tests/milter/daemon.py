@@ -50,7 +50,7 @@ class Daemon:
     @property
     def address(self) -> str:
         """The milter socket as the MTA names it."""
-        return f"unix:{self.folder}/sock"
+        return str(self.settings.get("milter.socket", f"unix:{self.folder}/sock"))
 
     @property
     def config(self) -> Path:

@@ -15,7 +15,7 @@ import pytest
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd_lies import Slow, unless_canary
 from tests.fakes.eicar import EICAR
-from tests.fakes.milter_wire import Command
+from tests.fakes.milter_wire import Code, Command, encode
 from tests.fakes.mta import MTA, Message, Result
 from tests.harness import ports
 from tests.harness.ending import living
@@ -308,7 +308,7 @@ def test_a_second_service_on_the_same_exporter_port(started: Callable[..., Daemo
     daemon.start()
     assert daemon.ended() == 1
     assert f"exporter.listen: cannot listen on 127.0.0.1:{daemon.port}" in daemon.running.log.read_text()
-    daemon.program = first
+    daemon.program, daemon.settings = first, {}
     assert daemon.send().accepted
     daemon.wait_metric("messages_total", 2, action="accept")
 
@@ -390,3 +390,74 @@ def test_a_bug_that_escapes_is_a_tempfail(own: Fleet) -> None:
     daemon.start()
     daemon.wait_ready()
     assert daemon.send().reply.smtp == b"451 4.3.2 Please try again later"
+
+
+# A process that hangs; its figures are a tenth of those in force, by a defect of `broken_service`
+
+
+@pytest.fixture
+def broken(own: Fleet) -> Callable[..., Daemon]:
+    """A ready service of the test's own with a defect."""
+
+    def with_defect(defect: str, **settings: object) -> Daemon:
+        daemon = own(**settings)
+        daemon.command = (sys.executable, BROKEN, defect, "run")
+        daemon.start()
+        daemon.wait_ready()
+        return daemon
+
+    return with_defect
+
+
+def wait_replaced(daemon: Daemon, why: str) -> None:
+    """Wait until the hang of the only worker was logged, and mail is accepted again."""
+    daemon.wait_logged("child_died", child="worker 0")
+    assert [line["why"] for line in daemon.logged("child_hangs", child="worker 0")] == [why]
+    wait_until(lambda: daemon.send().accepted, PATIENCE, "mail")
+    daemon.wait_metric("worker_respawns_total", 1)
+
+
+def test_a_stopped_worker_is_replaced(broken: Callable[..., Daemon]) -> None:
+    """The supervisor notices that its main thread shows no life, and kills it."""
+    daemon = broken("impatient")
+    daemon.workers()[0].suspend()
+    wait_replaced(daemon, "its main thread has shown no life for 2 s")
+    assert daemon.logged("child_died")[0]["status"] == "killed by SIGKILL"
+
+
+def test_a_stopped_exporter_is_replaced(broken: Callable[..., Daemon]) -> None:
+    """A process that serves no mail is watched as well."""
+    daemon = broken("impatient")
+    (exporter,) = set(daemon.children()) - set(daemon.workers())
+    exporter.suspend()
+    daemon.wait_logged("child_hangs", child="exporter")
+    daemon.wait_logged("child_died", child="exporter")
+    assert daemon.get("/healthz") == (200, "ok\n")
+
+
+def test_a_worker_with_a_stuck_eom_is_replaced(broken: Callable[..., Daemon]) -> None:
+    """Its MTA loses the connection, so the client keeps the message; the slot of the scan is free again."""
+    daemon = broken("deadlock", limits__concurrent_scans=1)
+    with pytest.raises(ConnectionError):
+        daemon.send(Message(sender=b"<bug@example.org>", queue_id=b"BUG"))
+    wait_replaced(daemon, "the EOM of BUG has not gone on for 2 s")
+
+
+def test_a_libmilter_that_does_not_answer_is_replaced(broken: Callable[..., Daemon]) -> None:
+    """The main thread notices it, while no message shows it."""
+    daemon = broken("mute")
+    wait_replaced(daemon, "libmilter has not answered for 2 s")
+
+
+def test_a_long_scan_is_no_hang(broken: Callable[..., Daemon]) -> None:
+    """A scan that takes longer than a hang shows life all the time."""
+    daemon = broken("impatient")
+    slow = Slow()
+    daemon.clamd.behaviour = unless_canary(slow)
+    with daemon.mta() as mta:
+        half_sent(mta, Message())
+        mta.raw(encode(Command.EOM))
+        assert [mta.read().code for _ in range(5)] == [Code.PROGRESS] * 5  # one a second at most
+        slow.released.set()
+        wait_until(lambda: mta.read().code is Code.CONTINUE, PATIENCE, "the decision")
+    assert daemon.logged("child_hangs") == []

@@ -7,17 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.fakes.clamd_lies import Slow, unless_canary
+from tests.fakes.clamd_lies import Slow, honest, unless_canary
 from tests.fakes.eicar import EICAR
 from tests.fakes.milter_wire import Actions, Code, Command, Options, Protocol, Reply, encode, packet
 from tests.fakes.mta import MTA, Message, dial
+from tests.harness import ports
 from tests.harness.processes import PATIENCE, wait_until
+from tests.milter.conftest import Fleet
 from tests.milter.daemon import Daemon, scanned
 from tests.milter.scans import Together
 
 PREFACE = b"Received: from miltscan by localhost; Thu, 1 Jan 1970 00:00:00 +0000\r\n"
 VIRUS = Message(body=EICAR + b"\r\n")
 BIG = Message(body=b"x" * 200_000)  # passes spool.memory, so that it lies on disk
+TCP = f"inet:{ports.choose().number}@127.0.0.1"
 STEPS = [Command.CONNECT, Command.MAIL, Command.RCPT, Command.HEADER, Command.EOH, Command.BODY, Command.EOM]
 
 
@@ -63,8 +66,17 @@ def test_cut_at_every_step(daemon: Daemon, last: Command, message: Message) -> N
     assert daemon.send().accepted
 
 
-def test_cut_during_the_scan_is_no_bug_of_ours(daemon: Daemon) -> None:
-    """An MTA that disconnects during a scan is in the log and is not counted as an exception."""
+@pytest.fixture(params=["unix", "tcp"])
+def scarce(request: pytest.FixtureRequest, shared: Fleet) -> Daemon:
+    """A service with one scan slot, on either kind of socket."""
+    if request.param == "unix":
+        return shared(limits__concurrent_scans=1)
+    return shared(limits__concurrent_scans=1, milter__socket=TCP)
+
+
+def test_the_scan_of_an_mta_that_has_gone_is_cancelled(scarce: Daemon) -> None:
+    """Its slot is free for the retry while clamd still works, and it is not counted as an exception."""
+    daemon = scarce
     slow = Slow()
     daemon.clamd.behaviour = unless_canary(slow)
     before = daemon.metric("exceptions_total")
@@ -75,10 +87,14 @@ def test_cut_during_the_scan_is_no_bug_of_ours(daemon: Daemon) -> None:
     mta.raw(encode(Command.EOM))
     assert slow.entered.wait(PATIENCE)
     mta.cut()
-    slow.released.set()
 
     line = daemon.line_of("CUT")
-    assert (line["action"], line["rule"], line["outcome"]) == ("tempfail", "mta-gone", "clean")
+    assert (line["action"], line["rule"], line["reason"]) == ("tempfail", "mta-gone", "mta-gone")
+    daemon.clamd.behaviour = honest
+    assert daemon.send(Message(queue_id=b"RETRY")).accepted
+    assert not slow.released.is_set()
+    slow.released.set()
+    daemon.wait_metric("unscanned_total", 1, reason="mta-gone")
     assert before == daemon.metric("exceptions_total")
 
 

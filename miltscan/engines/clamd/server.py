@@ -11,7 +11,7 @@ from miltscan.engines.clamd.client import Client, Version, open_client
 from miltscan.engines.clamd.reply import ClamdReply, Failed, Limited
 from miltscan.engines.clamd.room import Room
 from miltscan.engines.wire import DeadlineError, Target
-from miltscan.errors import SpoolError
+from miltscan.errors import MtaGoneError, SpoolError
 
 IDLE = 10.0
 """Seconds for which an unused session is kept."""
@@ -113,6 +113,10 @@ class ClamdServer:
             reply = Failed(Fault.SPOOL, str(error))
         except OSError as error:
             reply = Failed(fault, error.strerror or str(error))
+        except MtaGoneError:  # clamd may notice the end of the connection; it is all that we can do to end its work
+            if client:
+                client.close()
+            raise
         if whole and client and len(self._sessions) < self._keep:
             client.rest()
             self._sessions.append(client)

@@ -4,7 +4,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from multiprocessing import Pipe
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from miltscan.core.keys import Key
 from miltscan.core.probe import ProbeKind, Stage
 from miltscan.daemon import prober
 from miltscan.daemon.prober import Prober
-from miltscan.processes.link import DRAIN
+from miltscan.processes.link import DRAIN, link_pair
 from miltscan.scanning.probe_run import Result
 from miltscan.telemetry import log, metrics
 from tests.harness.processes import PATIENCE, wait_until
@@ -129,7 +128,7 @@ def test_orders_are_obeyed_while_a_probe_waits(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(prober, "run_probes", run)
     monkeypatch.setattr(prober, "_FIRST", 0.0)
     log.configure("json", "error")
-    ours, theirs = Pipe()
+    ours, theirs = link_pair()
     thread = threading.Thread(target=Prober(loaded()).run, args=(theirs,), daemon=True)
     thread.start()
     wait_until(lambda: len(seen) == 1, PATIENCE, "the first probe")

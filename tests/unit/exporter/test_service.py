@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ from miltscan.exporter import health, service
 from miltscan.exporter.exchange import Request
 from miltscan.exporter.http_server import Refusal
 from miltscan.processes import listener
-from miltscan.processes.link import Link
+from miltscan.processes.link import Link, link_pair
 from miltscan.status.samples import Numbers
 from miltscan.telemetry import family, metrics
 from tests.harness.processes import PATIENCE, wait_until
@@ -62,7 +61,7 @@ def _fork(work: Callable[[], object]) -> int:
 def running(tmp_path: Path) -> Iterator[Running]:
     """Run an exporter in a separate process on a free port, as the supervisor does."""
     web = listener.bind_http("127.0.0.1", 0)
-    link, lifeline = Pipe()
+    link, lifeline = link_pair()
 
     def child() -> None:
         lifeline.close()

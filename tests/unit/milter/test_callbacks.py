@@ -12,7 +12,7 @@ from miltscan.core.action import ActionName
 from miltscan.core.report import Report
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.milter.callbacks import Milter, _body, _eoh, _header, _rcpt, _unanswered
-from miltscan.milter.session import Runtime
+from miltscan.milter.session import MtaSession, Runtime
 from miltscan.scanning.pipeline import Pipeline, scan_slots
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.messages import policy
@@ -216,17 +216,22 @@ def test_client_that_goes_away(tmp_path: Path, steps: int) -> None:
     assert (setup.milter.sessions, setup.milter.transactions) == (0, 0)
 
 
+def session() -> MtaSession:
+    """A new one."""
+    return MtaSession(b"", mock.Mock())
+
+
 def test_only_slow_eoms_ask_libmilter_for_a_thread() -> None:
     """Fast ones at the same time cost no kick; once one ticks, each later one ticks as well."""
     kicks: list[None] = []
     pace = Milter(mock.Mock(), mock.Mock(), lambda: kicks.append(None))
-    pace._enter(mock.Mock())  # noqa: SLF001 - an EOM as libmilter's threads see it
-    pace._tick(mock.Mock())  # noqa: SLF001 - as above
+    pace._enter(session(), 0.0)  # noqa: SLF001 - an EOM as libmilter's threads see it
+    pace._tick(FakeContext(), session())  # noqa: SLF001 - as above
     assert not kicks  # alone it delays no other session
     pace._slow_until = 0.0  # noqa: SLF001 - long ago
-    pace._enter(mock.Mock())  # noqa: SLF001 - as above
+    pace._enter(session(), 0.0)  # noqa: SLF001 - as above
     assert not kicks
-    pace._tick(mock.Mock())  # noqa: SLF001 - as above
+    pace._tick(FakeContext(), session())  # noqa: SLF001 - as above
     assert len(kicks) == 1
-    pace._enter(mock.Mock())  # noqa: SLF001 - as above
+    pace._enter(session(), 0.0)  # noqa: SLF001 - as above
     assert len(kicks) == 2

@@ -12,6 +12,8 @@ from miltscan.milter import threads as pool_module
 from miltscan.milter.threads import Pool
 
 NEGOTIATE = bytes.fromhex("0000000d 4f 00000006 000001ff 001fffff")
+CONTINUE = bytes.fromhex("00000001 63")
+UNKNOWN = bytes.fromhex("00000002 55 00")
 ABORT = bytes.fromhex("00000001 41")
 PATIENCE = 60.0
 
@@ -28,7 +30,7 @@ class FakeLibmilter:
         self.thread.start()
 
     def _serve(self) -> None:
-        for _ in range(2):
+        for _ in range(3):
             select.select([self.listener], [], [], PATIENCE)
             session, _ = self.listener.accept()
             session.settimeout(PATIENCE)
@@ -53,8 +55,9 @@ def pool() -> Iterator[Pool]:
     made = Pool(threading.Thread())
     yield made
     signal.signal(pool_module._WAKE, before)  # noqa: SLF001
-    for session in made._sessions:  # noqa: SLF001 - a worker ends with them open
-        session.close()
+    for session in (*made._sessions, made._question):  # noqa: SLF001 - a worker ends with them open
+        if session:
+            session.close()
     made._listener.close()  # noqa: SLF001
 
 
@@ -79,7 +82,7 @@ def libmilter(pool: Pool, public: socket.socket) -> Iterator[FakeLibmilter]:
 def test_open_negotiates_every_session(libmilter: FakeLibmilter) -> None:
     """As an MTA does: the longest offer, version 6."""
     libmilter.close()
-    assert libmilter.heard == [NEGOTIATE, NEGOTIATE]
+    assert libmilter.heard == [NEGOTIATE] * 3
 
 
 @pytest.mark.usefixtures("libmilter")
@@ -100,7 +103,7 @@ def test_kicks_go_to_the_sessions_in_turn(pool: Pool, libmilter: FakeLibmilter) 
     libmilter.thread.join(PATIENCE)
     for _ in range(4):
         pool.kick()
-    assert [session.recv(len(ABORT) * 2, socket.MSG_WAITALL) for session in libmilter.sessions] == [ABORT * 2] * 2
+    assert [session.recv(len(ABORT) * 2, socket.MSG_WAITALL) for session in libmilter.sessions[:2]] == [ABORT * 2] * 2
 
 
 def test_keep_reaches_every_session(pool: Pool, libmilter: FakeLibmilter) -> None:
@@ -108,8 +111,27 @@ def test_keep_reaches_every_session(pool: Pool, libmilter: FakeLibmilter) -> Non
     libmilter.thread.join(PATIENCE)
     pool.kick()
     pool.keep()
-    heard = [session.recv(100) for session in libmilter.sessions]
+    heard = [session.recv(100) for session in libmilter.sessions[:2]]
     assert sorted(heard) == [ABORT, ABORT * 2]
+
+
+def test_libmilter_is_asked_again_after_each_answer(pool: Pool, libmilter: FakeLibmilter) -> None:
+    """A question stays open until its answer, and the next one follows that."""
+    libmilter.thread.join(PATIENCE)
+    session = libmilter.sessions[2]
+    assert (pool.answers(), pool.answers()) == (False, False)
+    for _ in range(2):
+        assert session.recv(100) == UNKNOWN
+        session.sendall(CONTINUE)
+        assert pool.answers()
+        assert not pool.answers()
+
+
+def test_a_libmilter_that_has_gone_does_not_answer(pool: Pool, libmilter: FakeLibmilter) -> None:
+    """A closed session is no answer."""
+    assert not pool.answers()
+    libmilter.close()
+    assert not pool.answers()
 
 
 @pytest.mark.timeout(60)

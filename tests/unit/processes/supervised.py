@@ -1,8 +1,8 @@
 """A supervisor of plain functions, run as a program: it prints a line on standard output for each event.
 
 Argument: a JSON object with `roles` (a list of `[name, kind]`, a kind being a function below), `drain_timeout`,
-`stable_after` and `pause` (seconds), `order` (the text of a reload), `forks_failing` (the calls of fork() that fail,
-counted from 1).
+`stable_after`, `pause` and `silence` (seconds), `order` (the text of a reload), `forks_failing` (the calls of fork()
+that fail, counted from 1).
 """
 
 import errno
@@ -71,6 +71,21 @@ def stuck(name: str, link: Link) -> None:
         signal.pause()
 
 
+def beating(name: str, link: Link) -> None:
+    """Be ready, give signs of life for ever, and end as ordered."""
+    link.send(READY)
+    report(name, "runs", os.getpid())
+    while not link.poll(0.01):
+        link.beat()
+    _obey(name, link)
+
+
+def hanging(name: str, link: Link) -> None:
+    """Give one sign of life and no other."""
+    link.beat()
+    stuck(name, link)
+
+
 def lasting(name: str, link: Link) -> None:
     """Outlive the others until a signal ends it."""
 
@@ -94,7 +109,7 @@ def good_once(name: str, link: Link) -> None:
 
 KINDS: dict[str, Callable[[str, Link], None]] = {
     function.__name__: function
-    for function in (good, never_ready, fails, leaves, ready_and_gone, stuck, lasting, good_once)
+    for function in (beating, good, good_once, fails, hanging, lasting, leaves, never_ready, ready_and_gone, stuck)
 }
 INSTANCES: dict[str, int] = {}
 """How often each role was started; counted in the supervisor's process, by `ended`."""
@@ -119,6 +134,10 @@ class Hooks:
         """Report the end of a child."""
         INSTANCES[role.name] += 1
         report("ended", role.name, status, "pause", pause)
+
+    def hangs(self, role: Role, silence: float) -> None:
+        """Report that a child hangs."""
+        report("hangs", role.name, silence >= supervisor._SILENCE)  # noqa: SLF001 - as below
 
     def failed(self, role: Role, error: BaseException) -> None:
         """Report the exception of a child."""
@@ -148,6 +167,8 @@ def _failing(fork: Callable[[], int], calls: list[int]) -> Callable[[], int]:
 def main(arguments: dict[str, Any]) -> int:
     """Return the exit status of the supervisor."""
     supervisor._STABLE_AFTER = arguments["stable_after"]  # noqa: SLF001 - a test cannot wait for five seconds
+    supervisor._SILENCE = arguments["silence"]  # noqa: SLF001
+    supervisor._TICK = min(5.0, arguments["silence"] / 4)  # noqa: SLF001
     supervisor._FIRST_PAUSE = arguments["pause"]  # noqa: SLF001
     supervisor.os.fork = _failing(os.fork, arguments["forks_failing"])  # type: ignore[attr-defined]
     roles = [

@@ -29,6 +29,7 @@ class Service:
             "drain_timeout": 60.0,
             "stable_after": 60.0,
             "pause": 0.001,
+            "silence": 60.0,
             "order": "config ",
             "forks_failing": [],
         }
@@ -297,6 +298,38 @@ def test_child_that_reads_no_orders_delays_nothing(start: Start) -> None:
 def test_a_stuck_child_is_killed_when_the_drain_times_out(start: Start) -> None:
     """A stuck child is killed, so that the stop of a service is bounded."""
     service = start(("a", "stuck"), drain_timeout=0.1)
+    service.expect("all ready")
+    service.signal(signal.SIGTERM)
+    assert service.end() == 0
+    assert "ended a killed by SIGKILL pause None" in service.printed
+
+
+def test_a_child_that_hangs_is_replaced(start: Start) -> None:
+    """A child without a sign of life is killed, once, while one that shows life goes on."""
+    service = start(("a", "hanging"), ("b", "beating"), silence=0.5)
+    pid = _pid(service, "a")
+    _pid(service, "b")
+    service.expect("hangs a True")
+    service.expect("ended a killed by SIGKILL pause 0.001")
+    assert _pid(service, "a") != pid
+    service.signal(signal.SIGTERM)
+    assert service.end() == 0
+    assert not [line for line in service.printed if line.startswith("hangs b")]
+
+
+def test_a_stopped_child_is_replaced(start: Start) -> None:
+    """A process that is stopped cannot end by itself, and is killed."""
+    service = start(("a", "beating"), silence=0.5)
+    pid = _pid(service, "a")
+    service.expect("all ready")
+    os.kill(pid, signal.SIGSTOP)
+    service.expect("ended a killed by SIGKILL pause 0.001")
+    assert _pid(service, "a") != pid
+
+
+def test_a_hang_during_the_drain_ends_it(start: Start) -> None:
+    """A child that hangs does not use up the time of the drain."""
+    service = start(("a", "hanging"), silence=0.5)
     service.expect("all ready")
     service.signal(signal.SIGTERM)
     assert service.end() == 0
