@@ -215,6 +215,13 @@ EVENTS = (
     ),
     Event("child_ended", ("info",), "A process ended while the service is stopping.", (_CHILD, _ENDED)),
     Event(
+        "sessions_full",
+        ("error",),
+        "Half of the file descriptors of a worker are in use, so it accepts no more sessions until some end. While no "
+        "worker accepts, new connections are closed. Logged once a minute.",
+        (_WORKER, Field("limit", Type.INTEGER, "Limit on the file descriptors of a worker.", "0 and more", least=0)),
+    ),
+    Event(
         "child_hangs",
         ("error",),
         "A process shows no sign of life, and miltscan ends it; `child_died` follows. `worker` is in the line of a "

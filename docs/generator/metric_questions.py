@@ -20,6 +20,7 @@ QUESTIONS = {
     "message_size_bytes": "How large are messages, and how much data do they add up to?",
     "shed_total": "How many messages found every scan slot busy for limits.queue_wait?",
     "sessions": "How many MTA connections are open?",
+    "sessions_refused_total": "How many MTA connections did idle sessions keep out, for want of file descriptors?",
     "transactions_in_flight": "How many messages are between MAIL and their reply?",
     "spool_files": "How many messages in flight are on disk because they are too large for memory?",
     "spool_bytes": "How much disk space do messages in flight use?",

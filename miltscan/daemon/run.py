@@ -20,6 +20,7 @@ from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
 from miltscan.exporter import access
 from miltscan.processes import notify
 from miltscan.processes.admission import install_filter
+from miltscan.processes.descriptors import raise_limit
 from miltscan.processes.supervisor import Role, Supervisor
 from miltscan.scanning.spool import Spool
 from miltscan.status import events
@@ -36,6 +37,7 @@ def run_service(settings: Settings, path: Path | None) -> int:
 
     Raises StartError if a socket or folder cannot be used, ConfigError if the keys cannot be read.
     """
+    raise_limit()
     loaded = load_secrets(settings, path)
     log.configure(settings.log.format, settings.log.level)
     _try_spool(settings)

@@ -20,6 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
 from miltscan.core.report import Place, Report
+from miltscan.daemon.gate import Gate
 from miltscan.daemon.watch import LibmilterWatch
 from miltscan.milter.callbacks import Milter
 from miltscan.milter.session import Runtime
@@ -147,6 +148,8 @@ class Worker:
         self._pool = Pool(self._thread)
         self._milter = Milter(self._runtime(loaded), self._recorder, self._pool.kick)
         self._admission: Admission | None = None
+        self._gate = Gate(self._pool)
+        self._milter.admit = self._begin_session
         self._watch = LibmilterWatch(self._milter, self._pool)
 
     def run(self, listener: socket.socket, link: Link) -> None:
@@ -154,7 +157,6 @@ class Worker:
         signals = Signals([signal.SIGTERM])
         if listener.family != socket.AF_UNIX:
             self._admission = Admission(listener, self._settings.milter.allow, self._recorder.refused)
-            self._milter.admit = self._admission.enforce
         self._milter.register(self._pool.fileno())
         self._thread.start()
         self._pool.open(listener)
@@ -165,6 +167,7 @@ class Worker:
         while signal.SIGTERM not in signals.read() and self._obey(link):
             wait([link, signals.fileno()], _PUBLISH)
             self._show_life(link)
+            self._gate.turn(listener, self._recorder.log)
             now = time.monotonic()
             if now - kept > _KEEP:
                 self._pool.keep()
@@ -175,6 +178,11 @@ class Worker:
                 looked = now
         listener.close()  # an orphan too must free the socket for a new service
         self._drain(link)
+
+    def _begin_session(self) -> None:
+        self._gate.check()
+        if self._admission:
+            self._admission.enforce()
 
     def _serve(self) -> None:
         """Run libmilter; when it ends, end the process, which the supervisor replaces."""
@@ -221,11 +229,7 @@ class Worker:
 
         Connections that are not accepted yet stay in the queue of the shared listener.
         """
-        unused = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)  # no process connects to it
-        unused.bind("")
-        unused.listen(1)
-        unused.settimeout(0)  # non-blocking
-        self._pool.replace(unused)
+        self._pool.pause()
         limits = self._settings.limits
         began = quiet_since = time.monotonic()
         last = began + limits.queue_wait + limits.scan_timeout + _GRACE  # the bound of an orphan, which nothing kills

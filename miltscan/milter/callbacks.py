@@ -23,6 +23,7 @@ from miltscan.milter.session import MtaSession, Runtime, catch_what_c_raises
 
 _NAME = "miltscan"  # a constant: libmilter keeps the pointer
 _NOREPLY: int = milter.NOREPLY
+_REJECT: int = milter.REJECT
 _ACTIONS: int = milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE
 _STEPS: int = (  # no HELO callback: its name is decoded as strict UTF-8 in C, and nothing needs it
     milter.P_NOHELO

@@ -30,10 +30,8 @@ class Pool:
     def __init__(self, thread: threading.Thread) -> None:
         self._thread = thread
         signal.signal(_WAKE, _note)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind("")  # Linux chooses a unique abstract name
-        self._listener.listen(8)
-        self._listener.settimeout(0)  # non-blocking
+        self._listener = _abstract_listener()
+        self._nobody = _abstract_listener()  # at which no process connects
         self._sessions: list[socket.socket] = []
         self._question: socket.socket | None = None
         self._next = cycle(range(_SESSIONS))
@@ -70,6 +68,10 @@ class Pool:
         if self._thread.ident:
             signal.pthread_kill(self._thread.ident, _WAKE)
 
+    def pause(self) -> None:
+        """Let libmilter accept no connection until `replace`."""
+        self.replace(self._nobody)
+
     def kick(self) -> None:
         """Make libmilter check whether it needs another thread; never blocks, never raises."""
         with self._lock:
@@ -89,6 +91,14 @@ class Pool:
             raise ConnectionError("libmilter closed its control session")
         session.settimeout(0)  # non-blocking: with a timeout Python waits for space before it sends
         return session
+
+
+def _abstract_listener() -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind("")  # Linux chooses a unique abstract name
+    listener.listen(8)
+    listener.settimeout(0)  # non-blocking
+    return listener
 
 
 def _note(_number: int, _frame: object) -> None:

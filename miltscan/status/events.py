@@ -100,6 +100,7 @@ def _error(what: str, text: str, queue_id: str) -> dict[str, Any]:
 
 _PHRASES = {
     "engine_down": "{engine} {server} is down: {why}",
+    "sessions_full": "half of the {limit} file descriptors of a worker are in use: it accepts no more sessions",
     "child_hangs": "{child} hangs: {why}",
     "child_died": "{child} died: {status}; replaced after {respawn_after:g} s",
     "child_failed": "{child}: {exception}",

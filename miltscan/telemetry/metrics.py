@@ -110,6 +110,12 @@ SHED = Family(Counter, "shed_total", "messages", "Messages that were not scanned
 # Mail in flight
 
 SESSIONS = Family(Gauge, "sessions", "connections", "Open MTA connections.", multiprocess_mode="livesum")
+SESSIONS_REFUSED = Family(
+    Counter,
+    "sessions_refused_total",
+    "connections",
+    "MTA connections that were closed at once because half of the file descriptors of every worker were in use.",
+)
 TRANSACTIONS = Family(
     Gauge, "transactions_in_flight", "messages", "Messages between MAIL and their reply.", multiprocess_mode="livesum"
 )

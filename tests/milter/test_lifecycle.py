@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -461,3 +461,27 @@ def test_a_long_scan_is_no_hang(broken: Callable[..., Daemon]) -> None:
         slow.released.set()
         wait_until(lambda: mta.read().code is Code.CONTINUE, PATIENCE, "the decision")
     assert daemon.logged("child_hangs") == []
+
+
+# Sessions that use up the descriptors
+
+
+def test_idle_sessions_leave_descriptors_for_mail(own: Fleet) -> None:
+    """At half of its descriptors a worker accepts no more sessions; those that it has are served, others end soon."""
+    daemon = own()
+    daemon.command = ("prlimit", "--nofile=200", *daemon.command)
+    daemon.start()
+    daemon.wait_ready()
+    with ExitStack() as idle:
+        sessions: list[MTA] = []
+        with suppress(ConnectionError):
+            while len(sessions) < 200:
+                sessions.append(idle.enter_context(daemon.mta()))
+        assert 20 < len(sessions) < 150
+        with pytest.raises(ConnectionError):
+            daemon.mta()
+        assert sessions[0].send_message(VIRUS).reply.smtp.startswith(b"550")
+        assert [line["limit"] for line in daemon.logged("sessions_full")] == [200]
+        wait_until(lambda: daemon.metric("sessions_refused_total") >= 2, PATIENCE, "the count")
+        assert len(daemon.worker_fds()) < 150
+    wait_until(lambda: accepts_mail(daemon) and daemon.send().accepted, PATIENCE, "mail")

@@ -96,6 +96,7 @@ PANELS: tuple[Panel, ...] = (
         PER_SECOND,
         (rate(_TEMPFAILED, "code"), "{{code}}"),
         (rate("miltscan_shed_total"), "every scan slot busy"),
+        (rate("miltscan_sessions_refused_total"), "connections closed"),
         note="How many messages must clients keep, and how many of these because no scan slot was free?",
         steps=((None, "green"), (1, "red")),
     ),

@@ -55,7 +55,7 @@ def pool() -> Iterator[Pool]:
     made = Pool(threading.Thread())
     yield made
     signal.signal(pool_module._WAKE, before)  # noqa: SLF001
-    for session in (*made._sessions, made._question):  # noqa: SLF001 - a worker ends with them open
+    for session in (*made._sessions, made._question, made._nobody):  # noqa: SLF001 - a worker ends with them open
         if session:
             session.close()
     made._listener.close()  # noqa: SLF001
@@ -96,6 +96,18 @@ def test_public_listener_takes_the_place(pool: Pool, public: socket.socket) -> N
         with pytest.raises(BlockingIOError):
             taken.accept()
         taken.detach()
+
+
+@pytest.mark.usefixtures("libmilter")
+def test_a_paused_pool_accepts_nothing(pool: Pool, public: socket.socket) -> None:
+    """A connection to the public listener waits until it takes the place again."""
+    pool.pause()
+    taken = socket.socket(fileno=pool.fileno())
+    with socket.create_connection(public.getsockname()), pytest.raises(BlockingIOError):
+        taken.accept()
+    pool.replace(public)
+    assert select.select([pool.fileno()], [], [], PATIENCE)[0]
+    taken.detach()
 
 
 def test_kicks_go_to_the_sessions_in_turn(pool: Pool, libmilter: FakeLibmilter) -> None:
