@@ -40,8 +40,7 @@ class Link:
 _ID = QUEUE_ID.pattern
 _COPY = re.compile(rf"({_ID}): clone: owner=")
 _OLD_COPY = re.compile(rf"clone ({_ID}), owner=")
-_SPLIT = re.compile(rf"split: (?:maxrcpts=\d+, rcpts=\d+, )?count=\d+, ids?=({_ID}(?:; {_ID})*+)")
-_MORE_OF_A_SPLIT = re.compile(rf"({_ID}(?:; {_ID})*+)(?:;?  ?\.\.\.)?")  # the next part of a line that was too long
+_SPLIT = re.compile(r"split: (?:maxrcpts=\d+, rcpts=\d+, )?count=\d+, ids?=")
 _NOTICE = re.compile(rf"({_ID}): (?:DSN|return to sender|sender notify|postmaster notify): ")
 
 
@@ -60,6 +59,12 @@ def _made_here(here: str, text: str) -> list[Link]:
         return [Link(found[1], here, LinkKind.COPY)]
     if found := _NOTICE.match(text):
         return [Link(here, found[1], LinkKind.NOTICE)]
-    if found := _COPY.match(text) or _SPLIT.match(text) or _MORE_OF_A_SPLIT.fullmatch(text):
-        return [Link(here, one, LinkKind.COPY) for one in found[1].split("; ")]
-    return []
+    if found := _COPY.match(text):
+        return [Link(here, found[1], LinkKind.COPY)]
+    return [Link(here, one, LinkKind.COPY) for one in _split_off(text)]
+
+
+def _split_off(text: str) -> list[str]:
+    """The queue IDs of a split; a long list goes on in further parts of the line, which contain nothing else."""
+    named = _SPLIT.sub("", text, count=1).removesuffix("...").rstrip("; ").split("; ")
+    return named if all(map(QUEUE_ID.fullmatch, named)) else []

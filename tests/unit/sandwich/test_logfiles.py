@@ -95,6 +95,102 @@ def test_a_file_that_cannot_be_read_is_named_once(tmp_path: Path, content: bytes
     assert errors[0].startswith(f"{broken}: cannot be read: ")
 
 
+PROGRAMS = {"zstd": ["zstd", "-qc"], "lz4": ["lz4", "-qc"]}
+
+
+def packed(form: str, content: bytes) -> bytes:
+    """The content as the program of this form writes it."""
+    return subprocess.run(PROGRAMS[form], input=content, check=True, capture_output=True).stdout
+
+
+@pytest.mark.parametrize("form", PROGRAMS)
+def test_a_program_reads_what_python_cannot(tmp_path: Path, form: str) -> None:
+    """Each reading is complete, reports progress and may end early; the name of the file is no argument."""
+    content = b"".join(b"line %d\n" % number for number in range(200_000)) + b"wanted\n" * 3
+    file = tmp_path / "-rf maillog"
+    file.write_bytes(packed(form, content))
+    logs = Logs([file], journal=False, on_error=pytest.fail)
+    progress: list[int] = []
+    logs.on_progress = progress.append
+    for _ in range(2):
+        assert list(logs.matching([b"wanted"])) == [b"wanted"] * 3
+    assert progress[-1] == logs.size
+    lines = logs.matching([b"line 7"])
+    assert next(iter(lines)) == b"line 7"
+    lines.close()  # type: ignore[attr-defined]  # an Iterator that is a generator
+
+
+def test_old_compress_is_read(tmp_path: Path) -> None:
+    """A file of compress(1), which no test host has, is read by a program that is part of gzip."""
+    content = b"wanted\n"  # each byte is a code of nine bits, the lowest bit first
+    codes = sum(byte << 9 * place for place, byte in enumerate(content))
+    file = tmp_path / "maillog.0.Z"
+    file.write_bytes(b"\x1f\x9d\x90" + codes.to_bytes((9 * len(content) + 7) // 8, "little"))
+    assert found(file) == [b"wanted"]
+
+
+@pytest.mark.parametrize("form", PROGRAMS)
+def test_a_cut_file_of_a_program_is_named(tmp_path: Path, form: str) -> None:
+    """What there is of it is read, and the status of the program becomes one line."""
+    file = tmp_path / "maillog"
+    file.write_bytes(packed(form, b"wanted\n" + os.urandom(1_000_000))[:-1000])
+    errors: list[str] = []
+    logs = Logs([file], journal=False, on_error=errors.append)
+    for _ in range(2):
+        list(logs.matching([b"wanted"]))
+    assert len(errors) == 1
+    assert errors[0].startswith(f"{file}: compressed by {form}, cannot be read to its end: {form} has status ")
+
+
+@pytest.mark.parametrize(
+    ("begin", "words"),
+    [
+        (b"\x28\xb5\x2f\xfd", "compressed by zstd, cannot be read: install zstd"),
+        (b"\x50\x2a\x4d\x18", "compressed by zstd, cannot be read: install zstd"),
+        (b"\x04\x22\x4d\x18", "compressed by lz4, cannot be read: install lz4"),
+        (b"\x1f\x9d", "compressed by compress, cannot be read: install uncompress"),
+        (b"LZIP", "compressed by lzip, cannot be read: install lzip"),
+        (b"PK\x03\x04", "compressed by zip, cannot be read: install funzip"),
+        (b"7z\xbc\xaf\x27\x1c", "compressed by 7z, cannot be read: unpack it"),
+    ],
+)
+def test_a_form_without_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: bytes, words: str) -> None:
+    """A file that cannot be read is named with the remedy, and the other files are read."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "maillog.0").write_bytes(begin + b"rest")
+    (tmp_path / "maillog").write_bytes(b"wanted\n")
+    errors: list[str] = []
+    assert found(tmp_path / "maillog", on_error=errors.append) == [b"wanted"]
+    assert errors == [f"{tmp_path}/maillog.0: {words}"]
+
+
+def test_files_that_are_not_read_are_known(tmp_path: Path) -> None:
+    """A file with a name that no rotation makes is passed over, and can be named."""
+    for name in ("maillog", "maillog.0", "maillog.bak", "other"):
+        (tmp_path / name).write_bytes(b"wanted\n")
+    assert Logs([tmp_path / "maillog"], journal=False).passed_over == [tmp_path / "maillog.bak"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the list no rotated file is found, which would be silent otherwise."""
+    (tmp_path / "maillog").write_bytes(b"wanted\n")
+
+    def refused(_folder: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    errors: list[str] = []
+    assert found(tmp_path / "maillog", on_error=errors.append) == [b"wanted"]
+    assert errors == [f"{tmp_path}: rotated files cannot be found: Permission denied"]
+
+
+def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    """The rotated file is found with its log."""
+    for name in ("maillog", "maillog.0"):
+        (tmp_path / name).write_bytes(b"wanted\n")
+    assert found(tmp_path / "maillog", tmp_path / "maillog.0") == [b"wanted"] * 2
+
+
 def test_lines_over_block_borders(tmp_path: Path) -> None:
     """Each line is found once and complete across block borders; the last one may lack its end."""
     file = tmp_path / "log"
