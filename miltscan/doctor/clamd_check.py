@@ -1,11 +1,14 @@
 """The engines for `miltscan check`: the self-test of each server, and the configuration of each clamd."""
 
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from miltscan.config.settings import EngineTable, LimitSettings, Settings
 from miltscan.core.address import Address
+from miltscan.core.clamav_conf import clamav_number
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.thresholds import SIGNATURE_AGE
 from miltscan.doctor.clamd_limits import clamd_servers, mismatches
@@ -17,6 +20,9 @@ from miltscan.scanning.assemble import probe_engines
 from miltscan.scanning.servers import ServerRecord, ServerRecords
 
 _DAY = 86400  # seconds
+_MIB = 2**20
+_PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 - PrivateTmp= of systemd.exec(5)
+_SELF_TESTS = "only its self-tests show whether it has room to unpack a message"
 _VERSION_TIMEOUT = 5.0  # seconds
 
 ProbeEngines = Callable[[Settings, Observer], None]
@@ -55,6 +61,8 @@ def server_findings(subject: str, record: ServerRecord, now: float, *, fatal: bo
         yield (error if fatal else warning)(subject, text, "start it; read its log and check its temporary folder")
         return
     yield ok(subject, "passes its self-test")
+    if record.unseen:
+        yield ok(subject, f"{_SELF_TESTS}: its temporary folder cannot be seen, as {record.unseen}")
     if record.published:
         age = now - record.published
         text = f"signatures {record.version} are {age / _DAY:.1f} days old"
@@ -73,8 +81,37 @@ def clamd_findings(engine: EngineTable, server: Address, limits: LimitSettings) 
         text = f"{file} is not readable: {problem.strerror}; limits are not compared"
         yield warning(subject, text, "allow this user to read it, or run this command as root")
         return
+    yield from room_findings(subject, file, clamd)
     found = [*mismatches(clamd, engine, limits)]
     for one in found:
         yield (error if one.silent else warning)(subject, f"{one.key} {one.why}", f'write "{one.line}" in {file}')
     if not found:
         yield ok(subject, f"{file} allows what miltscan's settings need")
+
+
+def room_findings(subject: str, file: Path, clamd: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the temporary folder of this clamd has room for all its scans, and whether the service can see it.
+
+    clamd replies OK to what it could not unpack; `core.room` says what miltscan does about it.
+    """
+    folder = Path(clamd["TemporaryDirectory"])
+    scans, size = clamav_number(clamd["MaxThreads"]), clamav_number(clamd["MaxScanSize"])
+    if any(folder.is_relative_to(shared) for shared in _PRIVATE):
+        text = f"its temporary folder {folder} cannot be seen by the service, which has a private one: {_SELF_TESTS}"
+        yield warning(subject, text, f'write "TemporaryDirectory /var/lib/clamav/tmp" in {file} and create that folder')
+    try:
+        space = os.statvfs(folder)
+    except OSError as problem:
+        text = f"its temporary folder {folder} cannot be seen: {problem.strerror}; {_SELF_TESTS}"
+        yield warning(subject, text, "create it for clamd's user, and let other users search the folders above it")
+        return
+    free, needed = space.f_bavail * space.f_frsize, scans * size
+    if not size:
+        text = f"MaxScanSize 0: one message can fill its temporary folder {folder}; then mail is not scanned"
+        yield warning(subject, text, f'write "MaxScanSize 400M" in {file}')
+    elif free < needed:
+        text = (
+            f"{free // _MIB} MiB are free in its temporary folder {folder}, and {scans} scans (MaxThreads) of "
+            f"{size // _MIB} MiB (MaxScanSize) may take {needed // _MIB} MiB: a few messages can fill it; then mail waits"
+        )
+        yield warning(subject, text, f"give it a file system of its own of that size, or lower both options in {file}")

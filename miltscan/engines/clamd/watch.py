@@ -137,7 +137,10 @@ class ServerWatch:
             self._large_sent = began
             lied = isinstance(reply, Clean)
             self._large_owed = _PROOFS if lied else 1 if why else max(0, self._large_owed - 1)
-            why += f" in {LARGE >> 20} MiB that it had to unpack: it lacks memory or disk space" if lied else ""
+            if lied:
+                why += f" in {LARGE >> 20} MiB that it had to unpack: it lacks memory or disk space"
+            elif not why and self._large_owed:
+                why = f"must detect it {self._large_owed} more times in {LARGE >> 20} MiB, as it missed it lately"
         server.room.survey()  # again: it may have started only now
         shortage = glance.look() if glance else ""
         return f"{why}: {shortage}" if why and shortage else why or shortage

@@ -176,7 +176,9 @@ def test_check_reports_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     folder = private_folder(tmp_path, monkeypatch)
     monkeypatch.setattr(local, "DEFAULT_FILE", folder / "clamd.conf")
     monkeypatch.setattr(check, "service_user", lambda _settings: 65534)
-    (folder / "clamd.conf").write_text("AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
+    (folder / "clamd.conf").write_text(
+        f"AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\nMaxScanSize 1M\nTemporaryDirectory {folder}\n"
+    )
     monkeypatch.setattr(time, "time", lambda: NOW + DAY)
     configured = settings(f"""
         [milter]

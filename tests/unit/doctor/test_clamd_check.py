@@ -1,5 +1,6 @@
 """The engines for `miltscan check`: the self-tests of their servers, and how each clamd is configured."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,14 +92,16 @@ def test_limits_of_clamd_below_ours_are_warnings(tmp_path: Path, monkeypatch: py
     """The remedy is the line and the file to write it in; an unreadable file is a warning, too."""
     file = tmp_path / "clamd.conf"
     monkeypatch.setattr(local, "file_of", lambda _server: file)
+    monkeypatch.setattr(clamd_check, "_PRIVATE", ())
     (engine,), limits = Settings().engines, Settings().limits
     (text,) = bad(clamd_check.clamd_findings(engine, A, limits))
     missing = f"clamd unix:/run/a: {file} is not readable: No such file or directory; limits are not compared"
     assert text == ("warning", missing)
-    file.write_text("MaxFileSize 1M\nAlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
+    room = f"MaxThreads 10\nMaxScanSize 100M\nTemporaryDirectory {tmp_path}\n"
+    file.write_text(f"MaxFileSize 1M\nAlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n{room}")
     (found,) = clamd_check.clamd_findings(engine, A, limits)
     assert found.remedy == f'write "MaxFileSize 100M" in {file}'
-    file.write_text("AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n")
+    file.write_text(f"AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n{room}")
     assert bad(clamd_check.clamd_findings(engine, A, limits)) == []
 
 
@@ -108,3 +111,38 @@ def test_a_clamd_of_another_host_is_not_compared() -> None:
     (found,) = clamd_check.clamd_findings(engine, address, Settings().limits)
     text = "the location of its configuration file is unknown; limits are not compared"
     assert (found.level, found.text) == (Level.OK, text)
+
+
+def room(folder: str, scan_size: str = "100M") -> list[tuple[str, str]]:
+    """The findings about a temporary folder."""
+    options = {"TemporaryDirectory": folder, "MaxThreads": "10", "MaxScanSize": scan_size}
+    return bad(clamd_check.room_findings("clamd unix:/run/a", Path("/c"), options))
+
+
+def test_a_temporary_folder_without_room_for_all_scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As much as all threads of clamd may take at once must be free; without a limit nothing is enough."""
+    monkeypatch.setattr(clamd_check, "_PRIVATE", ())
+    space = os.statvfs(tmp_path)
+    for free, warned in ((1000 * 2**20, False), (1000 * 2**20 - 1, True)):
+        values = list(space[:10])
+        values[1], values[4] = 1, free
+        monkeypatch.setattr(os, "statvfs", lambda _path, values=values: os.statvfs_result(values))
+        found = room(str(tmp_path))
+        assert bool(found) is warned
+    assert "10 scans (MaxThreads) of 100 MiB (MaxScanSize) may take 1000 MiB" in found[0][1]
+    ((_, text),) = room(str(tmp_path), "0")
+    assert "MaxScanSize 0: one message can fill" in text
+
+
+def test_a_temporary_folder_that_the_service_does_not_see() -> None:
+    """A missing one, and /tmp, of which a unit has its own."""
+    ((level, text),) = room("/gone")
+    assert (level, "No such file or directory" in text) == ("warning", True)
+    assert ["has a private one" in text for _, text in room("/tmp", "1M")] == [True]  # noqa: S108 - clamd's default
+
+
+def test_a_server_whose_folder_cannot_be_seen_is_named() -> None:
+    """A fact, not a fault: it may be on another host."""
+    record = ServerRecord(up=True, canary=True, unseen="it is on another host")
+    _, found = clamd_check.server_findings("clamd inet:3310@a", record, NOW, fatal=True)
+    assert (found.level, found.text.endswith("as it is on another host")) == (Level.OK, True)

@@ -1,15 +1,18 @@
 """The canary mail, and the replies that count as found."""
 
+import base64
 import email
 import email.message
+import zipfile
+from io import BytesIO
 
 import pytest
 
 from miltscan.core.message import PREFACE
 from miltscan.core.verdict import Fault, Limit
-from miltscan.engines.clamd.canary import canary_mail, missed
+from miltscan.engines.clamd.canary import canary_mail, large_canary, missed
 from miltscan.engines.clamd.reply import CLEAN, ClamdReply, Failed, Found, Limited
-from tests.fakes.eicar import EICAR
+from tests.fakes.eicar import EICAR, holds_zipped_eicar
 
 
 def test_the_mail_must_be_decoded_to_find_it() -> None:
@@ -22,6 +25,21 @@ def test_the_mail_must_be_decoded_to_find_it() -> None:
     assert isinstance(parts, list)
     assert isinstance(parts[1], email.message.Message)
     assert parts[1].get_payload(decode=True) == EICAR
+
+
+def test_a_large_one_must_be_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test signature is the last member of an archive of 4 MiB in an archive; no two are alike."""
+    monkeypatch.undo()  # its real size
+    first, second = (large_canary(b"mark", EICAR) for _ in range(2))
+    assert first != second
+    assert holds_zipped_eicar(first)
+    assert not holds_zipped_eicar(large_canary(b"mark", b"harmless"))
+    assert 500_000 < len(first) < 1_000_000
+    encoded = first.rpartition(b"base64\r\n\r\n")[2].partition(b"--")[0]
+    with zipfile.ZipFile(BytesIO(base64.b64decode(encoded))) as archive:
+        (inner,) = archive.infolist()
+        assert inner.file_size > 4 * 2**20
+        assert archive.read(inner).rindex(EICAR) > 4 * 2**20
 
 
 @pytest.mark.parametrize(

@@ -505,3 +505,51 @@ def test_a_scan_that_takes_long_requests_a_self_test(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr("miltscan.engines.clamd.engine.monotonic", lambda waited=waited: 1000.0 + waited)
         wait()
         assert (server.due < NEVER) is requested
+
+
+def large(content: bytes) -> bool:
+    """Whether this is a large canary."""
+    return b"Subject: miltscan large-canary" in content
+
+
+def sent(clamd: FakeClamd, engine: ClamdEngine, tests: int) -> list[bool]:
+    """Whether each of so many more self-tests was a large one."""
+    clamd.contents.clear()
+    for _ in range(tests):
+        engine.probe()
+    return [large(content) for content in clamd.contents]
+
+
+def test_the_first_self_test_and_every_third_one_are_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one after a doubt; but a server that is up need not show it more often than every few seconds."""
+    monkeypatch.setattr(clamd_watch, "_LARGE_GAP", 0.0)
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = ClamdEngine("clamd", [parse_address(clamd.address)], NEVER, Memo())
+        assert sent(clamd, engine, 7) == [True, False, True, False, False, True, False]
+        clamd.behaviour = lies.unless_canary(lies.half_reply)
+        scan(engine, CLEAN)
+        assert sent(clamd, engine, 1) == [True]
+        scan(engine, CLEAN)
+        monkeypatch.setattr(clamd_watch, "_LARGE_GAP", NEVER)
+        assert sent(clamd, engine, 5) == [False] * 5
+
+
+def test_a_server_that_misses_a_large_canary_must_pass_three(tmp_path: Path) -> None:
+    """It detects small ones only: it lacks memory, perhaps in one of its threads, or has no room for large files."""
+
+    def small_only(one: lies.Scan) -> None:
+        (lies.always_ok if large(one.peek(4096)) else lies.honest)(one)
+
+    memo = Memo()
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        clamd.behaviour = small_only
+        engine = ClamdEngine("clamd", [parse_address(clamd.address)], NEVER, memo)
+        assert sent(clamd, engine, 2) == [True, True]
+        assert not engine.ready
+        assert "it lacks memory or disk space" in memo.states[-1][2]
+        clamd.behaviour = lies.honest
+        ready = []
+        for _ in range(3):
+            engine.probe()
+            ready.append(engine.ready)
+        assert ready == [False, False, True]
