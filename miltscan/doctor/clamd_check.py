@@ -112,6 +112,6 @@ def room_findings(subject: str, file: Path, clamd: Mapping[str, str]) -> Iterato
     elif free < needed:
         text = (
             f"{free // _MIB} MiB are free in its temporary folder {folder}, and {scans} scans (MaxThreads) of "
-            f"{size // _MIB} MiB (MaxScanSize) may take {needed // _MIB} MiB: a few messages can fill it; then mail waits"
+            f"{size // _MIB} MiB (MaxScanSize) may take {needed // _MIB} MiB: a few messages can fill it"
         )
         yield warning(subject, text, f"give it a file system of its own of that size, or lower both options in {file}")
