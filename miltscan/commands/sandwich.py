@@ -2,19 +2,19 @@
 
 # ruff: noqa: D301  a real \b keeps the lines of an example
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from miltscan.commands.common import Config, exit_on_error
+from miltscan.commands.report import print_steps
 from miltscan.commands.terminal import say, say_json
 from miltscan.config.keyfile import load_keys
 from miltscan.config.load import load_settings
 from miltscan.config.ownership import service_user
-from miltscan.core.finding import Level
+from miltscan.core.finding import Diagnosis, Finding, Level
 from miltscan.doctor.key_check import unread_key, unread_text
 from miltscan.doctor.steps import DELIVERY_FILE, DoctorOptions, Step, examine, first_incoming
 from miltscan.scanning.probe_run import options_for, probe_fields, probe_table, run_probes, signing_key, unsent
@@ -37,45 +37,62 @@ def doctor(  # noqa: PLR0913 - one parameter for each option
     log: Annotated[
         Path | None, typer.Option(help="The log of both sendmails [default: syslog's, else the journal]")
     ] = None,
+    problems: Annotated[
+        bool, typer.Option("--problems", help="Print only what has to be repaired, in this order.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     config: Config = None,
 ) -> None:
     """Check the mail path.
 
-    It checks the host, both sendmails with their .cf files and queues, miltscan and the engines, step by step. The
-    status is 0 if every finding is ok, and 1 after a warning or an error. Run it as root.
+    It checks the host, both sendmails with their .cf files and queues, miltscan and the engines, step by step. At the
+    end stands what has to be repaired, in this order; of a fault with several effects only the cause. The status is 0
+    if every finding is ok, and 1 after a warning or an error. Run it as root.
 
     \b
     Examples:
       miltscan doctor
       miltscan doctor --send --to you@example.org
+      miltscan doctor --problems
       miltscan doctor --json | jq '.findings[] | select(.level != "ok")'
     """
     with exit_on_error():
         settings = load_settings(config)
     options = DoctorOptions(incoming or first_incoming(), delivery, to if send else None, log, config)
     steps = examine(settings, options)
-    raise typer.Exit(_print_json(steps) if json else _print_text(steps))
+    if json:
+        raise typer.Exit(_print_json(steps, problems=problems))
+    raise typer.Exit(int(bool(print_steps(steps, problems=problems).repairs())))
 
 
-def _print_text(steps: Iterable[Step]) -> int:
-    """Print each step as soon as it is done; returns the exit status."""
-    faults = 0
-    for number, step in enumerate(steps, 1):
-        say(f"{number}. {step.title}", "bold")
-        for finding in step.findings:
-            say(f"   {finding}", finding.level)
-            faults += finding.level is not Level.OK
-    say(f"warnings and errors: {faults}" if faults else "everything is ok")
-    return int(faults > 0)
-
-
-def _print_json(steps: Iterable[Step]) -> int:
+def _print_json(steps: Iterable[Step], *, problems: bool) -> int:
     """Print all findings as one object; returns the exit status."""
-    found = [{"step": step.title, **asdict(finding)} for step in steps for finding in step.findings]
-    well = all(one["level"] is Level.OK for one in found)
-    say_json({"well": well, "findings": found}, indent=2)
-    return int(not well)
+    report, done = Diagnosis(), [*steps]
+    for step in done:
+        for finding in step.findings:
+            report.add(step.rank, finding)
+    repairs = [finding for finding, _ in report.repairs()]
+    found = [
+        {"step": step.title, **finding_fields(finding, report.cause_of(finding), repairs)}
+        for step in done
+        for finding in step.findings
+        if finding.level is not Level.OK or not problems
+    ]
+    say_json({"well": not repairs, "findings": found}, indent=2)
+    return int(bool(repairs))
+
+
+def finding_fields(finding: Finding, cause: Finding | None, repairs: Sequence[Finding]) -> dict[str, object]:
+    """One finding for a program: of an effect the cause and its remedy, else its place in the order of repair."""
+    own = next((place for place, one in enumerate(repairs, 1) if one is finding), None)
+    return {
+        "level": finding.level,
+        "subject": finding.subject,
+        "text": finding.text,
+        "remedy": (cause or finding).remedy,
+        "repair": own,
+        "follows_from": cause and cause.subject,
+    }
 
 
 def probe(

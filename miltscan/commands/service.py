@@ -2,14 +2,16 @@
 
 # ruff: noqa: D301  a real \b keeps the lines of an example
 
+from itertools import chain
+
 import typer
 
 from miltscan.commands.common import Config, exit_on_error
-from miltscan.commands.terminal import say
+from miltscan.commands.report import print_finding
 from miltscan.config.load import load_settings
-from miltscan.core.finding import Level
+from miltscan.core.finding import Diagnosis, Level
 from miltscan.daemon.run import run_service
-from miltscan.doctor.check import check_findings
+from miltscan.doctor.check import asker_findings, check_findings, file_finding
 
 _INTERRUPTED = 130  # as a shell reports it: 128 and SIGINT
 
@@ -43,8 +45,11 @@ def check(config: Config = None) -> None:
     """
     with exit_on_error():
         settings = load_settings(config)
-    failed = False
-    for finding in check_findings(settings, configuration=config):
-        say(str(finding), finding.level)
-        failed |= finding.level is Level.ERROR
-    raise typer.Exit(int(failed))
+    report = Diagnosis()
+    for finding in chain(
+        asker_findings(settings), [file_finding(config)], check_findings(settings, configuration=config)
+    ):
+        report.add(0, finding)
+        if not report.cause_of(finding):
+            print_finding(finding)
+    raise typer.Exit(int(any(finding.level is Level.ERROR for finding, _ in report.repairs())))

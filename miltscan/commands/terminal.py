@@ -97,10 +97,10 @@ def _occupy() -> None:
 
 
 def say(text: str, style: str = "") -> None:
-    """Print lines on standard output; on a terminal in a style of `STYLES`."""
-    stream = sys.stdout
-    if style and stream.isatty() and isinstance(stream, CleanStream) and not os.environ.get("NO_COLOR"):
-        stream.write_codes(STYLES[style])
+    """Print lines on standard output; on a terminal in a style of `STYLES`, if it has one."""
+    stream, codes = sys.stdout, STYLES.get(style)
+    if codes and stream.isatty() and isinstance(stream, CleanStream) and not os.environ.get("NO_COLOR"):
+        stream.write_codes(codes)
         stream.write(text)
         stream.write_codes(f"{_RESET}\n")
     else:

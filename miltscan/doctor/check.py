@@ -7,6 +7,8 @@ import grp
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from errno import ENOENT
 from pathlib import Path
 
 from miltscan.config.keyfile import load_keys
@@ -22,11 +24,14 @@ from miltscan.doctor.exporter_check import exporter_findings
 from miltscan.doctor.host import room_finding
 from miltscan.doctor.key_check import unread_key_findings
 from miltscan.doctor.rights import folders_above
+from miltscan.doctor.topics import NO_MILTSCAN, NO_SPOOL, NOT_ROOT, denied, no_file
 from miltscan.errors import ConfigError
 from miltscan.sandwich.queues import read_depth
 from miltscan.scanning.assemble import policy_for
 from miltscan.telemetry.traces import INSTALL, installed
 
+_LOCAL_DISK = "choose a folder on a local disk that miltscan's user can write to"
+_AT_START = (Path("/run"), Path("/var/run"))
 _PERMANENT = {f"policy.on_unscanned.{name}" for name in ("too_large", "limits", "encrypted")}
 """Reasons that a later attempt of the client does not change."""
 
@@ -58,7 +63,8 @@ def trust_findings(settings: Settings, configuration: Path) -> Iterator[Finding]
     user = service_user(settings)
     if user == 0:
         text = "miltscan runs as root, the owner of spool.directory: a fault in it would open the whole host"
-        yield warning("user", text, f"run it as a user of its own, who also owns {settings.spool.directory}")
+        found = warning("user", text, f"run it as a user of its own, who also owns {settings.spool.directory}")
+        yield found.because(NO_SPOOL)  # without the folder its owner is unknown
     else:
         yield ok("user", f"miltscan runs as user {user}")
     level = error if names_secrets(settings) else warning  # with secrets the service does not start
@@ -94,23 +100,51 @@ def socket_folder_findings(key: str, path: Path) -> Iterator[Finding]:
         mode, existing = folder.stat().st_mode, path.stat().st_mode if path.exists() else None
         unsafe = [above for above, status in folders_above(path) if status.st_mode & stat.S_IWOTH]
     except FileNotFoundError:
-        yield error(key, f"folder {folder} does not exist", f"run: install -d {folder}")
+        yield _missing_folder(key, folder).because(NO_MILTSCAN)
         return
     except OSError as problem:
         text = f"{_user()} cannot inspect folder {folder}: {problem.strerror}"
-        yield error(key, text, "run this command as root, or choose another path")
+        yield error(key, text, "run this command as root, or choose another path").because(*denied(problem))
         return
     if not stat.S_ISDIR(mode):
         yield error(key, f"{folder} is not a folder", "choose another path")
         return
     if not os.access(folder, os.W_OK | os.X_OK):
-        yield error(key, f"folder {folder} is not writable by {_user()}", f"make {_user()} its owner")
+        found = error(key, f"folder {folder} is not writable by {_user()}", f"make {_user()} its owner")
+        yield found.because(NOT_ROOT)
     if existing is not None and not stat.S_ISSOCK(existing):
         yield error(key, f"{path} is not a socket", "move it away, or choose another path")
     for above in unsafe:
         text = f"{above} is world-writable: sendmail refuses a socket below it"
         yield error(key, text, "choose a path such as /run/miltscan/miltscan.sock")
     yield ok(key, f"folder {folder} has mode {stat.S_IMODE(mode):04o}")
+
+
+def _missing_folder(key: str, folder: Path) -> Finding:
+    """A folder of /run is empty after a boot, and the unit of the service makes it at each start."""
+    if folder.parent in _AT_START:
+        remedy = f"start miltscan; without systemd, run: install -d -o miltscan {folder}"
+        return warning(key, f"folder {folder} does not exist yet: miltscan.service makes it at its start", remedy)
+    return error(key, f"folder {folder} does not exist", f"run: install -d {folder}")
+
+
+def asker_findings(settings: Settings) -> Iterator[Finding]:
+    """Whether this user may see what `check` looks at: root, or the owner of spool.directory, which is miltscan's user.
+
+    No finding if so. For another user, what is refused to it says nothing about the service.
+    """
+    with suppress(OSError):
+        if os.geteuid() == Path(settings.spool.directory).stat().st_uid:
+            return
+    if os.geteuid() != 0:
+        text = f"runs as {_user()}, who is neither root nor miltscan's user: what this user may not do is unknown"
+        yield warning("check", text, "run it as root, or as miltscan's user").named(NOT_ROOT)
+
+
+def file_finding(path: Path | None) -> Finding:
+    """The configuration file that was read; `path` is the one that was named."""
+    file = path or DEFAULT_PATH
+    return ok("configuration", str(file) if file.exists() else f"{file} does not exist: every key has its default")
 
 
 def _user() -> str:
@@ -128,7 +162,7 @@ def group_findings(name: str) -> Iterator[Finding]:
         return
     if os.geteuid() != 0 and number not in {os.getegid(), *os.getgroups()}:
         text = f'{_user()} is not a member of group "{name}" and cannot give it the socket'
-        yield error("milter.socket_group", text, "add the user to the group")
+        yield error("milter.socket_group", text, "add the user to the group").because(NOT_ROOT)
     else:
         yield ok("milter.socket_group", f'group "{name}" exists')
 
@@ -140,7 +174,8 @@ def receipt_findings(settings: Settings) -> Iterator[Finding]:
         keys = load_keys(settings.keys.file, service_user(settings))
     except ConfigError as problem:
         for line in str(problem).splitlines():
-            yield error("keys.file", line, f"write a line `ID HEXKEY` for each key, readable only by {_user()}")
+            found = error("keys.file", line, f"write a line `ID HEXKEY` for each key, readable only by {_user()}")
+            yield found.because(*denied(line))
         return
     if verify is not None:
         yield from listen_findings("verify.socket", verify, settings.milter.allow)
@@ -159,7 +194,8 @@ def spool_findings(folder: Path, settings: Settings) -> Iterator[Finding]:
         os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600))
     except OSError as problem:
         text = f"{folder} cannot store a message: {problem.strerror}"
-        yield error("spool.directory", text, f"choose a folder on a local disk that {_user()} can write to")
+        remedy = f"run: install -d -o miltscan -m 0700 {folder}" if problem.errno == ENOENT else _LOCAL_DISK
+        yield error("spool.directory", text, remedy).named(NO_SPOOL).because(*denied(problem))
         return
     room, limits = os.statvfs(folder), settings.limits
     remedy = "free some space, or lower limits.message_size or limits.concurrent_scans"
@@ -176,10 +212,11 @@ def queue_depth_findings(queues: Mapping[str, str]) -> Iterator[Finding]:
                 yield ok(key, f"{path} is readable; waiting messages: {read_depth(path).entries}")
         except FileNotFoundError:
             remedy = f'set it to the QueueDirectory of the {name} sendmail, or to "" if that runs on another host'
-            yield warning(key, f"{path} does not exist: its metrics are missing", remedy)
+            yield warning(key, f"{path} does not exist: its metrics are missing", remedy).because(no_file(name))
         except OSError as problem:
             remedy = f"allow {_user()} to list it: docs/metrics.md"
-            yield warning(key, f"{path} is not readable: {problem.strerror}; its metrics are missing", remedy)
+            found = warning(key, f"{path} is not readable: {problem.strerror}; its metrics are missing", remedy)
+            yield found.because(*denied(problem))
 
 
 def policy_findings(settings: Settings) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.doctor.clamd_limits import clamd_servers
 from miltscan.doctor.host import apparmor_finding
 from miltscan.doctor.programs import label, listeners_at
+from miltscan.doctor.topics import denied, no_engine
 from miltscan.engines.clamd.canary import canary_mail, missed
 from miltscan.engines.clamd.client import test_signature
 from miltscan.engines.clamd.server import ClamdServer
@@ -26,7 +27,8 @@ def access_findings(settings: Settings) -> Iterator[Finding]:
     """Two findings for each clamd: what it reads, and the AppArmor profile that confines it."""
     for engine, address in clamd_servers(settings):
         why, refused = _scan_spool_file(engine.name, address, settings.spool.directory)
-        yield access_finding(f"{engine.name} {address}", settings.spool.directory, why, refused=refused)
+        found = access_finding(f"{engine.name} {address}", settings.spool.directory, why, refused=refused)
+        yield found.because(*denied(why), no_engine(f"{engine.name} {address}"))
         yield from (apparmor_finding(one.program, label(one.pid)) for one in listeners_at(address)[:1])
 
 

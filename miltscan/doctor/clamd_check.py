@@ -1,5 +1,6 @@
 """The engines for `miltscan check`: the self-test of each server, and the configuration of each clamd."""
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,8 @@ from miltscan.core.clamav_conf import clamav_number
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.thresholds import SIGNATURE_AGE
 from miltscan.doctor.clamd_limits import clamd_servers, mismatches
+from miltscan.doctor.clamd_start import why_no_start
+from miltscan.doctor.topics import denied, no_engine
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd import local
 from miltscan.engines.clamd.client import version
@@ -19,6 +22,12 @@ from miltscan.engines.wire import targets
 from miltscan.scanning.assemble import probe_engines
 from miltscan.scanning.servers import ServerRecord, ServerRecords
 
+_SIGNATURES = (
+    "freshclam downloads them, and journalctl -u clamav-freshclam shows why it has not; "
+    "then run: systemctl restart clamav-daemon.socket clamav-daemon"
+)
+"""How clamd gets signatures. Without them `systemctl restart clamav-daemon` exits with 0 and starts nothing."""
+_NOT_RUNNING = {os.strerror(errno.ENOENT), os.strerror(errno.ECONNREFUSED)}
 _DAY = 86400  # seconds
 _MIB = 2**20
 _PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 - PrivateTmp= of systemd.exec(5)
@@ -42,7 +51,8 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
         seen = [(server, records.of(engine.name, str(server))) for server in engine.servers]
         fatal = engine.required and not any(record.good for _, record in seen)
         for server, record in seen:
-            yield from server_findings(f"{engine.name} {server}", record, now, fatal=fatal)
+            starts = why_no_start(server) if engine.type == "clamd" and not record.good else ""
+            yield from server_findings(f"{engine.name} {server}", record, now, fatal=fatal, no_start=starts)
     for clamd, server in clamd_servers(settings):
         if records.of(clamd.name, str(server)).good:
             with suppress(OSError):  # the name of its host is unknown now
@@ -51,14 +61,25 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
         yield from clamd_findings(clamd, server, settings.limits)
 
 
-def server_findings(subject: str, record: ServerRecord, now: float, *, fatal: bool) -> Iterator[Finding]:
+def server_findings(
+    subject: str, record: ServerRecord, now: float, *, fatal: bool, no_start: str = ""
+) -> Iterator[Finding]:
     """What the self-test of one server showed; `now` in seconds since the epoch.
 
-    `fatal` means that no server of a required engine works, so that a dead one is an error.
+    `fatal` means that no server of a required engine works, so that a dead one is an error. `no_start` is why clamd
+    cannot start, if that is known: a start would have no effect.
     """
     if not record.good:
-        text = f"fails its self-test: {record.why or 'no answer'}"
-        yield (error if fatal else warning)(subject, text, "start it; read its log and check its temporary folder")
+        text, remedy = (
+            f"fails its self-test: {record.why or 'no answer'}",
+            "read its log and check its temporary folder",
+        )
+        if no_start:
+            text, remedy = f"cannot start: {no_start}", _SIGNATURES
+        elif record.why in _NOT_RUNNING:
+            remedy = "start it, and read its log"
+        found = (error if fatal else warning)(subject, text, remedy)
+        yield found.named(no_engine(subject)).because(*denied(record.why))
         return
     yield ok(subject, "passes its self-test")
     if record.unseen:
@@ -79,7 +100,7 @@ def clamd_findings(engine: EngineTable, server: Address, limits: LimitSettings) 
         clamd = local.effective_options(file)
     except OSError as problem:
         text = f"{file} is not readable: {problem.strerror}; limits are not compared"
-        yield warning(subject, text, "allow this user to read it, or run this command as root")
+        yield warning(subject, text, "run this command as root").because(*denied(problem))
         return
     yield from room_findings(subject, file, clamd)
     found = [*mismatches(clamd, engine, limits)]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from miltscan.core.address import is_loopback
 from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.doctor.topics import SHARED_PID_FILE
 from miltscan.sandwich.cf import CfFile
 
 _BURST = 100  # connections that wait at once; with sendmail's own backlog of 10 clients hang: docs/tuning.md
@@ -32,14 +33,14 @@ def daemon_findings(file: str, conf: CfFile) -> Iterator[Finding]:
         yield error(f"{file} SuperSafe", text, "set PostMilter at incoming, True at delivery")
 
 
-def delivery_daemon_findings(conf: CfFile) -> Iterator[Finding]:
+def delivery_daemon_findings(file: str, conf: CfFile) -> Iterator[Finding]:
     """Only the incoming hosts may connect to it: every other client bypasses the scan.
 
     The class DeliveryFrom is the list of miltscan-delivery.m4; other clients receive 550.
     """
     admitted = conf.classes.get("DeliveryFrom", ())
     for daemon in conf.daemons:
-        subject = f"delivery.cf daemon {daemon.name}"
+        subject = f"{file} daemon {daemon.name}"
         if admitted:
             yield ok(subject, f"accepts only {', '.join(admitted)}")
         elif not is_loopback(daemon.address):
@@ -59,6 +60,6 @@ def shared_findings(incoming: CfFile, delivery: CfFile) -> Iterator[Finding]:
     pid_files = [conf.options["pidfile"] for conf in (incoming, delivery)]
     if pid_files[0] == pid_files[1]:
         text = f"both write {pid_files[0]}: stopping one stops the other"
-        yield error("pid files", text, "set another confPID_FILE for delivery")
+        yield error("pid files", text, "set another confPID_FILE for delivery").named(SHARED_PID_FILE)
     for port in sorted({one.port for one in incoming.daemons} & {one.port for one in delivery.daemons}):
         yield error("ports", f"both listen on port {port}: one of them cannot start", "add FEATURE(`no_default_msa')")

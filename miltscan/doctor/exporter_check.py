@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from miltscan.config.settings import ExporterSettings
 from miltscan.core.address import beyond_loopback
 from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.doctor.topics import denied
 from miltscan.exporter.access import faults
 
 _MANUAL = "docs/access.md"
@@ -19,7 +20,7 @@ def exporter_findings(settings: ExporterSettings, user: int | None = None) -> It
     required = _required(settings)
     wrong = [fault.partition(": ") for fault in faults(settings, user)]
     for key, _, text in wrong:
-        yield error(key, text, f"see {_MANUAL}")
+        yield error(key, text, f"see {_MANUAL}").because(*denied(text))
     if not wrong:
         tls = "TLS" if settings.certificate else "no TLS"
         yield ok("exporter.listen", f"{listen}: {tls}, {f'requires {required}' if required else 'no authentication'}")

@@ -10,6 +10,7 @@ from miltscan.core.address import Address, InetAddress, is_loopback
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.milter_spec import MilterSpec, read_milter_spec, write_milter_spec
 from miltscan.doctor.host import service_port
+from miltscan.doctor.topics import NO_FILTER
 from miltscan.sandwich.cf import CfFile, Filter
 
 _DEFAULT_TIMES = {"C": 300.0, "S": 10.0, "R": 10.0, "E": 300.0}  # seconds; sendmail's own
@@ -38,7 +39,7 @@ def filter_findings(
         if any(spec_of(one).problem for one in ours or asked):
             continue  # has its own finding, and lets no mail pass
         if not ours:
-            yield error(subject, f"does not ask {socket}: mail passes unscanned", _new_line(socket))
+            yield error(subject, f"does not ask {socket}: mail passes unscanned", _new_line(socket)).named(NO_FILTER)
         else:
             yield ok(subject, f"asks filter {ours[0].name} at {ours[0].socket}")
     yield from spec_findings(file, conf)
@@ -50,16 +51,16 @@ def filter_findings(
         yield from macro_findings(file, conf)
 
 
-def delivery_filter_findings(conf: CfFile, settings: Settings) -> Iterator[Finding]:
+def delivery_filter_findings(file: str, conf: CfFile, settings: Settings) -> Iterator[Finding]:
     """With verify.socket the delivery sendmail must ask there; none of its other filters may fail open."""
     socket = settings.verify.socket
     if socket is not None:
-        yield from filter_findings("delivery.cf", conf, socket, settings.limits)
+        yield from filter_findings(file, conf, socket, settings.limits)
     for one in conf.filters.values():
         if socket is None or not reaches(one, socket):
-            yield fault_finding("delivery.cf", one)
+            yield fault_finding(file, one)
     if socket is None:
-        yield from spec_findings("delivery.cf", conf)
+        yield from spec_findings(file, conf)
 
 
 def spec_of(one: Filter) -> MilterSpec:

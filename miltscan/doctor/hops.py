@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import PurePath
 
 from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.doctor.topics import no_sendmail
 from miltscan.sandwich.logline import EventKind, LogEvent, handoff_id, parse_line
 
 _MARK = re.compile(r"Milter.*X-Virus-Status:(.*)")
@@ -43,8 +45,8 @@ def _last_attempt(events: Sequence[LogEvent], queue_id: str) -> LogEvent | None:
     return next(found, None)
 
 
-def hop_findings(hops: HopEvents) -> Iterator[Finding]:
-    """One for each hop after the 250 of incoming."""
+def hop_findings(hops: HopEvents, incoming: PurePath, delivery: PurePath) -> Iterator[Finding]:
+    """One for each hop after the 250 of incoming; the paths are those of both .cf files."""
     if hops.status:
         yield ok("clean message: miltscan", f"X-Virus-Status: {hops.status}")
     else:
@@ -52,15 +54,15 @@ def hop_findings(hops: HopEvents) -> Iterator[Finding]:
         yield ok("clean message: miltscan", text)
     if not hops.delivery_id:
         text = f"stat={hops.handoff}" if hops.handoff else "not in the log yet: it waits in the queue of incoming"
-        remedy = "check that the delivery sendmail runs, and run: mailq -C incoming.cf"
-        yield error("clean message: handoff", text, remedy)
+        remedy = f"check that the delivery sendmail runs, and run: mailq -C {incoming}"
+        yield error("clean message: handoff", text, remedy).because(no_sendmail("delivery"))
         return
     yield ok("clean message: handoff", f"stat={hops.handoff}")
     subject, text = "clean message: delivery", f"{hops.delivery_id}: stat={hops.delivered}"
     if hops.delivered.startswith("Sent"):
         yield ok(subject, text)
     elif hops.delivered:
-        yield error(subject, text, "read the reason in stat=, and run: mailq -C delivery.cf")
+        yield error(subject, text, f"read the reason in stat=, and run: mailq -C {delivery}")
     else:
         text = f"{hops.delivery_id}: not in the log yet: it waits in the queue of delivery"
-        yield warning(subject, text, "run: mailq -C delivery.cf")
+        yield warning(subject, text, f"run: mailq -C {delivery}")

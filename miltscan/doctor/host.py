@@ -8,6 +8,7 @@ from pathlib import Path
 
 from miltscan.config.units import show_size
 from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.doctor.topics import NOT_ROOT
 
 _LEAST_INODES = 1000  # a queued message takes two to four
 _LARGE_MESSAGES = 10  # that should fit into a queue
@@ -44,7 +45,8 @@ def user_finding(uid: int) -> Finding:
     """Only root sees the processes and files of all users."""
     if uid == 0:
         return ok("doctor", "runs as root")
-    return warning("doctor", f"runs as user {uid}: it cannot see other users' processes and files", "run it as root")
+    text = f"runs as user {uid}, which may not see the processes and files of others: what depends on them is unknown"
+    return warning("doctor", text, "run it as root").named(NOT_ROOT)
 
 
 def apparmor_finding(program: str, label: str) -> Finding:

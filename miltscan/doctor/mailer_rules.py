@@ -61,10 +61,10 @@ def target(conf: CfFile) -> Handoff:
     return max(found, key=found.count, default=None)
 
 
-def incoming_findings(conf: CfFile, delivery_ports: set[int], delivery_file: str) -> Iterator[Finding]:
+def incoming_findings(file: str, conf: CfFile, delivery_ports: set[int], delivery_file: str) -> Iterator[Finding]:
     """Every mailer must lead to the delivery sendmail; `delivery_ports` is empty if that runs on another host."""
     for name in MAILERS:
-        subject = f"incoming.cf M{name}"
+        subject = f"{file} M{name}"
         if name not in conf.mailers:
             yield error(subject, "this mailer does not exist", "define it by MAILER(`smtp') and MAILER(`local')")
             continue
@@ -101,11 +101,11 @@ def _flags(subject: str, mailer: Mailer) -> Iterator[Finding]:
         yield error(subject, text, "set all flags of LOCAL, as incoming.mc does")
 
 
-def delivery_mailer_findings(conf: CfFile, incoming_ports: set[int]) -> Iterator[Finding]:
+def delivery_mailer_findings(file: str, conf: CfFile, incoming_ports: set[int]) -> Iterator[Finding]:
     """No mailer may lead back to a sendmail of this host, and each that speaks SMTP needs flag k."""
     own = {daemon.port for daemon in conf.daemons} | incoming_ports
     for name, handoff in handoffs(conf).items():
-        mailer, subject = conf.mailers[name], f"delivery.cf M{name}"
+        mailer, subject = conf.mailers[name], f"{file} M{name}"
         wrong = [*_flags(subject, mailer)] if mailer.speaks_smtp else []
         if isinstance(handoff, Tcp) and handoff.local and handoff.port.isdigit() and int(handoff.port) in own:
             text = f"A={' '.join(mailer.arguments)}: hands mail back to a sendmail of this host: a loop"

@@ -8,31 +8,37 @@ from miltscan.core.address import Address, UnixAddress
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.milter_packets import NEGOTIATE, OPTNEG, QUIT
 from miltscan.doctor.programs import RunningProgram, listeners, listeners_at, listens
+from miltscan.doctor.topics import NO_MILTSCAN, NOT_ROOT, denied
 from miltscan.sandwich.cf import Daemon
 from miltscan.sandwich.submit import unverified_tls
 
 _TIMEOUT = 15.0  # seconds for a greeting, which GreetPause and ident may delay, or for a reply
 
 
-def smtp_findings(subject: str, daemon: Daemon) -> Iterator[Finding]:
-    """A port of one of this host's sendmails: the program that listens on it, and its greeting."""
-    yield listener_finding(subject, "sendmail", listens(daemon.port), listeners(daemon.port))
-    yield greeting_finding(subject, daemon.host, daemon.port, tls=daemon.tls)
+def smtp_findings(subject: str, daemon: Daemon, topic: str) -> Iterator[Finding]:
+    """A port of one of this host's sendmails: the program that listens on it, and its greeting.
+
+    `topic` is the fault that no sendmail listens there.
+    """
+    yield listener_finding(subject, "sendmail", listens(daemon.port), listeners(daemon.port)).named(topic)
+    yield greeting_finding(subject, daemon.host, daemon.port, tls=daemon.tls).because(topic)
 
 
 def milter_findings(address: Address) -> Iterator[Finding]:
     """The milter socket: the program that listens on it, and whether it speaks the milter protocol."""
     subject, found = f"milter {address}", listeners_at(address)
-    yield listener_finding(subject, "miltscan", bool(found) or has_listener(address), found)
-    yield negotiation_finding(subject, address)
+    yield listener_finding(subject, "miltscan", bool(found) or has_listener(address), found).named(NO_MILTSCAN)
+    yield negotiation_finding(subject, address).because(NO_MILTSCAN)
 
 
 def has_listener(address: Address) -> bool:
-    """Whether a process listens on a socket of this host, visible to this user or not."""
+    """Whether a process listens on a socket of this host, visible to this user or not; True if it may not connect."""
     if not isinstance(address, UnixAddress):
         return listens(address.port)
     try:
         _connect(address).close()
+    except PermissionError:
+        return True
     except OSError:
         return False
     return True
@@ -44,11 +50,19 @@ def listener_finding(subject: str, expected: str, there: bool, found: Sequence[R
     if right:
         return ok(subject, f"{expected} listens (pid {right[0].pid})")
     if found:
-        remedy = f"stop {found[0].program}, start {expected}"
+        remedy = f"stop {found[0].program}, then run: {_start(subject, expected)}"
         return error(subject, f"{found[0]} listens on it, not {expected}", remedy)
     if there:
-        return warning(subject, "a process listens on it that this user cannot see", "run this command as root")
-    return error(subject, "no process listens on it", f"start {expected}, and read its log")
+        text = "the process that listens on it cannot be seen by this user"
+        return warning(subject, text, "run this command as root").because(NOT_ROOT)
+    remedy = f"run: {_start(subject, expected)}, and read its log"
+    return error(subject, "no process listens on it", remedy)
+
+
+def _start(subject: str, expected: str) -> str:
+    """The command for this part; never one for the distribution's own sendmail, which would accept mail unscanned."""
+    unit = f"miltscan-{subject.partition(' ')[0]}" if expected == "sendmail" else expected
+    return f"systemctl start {unit}"
 
 
 def greeting_finding(subject: str, host: str, port: int, *, tls: bool = False) -> Finding:
@@ -77,7 +91,7 @@ def negotiation_finding(subject: str, address: Address, remedy: str = "run: syst
             answer = connection.recv(512)
             connection.sendall(QUIT)
     except OSError as problem:
-        return error(subject, f"no answer: {problem.strerror or problem}", remedy)
+        return error(subject, f"no answer: {problem.strerror or problem}", remedy).because(*denied(problem))
     if not answer:
         return error(subject, "no answer: it closes the connection", remedy)
     if answer[4:5] == OPTNEG:  # behind the four bytes of the length

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from miltscan.config.settings import Settings
 from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.doctor.topics import NO_MILTSCAN, denied
 
 _GROUPS_ARE_SAFE = "groupwritabledirpathsafe"
 _READ, _WRITE, _SEARCH = 4, 2, 1
@@ -62,7 +63,8 @@ def socket_findings(path: Path, user: Identity, blame: str) -> Iterator[Finding]
     try:
         status, folders = path.lstat(), folders_above(path)
     except OSError as problem:
-        yield error(subject, f"cannot be inspected: {problem.strerror}", "start miltscan")
+        found = error(subject, f"cannot be inspected: {problem.strerror}", "start miltscan")
+        yield found.because(*denied(problem), NO_MILTSCAN)
         return
     wrong = []
     if stat.S_ISLNK(status.st_mode):
@@ -101,7 +103,7 @@ def _queue_findings(subject: str, folder: Path, user: Identity) -> Iterator[Find
         status = folder.stat()
     except OSError as problem:
         remedy = f"run: install -d -o {user.name} -m 0700 {folder}, or with owner and mode of the other queue"
-        yield error(subject, f"{folder}: {problem.strerror}", remedy)
+        yield error(subject, f"{folder}: {problem.strerror}", remedy).because(*denied(problem))
         return
     described = f"{folder} belongs to {owner(status)} and has mode {_mode(status)}"
     wrong = []

@@ -1,5 +1,6 @@
 """Whether a sendmail runs as its .cf file and its pid file specify: the right process and file, and a queue run."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.thresholds import QUEUE_AGE
 from miltscan.doctor.programs import RunningProgram, listeners, process, titles
+from miltscan.doctor.topics import SHARED_PID_FILE, denied, no_sendmail
 from miltscan.sandwich.queues import Depth, lost_files, read_depth
 
 _DEFAULT_FILES = (Path("/etc/mail/sendmail.cf"), Path("/etc/sendmail.cf"))
@@ -37,7 +39,21 @@ def read_pid_file(path: str) -> PidFile | None:
 def running_findings(name: str, file: Path, pid_file: str, port: int | None) -> Iterator[Finding]:
     """The findings about one sendmail; `port` is None for one that is started for each message."""
     listening = [one.pid for one in listeners(port)] if port else []
-    yield from pid_findings(name, pid_file, read_pid_file(pid_file), listening, file)
+    causes = (*_hidden(Path(pid_file)), no_sendmail(name), SHARED_PID_FILE)
+    for found in pid_findings(name, pid_file, read_pid_file(pid_file), listening, file):
+        yield found.because(*causes)
+
+
+def _hidden(pid_file: Path) -> tuple[str, ...]:
+    """The cause if this user may not see the pid file, or that its process exists (hidepid of proc(5))."""
+    try:
+        pid = int(pid_file.read_text(errors="replace").partition("\n")[0])
+        os.kill(pid, 0)
+    except OSError as problem:
+        return denied(problem)
+    except (ValueError, OverflowError):
+        return ()
+    return ()
 
 
 def pid_findings(
@@ -71,7 +87,8 @@ def pid_findings(
 def queue_run_findings(name: str, pid_file: str, queue: str) -> Iterator[Finding]:
     """Whether a process retries what waits in the queue; `queue` is the QueueDirectory."""
     found = read_pid_file(pid_file)
-    yield queue_run_finding(name, found.command if found else "", titles(), queue)
+    finding = queue_run_finding(name, found.command if found else "", titles(), queue)
+    yield finding.because(*_hidden(Path(pid_file)), no_sendmail(name))
 
 
 def queue_run_finding(name: str, command: str, running: Sequence[str], queue: str) -> Finding:
@@ -92,13 +109,13 @@ def queue_run_finding(name: str, command: str, running: Sequence[str], queue: st
 def waiting_findings(name: str, queue: str, now: float) -> Iterator[Finding]:
     """The messages in the queue; `now` in seconds since the epoch. A missing folder has its own finding."""
     try:
-        yield waiting_finding(name, read_depth(queue), now)
+        yield waiting_finding(name, read_depth(queue), now).because(no_sendmail(name), no_sendmail("delivery"))
         lost = lost_files(queue)
     except FileNotFoundError:
         return
     except OSError as problem:
         text = f"{problem.filename} is not readable: {problem.strerror}; the number of waiting messages is unknown"
-        yield warning(f"{name} queue", text, "run this command as root")
+        yield warning(f"{name} queue", text, "run this command as root").because(*denied(problem))
         return
     if lost:  # accepted mail that no queue run retries
         text = f"sendmail could not read {len(lost)} messages, such as {lost[0]}, and does not retry them"

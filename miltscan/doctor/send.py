@@ -4,47 +4,76 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from miltscan.core.action import ActionName
 from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.core.probe import Stage
 from miltscan.doctor.hops import follow_hops, hop_findings
+from miltscan.doctor.topics import NOT_ROOT
 from miltscan.engines.clamd.canary import canary_mail
 from miltscan.engines.clamd.client import test_signature
 from miltscan.sandwich.logfiles import MAIL_LOGS, has_journal, journal
-from miltscan.sandwich.submit import OutgoingMail, ServerReply, submit
+from miltscan.sandwich.submit import OutgoingMail, ServerReply, Submission, submit
 
 _REPLY_TIMEOUT = 330.0  # seconds: longer than sendmail waits for a filter (E:)
 _DELIVERY_TIMEOUT = 20.0  # seconds from 250 to the mailbox
 _INTERVAL = 0.2  # seconds between two readings of the log
 _ACCEPTED = 250
+_NO_RECIPIENT = range(550, 560)  # also 553 and 554: how a sendmail refuses an address is the site's choice
 
 Log = Callable[[], Sequence[str]]
 """The lines that were written since the log was opened."""
 
 
-def send_findings(
-    server: tuple[str, int], recipient: str, on_infected: ActionName, log: Path | None
-) -> Iterator[Finding]:
-    """Send both messages to `server` (host and port of incoming); `on_infected` is the policy for the second one.
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where both messages go: host and port of incoming, their recipient, the log, and both .cf files."""
 
-    The sender is empty, so that no bounce is made.
+    server: tuple[str, int]
+    recipient: str
+    log: Path | None
+    incoming: Path
+    delivery: Path
+
+
+def send_findings(route: Route, on_infected: ActionName, causes: Sequence[str] = ()) -> Iterator[Finding]:
+    """Send both messages; `on_infected` is the policy for the second one, `causes` are the faults that may stop them.
+
+    The sender is empty, so that no bounce is made. The second message is not sent if none reaches the filter.
     """
-    lines = open_log(log)
+    lines = open_log(route.log)
     clean = canary_mail(os.urandom(16).hex().encode(), b"harmless")
-    reply = submit(server, OutgoingMail("", recipient, clean), _REPLY_TIMEOUT).reply
-    yield clean_finding(reply)
+    sent = submit(route.server, OutgoingMail("", route.recipient, clean), _REPLY_TIMEOUT)
+    if sent.stage is not Stage.DATA:
+        yield refused_finding(route, sent).because(*causes)
+        return
+    reply = sent.reply
+    yield clean_finding(reply).because(*causes)
     if reply.code == _ACCEPTED and lines is None:
         text = "unknown: this user can read no mail log"
-        yield warning("clean message: handoff", text, "name the log: --log FILE")
+        yield warning("clean message: handoff", text, "name the log: --log FILE").because(NOT_ROOT)
     elif reply.code == _ACCEPTED and lines is not None:
         deadline = time.monotonic() + _DELIVERY_TIMEOUT
         while not (hops := follow_hops(lines(), queue_id(reply))).over and time.monotonic() < deadline:
             time.sleep(_INTERVAL)
-        yield from hop_findings(hops)
+        yield from hop_findings(hops, route.incoming, route.delivery)
     infected = canary_mail(os.urandom(16).hex().encode(), test_signature())
-    reply = submit(server, OutgoingMail("", recipient, infected), _REPLY_TIMEOUT).reply
-    yield infected_finding(reply, on_infected)
+    reply = submit(route.server, OutgoingMail("", route.recipient, infected), _REPLY_TIMEOUT).reply
+    found = infected_finding(reply, on_infected)
+    yield found if reply.code == _ACCEPTED else found.because(*causes)  # an accepted virus always stands for itself
+
+
+def refused_finding(route: Route, sent: Submission) -> Finding:
+    """No message could be sent: incoming does not answer, or refuses the sender or the recipient."""
+    subject, text = "clean message: incoming", str(sent.reply)
+    if sent.stage is Stage.ENVELOPE and sent.reply.code in _NO_RECIPIENT:
+        text = f"refuses the recipient {route.recipient}, so that no message was sent: {text}"
+        alias = f'write "{route.recipient}: root" in the aliases file of incoming and run newaliases'
+        remedy = "name an address of this host: --to ADDRESS"
+        return error(subject, text, f"{alias}, or {remedy}" if route.recipient == "postmaster" else remedy)
+    return error(subject, text, "check the findings above, and the log of incoming")
 
 
 def clean_finding(reply: ServerReply) -> Finding:
@@ -52,7 +81,7 @@ def clean_finding(reply: ServerReply) -> Finding:
     subject, text = "clean message: incoming", f"{reply.code} {reply.text}"
     if reply.code == _ACCEPTED:
         return ok(subject, text)
-    remedy = "check the findings above and the log of miltscan; --to must be an address that this host accepts"
+    remedy = "check the findings above and the log of miltscan"
     return error(subject, text, remedy)
 
 

@@ -5,8 +5,9 @@ This module only puts the parts together. It changes nothing; on request the las
 
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from miltscan.config.settings import Settings
@@ -15,18 +16,26 @@ from miltscan.core.finding import Finding, error, ok
 from miltscan.doctor import check, daemon_rules, filter_rules, host, mailer_rules, ports, rights, running, scanner, send
 from miltscan.doctor.clamd_access import access_findings
 from miltscan.doctor.programs import listens
+from miltscan.doctor.topics import NO_MILTSCAN, PLAIN_SENDMAIL, denied, no_engine, no_file, no_sendmail
 from miltscan.sandwich.cf import CfFile, parse_cf
 
 INCOMING_FILES = (Path("/etc/mail/incoming.cf"), Path("/etc/mail/sendmail.cf"))
+_BUILD = "build both: make -C sendmail OUT=/etc/mail SITE=/etc/mail/site.m4"
 DELIVERY_FILE = Path("/etc/mail/delivery.cf")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the path and its findings."""
+    """One step of the path and its findings; `rank` is its place in the order of repair."""
 
     title: str
     findings: tuple[Finding, ...]
+    rank: int = 0
+
+
+_RANKS = {"host": 0, "engines and folders": 1, "delivery sendmail": 2, "miltscan": 3, "incoming sendmail": 4}
+"""The order of repair is that of a start: each part before those that need it. What both share comes after them."""
+_LAST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +59,17 @@ def first_incoming() -> Path:
 
 def examine(settings: Settings, options: DoctorOptions) -> Iterator[Step]:
     """All steps in order, each as soon as it is done; the last one sends the messages."""
+    return (replace(step, rank=_RANKS.get(step.title, _LAST)) for step in _steps(settings, options))
+
+
+def _steps(settings: Settings, options: DoctorOptions) -> Iterator[Step]:
     incoming, delivery = _read(options.incoming), _read(options.delivery)
     files = [conf for conf in (incoming, delivery) if isinstance(conf, CfFile)]
     all_ports = [daemon.port for conf in files for daemon in conf.daemons]
     silent = [port for port in all_ports if not listens(port)]
     user, selinux = host.user_finding(os.geteuid()), host.selinux_findings(all_ports, silent)
-    yield Step("host", (user, *host.name_findings(), *selinux))
+    read = check.file_finding(options.configuration)
+    yield Step("host", (user, read, *host.name_findings(), *selinux))
     yield Step("incoming sendmail", tuple(_incoming(incoming, delivery, options, settings)))
     remote = []  # the scanners, if mail is only scanned on other hosts
     if isinstance(incoming, CfFile) and not ports.has_listener(settings.milter.socket):
@@ -72,7 +86,10 @@ def examine(settings: Settings, options: DoctorOptions) -> Iterator[Step]:
     if options.recipient is not None and isinstance(incoming, CfFile):
         plain = next((one for one in incoming.daemons if not one.tls), incoming.daemons[0])
         server = (plain.host, plain.port)
-        found = send.send_findings(server, options.recipient, settings.policy.on_infected, options.log)
+        route = send.Route(server, options.recipient, options.log, options.incoming, options.delivery)
+        engines = [no_engine(f"{engine.name} {one}") for engine in settings.engines for one in engine.servers]
+        causes = (no_sendmail("incoming"), NO_MILTSCAN, *engines)
+        found = send.send_findings(route, settings.policy.on_infected, causes)
         yield Step(f"two messages through {server[0]}:{server[1]}", tuple(found))
 
 
@@ -87,22 +104,38 @@ def _incoming(
     conf: CfFile | OSError, delivery: CfFile | OSError, options: DoctorOptions, settings: Settings
 ) -> Iterator[Finding]:
     if isinstance(conf, OSError):
-        yield error("incoming.cf", f"{options.incoming}: {conf.strerror}", "name it: --incoming FILE")
+        gone = error("incoming.cf", f"{options.incoming}: {conf.strerror}", f"{_BUILD}, or name it: --incoming FILE")
+        yield gone.named(no_file("incoming")).because(*denied(conf))
         return
-    yield from daemon_rules.daemon_findings("incoming.cf", conf)
-    ours = settings.milter.socket
+    ours, file = settings.milter.socket, str(options.incoming)
     proxies = scanner.proxied(conf, ours)
-    yield from filter_rules.filter_findings("incoming.cf", conf, ours, settings.limits, proxies)
+    if is_plain(conf, ours, proxies):
+        text = "this is a sendmail on its own: it asks no miltscan, and hands no mail over to a delivery sendmail"
+        yield error(file, text, f"{_BUILD}, or name the file of incoming: --incoming FILE").named(PLAIN_SENDMAIL)
     expected = {one.port for one in delivery.daemons} if isinstance(delivery, CfFile) else set()
-    yield from mailer_rules.incoming_findings(conf, expected, str(options.delivery))
-    yield from _sendmail("incoming", options.incoming, conf, settings, daemon=True)
+    rules = (
+        daemon_rules.daemon_findings(file, conf),
+        filter_rules.filter_findings(file, conf, ours, settings.limits, proxies),
+        mailer_rules.incoming_findings(file, conf, expected, str(options.delivery)),
+    )
+    found = chain(*rules, _sendmail("incoming", options.incoming, conf, settings, daemon=True))
+    yield from (one.because(PLAIN_SENDMAIL) for one in found)
+
+
+def is_plain(conf: CfFile, ours: Address, proxies: Collection[Address]) -> bool:
+    """Whether this sendmail is no incoming side at all, such as the distribution's own one."""
+    asks = any(filter_rules.reaches(one, ours, proxies) for one in conf.filters.values())
+    return not asks and mailer_rules.target(conf) is None
 
 
 def _sendmail(name: str, file: Path, conf: CfFile, settings: Settings, *, daemon: bool) -> Iterator[Finding]:
     """The running sendmail of this file and its queue; `daemon` is false for one that is started for each message."""
     pid_file, queue, run_as = (conf.options[option] for option in ("pidfile", "queuedirectory", "runasuser"))
-    for one in conf.daemons if daemon else ():
-        yield from ports.smtp_findings(f"{name} port {one.port}", one)
+    for number, one in enumerate(conf.daemons if daemon else ()):
+        # a second port may be missing on its own, but not be there without the first one
+        topic = f"{no_sendmail(name)} on port {one.port}" if number else no_sendmail(name)
+        found = ports.smtp_findings(f"{name} port {one.port}", one, topic)
+        yield from (one.because(no_sendmail(name)) if number else one for one in found)
     if daemon or Path(pid_file).exists():  # the pid file of a queue runner may be another one
         yield from running.running_findings(name, file, pid_file, conf.daemons[0].port if daemon else None)
     yield from running.queue_run_findings(name, pid_file, queue)
@@ -143,18 +176,23 @@ def _delivery(
         if isinstance(target, mailer_rules.Tcp) and target.port.isdigit() and not is_loopback(target.host):
             yield ok("delivery.cf", f"on {target.host}: run miltscan doctor there, too")
             host_name = target.host.strip("[]")
-            yield ports.greeting_finding(f"delivery {target.host}", host_name, int(target.port))
+            found = ports.greeting_finding(f"delivery {target.host}", host_name, int(target.port))
+            yield found.named(no_sendmail("delivery"))
         else:
-            yield error("delivery.cf", f"{options.delivery}: {conf.strerror}", "name it: --delivery FILE")
+            found = error(
+                "delivery.cf", f"{options.delivery}: {conf.strerror}", f"{_BUILD}, or name it: --delivery FILE"
+            )
+            yield found.named(no_file("delivery")).because(*denied(conf), no_file("incoming"), PLAIN_SENDMAIL)
         return
-    yield from daemon_rules.daemon_findings("delivery.cf", conf)
-    yield from daemon_rules.delivery_daemon_findings(conf)
-    yield from filter_rules.delivery_filter_findings(conf, settings)
+    file = str(options.delivery)
+    yield from daemon_rules.daemon_findings(file, conf)
+    yield from daemon_rules.delivery_daemon_findings(file, conf)
+    yield from filter_rules.delivery_filter_findings(file, conf, settings)
     if settings.verify.socket is not None:
         yield from ports.milter_findings(settings.verify.socket)
         yield from _socket_rights(conf, settings.verify.socket)
     incoming_ports = {one.port for one in incoming.daemons} if isinstance(incoming, CfFile) else set()
-    yield from mailer_rules.delivery_mailer_findings(conf, incoming_ports)
+    yield from mailer_rules.delivery_mailer_findings(file, conf, incoming_ports)
     daemon = not isinstance(target, mailer_rules.Program)
     yield from _sendmail("delivery", options.delivery, conf, settings, daemon=daemon)
 

@@ -157,9 +157,12 @@ class ScanningSandwich(Sandwich):
     def repair(self) -> None:
         """Undo what a test has stopped, paused, killed or configured: everything runs as in the beginning."""
         self.clamd.resume()
-        for part in (self.clamd, self.delivery):
-            if not part.running.alive:
-                part.start()
+        if not self.clamd.running.alive:
+            self.clamd.start()
+        for sendmail in (self.delivery, self.incoming):
+            if not sendmail.running.alive:
+                sendmail.start(self.queue_interval)
+        for part in (self.clamd, self.delivery, self.incoming):
             part.wait_ready()
         self.miltscan.servers = list(self._servers)
         self.run_with(self._tables)

@@ -155,7 +155,8 @@ def test_check_fails_only_for_errors(level: Level, status: int, config: Path, mo
 
     monkeypatch.setattr("miltscan.commands.service.check_findings", findings)
     result = miltscan("check", "--config", config)
-    assert (result.exit_code, result.stdout) == (status, f"{level:7}  a: b; c\nok       d: e\n")
+    read = f"ok       configuration: {config}\n"
+    assert (result.exit_code, result.stdout) == (status, f"{read}{level:7}  a: b; c\nok       d: e\n")
 
 
 def step(level: Level) -> Step:
@@ -170,9 +171,55 @@ def test_doctor_prints_steps_and_ends_with_the_worst(
     """The status is 0 only without a warning or an error."""
     monkeypatch.setattr("miltscan.commands.sandwich.examine", lambda *_: iter([step(level)]))
     result = miltscan("doctor", "--config", config)
-    end = "everything is ok" if level is Level.OK else "warnings and errors: 1"
+    counts = f"errors: {int(level is Level.ERROR)}, warnings: {int(level is Level.WARNING)}"
+    end = f"To repair, in this order:\n 1. {level:7}  a: b; c\n{counts}"
+    if level is Level.OK:
+        end = "everything is ok"
     assert result.stdout == f"1. one step\n   {level:7}  a: b; c\n{end}\n"
     assert result.exit_code == int(level is not Level.OK)
+
+
+CAUSE = Finding(Level.ERROR, "port 25", "closed", "start it").named("down")
+EFFECT = Finding(Level.ERROR, "greeting", "none", "wait").because("other", "down")
+HOST = Finding(Level.WARNING, "host", "small", "grow")
+STEPS = (
+    Step("incoming", (EFFECT, CAUSE, EFFECT, ok("pid file", "is there")), rank=2),
+    Step("mail", (EFFECT,), rank=3),
+    Step("host", (HOST,), rank=1),
+)
+
+
+def test_doctor_shows_causes_only_and_the_order_of_repair(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An effect is left out where its cause stands above it, and in the list, which has the order of the parts."""
+    monkeypatch.setattr("miltscan.commands.sandwich.examine", lambda *_: iter(STEPS))
+    repairs = [
+        " 1. warning  host: small; grow",
+        " 2. error    port 25: closed; start it (3 other findings follow from this)",
+        "errors: 1, warnings: 1",
+    ]
+    whole = [
+        "1. incoming",
+        "   error    greeting: none; wait",
+        "   error    port 25: closed; start it",
+        "   ok       pid file: is there",
+        "2. mail",
+        "   each finding here follows from one above",
+        "3. host",
+        "   warning  host: small; grow",
+        "To repair, in this order:",
+    ]
+    assert miltscan("doctor", "--config", config).stdout.splitlines() == [*whole, *repairs]
+    only = miltscan("doctor", "--problems", "--config", config)
+    assert (only.exit_code, only.stdout.splitlines()) == (1, repairs)
+
+
+def test_an_effect_in_json_has_its_cause_and_the_remedy_of_that(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program can select the faults that stand for themselves by `repair`, their place in the order."""
+    monkeypatch.setattr("miltscan.commands.sandwich.examine", lambda *_: iter(STEPS))
+    found = json.loads(miltscan("doctor", "--json", "--problems", "--config", config).stdout)["findings"]
+    facts = [(one["subject"], one["remedy"], one["repair"], one["follows_from"]) for one in found]
+    effect = ("greeting", "start it", None, "port 25")
+    assert facts == [effect, ("port 25", "start it", 2, None), effect, effect, ("host", "grow", 1, None)]
 
 
 @pytest.mark.parametrize("level", Level)
@@ -180,7 +227,9 @@ def test_doctor_prints_json(level: Level, config: Path, monkeypatch: pytest.Monk
     """The output is one object, and the status is the same."""
     monkeypatch.setattr("miltscan.commands.sandwich.examine", lambda *_: iter([step(level)]))
     result = miltscan("doctor", "--json", "--config", config)
-    finding = {"step": "one step", "level": level, "subject": "a", "text": "b", "remedy": "c"}
+    place = None if level is Level.OK else 1
+    finding = {"step": "one step", "level": level, "subject": "a", "text": "b", "remedy": "c", "repair": place}
+    finding["follows_from"] = None
     assert json.loads(result.stdout) == {"well": level is Level.OK, "findings": [finding]}
     assert result.exit_code == int(level is not Level.OK)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.core.finding import Diagnosis, Finding, error, ok, warning
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,20 @@ from miltscan.core.finding import Finding, error, ok, warning
 def test_a_finding_is_one_line(finding: Finding, line: str) -> None:
     """The line has the level, the subject and the text, then the remedy if there is one."""
     assert str(finding) == line
+
+
+def test_causes_are_told_from_effects() -> None:
+    """An effect of an effect follows from the first cause; a circle, a cause that is absent or ok hide nothing."""
+    first = error("first", "a", "b").named("1")
+    second = error("second", "a", "b").named("2").because("1")
+    third = warning("third", "a", "b").because("absent", "2")
+    circle = [error("x", "a", "b").named("x").because("y"), error("y", "a", "b").named("y").because("x")]
+    well = ok("well", "a").named("w")
+    alone = error("alone", "a", "b").because("w")
+    diagnosis = Diagnosis()
+    for one in (third, second, first, well, alone, *circle):
+        diagnosis.add(0, one)
+    assert [diagnosis.cause_of(one) for one in (first, second, third, alone)] == [None, first, first, None]
+    assert [diagnosis.cause_of(one) for one in circle] == [None, None]
+    assert (first, 2) in diagnosis.repairs()
+    assert (alone, 0) in diagnosis.repairs()

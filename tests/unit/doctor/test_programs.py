@@ -99,7 +99,7 @@ def test_programs_are_recognised(one: RunningProgram, *, sendmail: bool, miltsca
         ("miltscan", True, [EXIM, MILTSCAN], Level.OK, "miltscan listens (pid 8)"),
         ("sendmail", True, [EXIM], Level.ERROR, "exim4 (pid 9) listens on it, not sendmail"),
         ("miltscan", True, [SENDMAIL], Level.ERROR, "sendmail (pid 7) listens on it, not miltscan"),
-        ("sendmail", True, [], Level.WARNING, "a process listens on it that this user cannot see"),
+        ("sendmail", True, [], Level.WARNING, "the process that listens on it cannot be seen by this user"),
         ("sendmail", False, [], Level.ERROR, "no process listens on it"),
     ],
 )

@@ -28,12 +28,12 @@ def test_our_own_files_have_no_fault() -> None:
     incoming, delivery = cf(INCOMING), cf(DELIVERY)
     found = [
         *of_filter(incoming),
-        *filter_rules.delivery_filter_findings(delivery, Settings()),
-        *mailer_rules.incoming_findings(incoming, {19000}, "/etc/mail/delivery.cf"),
-        *mailer_rules.delivery_mailer_findings(delivery, {25}),
+        *filter_rules.delivery_filter_findings("delivery.cf", delivery, Settings()),
+        *mailer_rules.incoming_findings("incoming.cf", incoming, {19000}, "/etc/mail/delivery.cf"),
+        *mailer_rules.delivery_mailer_findings("delivery.cf", delivery, {25}),
         *daemon_rules.daemon_findings("incoming.cf", incoming),
         *daemon_rules.daemon_findings("delivery.cf", delivery),
-        *daemon_rules.delivery_daemon_findings(delivery),
+        *daemon_rules.delivery_daemon_findings("delivery.cf", delivery),
         *daemon_rules.shared_findings(incoming, delivery),
     ]
     assert bad(found) == []
@@ -66,7 +66,7 @@ def test_our_own_files_have_no_fault() -> None:
 def test_the_filter(old: str, new: str, level: str, words: str) -> None:
     """F=, T= and macros each have a rule; a macro may be sent earlier than needed."""
     assert only(of_filter(cf(INCOMING, (old, new))), level, words)
-    assert only(filter_rules.delivery_filter_findings(cf(INCOMING, (old, new)), SIGNED), level, words)
+    assert only(filter_rules.delivery_filter_findings("delivery.cf", cf(INCOMING, (old, new)), SIGNED), level, words)
 
 
 def test_each_filter_line_of_miltscan_counts() -> None:
@@ -120,10 +120,13 @@ def test_a_socket_that_sendmail_cannot_reach() -> None:
 
 def test_a_delivery_side_that_does_not_ask() -> None:
     """With verify.socket a client of its port must not bypass the scan."""
-    (found,) = bad(filter_rules.delivery_filter_findings(cf(DELIVERY), SIGNED))
+    (found,) = bad(filter_rules.delivery_filter_findings("delivery.cf", cf(DELIVERY), SIGNED))
     assert found[0] == "error"
     assert "mail passes unscanned" in found[1]
-    assert bad(filter_rules.delivery_filter_findings(cf(INCOMING, ("F=T, ", "")), Settings()))[0][0] == "error"
+    assert (
+        bad(filter_rules.delivery_filter_findings("delivery.cf", cf(INCOMING, ("F=T, ", "")), Settings()))[0][0]
+        == "error"
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,12 +170,15 @@ def test_filters_that_lead_to_miltscan(there: str, ours: str, *, same: bool) -> 
 def test_mailers_of_incoming(old: str, new: str, words: str) -> None:
     """Each mailer must lead to the delivery sendmail, by its port or as a program."""
     conf = cf(INCOMING, (old, new))
-    assert only(mailer_rules.incoming_findings(conf, {19000}, "/etc/mail/delivery.cf"), "error", words)
+    assert only(mailer_rules.incoming_findings("incoming.cf", conf, {19000}, "/etc/mail/delivery.cf"), "error", words)
 
 
 def test_a_delivery_sendmail_of_another_host_may_have_any_port() -> None:
     """Its .cf file is on the other host, so its port is not compared."""
-    assert bad(mailer_rules.incoming_findings(cf(INCOMING, ("[127.0.0.1]", "[192.0.2.1]")), set(), "d")) == []
+    assert (
+        bad(mailer_rules.incoming_findings("incoming.cf", cf(INCOMING, ("[127.0.0.1]", "[192.0.2.1]")), set(), "d"))
+        == []
+    )
 
 
 def test_the_target_of_incoming() -> None:
@@ -198,7 +204,7 @@ def test_the_target_of_incoming() -> None:
 )
 def test_mailers_of_delivery(old: str, new: str, words: str) -> None:
     """No mailer may lead back; a local mailer that is a program may have any flags."""
-    assert only(mailer_rules.delivery_mailer_findings(cf(DELIVERY, (old, new)), {25}), "error", words)
+    assert only(mailer_rules.delivery_mailer_findings("delivery.cf", cf(DELIVERY, (old, new)), {25}), "error", words)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +228,7 @@ def test_daemons(old: str, new: str, words: str) -> None:
 def test_the_address_of_delivery(address: str, words: str) -> None:
     """An address for other hosts is a warning, as its clients bypass the scan."""
     conf = cf(DELIVERY, ("Addr=127.0.0.1", f"Addr={address}"))
-    assert only(daemon_rules.delivery_daemon_findings(conf), "warning", words)
+    assert only(daemon_rules.delivery_daemon_findings("delivery.cf", conf), "warning", words)
 
 
 def test_a_queue_among_those_of_the_other() -> None:
@@ -234,7 +240,7 @@ def test_a_queue_among_those_of_the_other() -> None:
 def test_a_delivery_sendmail_with_a_list_may_listen_to_others() -> None:
     """The list refuses all other clients with 550."""
     conf = cf(DELIVERY.replace("Addr=127.0.0.1, ", "") + "C{DeliveryFrom}127.0.0.1 192.0.2\nC{DeliveryFrom}10.1.1.1\n")
-    (found,) = daemon_rules.delivery_daemon_findings(conf)
+    (found,) = daemon_rules.delivery_daemon_findings("delivery.cf", conf)
     assert (found.level, found.text) == (Level.OK, "accepts only 127.0.0.1, 192.0.2, 10.1.1.1")
 
 

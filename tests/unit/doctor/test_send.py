@@ -61,7 +61,7 @@ def test_the_last_attempt_counts_and_a_reply_may_have_a_status() -> None:
 )
 def test_each_hop_is_judged(hops: HopEvents, wrong: list[tuple[str, str]]) -> None:
     """The finding names the hop at which the message stopped, and the reason."""
-    found = [one for one in hop_findings(hops) if one.level is not Level.OK]
+    found = [one for one in hop_findings(hops, Path("/i.cf"), Path("/d.cf")) if one.level is not Level.OK]
     assert [(one.level, one.text) for one in found] == wrong
     assert all(one.remedy for one in found)
 
@@ -140,11 +140,40 @@ def test_the_journal_is_read_where_there_is_no_log(tmp_path: Path, monkeypatch: 
     assert "--since=@" in (tmp_path / "asked").read_text()
 
 
+def route(log: Path | None) -> send.Route:
+    """A route to postmaster; nothing is sent there."""
+    return send.Route(("h", 25), "postmaster", log, Path("/i.cf"), Path("/d.cf"))
+
+
+@pytest.mark.parametrize(
+    ("reply", "stage", "text", "remedy"),
+    [
+        (ServerReply(550, "5.1.1 User unknown"), Stage.ENVELOPE, "refuses the recipient postmaster", "newaliases"),
+        (ServerReply(451, "4.3.2 Try again"), Stage.ENVELOPE, "451 4.3.2", "the log of incoming"),
+        (ServerReply(0, "no reply: refused"), Stage.CONNECT, "no reply: refused", "the log of incoming"),
+    ],
+)
+def test_a_message_that_cannot_be_sent_is_one_finding(
+    monkeypatch: pytest.MonkeyPatch, reply: ServerReply, stage: Stage, text: str, remedy: str
+) -> None:
+    """The second message would fail in the same way, so it is not sent."""
+    sent: list[object] = []
+
+    def submit(*given: object) -> Submission:
+        sent.append(given)
+        return Submission(reply, stage, {})
+
+    monkeypatch.setattr(send, "submit", submit)
+    monkeypatch.setattr(send, "open_log", lambda _: None)
+    (found,) = send.send_findings(route(None), ActionName.REJECT)
+    assert (found.level, text in found.text, remedy in found.remedy, len(sent)) == (Level.ERROR, True, True, 1)
+
+
 def test_without_a_log_the_handoff_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The warning names the option for a log."""
     replies = [ServerReply(250, "2.0.0 A Message accepted"), ServerReply(550, "5.7.1 Eicar")]
     monkeypatch.setattr(send, "submit", lambda *_: Submission(replies.pop(0), Stage.DATA, {}))
-    found = [*send.send_findings(("h", 25), "postmaster", ActionName.REJECT, tmp_path / "absent")]
+    found = [*send.send_findings(route(tmp_path / "absent"), ActionName.REJECT)]
     assert [(one.level, one.remedy) for one in found if one.level is not Level.OK] == [
         ("warning", "name the log: --log FILE")
     ]

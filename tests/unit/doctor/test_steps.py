@@ -14,6 +14,7 @@ from miltscan.core.address import InetAddress, UnixAddress
 from miltscan.core.finding import Finding, Level, ok
 from miltscan.doctor import steps
 from miltscan.doctor.ports import greeting_finding, milter_findings, negotiation_finding
+from miltscan.doctor.send import Route
 from miltscan.doctor.steps import DoctorOptions, Step, examine
 from tests.harness.certificates import Authority
 from tests.unit.doctor.support import INCOMING
@@ -147,8 +148,8 @@ def test_messages_are_sent_to_a_recipient_that_was_named(
     """Without a recipient no message is sent."""
     calls: list[tuple[str, int, str]] = []
 
-    def send_findings(place: tuple[str, int], to: str, *_: object) -> list[Finding]:
-        calls.append((*place, to))
+    def send_findings(route: Route, *_: object) -> list[Finding]:
+        calls.append((*route.server, route.recipient))
         return []
 
     monkeypatch.setattr("miltscan.doctor.send.send_findings", send_findings)

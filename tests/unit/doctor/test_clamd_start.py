@@ -1,0 +1,35 @@
+"""Why a clamd cannot start: the signatures that its unit requires."""
+
+from pathlib import Path
+
+import pytest
+
+from miltscan.core.address import UnixAddress
+from miltscan.doctor.clamd_start import why_no_start
+from miltscan.engines.clamd import local
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ([], "has no signatures (main and daily.cvd)"),
+        (["main.cvd"], "has no signatures (daily.cvd)"),
+        (["daily.cld", "freshclam.dat"], "has no signatures (main.cvd)"),
+        (["main.cld", "daily.cvd"], ""),
+        (["ours.ndb"], ""),
+    ],
+)
+def test_a_clamd_without_signatures_cannot_start(
+    files: list[str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its unit has the condition that main and daily exist; a site's own database lets a clamd elsewhere start."""
+    configuration, databases = tmp_path / "clamd.conf", tmp_path / "databases"
+    configuration.write_text(f"LocalSocket {tmp_path}/ctl\nDatabaseDirectory {databases}\n")
+    monkeypatch.setattr(local, "DEFAULT_FILE", configuration)
+    server = UnixAddress(f"{tmp_path}/ctl")
+    assert why_no_start(server) == f"{databases} does not exist"
+    databases.mkdir()
+    for name in files:
+        (databases / name).touch()
+    assert why_no_start(server) == (why and f"{databases} {why}")
+    assert why_no_start(UnixAddress("/elsewhere")) == ""
