@@ -1,12 +1,14 @@
 """Whether `miltscan run` can open its TCP sockets, for `miltscan check`: it binds each one, and listens on none."""
 
 import errno
+import os
 from collections.abc import Iterator, Sequence
 
 from miltscan.config.settings import Settings
 from miltscan.core.address import InetAddress, Network
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.doctor.programs import listeners
+from miltscan.doctor.topics import NOT_ROOT, denied
 from miltscan.errors import StartError
 from miltscan.processes.admission import install_filter
 from miltscan.processes.listener import bind_port
@@ -50,7 +52,7 @@ def _used(key: str, address: InetAddress) -> Finding:
     if found:
         return error(key, f"{found[0]} listens on port {address.port}", "stop it, or choose another port")
     text = f"a process that this user cannot see listens on port {address.port}"
-    return warning(key, text, "run this command as root, to see whether it is miltscan")
+    return warning(key, text, "run this command as root, to see whether it is miltscan").because(NOT_ROOT)
 
 
 def _unusable(key: str, text: str, number: int) -> Finding:
@@ -58,4 +60,4 @@ def _unusable(key: str, text: str, number: int) -> Finding:
         errno.EACCES: "choose a port above 1023",
         errno.EADDRNOTAVAIL: "name an address of this host",
     }.get(number, "name an address of this host and a free port")
-    return error(key, text.partition(" ")[2].partition(". Choose")[0], remedy)
+    return error(key, text.partition(" ")[2].partition(". Choose")[0], remedy).because(*denied(os.strerror(number)))
