@@ -108,7 +108,7 @@ def test_an_unusable_socket_of_any_filter() -> None:
     )
     assert only(of_filter(cf(f"{INCOMING}Xother, S=nonsense, F=T\n")), "", "")
     delivery = cf(f"{DELIVERY}Xother, S=inet:1@::1, F=T\n")
-    assert only(filter_rules.delivery_filter_findings(delivery, Settings()), "error", "filter other S=")
+    assert only(filter_rules.delivery_filter_findings("delivery.cf", delivery, Settings()), "error", "filter other S=")
 
 
 def test_a_socket_that_sendmail_cannot_reach() -> None:
