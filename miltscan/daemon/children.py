@@ -18,7 +18,7 @@ from miltscan.config.keyfile import Loaded
 from miltscan.daemon.sockets import MilterSocket
 from miltscan.daemon.worker import MessageRecorder, TracingRecorder, Worker
 from miltscan.exporter import service
-from miltscan.processes.link import READY, Link
+from miltscan.processes.link import READY, ChildLink
 from miltscan.processes.signals import reset
 from miltscan.processes.supervisor import Role
 from miltscan.status.events import Reporter
@@ -59,7 +59,7 @@ class Children:
         return [*workers, *others]
 
     def _worker(self, number: int, served: MilterSocket) -> Role:
-        def main(link: Link) -> None:
+        def main(link: ChildLink) -> None:
             self._keep_only(served.listener)
             self._attach(str(number))
             self.events.close()
@@ -76,7 +76,7 @@ class Children:
         sender = traces.Traces(self.trace_channel[0], addresses=self.in_force().settings.tracing.addresses)
         return TracingRecorder(logger, number, self.reporter, sender)
 
-    def _export(self, link: Link) -> None:
+    def _export(self, link: ChildLink) -> None:
         self._keep_only(self.http)
         self._attach(_EXPORTER)
         if self.http:
@@ -84,7 +84,7 @@ class Children:
             link.send(READY)
             service.serve_exporter(self.http, Path(settings.exporter.directory), settings, link, self.events)
 
-    def _trace(self, link: Link) -> None:
+    def _trace(self, link: ChildLink) -> None:
         """Run the tracer, which is ready at once: a broken tracer must not keep the service from starting."""
         self._keep_only(None)
         if self.trace_channel:
@@ -94,7 +94,7 @@ class Children:
 
             tracer.run_tracer(self.trace_channel[1], self.in_force().settings.tracing.endpoint, link)
 
-    def _probe(self, link: Link) -> None:
+    def _probe(self, link: ChildLink) -> None:
         """Run the prober, which is ready at once, for the same reason."""
         self._keep_only(None)
         link.send(READY)

@@ -12,7 +12,7 @@ from miltscan.config.keyfile import Loaded
 from miltscan.core.probe import ProbeKind, Stage
 from miltscan.core.report import Place
 from miltscan.errors import ConfigError
-from miltscan.processes.link import DRAIN, Link, received
+from miltscan.processes.link import DRAIN, ChildLink, received
 from miltscan.scanning.probe_run import Result, run_probes, signing_key
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.process import Usage
@@ -31,7 +31,7 @@ class Prober:
         self._ended = False
         self._working: set[ProbeKind] = set()
 
-    def run(self, link: Link) -> None:
+    def run(self, link: ChildLink) -> None:
         """Run until the order to drain or the death of the supervisor."""
         usage = Usage("prober")
         threading.Thread(target=self._probe_repeatedly, name="prober", daemon=True).start()

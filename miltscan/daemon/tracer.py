@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from miltscan import __version__
-from miltscan.processes.link import Link, received
+from miltscan.processes.link import ChildLink, received
 from miltscan.processes.signals import Signals
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.traces import DATAGRAM, Record
@@ -38,7 +38,7 @@ class Export(Protocol):
         """Return SpanExportResult.SUCCESS or FAILURE, within `_TIMEOUT`."""
 
 
-def run_tracer(channel: socket.socket, endpoint: str, link: Link) -> None:
+def run_tracer(channel: socket.socket, endpoint: str, link: ChildLink) -> None:
     """Export records until TERM or the death of the supervisor; the last export takes what has arrived by then."""
     signals = Signals([signal.SIGTERM])
     tracer = Tracer(endpoint)

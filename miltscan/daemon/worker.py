@@ -26,7 +26,7 @@ from miltscan.milter.callbacks import Milter
 from miltscan.milter.session import Runtime
 from miltscan.milter.threads import Pool
 from miltscan.processes.admission import Admission
-from miltscan.processes.link import DRAIN, READY, Link
+from miltscan.processes.link import DRAIN, READY, ChildLink
 from miltscan.processes.signals import Signals
 from miltscan.scanning.assemble import pipeline_for, processor_for
 from miltscan.scanning.engine_set import EngineSet
@@ -152,7 +152,7 @@ class Worker:
         self._milter.admit = self._begin_session
         self._watch = LibmilterWatch(self._milter, self._pool)
 
-    def run(self, listener: socket.socket, link: Link) -> None:
+    def run(self, listener: socket.socket, link: ChildLink) -> None:
         """Serve `listener` until TERM, the order to drain, or the death of the supervisor."""
         signals = Signals([signal.SIGTERM])
         if listener.family != socket.AF_UNIX:
@@ -191,7 +191,7 @@ class Worker:
         finally:
             os._exit(1)
 
-    def _obey(self, link: Link) -> bool:
+    def _obey(self, link: ChildLink) -> bool:
         """Carry out one order; False if the worker must drain."""
         if not link.poll():
             return True
@@ -224,7 +224,7 @@ class Worker:
         size = settings.limits.message_size + growth
         return Runtime(processor, size, Path(settings.spool.directory), settings.spool.memory)
 
-    def _drain(self, link: Link) -> None:
+    def _drain(self, link: ChildLink) -> None:
         """Accept no more connections, and wait until open transactions finish: for the longest scan at most.
 
         Connections that are not accepted yet stay in the queue of the shared listener.
@@ -241,7 +241,7 @@ class Worker:
             time.sleep(_POLL)
         self._publish()
 
-    def _show_life(self, link: Link) -> None:
+    def _show_life(self, link: ChildLink) -> None:
         """Show the supervisor that the main thread works; end the process if libmilter or a callback does not."""
         link.beat()
         self._publish()

@@ -25,7 +25,7 @@ from miltscan.exporter import access, health
 from miltscan.exporter.exchange import Request, Response
 from miltscan.exporter.http_server import HttpServer, Refusal
 from miltscan.exporter.measure import Measurement
-from miltscan.processes.link import Link, received
+from miltscan.processes.link import ChildLink, received
 from miltscan.status import page as status_page
 from miltscan.status.history import STEP
 from miltscan.status.page import StatusPage, numbers
@@ -51,7 +51,7 @@ def serve_exporter(
     listener: socket.socket,
     directory: Path,
     settings: Settings,
-    link: Link | None = None,
+    link: ChildLink | None = None,
     events: socket.socket | None = None,
 ) -> None:
     """Serve until SIGTERM, or until the supervisor's end of `link` closes; settings that arrive on it take effect.
@@ -132,7 +132,7 @@ PUBLIC = frozenset({"/healthz", "/readyz"})
 
 
 async def _serve(
-    listener: socket.socket, state: ExporterState, link: Link | None, events: socket.socket | None
+    listener: socket.socket, state: ExporterState, link: ChildLink | None, events: socket.socket | None
 ) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -160,7 +160,7 @@ async def _sample(page: StatusPage) -> None:
         await asyncio.sleep(STEP)
 
 
-async def _beat(link: Link | None) -> None:
+async def _beat(link: ChildLink | None) -> None:
     """Show the supervisor that the loop works."""
     while True:
         if link:
@@ -168,7 +168,9 @@ async def _beat(link: Link | None) -> None:
         await asyncio.sleep(_BEAT)
 
 
-def _obey(link: Link, state: ExporterState, server: HttpServer, measurement: Measurement, stop: asyncio.Event) -> None:
+def _obey(
+    link: ChildLink, state: ExporterState, server: HttpServer, measurement: Measurement, stop: asyncio.Event
+) -> None:
     order = received(link)
     if order is None:
         stop.set()

@@ -19,7 +19,7 @@ else:
     _Connection = Connection
 
 
-class Link(_Connection):
+class ChildLink(_Connection):
     """One end; `beats` changes with each sign of life of the child."""
 
     def __init__(self, descriptor: int, memory: mmap.mmap) -> None:
@@ -36,14 +36,14 @@ class Link(_Connection):
         self._memory[0] = (self.beats + 1) % _VALUES
 
 
-def link_pair() -> tuple[Link, Link]:
+def link_pair() -> tuple[ChildLink, ChildLink]:
     """Return both ends of a new link: the supervisor's and the child's, which a fork makes its own."""
     memory = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the processes that are forked later
     ours, theirs = socket.socketpair()
-    return Link(ours.detach(), memory), Link(theirs.detach(), memory)
+    return ChildLink(ours.detach(), memory), ChildLink(theirs.detach(), memory)
 
 
-def received(link: Link) -> object:
+def received(link: ChildLink) -> object:
     """Return the next object from the link; None if the other end is closed."""
     try:
         return link.recv()

@@ -8,8 +8,8 @@ Signals: TERM and INT start the drain, HUP reloads.
 A child that ends before any instance of its role was ready ends the service: respawning it would hide a broken setup.
 Later a dead child is replaced: at once if it ran for a while, else after a pause that grows with each early end.
 
-A child that hangs is killed, and so replaced: its main thread must give signs of life (`Link.beat`). KILL also ends a
-process that is stopped.
+A child that hangs is killed, and so replaced: its main thread must give signs of life (`ChildLink.beat`). KILL also
+ends a process that is stopped.
 """
 
 import math
@@ -22,7 +22,7 @@ from multiprocessing.connection import wait
 from typing import Protocol
 
 from miltscan.processes.attention import Attention
-from miltscan.processes.link import DRAIN, READY, Link, link_pair, received
+from miltscan.processes.link import DRAIN, READY, ChildLink, link_pair, received
 from miltscan.processes.signals import Signals, reset
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -39,7 +39,7 @@ class Role:
     """What a child does: `main` runs in it. A child that `outlives` the others is ended by TERM after them."""
 
     name: str
-    main: Callable[[Link], None]
+    main: Callable[[ChildLink], None]
     outlives: bool = False
 
 
@@ -72,7 +72,7 @@ class Hooks(Protocol):
 class _Child:
     role: Role
     pid: int
-    link: Link
+    link: ChildLink
     started: float
     alive: float
     """When the last sign of life was seen, by the supervisor's attention."""
@@ -149,7 +149,7 @@ class Supervisor:
         os.set_blocking(ours.fileno(), False)  # a child that reads no orders must not block the supervisor
         return _Child(role, pid, ours, time.monotonic(), self._attention.now)
 
-    def _run_child(self, role: Role, link: Link) -> None:
+    def _run_child(self, role: Role, link: ChildLink) -> None:
         """Run in the child; never returns."""
         status = 1
         try:

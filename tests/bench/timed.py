@@ -22,7 +22,7 @@ from miltscan.cli import run_cli
 from miltscan.daemon.worker import MessageRecorder, Worker
 from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.milter import callbacks as service
-from miltscan.processes.link import Link
+from miltscan.processes.link import ChildLink
 from miltscan.scanning import pipeline
 from miltscan.scanning.spool import Spool
 from miltscan.telemetry import log
@@ -94,7 +94,7 @@ def main(file: Path) -> None:
         _clock_callback(name)
     serve = Worker.run
 
-    def run(worker: Worker, listener: socket, link: Link) -> None:
+    def run(worker: Worker, listener: socket, link: ChildLink) -> None:
         serve(worker, listener, link)
         parts = {name: asdict(clock) for name, clock in _clocks.items()}
         file.write_text(json.dumps({"inside": inside, "around": around, "parts": parts}))

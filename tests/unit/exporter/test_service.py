@@ -24,7 +24,7 @@ from miltscan.exporter import health, service
 from miltscan.exporter.exchange import Request
 from miltscan.exporter.http_server import Refusal
 from miltscan.processes import listener
-from miltscan.processes.link import Link, link_pair
+from miltscan.processes.link import ChildLink, link_pair
 from miltscan.status.samples import Numbers
 from miltscan.telemetry import family, metrics
 from tests.harness.processes import PATIENCE, wait_until
@@ -42,7 +42,7 @@ class Running:
     pid: int
     port: int
     directory: Path
-    lifeline: Link
+    lifeline: ChildLink
 
 
 def _fork(work: Callable[[], object]) -> int:

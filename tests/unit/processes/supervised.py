@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any
 
 from miltscan.processes import supervisor
-from miltscan.processes.link import DRAIN, READY, Link
+from miltscan.processes.link import DRAIN, READY, ChildLink
 from miltscan.processes.supervisor import Role, Supervisor
 
 
@@ -24,7 +24,7 @@ def report(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-def _obey(name: str, link: Link) -> None:
+def _obey(name: str, link: ChildLink) -> None:
     while True:
         try:
             order = link.recv()
@@ -35,34 +35,34 @@ def _obey(name: str, link: Link) -> None:
             return
 
 
-def good(name: str, link: Link) -> None:
+def good(name: str, link: ChildLink) -> None:
     """Be ready, report each order, and end as ordered."""
     link.send(READY)
     report(name, "runs", os.getpid())
     _obey(name, link)
 
 
-def never_ready(name: str, link: Link) -> None:
+def never_ready(name: str, link: ChildLink) -> None:
     """Obey orders but never report readiness."""
     report(name, "runs", os.getpid())
     _obey(name, link)
 
 
-def fails(_name: str, _link: Link) -> None:
+def fails(_name: str, _link: ChildLink) -> None:
     """Raise before it is ready."""
     raise RuntimeError("cannot start")
 
 
-def leaves(_name: str, _link: Link) -> None:
+def leaves(_name: str, _link: ChildLink) -> None:
     """End before it is ready, without an exception."""
 
 
-def ready_and_gone(_name: str, link: Link) -> None:
+def ready_and_gone(_name: str, link: ChildLink) -> None:
     """Report readiness and end at once."""
     link.send(READY)
 
 
-def stuck(name: str, link: Link) -> None:
+def stuck(name: str, link: ChildLink) -> None:
     """Be ready, then ignore orders and signals."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     link.send(READY)
@@ -71,7 +71,7 @@ def stuck(name: str, link: Link) -> None:
         signal.pause()
 
 
-def beating(name: str, link: Link) -> None:
+def beating(name: str, link: ChildLink) -> None:
     """Be ready, give signs of life for ever, and end as ordered."""
     link.send(READY)
     report(name, "runs", os.getpid())
@@ -80,13 +80,13 @@ def beating(name: str, link: Link) -> None:
     _obey(name, link)
 
 
-def hanging(name: str, link: Link) -> None:
+def hanging(name: str, link: ChildLink) -> None:
     """Give one sign of life and no other."""
     link.beat()
     stuck(name, link)
 
 
-def lasting(name: str, link: Link) -> None:
+def lasting(name: str, link: ChildLink) -> None:
     """Outlive the others until a signal ends it."""
 
     def end(_number: int, _frame: object) -> None:
@@ -100,14 +100,14 @@ def lasting(name: str, link: Link) -> None:
         signal.pause()
 
 
-def good_once(name: str, link: Link) -> None:
+def good_once(name: str, link: ChildLink) -> None:
     """Be good in the first instance, fail before readiness in the second, and be good in the third."""
     if INSTANCES[name] == 2:
         os._exit(7)
     good(name, link)
 
 
-KINDS: dict[str, Callable[[str, Link], None]] = {
+KINDS: dict[str, Callable[[str, ChildLink], None]] = {
     function.__name__: function
     for function in (beating, good, good_once, fails, hanging, lasting, leaves, never_ready, ready_and_gone, stuck)
 }
