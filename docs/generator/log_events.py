@@ -54,7 +54,7 @@ _PROBE_REPLY = Field("reply", Type.TEXT, "The reply of the incoming sendmail.", 
 _ENDPOINT = Field("endpoint", Type.TEXT, "The destination of traces: `tracing.endpoint`.", _ANY)
 _ENDED = Field("status", Type.TEXT, "How the process ended: `exit status N` or `killed by SIGNAL`.", "closed list")
 _QUEUE = Field("queue", Type.TEXT, "Which queue it is.", values=("incoming", "delivery"))
-_REFUSALS = ("network", "crowd", "tls", "request", "credentials", "busy", "response")
+_REFUSALS = ("network", "crowd", "tls", "request", "host", "credentials", "busy", "response")
 _BUG = (
     Field("exception", Type.TEXT, "Type and text of the exception.", _ANY),
     Field(
@@ -307,8 +307,9 @@ EVENTS = (
     ),
     Event(
         "http_refused",
-        ("debug",),
-        "The exporter refused a connection or a request.",
+        ("debug", "warning"),
+        "The exporter refused a connection or a request. The level is warning for the first one of a peer with the "
+        "reason `host`, because Prometheus shows only the status 421.",
         (
             Field(
                 "reason", Type.TEXT, "The reason, as in the label of `miltscan_http_refused_total`.", values=_REFUSALS

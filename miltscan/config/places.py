@@ -16,6 +16,7 @@ from miltscan.core.address import Address, InetAddress, Network, parse_address
 
 _MAX_NETWORKS = 64  # what fits into a socket filter: processes/admission.py
 _TRACES_PATH = "/v1/traces"  # of OTLP over HTTP
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?", re.ASCII)
 _MAILBOX = re.compile(r"[!-;=?-~]{1,64}@[A-Za-z0-9.:\[\]-]{1,189}", re.ASCII)
 
 
@@ -62,6 +63,12 @@ def _network(value: object) -> Network:
 
 def _show_network(network: Network) -> str:
     return str(network.network_address if network.prefixlen == network.max_prefixlen else network)
+
+
+def _host(value: object) -> str:
+    if not _HOST.fullmatch(string(value)):
+        raise ValueError
+    return string(value).lower()
 
 
 def _mailbox(value: object) -> str:
@@ -121,6 +128,7 @@ QUEUE = Notation(
     str,
     _PATH_OR_EMPTY_SCHEMA,
 )
+HOST = Notation("a host name without a port", _host, str, {"type": "string", "pattern": f"^{_HOST.pattern}$"})
 MAILBOX = Notation("a mail address with a domain", _mailbox, str)
 NO_MAILBOX = Notation("a mail address with a domain, or an empty string for none", _or_empty(_mailbox), str)
 COLLECTOR = Notation(

@@ -99,8 +99,10 @@ class _Schema(GenerateJsonSchema):
         described = super().model_schema(schema)
         defaults = schema["cls"].model_construct().model_dump(mode="json")
         for name, field in described["properties"].items():
-            if not isinstance(defaults.get(name), dict) and defaults.get(name) not in (None, []):
-                field["default"] = defaults[name]
+            default = defaults.get(name)
+            forbidden = default == [] and "minItems" in field  # `engine`, which may be missing but not empty
+            if default is not None and not isinstance(default, dict) and not forbidden:
+                field["default"] = default
         return described
 
 

@@ -227,6 +227,8 @@ class ExporterSettings(Table):
     """Folder of the counters that the processes share."""
     allow: places.Networks = _LOOPBACK
     """Hosts that may connect to the exporter."""
+    hosts: tuple[Annotated[str, places.HOST], ...] = ()
+    """Names by which clients reach the exporter without TLS and credentials, in addition to those of this host."""
     certificate: _Path = ""
     """PEM file with the certificate and its chain; turns TLS on."""
     key: _Path = ""

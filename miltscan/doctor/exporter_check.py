@@ -1,12 +1,13 @@
 """The exporter for `miltscan check`: whether its files are valid, and who may read it. It opens no socket."""
 
+import socket
 from collections.abc import Iterator
 
 from miltscan.config.settings import ExporterSettings
 from miltscan.core.address import beyond_loopback
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.doctor.topics import denied
-from miltscan.exporter.access import faults
+from miltscan.exporter.access import faults, known_hosts
 
 _MANUAL = "docs/access.md"
 
@@ -17,6 +18,9 @@ def exporter_findings(settings: ExporterSettings, user: int | None = None) -> It
     if listen is None:
         yield ok("exporter.listen", "is off")
         return
+    if known_hosts(settings) is not None:
+        names = ", ".join((f"a name of this host such as {socket.gethostname()}", *settings.hosts))
+        yield ok("exporter.hosts", f"clients use an address, {names}; other names are refused")
     required = _required(settings)
     wrong = [fault.partition(": ") for fault in faults(settings, user)]
     for key, _, text in wrong:

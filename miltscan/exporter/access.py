@@ -14,6 +14,7 @@ from miltscan.config.settings import ExporterSettings
 from miltscan.core.address import Network, is_in
 from miltscan.errors import StartError
 from miltscan.exporter.credentials import Credentials, parse_tokens, parse_users
+from miltscan.exporter.hosts import own_names
 
 if TYPE_CHECKING:
     import ssl
@@ -23,11 +24,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the server requires of each connection and request."""
+    """What the server requires of each connection and request.
+
+    `hosts` are the names in `Host` that it answers to; None where TLS or credentials keep other sites' pages out.
+    """
 
     allow: tuple[Network, ...]
     tls: "ssl.SSLContext | None"
     credentials: Credentials
+    hosts: frozenset[str] | None
 
     def admits(self, address: str) -> bool:
         """Return whether this peer, an IP address as accept(2) reports it, is in a listed network."""
@@ -39,7 +44,19 @@ def load_access(settings: ExporterSettings) -> Access:
     if found := faults(settings):
         raise StartError("\n".join(found))
     users, tokens = _users(settings, None), _tokens(settings, None)
-    return Access(settings.allow, _tls(settings, None), Credentials(users, tokens))
+    return Access(settings.allow, _tls(settings, None), Credentials(users, tokens), known_hosts(settings))
+
+
+def known_hosts(settings: ExporterSettings) -> frozenset[str] | None:
+    """Return the names by which a request may reach the exporter; None for any name.
+
+    With TLS the client has compared the name with the certificate. Credentials that a browser has for this host are not
+    sent under another name.
+    """
+    if settings.certificate or settings.users_file or settings.token_file:
+        return None
+    listen = {settings.listen.host.lower()} if settings.listen else set()
+    return frozenset({*own_names(), *listen, *settings.hosts})
 
 
 def faults(settings: ExporterSettings, user: int | None = None) -> list[str]:

@@ -20,6 +20,7 @@ from miltscan.core.text import readable
 from miltscan.exporter.access import Access
 from miltscan.exporter.credential_check import CredentialCheck
 from miltscan.exporter.exchange import REQUEST_LIMIT, STEP_TIMEOUT, Exchange, NotHTTPError, Request, Response
+from miltscan.exporter.hosts import is_known
 
 _CONNECTIONS = 64  # open at the same time, at most
 _SOCKET_OPTIONS = (  # each connection inherits them
@@ -38,6 +39,7 @@ class Refusal(StrEnum):
     CROWD = "crowd"  # the oldest of too many connections
     TLS = "tls"  # no handshake in time
     REQUEST = "request"  # no HTTP request in time
+    HOST = "host"  # by a name that is not one of this host
     CREDENTIALS = "credentials"  # wrong or missing
     BUSY = "busy"  # too many passwords are waiting for their check
     RESPONSE = "response"  # the peer did not read it in time
@@ -144,6 +146,12 @@ class HttpServer:
             self.refused(step, peer)
 
     async def _response(self, request: Request, access: Access, peer: str) -> Response:
+        host = request.headers.get("host", "")
+        if access.hosts is not None and not is_known(host, access.hosts):
+            self.refused(Refusal.HOST, peer)
+            name = readable(host, 100)
+            text = f'"{name}" is not a name of this host. Use its address, or add the name to exporter.hosts.\n'
+            return Response(HTTPStatus.MISDIRECTED_REQUEST, text.encode())
         denial = await self._denial(request, access)
         if denial is None:
             return _guarded(self.answer, request)

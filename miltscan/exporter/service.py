@@ -33,6 +33,7 @@ from miltscan.telemetry import log, metrics
 from miltscan.telemetry.merge import collected
 
 _BEAT = 1.0  # seconds between two signs of life to the supervisor
+_PEERS_WARNED = 64  # whose wrong names are logged as a warning: a network of attackers must not fill the log
 
 
 @dataclass(slots=True)
@@ -137,7 +138,7 @@ async def _serve(
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     allowed = access.load_access(state.settings.exporter)
-    server = HttpServer(listener, allowed, lambda request: respond(state, request), PUBLIC, _refused)
+    server = HttpServer(listener, allowed, lambda request: respond(state, request), PUBLIC, _Refused())
     measurement = Measurement(state.settings)
     measurement.start()
     if link:
@@ -186,6 +187,16 @@ def _obey(
         measurement.reload(settings)
 
 
-def _refused(reason: Refusal, peer: str) -> None:
-    metrics.HTTP_REFUSED.child(reason).inc()
-    log.logger().debug("http_refused", reason=reason.value, peer=peer)
+@dataclass(slots=True)
+class _Refused:
+    """Counts and logs what is refused; the first wrong name of a peer is a warning, as it may be Prometheus."""
+
+    warned: set[str] = field(default_factory=set)
+
+    def __call__(self, reason: Refusal, peer: str) -> None:
+        metrics.HTTP_REFUSED.child(reason).inc()
+        if reason is Refusal.HOST and peer not in self.warned and len(self.warned) < _PEERS_WARNED:
+            self.warned.add(peer)
+            log.logger().warning("http_refused", reason=reason.value, peer=peer)
+        else:
+            log.logger().debug("http_refused", reason=reason.value, peer=peer)

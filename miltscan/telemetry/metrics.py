@@ -248,7 +248,7 @@ HTTP_REFUSED = Family(
     "http_refused_total",
     "requests",
     "Connections and requests that the exporter refused, by reason.",
-    (closed("reason", ("network", "crowd", "tls", "request", "credentials", "busy", "response")),),
+    (closed("reason", ("network", "crowd", "tls", "request", "host", "credentials", "busy", "response")),),
 )
 PEERS_REFUSED = Family(
     Counter,

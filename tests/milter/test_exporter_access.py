@@ -36,7 +36,7 @@ def _listens(process: psutil.Process) -> bool:
 def basic(password: str) -> bytes:
     """A request of /metrics with this password."""
     value = base64.b64encode(f"joe:{password}".encode())
-    return b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic " + value + b"\r\n\r\n"
+    return b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic " + value + b"\r\n\r\n"
 
 
 def crowd(daemon: Daemon, sizes: Iterator[bytes]) -> ExitStack:
@@ -55,11 +55,11 @@ def attacks() -> Iterator[bytes]:
     kinds = (
         b"",
         b"GET /metrics HTTP/1.1\r\nHost: ",
-        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 20_000,
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n" + b"x" * 100_000,
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"a: b\r\n" * 20_000,
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n" + b"x" * 100_000,
         bytes(range(256)) * 100,
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 200,
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200,
     )
     yield from (b"" for _ in range(400))
     for number in range(90):

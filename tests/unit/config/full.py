@@ -50,6 +50,7 @@ readiness = true
 listen = "off"
 directory = "/srv/metrics"
 allow = ["192.0.2.9"]
+hosts = ["metrics.example.test"]
 certificate = "/srv/exporter.crt"
 key = "/srv/exporter.key"
 client_ca = "/srv/ca.crt"

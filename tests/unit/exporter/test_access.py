@@ -1,5 +1,6 @@
 """Who may connect to the exporter: networks, certificate, users and tokens, and a line for each fault of a file."""
 
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from miltscan.config.settings import ExporterSettings, Settings
 from miltscan.core.finding import Level
 from miltscan.doctor.exporter_check import exporter_findings
 from miltscan.errors import StartError
-from miltscan.exporter.access import faults, load_access
+from miltscan.exporter.access import faults, known_hosts, load_access
 from tests.harness.certificates import Authority
 
 USERS = "joe:$2y$05$WTTddQbV1pswRPfzcs.gcew.OjbCJQl08OgM8SYWkUXia71CzpbIK\n"
@@ -237,6 +238,27 @@ def test_what_the_check_says(  # noqa: PLR0913, PLR0917 - a column each
     ]
     assert shown[-1:] == said
     assert {finding.level for finding in findings} <= {Level.OK, Level.WARNING}
+
+
+@pytest.mark.parametrize(
+    ("has", "expected"),
+    [
+        ("", "clients use an address, a name of this host such as {host}, mx.example.test; other names are refused"),
+        ("u", None),
+        ("c", None),
+    ],
+)
+def test_the_check_names_the_hosts(authority: Authority, tmp_path: Path, has: str, expected: str | None) -> None:
+    """Names matter only where neither TLS nor credentials keep pages of other sites out."""
+    table: dict[str, object] = {"hosts": ["mx.example.test"]}
+    if has == "u":
+        table["users_file"] = secret(tmp_path / "users", USERS)
+    if has == "c":
+        table |= {"certificate": str(authority.folder / "server.crt"), "key": str(authority.folder / "server.key")}
+    found = exporter(**table)
+    texts = [one.text for one in exporter_findings(found) if one.subject == "exporter.hosts"]
+    assert texts == ([expected.format(host=socket.gethostname())] if expected else [])
+    assert (known_hosts(found) is None) == (expected is None)
 
 
 def test_a_key_alone_is_a_mistake() -> None:

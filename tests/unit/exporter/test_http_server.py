@@ -15,6 +15,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.exporter import exchange, http_server
 from miltscan.exporter.access import Access, load_access
@@ -28,8 +29,8 @@ from tests.harness.processes import PATIENCE, wait_until
 PLAIN = load_access(Settings().exporter)
 USERS = {"joe": b"$2y$05$WTTddQbV1pswRPfzcs.gcew.OjbCJQl08OgM8SYWkUXia71CzpbIK"}  # of "correct horse"
 TOKEN = "0123456789abcdef"  # noqa: S105 - not one of anybody's
-GUARDED = replace(PLAIN, credentials=Credentials(USERS, [TOKEN.encode()]))
-GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+GUARDED = replace(PLAIN, credentials=Credentials(USERS, [TOKEN.encode()]), hosts=None)
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def page(request: Request) -> Response:
@@ -134,7 +135,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def basic(password: str, user: str = "joe") -> bytes:
     """Return a request with these credentials."""
     value = base64.b64encode(f"{user}:{password}".encode())
-    return b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic " + value + b"\r\n\r\n"
+    return b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic " + value + b"\r\n\r\n"
 
 
 def status(answer: tuple[bytes, bytes]) -> int:
@@ -148,14 +149,46 @@ def status(answer: tuple[bytes, bytes]) -> int:
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_a_request_in_pieces(start: Start, size: int) -> None:
     """A request is the same however it is split."""
-    request = b"GET /a%20b?c=d&e HTTP/1.1\r\nHost: x\r\nX-Name:  value \r\n\r\n"
+    request = b"GET /a%20b?c=d&e HTTP/1.1\r\nHost: localhost\r\nX-Name:  value \r\n\r\n"
     with start(PLAIN).connect() as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for at in range(0, len(request), size):
             client.sendall(request[at : at + size])
         body = received(client).partition(b"\r\n\r\n")[2]
-    expected = Request("GET", "/a%20b", {"host": "x", "x-name": "value"}, "c=d&e")
+    expected = Request("GET", "/a%20b", {"host": "localhost", "x-name": "value"}, "c=d&e")
     assert body == repr((expected, True)).encode()
+
+
+FOREIGN = b"GET %b HTTP/1.1\r\nHost: rebound.example:9464\r\n\r\n"
+
+
+@pytest.mark.parametrize("path", [b"/", b"/public"])
+def test_a_page_of_another_site_reads_nothing(start: Start, path: bytes) -> None:
+    """A browser that was led here by another name sends that name; the response says what an administrator can do."""
+    running = start(PLAIN)
+    head, body = running.ask(FOREIGN % path)
+    assert head.startswith(b"HTTP/1.1 421 Misdirected Request\r\n")
+    expected = (
+        b'"rebound.example:9464" is not a name of this host. Use its address, or add the name to exporter.hosts.\n'
+    )
+    assert body == expected
+    assert running.reasons == [Refusal.HOST]
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:9464", "[::1]:9464", "localhost", socket.gethostname(), "scanner1.example.test:9464", ""]
+)
+def test_a_scrape_by_address_or_a_known_name_passes(start: Start, host: str) -> None:
+    """Prometheus sends the name of its target: an address, this host's name, or one of exporter.hosts."""
+    hosts = load_access(parse_settings(b"exporter.hosts = ['Scanner1.Example.test']", "f").exporter)
+    assert status(start(hosts).ask(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())) == 200
+
+
+def test_with_credentials_any_name_will_do(start: Start) -> None:
+    """A browser does not send them under another site's name, so they keep its pages out."""
+    running = start(GUARDED)
+    assert status(running.ask(FOREIGN % b"/")) == 401
+    assert status(running.ask(basic("correct horse").replace(b"localhost", b"rebound.example"))) == 200
 
 
 def test_an_answer_is_framed(start: Start) -> None:
@@ -186,7 +219,7 @@ def test_a_head_request_has_no_body(start: Start) -> None:
 def test_a_head_request_of_another_version(start: Start, version: bytes) -> None:
     """A HEAD request of another version is refused without a body, and without a traceback on standard error."""
     running = start(PLAIN)
-    answer = running.ask(b"HEAD / HTTP/" + version + b"\r\nHost: x\r\n\r\n")
+    answer = running.ask(b"HEAD / HTTP/" + version + b"\r\nHost: localhost\r\n\r\n")
     assert (status(answer), answer[1]) == (505, b"")
     assert running.reasons == [Refusal.REQUEST]
 
@@ -194,7 +227,7 @@ def test_a_head_request_of_another_version(start: Start, version: bytes) -> None
 def test_a_bug_is_a_500(start: Start) -> None:
     """An exception becomes a 500, and the next request is served."""
     running = start(PLAIN)
-    assert running.ask(b"GET /bug HTTP/1.1\r\nHost: x\r\n\r\n")[1] == b"RuntimeError: a bug\n"
+    assert running.ask(b"GET /bug HTTP/1.1\r\nHost: localhost\r\n\r\n")[1] == b"RuntimeError: a bug\n"
     assert status(running.ask()) == 200
 
 
@@ -207,7 +240,7 @@ def test_why_a_public_page_failed_is_not_for_everybody(start: Start) -> None:
     running = start(GUARDED)
     running.server.answer = broken
     anybody, somebody = (
-        running.ask(b"GET /public HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n")
+        running.ask(b"GET /public HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n")
         for header in (b"", f"Authorization: Bearer {TOKEN}\r\n".encode())
     )
     assert (status(anybody), anybody[1]) == (500, b"not ok\n")
@@ -218,19 +251,24 @@ def test_why_a_public_page_failed_is_not_for_everybody(start: Start) -> None:
     ("data", "statuses"),
     [
         (GET * 50, {200}),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n" + b"x" * 3_000_000, {0, 200}),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"5\r\nhello\r\n" * 10_000, {0, 200}),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", {400}),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", {501}),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", {400}),
+        (b"GET / HTTP/1.0\r\n\r\n", {200}),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999999\r\n\r\n" + b"x" * 3_000_000, {0, 200}),
+        (
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + b"5\r\nhello\r\n" * 10_000,
+            {0, 200},
+        ),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", {400}),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n", {501}),
         (b"GET / HTTP/1.1\r\n\r\n", {400}),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n folded: x\r\n\r\n", {200}),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nA\0B: x\r\n\r\n", {400}),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nA: b\r\n folded: x\r\n\r\n", {200}),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nA\0B: x\r\n\r\n", {400}),
         (b"GET / HTTP/2.0\r\n\r\n", {505}),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {505}),
         (b"\x80\x03\x01" * 100 + b"\r\n\r\n", {0, 400}),
         (b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\n\r\n", {0, 431}),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 100_000 + b"\r\n", {0, 431}),
-        (b"GET / HTTP/1.1\r\nHost: x\r\na: " + b"b" * 8000 + b"\r\n\r\n", {200}),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"a: b\r\n" * 100_000 + b"\r\n", {0, 431}),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\na: " + b"b" * 8000 + b"\r\n\r\n", {200}),
     ],
     ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else "",
 )
@@ -262,7 +300,7 @@ def test_a_peer_that_goes_away(start: Start, data: bytes) -> None:
     [
         (b"", Refusal.REQUEST),
         (b"GET / HTTP/1.1\r\nHost: ", Refusal.REQUEST),
-        (b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n", Refusal.RESPONSE),
+        (b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n", Refusal.RESPONSE),
     ],
 )
 def test_a_slow_peer_has_its_time(start: Start, data: bytes, reason: Refusal) -> None:

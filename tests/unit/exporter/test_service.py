@@ -166,7 +166,7 @@ def test_metrics_compressed(running: Running) -> None:
 )
 def test_only_its_pages_only_to_be_read(running: Running, method: str, path: str, status: int) -> None:
     """Other paths and methods are refused, and HEAD has no body."""
-    answer = _raw(running.port, f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    answer = _raw(running.port, f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status} ".encode())
     assert bool(body) is (method != "HEAD")
@@ -281,7 +281,7 @@ def test_the_page_shows_failed_probes(tmp_path: Path, interval: float, level: st
         b"GET /metrics\r\n\r\n",
         b"GET /metrics SIP/2.0\r\n\r\n",
         b"GET /metrics HTTP/1.1\r\nno colon\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: x\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)),
         b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 50_000 + b"\r\n",
