@@ -20,7 +20,7 @@ from miltscan.doctor.topics import NO_MILTSCAN, PLAIN_SENDMAIL, denied, no_engin
 from miltscan.sandwich.cf import CfFile, parse_cf
 
 INCOMING_FILES = (Path("/etc/mail/incoming.cf"), Path("/etc/mail/sendmail.cf"))
-_BUILD = "build both: make -C sendmail OUT=/etc/mail SITE=/etc/mail/site.m4"
+_BUILD = "build both: make -C sendmail OUT=/etc/mail MC=/etc/mail/sendmail.mc (sendmail/README.md)"
 DELIVERY_FILE = Path("/etc/mail/delivery.cf")
 
 
