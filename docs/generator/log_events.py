@@ -213,6 +213,12 @@ EVENTS = (
     Event(
         "tracing_fails", ("warning",), "The collector does not accept traces. Logged on a change.", (_ENDPOINT, _WHY)
     ),
+    Event(
+        "log_lines_lost",
+        ("error",),
+        "Log lines of this process could not be written and are missing before this line.",
+        (Field("lines", Type.INTEGER, "The number of missing lines.", "1 and more", least=1),),
+    ),
     Event("child_ended", ("info",), "A process ended while the service is stopping.", (_CHILD, _ENDED)),
     Event(
         "sessions_full",

@@ -5,6 +5,7 @@ import sys
 from docs.generator.log_events import ENGINE_ENTRY, EVENTS, EVERY_LINE
 from docs.generator.log_fields import Field
 from miltscan.telemetry.log import LINE_LIMIT
+from miltscan.telemetry.output import BUFFER
 
 
 def documentation() -> str:
@@ -42,7 +43,9 @@ runtime or a file keeps it.
 - A line has at most {LINE_LIMIT:,} bytes and is one write, so lines of several workers never mix on a pipe.
 - A text that would make the line longer is cut and ends with `…` (bound: the line).
 - Characters of a message that are not printable are shown as escapes (`\\x1b`, `\\u202e`).
-- A line that cannot be written is dropped and counted (`miltscan_log_lines_lost_total`). The log never fails a message.
+- The log never fails or delays a message. While the reader is slow, lines wait in each process, up to
+  {BUFFER // 2**20} MiB. Lines beyond that, and lines that the system refuses (disk full, reader gone), are lost and
+  counted (`miltscan_log_lines_lost_total`). Later `log_lines_lost` stands where they are missing.
 - Fields are in the order of the tables.
 
 This page is generated from the code, and tests compare it with the lines of a running service:

@@ -24,6 +24,8 @@ from miltscan.processes.supervisor import Role
 from miltscan.status.events import Reporter
 from miltscan.telemetry import family, log, traces
 
+LAST_LINES = 1.0
+"""Seconds that a process waits at its end for the reader of the log."""
 _WORKER = "worker "
 _EXPORTER = "exporter"
 _TRACER = "tracer"
@@ -53,9 +55,9 @@ class Children:
         incoming, delivery = settings.milter.workers, settings.verify.workers
         served = [one for one in self.sockets for _ in range(delivery if one.verifies else incoming)]
         workers = [self._worker(number, one) for number, one in enumerate(served)]
-        others = [Role(_EXPORTER, self._export, outlives=True)] if self.http else []
-        others += [Role(_TRACER, self._trace, outlives=True)] if self.trace_channel else []
-        others += [Role(_PROBER, self._probe)] if settings.probe.interval else []
+        others = [_role(_EXPORTER, self._export, outlives=True)] if self.http else []
+        others += [_role(_TRACER, self._trace, outlives=True)] if self.trace_channel else []
+        others += [_role(_PROBER, self._probe)] if settings.probe.interval else []
         return [*workers, *others]
 
     def _worker(self, number: int, served: MilterSocket) -> Role:
@@ -67,7 +69,7 @@ class Children:
             worker = Worker(self.in_force(), recorder, socket.gethostname(), verifies=served.verifies)
             worker.run(served.listener, link)
 
-        return Role(f"{_WORKER}{number}", main)
+        return _role(f"{_WORKER}{number}", main)
 
     def _recorder(self, number: int) -> MessageRecorder:
         logger = log.logger(worker=number)
@@ -115,6 +117,16 @@ class Children:
 
     def _attach(self, slot: str) -> None:
         family.attach(Path(self.in_force().settings.exporter.directory), slot)
+
+
+def _role(name: str, work: Callable[[ChildLink], None], *, outlives: bool = False) -> Role:
+    def main(link: ChildLink) -> None:
+        try:
+            work(link)
+        finally:
+            log.OUTPUT.close(LAST_LINES)
+
+    return Role(name, main, outlives)
 
 
 def is_worker(role: Role) -> bool:

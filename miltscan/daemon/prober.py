@@ -15,7 +15,7 @@ from miltscan.errors import ConfigError
 from miltscan.processes.link import DRAIN, ChildLink, received
 from miltscan.scanning.probe_run import Result, run_probes, signing_key
 from miltscan.telemetry import log, metrics
-from miltscan.telemetry.process import Usage
+from miltscan.telemetry.upkeep import Upkeep
 
 _FIRST = 2.0  # seconds for the workers to become ready
 _RETRY = 10.0  # seconds, or the interval if that is less, until a failed probe is repeated
@@ -33,11 +33,11 @@ class Prober:
 
     def run(self, link: ChildLink) -> None:
         """Run until the order to drain or the death of the supervisor."""
-        usage = Usage("prober")
+        upkeep = Upkeep("prober")
         threading.Thread(target=self._probe_repeatedly, name="prober", daemon=True).start()
         while not wait([link], _TICK) or self._obey(received(link)):
             link.beat()
-            usage.update()
+            upkeep.update()
         self._ended = True
         self._wake.set()
 

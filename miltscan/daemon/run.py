@@ -13,7 +13,7 @@ from miltscan import __version__
 from miltscan.config.keyfile import Loaded, load_all, load_secrets
 from miltscan.config.render import fingerprint, needs_restart, without_restart
 from miltscan.config.settings import Settings
-from miltscan.daemon.children import Children, is_worker, metrics_slot, open_trace_channel
+from miltscan.daemon.children import LAST_LINES, Children, is_worker, metrics_slot, open_trace_channel
 from miltscan.daemon.sockets import MilterSocket, bind_exporter, close_sockets, open_sockets
 from miltscan.daemon.statusline import StatusLine
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
@@ -26,7 +26,7 @@ from miltscan.scanning.spool import Spool
 from miltscan.status import events
 from miltscan.status.events import Reporter
 from miltscan.telemetry import family, log, metrics, recording
-from miltscan.telemetry.process import Usage
+from miltscan.telemetry.upkeep import Upkeep
 
 _DRAIN_EXTRA = 10.0  # seconds that a drain may take beyond the longest scan
 _SUPERVISOR = "supervisor"
@@ -40,6 +40,7 @@ def run_service(settings: Settings, path: Path | None) -> int:
     raise_limit()
     loaded = load_secrets(settings, path)
     log.configure(settings.log.format, settings.log.level)
+    log.OUTPUT.open()
     _try_spool(settings)
     sockets: list[MilterSocket] = []
     try:
@@ -73,7 +74,7 @@ class _Service:
     sockets: Sequence[MilterSocket]
     http: socket.socket | None
     log: FilteringBoundLogger
-    usage: Usage = field(default_factory=lambda: Usage(_SUPERVISOR))
+    upkeep: Upkeep = field(default_factory=lambda: Upkeep(_SUPERVISOR))
     line: StatusLine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +103,7 @@ class _Service:
         gc.freeze()  # so that a child's collection does not write to the pages that it shares (docs/memory.md)
         status = Supervisor(children.roles(), self, drain_timeout).run()
         self.log.info("stop", status=status)
+        log.OUTPUT.close(LAST_LINES)
         return status
 
     def ready(self) -> None:
@@ -110,8 +112,8 @@ class _Service:
         self.line.announce()
 
     def tick(self) -> None:
-        """Update the usage of the supervisor's process and the status line."""
-        self.usage.update()
+        """Write log lines that wait, measure the supervisor's process, and update the status line."""
+        self.upkeep.update()
         self.line.refresh()
 
     def stopping(self) -> None:
@@ -125,6 +127,7 @@ class _Service:
             self.log.error("start_failed", child=role.name, why=str(error))
         else:
             self.log.error("child_failed", child=role.name, exc_info=error)
+        log.OUTPUT.close(LAST_LINES)
 
     def hangs(self, role: Role, silence: float) -> None:
         """Log why the child is killed."""

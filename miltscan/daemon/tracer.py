@@ -20,13 +20,14 @@ from miltscan.processes.link import ChildLink, received
 from miltscan.processes.signals import Signals
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.traces import DATAGRAM, Record
+from miltscan.telemetry.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from structlog.typing import FilteringBoundLogger
 
 _TIMEOUT = 3.0  # seconds for one export with its retries; a stop of the service may have to wait for two exports
-_BEAT = 5.0  # seconds between two signs of life to the supervisor, at most, in addition to one export
+_BEAT = 5.0  # seconds between two signs of life and two calls of Upkeep.update, at most, in addition to one export
 _BATCH = 512  # messages in one export: below the 4 MB that collectors accept
 _NANOSECONDS = 1_000_000_000
 
@@ -41,12 +42,13 @@ class Export(Protocol):
 def run_tracer(channel: socket.socket, endpoint: str, link: ChildLink) -> None:
     """Export records until TERM or the death of the supervisor; the last export takes what has arrived by then."""
     signals = Signals([signal.SIGTERM])
-    tracer = Tracer(endpoint)
+    tracer, upkeep = Tracer(endpoint), Upkeep("tracer")
     channel.settimeout(0)  # non-blocking
     ending = False
     while not ending:
         link.beat()
         wait([channel, link, signals.fileno()], _BEAT)
+        upkeep.update()
         ending = signal.SIGTERM in signals.read() or (link.poll() and received(link) is None)
         tracer.export(_received(channel))
     tracer.export(_received(channel))

@@ -35,8 +35,8 @@ from miltscan.scanning.receipts import HEADROOM
 from miltscan.scanning.spool import on_disk
 from miltscan.status.events import Reporter
 from miltscan.telemetry import log, metrics, recording
-from miltscan.telemetry.process import Usage
 from miltscan.telemetry.traces import Traces
+from miltscan.telemetry.upkeep import Upkeep
 
 _COLLECT_AFTER = 10_000  # new containers, which about thirty messages make
 _PUBLISH = 0.25  # seconds between two updates of the metrics
@@ -57,7 +57,7 @@ class MessageRecorder:
         self.number = number
         self._reporter = reporter
         self._reports: deque[Report] = deque()
-        self._usage = Usage(str(number))
+        self._upkeep = Upkeep(str(number))
         self._refused: set[str] = set()
 
     def done(self, report: Report) -> None:
@@ -86,7 +86,7 @@ class MessageRecorder:
             files, size = on_disk()
             metrics.SPOOL_FILES.child().set(files)
             metrics.SPOOL_BYTES.child().set(size)
-            self._usage.update()
+            self._upkeep.update()
         except Exception as error:  # noqa: BLE001 - as above
             self.exception(Place.REPORT, error)
 

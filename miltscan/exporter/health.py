@@ -31,6 +31,18 @@ def unready(numbers: Numbers, settings: Settings, now: float) -> list[str]:
     return no_worker(numbers) + (faults if required else ["no engine is required"])
 
 
+def degraded(numbers: Numbers) -> list[str]:
+    """Return what is wrong although mail is scanned as usual, a line each. /readyz names it and stays ok.
+
+    A load balancer that removed a scanner for its log would stop mail for it.
+    """
+    stalled, lost = numbers.total("log_stalled"), numbers.total("log_lines_lost_total") or 0
+    if not stalled:
+        return []
+    processes = "1 process" if stalled == 1 else f"{stalled:g} processes"
+    return [f"the log cannot be written by {processes}; lines lost since the start: {lost:g}"]
+
+
 def _faults(numbers: Numbers, engine: EngineSettings, now: float) -> list[str]:
     """Return why each server of an engine cannot scan; empty if one of them can."""
     name, within = engine.name, _SELF_TESTS_MISSED * engine.canary_interval

@@ -12,7 +12,7 @@ from miltscan.core.report import Place
 from miltscan.sandwich.queues import read_depth
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.metrics import QueueName
-from miltscan.telemetry.process import Usage
+from miltscan.telemetry.upkeep import Upkeep
 
 _PAUSE = 5.0  # seconds between two measurements, at most
 _QUEUE_GAUGES = (metrics.QUEUE_ENTRIES, metrics.QUEUE_BYTES, metrics.QUEUE_OLDEST)
@@ -23,7 +23,7 @@ class Measurement:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._usage = Usage("exporter")
+        self._upkeep = Upkeep("exporter")
         self._unreadable: set[QueueName] = set()
         self._due = 0.0
         self._wake = threading.Event()
@@ -48,7 +48,7 @@ class Measurement:
         """Measure what is due. Never raises: an exception is counted and logged, and the next call tries again."""
         settings, now = self._settings, time.monotonic()
         try:
-            self._usage.update()
+            self._upkeep.update()
             self._disk(settings.spool.directory)
             if now >= self._due:
                 self._due = now + settings.queues.interval

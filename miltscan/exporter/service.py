@@ -8,7 +8,7 @@ import gzip
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -45,7 +45,7 @@ class ExporterState:
     page: StatusPage = field(init=False)
 
     def __post_init__(self) -> None:
-        self.page = StatusPage(self.directory, health.unready, health.unproven)
+        self.page = StatusPage(self.directory, health.unready, health.unproven, health.degraded)
 
 
 def serve_exporter(
@@ -110,13 +110,18 @@ def _healthz(state: ExporterState, request: Request) -> Response:
 
 
 def _readyz(state: ExporterState, request: Request) -> Response:
-    return _health(request, health.not_ready(numbers(state.directory), state.settings, time.time()))
+    seen = numbers(state.directory)
+    return _health(request, health.not_ready(seen, state.settings, time.time()), health.degraded(seen))
 
 
-def _health(request: Request, reasons: list[str]) -> Response:
-    """Return ok, or the reasons why not: they name servers, so only a client with credentials receives them."""
+def _health(request: Request, reasons: list[str], degraded: Sequence[str] = ()) -> Response:
+    """Return ok, or the reasons why not: they name servers, so only a client with credentials receives them.
+
+    A service that is degraded answers 200, with what is wrong in place of ok.
+    """
     status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-    lines = reasons if request.trusted else reasons and ["not ok"]
+    marked = [*reasons, *(f"degraded: {fault}" for fault in degraded)]
+    lines = marked if request.trusted else marked and ["not ok" if reasons else "degraded"]
     return Response(status, "".join(f"{readable(line)}\n" for line in lines or ["ok"]).encode())
 
 

@@ -29,6 +29,7 @@ def assess(  # noqa: PLR0913 - everything that the assessment depends on
     *,
     unready: Sequence[str],
     unproven: Sequence[str] = (),
+    degraded: Sequence[str] = (),
     engines: Sequence[EngineStatus],
     workers: WorkersStatus,
     queues: Sequence[QueueStatus],
@@ -39,8 +40,9 @@ def assess(  # noqa: PLR0913 - everything that the assessment depends on
     """Return the assessment at Unix time `at`; `unready` is why workers or engines cannot scan, a line each.
 
     `unproven` is how the last probes failed, a line each: a fault between client and engine that neither notices.
+    `degraded` is what is wrong although mail is scanned as usual.
     """
-    others = [*_workers(workers), *_mail(past), *_queues(queues, at)]
+    others = [*degraded, *_workers(workers), *_mail(past), *_queues(queues, at)]
     if unready:
         if workers.running:
             consequence = _CONSEQUENCES[settings.policy.on_unscanned.no_engine]

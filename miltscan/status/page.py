@@ -54,12 +54,14 @@ class Page:
 class StatusPage:
     """The page of one service, from the metrics in `directory`.
 
-    `unready` returns why the service cannot scan, `unproven` how its probes failed, both at a Unix time.
+    `unready` returns why the service cannot scan, `unproven` how its probes failed, both at a Unix time. `degraded`
+    returns what is wrong although it scans.
     """
 
     directory: Path
     unready: Callable[[Numbers, Settings, float], Sequence[str]]
     unproven: Callable[[Numbers, Settings, float], Sequence[str]]
+    degraded: Callable[[Numbers], Sequence[str]]
     history: History = field(default_factory=History)
     recent: RecentEvents = field(default_factory=RecentEvents)
     since: float = field(default_factory=time.time)
@@ -95,6 +97,7 @@ class StatusPage:
             since=self.since,
             host=socket.gethostname(),
             unproven=self.unproven(now, settings, at),
+            degraded=self.degraded(now),
         )
         return orjson.dumps(snapshot(seen))
 

@@ -30,7 +30,7 @@ _LATENCY_WINDOW = 300.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInput:
-    """What the page is made from; `at` and `since` are Unix time, `unready` and `unproven` are for `assess`."""
+    """What the page is made from; `at` and `since` are Unix time, `unready` to `degraded` are for `assess`."""
 
     numbers: Numbers
     past: History
@@ -41,6 +41,7 @@ class SnapshotInput:
     since: float
     host: str
     unproven: Sequence[str] = ()
+    degraded: Sequence[str] = ()
 
 
 def snapshot(seen: SnapshotInput) -> ServiceStatus:
@@ -56,6 +57,7 @@ def snapshot(seen: SnapshotInput) -> ServiceStatus:
         assessment=assess(
             unready=seen.unready,
             unproven=seen.unproven,
+            degraded=seen.degraded,
             engines=engines,
             workers=workers,
             queues=queues,

@@ -2,7 +2,7 @@
 
 No text of a message can break a line or a terminal: every value passes `core.text.readable`, and the keys are
 miltscan's. A line is one write(2) of less than PIPE_BUF bytes, which POSIX makes atomic on a pipe, so lines of several
-workers never mix. A line that cannot be written is counted and dropped: the log never fails a message.
+workers never mix. The log never fails or delays a message: `output` keeps and counts what cannot be written.
 
 Context is bound to a logger, never put into contextvars: those follow the connection, not the message, because
 libmilter moves a connection between threads. docs/logging.md describes events and fields. It defines no metric.
@@ -25,7 +25,7 @@ from miltscan.core.message import direction
 from miltscan.core.report import Report, Timed
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
-from miltscan.telemetry import metrics
+from miltscan.telemetry.output import Output
 
 LINE_LIMIT = 4095  # bytes with the line feed: below PIPE_BUF of Linux (4,096), up to which a write to a pipe is atomic
 RECIPIENTS_SHOWN = 20
@@ -74,7 +74,7 @@ def message(report: Report, worker: int) -> None:
         event = {"timestamp": now, "level": level, "event": "message", **message_fields(report, worker)}
         if report.probe is not None:
             event |= {"event": "probe_message", "probe": report.probe}
-        _stdout.msg(_in_force.render(None, level, event))
+        OUTPUT.line(_in_force.render(None, level, event))
 
 
 def is_warning(report: Report) -> bool:
@@ -213,17 +213,21 @@ def _console(*, colors: bool) -> Processor:
 
 
 class _Stdout:
-    """Writes lines to file descriptor 1; structlog calls a method for each level."""
+    """Passes lines to the output; structlog calls a method for each level."""
 
     def __init__(self, *_context: object) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = self.msg
 
     def msg(self, line: bytes) -> None:
-        """Write one line; a line that cannot be written (disk full, reader gone) must not fail a message."""
-        try:
-            os.write(1, line)
-        except OSError:
-            metrics.LOG_LINES_LOST.child().inc()
+        """Write one line."""
+        OUTPUT.line(line)
+
+
+def lost_lines(lines: int) -> bytes:
+    """Return the line that stands for lost ones; it has the level that every configuration writes."""
+    event: Event = {"event": "log_lines_lost", "lines": lines}
+    rendered: bytes = _in_force.render(None, "error", _stamp(None, "error", event))
+    return rendered
 
 
 @dataclass
@@ -236,4 +240,5 @@ class _InForce:
 
 
 _in_force = _InForce(_json, _LEVELS["info"])
-_stdout = _Stdout()
+OUTPUT = Output(lost_lines)
+"""Where the lines of this process go."""

@@ -49,7 +49,9 @@ _SERVER = Label("server", "the configured servers of each engine")
 _SIZE = Label("size", "one of small (up to 32 KiB), medium (1 MiB), large (10 MiB), huge", tuple(SizeClass))
 _QUEUE = closed("queue", QueueName)
 _MESSAGE = closed("message", ProbeKind)
-_PROCESS = Label("process", "one of supervisor, exporter, prober, and a number from 0 for each worker of both sockets")
+_PROCESS = Label(
+    "process", "one of supervisor, exporter, prober, tracer, and a number from 0 for each worker of both sockets"
+)
 _CODE = Label("code", "reply codes of the policy and of the milter: 250, 451, 550, 552", ("250", "451", "550", "552"))
 _SIGNATURE = Label(
     "signature", f"the first {SIGNATURES_NAMED} that each worker finds, and other for the rest; the log has every name"
@@ -264,6 +266,13 @@ RECEIPTS = Family(
     (closed("result", ReceiptResult),),
 )
 LOG_LINES_LOST = Family(Counter, "log_lines_lost_total", "lines", "Log lines that could not be written.")
+LOG_STALLED = Family(
+    Gauge,
+    "log_stalled",
+    "processes",
+    "Processes whose last log line could not be written.",
+    multiprocess_mode="livesum",
+)
 TRACES = Family(
     Counter,
     "traces_total",

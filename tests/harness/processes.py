@@ -106,15 +106,24 @@ class Programs:
     folder: Path
     running: list[Program] = field(default_factory=list)
 
-    def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Program:
-        """Starts `command` with `environment` added to ours, its output appended to `FOLDER/NAME.log`."""
+    def start(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str] | None = None,
+        stdout: int | None = None,
+    ) -> Program:
+        """Starts `command` with `environment` added to ours, its output appended to `FOLDER/NAME.log`.
+
+        Standard output goes to the descriptor `stdout` if there is one.
+        """
         guard.watch(self.folder)
         log = self.folder / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=output if stdout is None else stdout,
                 stderr=output,
                 env={**os.environ, **(environment or {})},
                 cwd=CHECKOUT,  # where `python -m tests.harness...` is found

@@ -91,11 +91,11 @@ class Daemon:
         lines = [f"{key} = {inline(value)}\n" for key, value in settings.items()]
         self.config.write_text("".join(lines).replace('"OWN"', json.dumps(self.clamd.address)))
 
-    def start(self) -> None:
-        """Start it (again); returns before it is ready."""
+    def start(self, stdout: int | None = None) -> None:
+        """Start it (again), with its log on the descriptor `stdout`; returns before it is ready."""
         self.write_settings()
         self.starts += 1
-        self.program = self.programs.start(f"run{self.starts}", [*self.command, "--config", self.config])
+        self.program = self.programs.start(f"run{self.starts}", [*self.command, "--config", self.config], None, stdout)
 
     def wait_ready(self) -> None:
         """Until every process of it is ready."""

@@ -88,6 +88,12 @@ PANELS: tuple[Panel, ...] = (
         (increase("miltscan_peers_refused_total", "", "$__rate_interval"), "connections"),
     ),
     graph("Traces", PER_SECOND, (rate("miltscan_traces_total", "result"), "{{result}}"), stacked=True),
+    graph(
+        "Processes that cannot write their log",
+        Short,
+        ("sum by (instance) (miltscan_log_stalled)", "{{instance}}"),
+        width=24,
+    ),
     rows(
         "Versions in use",
         ("instance", "version", "python"),
