@@ -219,6 +219,13 @@ EVENTS = (
         "Log lines of this process could not be written and are missing before this line.",
         (Field("lines", Type.INTEGER, "The number of missing lines.", "1 and more", least=1),),
     ),
+    Event(
+        "metrics_in_memory",
+        ("error",),
+        "`exporter.directory` is full or gone: counts stay in memory until it can be written. Logged on a change.",
+        (_WHY,),
+    ),
+    Event("metrics_on_disk", ("info",), "The counts are in `exporter.directory` again. Logged on a change."),
     Event("child_ended", ("info",), "A process ended while the service is stopping.", (_CHILD, _ENDED)),
     Event(
         "sessions_full",

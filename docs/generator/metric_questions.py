@@ -74,6 +74,7 @@ QUESTIONS = {
     ),
     "log_lines_lost_total": "How many log lines could not be written?",
     "log_stalled": "How many processes could not write their last log line?",
+    "metrics_in_memory": "How many processes cannot write their counts to `exporter.directory`?",
     "traces_total": "How many traces were exported, dropped on the way to the tracer, or failed at the collector?",
     "workers": "How many workers are running?",
     "workers_configured": "How many workers should be running?",

@@ -6,6 +6,7 @@ which few services run, are imported in their own processes.
 
 # ruff: noqa: PLC0415  imports inside functions, for the reason above
 
+import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -23,13 +24,11 @@ from miltscan.processes.signals import reset
 from miltscan.processes.supervisor import Role
 from miltscan.status.events import Reporter
 from miltscan.telemetry import family, log, traces
+from miltscan.telemetry.folder import EXPORTER, PROBER, TRACER
 
 LAST_LINES = 1.0
 """Seconds that a process waits at its end for the reader of the log."""
 _WORKER = "worker "
-_EXPORTER = "exporter"
-_TRACER = "tracer"
-_PROBER = "prober"
 
 TraceChannel = tuple[socket.socket, socket.socket]
 """A pair of sockets for traces: the workers' end and the tracer's."""
@@ -39,12 +38,14 @@ TraceChannel = tuple[socket.socket, socket.socket]
 class Children:
     """The children of the supervisor; `in_force` returns the present settings and keys, which a reload changes.
 
-    `http` is the exporter's listener, `events` the exporter's end of the channel on which `reporter` sends.
+    `http` is the exporter's listener, `folder` holds the metrics, and `reporter` sends on the channel of which the
+    exporter has the end `events`.
     """
 
     in_force: Callable[[], Loaded]
     sockets: Sequence[MilterSocket]
     http: socket.socket | None
+    folder: Path
     events: socket.socket
     reporter: Reporter
     trace_channel: TraceChannel | None
@@ -55,15 +56,15 @@ class Children:
         incoming, delivery = settings.milter.workers, settings.verify.workers
         served = [one for one in self.sockets for _ in range(delivery if one.verifies else incoming)]
         workers = [self._worker(number, one) for number, one in enumerate(served)]
-        others = [_role(_EXPORTER, self._export, outlives=True)] if self.http else []
-        others += [_role(_TRACER, self._trace, outlives=True)] if self.trace_channel else []
-        others += [_role(_PROBER, self._probe)] if settings.probe.interval else []
+        others = [_role(EXPORTER, self._export, outlives=True)] if self.http else []
+        others += [_role(TRACER, self._trace, outlives=True)] if self.trace_channel else []
+        others += [_role(PROBER, self._probe)] if settings.probe.interval else []
         return [*workers, *others]
 
     def _worker(self, number: int, served: MilterSocket) -> Role:
         def main(link: ChildLink) -> None:
             self._keep_only(served.listener)
-            self._attach(str(number))
+            self._attach(str(number), later=True)
             self.events.close()
             recorder = self._recorder(number)
             worker = Worker(self.in_force(), recorder, socket.gethostname(), verifies=served.verifies)
@@ -80,17 +81,17 @@ class Children:
 
     def _export(self, link: ChildLink) -> None:
         self._keep_only(self.http)
-        self._attach(_EXPORTER)
+        self._attach(EXPORTER)
         if self.http:
             settings = self.in_force().settings
             link.send(READY)
-            service.serve_exporter(self.http, Path(settings.exporter.directory), settings, link, self.events)
+            service.serve_exporter(self.http, self.folder, settings, link, self.events)
 
     def _trace(self, link: ChildLink) -> None:
         """Run the tracer, which is ready at once: a broken tracer must not keep the service from starting."""
         self._keep_only(None)
         if self.trace_channel:
-            self._attach(_TRACER)
+            self._attach(TRACER)
             link.send(READY)
             from miltscan.daemon import tracer
 
@@ -102,7 +103,7 @@ class Children:
         link.send(READY)
         from miltscan.daemon.prober import Prober
 
-        self._attach(_PROBER)
+        self._attach(PROBER)
         Prober(self.in_force()).run(link)
 
     def _keep_only(self, mine: socket.socket | None) -> None:
@@ -115,8 +116,8 @@ class Children:
             if listener is not None and listener is not mine:
                 listener.close()
 
-    def _attach(self, slot: str) -> None:
-        family.attach(Path(self.in_force().settings.exporter.directory), slot)
+    def _attach(self, slot: str, *, later: bool = False) -> None:
+        family.attach(self.folder, slot, parent=os.getppid(), later=later)
 
 
 def _role(name: str, work: Callable[[ChildLink], None], *, outlives: bool = False) -> Role:

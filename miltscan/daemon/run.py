@@ -3,7 +3,6 @@
 import gc
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,10 +25,10 @@ from miltscan.scanning.spool import Spool
 from miltscan.status import events
 from miltscan.status.events import Reporter
 from miltscan.telemetry import family, log, metrics, recording
+from miltscan.telemetry.folder import SUPERVISOR, MetricsFolder, claim_folder, slots_of
 from miltscan.telemetry.upkeep import Upkeep
 
 _DRAIN_EXTRA = 10.0  # seconds that a drain may take beyond the longest scan
-_SUPERVISOR = "supervisor"
 
 
 def run_service(settings: Settings, path: Path | None) -> int:
@@ -47,9 +46,12 @@ def run_service(settings: Settings, path: Path | None) -> int:
         sockets += open_sockets(settings.milter.socket, settings.milter, "milter.socket")
         sockets += open_sockets(settings.verify.socket, settings.milter, "verify.socket")
         http = bind_exporter(settings.exporter)
-        # only now that the socket is bound: until then the directory may belong to a running service
-        family.prepare(Path(settings.exporter.directory))
-        return _Service(loaded, path, sockets, http, log.logger()).run()
+        # only now that the socket is bound: until then the folder may belong to a service that is just stopping
+        folder = claim_folder(Path(settings.exporter.directory), slots_of(settings))
+        try:
+            return _Service(loaded, path, sockets, http, folder, log.logger()).run()
+        finally:
+            folder.release()
     finally:
         close_sockets(sockets)
 
@@ -73,12 +75,14 @@ class _Service:
     path: Path | None
     sockets: Sequence[MilterSocket]
     http: socket.socket | None
+    folder: MetricsFolder
     log: FilteringBoundLogger
-    upkeep: Upkeep = field(default_factory=lambda: Upkeep(_SUPERVISOR))
+    upkeep: Upkeep = field(init=False)
     line: StatusLine = field(init=False)
 
     def __post_init__(self) -> None:
-        self.line = StatusLine(self._serves, lambda: self.settings)
+        self.upkeep = Upkeep(SUPERVISOR, self.folder.fault)
+        self.line = StatusLine(self._serves, lambda: self.settings, self.folder.path)
 
     @property
     def settings(self) -> Settings:
@@ -89,15 +93,16 @@ class _Service:
         """Run the supervisor; return the exit status."""
         reader, sender = events.channel()
         reporter = Reporter(sender)
-        family.attach(Path(self.settings.exporter.directory), _SUPERVISOR)
+        family.attach(self.folder.path, SUPERVISOR)
         recording.started(fingerprint(self.settings), self.settings.workers, [key.id for key in self.loaded.keys])
         log.on_error(reporter.error)
+        self.upkeep.update()  # reports a full folder
         self.log.info("start", version=__version__, socket=str(self.settings.milter.socket))
         for one in self.sockets:
             if one.unfiltered:
                 self.log.info("filter_off", socket=one.key, why=one.unfiltered)
         channel = open_trace_channel(self.settings.tracing.endpoint, self.log)
-        children = Children(lambda: self.loaded, self.sockets, self.http, reader, reporter, channel)
+        children = Children(lambda: self.loaded, self.sockets, self.http, self.folder.path, reader, reporter, channel)
         drain_timeout = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _DRAIN_EXTRA
         gc.collect()
         gc.freeze()  # so that a child's collection does not write to the pages that it shares (docs/memory.md)
@@ -135,8 +140,7 @@ class _Service:
 
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """Log the end of a child, and drop its live gauges."""
-        with suppress(OSError):  # the metrics directory was removed, which must not end the service
-            family.worker_gone(metrics_slot(role))
+        family.worker_gone(metrics_slot(role))
         if pause is None:
             self.log.info("child_ended", child=role.name, status=status)
             return

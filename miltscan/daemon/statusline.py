@@ -16,13 +16,14 @@ _INTERVAL = 5.0  # seconds between two looks at the metrics, which cost some mil
 
 @dataclass(slots=True)
 class StatusLine:
-    """Keeps the service manager's status line up to date; `serves` returns its first part, `settings` those in force.
+    """Keeps the service manager's status line up to date; without a service manager it does nothing.
 
-    Without a service manager it does nothing.
+    `serves` returns its first part, `settings` those in force; `folder` holds the metrics.
     """
 
     serves: Callable[[], str]
     settings: Callable[[], Settings]
+    folder: Path
     _sent: str = ""
     _due: float = 0.0
 
@@ -48,5 +49,5 @@ class StatusLine:
             with suppress(
                 Exception
             ):  # the metrics cannot be read: /metrics reports that, and mail must not stop for it
-                reasons = unready(numbers(Path(settings.exporter.directory)), settings, time.time())
+                reasons = unready(numbers(self.folder), settings, time.time())
         return "; degraded: ".join(filter(None, (self.serves(), "; ".join(reasons))))

@@ -162,6 +162,7 @@ class Worker:
         self._pool.open(listener)
         _freeze_objects()
         metrics.WORKERS.child().set(1)
+        self._publish()  # so that a service which is ready has a worker
         link.send(READY)
         kept = looked = time.monotonic()
         while signal.SIGTERM not in signals.read() and self._obey(link):

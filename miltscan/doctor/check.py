@@ -20,7 +20,7 @@ from miltscan.core.address import Address, Network, UnixAddress, beyond_loopback
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.doctor.bind_check import bind_findings
 from miltscan.doctor.clamd_check import ProbeEngines, engine_findings, run_self_tests
-from miltscan.doctor.exporter_check import exporter_findings
+from miltscan.doctor.exporter_check import exporter_findings, metrics_folder_findings
 from miltscan.doctor.host import room_finding
 from miltscan.doctor.key_check import unread_key_findings
 from miltscan.doctor.rights import folders_above
@@ -53,6 +53,7 @@ def check_findings(
     yield from queue_depth_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
     yield from policy_findings(settings)
     yield from exporter_findings(settings.exporter, service_user(settings))
+    yield from metrics_folder_findings(settings)
     yield from bind_findings(settings)
     yield from tracing_findings(settings.tracing.endpoint)
     yield from engine_findings(settings, probe)

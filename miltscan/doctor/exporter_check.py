@@ -1,15 +1,38 @@
 """The exporter for `miltscan check`: whether its files are valid, and who may read it. It opens no socket."""
 
+import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
-from miltscan.config.settings import ExporterSettings
+from miltscan.config.settings import ExporterSettings, Settings
 from miltscan.core.address import beyond_loopback
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.doctor.topics import denied
 from miltscan.exporter.access import faults, known_hosts
+from miltscan.telemetry.folder import reserved_space, slots_of
 
 _MANUAL = "docs/access.md"
+
+
+def metrics_folder_findings(settings: Settings) -> Iterator[Finding]:
+    """Whether the metrics folder, or the one in which it will be made, has the room that the service reserves."""
+    key, folder = "exporter.directory", Path(settings.exporter.directory)
+    try:
+        existing = next(one for one in (folder, *folder.parents) if one.exists())
+        room = os.statvfs(existing)
+        reserved = sum(file.stat().st_blocks * 512 for file in folder.glob("*.db"))
+    except OSError as problem:
+        yield warning(key, f"{folder} cannot be inspected: {problem.strerror}", "run this command as root")
+        return
+    missing = reserved_space(slots_of(settings)) - reserved - room.f_bavail * room.f_frsize
+    no_inode = room.f_files and not room.f_favail
+    if missing > 0 or no_inode:
+        lack = "no inode is free" if no_inode else f"it lacks {missing // 1024 + 1} KiB"
+        text = f"{folder} is full ({lack}): metrics stay in memory and may be incomplete"
+        yield warning(key, text, f"free some space in {existing}, or choose another folder")
+    else:
+        yield ok(key, f"{folder} has room for the metrics")
 
 
 def exporter_findings(settings: ExporterSettings, user: int | None = None) -> Iterator[Finding]:

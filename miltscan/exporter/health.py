@@ -36,11 +36,22 @@ def degraded(numbers: Numbers) -> list[str]:
 
     A load balancer that removed a scanner for its log would stop mail for it.
     """
+    return [*_log_faults(numbers), *_folder_faults(numbers)]
+
+
+def _folder_faults(numbers: Numbers) -> Iterator[str]:
+    if count := numbers.total("metrics_in_memory"):
+        yield f"exporter.directory cannot be written, and counts stay in memory ({_processes(count)})"
+
+
+def _log_faults(numbers: Numbers) -> Iterator[str]:
     stalled, lost = numbers.total("log_stalled"), numbers.total("log_lines_lost_total") or 0
-    if not stalled:
-        return []
-    processes = "1 process" if stalled == 1 else f"{stalled:g} processes"
-    return [f"the log cannot be written by {processes}; lines lost since the start: {lost:g}"]
+    if stalled:
+        yield f"the log cannot be written by {_processes(stalled)}; lines lost since the start: {lost:g}"
+
+
+def _processes(number: float) -> str:
+    return "1 process" if number == 1 else f"{number:g} processes"
 
 
 def _faults(numbers: Numbers, engine: EngineSettings, now: float) -> list[str]:

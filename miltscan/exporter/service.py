@@ -29,7 +29,9 @@ from miltscan.processes.link import ChildLink, received
 from miltscan.status import page as status_page
 from miltscan.status.history import STEP
 from miltscan.status.page import StatusPage, numbers
+from miltscan.status.samples import Numbers
 from miltscan.telemetry import log, metrics
+from miltscan.telemetry.countfile import keep_all
 from miltscan.telemetry.merge import collected
 
 _BEAT = 1.0  # seconds between two signs of life to the supervisor
@@ -106,12 +108,28 @@ def _compressed(request: Request, response: Response) -> Response:
 
 
 def _healthz(state: ExporterState, request: Request) -> Response:
-    return _health(request, health.no_worker(numbers(state.directory)))
+    seen, unknown = _seen(state)
+    return _health(request, [] if unknown else health.no_worker(seen), unknown)
 
 
 def _readyz(state: ExporterState, request: Request) -> Response:
-    seen = numbers(state.directory)
-    return _health(request, health.not_ready(seen, state.settings, time.time()), health.degraded(seen))
+    seen, unknown = _seen(state)
+    reasons = [] if unknown else health.not_ready(seen, state.settings, time.time())
+    return _health(request, reasons, [*unknown, *health.degraded(seen)])
+
+
+def _seen(state: ExporterState) -> tuple[Numbers, list[str]]:
+    """Return the metrics, and why health cannot be known from them: what cannot be written cannot be read.
+
+    Then the service counts as alive and ready, because mail is scanned as usual.
+    """
+    fault = keep_all()
+    try:
+        seen = numbers(state.directory)
+    except OSError as error:
+        seen, fault = Numbers([]), fault or f"{state.directory}: {error.strerror}"
+    unknown = fault and not seen.total("workers")
+    return seen, [f"health is unknown, as metrics are in memory only: {fault}"] if unknown else []
 
 
 def _health(request: Request, reasons: list[str], degraded: Sequence[str] = ()) -> Response:

@@ -8,6 +8,7 @@ not alphanumeric ASCII is left out.
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -48,14 +49,15 @@ class Exemplars:
             self._changed = True
 
     def write(self) -> None:
-        """Write the file, if there are new exemplars and the last write is a second ago. Raises OSError."""
+        """Write the file, if there are new exemplars and the last write is a second ago; a full disk has none."""
         now = time.monotonic()
         if self._file is None or not self._changed or now - self._written < _PAUSE:
             return
         self._written, self._changed = now, False
         new = self._file.with_suffix(".new")
-        new.write_bytes(orjson.dumps(self._kept))
-        new.rename(self._file)
+        with suppress(OSError):
+            new.write_bytes(orjson.dumps(self._kept))
+            new.rename(self._file)
 
 
 @lru_cache(maxsize=4096)  # each message uses the same few labels

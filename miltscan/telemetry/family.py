@@ -1,6 +1,6 @@
 """The type of a metric: its definition with unit, labels and their bounds, and where a process counts. It defines none.
 
-Several processes count at the same time (prometheus_client's multiprocess mode). Each writes memory-mapped files in one
+Several processes count at the same time (prometheus_client's multiprocess mode). Each writes files (`countfile`) in one
 directory, named after its slot, and the exporter adds them up at a scrape. A slot is the name of a place in the service
 (`supervisor`, `0`, `1` ...), not a pid: a respawned worker continues its predecessor's files, so counters never fall
 and files do not accumulate. Two live processes must never share a slot.
@@ -11,25 +11,19 @@ made again by `attach`, so this module can be imported before a fork. Without `a
 
 import math
 import os
-import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram, values
-from prometheus_client.multiprocess import mark_process_dead
 from prometheus_client.utils import floatToGoString
 
-from miltscan.errors import StartError
-from miltscan.telemetry import exemplars
+from miltscan.telemetry.countfile import CountFile, begin_files, begin_writing, empty, keep_all
 from miltscan.telemetry.exemplars import EXEMPLARS, series
 
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client's multiprocess values look for it
-
-_OURS = re.compile(
-    r"(counter|histogram|summary|gauge_[a-z]+)_\w+"
-)  # prometheus_client's names: type, mode of a gauge, slot
 
 Kind = TypeVar("Kind", Counter, Gauge, Histogram)
 
@@ -76,7 +70,11 @@ class Family(Generic[Kind]):
         self.help_text = help_text
         self.bounds = labels
         self.labels = tuple(label.name for label in labels)
-        self._options = {"multiprocess_mode": "livemostrecent", **options} if kind is Gauge else options
+        self.file_type = kind.__name__.lower()
+        if kind is Gauge:
+            options = {"multiprocess_mode": "livemostrecent", **options}
+            self.file_type += f"_{options['multiprocess_mode']}"
+        self._options = options
         self.reset()
         DEFINED.append(self)
 
@@ -159,45 +157,30 @@ def mark(family: Family[Counter], labels: tuple[str, ...], queue_id: str, now: f
 DEFINED: list[Family[Any]] = []
 
 
-def prepare(directory: Path) -> None:
-    """Make an empty directory (0700) for a new service, without the counters of the last one. Raises StartError.
-
-    A directory with files of others is refused before anything in it is changed: /etc/mail is full of `*.db`.
-    """
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # of others: a folder, or a database whose name is not one of prometheus_client's
-        databases = {path for path in directory.glob("*.db") if not _OURS.fullmatch(path.stem)}
-        if others := sorted(path.name for path in directory.iterdir() if path.is_dir() or path in databases):
-            raise StartError(
-                f"metrics directory {directory}: contains {others[0]!r}, which is not a file of miltscan. "
-                "exporter.directory must be a separate directory."
-            )
-        directory.chmod(0o700)
-        for file in (*directory.glob("*.db"), *directory.glob(exemplars.PATTERN)):
-            file.unlink()
-    except OSError as error:
-        raise StartError(
-            f"metrics directory {directory}: {error.strerror}. It must be a directory that miltscan's user owns."
-        ) from error
-
-
-def attach(directory: Path, slot: str) -> None:
+def attach(directory: Path, slot: str, *, parent: int | None = None, later: bool = False) -> None:
     """Count in `directory` as `slot` from now on. Call it in each process after the fork, before any thread starts.
 
-    A directory that was removed is made again, so that a worker that replaces another one can start. Raises OSError.
+    `parent` is the process with which this one loses its slot. With `later`, counts reach the file only by `keep_all`,
+    so that no thread which counts waits for a disk. A folder that cannot be used is no error: see `countfile`.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ[_DIRECTORY] = str(directory)
     worker_gone(slot)  # gauges of a predecessor whose end was not noticed
+    begin_files(parent)
     values.ValueClass = values.MultiProcessValue(slot.__str__)  # type: ignore[no-untyped-call]
     for family in DEFINED:
         family.reset()
         family.begin()
+    keep_all()
+    begin_writing(later=later)
     EXEMPLARS.attach(directory, slot)
 
 
 def worker_gone(slot: str) -> None:
-    """Remove the live gauges of a process that has ended; its counters stay."""
-    if _DIRECTORY in os.environ:
-        mark_process_dead(slot)  # type: ignore[no-untyped-call]
+    """Forget the live gauges of a process that has ended; its counters stay."""
+    if directory := os.environ.get(_DIRECTORY):
+        for file in Path(directory).glob(f"gauge_live*_{slot}.db"):
+            with suppress(OSError):  # the next process of this slot does it, too
+                empty(file)
+
+
+values.MmapedDict = CountFile  # type: ignore[attr-defined,assignment]  # it is private; the version is pinned

@@ -273,6 +273,13 @@ LOG_STALLED = Family(
     "Processes whose last log line could not be written.",
     multiprocess_mode="livesum",
 )
+METRICS_IN_MEMORY = Family(
+    Gauge,
+    "metrics_in_memory",
+    "processes",
+    "Processes that cannot write their counts to exporter.directory.",
+    multiprocess_mode="livesum",
+)
 TRACES = Family(
     Counter,
     "traces_total",

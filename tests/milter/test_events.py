@@ -92,9 +92,18 @@ ENDS: dict[str, Callable[[Daemon], object]] = {
 """What follows the start of a service with this defect."""
 
 
-UNSEEN = {"access_failed", "probe_works", "engine_degraded", "engine_restored", "log_lines_lost"}
+UNSEEN = {
+    "access_failed",
+    "probe_works",
+    "engine_degraded",
+    "engine_restored",
+    "log_lines_lost",
+    "metrics_in_memory",
+    "metrics_on_disk",
+}
 """Files that turn bad in the moment between the supervisor's look at them and the exporter's; a real sendmail; a real
-clamd, whose folder can be seen (tests/e2e/test_room.py); a log that stalls (test_log_reader.py)."""
+clamd, whose folder can be seen (tests/e2e/test_room.py); a log that stalls (test_log_reader.py); a folder that is full
+(test_metrics_folder.py)."""
 
 
 def test_every_event(own: Fleet, tmp_path: Path) -> None:

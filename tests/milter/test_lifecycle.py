@@ -379,7 +379,7 @@ def test_a_bug_is_a_tempfail(own: Fleet) -> None:
     (line,) = daemon.logged("exception")
     assert (line["exception"], line["where"]) == ("RuntimeError: defect in decide", "eom")
     assert any("pipeline.py" in frame for frame in line["traceback"])
-    assert daemon.metric("exceptions_total") == 1
+    daemon.wait_metric("exceptions_total", 1)
     assert (daemon.line_of("BUG")["action"], daemon.line_of("BUG")["rule"]) == ("tempfail", "exception")
 
 

@@ -89,9 +89,10 @@ PANELS: tuple[Panel, ...] = (
     ),
     graph("Traces", PER_SECOND, (rate("miltscan_traces_total", "result"), "{{result}}"), stacked=True),
     graph(
-        "Processes that cannot write their log",
+        "Processes that cannot write their log or their counts",
         Short,
-        ("sum by (instance) (miltscan_log_stalled)", "{{instance}}"),
+        ("sum by (instance) (miltscan_log_stalled)", "log {{instance}}"),
+        ("sum by (instance) (miltscan_metrics_in_memory)", "counts {{instance}}"),
         width=24,
     ),
     rows(

@@ -19,6 +19,7 @@ from miltscan.core.report import Report
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.errors import StartError
 from miltscan.telemetry import family, metrics, recording
+from miltscan.telemetry.folder import claim_folder
 from miltscan.telemetry.merge import collected
 
 MakeReport = Callable[..., Report]
@@ -210,12 +211,13 @@ def test_without_a_directory_it_counts_in_memory(make_report: MakeReport) -> Non
 def test_prepare_empties_the_directory(tmp_path: Path) -> None:
     """A new service starts with its own counters, in a directory that no other user can read."""
     directory = tmp_path / "run" / "metrics"
-    family.prepare(directory)
-    (directory / "counter_0.db").touch()
+    claim_folder(directory, ["0"]).release()
+    (directory / "counter_1.db").touch()
     (directory / "other").touch()
     directory.chmod(0o755)
-    family.prepare(directory)
-    assert [file.name for file in directory.iterdir()] == ["other"]
+    claim_folder(directory, ["0"]).release()
+    assert {file.name for file in directory.iterdir() if not file.name.endswith("_0.db")} == {"other", "lock"}
+    assert collected(directory).get_sample_value("miltscan_shed_total") is None
     assert directory.stat().st_mode & 0o777 == 0o700
 
 
@@ -228,14 +230,14 @@ def test_prepare_leaves_a_directory_of_others_alone(tmp_path: Path, name: str) -
     with pytest.raises(
         StartError, match=re.escape(f"{tmp_path}: contains {name.strip('/')!r}, which is not a file of")
     ):
-        family.prepare(tmp_path)
+        claim_folder(tmp_path, ["0"]).release()
     assert len([*tmp_path.iterdir()]) == 2
     assert tmp_path.stat().st_mode & 0o777 == 0o755
 
 
 def test_prepare_takes_what_a_service_has_left(tmp_path: Path, make_report: MakeReport) -> None:
     """Every file name of prometheus_client is known and removed."""
-    family.prepare(tmp_path)
+    claim_folder(tmp_path, ["0"]).release()
 
     def work() -> None:
         recording.record_reports([make_report()])
@@ -245,15 +247,16 @@ def test_prepare_takes_what_a_service_has_left(tmp_path: Path, make_report: Make
     _count(tmp_path, "supervisor", work)
     names = {path.name.partition("_")[0] for path in tmp_path.iterdir()}
     assert names >= {"counter", "gauge", "histogram"}
-    family.prepare(tmp_path)
-    assert [*tmp_path.iterdir()] == []
+    claim_folder(tmp_path, ["0"]).release()
+    assert collected(tmp_path).get_sample_value("miltscan_shed_total") is None
+    assert [path for path in tmp_path.iterdir() if path.name != "lock" and not path.stem.endswith("_0")] == []
 
 
 def test_prepare_names_the_directory_that_cannot_be_used(tmp_path: Path) -> None:
     """A file in place of the directory ends the start with one clear line."""
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match=re.escape(f"metrics directory {tmp_path / 'file'}")):
-        family.prepare(tmp_path / "file")
+        claim_folder(tmp_path / "file", ["0"])
 
 
 def test_a_scrape_can_be_read_by_both_parsers(tmp_path: Path, make_report: MakeReport) -> None:
