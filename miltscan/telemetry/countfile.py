@@ -74,8 +74,7 @@ class CountFile:
 
         An orphan does not: a new service has removed its files, and counts in new ones of the same names.
         """
-        removed = self._descriptor >= 0 and os.fstat(self._descriptor).st_nlink == 0
-        if removed and _writing.parent in {None, os.getppid()}:
+        if self._descriptor >= 0 and self._is_gone() and _writing.parent in {None, os.getppid()}:
             self.close()
             self._changed = True
         self.save()
@@ -98,6 +97,12 @@ class CountFile:
         self._changed = True
         if not _writing.later:
             self.save()
+
+    def _is_gone(self) -> bool:
+        try:
+            return not os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except OSError:
+            return True
 
     def _open(self) -> None:
         if self._descriptor < 0:
