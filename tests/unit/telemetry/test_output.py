@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import structlog
 
 from docs.generator import log_events
 from miltscan.telemetry import log, metrics, output
@@ -19,6 +20,12 @@ from miltscan.telemetry.output import Output, Write, unwaiting
 FAMILIES: tuple[Family[Any], ...] = (metrics.LOG_LINES_LOST, metrics.LOG_STALLED)
 FULL = BlockingIOError(errno.EAGAIN, "full")
 DISK_FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured_after() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
 
 
 class Reader:
@@ -206,7 +213,7 @@ def test_a_closed_standard_output_is_never_a_socket_of_ours() -> None:
 
 def test_the_report_is_a_documented_line(capfd: pytest.CaptureFixture[str]) -> None:
     """The line that stands for lost ones is an event of docs/logging.md."""
-    log.configure("json", "error")
+    log.configure("json", "info")
     log.OUTPUT.line(log.lost_lines(3))
     line = json.loads(capfd.readouterr().out)
     assert (line["event"], line["lines"], log_events.deviations(line)) == ("log_lines_lost", 3, [])
