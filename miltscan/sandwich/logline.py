@@ -157,10 +157,11 @@ def _fields(text: str) -> dict[str, object]:
 
 def _value_end(text: str, name: str, start: int) -> tuple[int, int | None]:
     """The end of the value that begins at `start`, and the begin of the next field (None after the last)."""
+    # the text of a remote server, milter or ruleset, and then sendmail's own
+    if name in {"reply", "quarantine"} and (end := text.rfind(", stat=", start)) >= 0:
+        return end, end + 2
     if name in _TO_THE_END:
         return len(text), None
-    if name == "reply" and (end := text.rfind(", stat=", start)) >= 0:  # a remote server's text, then sendmail's own
-        return end, end + 2
     while brackets := _BRACKETS.match(text, start):
         start = brackets.end() + text.startswith(",", brackets.end())
     following = (name == "msgid" and _AFTER_MSGID.search(text, start - 1)) or _NEXT.search(text, start - 1)

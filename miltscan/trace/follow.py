@@ -131,7 +131,8 @@ class _Search:
             if not self.full:
                 self.queue_ids[queue_id] = None
         if here in self.queue_ids:
-            self.links.update(dict.fromkeys(found))
+            followed = (one for one in found if {one.sender, one.receiver} <= self.queue_ids.keys())
+            self.links.update(dict.fromkeys(followed))
             kept = self.events.setdefault(here, {})
             if len(kept) < EVENTS_KEPT:
                 # the same key for a line that is found twice, for instance in a file and in the journal

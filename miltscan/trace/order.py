@@ -1,13 +1,15 @@
 """Puts the events of one message in order: by time as long as that agrees with cause and effect, else by these.
 
-Clocks step back, summer time ends, two hosts disagree, and files are given in any order. But a delivery attempt follows
-the envelope and what the milter did; sendmail raises `pri` in each queue run (queue.c, readqf); and a queue ID does not
-exist before the line that made it. Lines with neither cause nor effect stay in the order of reading.
+Clocks step back, summer time ends, two hosts disagree, and files are given in any order. But sendmail logs the envelope
+before it asks a milter about the content (collect.c, eatheader), and tries to deliver after that. It raises `pri` in
+each queue run (queue.c, readqf), and a queue ID does not exist before the line that made it. Lines with neither cause
+nor effect stay in the order of reading.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
 
 from miltscan.sandwich.logline import EventKind, LogEvent
 from miltscan.trace.links import Link, LinkKind, links
@@ -21,25 +23,32 @@ _SECOND = timedelta(seconds=1)
 def ordered(path: Sequence[str], events: Mapping[str, Sequence[LogEvent]], accepted: Sequence[Link]) -> list[LogEvent]:
     """The events of all queue IDs of a path; `events` are in the order of reading."""
     rest = {queue_id: _of_one_id(events.get(queue_id, ())) for queue_id in path}
-    gates = _gates(rest, accepted)
+    gates, places = _gates(rest, accepted), {queue_id: place for place, queue_id in enumerate(path)}
     done = dict.fromkeys(path, 0)
+    blocked = [one for one in path if rest[one]]
+    heads: list[tuple[datetime, int, str]] = []  # of one second the first of the path comes first
     merged: list[LogEvent] = []
-    while waiting := [one for one in path if done[one] < len(rest[one])]:
-        ready = [one for one in waiting if all(done[sender] >= least for sender, least in gates.get(one, ()))]
-        # in a circle no queue ID is ready; of one second the first of the path comes first
-        following = min(ready, key=lambda one: _second(rest[one][done[one]]), default=waiting[0])
+    while blocked or heads:
+        free = [one for one in blocked if all(done[sender] >= least for sender, least in gates.get(one, ()))]
+        for one in free or blocked[: not heads]:  # in a circle no queue ID is free
+            blocked.remove(one)
+            heappush(heads, (_second(rest[one][0]), places[one], one))
+        _, place, following = heappop(heads)
         merged.append(rest[following][done[following]])
         done[following] += 1
+        if done[following] < len(rest[following]):
+            heappush(heads, (_second(rest[following][done[following]]), place, following))
     return merged
 
 
 def _gates(own: Mapping[str, Sequence[LogEvent]], accepted: Sequence[Link]) -> dict[str, list[tuple[str, int]]]:
     """How many events of which sender come before the first one of each queue ID."""
     gates: dict[str, dict[str, int]] = {}
+    chosen = frozenset(accepted)
     for queue_id, events in own.items():
         for position, event in enumerate(events):
             for link in links(event):
-                if link.sender != queue_id or link not in accepted or not own.get(link.receiver):
+                if link.sender != queue_id or link not in chosen or not own.get(link.receiver):
                     continue
                 meets = link.kind is LinkKind.HANDOFF and _may_precede(own[link.receiver][0], event)
                 gates.setdefault(link.receiver, {}).setdefault(queue_id, position + (not meets))
@@ -60,10 +69,14 @@ def _of_one_id(events: Sequence[LogEvent]) -> list[LogEvent]:
 
 def _is_possible(events: Sequence[LogEvent]) -> bool:
     """Whether no event comes before its cause."""
-    delivering, priority = False, 0
+    scanned = delivering = False
+    priority = 0
     for event in events:
         if event.time is None or (delivering and event.kind in _BEFORE_DELIVERY):
             return False
+        if scanned and event.kind is EventKind.ENVELOPE:
+            return False
+        scanned = scanned or event.kind is EventKind.SCAN
         if event.kind is EventKind.DELIVERY:
             if _priority(event) < priority:
                 return False

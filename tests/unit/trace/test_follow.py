@@ -51,6 +51,7 @@ CASES = {
     "8.14": ("m2Q8K2Ab009530", ("mail-8.14.log",)),
     "8.18": ("6AMFA0kL000702", ("mail-8.18.log",)),
     "journal": ("6AMG9F89004499", ("journal.export",)),
+    "owner-alias": ("6ARA01aa002794", ("owner-alias.log",)),
 }
 
 
@@ -121,6 +122,74 @@ def test_a_remote_server_cannot_link_another_message() -> None:
     assert found.status is DeliveryStatus.HANDED_OVER
 
 
+MINE = "6AMG00aa000001: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<mine@b>, relay=x"
+BOUNCE = "6AMG00bb000002: from=<>, size=1, class=0, nrcpts=1, msgid=<202611221600.{}@mx>, relay=x"
+FAILED = "6AMG00aa000001: to=<r@y>, delay=0, dsn=5.1.1, stat=User unknown"
+NOTICE = "6AMG00aa000001: 6AMG00aa000003: DSN: User unknown"
+HANDED = "6AMG00aa000003: to=<s@x>, delay=0, dsn=2.0.0, stat=Sent (6AMG00bb000002 Message accepted for delivery)"
+
+
+def test_a_bounce_is_another_message() -> None:
+    """It is shown with its recipients, and does not change the status of the message."""
+    sent = "6AMG00bb000002: to=<s@x>, delay=0, dsn=4.0.0, stat=Deferred: later"
+    (found,) = in_lines("6AMG00aa000001", MINE, FAILED, NOTICE, BOUNCE.format("6AMG00aa000003"), HANDED, sent)
+    assert (found.queue_ids, found.notice_ids) == (("6AMG00aa000001",), ("6AMG00aa000003", "6AMG00bb000002"))
+    assert (found.status, [one.status for one in found.notices]) == (DeliveryStatus.FAILED, [DeliveryStatus.DEFERRED])
+    assert [one.address for one in found.recipients] == ["<r@y>"]
+    text = as_text(found)
+    assert "Notices about it: 6AMG00aa000003, 6AMG00bb000002\n" in text
+    assert "Recipients of notices:\n  <s@x>  deferred: " in text
+
+
+def test_a_server_cannot_link_another_message_to_a_bounce() -> None:
+    """Sendmail makes the Message-ID of a bounce from its queue ID."""
+    (found,) = in_lines("6AMG00aa000001", MINE, FAILED, NOTICE, BOUNCE.format("other"), HANDED)
+    assert found.notice_ids == ("6AMG00aa000003",)
+
+
+def test_a_server_cannot_link_another_message_to_a_copy() -> None:
+    """A copy has no envelope line of its own; the Message-ID is that of the message it was made of."""
+    clone = "6AMG00aa000001: 6AMG00aa000003: clone: owner=<o@y>"
+    other = "6AMG00bb000002: from=<s@x>, size=1, class=0, nrcpts=1, msgid=<other@b>, relay=x"
+    (found,) = in_lines("6AMG00aa000001", MINE, clone, other, HANDED)
+    assert found.queue_ids == ("6AMG00aa000001", "6AMG00aa000003")
+    (found,) = in_lines("6AMG00aa000001", MINE, other.replace("bb000002", "aa000003"), clone)
+    assert found.queue_ids == ("6AMG00aa000001",)
+
+
+def test_a_copy_that_was_not_tried_is_unknown() -> None:
+    """A message is not delivered while a copy of it waits for a queue run, even though no line says so."""
+    split = "6AMG00aa000001: split: maxrcpts=2, rcpts=5, count=2, ids=6AMG00aa000003; 6AMG00aa000004"
+    sent = "6AMG00aa00000{}: to=<r@y>, delay=0, dsn=2.0.0, stat=Sent"
+    lines = [MINE, split, sent.format(1), sent.format(3)]
+    assert [one.status for one in in_lines("6AMG00aa000001", *lines)] == [DeliveryStatus.UNKNOWN]
+    lines.append(sent.format(4))
+    assert [one.status for one in in_lines("6AMG00aa000001", *lines)] == [DeliveryStatus.DELIVERED]
+
+
+@pytest.mark.parametrize("subject", ["6ARA01aa002794", "6ARA01aa002796", "6ARA02bb002800", "<a1@example.org>"])
+def test_each_name_finds_the_copy_for_an_owner(subject: str) -> None:
+    """Each queue ID and the Message-ID find the one message with both of its recipients."""
+    (found,) = follow(subject, logs("owner-alias.log").matching, NOW)
+    assert found.queue_ids == ("6ARA01aa002794", "6ARA01aa002796", "6ARA02bb002800")
+    assert (found.status, len(found.recipients)) == (DeliveryStatus.DELIVERED, 2)
+
+
+@pytest.mark.parametrize("subject", ["6AMG00aa000001", "<mine@b>", "mine@b"])
+def test_lines_of_an_unknown_form_are_counted(subject: str) -> None:
+    """A message is not called absent without a word about the lines that name it."""
+    lines = [f"at teatime, mx wrote {MINE}".encode(), f"later: {MINE} again".encode(), b"other"]
+    found = traces.find(subject, lambda texts: (one for one in lines if any(text in one for text in texts)), NOW)
+    assert (found.traces, found.unknown, found.example) == ([], 2, lines[0])
+
+
+def test_known_lines_are_not_counted() -> None:
+    """What was found, and a line that only begins like the Message-ID, is no unknown form."""
+    lines = [f"Nov 22 16:00:00 mx sm-mta[1]: {MINE}".encode()]
+    assert traces.find("6AMG00aa000001", lambda _texts: lines, NOW).unknown == 0
+    assert traces.find("<mine@bee>", lambda _texts: lines, NOW).unknown == 0
+
+
 def test_a_circle_of_queue_ids_ends() -> None:
     """Two queue IDs that hand over to each other make one trace."""
     ids = ("6AMG00aa000001", "6AMG00aa000002")
@@ -156,6 +225,18 @@ def test_a_cut_line_is_not_a_link(rest: str) -> None:
         (["to=<r@y>, dsn=5.1.1, stat=User unknown", "to=<q@y>, dsn=4.4.1, stat=Deferred"], DeliveryStatus.FAILED),
         (["Milter: data, reject=550 5.7.1 no", "to=<r@y>, delay=0, pri=1, stat=no"], DeliveryStatus.REJECTED),
         (["from=<s@x>, size=1, class=0, nrcpts=1, relay=x"], DeliveryStatus.UNKNOWN),
+        (["to=<r@y>, delay=0, pri=1, stat=queued"], DeliveryStatus.DEFERRED),
+        (["to=<r@y>, delay=0, pri=1, quarantine=why, stat=quarantined"], DeliveryStatus.HELD),
+        (["to=<r@y>, delay=0, pri=1, stat=Sent"], DeliveryStatus.DELIVERED),
+        (["to=<r@y>, delay=0, pri=1, stat=Deferred: later"], DeliveryStatus.DEFERRED),
+        (["milter=miltscan, tempfail"], DeliveryStatus.TEMPFAILED),
+        (["milter=miltscan, action=mail, reject"], DeliveryStatus.REJECTED),
+        (["milter=miltscan, reject=550 5.7.1 no"], DeliveryStatus.REJECTED),
+        (["milter=miltscan, discard"], DeliveryStatus.DISCARDED),
+        (["Milter: data, discard"], DeliveryStatus.DISCARDED),
+        (["ruleset=check_mail, arg1=<s@x>, discard"], DeliveryStatus.DISCARDED),
+        (["discarded"], DeliveryStatus.DISCARDED),
+        (["Milter (x) add: header: X: a, discard"], DeliveryStatus.UNKNOWN),
     ],
 )
 def test_status(lines: list[str], status: DeliveryStatus) -> None:
