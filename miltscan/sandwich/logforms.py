@@ -150,7 +150,7 @@ def _of_the_journal(fields: Mapping[str, object], limit: int) -> Head:
 
 
 def journal_time(microseconds: bytes | str) -> str:
-    """The ISO time of a journal's entry; the epoch for any text that is no number."""
+    """The ISO time of a journal's entry; the epoch for any text that is not a number."""
     try:
         return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(microseconds))).isoformat()
     except (ValueError, OverflowError):

@@ -8,6 +8,7 @@ import gzip
 import lzma
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ Command = tuple[str, ...]
 
 
 class PackedError(Exception):
-    """Why the content of a compressed file cannot be read, or not completely; fit for a user."""
+    """Why the content of a file cannot be read, or not completely; fit for a user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ _LONGEST = max(len(begin) for form in _FORMS for begin in form.begins)
 @contextmanager
 def unpacked(raw: IO[bytes]) -> Iterator[IO[bytes]]:
     """The content of an open file. Raises PackedError, at the end as well, and what Python's own readers raise."""
+    if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+        raise PackedError("is not a regular file, and logs are read several times: write its content to a file")
     start = os.pread(raw.fileno(), _LONGEST, 0)  # a child begins where the descriptor stands
     form = next((form for form in _FORMS if start.startswith(form.begins)), None)
     if form is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from miltscan.sandwich.logline import EventKind, LogEvent, handoff_id, parse_line, queue_id_time
+from miltscan.trace.links import LinkKind, links
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ KINDS = {
     EventKind.RULESET: "a check of sendmail's own configuration (check_mail, check_rcpt, ...) refused a command",
     EventKind.DELIVERY: "one attempt to deliver the message to these recipients",
     EventKind.OTHER: "another line, which is not about the path of a message",
+}
+LINKS = {
+    LinkKind.COPY: "this sendmail gave some recipients a copy with another queue ID, which has its own lines",
+    LinkKind.NOTICE: "this sendmail made a bounce or report about the message; it has its own queue ID and lines",
 }
 FIELDS = {
     "from": "envelope sender (MAIL FROM), which receives bounces; <> is the sender of a bounce",
@@ -92,7 +97,7 @@ def explain(line: str, now: datetime) -> list[Part]:
         ("program", event.program, "the name set by sendmail -L: sm-mta, sendmail, incoming, delivery"),
         ("pid", event.pid, "process ID: each session and each delivery has its own"),
         ("queue ID", event.queue_id, _queue_id(event.queue_id or "")),
-        ("line", event.kind, KINDS[event.kind]),
+        ("line", event.kind, _kind(event)),
     )
     parts = [Part(name, str(value), meaning) for name, value, meaning in head if value or value == 0]
     if not event.fields and event.text:
@@ -104,6 +109,11 @@ def explain(line: str, now: datetime) -> list[Part]:
             meaning = FIELDS.get(name, "unknown to this version of miltscan") + (f": {detail}" if detail else "")
         parts.append(Part(name, value, meaning))
     return parts
+
+
+def _kind(event: LogEvent) -> str:
+    linked = links(event)
+    return LINKS.get(linked[0].kind, KINDS[event.kind]) if linked else KINDS[event.kind]
 
 
 def _queue_id(queue_id: str) -> str:

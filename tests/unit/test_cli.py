@@ -291,6 +291,19 @@ def test_a_spool_that_cannot_take_a_message_is_one_line_and_status_2(tmp_path: P
 GOLDEN = Path(__file__).parents[1] / "corpus" / "logs"
 
 
+def test_trace_names_what_it_could_not_read(tmp_path: Path) -> None:
+    """Lines in an unknown form, and files that no rotation makes, are named before a message counts as absent."""
+    (tmp_path / "maillog").write_text("at teatime mx wrote 6AMG00aa000001: to=<\x1b[2Ja@b>\n" * 2)
+    (tmp_path / "maillog.bak").write_text("6AMG00aa000001: to=<a@b>, dsn=2.0.0, stat=Sent\n")
+    result = miltscan("trace", "--log", tmp_path / "maillog", "6AMG00aa000001")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines() == [
+        f"{tmp_path}/maillog.bak: not read: no rotation makes this name. Name it with --log.",
+        f"6AMG00aa000001: not found in {tmp_path}/maillog; 2 lines name it in a form that trace does not know, "
+        "such as: at teatime mx wrote 6AMG00aa000001: to=<\\x1b[2Ja@b>",
+    ]
+
+
 def test_trace_prints_text_or_json() -> None:
     """What is found: text by default, an object a message with --json; a Message-ID may name several."""
     logs = ("--log", GOLDEN / "mail.log", "--log", GOLDEN / "miltscan.log")

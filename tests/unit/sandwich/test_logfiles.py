@@ -164,6 +164,16 @@ def test_a_form_without_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert errors == [f"{tmp_path}/maillog.0: {words}"]
 
 
+def test_a_pipe_is_refused() -> None:
+    """A pipe can be read once only, and a trace reads its logs several times."""
+    reading, writing = os.pipe()
+    errors: list[str] = []
+    assert found(Path(f"/dev/fd/{reading}"), on_error=errors.append) == []
+    os.close(reading)
+    os.close(writing)
+    assert [": is not a regular file, " in error for error in errors] == [True]
+
+
 def test_files_that_are_not_read_are_known(tmp_path: Path) -> None:
     """A file with a name that no rotation makes is passed over, and can be named."""
     for name in ("maillog", "maillog.0", "maillog.bak", "other"):

@@ -86,3 +86,10 @@ def test_any_line_has_a_kind(line: str) -> None:
 def test_unknown_field_is_shown() -> None:
     """A field of a later sendmail is shown without a meaning."""
     assert "unknown" in meanings(HEAD + "from=<a@b>, colour=blue, size=1")["colour"]
+
+
+def test_lines_that_give_a_message_another_queue_id() -> None:
+    """The meaning of a line that links two queue IDs is not that of any other line."""
+    assert "a copy with another queue ID" in meanings(f"{HEAD}6AMG4FAU001850: clone: owner=boss@example.test")["line"]
+    assert "a bounce or report" in meanings(f"{HEAD}6AMG4FAU001850: DSN: User unknown")["line"]
+    assert "one attempt" in meanings(HEAD + DELIVERY.format("2.0.0", "Sent (6AMG4FAU001850 Message accepted)"))["line"]
