@@ -57,6 +57,7 @@ class TemporaryFolder:
         self._process = _Process(clamd.pid)
         options = effective_options(clamd.file)
         self.path = Path(options["TemporaryDirectory"]).resolve()
+        self._name = str(self.path)
         self.scan_size = clamav_number(options["MaxScanSize"])
         self.scans = clamav_number(options["MaxThreads"])
         if not same_place(self._process.read("mountinfo"), self.path):
@@ -79,7 +80,7 @@ class TemporaryFolder:
 
     def state(self) -> Folder:
         """The folder now. Raises OSError if it cannot be seen."""
-        entry, space = os.stat(self.path), os.statvfs(self.path)  # noqa: PTH116 - twice a message: half the cost
+        entry, space = os.stat(self._name), os.statvfs(self._name)  # noqa: PTH116 - twice a message: half the cost
         free = space.f_bfree if self._as_root else space.f_bavail  # root may use the reserve
         return Folder(
             entry.st_dev,

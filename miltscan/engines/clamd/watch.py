@@ -14,7 +14,7 @@ from time import monotonic
 
 from miltscan.core.verdict import Fault
 from miltscan.engines.base import Observer
-from miltscan.engines.clamd.canary import LARGE, canary_mail, large_canary, missed, spooled
+from miltscan.engines.clamd.canary import LARGE, canary_mail, large_attachment, missed, spooled
 from miltscan.engines.clamd.client import ping, stats, test_signature, version
 from miltscan.engines.clamd.reply import Clean
 from miltscan.engines.clamd.server import IDLE, AbandonedError, ClamdServer
@@ -44,6 +44,7 @@ class ServerWatch:
         self._patience = min(interval, PATIENCE)
         self._observer = observer
         self._attachment = test_signature()
+        self._archive = b""  # the attachment of large canaries, made once: it takes a hundredth of a second
         self._large_owed = 1  # self-tests from now on
         self._large_sent = 0.0
         self._tests = 0
@@ -128,8 +129,7 @@ class ServerWatch:
         glance = server.room.glance(0)
         began = monotonic()
         large = self._is_large_due(began)
-        mail = (large_canary if large else canary_mail)(os.urandom(16).hex().encode(), self._attachment)
-        with spooled(mail) as descriptor:
+        with spooled(self._mail(large=large)) as descriptor:
             # on a new connection: a clamd that serves its open sessions but accepts no other must fail the test
             reply = server.exchange(descriptor, began + BUSY, partial(self._wait, server, began), new=True)
         why = missed(reply)
@@ -138,12 +138,20 @@ class ServerWatch:
             lied = isinstance(reply, Clean)
             self._large_owed = _PROOFS if lied else 1 if why else max(0, self._large_owed - 1)
             if lied:
+                self._archive = b""  # clamd may have remembered this one as clean
                 why += f" in {LARGE >> 20} MiB that it had to unpack: it lacks memory or disk space"
             elif not why and self._large_owed:
                 why = f"must detect it {self._large_owed} more times in {LARGE >> 20} MiB, as it missed it lately"
         server.room.survey()  # again: it may have started only now
         shortage = glance.look() if glance else ""
         return f"{why}: {shortage}" if why and shortage else why or shortage
+
+    def _mail(self, *, large: bool) -> bytes:
+        mark = os.urandom(16).hex().encode()
+        if not large:
+            return canary_mail(mark, self._attachment)
+        self._archive = self._archive or large_attachment(self._attachment)
+        return canary_mail(mark, self._archive, b"large-canary")
 
     def _is_large_due(self, now: float) -> bool:
         """A server that is up need not show more often than every `_LARGE_GAP` seconds that it can unpack a lot."""

@@ -553,3 +553,14 @@ def test_a_server_that_misses_a_large_canary_must_pass_three(tmp_path: Path) -> 
             engine.probe()
             ready.append(engine.ready)
         assert ready == [False, False, True]
+
+
+def test_a_large_canary_that_was_missed_is_not_sent_again(tmp_path: Path) -> None:
+    """Clamd remembers what was clean, and would say so again after it was repaired; what it detected it forgets."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = ClamdEngine("clamd", [parse_address(clamd.address)], NEVER, Memo())
+        for lie in (lies.honest, lies.always_ok, lies.honest, lies.honest, lies.honest):
+            clamd.behaviour = lie
+            engine.probe()
+    first, missed, third, fourth, fifth = (content.partition(b"base64")[2][:2000] for content in clamd.contents)
+    assert first == missed != third == fourth == fifth
