@@ -13,6 +13,8 @@ from miltscan.doctor.topics import NOT_ROOT
 _LEAST_INODES = 1000  # a queued message takes two to four
 _LARGE_MESSAGES = 10  # that should fit into a queue
 _SELINUX = Path("/sys/fs/selinux/enforce")
+_IPV6 = Path("/proc/net/if_inet6")
+_IPV6_ONLY = Path("/proc/sys/net/ipv6/bindv6only")
 
 
 def name_findings() -> Iterator[Finding]:
@@ -39,6 +41,18 @@ def name_finding(names: Sequence[str]) -> Finding:
         return ok("host name", dotted)
     text = f"{names[0]} has no dot: each start of a sendmail sleeps 60 seconds"
     return error("host name", text, f'write "127.0.1.1 {names[0]}.example.org {names[0]}" in /etc/hosts')
+
+
+def has_ipv6() -> bool:
+    """Whether the kernel has IPv6, with an address or without."""
+    return _IPV6.exists()
+
+
+def ipv6_only() -> bool:
+    """Whether a listener on :: accepts no IPv4."""
+    with suppress(OSError):
+        return _IPV6_ONLY.read_text().strip() == "1"
+    return False
 
 
 def user_finding(uid: int) -> Finding:

@@ -36,6 +36,12 @@ def read_pid_file(path: str) -> PidFile | None:
     return PidFile(path, pid, rest.strip(), process(pid) if pid else None)
 
 
+def title_of(pid_file: str) -> str:
+    """The title that the process of this pid file has given itself; empty without one."""
+    found = read_pid_file(pid_file)
+    return found.process.command if found and found.process else ""
+
+
 def running_findings(name: str, file: Path, pid_file: str, port: int | None) -> Iterator[Finding]:
     """The findings about one sendmail; `port` is None for one that is started for each message."""
     listening = [one.pid for one in listeners(port)] if port else []

@@ -13,10 +13,23 @@ from pathlib import Path
 from miltscan.config.settings import Settings
 from miltscan.core.address import Address, UnixAddress, is_loopback
 from miltscan.core.finding import Finding, error, ok
-from miltscan.doctor import check, daemon_rules, filter_rules, host, mailer_rules, ports, rights, running, scanner, send
+from miltscan.doctor import (
+    check,
+    daemon_rules,
+    filter_rules,
+    host,
+    listener_rules,
+    load_rules,
+    mailer_rules,
+    ports,
+    rights,
+    running,
+    scanner,
+    send,
+)
 from miltscan.doctor.clamd_access import access_findings
 from miltscan.doctor.programs import listens
-from miltscan.doctor.topics import NO_MILTSCAN, PLAIN_SENDMAIL, denied, no_engine, no_file, no_sendmail
+from miltscan.doctor.topics import NO_MILTSCAN, PLAIN_SENDMAIL, denied, no_engine, no_file, no_sendmail, refuses
 from miltscan.sandwich.cf import CfFile, parse_cf
 
 INCOMING_FILES = (Path("/etc/mail/incoming.cf"), Path("/etc/mail/sendmail.cf"))
@@ -115,11 +128,21 @@ def _incoming(
     expected = {one.port for one in delivery.daemons} if isinstance(delivery, CfFile) else set()
     rules = (
         daemon_rules.daemon_findings(file, conf),
+        _listeners(conf, options, settings),
         filter_rules.filter_findings(file, conf, ours, settings.limits, proxies),
         mailer_rules.incoming_findings(file, conf, expected, str(options.delivery)),
     )
     found = chain(*rules, _sendmail("incoming", options.incoming, conf, settings, daemon=True))
     yield from (one.because(PLAIN_SENDMAIL) for one in found)
+
+
+def _listeners(conf: CfFile, options: DoctorOptions, settings: Settings) -> Iterator[Finding]:
+    """Where incoming listens, compared with this host, with the sendmail.cf that it replaces, and with miltscan's limit."""
+    file, former = str(options.incoming), options.incoming.with_name("sendmail.cf")
+    yield from listener_rules.family_findings(file, conf, has_ipv6=host.has_ipv6(), ipv6_only=host.ipv6_only())
+    if former != options.incoming and isinstance(replaced := _read(former), CfFile):
+        yield from listener_rules.lost_listener_findings(file, conf, replaced, str(former))
+    yield listener_rules.size_finding(file, conf, settings.limits.message_size)
 
 
 def is_plain(conf: CfFile, ours: Address, proxies: Collection[Address]) -> bool:
@@ -131,10 +154,13 @@ def is_plain(conf: CfFile, ours: Address, proxies: Collection[Address]) -> bool:
 def _sendmail(name: str, file: Path, conf: CfFile, settings: Settings, *, daemon: bool) -> Iterator[Finding]:
     """The running sendmail of this file and its queue; `daemon` is false for one that is started for each message."""
     pid_file, queue, run_as = (conf.options[option] for option in ("pidfile", "queuedirectory", "runasuser"))
+    if daemon:  # a daemon that refuses connections looks like one that does not run
+        yield from load_rules.load_findings(name, conf, os.getloadavg()[0], os.cpu_count() or 1)
+        yield from load_rules.title_findings(name, running.title_of(pid_file))
     for number, one in enumerate(conf.daemons if daemon else ()):
         # a second port may be missing on its own, but not be there without the first one
         topic = f"{no_sendmail(name)} on port {one.port}" if number else no_sendmail(name)
-        found = ports.smtp_findings(f"{name} port {one.port}", one, topic)
+        found = [fact.because(refuses(name)) for fact in ports.smtp_findings(f"{name} port {one.port}", one, topic)]
         yield from (one.because(no_sendmail(name)) if number else one for one in found)
     if daemon or Path(pid_file).exists():  # the pid file of a queue runner may be another one
         yield from running.running_findings(name, file, pid_file, conf.daemons[0].port if daemon else None)
@@ -199,6 +225,7 @@ def _delivery(
 
 def _both(incoming: CfFile, delivery: CfFile) -> Iterator[Finding]:
     yield from daemon_rules.shared_findings(incoming, delivery)
+    yield from load_rules.handover_findings(incoming, delivery, os.cpu_count() or 1)
     folders = [rights.queue_folders(conf.options["queuedirectory"])[:1] for conf in (incoming, delivery)]
     if all(folders):
         yield from rights.same_rights_findings(folders[0][0], folders[1][0])

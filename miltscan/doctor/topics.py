@@ -21,6 +21,16 @@ def no_sendmail(name: str) -> str:
     return f"{name} does not run"
 
 
+def overloaded(name: str) -> str:
+    """The load of this host is above the limit of the incoming or the delivery sendmail."""
+    return f"{name} is overloaded"
+
+
+def refuses(name: str) -> str:
+    """The incoming or the delivery sendmail runs, and has closed its ports."""
+    return f"{name} refuses connections"
+
+
 def no_engine(server: str) -> str:
     """A server of an engine, by its name in findings, cannot scan."""
     return f"{server} does not scan"

@@ -36,6 +36,8 @@ class Daemon:
     filters: str | None  # its own names; None means those of InputMailFilters
     inet6: bool = False
     tls: bool = False  # M=s: TLS from the first byte, as on port 465
+    optional: bool = False  # M=O: sendmail starts without it
+    refuse_la: str = ""  # its own RefuseLA
 
     @property
     def host(self) -> str:
@@ -141,6 +143,8 @@ def _daemon(fields: Mapping[str, str]) -> Daemon:
         fields.get("I"),
         fields.get("F", "").lower() == "inet6",
         "s" in fields.get("M", ""),
+        "O" in fields.get("M", ""),
+        fields.get("r", ""),
     )
 
 

@@ -43,7 +43,7 @@ class Case(NamedTuple):
 def whole() -> Iterator[ScanningSandwich]:
     """A sandwich with queue runs."""
     with private_folder() as folder:
-        sandwich = ScanningSandwich(folder, SMALL)
+        sandwich = ScanningSandwich(folder, SMALL, site={"SITE_MESSAGE_SIZE": str(2**20)})
         sandwich.queue_interval = "1h"
         with sandwich:
             yield sandwich

@@ -25,7 +25,7 @@ define(`STATUS_FILE', `{folder}/statistics')dnl
 define(`confDEAD_LETTER_DROP', `{folder}/dead.letter')dnl
 dnl a busy test machine is no reason to refuse or to wait
 define(`confQUEUE_LA', `1000')dnl
-define(`confREFUSE_LA', `1000')dnl
+define(`confREFUSE_LA', `{refuse}')dnl
 """
 _SITE_NOT_ROOT = """\
 dnl only root and the trusted user may run a daemon
@@ -168,7 +168,13 @@ def build(folder: Path, settings: Settings) -> None:
     for name, site in (("incoming", _SITE_INCOMING), ("delivery", _SITE_DELIVERY)):
         queue_folder(folder, name).mkdir(mode=0o700, exist_ok=True)
         text = _SITE + ("" if os.geteuid() == 0 else _SITE_NOT_ROOT) + site
-        facts = {"folder": folder, "mailbox_port": settings.mailbox_port, "user": os.geteuid(), "group": os.getegid()}
+        facts = {
+            "refuse": {"incoming": 1000, "delivery": 2000}[name],
+            "folder": folder,
+            "mailbox_port": settings.mailbox_port,
+            "user": os.geteuid(),
+            "group": os.getegid(),
+        }
         (folder / f"{name}.site.m4").write_text(text.format(**facts))
     values = {
         "CF_DIR": programs.data("/usr/share/sendmail/cf"),
