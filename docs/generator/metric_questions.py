@@ -54,6 +54,7 @@ QUESTIONS = {
     "queue_entries": "How many messages wait in a sendmail queue?",
     "queue_bytes": "How much disk space do the files of the queue use?",
     "queue_oldest_timestamp_seconds": "Since when has the oldest message been waiting? An empty queue has no series.",
+    "sendmail_listening": "Does the sendmail listen (1)? When it is down or above its load limit: 0.",
     "queue_readable": "Could the queue be read (1)? If not, its other metrics are missing.",
     "probe_success": (
         "Did the last probe pass through the incoming sendmail to an engine, and was the verdict correct (1)?"

@@ -254,6 +254,10 @@ class QueueSettings(Table):
     """Queue of the incoming sendmail."""
     delivery: Annotated[str, places.QUEUE] = "/var/spool/mqueuedelivery"
     """Queue of the delivery sendmail."""
+    incoming_port: Annotated[int, units.count(0, 65535)] = 25
+    """Port of the incoming sendmail, if its queue is on this host; 0 reports nothing about it."""
+    delivery_port: Annotated[int, units.count(0, 65535)] = 19000
+    """The same for the delivery sendmail; 0 where no process listens (the handoff by a program)."""
     interval: Annotated[float, units.duration("1s", "1h")] = 15.0
     """Interval at which the exporter reads the queues."""
 

@@ -7,8 +7,9 @@ from contextlib import closing
 from miltscan.core.address import Address, UnixAddress
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.milter_packets import NEGOTIATE, OPTNEG, QUIT
-from miltscan.doctor.programs import RunningProgram, listeners, listeners_at, listens
+from miltscan.doctor.programs import RunningProgram, listeners, listeners_at
 from miltscan.doctor.topics import NO_MILTSCAN, NOT_ROOT, denied
+from miltscan.processes.listening import listens
 from miltscan.sandwich.cf import Daemon
 from miltscan.sandwich.submit import unverified_tls
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from miltscan.core.address import Address, UnixAddress
+from miltscan.processes.listening import port_inodes
 
-_LISTEN = "0A"
 _PROC = Path("/proc")
 
 
@@ -39,12 +39,6 @@ class RunningProgram:
         return any(PurePath(word).name == "miltscan" for word in self.command.split())
 
 
-def tcp_inodes(table: str, port: int) -> set[int]:
-    """The sockets in the table /proc/net/tcp or tcp6 that listen on `port`."""
-    rows = (line.split() for line in table.splitlines()[1:])
-    return {int(row[9]) for row in rows if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port}
-
-
 def unix_inodes(table: str, path: str) -> set[int]:
     """The sockets in the table /proc/net/unix that listen at `path`, or at PATH.PID.tmp, which HAProxy renames to it.
 
@@ -55,14 +49,9 @@ def unix_inodes(table: str, path: str) -> set[int]:
     return {int(row[6]) for row in rows if len(row) > 7 and names.fullmatch(row[7]) and int(row[3], 16) & 0x10000}  # noqa: PLR2004 - a table of 8 columns, the last one not always there; __SO_ACCEPTCON
 
 
-def listens(port: int) -> bool:
-    """Whether any process listens on this TCP port, visible to this user or not."""
-    return bool(_inodes(port))
-
-
 def listeners(port: int) -> list[RunningProgram]:
     """The visible programs that listen on this TCP port, at any address."""
-    return holders(_inodes(port))
+    return holders(port_inodes(port))
 
 
 def listeners_at(address: Address) -> list[RunningProgram]:
@@ -70,10 +59,6 @@ def listeners_at(address: Address) -> list[RunningProgram]:
     if isinstance(address, UnixAddress):
         return holders(unix_inodes(_read("net/unix"), address.path))
     return listeners(address.port)
-
-
-def _inodes(port: int) -> set[int]:
-    return tcp_inodes(_read("net/tcp"), port) | tcp_inodes(_read("net/tcp6"), port)
 
 
 def holders(inodes: set[int]) -> list[RunningProgram]:

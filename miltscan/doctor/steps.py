@@ -28,8 +28,8 @@ from miltscan.doctor import (
     send,
 )
 from miltscan.doctor.clamd_access import access_findings
-from miltscan.doctor.programs import listens
 from miltscan.doctor.topics import NO_MILTSCAN, PLAIN_SENDMAIL, denied, no_engine, no_file, no_sendmail, refuses
+from miltscan.processes.listening import listens
 from miltscan.sandwich.cf import CfFile, parse_cf
 
 INCOMING_FILES = (Path("/etc/mail/incoming.cf"), Path("/etc/mail/sendmail.cf"))
@@ -137,7 +137,7 @@ def _incoming(
 
 
 def _listeners(conf: CfFile, options: DoctorOptions, settings: Settings) -> Iterator[Finding]:
-    """Where incoming listens, compared with this host, with the sendmail.cf that it replaces, and with miltscan's limit."""
+    """Where incoming listens, and the SIZE that it announces."""
     file, former = str(options.incoming), options.incoming.with_name("sendmail.cf")
     yield from listener_rules.family_findings(file, conf, has_ipv6=host.has_ipv6(), ipv6_only=host.ipv6_only())
     if former != options.incoming and isinstance(replaced := _read(former), CfFile):

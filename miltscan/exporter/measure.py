@@ -9,6 +9,7 @@ import time
 
 from miltscan.config.settings import Settings
 from miltscan.core.report import Place
+from miltscan.processes.listening import listens
 from miltscan.sandwich.queues import read_depth
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.metrics import QueueName
@@ -50,6 +51,8 @@ class Measurement:
         try:
             self._upkeep.update()
             self._disk(settings.spool.directory)
+            self._listening(QueueName.INCOMING, settings.queues.incoming, settings.queues.incoming_port)
+            self._listening(QueueName.DELIVERY, settings.queues.delivery, settings.queues.delivery_port)
             if now >= self._due:
                 self._due = now + settings.queues.interval
                 self._queue(QueueName.INCOMING, settings.queues.incoming)
@@ -65,6 +68,17 @@ class Measurement:
             metrics.SPOOL_FREE_BYTES.forget()
         else:
             metrics.SPOOL_FREE_BYTES.child().set(space.f_bavail * space.f_frsize)
+
+    def _listening(self, name: QueueName, path: str, port: int) -> None:
+        """Measure whether this sendmail listens; without its queue it is not on this host.
+
+        A sendmail above its load limits closes its ports, and nothing else shows it: systemd finds the process.
+        """
+        folder = os.path.dirname(path) if path.endswith("*") else path  # noqa: PTH120 - a text, measured often
+        if port and folder and os.path.isdir(folder):  # noqa: PTH112
+            metrics.SENDMAIL_LISTENING.child(name).set(listens(port))
+        else:
+            metrics.SENDMAIL_LISTENING.forget(name)
 
     def _queue(self, name: QueueName, path: str) -> None:
         """Measure one queue; log once that it cannot be read, and once that it can be read again."""

@@ -94,6 +94,8 @@ def _mail(past: History) -> Iterator[str]:
 
 def _queues(queues: Sequence[QueueStatus], at: float) -> Iterator[str]:
     for queue in queues:
+        if not queue.listening:
+            yield f"the {queue.queue} sendmail accepts no connections: it is down, or the load is above its RefuseLA"
         if not queue.readable:
             yield f"the {queue.queue} queue cannot be read"
         elif queue.oldest is not None and at - queue.oldest > QUEUE_AGE[queue.queue]:

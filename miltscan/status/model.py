@@ -92,13 +92,14 @@ class WorkersStatus:
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """One queue of sendmail; `oldest` is when its oldest entry arrived."""
+    """One queue of sendmail; `oldest` is when its oldest entry arrived, `listening` whether its sendmail listens."""
 
     queue: str
     entries: Count
     bytes: Count
     oldest: Count
     readable: bool
+    listening: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,11 +151,16 @@ def _processes(numbers: Numbers) -> list[ProcessStatus]:
 def _queues(numbers: Numbers) -> list[QueueStatus]:
     entries, sizes = numbers.by("queue_entries", "queue"), numbers.by("queue_bytes", "queue")
     oldest = numbers.by("queue_oldest_timestamp_seconds", "queue")
-    legible = numbers.by("queue_readable", "queue")
+    legible, listening = numbers.by("queue_readable", "queue"), numbers.by("sendmail_listening", "queue")
     names = sorted({*entries, *legible}, key=lambda name: (name != "incoming", name))
     return [
         QueueStatus(
-            name, entries.get(name), sizes.get(name), oldest.get(name) or None, readable=bool(legible.get(name, 1.0))
+            name,
+            entries.get(name),
+            sizes.get(name),
+            oldest.get(name) or None,
+            readable=bool(legible.get(name, 1.0)),
+            listening=bool(listening.get(name, 1.0)),
         )
         for name in names
     ]

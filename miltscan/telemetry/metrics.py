@@ -215,6 +215,13 @@ QUEUE_OLDEST = Family(
     (_QUEUE,),
 )
 QUEUE_READABLE = Family(Gauge, "queue_readable", "1 or 0", "Whether the queue could be read (1) or not (0).", (_QUEUE,))
+SENDMAIL_LISTENING = Family(
+    Gauge,
+    "sendmail_listening",
+    "1 or 0",
+    "Whether a process listens on the port of this sendmail (1) or none does (0).",
+    (_QUEUE,),
+)
 
 # The probe
 

@@ -32,7 +32,17 @@ class Miltscan(Milter):
     The table of the empty name holds what stands above all tables: `engine`, a list of tables.
     """
 
-    def __init__(self, owner: Programs, socket: Path, servers: Sequence[str], tables: Tables) -> None:
+    def __init__(  # noqa: PLR0913 - the last two have defaults
+        self,
+        owner: Programs,
+        socket: Path,
+        servers: Sequence[str],
+        tables: Tables,
+        *,
+        incoming_port: int = 0,
+        delivery_port: int = 0,
+    ) -> None:
+        self._ports = {"incoming_port": incoming_port, "delivery_port": delivery_port}
         self.configuration = owner.folder / "miltscan.toml"
         super().__init__(owner, [sys.executable, "-m", "miltscan", "run", "--config", self.configuration], socket)
         self.servers = list(servers)
@@ -46,7 +56,8 @@ class Miltscan(Milter):
         ours: Tables = {
             "milter": {"socket": f"unix:{self.socket}", "workers": 2},  # so that one may die
             "spool": {"directory": str(folder / "spool")},
-            "queues": {name: str(queue_folder(folder, name)) for name in ("incoming", "delivery")} | {"interval": "1s"},
+            "queues": {name: str(queue_folder(folder, name)) for name in ("incoming", "delivery")}
+            | {"interval": "1s", **self._ports},
             "clamd": {"servers": self.servers, "canary_interval": "5s"},
             "exporter": {"listen": f"127.0.0.1:{self.exporter_port}", "directory": str(folder / "metrics")},
         }
@@ -128,7 +139,15 @@ class ScanningSandwich(Sandwich):
         if not self._servers:
             self._servers = [f"unix:{self.start_clamd().socket}"]
         assert self.milter_socket is not None
-        self.miltscan = Miltscan(self.programs, self.milter_socket, self._servers, self._tables)
+        delivery = 0 if self.site.get("SITE_HANDOFF") == "program" else self.delivery.port
+        self.miltscan = Miltscan(
+            self.programs,
+            self.milter_socket,
+            self._servers,
+            self._tables,
+            incoming_port=self.incoming.port,
+            delivery_port=delivery,
+        )
         self.start_miltscan()
 
     def run_with(self, tables: Tables) -> None:

@@ -75,7 +75,12 @@ PANELS: tuple[Panel, ...] = (
     states(
         "Readable queues",
         ("min by (instance, queue) (miltscan_queue_readable)", "{{queue}} {{instance}}"),
-        width=12,
+        width=6,
+    ),
+    states(
+        "Listening sendmails",
+        ("min by (instance, queue) (miltscan_sendmail_listening)", "{{queue}} {{instance}}"),
+        width=6,
     ),
     graph(
         "Messages by direction",

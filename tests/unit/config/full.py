@@ -58,6 +58,8 @@ users_file = "/srv/users"
 token_file = "/srv/token"
 [queues]
 incoming = "/var/spool/mqueue/q*"
+incoming_port = 2525
+delivery_port = 0
 delivery = ""
 interval = "1m"
 [log]

@@ -15,12 +15,11 @@ from miltscan.doctor.programs import (
     label,
     listeners,
     listeners_at,
-    listens,
     process,
-    tcp_inodes,
     titles,
     unix_inodes,
 )
+from miltscan.processes.listening import listens, tcp_inodes
 
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

@@ -1,6 +1,7 @@
 """What the exporter measures itself, queues and disk, and that a gauge ends with the thing that it measures."""
 
 import math
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,24 @@ def test_a_queue_and_the_disk(tmp_path: Path) -> None:
     assert (_value(metrics.QUEUE_OLDEST, "incoming") or 0) > 0
     assert _value(metrics.QUEUE_READABLE, "delivery") is None
     assert (_value(metrics.SPOOL_FREE_BYTES) or 0) > 0
+
+
+def test_a_sendmail_that_listens(tmp_path: Path) -> None:
+    """A listener counts as 1, a closed port as 0; without its queue the sendmail is not on this host."""
+    queue = _queue(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        values = {"incoming": queue, "delivery": f"{queue}*", "incoming_port": port, "delivery_port": port}
+        whole = {"queues": values, "spool": {"directory": str(tmp_path)}}
+        measured = Measurement(Settings.model_validate(whole))
+        measured.measure()
+        assert [_value(metrics.SENDMAIL_LISTENING, name) for name in ("incoming", "delivery")] == [1, 1]
+    measured.measure()
+    assert [_value(metrics.SENDMAIL_LISTENING, name) for name in ("incoming", "delivery")] == [0, 0]
+    for changed in ({"incoming_port": 0}, {"incoming": str(tmp_path / "none")}, {"incoming": ""}):
+        measured.reload(Settings.model_validate({**whole, "queues": {**values, **changed}}))
+        measured.measure()
+        assert _value(metrics.SENDMAIL_LISTENING, "incoming") is None
 
 
 def test_what_is_gone_has_no_numbers(tmp_path: Path) -> None:

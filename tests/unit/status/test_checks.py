@@ -69,6 +69,7 @@ def test_all_is_well() -> None:
         ({"queues": [replace(QUEUE, queue="incoming", oldest=NOW - 7200)]}, "incoming queue for 2.0 hours"),
         ({"queues": [replace(QUEUE, oldest=NOW - 6 * 86400)]}, "delivery queue for 144.0 hours"),
         ({"queues": [replace(QUEUE, readable=False)]}, "delivery queue cannot be read"),
+        ({"queues": [replace(QUEUE, listening=False)]}, "the delivery sendmail accepts no connections"),
         ({"past": _lately(timeout=3)}, "3 messages not scanned in the last five minutes: timeout"),
     ],
 )
