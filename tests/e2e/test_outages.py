@@ -1,14 +1,16 @@
 """Parts of the sandwich stopped, paused, killed or broken: no mail is lost, and none is accepted unscanned."""
 
 import shutil
+import smtplib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.fakes.odd_macros import crash_by_odd_macros
 from tests.harness import messages
 from tests.harness.clamav import Clamd
-from tests.harness.client import new_message_id, text_message
+from tests.harness.client import new_message_id, send_data, text_message
 from tests.harness.miltscan import ScanningSandwich, Tables
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
@@ -128,6 +130,20 @@ def test_clamd_killed_in_mid_scan(sandwich: ScanningSandwich) -> None:
         sandwich.clamd.kill()
         assert reply.result().code == 451
     assert sandwich.miltscan.wait_for_message(size=len(large))["reason"] == "closed"
+
+
+def test_a_worker_crashes_in_the_middle_of_a_message(sandwich: ScanningSandwich) -> None:
+    """Sendmail tempfails the message by itself (F=T), and the next one is served by a new worker."""
+    with smtplib.SMTP("127.0.0.1", sandwich.incoming.port, timeout=PATIENCE) as session:
+        session.ehlo()
+        session.mail("sender@example.org")
+        session.rcpt("user@example.test")
+        crash_by_odd_macros(f"unix:{sandwich.milter_socket}")
+        code, text = send_data(session, clean())
+    assert (code, text[:5]) == (451, b"4.3.2")
+    assert sandwich.retry(clean()).code == 250
+    assert sandwich.send(infected()).code == 550
+    assert sandwich.miltscan.events("child_died", status="killed by SIGSEGV")
 
 
 def test_clamd_without_its_temporary_folder(sandwich: ScanningSandwich) -> None:

@@ -61,11 +61,12 @@ def send(  # noqa: PLR0913  # an envelope, a message and where to
             if code < 400:
                 code, text = session.rcpt(recipient)
         if code < 400:
-            code, text = _data(session, message)
+            code, text = send_data(session, message)
         return Reply(code, text.decode(errors="replace"))
 
 
-def _data(session: smtplib.SMTP, message: bytes) -> tuple[int, bytes]:
+def send_data(session: smtplib.SMTP, message: bytes) -> tuple[int, bytes]:
+    """The last step of a transaction: code and text of the reply to DATA if that is refused, else to the message."""
     try:
         return session.data(message)
     except smtplib.SMTPDataError as refused:  # the reply to DATA itself, not to the message

@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,17 @@ class Daemon:
         """One message over a separate connection."""
         with self.mta() as mta:
             return mta.send_message(message)
+
+
+@contextmanager
+def stopped(process: psutil.Process) -> Iterator[None]:
+    """The process does nothing meanwhile: of two workers the other one accepts all connections."""
+    process.suspend()
+    try:
+        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, PATIENCE, "a stopped process")
+        yield
+    finally:
+        process.resume()
 
 
 def _descriptors(folder: Path) -> Iterator[tuple[str, str]]:

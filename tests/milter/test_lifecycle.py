@@ -17,12 +17,13 @@ from tests.fakes.clamd_lies import Slow, unless_canary
 from tests.fakes.eicar import EICAR
 from tests.fakes.milter_wire import Code, Command, encode
 from tests.fakes.mta import MTA, Message, Result
+from tests.fakes.odd_macros import crash_by_odd_macros
 from tests.harness import ports
 from tests.harness.ending import living
 from tests.harness.milter import accepts
 from tests.harness.processes import PATIENCE, wait_until
 from tests.milter.conftest import Fleet
-from tests.milter.daemon import Daemon
+from tests.milter.daemon import Daemon, stopped
 
 VIRUS = Message(body=EICAR + b"\r\n")
 BROKEN = str(Path(__file__).with_name("broken_service.py"))
@@ -224,6 +225,26 @@ def reply_of(steps: Iterator[tuple[Command, object]]) -> bytes:
         return b""
     assert isinstance(replies, tuple)
     return bytes(replies[-1].smtp[:3])
+
+
+def test_a_worker_that_an_odd_macro_list_crashes_is_replaced(started: Callable[..., Daemon]) -> None:
+    """What miltscan cannot prevent (docs/failures.md) ends one worker: a session of the other one does not notice."""
+    daemon = started(milter__workers=2)
+    first, second = daemon.workers()
+    with ExitStack() as sessions:
+        with stopped(second):
+            kept = sessions.enter_context(daemon.mta())
+        steps = half_sent(kept, Message())
+        with stopped(first):
+            lost = sessions.enter_context(daemon.mta())
+            half_sent(lost, Message())
+            crash_by_odd_macros(daemon.address)
+        (line,) = daemon.wait_logged("child_died")
+        assert line["status"] == "killed by SIGSEGV"
+        assert lost.closed_by_milter()
+        assert reply_of(steps) == b"250"
+    wait_until(lambda: accepts_mail(daemon) and daemon.send().accepted, PATIENCE, "mail")
+    daemon.wait_metric("workers", 2)
 
 
 def test_a_killed_exporter_is_replaced(started: Callable[..., Daemon]) -> None:
