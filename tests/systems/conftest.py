@@ -42,6 +42,7 @@ def installed(request: pytest.FixtureRequest) -> Iterator[Machine]:
 
 @pytest.fixture
 def machine(installed: Machine) -> Iterator[Machine]:
-    """The machine; after a test that failed, the end of its journal is in the report."""
+    """The machine; after a test that failed, the journal of the test is in the report."""
+    began = installed.run("date +%s").strip()
     yield installed
-    print(installed.run("journalctl --no-pager --lines 100"))  # noqa: T201  # pytest shows it if the test failed
+    print(installed.run(f"journalctl --no-pager --since @{began}"))  # noqa: T201  # pytest shows it if the test failed

@@ -8,9 +8,8 @@ dnl the machine has no network, so no DNS
 define(`SITE_DOMAIN', `example.test')dnl
 define(`confSERVICE_SWITCH_FILE', `/etc/mail/service.switch')dnl
 define(`confTO_IDENT', `0')dnl
-dnl a busy host is no reason to refuse or to wait
-define(`confQUEUE_LA', `500')dnl
-define(`confREFUSE_LA', `500')dnl
+dnl a busy host is no reason to refuse or to wait; the other limits follow from it
+define(`SITE_REFUSE_LA', `500')dnl
 """
 
 
