@@ -555,8 +555,10 @@ def test_a_server_that_misses_a_large_canary_must_pass_three(tmp_path: Path) -> 
         assert ready == [False, False, True]
 
 
-def test_a_large_canary_that_was_missed_is_not_sent_again(tmp_path: Path) -> None:
-    """Clamd remembers what was clean, and would say so again after it was repaired; what it detected it forgets."""
+def test_a_large_canary_that_was_missed_is_not_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What clamd did not find it remembers as clean, even after it was repaired; what it detected it forgets."""
+    monkeypatch.setattr(clamd_watch, "_LARGE_GAP", 0.0)
+    monkeypatch.setattr(clamd_watch, "_LARGE_EVERY", 1)
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         engine = ClamdEngine("clamd", [parse_address(clamd.address)], NEVER, Memo())
         for lie in (lies.honest, lies.always_ok, lies.honest, lies.honest, lies.honest):
