@@ -47,6 +47,7 @@ _WORKER = Field("worker", Type.INTEGER, "The worker's number.", "0 to 127", leas
 _ENGINE = Field("engine", Type.TEXT, "The engine's name.", "names of engines")
 _SERVER = Field("server", Type.TEXT, "The server of the engine, as in the configuration.", "configured servers")
 _SOCKET = Field("socket", Type.TEXT, "The socket for MTAs, as in the configuration.", "milter.socket, verify.socket")
+_ADDRESS = Field("address", Type.TEXT, "Its address.", _ANY)
 _CHILD = Field("child", Type.TEXT, "The process: `worker N`, `exporter`, `tracer` or `prober`.", "closed list")
 _WHY = Field("why", Type.TEXT, "The cause in words.", _ANY)
 _PROBE = Field("message", Type.TEXT, "Which of the two probes it is.", values=tuple(ProbeKind))
@@ -330,6 +331,14 @@ EVENTS = (
             Field("peer", Type.TEXT, "Address of the peer.", _ANY),
         ),
     ),
+    Event(
+        "socket_lost",
+        ("error",),
+        "The file of a socket for MTAs was removed, moved or replaced. miltscan binds it again; a socket that the "
+        "service manager opened ends the service instead.",
+        (_SOCKET, _ADDRESS, _WHY),
+    ),
+    Event("socket_bound", ("info",), "A socket that was lost can be reached again.", (_SOCKET, _ADDRESS)),
     Event(
         "peer_refused",
         ("warning",),

@@ -69,6 +69,10 @@ QUESTIONS = {
         "How many connections of hosts that are not in milter.allow did the workers close? The kernel's filter, where "
         "it works, drops them without a count."
     ),
+    "socket_bound": (
+        "Can MTAs reach the milter socket (1)? It is 0 while its file is missing or belongs to another process; a TCP "
+        "socket is always 1."
+    ),
     "receipts_total": (
         "What were the results of the receipt checks at the delivery side? Only a message whose result is `valid` is "
         "not scanned there."

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
@@ -20,6 +20,7 @@ from miltscan.daemon.sockets import MilterSocket
 from miltscan.daemon.worker import MessageRecorder, TracingRecorder, Worker
 from miltscan.exporter import service
 from miltscan.processes.link import READY, ChildLink
+from miltscan.processes.listener_channel import ListenerChannel, listener_channel, send_listener
 from miltscan.processes.signals import reset
 from miltscan.processes.supervisor import Role
 from miltscan.status.events import Reporter
@@ -49,26 +50,34 @@ class Children:
     events: socket.socket
     reporter: Reporter
     trace_channel: TraceChannel | None
+    _served: list[tuple[MilterSocket, ListenerChannel]] = field(default_factory=list)
 
     def roles(self) -> list[Role]:
         """Return the workers of all milter sockets, numbered from 0, and the other processes."""
         settings = self.in_force().settings
         incoming, delivery = settings.milter.workers, settings.verify.workers
         served = [one for one in self.sockets for _ in range(delivery if one.verifies else incoming)]
-        workers = [self._worker(number, one) for number, one in enumerate(served)]
+        self._served[:] = [(one, listener_channel()) for one in served]
+        workers = [self._worker(number, *one) for number, one in enumerate(self._served)]
         others = [_role(EXPORTER, self._export, outlives=True)] if self.http else []
         others += [_role(TRACER, self._trace, outlives=True)] if self.trace_channel else []
         others += [_role(PROBER, self._probe)] if settings.probe.interval else []
         return [*workers, *others]
 
-    def _worker(self, number: int, served: MilterSocket) -> Role:
+    def renewed(self, served: MilterSocket) -> None:
+        """Let the workers of a socket that was bound again serve its new listener; one that starts has it already."""
+        for one, (end, _) in self._served:
+            if one is served:
+                send_listener(end, served.listener)
+
+    def _worker(self, number: int, served: MilterSocket, channel: ListenerChannel) -> Role:
         def main(link: ChildLink) -> None:
             self._keep_only(served.listener)
             self._attach(str(number), later=True)
             self.events.close()
             recorder = self._recorder(number)
             worker = Worker(self.in_force(), recorder, socket.gethostname(), verifies=served.verifies)
-            worker.run(served.listener, link)
+            worker.run(served.listener, link, channel[1])
 
         return _role(f"{_WORKER}{number}", main)
 

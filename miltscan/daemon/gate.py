@@ -31,6 +31,11 @@ class Gate:
         self._lock = Lock()
         self._logged = -_LOG_PAUSE
 
+    @property
+    def closed(self) -> bool:
+        """Whether the listener is closed to libmilter."""
+        return self._closed
+
     def check(self) -> None:
         """Close the listener if descriptors are scarce. For each new session: many may begin between two turns."""
         if not self._closed and self._descriptors.scarce():

@@ -1,6 +1,8 @@
 """`miltscan run`: binds the sockets, lets the supervisor run the children, and handles reload and stop."""
 
 import gc
+import os
+import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +15,7 @@ from miltscan.config.keyfile import Loaded, load_all, load_secrets
 from miltscan.config.render import fingerprint, needs_restart, without_restart
 from miltscan.config.settings import Settings
 from miltscan.daemon.children import LAST_LINES, Children, is_worker, metrics_slot, open_trace_channel
+from miltscan.daemon.socket_watch import SocketWatch
 from miltscan.daemon.sockets import MilterSocket, bind_exporter, close_sockets, open_sockets
 from miltscan.daemon.statusline import StatusLine
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
@@ -43,8 +46,7 @@ def run_service(settings: Settings, path: Path | None) -> int:
     _try_spool(settings)
     sockets: list[MilterSocket] = []
     try:
-        sockets += open_sockets(settings.milter.socket, settings.milter, "milter.socket")
-        sockets += open_sockets(settings.verify.socket, settings.milter, "verify.socket")
+        sockets += open_sockets(settings)
         http = bind_exporter(settings.exporter)
         # only now that the socket is bound: until then the folder may belong to a service that is just stopping
         folder = claim_folder(Path(settings.exporter.directory), slots_of(settings))
@@ -54,6 +56,11 @@ def run_service(settings: Settings, path: Path | None) -> int:
             folder.release()
     finally:
         close_sockets(sockets)
+
+
+def _end() -> None:
+    """End the service in order: the drain is the same as for a signal from outside."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _try_spool(settings: Settings) -> None:
@@ -79,6 +86,7 @@ class _Service:
     log: FilteringBoundLogger
     upkeep: Upkeep = field(init=False)
     line: StatusLine = field(init=False)
+    watch: SocketWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self.upkeep = Upkeep(SUPERVISOR, self.folder.fault)
@@ -103,10 +111,12 @@ class _Service:
                 self.log.info("filter_off", socket=one.key, why=one.unfiltered)
         channel = open_trace_channel(self.settings.tracing.endpoint, self.log)
         children = Children(lambda: self.loaded, self.sockets, self.http, self.folder.path, reader, reporter, channel)
+        self.watch = SocketWatch(self.sockets, self.settings.milter, self.log, children.renewed, _end)
+        self.watch.begin()
         drain_timeout = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _DRAIN_EXTRA
         gc.collect()
         gc.freeze()  # so that a child's collection does not write to the pages that it shares (docs/memory.md)
-        status = Supervisor(children.roles(), self, drain_timeout).run()
+        status = Supervisor(children.roles(), self, drain_timeout).run() or int(self.watch.gave_up)
         self.log.info("stop", status=status)
         log.OUTPUT.close(LAST_LINES)
         return status
@@ -117,12 +127,16 @@ class _Service:
         self.line.announce()
 
     def tick(self) -> None:
-        """Write log lines that wait, measure the supervisor's process, and update the status line."""
+        """Write log lines that wait, look after the sockets, measure this process, and update the status line."""
+        self.watch.look()
         self.upkeep.update()
         self.line.refresh()
 
     def stopping(self) -> None:
-        """Close the sockets, so that the kernel refuses a new connection instead of letting it wait out the drain."""
+        """Close the sockets, so that the kernel refuses a new connection instead of letting it wait out the drain.
+
+        In a socket of the service manager it waits for the next start, which takes it over.
+        """
         notify.stopping("open transactions finish")
         close_sockets(self.sockets)
 

@@ -1,23 +1,28 @@
 """The milter sockets and the exporter's: opened before the fork, shared by the processes that serve them, closed once.
 
-`processes.listener` binds them; `children` says which process keeps which.
+`processes.listener` binds a milter socket, or the service manager has opened it (`processes.activation`): such a socket
+is its own, and miltscan neither binds nor removes it. `children` says which process keeps which.
 """
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from miltscan.config.settings import ExporterSettings, MilterSettings
-from miltscan.core.address import Address
+from miltscan.config.settings import ExporterSettings, MilterSettings, Settings
+from miltscan.core.address import Address, UnixAddress
 from miltscan.errors import StartError
 from miltscan.exporter import access
+from miltscan.processes.activation import PassedSocket, take_passed
 from miltscan.processes.admission import install_filter
-from miltscan.processes.listener import bind, bind_http, unbind
+from miltscan.processes.listener import FileIdentity, bind, bind_http, file_at, set_tcp_options, unbind
+
+REMEDY = "Run: systemctl restart miltscan.socket"
+"""What makes the service manager put the file of a socket that it opened in its place again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MilterSocket:
-    """A socket to which an MTA connects; one that `verifies` belongs to the delivery side. `key` names its setting.
+    """A socket to which an MTA connects; `key` names its setting. `passed`: the service manager opened it.
 
     `unfiltered` is why the kernel takes no filter for milter.allow; empty if it does, or needs none.
     """
@@ -25,31 +30,65 @@ class MilterSocket:
     key: str
     address: Address
     listener: socket.socket
+    passed: bool = False
     unfiltered: str = ""
+    file: FileIdentity | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.file = file_at(self.address)
 
     @property
     def verifies(self) -> bool:
         """Whether it belongs to the delivery side."""
         return self.key == "verify.socket"
 
+    @property
+    def lost(self) -> str:
+        """Why an MTA cannot reach it by its path; empty if it can, or after `close`."""
+        if not isinstance(self.address, UnixAddress) or self.listener.fileno() < 0:
+            return ""
+        now = file_at(self.address)
+        if self.file and now == self.file:
+            return ""
+        return "another file is in the place of its file" if now else "its file was removed"
 
-def open_sockets(address: Address | None, settings: MilterSettings, key: str) -> list[MilterSocket]:
-    """Return the milter socket of this key; none if the key has no address. Raises StartError."""
-    if address is None:
-        return []
+    def renew(self, settings: MilterSettings) -> socket.socket:
+        """Bind it again, with the same mode and group; return the former listener. Raises StartError."""
+        former, self.listener = self.listener, _bound(self.key, self.address, settings)
+        self.file = file_at(self.address)
+        return former
+
+    def close(self) -> None:
+        """Close it, and remove its file if it is miltscan's own; only once."""
+        if self.listener.fileno() >= 0:
+            if not self.passed:
+                unbind(self.address, self.file)
+            self.listener.close()
+
+
+def open_sockets(settings: Settings) -> list[MilterSocket]:
+    """Return the milter socket and, if it is set, the one of the delivery side. Raises StartError."""
+    keys = {"milter.socket": settings.milter.socket, "verify.socket": settings.verify.socket}
+    addresses = {key: address for key, address in keys.items() if address is not None}
+    passed = take_passed()
+    opened: list[MilterSocket] = []
     try:
-        listener = bind(address, settings.socket_mode, settings.socket_group)
-    except StartError as error:
-        raise StartError(str(error).replace("milter.socket ", f"{key} ", 1)) from error
-    return [MilterSocket(key, address, listener, install_filter(listener, settings.allow))]
+        opened += [_accepted(one, addresses) for one in passed]
+        for key, address in addresses.items():
+            if key not in {one.key for one in opened}:
+                opened.append(MilterSocket(key, address, _bound(key, address, settings.milter)))
+    except StartError:
+        close_sockets(opened)
+        raise
+    for milter_socket in opened:
+        milter_socket.unfiltered = install_filter(milter_socket.listener, settings.milter.allow)
+    return sorted(opened, key=lambda one: one.verifies)
 
 
 def close_sockets(sockets: Sequence[MilterSocket]) -> None:
-    """Close each socket and remove its file, only once: afterwards the file may belong to a new service."""
+    """Close each socket that is still open."""
     for one in sockets:
-        if one.listener.fileno() >= 0:
-            unbind(one.address)
-            one.listener.close()
+        one.close()
 
 
 def bind_exporter(settings: ExporterSettings) -> socket.socket | None:
@@ -58,3 +97,26 @@ def bind_exporter(settings: ExporterSettings) -> socket.socket | None:
         return None
     access.load_access(settings)
     return bind_http(settings.listen.host, settings.listen.port)
+
+
+def _accepted(one: PassedSocket, addresses: dict[str, Address]) -> MilterSocket:
+    """Return the socket that was passed under the key whose address it has. Raises StartError."""
+    key = next((key for key, address in addresses.items() if one.is_at(address)), None)
+    if key is None:
+        named = ", ".join(f"{key} is {address}" for key, address in addresses.items())
+        raise StartError(
+            f"{one.name or 'LISTEN_FDS'}: the service manager passed {one.address}, but {named}. "
+            "Set ListenStream= of the socket unit and the setting to the same address."
+        )
+    made = MilterSocket(key, addresses[key], one.listener, passed=True)
+    if isinstance(made.address, UnixAddress) and made.file is None:
+        raise StartError(f"{key} {made.address}: its file was removed, so no MTA can reach it. {REMEDY}")
+    set_tcp_options(one.listener)
+    return made
+
+
+def _bound(key: str, address: Address, settings: MilterSettings) -> socket.socket:
+    try:
+        return bind(address, settings.socket_mode, settings.socket_group)
+    except StartError as error:
+        raise StartError(str(error).replace("milter.socket ", f"{key} ", 1)) from error

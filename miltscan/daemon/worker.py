@@ -6,6 +6,7 @@ HUP would stop the filter. Python's signal handlers and the supervisor's orders 
 
 import gc
 import os
+import select
 import signal
 import socket
 import threading
@@ -25,8 +26,9 @@ from miltscan.daemon.watch import LibmilterWatch
 from miltscan.milter.callbacks import Milter
 from miltscan.milter.session import Runtime
 from miltscan.milter.threads import Pool
-from miltscan.processes.admission import Admission
+from miltscan.processes.admission import Admission, has_connection
 from miltscan.processes.link import DRAIN, READY, ChildLink
+from miltscan.processes.listener_channel import received_listener
 from miltscan.processes.signals import Signals
 from miltscan.scanning.assemble import pipeline_for, processor_for
 from miltscan.scanning.engine_set import EngineSet
@@ -152,8 +154,11 @@ class Worker:
         self._milter.admit = self._begin_session
         self._watch = LibmilterWatch(self._milter, self._pool)
 
-    def run(self, listener: socket.socket, link: ChildLink) -> None:
-        """Serve `listener` until TERM, the order to drain, or the death of the supervisor."""
+    def run(self, listener: socket.socket, link: ChildLink, renewals: socket.socket) -> None:
+        """Serve `listener` until TERM, the order to drain, or the death of the supervisor.
+
+        A new listener on `renewals` takes its place: the file of the former one was removed.
+        """
         signals = Signals([signal.SIGTERM])
         if listener.family != socket.AF_UNIX:
             self._admission = Admission(listener, self._settings.milter.allow, self._recorder.refused)
@@ -166,7 +171,10 @@ class Worker:
         link.send(READY)
         kept = looked = time.monotonic()
         while signal.SIGTERM not in signals.read() and self._obey(link):
-            wait([link, signals.fileno()], _PUBLISH)
+            wait([link, signals.fileno(), renewals], _PUBLISH)
+            if new := received_listener(renewals):
+                self._renew(listener, new)
+                listener = new
             self._show_life(link)
             self._gate.turn(listener, self._recorder.log)
             now = time.monotonic()
@@ -177,13 +185,25 @@ class Worker:
                 with suppress(OSError):  # no descriptor is left: a new session is refused all the same
                     self._admission.enforce()
                 looked = now
+        place = listener.getsockname()
         listener.close()  # an orphan too must free the socket for a new service
-        self._drain(link)
+        self._drain(link, place)
 
     def _begin_session(self) -> None:
         self._gate.check()
         if self._admission:
             self._admission.enforce()
+
+    def _renew(self, former: socket.socket, new: socket.socket) -> None:
+        """Serve another listener, after libmilter has accepted what waits at the former one, which no MTA reaches."""
+        waiting = select.poll()
+        waiting.register(former, select.POLLIN)
+        given_up = time.monotonic() + _LOOK
+        while waiting.poll(0) and time.monotonic() < given_up:
+            time.sleep(_POLL)
+        if not self._gate.closed:  # otherwise it opens the new one
+            self._pool.replace(new)
+        former.close()
 
     def _serve(self) -> None:
         """Run libmilter; when it ends, end the process, which the supervisor replaces."""
@@ -225,10 +245,11 @@ class Worker:
         size = settings.limits.message_size + growth
         return Runtime(processor, size, Path(settings.spool.directory), settings.spool.memory)
 
-    def _drain(self, link: ChildLink) -> None:
+    def _drain(self, link: ChildLink, place: object) -> None:
         """Accept no more connections, and wait until open transactions finish: for the longest scan at most.
 
-        Connections that are not accepted yet stay in the queue of the shared listener.
+        Connections that are not accepted yet stay in the queue of the shared listener, whose name is `place`. One that
+        was accepted counts as a session from that moment, however long its MTA takes to begin.
         """
         self._pool.pause()
         limits = self._settings.limits
@@ -236,7 +257,7 @@ class Worker:
         last = began + limits.queue_wait + limits.scan_timeout + _GRACE  # the bound of an orphan, which nothing kills
         while (now := time.monotonic()) - quiet_since < _QUIET and now < last:
             idle = self._milter.transactions == 0
-            if not idle or (self._milter.sessions and now - began < _GRACE):
+            if not idle or (now - began < _GRACE and has_connection(place)):
                 quiet_since = now
             self._show_life(link)
             time.sleep(_POLL)

@@ -23,12 +23,14 @@ def not_ready(numbers: Numbers, settings: Settings, now: float) -> list[str]:
 def unready(numbers: Numbers, settings: Settings, now: float) -> list[str]:
     """Return why the service cannot scan, a line each.
 
-    It can if a worker is running and each required engine has a server that is up for every worker and passed its
-    self-test lately. Optional engines do not count.
+    It can if a worker is running, MTAs can reach it, and each required engine has a server that is up for every worker
+    and passed its self-test lately. Optional engines do not count.
     """
     required = [engine for engine in settings.engines if engine.required]
     faults = [fault for engine in required for fault in _faults(numbers, engine, now)]
-    return no_worker(numbers) + (faults if required else ["no engine is required"])
+    lost = [one.labels["socket"] for one in numbers.series("socket_bound") if not one.value]
+    unreachable = [f"{key}: its file is missing or belongs to another process; the log has socket_lost" for key in lost]
+    return no_worker(numbers) + unreachable + (faults if required else ["no engine is required"])
 
 
 def degraded(numbers: Numbers) -> list[str]:

@@ -71,14 +71,7 @@ class Admission:
 
     def _admits(self, descriptor: int, *, known: bool) -> bool:
         """Return whether a socket may stay open; otherwise end it, and report its peer if it is not `known`."""
-        # a duplicate: libmilter may close its own and accept another connection under the same number meanwhile
-        duplicate = os.dup(descriptor)
-        try:
-            connection = socket.socket(fileno=duplicate)
-        except OSError:
-            os.close(duplicate)
-            raise
-        with connection:
+        with _copy(descriptor) as connection:
             if connection.family not in _VERSION or connection.getsockname()[1] != self._port:
                 return True
             if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -90,6 +83,39 @@ class Admission:
         if peer and not known:
             self._refused(peer)
         return False
+
+
+def has_connection(place: object) -> bool:
+    """Return whether a connection to the listener with this name (getsockname) is open in this process.
+
+    libmilter reports a session only after its first step, so the sockets are the only complete list.
+    """
+    try:
+        names = os.listdir(_OWN)  # noqa: PTH208 - as above
+    except OSError:  # no descriptor is left: many connections are
+        return True
+    for name in names:
+        with suppress(OSError), _copy(int(name)) as connection:  # not a socket, or closed meanwhile
+            if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                continue
+            if _local(connection.getsockname()) == _local(place):
+                return True
+    return False
+
+
+def _local(place: object) -> object:
+    """Return what listener and connection have in common: the path, or the port, as the address may be 0.0.0.0."""
+    return place[1] if isinstance(place, tuple) else place
+
+
+def _copy(descriptor: int) -> socket.socket:
+    """Return a duplicate of a socket: another thread may close the descriptor and open another one as its number."""
+    duplicate = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=duplicate)
+    except OSError:
+        os.close(duplicate)
+        raise
 
 
 def _peer(connection: socket.socket) -> str:

@@ -50,11 +50,34 @@ def bind_http(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def unbind(address: Address) -> None:
-    """Remove the socket file, which no other process does. The next start clears one that cannot be removed."""
+FileIdentity = tuple[int, int]
+"""Device and inode of a socket's file. No other file has them while the socket is open, which holds the inode."""
+
+
+def file_at(address: Address) -> FileIdentity | None:
+    """Return what is at the path of a unix socket now; None if nothing is, or for a TCP socket."""
     if isinstance(address, UnixAddress):
         with suppress(OSError):
+            status = os.lstat(address.path)
+            return status.st_dev, status.st_ino
+    return None
+
+
+def unbind(address: Address, file: FileIdentity | None) -> None:
+    """Remove the socket file if it is still this one: another service may have put its own in its place.
+
+    The next start clears one that cannot be removed.
+    """
+    if isinstance(address, UnixAddress) and file and file_at(address) == file:
+        with suppress(OSError):
             Path(address.path).unlink()
+
+
+def set_tcp_options(listener: socket.socket) -> None:
+    """Give a TCP listener the options that its connections inherit."""
+    if listener.family != socket.AF_UNIX:
+        for option in _TCP_OPTIONS:
+            listener.setsockopt(*option)
 
 
 def bind_port(address: InetAddress) -> socket.socket:
@@ -65,8 +88,7 @@ def bind_port(address: InetAddress) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if listener.family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not _is_dual(address.host))
-        for option in _TCP_OPTIONS:
-            listener.setsockopt(*option)
+        set_tcp_options(listener)
         listener.bind(_resolved(address.host, address.port, family)[1])
     except UnicodeError as error:  # of the IDNA codec
         listener.close()

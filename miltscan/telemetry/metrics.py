@@ -265,6 +265,13 @@ PEERS_REFUSED = Family(
     "connections",
     "Connections to a TCP socket for MTAs from hosts that are not in milter.allow.",
 )
+SOCKET_BOUND = Family(
+    Gauge,
+    "socket_bound",
+    "bool",
+    "Whether the file of a socket for MTAs is in its place.",
+    (closed("socket", ("milter.socket", "verify.socket")),),
+)
 RECEIPTS = Family(
     Counter,
     "receipts_total",

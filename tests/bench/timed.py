@@ -94,8 +94,8 @@ def main(file: Path) -> None:
         _clock_callback(name)
     serve = Worker.run
 
-    def run(worker: Worker, listener: socket, link: ChildLink) -> None:
-        serve(worker, listener, link)
+    def run(worker: Worker, listener: socket, link: ChildLink, renewals: socket) -> None:
+        serve(worker, listener, link, renewals)
         parts = {name: asdict(clock) for name, clock in _clocks.items()}
         file.write_text(json.dumps({"inside": inside, "around": around, "parts": parts}))
 

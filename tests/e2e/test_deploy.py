@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from miltscan.config.settings import Settings
 from tests.harness import programs
 
 DEPLOY = programs.CHECKOUT / "deploy"
@@ -21,7 +22,8 @@ UNITS = [
     "miltscan-queue@incoming.service",
     "miltscan-queue@submit.service",
 ]
-ALL = [*UNITS, "miltscan-sandwich.target", "clamav-daemon.service", "clamav-daemon.socket"]
+SOCKETS = ["miltscan.socket", "miltscan-tcp.socket"]
+ALL = [*UNITS, *SOCKETS, "miltscan-sandwich.target", "clamav-daemon.service", "clamav-daemon.socket"]
 
 
 @pytest.fixture
@@ -112,6 +114,22 @@ def test_the_target_ties_them(unit: str) -> None:
     """The target starts each unit, and its stop stops each."""
     assert unit in names(text_of("miltscan-sandwich.target"), "Wants")
     assert names(text_of(unit), "PartOf") == {"miltscan-sandwich.target"}
+
+
+@pytest.mark.parametrize("unit", SOCKETS)
+def test_a_socket_unit_and_its_service(unit: str) -> None:
+    """The service needs the socket once it is enabled, and neither a stop of the service nor a failure closes it."""
+    text = text_of(unit)
+    assert names(text, "RequiredBy") == {"miltscan.service"}
+    assert names(text, "TriggerLimitIntervalSec") == {"0"}
+    assert names(text_of("miltscan.service"), "RuntimeDirectoryPreserve") == {"yes"}
+
+
+def test_the_socket_unit_is_as_the_settings() -> None:
+    """Without any change it has the address of milter.socket by default, for the group of sendmail alone."""
+    text = text_of("miltscan.socket")
+    assert f"unix:{names(text, 'ListenStream').pop()}" == str(Settings().milter.socket)
+    assert (names(text, "SocketGroup"), names(text, "SocketMode")) == ({"smmsp"}, {"0660"})
 
 
 @pytest.mark.parametrize("side", ["incoming", "delivery"])

@@ -112,10 +112,11 @@ class Programs:
         command: Sequence[str | Path],
         environment: Mapping[str, str] | None = None,
         stdout: int | None = None,
+        descriptors: Sequence[int] = (),
     ) -> Program:
         """Starts `command` with `environment` added to ours, its output appended to `FOLDER/NAME.log`.
 
-        Standard output goes to the descriptor `stdout` if there is one.
+        Standard output goes to the descriptor `stdout` if there is one. It inherits `descriptors`, under their numbers.
         """
         guard.watch(self.folder)
         log = self.folder / f"{name}.log"
@@ -128,6 +129,7 @@ class Programs:
                 env={**os.environ, **(environment or {})},
                 cwd=CHECKOUT,  # where `python -m tests.harness...` is found
                 start_new_session=True,
+                pass_fds=descriptors,
             )
         program = Program(name, process, log, self.folder / f"{name}.pid.json")
         record(program.record, process.pid)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import psutil
@@ -23,6 +24,7 @@ from tests.fakes.clamd import FakeClamd
 from tests.fakes.clamd_lies import starts_canary
 from tests.fakes.mta import MTA, Message, Result
 from tests.harness import ports
+from tests.harness.activated import activated
 from tests.harness.milter_settings import inline
 from tests.harness.processes import PATIENCE, Program, Programs, threads, wait_until
 
@@ -44,6 +46,7 @@ class Daemon:
     command: tuple[str, ...] = COMMAND
     port: int = field(default_factory=lambda: ports.choose().number)
     starts: int = 0
+    passed: Mapping[str, socket] = field(default_factory=dict)  # as by a service manager: names and sockets
 
     def __post_init__(self) -> None:
         self.programs = Programs(self.folder)
@@ -96,7 +99,11 @@ class Daemon:
         """Start it (again), with its log on the descriptor `stdout`; returns before it is ready."""
         self.write_settings()
         self.starts += 1
-        self.program = self.programs.start(f"run{self.starts}", [*self.command, "--config", self.config], None, stdout)
+        command: list[str | Path] = [*self.command, "--config", self.config]
+        if self.passed:
+            command = activated(command, self.passed)
+        descriptors = [one.fileno() for one in self.passed.values()]
+        self.program = self.programs.start(f"run{self.starts}", command, None, stdout, descriptors)
 
     def wait_ready(self) -> None:
         """Until every process of it is ready."""

@@ -51,6 +51,8 @@ def serve(daemon: Daemon, there: Collector, queue: Path) -> None:
     daemon.running.signal(signal.SIGHUP)
     daemon.wait_logged("reload_failed")
     daemon.wait_logged("queue_readable")
+    (daemon.folder / "sock").unlink()
+    daemon.wait_logged("socket_bound")
     daemon.workers()[0].kill()
     daemon.wait_logged("child_died")
     assert daemon.stop() == 0
@@ -100,10 +102,12 @@ UNSEEN = {
     "log_lines_lost",
     "metrics_in_memory",
     "metrics_on_disk",
+    "child_hangs",
+    "sessions_full",
 }
 """Files that turn bad in the moment between the supervisor's look at them and the exporter's; a real sendmail; a real
 clamd, whose folder can be seen (tests/e2e/test_room.py); a log that stalls (test_log_reader.py); a folder that is full
-(test_metrics_folder.py)."""
+(test_metrics_folder.py); a worker that hangs or has no descriptor left (test_lifecycle.py)."""
 
 
 def test_every_event(own: Fleet, tmp_path: Path) -> None:

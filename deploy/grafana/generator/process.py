@@ -33,7 +33,14 @@ PANELS: tuple[Panel, ...] = (
         width=4,
         steps=((None, "red"), (2**28, "orange"), (2**30, "green")),
     ),
-    states("Scraped", ('up{instance=~"$instance"}', "{{instance}}"), note="Does Prometheus reach the exporter?"),
+    states(
+        "Milter socket reachable",
+        ("min by (instance, socket) (miltscan_socket_bound)", "{{socket}} {{instance}}"),
+        width=12,
+    ),
+    states(
+        "Scraped", ('up{instance=~"$instance"}', "{{instance}}"), width=12, note="Does Prometheus reach the exporter?"
+    ),
     graph(
         "Workers",
         Short,
@@ -86,8 +93,9 @@ PANELS: tuple[Panel, ...] = (
         "Hosts refused at the milter socket",
         Short,
         (increase("miltscan_peers_refused_total", "", "$__rate_interval"), "connections"),
+        width=12,
     ),
-    graph("Traces", PER_SECOND, (rate("miltscan_traces_total", "result"), "{{result}}"), stacked=True),
+    graph("Traces", PER_SECOND, (rate("miltscan_traces_total", "result"), "{{result}}"), stacked=True, width=12),
     graph(
         "Processes that cannot write their log or their counts",
         Short,

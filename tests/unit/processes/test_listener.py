@@ -14,7 +14,7 @@ import pytest
 from miltscan.core.address import Address, InetAddress, UnixAddress
 from miltscan.errors import StartError
 from miltscan.processes import listener
-from miltscan.processes.listener import bind, bind_http, unbind
+from miltscan.processes.listener import bind, bind_http, file_at, unbind
 from tests.harness import ports
 
 
@@ -152,16 +152,28 @@ def test_folder_that_is_a_file(path: Path) -> None:
 def test_unbind_removes_the_file(path: Path) -> None:
     """The file is removed once; a missing file or an inet address is ignored."""
     with _bound(_unix(path)):
-        unbind(_unix(path))
-    assert not path.exists()
-    unbind(_unix(path))
-    unbind(InetAddress("127.0.0.1", 1))
+        ours = file_at(_unix(path))
+        unbind(_unix(path), ours)
+        assert not path.exists()
+        unbind(_unix(path), ours)
+    assert file_at(InetAddress("127.0.0.1", 1)) is None
+    unbind(InetAddress("127.0.0.1", 1), None)
+
+
+def test_unbind_leaves_the_file_of_another_service(path: Path) -> None:
+    """A file that was put in its place in the meantime belongs to another process."""
+    with _bound(_unix(path)):
+        ours = file_at(_unix(path))
+        path.unlink()
+        with _bound(_unix(path)):
+            unbind(_unix(path), ours)
+            _connect(path)
 
 
 def test_unbind_that_fails_is_no_fault(path: Path) -> None:
     """A file that cannot be removed is not an error at the end; the next start removes it or reports why not."""
     path.mkdir()
-    unbind(_unix(path))
+    unbind(_unix(path), file_at(_unix(path)))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

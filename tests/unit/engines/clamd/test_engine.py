@@ -444,14 +444,13 @@ def test_a_start_does_not_wait_for_a_resolver(tmp_path: Path, monkeypatch: pytes
         return targets(address)
 
     monkeypatch.setattr(clamd_watch, "targets", hang_for_names)
-    monkeypatch.setattr(clamd_engine, "_FIRST_TESTS", 0.1)
     hung = [InetAddress(f"scanner{number}.example.test", 3310) for number in range(20)]
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
-        engines = [
-            ClamdEngine("clamd", servers, NEVER, Memo()) for servers in (hung, [*hung, parse_address(clamd.address)])
-        ]
-        for engine in engines:
-            engine.start()
+        engines = []
+        for servers, patience in ((hung, 0.1), ([*hung, parse_address(clamd.address)], NEVER)):
+            monkeypatch.setattr(clamd_engine, "_FIRST_TESTS", patience)
+            engines.append(ClamdEngine("clamd", servers, NEVER, Memo()))
+            engines[-1].start()
         assert [engine.ready for engine in engines] == [False, True]
         resolved.set()
         for engine in engines:
