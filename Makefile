@@ -7,6 +7,8 @@ RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
 READY := .venv/.ready
 PLOTS := .venv/.plots
 MUTANTS := .venv/.mutants
+# Without isolation pip builds with what is installed, instead of fetching a build's requirements without hashes.
+PIP_INSTALL := .venv/bin/pip install --quiet --use-pep517 --no-build-isolation
 
 .PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-tuning bench-breakdown mutants dashboard check format clean
 
@@ -17,11 +19,12 @@ packages:
 
 environment: packages $(READY)
 
-$(READY): tests/requirements.txt pyproject.toml | packages
+$(READY): deploy/requirements-build.txt tests/requirements.txt pyproject.toml | packages
 	@$(PYTHON) -c 'import sys; sys.exit("miltscan needs Python 3.11 or newer: make PYTHON=/path/to/python3") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --use-pep517 --require-hashes -r tests/requirements.txt
-	.venv/bin/pip install --quiet --no-deps -e .
+	.venv/bin/pip install --quiet --require-hashes --only-binary :all: -r deploy/requirements-build.txt
+	$(PIP_INSTALL) --require-hashes -r tests/requirements.txt
+	$(PIP_INSTALL) --no-deps -e .
 	@touch $@
 
 demo: environment
@@ -66,7 +69,7 @@ bench-quick: environment
 	@$(RUN) -m tests.bench.quick $(OPTIONS)
 
 $(PLOTS): tests/bench/requirements.txt $(READY) | packages
-	.venv/bin/pip install --quiet --require-hashes -r tests/bench/requirements.txt
+	$(PIP_INSTALL) --require-hashes -r tests/bench/requirements.txt
 	@touch $@
 
 # Compares both kinds of handoff to the delivery sendmail; a minute.
@@ -87,7 +90,7 @@ mutants: $(MUTANTS)
 	@.venv/bin/python -m tests.mutants $(OPTIONS)
 
 $(MUTANTS): tests/mutants/requirements.txt $(READY) | packages
-	.venv/bin/pip install --quiet --use-pep517 --require-hashes -r $<
+	$(PIP_INSTALL) --require-hashes -r $<
 	@touch $@
 
 # Generates the Grafana dashboard.

@@ -5,7 +5,6 @@ Not a test itself. A separate environment is kept for each next to .venv. Exit s
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,15 +48,18 @@ def found() -> dict[tuple[int, int], Path]:
 def environment(python: Path, number: tuple[int, int]) -> Path:
     """The Python of an environment with all requirements; made again if these have changed."""
     folder = CHECKOUT / f".venv-{number[0]}.{number[1]}"
-    requirements = CHECKOUT / "tests" / "requirements.txt"
+    build, requirements = CHECKOUT / "deploy" / "requirements-build.txt", CHECKOUT / "tests" / "requirements.txt"
     done = folder / "requirements.txt"
     inside = folder / "bin" / "python"
-    if not done.exists() or done.read_bytes() != requirements.read_bytes():
+    wanted = build.read_bytes() + requirements.read_bytes()
+    if not done.exists() or done.read_bytes() != wanted:
         subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
         install: list[str | Path] = [inside, "-m", "pip", "install", "--quiet"]
+        subprocess.run([*install, "--require-hashes", "--only-binary", ":all:", "-r", build], check=True)
+        install += ["--use-pep517", "--no-build-isolation"]  # as in the Makefile
         subprocess.run([*install, "--require-hashes", "-r", requirements], check=True)
         subprocess.run([*install, "--no-deps", "-e", CHECKOUT], check=True)
-        shutil.copy(requirements, done)
+        done.write_bytes(wanted)
     return inside
 
 

@@ -26,7 +26,7 @@ _ENOUGH = 50_000  # bytes after which a datagram is full; one message has 25,000
 _BATCH = 50  # messages in a datagram
 _TEXT = 200  # characters of an attribute
 
-INSTALL = "pip install --require-hashes -r deploy/requirements-otel.txt"
+INSTALL = "pip install --no-build-isolation --require-hashes -r deploy/requirements-otel.txt"
 """The command that installs the packages for tracing."""
 
 Record = dict[str, Any]

@@ -1,11 +1,13 @@
 """deploy/sysv/miltscan-sandwich for real: two sendmails, their queue runners and miltscan in a private folder."""
 
+import grp
 import os
 import pwd
 import re
 import resource
 import shlex
 import smtplib
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -148,6 +150,11 @@ def host() -> Iterator[Host]:
         made.end()
 
 
+def log_group() -> str:
+    """The group that reads the logs of Debian, to which only root can give a file."""
+    return "adm" if os.geteuid() == 0 else grp.getgrgid(os.getegid()).gr_name
+
+
 def told(result: subprocess.CompletedProcess[str], what: str) -> list[str]:
     """The parts for which the script printed this, in order."""
     return re.findall(rf"^([\w-]+): {what}", result.stdout, re.MULTILINE)
@@ -155,9 +162,11 @@ def told(result: subprocess.CompletedProcess[str], what: str) -> list[str]:
 
 def test_start_and_stop(host: Host) -> None:
     """Delivery starts first and incoming last, and stops in reverse; each answers, and nothing is left after a stop."""
+    log = host.folder / "log.d" / "miltscan.log"
     result = host.run("start")
     assert (result.returncode, told(result, "started, pid")) == (0, PARTS), result
     assert set(host.recorded()) == set(PARTS)
+    assert (stat.S_IMODE(log.stat().st_mode), log.group()) == (0o640, log_group())  # it names senders and recipients
     for port in (host.incoming.port, host.delivery.port):
         with smtplib.SMTP("127.0.0.1", port, timeout=60) as session:
             assert session.noop()[0] == 250

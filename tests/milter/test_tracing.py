@@ -157,7 +157,7 @@ def test_without_the_packages_the_service_runs(own: Fleet) -> None:
     daemon.start()
     daemon.wait_ready()
     (line,) = daemon.logged("tracing_off")
-    remedy = "pip install --require-hashes -r deploy/requirements-otel.txt"
+    remedy = "pip install --no-build-isolation --require-hashes -r deploy/requirements-otel.txt"
     assert line["why"] == f"OpenTelemetry is not installed. Run: {remedy}"
     assert daemon.send().accepted
     assert len(daemon.children()) == 2

@@ -87,8 +87,8 @@ def remove(tree: Path) -> None:
 def base(cache: Path, release: str) -> Path:
     """The tree of a release with all packages and requirements, made unless it is there already."""
     commands, _ = _first_step()
-    requirements = (CHECKOUT / "deploy" / "requirements.txt").read_text()
-    key = hashlib.sha256("\n".join([*commands, requirements]).encode()).hexdigest()[:12]
+    lists = [(CHECKOUT / "deploy" / name).read_text() for name in ("requirements-build.txt", "requirements.txt")]
+    key = hashlib.sha256("\n".join([*commands, *lists]).encode()).hexdigest()[:12]
     tree = cache / f"{release}-{key}"
     if tree.exists():
         return tree

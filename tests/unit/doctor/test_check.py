@@ -206,7 +206,7 @@ def test_traces_without_their_packages_are_a_warning(monkeypatch: pytest.MonkeyP
     (finding,) = check.tracing_findings("http://a/v1/traces")
     assert (finding.level, finding.subject) == (Level.WARNING, "tracing.endpoint")
     assert finding.text == "OpenTelemetry is not installed: no message is traced"
-    assert finding.remedy == "run: pip install --require-hashes -r deploy/requirements-otel.txt"
+    assert finding.remedy == "run: pip install --no-build-isolation --require-hashes -r deploy/requirements-otel.txt"
 
 
 def trust(folder: Path, text: str = "") -> list[str]:
