@@ -33,7 +33,7 @@ _PARTS: tuple[tuple[object, str, str], ...] = (
     (Spool, "close", "spool"),
     (ClamdEngine, "scan", "exchange"),
     (pipeline, "decide", "decision"),
-    (service, "_carry_out", "answer"),
+    (service, "carry_out", "answer"),
     (log, "message", "log"),
     (MessageRecorder, "publish", "metrics"),
 )

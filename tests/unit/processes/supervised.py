@@ -72,11 +72,15 @@ def stuck(name: str, link: ChildLink) -> None:
 
 
 def beating(name: str, link: ChildLink) -> None:
-    """Be ready, give signs of life for ever, and end as ordered."""
+    """Be ready, give signs of life, report every 50 of them, and end as ordered."""
     link.send(READY)
     report(name, "runs", os.getpid())
+    beats = 0
     while not link.poll(0.01):
         link.beat()
+        beats += 1
+        if beats % 50 == 0:
+            report(name, "beats 50")
     _obey(name, link)
 
 

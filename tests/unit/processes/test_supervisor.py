@@ -327,6 +327,21 @@ def test_a_stopped_child_is_replaced(start: Start) -> None:
     assert _pid(service, "a") != pid
 
 
+def test_a_supervisor_that_was_stopped_kills_nobody(start: Start) -> None:
+    """The signs of life of the time in which it could not look are there, and no pipe was full of them."""
+    service = start(("a", "beating"), silence=0.5)
+    service.expect("all ready")
+    service.signal(signal.SIGSTOP)
+    for _ in range(3):
+        service.expect("a beats 50")
+    service.signal(signal.SIGCONT)
+    for _ in range(2):
+        service.expect("a beats 50")
+    service.signal(signal.SIGTERM)
+    assert service.end() == 0
+    assert not [line for line in service.printed if line.startswith("hangs")]
+
+
 def test_a_hang_during_the_drain_ends_it(start: Start) -> None:
     """A child that hangs does not use up the time of the drain."""
     service = start(("a", "hanging"), silence=0.5)
