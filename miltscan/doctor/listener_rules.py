@@ -5,7 +5,9 @@ From the facts of the .cf files and of this host to findings; it looks at nothin
 
 from collections.abc import Iterator
 
+from miltscan.config.settings import Settings
 from miltscan.config.units import show_size
+from miltscan.core.action import ActionName
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.sandwich.cf import CfFile, Daemon
 
@@ -53,16 +55,21 @@ def family_findings(file: str, conf: CfFile, *, has_ipv6: bool, ipv6_only: bool)
             yield error(subject, text, "keep one of the two: Family=inet6, Addr=:: is enough")
 
 
-def size_finding(file: str, conf: CfFile, limit: int) -> Finding:
-    """Whether incoming announces miltscan's limit as SIZE; `limit` is limits.message_size."""
+def size_finding(file: str, conf: CfFile, settings: Settings) -> Finding:
+    """Whether incoming announces miltscan's limit as SIZE, or no lower one if miltscan lets larger messages pass."""
+    limit, too_large = settings.limits.message_size, settings.policy.on_unscanned.too_large
     subject, text = f"{file} MaxMessageSize", conf.options.get("maxmessagesize", "0")
     size = int(text) if text.isdigit() else 0
     ours = f"limits.message_size = {show_size(limit)}"
-    remedy = f"set SITE_MESSAGE_SIZE to {limit} and build incoming.cf, or change limits.message_size"
+    if too_large not in {ActionName.REJECT, ActionName.TEMPFAIL}:
+        if not size or size > limit:
+            return ok(subject, f"{size or 'none'}, as policy.on_unscanned.too_large = {too_large}")
+        lets = f"{ours} with policy.on_unscanned.too_large = {too_large}"
+        text = f"{size}: sendmail rejects larger messages, against {lets}"
+        return warning(subject, text, "set SITE_MESSAGE_SIZE to 0 and build incoming.cf")
     if size == limit:
         return ok(subject, f"{size}, as {ours}")
+    remedy = f"set SITE_MESSAGE_SIZE to {limit} and build incoming.cf, or change limits.message_size"
     if not size:
-        return warning(
-            subject, f"not set, {ours}: a client learns only after it has sent a message that is too large", remedy
-        )
+        return warning(subject, f"none, but {ours}: clients learn it only after they have sent the message", remedy)
     return warning(subject, f"{size}, but {ours}: the smaller one decides", remedy)

@@ -142,7 +142,7 @@ def _listeners(conf: CfFile, options: DoctorOptions, settings: Settings) -> Iter
     yield from listener_rules.family_findings(file, conf, has_ipv6=host.has_ipv6(), ipv6_only=host.ipv6_only())
     if former != options.incoming and isinstance(replaced := _read(former), CfFile):
         yield from listener_rules.lost_listener_findings(file, conf, replaced, str(former))
-    yield listener_rules.size_finding(file, conf, settings.limits.message_size)
+    yield listener_rules.size_finding(file, conf, settings)
 
 
 def is_plain(conf: CfFile, ours: Address, proxies: Collection[Address]) -> bool:

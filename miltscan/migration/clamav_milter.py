@@ -131,7 +131,12 @@ def _size(values: Sequence[str]) -> Conversion:
         'it, but counts it as unscanned, and marks it if headers.mode is "replace"; consider '
         'policy.on_unscanned.too_large = "reject" and a larger limit'
     )
-    return Conversion(Fate.CHANGED, why, {"limits.message_size": size, "policy.on_unscanned.too_large": "accept"})
+    return Conversion(
+        Fate.CHANGED,
+        why,
+        {"limits.message_size": size, "policy.on_unscanned.too_large": "accept"},
+        {"SITE_MESSAGE_SIZE": "0"},  # sendmail must not reject what miltscan accepts
+    )
 
 
 def _action(values: Sequence[str]) -> ActionName:

@@ -106,7 +106,7 @@ def message_size(values: Sequence[str]) -> Conversion:
         "a larger message is rejected with 552 (policy.on_unscanned.too_large); clamd's StreamMaxLength, MaxFileSize "
         "and MaxScanSize must not be lower, which miltscan check compares"
     )
-    return Conversion(Fate.CHANGED, why, {"limits.message_size": size})
+    return Conversion(Fate.CHANGED, why, {"limits.message_size": size}, {"SITE_MESSAGE_SIZE": str(size)})
 
 
 def downstream(values: Sequence[str]) -> Conversion:
@@ -178,4 +178,4 @@ def _program(arguments: Sequence[str]) -> Conversion:
     why = (
         "the incoming sendmail starts it; port 19000, the default, is faster, and its queue needs a queue runner: -q1h"
     )
-    return Conversion(Fate.SAME, why, site=site)
+    return Conversion(Fate.SAME, why, {"queues.delivery_port": 0}, site)

@@ -130,6 +130,18 @@ def mode(path: Path, bits: int) -> Iterator[None]:
 
 
 @contextmanager
+def former_sendmail(sandwich: ScanningSandwich) -> Iterator[None]:
+    """The folder has the distribution's sendmail.cf, which also listened on port 587."""
+    file = sandwich.folder / "sendmail.cf"
+    ports_of = f"{sandwich.incoming.port}", "submission, M=Ea"
+    file.write_text("".join(f"O DaemonPortOptions=Name=MTA, Addr=127.0.0.1, Port={port}\n" for port in ports_of))
+    try:
+        yield
+    finally:
+        file.unlink()
+
+
+@contextmanager
 def gone(path: Path) -> Iterator[None]:
     """The file or folder is missing."""
     away = path.with_name(f"{path.name}.away")
@@ -244,6 +256,11 @@ CASES = {
     "old scanner": Case(incoming(mailer("relay", "A", "TCP [127.0.0.1] 18000")), "incoming.cf Mrelay", "port 18000"),
     "own mailbox": Case(incoming(mailer("local", "P", "/usr/bin/procmail")), "incoming.cf Mlocal", "by itself"),
     "no Listen": Case(incoming((r", Listen=511", "")), "daemon incoming", "Listen=10"),
+    "no SIZE": Case(incoming((r"^O MaxMessageSize=.*", "")), "incoming.cf MaxMessageSize", "none, but"),
+    "port lost": Case(former_sendmail, "incoming.cf port 587", "does not listen on IPv4 port 587"),
+    "delivery refuses first": Case(
+        delivery((r"^O RefuseLA=.*", "O RefuseLA=1000")), "load limits", "accepted mail waits"
+    ),
     "unsafe queue": Case(incoming((r"^O SuperSafe=.*", "O SuperSafe=False")), "incoming.cf SuperSafe", "loses mail"),
     "edited since": Case(changed_later, "incoming configuration", "has changed since the start"),
     "no incoming.cf": Case(lambda s: gone(s.incoming.configuration), "incoming.cf", "No such file"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from miltscan.config.load import parse_settings as settings
 from miltscan.doctor.listener_rules import family_findings, lost_listener_findings, size_finding
 from tests.unit.doctor.support import INCOMING, cf, only
 
@@ -59,14 +60,20 @@ def test_families(first: str, more: str, *, has_ipv6: bool, ipv6_only: bool, wor
 
 
 @pytest.mark.parametrize(
-    ("option", "words"),
+    ("option", "too_large", "words"),
     [
-        ("O MaxMessageSize=1000000\n", ""),
-        ("", "not set"),
-        ("O MaxMessageSize=0\n", "not set"),
-        ("O MaxMessageSize=999999\n", "999999, but limits.message_size ="),
+        ("O MaxMessageSize=1000000\n", "reject", ""),
+        ("O MaxMessageSize=1000000\n", "tempfail", ""),
+        ("", "reject", "none, but limits.message_size ="),
+        ("O MaxMessageSize=0\n", "reject", "none, but"),
+        ("O MaxMessageSize=999999\n", "reject", "999999, but limits.message_size ="),
+        ("O MaxMessageSize=0\n", "accept", ""),
+        ("O MaxMessageSize=1000001\n", "accept", ""),
+        ("O MaxMessageSize=1000000\n", "accept", "1000000: sendmail rejects larger messages, against limits."),
     ],
 )
-def test_size(option: str, words: str) -> None:
-    """Incoming announces as SIZE what miltscan accepts."""
-    assert only([size_finding("incoming.cf", cf(INCOMING + option), 1_000_000)], "warning" if words else "", words)
+def test_size(option: str, too_large: str, words: str) -> None:
+    """Incoming announces as SIZE what miltscan accepts, and rejects nothing that miltscan lets pass."""
+    text = f"[limits]\nmessage_size = 1000000\n[policy.on_unscanned]\ntoo_large = '{too_large}'"
+    found = size_finding("incoming.cf", cf(INCOMING + option), settings(text.encode(), "f"))
+    assert only([found], "warning" if words else "", words)

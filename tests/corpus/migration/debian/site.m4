@@ -1,2 +1,3 @@
 dnl From clamav-milter.conf, for make -C sendmail OUT=/etc/mail SITE=/etc/mail/site.m4
 dnl An absent setting has its default: sendmail/README.md lists them all.
+define(`SITE_MESSAGE_SIZE', `0')dnl
