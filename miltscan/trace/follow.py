@@ -5,17 +5,17 @@ writes such a line after the first lines of the second queue ID, perhaps in anot
 either queue ID. So the logs are read again as long as that finds new queue IDs: two or three times.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from itertools import pairwise
+from json import dumps
 
 from miltscan.sandwich.logforms import QUEUE_ID
-from miltscan.sandwich.logline import LINE_LIMIT, EventKind, LogEvent, addresses, handoff_id, parse_line
+from miltscan.sandwich.logline import LINE_LIMIT, EventKind, LogEvent, parse_line
 from miltscan.trace.links import Link, LinkKind, links
 from miltscan.trace.order import ordered
+from miltscan.trace.recipients import DeliveryStatus, Recipient, recipients_of, refusal_of, worst
 
 QUEUE_IDS_FOLLOWED = 100  # any number of messages may have the same Message-ID, by accident or by intent
 EVENTS_KEPT = 5000  # for each queue ID
@@ -24,53 +24,6 @@ _MSGID_LOGGED = 100  # sendmail/headers.c, logsender: msgid=%.100s
 
 Read = Callable[[Sequence[bytes]], Iterable[bytes]]
 """Reads all logs once and yields the lines that contain any of some texts."""
-
-
-class DeliveryStatus(StrEnum):
-    """What became of a message, or of one recipient's copy of it; the worst first."""
-
-    REJECTED = "rejected"
-    TEMPFAILED = "tempfailed"
-    FAILED = "failed"
-    DEFERRED = "deferred"
-    HELD = "held"
-    UNKNOWN = "unknown"
-    DISCARDED = "discarded"
-    HANDED_OVER = "handed over"  # to a host whose lines are not in these logs
-    DELIVERED = "delivered"
-
-
-_WORST_FIRST = list(DeliveryStatus)
-_BY_ACTION = {
-    "reject": DeliveryStatus.REJECTED,
-    "tempfail": DeliveryStatus.TEMPFAILED,
-    "discard": DeliveryStatus.DISCARDED,
-    "hold": DeliveryStatus.HELD,
-}
-_BY_DSN = {"2": DeliveryStatus.DELIVERED, "4": DeliveryStatus.DEFERRED, "5": DeliveryStatus.FAILED}
-_BY_STAT = {
-    "Sent": DeliveryStatus.DELIVERED,
-    "Deferred": DeliveryStatus.DEFERRED,
-    "queued": DeliveryStatus.DEFERRED,
-    "quarantined": DeliveryStatus.HELD,
-}
-"""For a line without dsn=, as an attempt that only fills the queue, and all of sendmail 8.9."""
-_BY_MILTER = {
-    "discard": DeliveryStatus.DISCARDED,
-    "tempfail": DeliveryStatus.TEMPFAILED,
-    "reject": DeliveryStatus.REJECTED,
-}
-_MILTER_ACTION = re.compile(r"(?:milter=[^,=]+,(?: action=\w+,)?|Milter: (?:cmd=)?data,) (discard|tempfail|reject)")
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """The last attempt for one recipient at the last sendmail that has the message."""
-
-    address: str
-    status: DeliveryStatus
-    attempts: int
-    last: LogEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +70,10 @@ class _Search:
     def texts(self) -> list[bytes]:
         """The texts of which every relevant line contains at least one."""
         names = [message_id[:40] for message_id in self.message_ids if not self.full]
-        return [text.encode("utf-8", "surrogateescape") for text in (*names, *self.queue_ids)]
+        texts = [*dict.fromkeys((*names, *map(_in_json, names), *self.queue_ids))]
+        # each text costs a pass over all logs: a name without its brackets is found with them as well
+        least = [one for one in texts if not any(other in one for other in texts if other != one)]
+        return [text.encode("utf-8", "surrogateescape") for text in least]
 
     def add(self, event: LogEvent) -> bool:
         """Keep an event that belongs to the message, and its queue IDs; whether it does."""
@@ -196,6 +152,11 @@ def _spellings(message_id: str) -> frozenset[str]:
     return frozenset([*whole, *(one[:_MSGID_LOGGED] for one in escaped)])
 
 
+def _in_json(name: str) -> str:
+    """The name in an object of a container's log, in which Docker escapes three characters more than JSON does."""
+    return dumps(name)[1:-1].replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
 def _paths(search: _Search) -> Iterator[tuple[list[str], list[Link]]]:
     """The queue IDs of each message in the order of its path, and the links between them."""
     accepted = _accepted(search)
@@ -248,8 +209,8 @@ def _trace(path: Sequence[str], search: _Search, accepted: Sequence[Link]) -> Tr
     events = tuple(ordered(path, read, accepted))
     notice_ids = _notices(path, accepted)
     own = [event for event in events if event.queue_id not in notice_ids]
-    refusal = _refusal(own)
-    recipients = tuple(_recipients(own, refusal))
+    refusal = refusal_of(own)
+    recipients = tuple(recipients_of(own, refusal))
     statuses = [one.status for one in recipients] or [refusal]
     if _copies_without_result(path, own, accepted):
         statuses.append(DeliveryStatus.UNKNOWN)
@@ -257,9 +218,9 @@ def _trace(path: Sequence[str], search: _Search, accepted: Sequence[Link]) -> Tr
         tuple(one for one in path if one not in notice_ids),
         events,
         recipients,
-        min(statuses, key=_WORST_FIRST.index),
+        worst(statuses),
         tuple(one for one in path if one in notice_ids),
-        tuple(_recipients([event for event in events if event.queue_id in notice_ids], DeliveryStatus.UNKNOWN)),
+        tuple(recipients_of([event for event in events if event.queue_id in notice_ids], DeliveryStatus.UNKNOWN)),
     )
 
 
@@ -278,41 +239,3 @@ def _notices(path: Sequence[str], accepted: Sequence[Link]) -> set[str]:
             if link.receiver == queue_id and (link.kind is LinkKind.NOTICE or link.sender in notices):
                 notices.add(queue_id)
     return notices
-
-
-def _recipients(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterator[Recipient]:
-    """Each recipient with its last attempt, and `refusal` for an attempt without a status code."""
-    tried: dict[tuple[str | None, str], list[LogEvent]] = {}
-    attempts = [event for event in events if event.kind is EventKind.DELIVERY]
-    for event in attempts:
-        for address in addresses(event):
-            tried.setdefault((event.queue_id, address), []).append(event)
-    delivering = {event.queue_id for event in attempts}
-    for (_, address), made in tried.items():
-        handoff = handoff_id(made[-1])
-        if handoff not in delivering:  # otherwise the next sendmail has later attempts
-            status = DeliveryStatus.HANDED_OVER if handoff else _attempt_status(made[-1], refusal)
-            yield Recipient(address, status, len(made), made[-1])
-
-
-def _attempt_status(attempt: LogEvent, refusal: DeliveryStatus) -> DeliveryStatus:
-    if dsn := attempt.get("dsn"):
-        return _BY_DSN.get(dsn[0], refusal)
-    word = re.match(r"\w*", attempt.get("stat") or "")
-    return _BY_STAT.get(word[0] if word else "", refusal)
-
-
-def _refusal(events: Sequence[LogEvent]) -> DeliveryStatus:
-    """The reply at the final dot or before, for a message without any delivery attempt."""
-    for event in events:
-        if reply := event.get("reject"):
-            return DeliveryStatus.TEMPFAILED if reply.startswith("4") else DeliveryStatus.REJECTED
-        if event.get("status") == "tempfail" or event.text.endswith("temp failing commands"):
-            return DeliveryStatus.TEMPFAILED
-        if found := _MILTER_ACTION.fullmatch(event.text):
-            return _BY_MILTER[found[1]]
-        if event.text == "discarded" or (event.kind is EventKind.RULESET and event.text.endswith(", discard")):
-            return DeliveryStatus.DISCARDED
-        if event.kind is EventKind.SCAN and (status := _BY_ACTION.get(event.get("action") or "")):
-            return status
-    return DeliveryStatus.UNKNOWN

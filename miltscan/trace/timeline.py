@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from miltscan.sandwich.logline import EventKind, LogEvent, addresses, handoff_id
 from miltscan.trace.explain import Part
-from miltscan.trace.follow import Recipient, Trace
+from miltscan.trace.follow import Trace
+from miltscan.trace.recipients import Recipient
 
 _SHOWN = 5
 """Recipients of one line; the list at the end has all of them."""

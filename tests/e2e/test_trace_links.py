@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from miltscan.sandwich.logfiles import Logs
-from miltscan.trace.follow import DeliveryStatus, Trace, follow
+from miltscan.trace.follow import Trace, follow
+from miltscan.trace.recipients import DeliveryStatus
 from tests.harness.client import SENDER, new_message_id, text_message
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import Sandwich, private_folder

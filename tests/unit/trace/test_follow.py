@@ -9,7 +9,8 @@ import pytest
 
 from miltscan.sandwich.logfiles import Logs
 from miltscan.trace import follow as traces
-from miltscan.trace.follow import DeliveryStatus, Trace, follow
+from miltscan.trace.follow import Trace, follow
+from miltscan.trace.recipients import DeliveryStatus
 from miltscan.trace.timeline import as_text, trace_fields
 
 GOLDEN = Path(__file__).parents[2] / "corpus" / "logs"
@@ -173,6 +174,17 @@ def test_each_name_finds_the_copy_for_an_owner(subject: str) -> None:
     (found,) = follow(subject, logs("owner-alias.log").matching, NOW)
     assert found.queue_ids == ("6ARA01aa002794", "6ARA01aa002796", "6ARA02bb002800")
     assert (found.status, len(found.recipients)) == (DeliveryStatus.DELIVERED, 2)
+
+
+def test_a_message_id_in_the_log_of_a_container() -> None:
+    """Docker escapes characters of a Message-ID."""
+    text = "Nov 22 16:00:00 mx sm-mta[1]: 6AMG00aa000001: from=<s@x>, size=1, nrcpts=1, msgid=<a&b@x>, relay=x"
+    wrapped = json.dumps({"log": text, "stream": "stdout", "time": "2026-11-22T16:00:00Z"})
+    for plain, escaped in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e")):
+        wrapped = wrapped.replace(plain, escaped)
+    lines = [wrapped.encode()]
+    found = follow("<a&b@x>", lambda texts: (one for one in lines if any(text in one for text in texts)), NOW)
+    assert [one.queue_ids for one in found] == [("6AMG00aa000001",)]
 
 
 @pytest.mark.parametrize("subject", ["6AMG00aa000001", "<mine@b>", "mine@b"])

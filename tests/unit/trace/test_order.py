@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from miltscan.trace.follow import DeliveryStatus, Trace, follow
+from miltscan.trace.follow import Trace, follow
+from miltscan.trace.recipients import DeliveryStatus
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 A, B, C = "6AMG00aa000001", "6AMG00bb000002", "6AMG00cc000003"

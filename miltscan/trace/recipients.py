@@ -1,0 +1,98 @@
+"""What became of a message and of each recipient's copy of it, by the events of its path. It reads no file."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from miltscan.sandwich.logline import EventKind, LogEvent, addresses, handoff_id
+
+
+class DeliveryStatus(StrEnum):
+    """What became of a message, or of one recipient's copy of it; the worst first."""
+
+    REJECTED = "rejected"
+    TEMPFAILED = "tempfailed"
+    FAILED = "failed"
+    DEFERRED = "deferred"
+    HELD = "held"
+    UNKNOWN = "unknown"
+    DISCARDED = "discarded"
+    HANDED_OVER = "handed over"  # to a host whose lines are not in these logs
+    DELIVERED = "delivered"
+
+
+_WORST_FIRST = list(DeliveryStatus)
+_BY_ACTION = {
+    "reject": DeliveryStatus.REJECTED,
+    "tempfail": DeliveryStatus.TEMPFAILED,
+    "discard": DeliveryStatus.DISCARDED,
+    "hold": DeliveryStatus.HELD,
+}
+_BY_DSN = {"2": DeliveryStatus.DELIVERED, "4": DeliveryStatus.DEFERRED, "5": DeliveryStatus.FAILED}
+_BY_STAT = {
+    "Sent": DeliveryStatus.DELIVERED,
+    "Deferred": DeliveryStatus.DEFERRED,
+    "queued": DeliveryStatus.DEFERRED,
+    "quarantined": DeliveryStatus.HELD,
+}
+"""For a line without dsn=, as an attempt that only fills the queue, and all of sendmail 8.9."""
+_BY_MILTER = {
+    "discard": DeliveryStatus.DISCARDED,
+    "tempfail": DeliveryStatus.TEMPFAILED,
+    "reject": DeliveryStatus.REJECTED,
+}
+_MILTER_ACTION = re.compile(r"(?:milter=[^,=]+,(?: action=\w+,)?|Milter: (?:cmd=)?data,) (discard|tempfail|reject)")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """The last attempt for one recipient at the last sendmail that has the message."""
+
+    address: str
+    status: DeliveryStatus
+    attempts: int
+    last: LogEvent
+
+
+def worst(statuses: Iterable[DeliveryStatus]) -> DeliveryStatus:
+    """The status of a message whose recipients have these."""
+    return min(statuses, key=_WORST_FIRST.index)
+
+
+def recipients_of(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterator[Recipient]:
+    """Each recipient with its last attempt, and `refusal` for an attempt without a status code."""
+    tried: dict[tuple[str | None, str], list[LogEvent]] = {}
+    attempts = [event for event in events if event.kind is EventKind.DELIVERY]
+    for event in attempts:
+        for address in addresses(event):
+            tried.setdefault((event.queue_id, address), []).append(event)
+    delivering = {event.queue_id for event in attempts}
+    for (_, address), made in tried.items():
+        handoff = handoff_id(made[-1])
+        if handoff not in delivering:  # otherwise the next sendmail has later attempts
+            status = DeliveryStatus.HANDED_OVER if handoff else _attempt_status(made[-1], refusal)
+            yield Recipient(address, status, len(made), made[-1])
+
+
+def _attempt_status(attempt: LogEvent, refusal: DeliveryStatus) -> DeliveryStatus:
+    if dsn := attempt.get("dsn"):
+        return _BY_DSN.get(dsn[0], refusal)
+    word = re.match(r"\w*", attempt.get("stat") or "")
+    return _BY_STAT.get(word[0] if word else "", refusal)
+
+
+def refusal_of(events: Sequence[LogEvent]) -> DeliveryStatus:
+    """The reply at the final dot or before, for a message without any delivery attempt."""
+    for event in events:
+        if reply := event.get("reject"):
+            return DeliveryStatus.TEMPFAILED if reply.startswith("4") else DeliveryStatus.REJECTED
+        if event.get("status") == "tempfail" or event.text.endswith("temp failing commands"):
+            return DeliveryStatus.TEMPFAILED
+        if found := _MILTER_ACTION.fullmatch(event.text):
+            return _BY_MILTER[found[1]]
+        if event.text == "discarded" or (event.kind is EventKind.RULESET and event.text.endswith(", discard")):
+            return DeliveryStatus.DISCARDED
+        if event.kind is EventKind.SCAN and (status := _BY_ACTION.get(event.get("action") or "")):
+            return status
+    return DeliveryStatus.UNKNOWN
