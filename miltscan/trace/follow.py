@@ -15,7 +15,7 @@ from miltscan.sandwich.logforms import QUEUE_ID
 from miltscan.sandwich.logline import LINE_LIMIT, EventKind, LogEvent, parse_line
 from miltscan.trace.links import Link, LinkKind, links
 from miltscan.trace.order import ordered
-from miltscan.trace.recipients import DeliveryStatus, Recipient, recipients_of, refusal_of, worst
+from miltscan.trace.recipients import DeliveryStatus, Recipient, recipients_of, refusal_of, worst_status
 
 QUEUE_IDS_FOLLOWED = 100  # any number of messages may have the same Message-ID, by accident or by intent
 EVENTS_KEPT = 5000  # for each queue ID
@@ -218,7 +218,7 @@ def _trace(path: Sequence[str], search: _Search, accepted: Sequence[Link]) -> Tr
         tuple(one for one in path if one not in notice_ids),
         events,
         recipients,
-        worst(statuses),
+        worst_status(statuses),
         tuple(one for one in path if one in notice_ids),
         tuple(recipients_of([event for event in events if event.queue_id in notice_ids], DeliveryStatus.UNKNOWN)),
     )

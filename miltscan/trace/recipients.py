@@ -55,7 +55,7 @@ class Recipient:
     last: LogEvent
 
 
-def worst(statuses: Iterable[DeliveryStatus]) -> DeliveryStatus:
+def worst_status(statuses: Iterable[DeliveryStatus]) -> DeliveryStatus:
     """The status of a message whose recipients have these."""
     return min(statuses, key=_WORST_FIRST.index)
 
