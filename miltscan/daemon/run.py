@@ -23,6 +23,7 @@ from miltscan.exporter import access
 from miltscan.processes import notify
 from miltscan.processes.admission import install_filter
 from miltscan.processes.descriptors import raise_limit
+from miltscan.processes.rehearsal import rehearse
 from miltscan.processes.supervisor import Role, Supervisor
 from miltscan.scanning.spool import Spool
 from miltscan.status import events
@@ -31,6 +32,7 @@ from miltscan.telemetry import family, log, metrics, recording
 from miltscan.telemetry.folder import SUPERVISOR, MetricsFolder, claim_folder, slots_of
 from miltscan.telemetry.upkeep import Upkeep
 
+_RELOAD = 10.0  # seconds for the disks with the files of the configuration, and with the spool, to answer
 _DRAIN_EXTRA = 10.0  # seconds that a drain may take beyond the longest scan
 
 
@@ -176,13 +178,19 @@ class _Service:
         workers = "1 worker" if self.settings.workers == 1 else f"{self.settings.workers} workers"
         return f"serves {', '.join(str(one.address) for one in self.sockets)} with {workers}"
 
+    def _read_files(self) -> Loaded:
+        """Return what the files hold now; each disk on which they are, and that of the spool, must answer."""
+        loaded = load_all(self.path)
+        _try_spool(loaded.settings)
+        if self.http:
+            access.load_access(loaded.settings.exporter)
+        return loaded
+
     def _read_again(self) -> Loaded | None:
         try:
-            loaded = load_all(self.path)
+            rehearse(self._read_files, _RELOAD)
+            loaded = self._read_files()
             new = loaded.settings
-            _try_spool(new)
-            if self.http:
-                access.load_access(new.exporter)
             for one in self.sockets:
                 install_filter(one.listener, new.milter.allow)  # for the workers as well, which share the socket
         except (ConfigError, StartError) as error:

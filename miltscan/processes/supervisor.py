@@ -30,6 +30,7 @@ _TICK = 1.0  # seconds between two calls of Hooks.tick, at most
 _SILENCE = 30.0  # seconds between two signs of life after which a child hangs: many times what a busy host delays it
 _START = 300.0  # the same until the child is ready: a start reads files and looks hosts up
 _STABLE_AFTER = 5.0  # seconds of life after which the end of a child no longer counts as a failed start
+_LAST = 10.0  # seconds for the children that outlive the others: they serve no mail, and may wait for another host
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 30.0
 
@@ -198,6 +199,7 @@ class Supervisor:
                 child, slot.child = slot.child, None
                 self._note_end(slot, child, status)
         if self._drain_ends is not None and all(child.role.outlives for child in self._children()):
+            self._drain_ends = min(self._drain_ends, time.monotonic() + _LAST)
             for child in self._children():
                 os.kill(child.pid, signal.SIGTERM)
 

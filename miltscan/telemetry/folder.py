@@ -30,6 +30,7 @@ _SPACE_OF_GAUGES = 2**13
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.EINVAL}  # some file systems: there a count may stay in memory later
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder is made in it, by a name that nobody knows before
+_PREFIX = "miltscan-metrics-"
 _LOCK = "lock"
 
 
@@ -38,16 +39,16 @@ class MetricsFolder:
     """The folder `path` in which a service counts; `fault` is why it is not, or not fully, the configured one."""
 
     path: Path
-    lock: int
+    locks: tuple[int, ...]
     fault: str = ""
     private: bool = False
 
     def release(self) -> None:
         """End the use of the folder."""
-        if self.lock >= 0:
-            os.close(self.lock)
         if self.private:
             shutil.rmtree(self.path, ignore_errors=True)
+        for lock in self.locks:
+            os.close(lock)
 
 
 def slots_of(settings: Settings) -> list[str]:
@@ -61,22 +62,22 @@ def claim_folder(folder: Path, slots: Collection[str]) -> MetricsFolder:
     A folder of another service, or with files of others, is refused before anything in it is changed: /etc/mail is full
     of `*.db`.
     """
-    lock = -1
+    locks: tuple[int, ...] = ()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _refuse_others(folder)
-        lock = _lock(folder)
+        locks = (_lock(folder),)
         folder.chmod(0o700)
         for file in (*folder.glob("*.db"), *folder.glob(exemplars.PATTERN)):
             file.unlink()
         reserve(folder, slots)
     except OSError as error:
         if error.errno in _NO_SPACE:
-            return _in_memory(folder, lock, slots, f"{folder}: {error.strerror}")
+            return _in_memory(folder, locks, slots, f"{folder}: {error.strerror}")
         raise StartError(
             f"metrics directory {folder}: {error.strerror}. It must be a directory that miltscan's user owns."
         ) from error
-    return MetricsFolder(folder, lock)
+    return MetricsFolder(folder, locks)
 
 
 def reserved_space(slots: Collection[str]) -> int:
@@ -137,12 +138,23 @@ def _lock(folder: Path) -> int:
     return descriptor
 
 
-def _in_memory(folder: Path, lock: int, slots: Collection[str], fault: str) -> MetricsFolder:
+def _in_memory(folder: Path, locks: tuple[int, ...], slots: Collection[str], fault: str) -> MetricsFolder:
     """Return a folder in memory. If that is full as well, each process counts for itself, unseen by the exporter."""
+    _remove_abandoned()
     try:
-        path = Path(tempfile.mkdtemp(prefix="miltscan-metrics-", dir=_MEMORY if _MEMORY.is_dir() else None))
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY if _MEMORY.is_dir() else None))
     except OSError:
-        return MetricsFolder(folder, lock, fault)
+        return MetricsFolder(folder, locks, fault)
     with suppress(OSError):
+        locks = (*locks, _lock(path))
         reserve(path, slots)
-    return MetricsFolder(path, lock, fault, private=True)
+    return MetricsFolder(path, locks, fault, private=True)
+
+
+def _remove_abandoned() -> None:
+    """Remove the folders in memory of services of this user that were killed."""
+    for path in _MEMORY.glob(f"{_PREFIX}*"):
+        with suppress(OSError, StartError):  # of another user, or in use
+            if path.lstat().st_uid == os.geteuid():
+                os.close(_lock(path))
+                shutil.rmtree(path)

@@ -5,6 +5,9 @@ the reader takes lines again, one line reports how many were lost, at the place 
 system refuses (disk full, reader gone) is lost at once. Each loss is counted, and `miltscan_log_stalled` shows it.
 
 No thread writes: the supervisor starts none, and a switch of threads costs more than the write (docs/lab/cost.md).
+A disk that hangs (NFS) is the exception: no write to a file can be told not to wait. It holds the thread that writes at
+that moment, one in each process; the others lose their lines and go on.
+
 Lines that wait are written with the next line, or by `flush`, which each process calls every few seconds.
 """
 
@@ -51,6 +54,7 @@ class Output:
         self._reported = 0  # lines that the report counts which waits itself
         self._half = False  # whether the first line that waits is the rest of one
         self._stalled = False
+        self._hangs = False
 
     def open(self) -> None:
         """Let no write to standard output or standard error wait from now on, in this process and its later forks."""
@@ -59,7 +63,12 @@ class Output:
 
     def line(self, line: bytes) -> None:
         """Write one line, or keep it while the reader is slow. Never raises and never waits."""
-        with self._lock:
+        if not self._lock.acquire(timeout=0 if self._hangs else _PATIENCE):
+            self._hangs = True  # another thread waits for a disk, as only a file can make it wait
+            self._lose(1)
+            self._note(stalled=True)
+            return
+        try:
             if self._lost:
                 self._flush()
             if self._lost or self._size + len(line) > BUFFER:
@@ -68,13 +77,20 @@ class Output:
             self._waiting.append(line)
             self._size += len(line)
             self._flush()
+        finally:
+            self._hangs = False
+            self._lock.release()
 
     def flush(self, patience: float = _PATIENCE) -> None:
         """Write what waits, and wait for a reader that takes it for so many seconds at most."""
         ends = time.monotonic() + patience
         while self._waiting or self._lost:
-            with self._lock:
+            if not self._lock.acquire(timeout=patience):
+                return
+            try:
                 full = self._flush()
+            finally:
+                self._lock.release()
             left = ends - time.monotonic()
             if not full or left <= 0 or not self._room.poll(left * 1000):
                 return
@@ -82,8 +98,9 @@ class Output:
     def close(self, patience: float) -> None:
         """Before the end of the process: write what waits, as `flush` does. What the reader did not take is lost."""
         self.flush(patience)
-        with self._lock:
+        if self._lock.acquire(timeout=patience):
             self._give_up()
+            self._lock.release()
 
     def _flush(self) -> bool:
         """Write what waits; True if the reader has to take some first."""

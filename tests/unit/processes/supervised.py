@@ -1,8 +1,8 @@
 """A supervisor of plain functions, run as a program: it prints a line on standard output for each event.
 
 Argument: a JSON object with `roles` (a list of `[name, kind]`, a kind being a function below), `drain_timeout`,
-`stable_after`, `pause` and `silence` (seconds), `order` (the text of a reload), `forks_failing` (the calls of fork()
-that fail, counted from 1).
+`stable_after`, `pause`, `silence` and `last` (seconds), `order` (the text of a reload), `forks_failing` (the calls of
+fork() that fail, counted from 1).
 """
 
 import errno
@@ -104,6 +104,11 @@ def lasting(name: str, link: ChildLink) -> None:
         signal.pause()
 
 
+def lasting_stuck(name: str, link: ChildLink) -> None:
+    """Outlive the others, and ignore signals."""
+    stuck(name, link)
+
+
 def good_once(name: str, link: ChildLink) -> None:
     """Be good in the first instance, fail before readiness in the second, and be good in the third."""
     if INSTANCES[name] == 2:
@@ -113,7 +118,19 @@ def good_once(name: str, link: ChildLink) -> None:
 
 KINDS: dict[str, Callable[[str, ChildLink], None]] = {
     function.__name__: function
-    for function in (beating, good, good_once, fails, hanging, lasting, leaves, never_ready, ready_and_gone, stuck)
+    for function in (
+        beating,
+        good,
+        good_once,
+        fails,
+        hanging,
+        lasting,
+        lasting_stuck,
+        leaves,
+        never_ready,
+        ready_and_gone,
+        stuck,
+    )
 }
 INSTANCES: dict[str, int] = {}
 """How often each role was started; counted in the supervisor's process, by `ended`."""
@@ -172,11 +189,12 @@ def main(arguments: dict[str, Any]) -> int:
     """Return the exit status of the supervisor."""
     supervisor._STABLE_AFTER = arguments["stable_after"]  # noqa: SLF001 - a test cannot wait for five seconds
     supervisor._SILENCE = arguments["silence"]  # noqa: SLF001
+    supervisor._LAST = arguments["last"]  # noqa: SLF001
     supervisor._TICK = min(5.0, arguments["silence"] / 4)  # noqa: SLF001
     supervisor._FIRST_PAUSE = arguments["pause"]  # noqa: SLF001
     supervisor.os.fork = _failing(os.fork, arguments["forks_failing"])  # type: ignore[attr-defined]
     roles = [
-        Role(name, lambda link, name=name, kind=kind: KINDS[kind](name, link), outlives=kind == "lasting")  # type: ignore[misc]
+        Role(name, lambda link, name=name, kind=kind: KINDS[kind](name, link), outlives=kind.startswith("lasting"))  # type: ignore[misc]
         for name, kind in arguments["roles"]
     ]
     INSTANCES.update(dict.fromkeys((role.name for role in roles), 1))

@@ -30,6 +30,7 @@ class Service:
             "stable_after": 60.0,
             "pause": 0.001,
             "silence": 60.0,
+            "last": 60.0,
             "order": "config ",
             "forks_failing": [],
         }
@@ -164,6 +165,15 @@ def test_one_role_outlives_the_others(start: Start) -> None:
     assert service.printed.index("exporter terminated") > max(
         map(service.printed.index, ["a order drain", "b order drain"])
     )
+
+
+def test_a_role_that_outlives_the_others_ends_soon(start: Start) -> None:
+    """A tracer whose collector trickles, or an exporter on a dead disk, does not use up the time of the drain."""
+    service = start(("tracer", "lasting_stuck"), ("a", "good"), last=0.1)
+    service.expect("all ready")
+    service.signal(signal.SIGTERM)
+    assert service.end() == 0
+    assert "ended tracer killed by SIGKILL pause None" in service.printed
 
 
 @pytest.mark.parametrize(

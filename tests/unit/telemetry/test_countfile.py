@@ -2,8 +2,9 @@
 
 import errno
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def _read(path: Path) -> dict[str, float]:
 
 def _full(*_: object, **_options: object) -> int:
     raise FULL
+
+
+def _in_child(work: Callable[[], object]) -> int:
+    """Run `work` in a process of its own; return how it ended."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitpid(child, 0)[1]
 
 
 def test_the_format_is_that_of_prometheus_client(tmp_path: Path) -> None:
@@ -171,8 +185,15 @@ def test_a_full_folder_is_replaced_by_one_in_memory(tmp_path: Path, monkeypatch:
         0o700,
         f"{tmp_path}/metrics: No space left on device",
     )
+    abandoned = tmp_path / "miltscan-metrics-abandoned"
+    abandoned.mkdir()
+    assert _in_child(lambda: claim_folder(tmp_path / "other", ["0"])) == 0  # which ends without removing its own
+    assert claimed.path.exists()
+    assert not abandoned.exists()
     claimed.release()
     assert not claimed.path.exists()
+    claim_folder(tmp_path / "metrics", ["0"]).release()
+    assert [*tmp_path.glob("miltscan-metrics-*")] == []
     monkeypatch.setattr(tempfile, "mkdtemp", _full)
     claimed = claim_folder(tmp_path / "metrics", ["0"])
     assert (claimed.path, bool(claimed.fault)) == (tmp_path / "metrics", True)
@@ -184,14 +205,12 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     """The line names folder and owner; a lock file that a dead service left is no lock."""
     (tmp_path / "lock").write_text("123\n")
     claimed = claim_folder(tmp_path, ["0"])
-    child = os.fork()
-    if child == 0:
-        text = f"metrics directory {tmp_path}: in use by another miltscan (pid {os.getppid()}). Stop it first"
-        try:
+    text = f"metrics directory {tmp_path}: in use by another miltscan (pid {os.getpid()}). Stop it first"
+
+    def second() -> None:
+        with pytest.raises(StartError, match=re.escape(text)):
             claim_folder(tmp_path, ["0"])
-        except StartError as error:
-            os._exit(0 if str(error).startswith(text) else 1)
-        os._exit(2)
-    assert os.waitpid(child, 0)[1] == 0
+
+    assert _in_child(second) == 0
     claimed.release()
     assert countfile.FILES == []

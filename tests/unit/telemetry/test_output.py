@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -132,6 +133,31 @@ def test_the_end_of_a_process_waits_only_so_long() -> None:
     out.line(b"line\n")
     out.close(0.01)
     assert _counted() == (1, 1)
+
+
+def test_a_disk_that_hangs_holds_one_thread() -> None:
+    """Other threads lose their lines and go on; when the disk answers, the loss is reported."""
+    hangs, goes_on = threading.Event(), threading.Event()
+    reader = Reader(1000)
+
+    def write(line: bytes) -> int:
+        hangs.set()
+        assert goes_on.wait(60)
+        return reader.write(line)
+
+    out = Output(b"%d lost\n".__mod__, write)
+    held = threading.Thread(target=out.line, args=(b"held\n",))
+    held.start()
+    assert hangs.wait(60)
+    for _ in range(100):
+        out.line(b"lost\n")
+    out.flush()
+    out.close(0)
+    assert _counted() == (100, 1)
+    goes_on.set()
+    held.join()
+    out.line(b"next\n")
+    assert reader.taken == b"held\n100 lost\nnext\n"
 
 
 def test_a_fork_does_not_repeat_what_waits() -> None:
