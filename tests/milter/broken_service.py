@@ -13,7 +13,7 @@ import milter
 
 from miltscan.cli import run_cli
 from miltscan.core.policy import decide
-from miltscan.daemon import watch
+from miltscan.daemon import run, watch
 from miltscan.daemon.worker import Worker
 from miltscan.errors import StartError
 from miltscan.milter.callbacks import Milter
@@ -51,6 +51,16 @@ def stuck(*_arguments: object, **_options: object) -> None:
     threading.Event().wait()
 
 
+def stuck_after_start(function: Callable[..., object]) -> Callable[..., object]:
+    """The function once, then one that never returns."""
+    calls = iter([function])
+
+    def replaced(*arguments: object) -> object:
+        return next(calls, stuck)(*arguments)
+
+    return replaced
+
+
 Patch = tuple[object, str, Any]
 IMPATIENT: tuple[Patch, ...] = (  # no test can wait for half a minute
     (supervisor, "_SILENCE", 2.0),
@@ -66,6 +76,7 @@ DEFECTS: dict[str, tuple[Patch, ...]] = {
     "no-filter": ((admission, "_SO_ATTACH_FILTER", 9999),),
     "serve": ((Milter, "main", main_loop),),
     "impatient": IMPATIENT,
+    "dead-disk": ((run, "_RELOAD", 0.5), (run, "_try_spool", stuck_after_start(run._try_spool))),  # noqa: SLF001
     "deadlock": (*IMPATIENT, (pipeline, "decide", for_marked(stuck, decide))),
     # a libmilter that does not answer the question of its own worker, which no MTA asks
     "mute": (*IMPATIENT, (milter, "register", partial(milter.register, unknown=stuck))),

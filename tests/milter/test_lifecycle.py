@@ -131,6 +131,19 @@ def test_a_wrong_file_changes_nothing(started: Callable[..., Daemon]) -> None:
     assert len(daemon.logged("reload_failed")) == 4
 
 
+def test_a_disk_that_hangs_at_a_reload(own: Fleet) -> None:
+    """The supervisor goes on: the former configuration stays in force, dead workers are replaced, and TERM ends it."""
+    daemon = own()
+    daemon.command = (sys.executable, BROKEN, "dead-disk", "run")
+    daemon.start()
+    daemon.wait_ready()
+    daemon.running.signal(signal.SIGHUP)
+    (line,) = daemon.wait_logged("reload_failed")
+    assert "did not answer within 0.5 s" in line["why"][0]
+    assert daemon.send().accepted
+    assert daemon.stop() == 0
+
+
 def test_keys_that_need_a_restart_are_named(started: Callable[..., Daemon]) -> None:
     """And they are named again at the next reload, because they are still not in effect; the log keeps its format."""
     daemon = started()
