@@ -20,9 +20,11 @@ dnl Listen: with the default backlog of 10, a burst of a few messages a second m
 dnl minutes for a greeting (docs/tuning.md).
 define(`_NO_MSA_', `1')dnl
 define(`_DPO_', `')dnl
-DAEMON_OPTIONS(`Family=inet, Name=delivery, Addr=SITE_DELIVERY_LISTEN, Port=SITE_DELIVERY_PORT, M=ifelse(SITE_DELIVERY_LISTEN, `127.0.0.1', `AS', `A'), Listen=511')dnl
+DAEMON_OPTIONS(`Family=ifelse(index(SITE_DELIVERY_LISTEN, `:'), -1, `inet', `inet6'), Name=delivery, Addr=SITE_DELIVERY_LISTEN, Port=SITE_DELIVERY_PORT, M=ifelse(SITE_DELIVERY_LISTEN, `127.0.0.1', `AS', `A'), Listen=511')dnl
 dnl ident: behind a firewall that drops the query, each handoff from another host would wait 5 s for its greeting.
 define(`confTO_IDENT', `0')dnl
+dnl With the short form of IPv6 addresses SITE_DELIVERY_FROM may be written as usual: IPv6:2001:db8::1.
+define(`confUSE_COMPRESSED_IPV6_ADDRESSES', `True')dnl
 define(`confSMTP_LOGIN_MSG', `$j delivery sendmail, for its incoming hosts only; $b')dnl
 dnl
 dnl A separate pid file and queue: two daemons in one queue would send each other's messages.

@@ -6,10 +6,11 @@ It runs in the exporter, on its own thread: a disk that hangs delays no scrape, 
 import os
 import threading
 import time
+from collections.abc import Collection
 
 from miltscan.config.settings import Settings
 from miltscan.core.report import Place
-from miltscan.processes.listening import listens
+from miltscan.processes.listening import listening_ports
 from miltscan.sandwich.queues import read_depth
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.metrics import QueueName
@@ -51,8 +52,9 @@ class Measurement:
         try:
             self._upkeep.update()
             self._disk(settings.spool.directory)
-            self._listening(QueueName.INCOMING, settings.queues.incoming, settings.queues.incoming_port)
-            self._listening(QueueName.DELIVERY, settings.queues.delivery, settings.queues.delivery_port)
+            open_ports = listening_ports()
+            self._listening(QueueName.INCOMING, settings.queues.incoming, settings.queues.incoming_port, open_ports)
+            self._listening(QueueName.DELIVERY, settings.queues.delivery, settings.queues.delivery_port, open_ports)
             if now >= self._due:
                 self._due = now + settings.queues.interval
                 self._queue(QueueName.INCOMING, settings.queues.incoming)
@@ -69,14 +71,14 @@ class Measurement:
         else:
             metrics.SPOOL_FREE_BYTES.child().set(space.f_bavail * space.f_frsize)
 
-    def _listening(self, name: QueueName, path: str, port: int) -> None:
+    def _listening(self, name: QueueName, path: str, port: int, open_ports: Collection[int]) -> None:
         """Measure whether this sendmail listens; without its queue it is not on this host.
 
         A sendmail above its load limits closes its ports, and nothing else shows it: systemd finds the process.
         """
         folder = os.path.dirname(path) if path.endswith("*") else path  # noqa: PTH120 - a text, measured often
         if port and folder and os.path.isdir(folder):  # noqa: PTH112
-            metrics.SENDMAIL_LISTENING.child(name).set(listens(port))
+            metrics.SENDMAIL_LISTENING.child(name).set(port in open_ports)
         else:
             metrics.SENDMAIL_LISTENING.forget(name)
 

@@ -25,6 +25,12 @@ def listens(port: int) -> bool:
     return bool(port_inodes(port))
 
 
+def listening_ports() -> set[int]:
+    """All TCP ports on which a process of this host listens."""
+    rows = (line.split() for table in _TABLES for line in _read(table).splitlines()[1:])
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == _LISTEN}
+
+
 def _read(table: Path) -> str:
     try:
         return table.read_text()

@@ -41,8 +41,8 @@ class Daemon:
 
     @property
     def host(self) -> str:
-        """The host part of the address at which a client on this host connects."""
-        return self.address or ("::1" if self.inet6 else "127.0.0.1")
+        """The host at which a client on this host connects; `localhost` tries both families, as :: accepts both."""
+        return self.address or ("localhost" if self.inet6 else "127.0.0.1")
 
 
 @dataclass(frozen=True, slots=True)

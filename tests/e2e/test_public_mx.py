@@ -64,6 +64,9 @@ def mx() -> Iterator[PublicMx]:
             "SITE_SUBMISSION_PORT": str(submission),
             "SITE_SUBMISSIONS_PORT": str(submissions),
             "SITE_MESSAGE_SIZE": str(SIZE),
+            "SITE_DELIVERY_LISTEN": "::",  # the handoff uses IPv6, too
+            "SITE_DELIVERY_HOST": f"[IPv6:{network['mx'].address6}]",
+            "SITE_DELIVERY_FROM": f"IPv6:{network['mx'].address6}",
             "SITE_TLS_MINIMUM": "1.3",
             "SITE_GREET_PAUSE": "100",
             "SITE_MAX_RECIPIENTS": str(RECIPIENTS),
@@ -101,6 +104,15 @@ def test_a_client_of_each_family(mx: PublicMx, stranger: Host, family: str) -> N
 
 
 @pytest.mark.usefixtures("stranger")
+def test_delivery_serves_its_incoming_host_only(mx: PublicMx) -> None:
+    """A client with another address, of either family, may not use delivery."""
+    with mx.network["stranger"].inside():
+        for host in (mx.here.address, mx.here.address6):
+            with mx.connect(mx.sandwich.delivery.port, host) as session:
+                session.ehlo()
+                assert session.mail("a@example.org")[0] == 550
+
+
 def test_size_is_announced(mx: PublicMx) -> None:
     """A client learns the limit from EHLO, and at MAIL that its message is too large."""
     with mx.connect() as session:
