@@ -4,11 +4,13 @@ Each fault of a file is one line with the key, the file and the remedy. The supe
 each reload to find faults early; the exporter makes its own. This module serves no request.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from miltscan.config.ownership import loose_places
 from miltscan.config.secretfile import read_file
 from miltscan.config.settings import ExporterSettings
 from miltscan.core.address import Network, is_in
@@ -107,7 +109,7 @@ def _tls(settings: ExporterSettings, user: int | None) -> "ssl.SSLContext | None
     context.set_alpn_protocols(["http/1.1"])
     _load_chain(context, settings, user)
     if settings.client_ca:
-        _load_client_ca(context, settings.client_ca)
+        _load_client_ca(context, settings.client_ca, user)
     return context
 
 
@@ -141,10 +143,13 @@ def _why(error: OSError, certificate: str, key: str) -> str:
             return f"{certificate} and {key}: expected a certificate and its key in PEM form ({reason or error})"
 
 
-def _load_client_ca(context: "ssl.SSLContext", file: str) -> None:
+def _load_client_ca(context: "ssl.SSLContext", file: str, user: int | None) -> None:
+    """Load the CA, which is no secret; but whoever changes it lets clients in."""
     import ssl  # noqa: PLC0415 - as above
 
     _read("exporter.client_ca", file, secret=False)
+    if loose := next(loose_places(Path(file), os.geteuid() if user is None else user), ""):
+        raise StartError(f"exporter.client_ca: {loose}")
     try:
         context.load_verify_locations(file)
     except OSError as error:

@@ -240,6 +240,19 @@ def test_what_the_check_says(  # noqa: PLR0913, PLR0917 - a column each
     assert {finding.level for finding in findings} <= {Level.OK, Level.WARNING}
 
 
+def test_a_ca_that_others_may_change_is_refused(authority: Authority, tmp_path: Path) -> None:
+    """It is no secret, but whoever changes it lets clients in."""
+    ca = tmp_path / "ca.crt"
+    ca.write_text(Path(authority.certificate).read_text())
+    server = {"certificate": str(authority.folder / "server.crt"), "key": str(authority.folder / "server.key")}
+    ca.chmod(0o644)
+    assert faults(exporter(**server, client_ca=str(ca))) == []
+    ca.chmod(0o666)
+    assert faults(exporter(**server, client_ca=str(ca))) == [
+        f"exporter.client_ca: {ca} has mode 0666: others may change it; run: chmod go-w {ca}"
+    ]
+
+
 @pytest.mark.parametrize(
     ("has", "expected"),
     [
