@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 import milter
 
@@ -20,6 +20,7 @@ from miltscan.core.verdict import Fault, Verdict
 from miltscan.errors import MtaGoneError
 from miltscan.milter.answer import CONTINUE, TEMPFAIL, Context, carry_out, is_connected
 from miltscan.milter.session import MtaSession, Runtime, catch_what_c_raises
+from miltscan.milter.steps import take_chunk, take_eoh, take_header, take_recipient
 
 _NAME = "miltscan"  # a constant: libmilter keeps the pointer
 _NOREPLY: int = milter.NOREPLY
@@ -68,6 +69,7 @@ class Milter:
         self._sessions: set[MtaSession] = set()
         self._transactions: set[MtaSession] = set()
         self._eoms: set[MtaSession] = set()
+        self._writes: set[MtaSession] = set()
         self._slow_until = 0.0
         self.clock = 0.0
         self.alive = 0.0
@@ -83,8 +85,8 @@ class Milter:
         return len(self._transactions)
 
     def silent(self, seconds: float) -> str | None:
-        """The queue ID of an EOM that has not gone on for so long, although it waits for no MTA."""
-        for session in tuple(self._eoms):
+        """The queue ID of a message whose EOM or body has not gone on for so long, although it waits for no MTA."""
+        for session in (*self._eoms, *self._writes):
             if self.clock - session.alive > seconds:
                 return session.queue_id
         return None
@@ -96,10 +98,10 @@ class Milter:
         milter.set_flags(_ACTIONS)
         milter.set_connect_callback(self._connect)
         milter.set_envfrom_callback(self._mail)
-        milter.set_envrcpt_callback(_unanswered(_rcpt))
-        milter.set_header_callback(_header)
-        milter.set_eoh_callback(_eoh)
-        milter.set_body_callback(_unanswered(_body))
+        milter.set_envrcpt_callback(take_recipient)
+        milter.set_header_callback(take_header)
+        milter.set_eoh_callback(take_eoh)
+        milter.set_body_callback(self._body)
         milter.set_eom_callback(self._eom)
         milter.set_abort_callback(self._abort)
         milter.set_close_callback(self._close)
@@ -138,6 +140,7 @@ class Milter:
         if session.spool:
             self._end(session)
         session.begin(self.runtime)
+        session.queue_id = _macro(ctx, "i")
         self._transactions.add(session)
         try:
             too_large = session.mail(sender, arguments, authenticated=bool(ctx.getsymval("{auth_type}")))
@@ -157,6 +160,16 @@ class Milter:
         self._recorder.done(report)
         return code
 
+    def _body(self, ctx: Context, chunk: bytes) -> int:
+        """A chunk of the body, which hangs where the disk of the spool does."""
+        session: MtaSession = ctx.getpriv()
+        session.alive = self.clock
+        self._writes.add(session)
+        try:
+            return take_chunk(ctx, chunk)
+        finally:
+            self._writes.discard(session)
+
     def _eom(self, ctx: Context) -> int:
         """The end of a message: scan it, decide, and carry the decision out.
 
@@ -168,7 +181,7 @@ class Milter:
         began = monotonic()
         try:
             self._enter(session, began)
-            queue_id = session.queue_id = _macro(ctx, "i")
+            queue_id = _macro(ctx, "i")
             try:
                 message = session.eom(queue_id, _macro(ctx, "{msg_id}").encode())
                 report = session.runtime.pipeline.process(message, partial(self._tick, ctx, session))
@@ -237,44 +250,6 @@ class Milter:
             self._end(session)
             self._sessions.discard(session)
         return CONTINUE
-
-
-def _unanswered(step: Callable[..., None]) -> Callable[..., int]:
-    """A step to which the MTA expects no reply: the first error is kept for the EOM, and later steps are skipped."""
-
-    def guarded(ctx: Context, *arguments: Any) -> int:  # noqa: ANN401 - as libmilter passes them
-        session: MtaSession = ctx.getpriv()
-        if session.error is None:
-            try:
-                step(session, ctx, *arguments)
-            except Exception as error:  # noqa: BLE001 - it is raised again at EOM
-                session.error = error
-        return _NOREPLY
-
-    return guarded
-
-
-def _rcpt(session: MtaSession, ctx: Context, recipient: bytes, *_arguments: bytes) -> None:
-    session.steps.rcpt(recipient, local=ctx.getsymval("{rcpt_mailer}") == "local")
-
-
-def _header(ctx: Context, name: str, value: bytes) -> int:
-    """As `_unanswered` does, in one function: there are many headers, and each call costs."""
-    session: MtaSession = ctx.getpriv()
-    try:
-        session.steps.header(name.encode(), value)
-    except Exception as error:  # noqa: BLE001 - as above
-        session.error = session.error or error
-    return _NOREPLY
-
-
-def _eoh(_ctx: Context) -> int:
-    """Only from an MTA that cannot omit this step; the next one shows as well that the headers end."""
-    return _NOREPLY
-
-
-def _body(session: MtaSession, _ctx: Context, chunk: bytes) -> None:
-    session.body(chunk)
 
 
 def _macro(ctx: Context, name: str) -> str:

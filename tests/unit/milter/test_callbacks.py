@@ -11,18 +11,20 @@ import pytest
 from miltscan.core.action import ActionName
 from miltscan.core.report import Report
 from miltscan.core.verdict import Limit, Verdict
-from miltscan.milter.callbacks import Milter, _body, _eoh, _header, _rcpt, _unanswered
+from miltscan.milter.callbacks import Milter
 from miltscan.milter.session import MtaSession, Runtime
+from miltscan.milter.steps import take_chunk, take_eoh, take_header, take_recipient
 from miltscan.scanning.pipeline import Pipeline, scan_slots
+from miltscan.scanning.spool import Spool
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.messages import policy
 
 CONTINUE, NOREPLY, TEMPFAIL, REJECT = milter.CONTINUE, milter.NOREPLY, milter.TEMPFAIL, milter.REJECT
 STEPS: dict[str, Callable[..., int]] = {
-    "rcpt": _unanswered(_rcpt),
-    "header": _header,
-    "eoh": _eoh,
-    "body": _unanswered(_body),
+    "rcpt": take_recipient,
+    "header": take_header,
+    "eoh": take_eoh,
+    "body": take_chunk,
 }
 
 
@@ -219,6 +221,23 @@ def test_client_that_goes_away(tmp_path: Path, steps: int) -> None:
 def session() -> MtaSession:
     """A new one."""
     return MtaSession(b"", mock.Mock())
+
+
+def test_a_write_that_hangs_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body whose spool does not go on is named while it hangs, and not after it."""
+    setup = Setup(tmp_path, CLEAN)
+    setup.mail()
+    seen: list[str | None] = []
+
+    def write(_spool: Spool, _data: bytes) -> None:
+        seen.append(setup.milter.silent(30.0))
+        setup.milter.clock += 31.0
+        seen.append(setup.milter.silent(30.0))
+
+    monkeypatch.setattr(Spool, "write", write)
+    assert setup.milter._body(setup.ctx, b"text") == NOREPLY  # noqa: SLF001 - as libmilter calls it
+    assert [*seen, setup.milter.silent(30.0)] == [None, "5AMEkX012345", None]
+    setup.milter._abort(setup.ctx)  # noqa: SLF001
 
 
 def test_only_slow_eoms_ask_libmilter_for_a_thread() -> None:

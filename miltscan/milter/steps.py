@@ -1,0 +1,53 @@
+"""The steps of a message to which the MTA expects no reply: functions of the context alone, as libmilter calls them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import milter
+
+from miltscan.milter.answer import Context
+from miltscan.milter.session import MtaSession
+
+_NOREPLY: int = milter.NOREPLY
+
+
+def _unanswered(step: Callable[..., None]) -> Callable[..., int]:
+    """A step to which the MTA expects no reply: the first error is kept for the EOM, and later steps are skipped."""
+
+    def guarded(ctx: Context, *arguments: Any) -> int:  # noqa: ANN401 - as libmilter passes them
+        session: MtaSession = ctx.getpriv()
+        if session.error is None:
+            try:
+                step(session, ctx, *arguments)
+            except Exception as error:  # noqa: BLE001 - it is raised again at EOM
+                session.error = error
+        return _NOREPLY
+
+    return guarded
+
+
+def _add_recipient(session: MtaSession, ctx: Context, recipient: bytes, *_arguments: bytes) -> None:
+    session.steps.rcpt(recipient, local=ctx.getsymval("{rcpt_mailer}") == "local")
+
+
+def take_header(ctx: Context, name: str, value: bytes) -> int:
+    """As `_unanswered` does, in one function: there are many headers, and each call costs."""
+    session: MtaSession = ctx.getpriv()
+    try:
+        session.steps.header(name.encode(), value)
+    except Exception as error:  # noqa: BLE001 - as above
+        session.error = session.error or error
+    return _NOREPLY
+
+
+def take_eoh(_ctx: Context) -> int:
+    """Only from an MTA that cannot omit this step; the next one shows as well that the headers end."""
+    return _NOREPLY
+
+
+def _store(session: MtaSession, _ctx: Context, chunk: bytes) -> None:
+    session.body(chunk)
+
+
+take_recipient = _unanswered(_add_recipient)
+take_chunk = _unanswered(_store)
