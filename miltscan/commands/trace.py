@@ -74,6 +74,8 @@ def trace(
             say_json(trace_fields(one))
         else:
             say(f"{as_text(one)}\n")
+    if found.traces and found.unknown:
+        complain(f"{readable(subject)}: found{_unknown(found)}")
     if not found.traces:
         for file in read.passed_over:
             complain(f"{readable(str(file))}: not read: no rotation makes this name. Name it with --log.")

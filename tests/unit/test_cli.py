@@ -303,6 +303,20 @@ def test_trace_names_what_it_could_not_read(tmp_path: Path) -> None:
     assert absent == f"6AMG00aa000001: not found in {tmp_path}/maillog; {unknown}<\\x1b[2Ja@b>"
 
 
+def test_trace_names_lines_that_it_could_not_read_next_to_others(tmp_path: Path) -> None:
+    """A message that is found may have more lines than are shown."""
+    line = "6AMG00aa000001: to=<a@b>, dsn=2.0.0, stat=Sent\n"
+    (tmp_path / "maillog").write_text(f"{line}at teatime {line}")
+    result = miltscan("trace", "--log", tmp_path / "maillog", "6AMG00aa000001")
+    assert (result.exit_code, result.stdout.partition("\n")[0]) == (
+        0,
+        "Message (no Message-ID in these logs): delivered",
+    )
+    assert result.stderr.startswith(
+        "6AMG00aa000001; 1 line names it in a form that trace does not know, such as: at tea"
+    )
+
+
 def test_trace_prints_text_or_json() -> None:
     """What is found: text by default, an object a message with --json; a Message-ID may name several."""
     logs = ("--log", GOLDEN / "mail.log", "--log", GOLDEN / "miltscan.log")
