@@ -1,5 +1,6 @@
 """Reads the configuration file: TOML in, frozen settings out, or every mistake at once, a line each."""
 
+import os
 import tomllib
 from codecs import BOM_UTF8
 from pathlib import Path
@@ -28,6 +29,11 @@ def load_settings(path: Path | None = None) -> Settings:
         if path is None:
             return Settings()
         raise ConfigError(f"{file}: cannot be read: no such file") from None
+    except PermissionError:
+        raise ConfigError(
+            f"{file}: cannot be read by user {os.geteuid()}: permission denied. Run this command as root, "
+            "or let miltscan's user read the file"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from None
 

@@ -24,7 +24,7 @@ from miltscan.doctor.exporter_check import exporter_findings, metrics_folder_fin
 from miltscan.doctor.host import room_finding
 from miltscan.doctor.key_check import unread_key_findings
 from miltscan.doctor.rights import folders_above
-from miltscan.doctor.topics import NO_MILTSCAN, NO_SPOOL, NOT_ROOT, denied, no_file
+from miltscan.doctor.topics import NO_MILTSCAN, NO_SPOOL, NOT_ROOT, denied, loose_folder, no_file
 from miltscan.errors import ConfigError
 from miltscan.sandwich.queues import read_depth
 from miltscan.scanning.assemble import policy_for
@@ -62,6 +62,8 @@ def check_findings(
 def trust_findings(settings: Settings, configuration: Path) -> Iterator[Finding]:
     """Whether the service runs as a user of its own, and who else can change its configuration."""
     user = service_user(settings)
+    if [*asker_findings(settings)]:  # a user who says nothing about that of the service
+        return
     if user == 0:
         text = "miltscan runs as root, the owner of spool.directory: a fault in it would open the whole host"
         found = warning("user", text, f"run it as a user of its own, who also owns {settings.spool.directory}")
@@ -117,7 +119,8 @@ def socket_folder_findings(key: str, path: Path) -> Iterator[Finding]:
         yield error(key, f"{path} is not a socket", "move it away, or choose another path")
     for above in unsafe:
         text = f"{above} is world-writable: sendmail refuses a socket below it"
-        yield error(key, text, "choose a path such as /run/miltscan/miltscan.sock")
+        found = error(key, text, "choose a path such as /run/miltscan/miltscan.sock")
+        yield found.because(loose_folder(above))
     yield ok(key, f"folder {folder} has mode {stat.S_IMODE(mode):04o}")
 
 

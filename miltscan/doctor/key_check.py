@@ -41,7 +41,7 @@ def keys_in_use(directory: Path) -> frozenset[str] | None:
 
 def unread_text(key: str) -> str:
     """What is wrong and what to do about it, in one sentence for a person."""
-    return f"the service has not read key {key} yet: run: systemctl reload miltscan"
+    return f"the service has not read key {key} yet; run: systemctl reload miltscan"
 
 
 def unread_key_findings(settings: Settings, keys: Keyring) -> Iterator[Finding]:

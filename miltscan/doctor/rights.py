@@ -12,7 +12,7 @@ from pathlib import Path
 
 from miltscan.config.settings import Settings
 from miltscan.core.finding import Finding, error, ok, warning
-from miltscan.doctor.topics import NO_MILTSCAN, denied
+from miltscan.doctor.topics import NO_MILTSCAN, denied, loose_folder
 
 _GROUPS_ARE_SAFE = "groupwritabledirpathsafe"
 _READ, _WRITE, _SEARCH = 4, 2, 1
@@ -73,7 +73,7 @@ def socket_findings(path: Path, user: Identity, blame: str) -> Iterator[Finding]
     for folder, above in folders:
         if above.st_mode & unsafe:
             text = f"folder {folder} has mode {_mode(above)}: sendmail treats the socket as unsafe"
-            wrong.append(error(subject, text, f"run: chmod go-w {folder}"))
+            wrong.append(error(subject, text, f"run: chmod go-w {folder}").named(loose_folder(folder)))
         if not user.may(above, _SEARCH):
             text = f"folder {folder} has mode {_mode(above)}: {user.name} cannot enter it"
             wrong.append(error(subject, text, f"run: chmod a+x {folder}"))

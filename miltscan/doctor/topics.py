@@ -1,6 +1,7 @@
 """The faults that have effects with findings of their own: the topics for `Finding.named` and `Finding.because`."""
 
 import os
+from pathlib import Path
 
 NOT_ROOT = "not root"
 """This user may not see or do what a finding is about."""
@@ -9,6 +10,11 @@ PLAIN_SENDMAIL = "the configuration is not that of an incoming sendmail"
 NO_SPOOL = "spool.directory cannot be used"
 NO_FILTER = "incoming does not ask miltscan"
 SHARED_PID_FILE = "both sendmails have one pid file"
+
+
+def loose_folder(folder: Path) -> str:
+    """Others may write to a folder above a socket."""
+    return f"{folder} is open to others"
 
 
 def no_file(name: str) -> str:

@@ -28,7 +28,7 @@ _ACCEPTED_UNSCANNED = (
     "ACCEPTED UNSCANNED: no filter with this key processed it; see INPUT_MAIL_FILTER and its F= in incoming"
 )
 _UNPROVEN = "the reply does not prove a scan: no filter answers, or its keys or clock differ"
-_UNREAD = "a filter scans, but has not read key {key}: run there: systemctl reload miltscan"
+_UNREAD = "a filter scans, but has not read key {key}; run there: systemctl reload miltscan"
 
 
 class Result(NamedTuple):

@@ -212,7 +212,7 @@ def test_a_key_that_the_service_has_not_read(sandwich: ScanningSandwich) -> None
         text=True,
         check=True,
     )
-    missing = "the service has not read key second yet: run: systemctl reload miltscan"
+    missing = "the service has not read key second yet; run: systemctl reload miltscan"
     assert made.stdout.splitlines()[1:] == [missing]
     status, table = by_hand(sandwich)
     assert (status, table.count(missing)) == (1, 2)

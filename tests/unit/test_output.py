@@ -6,6 +6,7 @@ has arguments in ARGUMENTS.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -166,6 +167,28 @@ def test_standard_output_that_fails_is_one_line(stream: str, program: Program, f
         if status not in {1, 2} or len(text.splitlines()) != 1 or "Traceback" in text:
             wrong[" ".join(arguments)] = status, text
     assert wrong == {}
+
+
+def test_findings_fit_a_terminal(program: Program, folder: Path) -> None:
+    """Texts are wrapped at 80 columns, a remedy is one line to copy, levels have colours; no other code is written."""
+    master, terminal = os.openpty()
+    arguments = ["doctor", *(one.replace("FOLDER", str(folder)) for one in ARGUMENTS["doctor"])]
+    try:
+        program.run(arguments, stdout=os.ttyname(terminal))
+        os.write(terminal, b"end")
+        written = b""
+        while not written.endswith(b"end"):
+            written += os.read(master, 65536)
+    finally:
+        os.close(master)
+        os.close(terminal)
+    codes = set(re.findall(r"\x1b\[\d*m", written.decode()))
+    text = re.sub(r"\x1b\[\d*m", "", written.decode().replace("\r\n", "\n"))
+    assert {"\x1b[0m", "\x1b[1m", "\x1b[31m"} <= codes
+    assert "\x1b" not in text
+    lines = text.splitlines()
+    assert any(line.startswith("            -> ") for line in lines)
+    assert [line for line in lines if len(line) > 80 and "->" not in line and " " in line.strip()[:60]] == []
 
 
 @pytest.mark.parametrize("stream", STREAMS)

@@ -127,7 +127,7 @@ def test_a_filter_without_the_key_is_named_so(monkeypatch: pytest.MonkeyPatch, *
     codes = iter([250, 250 if discards else 550])
     monkeypatch.setattr(probe_run, "submit", lambda *_: sent(submit.ServerReply(next(codes), "2.0.0 x")))
     reasons = [result.why for result in run_probes(options_for(Settings(), None), KEY)]
-    start = "ACCEPTED UNSCANNED" if discards else "a filter scans, but has not read key k: run there: systemctl reload"
+    start = "ACCEPTED UNSCANNED" if discards else "a filter scans, but has not read key k; run there: systemctl reload"
     assert [reason.startswith(start) for reason in reasons] == [True, True]
 
 
