@@ -308,13 +308,9 @@ def test_trace_names_lines_that_it_could_not_read_next_to_others(tmp_path: Path)
     line = "6AMG00aa000001: to=<a@b>, dsn=2.0.0, stat=Sent\n"
     (tmp_path / "maillog").write_text(f"{line}at teatime {line}")
     result = miltscan("trace", "--log", tmp_path / "maillog", "6AMG00aa000001")
-    assert (result.exit_code, result.stdout.partition("\n")[0]) == (
-        0,
-        "Message (no Message-ID in these logs): delivered",
-    )
-    assert result.stderr.startswith(
-        "6AMG00aa000001; 1 line names it in a form that trace does not know, such as: at tea"
-    )
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Message (no Message-ID in these logs): delivered\n")
+    assert "1 line names it in a form that trace does not know, such as: at teatime" in result.stderr
 
 
 def test_trace_prints_text_or_json() -> None:
