@@ -224,7 +224,7 @@ class ExporterSettings(Table):
     listen: Annotated[InetAddress | None, places.LISTEN, RESTART] = InetAddress("127.0.0.1", 9464)
     """Address and port that serve metrics and health."""
     directory: Annotated[str, places.FOLDER, RESTART] = "/run/miltscan/metrics"
-    """Folder of the counters that the processes share."""
+    """Folder of the counters that the processes share, best on tmpfs; no two services can use the same one."""
     allow: places.Networks = _LOOPBACK
     """Hosts that may connect to the exporter."""
     hosts: tuple[Annotated[str, places.HOST], ...] = ()

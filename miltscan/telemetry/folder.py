@@ -17,7 +17,7 @@ from pathlib import Path
 from miltscan.config.settings import Settings
 from miltscan.errors import StartError
 from miltscan.telemetry import exemplars
-from miltscan.telemetry.family import DEFINED
+from miltscan.telemetry.metrics import FAMILIES
 
 SUPERVISOR = "supervisor"
 EXPORTER = "exporter"
@@ -100,7 +100,7 @@ def reserve(folder: Path, slots: Collection[str]) -> None:
 
 def _files(folder: Path, slots: Collection[str]) -> Iterator[tuple[Path, int]]:
     for slot in slots:
-        for kind in sorted({one.file_type for one in DEFINED}):
+        for kind in sorted({one.file_type for one in FAMILIES}):
             yield folder / f"{kind}_{slot}.db", _SPACE.get(kind, _SPACE_OF_GAUGES)
 
 
@@ -132,6 +132,8 @@ def _lock(folder: Path) -> int:
             f"metrics directory {folder}: in use by another miltscan{f' (pid {owner})' if owner.isdecimal() else ''}. "
             "Stop it first, or choose another exporter.directory."
         ) from error
+    with suppress(OSError):  # the folder is private; a service that root has run once keeps no other user from it
+        os.fchmod(descriptor, 0o666)
     with suppress(OSError):  # a full disk: then a second service is refused without the number
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -213,4 +213,5 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 
     assert _in_child(second) == 0
     claimed.release()
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o666
     assert countfile.FILES == []

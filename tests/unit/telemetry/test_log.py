@@ -291,6 +291,7 @@ def test_a_line_that_cannot_be_written_is_counted() -> None:
         os.dup2(kept, 1)
         os.close(kept)
         os.close(full)
+        log.OUTPUT.forget()  # otherwise the next line of another test would follow a report
     (family,) = metrics.LOG_LINES_LOST.child().collect()
     assert family.samples[0].value == 1
 
