@@ -14,7 +14,7 @@ from miltscan.doctor.topics import overloaded, refuses
 from miltscan.sandwich.cf import CfFile
 
 _QUEUE_PER_CPU, _REFUSE_PER_CPU = 8, 12
-_REFUSES = re.compile(r"rejecting connections on daemon ([^:]*): (.*)")
+_TITLE = re.compile(r"(rejecting|delaying) connections on daemon .*")
 
 
 def refuse_limit(conf: CfFile, cpus: int) -> float:
@@ -44,11 +44,12 @@ def load_findings(name: str, conf: CfFile, load: float, cpus: int) -> Iterator[F
 
 
 def title_findings(name: str, title: str) -> Iterator[Finding]:
-    """What the running daemon says of itself: above a limit it closes its ports and changes its process title."""
-    if found := _REFUSES.search(title):
-        remedy = "find what loads this host, or raise the limit (SITE_REFUSE_LA, SITE_MAX_CHILDREN)"
-        title = f"rejecting connections on daemon {found[1]}: {found[2].strip()}"
-        yield error(f"{name} process title", title, remedy).named(refuses(name)).because(overloaded(name))
+    """What the running daemon says of itself: above a limit it closes its ports, or accepts one connection a second."""
+    if found := _TITLE.search(title):
+        level = error if found[1] == "rejecting" else warning
+        remedy = "find what loads this host, or raise the limit (SITE_REFUSE_LA, SITE_DELAY_LA, SITE_MAX_CHILDREN)"
+        one = level(f"{name} process title", found[0].strip(), remedy).because(overloaded(name))
+        yield one.named(refuses(name)) if found[1] == "rejecting" else one
 
 
 def handover_findings(incoming: CfFile, delivery: CfFile, cpus: int) -> Iterator[Finding]:

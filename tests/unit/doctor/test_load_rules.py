@@ -38,16 +38,25 @@ def test_no_limit_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("title", "text"),
+    ("title", "level", "text"),
     [
-        ("sendmail: MTA: accepting connections", ""),
-        ("sendmail: rejecting connections on daemon MTA-v4: load average: 37  ", "daemon MTA-v4: load average: 37"),
-        ("sendmail: delivery: rejecting connections on daemon delivery: 9 children, max 9", "9 children, max 9"),
+        ("sendmail: MTA: accepting connections", "", ""),
+        ("sendmail: delaying connections on daemon in: load average=9 >= 8", "warning", "load average=9 >= 8"),
+        (
+            "sendmail: rejecting connections on daemon MTA-v4: load average: 37  ",
+            "error",
+            "daemon MTA-v4: load average: 37",
+        ),
+        (
+            "sendmail: delivery: rejecting connections on daemon delivery: 9 children, max 9",
+            "error",
+            "9 children, max 9",
+        ),
     ],
 )
-def test_the_title_of_the_process(title: str, text: str) -> None:
+def test_the_title_of_the_process(title: str, level: str, text: str) -> None:
     """A daemon that has closed its ports says so in its title, and why."""
-    assert only(title_findings("incoming", title), "error" if text else "", text)
+    assert only(title_findings("incoming", title), level, text)
 
 
 @pytest.mark.parametrize(
