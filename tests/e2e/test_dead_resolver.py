@@ -1,15 +1,19 @@
 """A DNS server that never answers: local mail passes the sandwich without one lookup."""
 
 import os
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.harness import preload, programs
 from tests.harness.client import new_message_id
 from tests.harness.network import Network
+from tests.harness.processes import PATIENCE
 from tests.harness.sandwich import Sandwich, private_folder
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
@@ -100,4 +104,34 @@ def test_remote_mail_is_handed_over(silence: tuple[Sandwich, DeafServer]) -> Non
     message = OTHERS + f"Message-ID: {message_id}\r\n\r\nHello\r\n".encode()
     assert sandwich.send(message, sender="sender@example.test", recipients=["a@elsewhere.example"]).code == 250
     assert sandwich.wait_for_trace(message_id).delivery
+    assert server.queries() == []
+
+
+def test_a_local_program_submits(silence: tuple[Sandwich, DeafServer]) -> None:
+    """With the line of sendmail/README.md in Debian's submit.mc, plain sendmail looks nothing up either."""
+    sandwich, server = silence
+    server.queries()
+    cf_dir, folder = programs.data("/usr/share/sendmail/cf"), sandwich.folder
+    queue = folder / "clientmqueue"
+    queue.mkdir(mode=0o770)
+    shutil.chown(queue, "nobody", "nogroup")
+    line = "define(`confDIRECT_SUBMISSION_MODIFIERS', `Cu')dnl\n"
+    assert line.strip() in (programs.CHECKOUT / "sendmail" / "README.md").read_text()
+    own = f"define(`RELAY_MAILER_ARGS', `TCP $h {sandwich.incoming.port}')dnl\n"
+    text = (cf_dir / "debian" / "submit.mc").read_text().replace("/usr/share/sendmail/cf", str(cf_dir))
+    (folder / "submit.mc").write_text(text.replace("FEATURE(`msp'", f"{line}{own}FEATURE(`msp'"))
+    built = subprocess.run(["m4", folder / "submit.mc"], check=True, capture_output=True, text=True)
+    (folder / "submit.cf").write_text(built.stdout)
+    message_id = new_message_id()
+    options = [f"QueueDirectory={queue}", f"StatusFile={folder}/client.st", "RunAsUser=nobody"]
+    command = [str(preload.program(folder)), "-C", str(folder / "submit.cf")]
+    command += [word for one in options for word in ("-O", one)]
+    subprocess.run(
+        [*command, "-f", "sender@example.test", "recipient@example.test"],
+        check=True,
+        env={**os.environ, **preload.environment(folder)},
+        input=OTHERS + f"Message-ID: {message_id}\r\n\r\nHello\r\n".encode(),
+        timeout=PATIENCE,
+    )
+    sandwich.mailbox.wait_for(message_id)
     assert server.queries() == []
