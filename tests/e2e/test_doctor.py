@@ -352,7 +352,7 @@ def test_a_full_disk(whole: ScanningSandwich, monkeypatch: pytest.MonkeyPatch) -
     room = os.statvfs(whole.folder)
     full = os.statvfs_result([*room[:3], 10, 10, *room[5:]])
     monkeypatch.setattr(os, "statvfs", lambda _: full)
-    assert sorted(re.split(" /| unix:", subject)[0] for subject, _ in wrong(whole)) == [
+    assert sorted({re.split(" /| unix:", subject)[0] for subject, _ in wrong(whole)}) == [
         "clamd",
         "delivery queue",
         "incoming queue",
