@@ -16,7 +16,7 @@ from miltscan.config.render import fingerprint, needs_restart, without_restart
 from miltscan.config.settings import Settings
 from miltscan.daemon.children import LAST_LINES, Children, is_worker, metrics_slot, open_trace_channel
 from miltscan.daemon.socket_watch import SocketWatch
-from miltscan.daemon.sockets import MilterSocket, bind_exporter, close_sockets, open_sockets
+from miltscan.daemon.sockets import MilterSocket, bind_exporter, close_sockets, open_sockets, start_with
 from miltscan.daemon.statusline import StatusLine
 from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
 from miltscan.exporter import access
@@ -33,6 +33,7 @@ from miltscan.telemetry.folder import SUPERVISOR, MetricsFolder, claim_folder, s
 from miltscan.telemetry.upkeep import Upkeep
 
 _RELOAD = 10.0  # seconds for the disks with the files of the configuration, and with the spool, to answer
+_LEAVE_AFTER = 15.0  # seconds of a drain after which a connection that waits for the next start needs it: R: is 30 s
 _DRAIN_EXTRA = 10.0  # seconds that a drain may take beyond the longest scan
 
 
@@ -53,9 +54,13 @@ def run_service(settings: Settings, path: Path | None) -> int:
         # only now that the socket is bound: until then the folder may belong to a service that is just stopping
         folder = claim_folder(Path(settings.exporter.directory), slots_of(settings))
         try:
-            return _Service(loaded, path, sockets, http, folder, log.logger()).run()
+            service = _Service(loaded, path, sockets, http, folder, log.logger())
+            status = service.run()
         finally:
             folder.release()
+        if service.restarts:
+            start_with(sockets)
+        return status
     finally:
         close_sockets(sockets)
 
@@ -86,6 +91,7 @@ class _Service:
     http: socket.socket | None
     folder: MetricsFolder
     log: FilteringBoundLogger
+    restarts: bool = False
     upkeep: Upkeep = field(init=False)
     line: StatusLine = field(init=False)
     watch: SocketWatch = field(init=False)
@@ -118,7 +124,8 @@ class _Service:
         drain_timeout = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _DRAIN_EXTRA
         gc.collect()
         gc.freeze()  # so that a child's collection does not write to the pages that it shares (docs/memory.md)
-        status = Supervisor(children.roles(), self, drain_timeout).run() or int(self.watch.gave_up)
+        leave_after = _LEAVE_AFTER if any(one.passed for one in self.sockets) else None
+        status = Supervisor(children.roles(), self, drain_timeout, leave_after).run() or int(self.watch.gave_up)
         self.log.info("stop", status=status)
         log.OUTPUT.close(LAST_LINES)
         return status
@@ -134,13 +141,15 @@ class _Service:
         self.upkeep.update()
         self.line.refresh()
 
-    def stopping(self) -> None:
+    def stopping(self, *, restarts: bool) -> None:
         """Close the sockets, so that the kernel refuses a new connection instead of letting it wait out the drain.
 
-        In a socket of the service manager it waits for the next start, which takes it over.
+        In a socket of the service manager, or before a restart in this process, it waits for the next start.
         """
+        self.restarts = restarts
         notify.stopping("open transactions finish")
-        close_sockets(self.sockets)
+        if not restarts:
+            close_sockets(self.sockets)
 
     def failed(self, role: Role, error: BaseException) -> None:
         """Log, in the child, why it ends."""
@@ -164,6 +173,10 @@ class _Service:
             metrics.RESPAWNS.child().inc()
         self.log.error("child_died", child=role.name, status=status, respawn_after=pause)
 
+    def may_restart(self) -> bool:
+        """Return whether the configuration is valid: a successor that cannot start would end the service."""
+        return self._checked() is not None
+
     def reload(self) -> Loaded | None:
         """Return the settings and keys that the files hold now; with a mistake in a file nothing changes."""
         notify.reloading()
@@ -186,17 +199,24 @@ class _Service:
             access.load_access(loaded.settings.exporter)
         return loaded
 
-    def _read_again(self) -> Loaded | None:
+    def _checked(self) -> Loaded | None:
+        """Return what the files hold now; None, with a log line, if there is a mistake in them."""
         try:
             rehearse(self._read_files, _RELOAD)
             loaded = self._read_files()
-            new = loaded.settings
-            for one in self.sockets:
-                install_filter(one.listener, new.milter.allow)  # for the workers as well, which share the socket
         except (ConfigError, StartError) as error:
             recording.reload_failed()
             self.log.error("reload_failed", why=str(error).splitlines())
             return None
+        return loaded
+
+    def _read_again(self) -> Loaded | None:
+        loaded = self._checked()
+        if loaded is None:
+            return None
+        new = loaded.settings
+        for one in self.sockets:
+            install_filter(one.listener, new.milter.allow)  # for the workers as well, which share the socket
         restart = needs_restart(self.settings, new)
         log.configure(self.settings.log.format, new.log.level)
         self.log = log.logger()

@@ -7,12 +7,13 @@ is its own, and miltscan neither binds nor removes it. `children` says which pro
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from miltscan.config.settings import ExporterSettings, MilterSettings, Settings
 from miltscan.core.address import Address, UnixAddress
 from miltscan.errors import StartError
 from miltscan.exporter import access
-from miltscan.processes.activation import PassedSocket, take_passed
+from miltscan.processes.activation import PassedSocket, start_again, take_passed
 from miltscan.processes.admission import install_filter
 from miltscan.processes.listener import FileIdentity, bind, bind_http, file_at, set_tcp_options, unbind
 
@@ -73,7 +74,7 @@ def open_sockets(settings: Settings) -> list[MilterSocket]:
     passed = take_passed()
     opened: list[MilterSocket] = []
     try:
-        opened += [_accepted(one, addresses) for one in passed]
+        opened += [_accepted(one, addresses) for one in passed if not _is_obsolete(one, addresses)]
         for key, address in addresses.items():
             if key not in {one.key for one in opened}:
                 opened.append(MilterSocket(key, address, _bound(key, address, settings.milter)))
@@ -91,12 +92,26 @@ def close_sockets(sockets: Sequence[MilterSocket]) -> None:
         one.close()
 
 
+def start_with(sockets: Sequence[MilterSocket]) -> NoReturn:
+    """Start the service again in this process, with these sockets. Raises OSError."""
+    start_again([one.listener for one in sockets if not one.passed], [one.listener for one in sockets if one.passed])
+
+
 def bind_exporter(settings: ExporterSettings) -> socket.socket | None:
     """Return the exporter's listener, None where it is off. StartError now if it cannot use its files."""
     if settings.listen is None:
         return None
     access.load_access(settings)
     return bind_http(settings.listen.host, settings.listen.port)
+
+
+def _is_obsolete(one: PassedSocket, addresses: dict[str, Address]) -> bool:
+    """Return whether it is miltscan's own from before a restart, whose address has changed; then it is closed."""
+    if not one.is_our_own or any(one.is_at(address) for address in addresses.values()):
+        return False
+    unbind(one.address, file_at(one.address))
+    one.listener.close()
+    return True
 
 
 def _accepted(one: PassedSocket, addresses: dict[str, Address]) -> MilterSocket:
@@ -108,8 +123,8 @@ def _accepted(one: PassedSocket, addresses: dict[str, Address]) -> MilterSocket:
             f"{one.name or 'LISTEN_FDS'}: the service manager passed {one.address}, but {named}. "
             "Set ListenStream= of the socket unit and the setting to the same address."
         )
-    made = MilterSocket(key, addresses[key], one.listener, passed=True)
-    if isinstance(made.address, UnixAddress) and made.file is None:
+    made = MilterSocket(key, addresses[key], one.listener, passed=not one.is_our_own)
+    if made.passed and isinstance(made.address, UnixAddress) and made.file is None:
         raise StartError(f"{key} {made.address}: its file was removed, so no MTA can reach it. {REMEDY}")
     set_tcp_options(one.listener)
     return made

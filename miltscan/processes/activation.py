@@ -3,16 +3,22 @@
 The manager keeps each socket while the service restarts: connections wait in its queue, and none is refused.
 """
 
+import fcntl
 import os
+import signal
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from miltscan.core.address import Address, InetAddress, UnixAddress
 from miltscan.errors import StartError
 
 _FIRST = 3  # SD_LISTEN_FDS_START
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+_OUR_OWN = "miltscan-restart"
+"""The name of a socket that this service opened itself, before it started again in its process."""
 _VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
 
@@ -29,6 +35,11 @@ class PassedSocket:
         place = self.listener.getsockname()
         return UnixAddress(str(place)) if self.listener.family == socket.AF_UNIX else InetAddress(place[0], place[1])
 
+    @property
+    def is_our_own(self) -> bool:
+        """Whether this service opened it, not the service manager."""
+        return self.name == _OUR_OWN
+
     def is_at(self, address: Address) -> bool:
         """Whether it listens at this address: links in a path are resolved, and so are host names."""
         ours = self.address
@@ -44,6 +55,24 @@ def take_passed() -> list[PassedSocket]:
         return []
     named = [*names.split(":"), *[""] * int(count)]
     return [PassedSocket(_listener(_FIRST + number), named[number]) for number in range(int(count))]
+
+
+def start_again(own: Sequence[socket.socket], passed: Sequence[socket.socket]) -> NoReturn:
+    """Run this program again in this process, with its arguments; it takes the sockets over. Raises OSError."""
+    sockets = (*own, *passed)
+    above = _FIRST + len(sockets)  # first out of the way, as one may have the number that another one gets
+    spare = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD_CLOEXEC, above) for one in sockets]
+    for number, descriptor in enumerate(spare, _FIRST):
+        os.dup2(descriptor, number)  # inherited
+    names = ":".join([_OUR_OWN] * len(own) + [""] * len(passed))
+    values = (str(len(sockets)), str(os.getpid()), names)
+    for number in (signal.SIGHUP, signal.SIGUSR2):  # which would end the program until it has its handlers
+        signal.signal(number, signal.SIG_IGN)
+    os.execve(  # noqa: S606 - it has to keep this process ID
+        sys.executable,
+        [sys.executable, *sys.orig_argv[1:]],
+        {**os.environ, **dict(zip(_VARIABLES, values, strict=True))},
+    )
 
 
 def _listener(descriptor: int) -> socket.socket:

@@ -3,7 +3,7 @@
 The supervisor starts no thread, so a fork is safe at any time. Each child holds one end of a pipe. Orders go down the
 pipe, and READY comes up. When the supervisor dies the pipe ends, which the child notices.
 
-Signals: TERM and INT start the drain, HUP reloads.
+Signals: TERM and INT start the drain, HUP reloads, USR2 starts the drain for a successor.
 
 A child that ends before any instance of its role was ready ends the service: respawning it would hide a broken setup.
 Later a dead child is replaced: at once if it ran for a while, else after a pause that grows with each early end.
@@ -25,7 +25,7 @@ from miltscan.processes.attention import Attention
 from miltscan.processes.link import DRAIN, READY, ChildLink, link_pair, received
 from miltscan.processes.signals import Signals, reset
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
 _TICK = 1.0  # seconds between two calls of Hooks.tick, at most
 _SILENCE = 30.0  # seconds between two signs of life after which a child hangs: many times what a busy host delays it
 _START = 300.0  # the same until the child is ready: a start reads files and looks hosts up
@@ -50,8 +50,8 @@ class Hooks(Protocol):
     def ready(self) -> None:
         """Every child is ready; called once."""
 
-    def stopping(self) -> None:
-        """The drain begins; called once."""
+    def stopping(self, *, restarts: bool) -> None:
+        """The drain begins, perhaps for a successor in this process; called once, or again if TERM ends the restart."""
 
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """A child ended; it is replaced after `pause` seconds, or not at all (None) while the service stops."""
@@ -64,6 +64,9 @@ class Hooks(Protocol):
 
     def tick(self) -> None:
         """Called at least every few seconds."""
+
+    def may_restart(self) -> bool:
+        """Whether a successor in this process could start; called before a drain for it."""
 
     def reload(self) -> object | None:
         """Return the order that every child receives, or None for no order."""
@@ -94,11 +97,17 @@ class _Slot:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs `roles` until a signal stops it; children that live `drain_timeout` seconds into the drain are killed."""
+    """Runs `roles` until a signal stops it; children that live `drain_timeout` seconds into the drain are killed.
+
+    With `leave_after`, those that live so many seconds into it are left to finish without the supervisor, so that a
+    successor can start. `restarts`: the stop is for a successor in this process.
+    """
 
     roles: Sequence[Role]
     hooks: Hooks
     drain_timeout: float
+    leave_after: float | None = None
+    restarts: bool = False
     _slots: list[_Slot] = field(default_factory=list)
     _attention: Attention = field(default_factory=lambda: Attention(2 * _TICK))
     _drain_ends: float | None = None  # set while the service stops
@@ -116,6 +125,7 @@ class Supervisor:
             self.hooks.tick()
             self._note_ready()
             self._handle(signals.read())
+            self._leave_busy()
             self._reap()
             self._kill_hung()
             self._kill_overdue()
@@ -128,7 +138,7 @@ class Supervisor:
         """Return the seconds until the next respawn, or until the drain must have ended."""
         now = time.monotonic()
         if self._drain_ends is not None:
-            return max(0.0, self._drain_ends - now)
+            return max(0.0, self._drain_ends - now)  # `_TICK` bounds it, also for `leave_after`
         return min((max(0.0, slot.due - now) for slot in self._slots if not slot.child), default=_TICK)
 
     def _spawn_due(self) -> None:
@@ -174,16 +184,21 @@ class Supervisor:
 
     def _handle(self, signals: set[signal.Signals]) -> None:
         if signals & {signal.SIGTERM, signal.SIGINT}:
+            if self.restarts:
+                self.restarts = False
+                self.hooks.stopping(restarts=False)
             self._stop()
-        elif signal.SIGHUP in signals and self._drain_ends is None:
-            order = self.hooks.reload()
-            if order is not None:
+        elif self._drain_ends is None:
+            if signal.SIGUSR2 in signals and self.hooks.may_restart():
+                self.restarts = True
+                self._stop()
+            elif signal.SIGHUP in signals and (order := self.hooks.reload()) is not None:
                 self._send(self._children(), order)
 
     def _stop(self) -> None:
         if self._drain_ends is None:
             self._drain_ends = time.monotonic() + self.drain_timeout
-            self.hooks.stopping()
+            self.hooks.stopping(restarts=self.restarts)
             self._send((child for child in self._children() if not child.role.outlives), DRAIN)
 
     def _send(self, children: Iterator[_Child], order: object) -> None:
@@ -192,6 +207,16 @@ class Supervisor:
                 child.link.send(order)
             except OSError:  # it has just died, which `_reap` will see, or it has read no orders for a long time
                 continue
+
+    def _leave_busy(self) -> None:
+        """Leave the children that have not ended in time: they drain on their own, as their link ends."""
+        if self.leave_after is None or self._drain_ends is None or self.restarts:
+            return
+        if time.monotonic() >= self._drain_ends - self.drain_timeout + self.leave_after:
+            for slot in self._slots:
+                if slot.child and not slot.child.role.outlives:
+                    slot.child.link.close()
+                    slot.child = None
 
     def _reap(self) -> None:
         for slot in self._slots:

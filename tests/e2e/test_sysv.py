@@ -325,6 +325,23 @@ def test_reload(host: Host) -> None:
     assert host.recorded() == host.pids
 
 
+def test_renew(host: Host) -> None:
+    """Miltscan starts again in its process, and mail is accepted all the time."""
+    host.start()
+    wait_until(lambda: host.send(b"hello\r\n", "clean").code == 250, PATIENCE, "miltscan's engine")
+    assert host.run("renew").returncode == 0
+    replies = []
+    log = host.folder / "log.d" / "miltscan.log"
+
+    def is_renewed() -> bool:
+        replies.append(host.send(b"hello\r\n", "clean").code)
+        return log.read_text().count('"event":"ready"') > 1
+
+    wait_until(is_renewed, PATIENCE, "the new start")
+    assert set(replies) == {250}
+    assert host.recorded() == host.pids
+
+
 def test_reload_of_what_does_not_run(host: Host) -> None:
     """A reload of a service that does not run fails."""
     result = host.run("reload")

@@ -73,6 +73,7 @@ DEFECTS: dict[str, tuple[Patch, ...]] = {
     "boot": ((Worker, "__init__", fails(StartError("a worker cannot start here"))),),
     "boot-bug": ((Worker, "__init__", fails(RuntimeError("defect at start"))),),
     "no-otel": ((traces, "find_spec", fails(ModuleNotFoundError("opentelemetry"))),),
+    "hasty": ((run, "_LEAVE_AFTER", 0.5),),
     "no-filter": ((admission, "_SO_ATTACH_FILTER", 9999),),
     "serve": ((Milter, "main", main_loop),),
     "impatient": IMPATIENT,

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.clamd_lies import Slow, unless_canary
+from tests.fakes.clamd_lies import Slow, honest, unless_canary
 from tests.fakes.milter_wire import Command, Options, connect_payload, encode, encode_macros, encode_options, strings
 from tests.fakes.mta import MTA, Result
 from tests.harness import ports
+from tests.harness.ending import living
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.programs import unprivileged
 from tests.milter.conftest import Fleet
@@ -257,6 +258,28 @@ def test_a_passed_socket_whose_file_is_lost(activated: Daemon) -> None:
     assert not (activated.folder / "sock").exists()
 
 
+def test_a_long_scan_keeps_no_connection_waiting(activated: Daemon) -> None:
+    """A worker that is busy finishes next to the new service."""
+    activated.command = (sys.executable, BROKEN, "hasty", "run")
+    activated.start()
+    activated.wait_ready()
+    slow = Slow()
+    activated.clamd.behaviour = unless_canary(slow)
+    with activated.mta() as mta, ThreadPoolExecutor(1) as pool:
+        result = pool.submit(mta.send_message)
+        assert slow.entered.wait(PATIENCE)
+        former = activated.running.pid
+        assert activated.stop() == 0
+        assert living(former)
+        activated.clamd.behaviour = honest
+        activated.start()
+        activated.wait_ready()
+        assert activated.send().accepted
+        slow.released.set()
+        assert result.result().accepted
+    wait_until(lambda: not living(former), PATIENCE, "the end of the former worker")
+
+
 def test_another_socket_than_the_configured_one(activated: Daemon) -> None:
     """One clear line names both, and neither file is touched."""
     activated.settings = {"milter.socket": f"unix:{activated.folder}/other"}
@@ -286,3 +309,35 @@ def test_tcp_sockets_of_a_service_manager(own: Fleet) -> None:
             assert mta.send_message().accepted
         assert daemon.stop() == 0
         socket.create_connection(("127.0.0.1", port)).close()
+
+
+# A restart without a service manager
+
+
+def test_a_restart_in_the_same_process(own: Fleet) -> None:
+    """No message is refused or tempfailed, the process ID remains, and the new service owns its socket as before."""
+    daemon = own(milter__workers=1)
+    daemon.start()
+    daemon.wait_ready()
+    path, pid = daemon.folder / "sock", daemon.running.pid
+    file = path.stat().st_ino
+    with sending(daemon) as results:
+        daemon.config.write_text(daemon.config.read_text().replace("milter.workers = 1", "milter.workers = 2"))
+        daemon.running.signal(signal.SIGUSR2)
+        (_, ready) = daemon.wait_logged("ready", 2)
+        assert ready["workers"] == 2
+        daemon.config.write_text("nonsense")
+        daemon.running.signal(signal.SIGUSR2)
+        daemon.wait_logged("reload_failed")
+    assert [one for one in results if isinstance(one, OSError) or not one.accepted] == []
+    assert (path.stat().st_ino, daemon.running.pid) == (file, pid)
+    path.unlink()
+    daemon.wait_logged("socket_bound")
+    assert daemon.send().accepted
+    daemon.write(milter__socket=f"unix:{daemon.folder}/new")
+    daemon.running.signal(signal.SIGUSR2)
+    daemon.wait_logged("ready", 3)
+    assert not path.exists()
+    assert daemon.stop() == 0
+    assert not (daemon.folder / "new").exists()
+    assert [line["status"] for line in daemon.logged("stop")] == [0, 0, 0]

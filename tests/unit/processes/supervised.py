@@ -1,8 +1,8 @@
 """A supervisor of plain functions, run as a program: it prints a line on standard output for each event.
 
 Argument: a JSON object with `roles` (a list of `[name, kind]`, a kind being a function below), `drain_timeout`,
-`stable_after`, `pause`, `silence` and `last` (seconds), `order` (the text of a reload), `forks_failing` (the calls of
-fork() that fail, counted from 1).
+`stable_after`, `pause`, `silence` and `last` (seconds), `order` (the text of a reload; "invalid" forbids a restart),
+`leave_after` (seconds or nothing), `forks_failing` (the calls of fork() that fail, counted from 1).
 """
 
 import errno
@@ -90,6 +90,12 @@ def hanging(name: str, link: ChildLink) -> None:
     stuck(name, link)
 
 
+def busy(name: str, link: ChildLink) -> None:
+    """Be ready, and drain until the supervisor is gone."""
+    good(name, link)
+    _obey(name, link)
+
+
 def lasting(name: str, link: ChildLink) -> None:
     """Outlive the others until a signal ends it."""
 
@@ -120,6 +126,7 @@ KINDS: dict[str, Callable[[str, ChildLink], None]] = {
     function.__name__: function
     for function in (
         beating,
+        busy,
         good,
         good_once,
         fails,
@@ -147,9 +154,13 @@ class Hooks:
         """Report that every child is ready."""
         report("all ready")
 
-    def stopping(self) -> None:
+    def stopping(self, *, restarts: bool) -> None:
         """Report that the drain begins."""
-        report("stopping")
+        report("restarting" if restarts else "stopping")
+
+    def may_restart(self) -> bool:
+        """Return whether the order is valid."""
+        return self._order != "invalid"
 
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """Report the end of a child."""
@@ -198,7 +209,8 @@ def main(arguments: dict[str, Any]) -> int:
         for name, kind in arguments["roles"]
     ]
     INSTANCES.update(dict.fromkeys((role.name for role in roles), 1))
-    return Supervisor(roles, Hooks(arguments["order"]), arguments["drain_timeout"]).run()
+    hooks = Hooks(arguments["order"])
+    return Supervisor(roles, hooks, arguments["drain_timeout"], arguments.get("leave_after")).run()
 
 
 if __name__ == "__main__":

@@ -274,6 +274,37 @@ def test_reload_reaches_every_child(start: Start) -> None:
         assert orders == [f"{name} order {order}" for order in ("config 1", "config 3", "drain")]
 
 
+def test_a_child_that_is_busy_is_left_to_finish(start: Start) -> None:
+    """With `leave_after` a successor can start while it finishes; a child that outlives the others ends as usual."""
+    service = start(("a", "busy"), ("b", "good"), ("c", "lasting"), leave_after=0.0)
+    service.expect("all ready")
+    service.signal(signal.SIGTERM)
+    service.expect("a orphaned")
+    assert service.end() == 0
+    assert "c terminated" in service.printed
+    assert not [line for line in service.printed if line.startswith("ended a")]
+
+
+def test_a_stop_for_a_successor(start: Start) -> None:
+    """USR2 drains like TERM, unless no successor could start; TERM still ends a restart."""
+    service = start(("a", "good"), order="invalid")
+    service.expect("all ready")
+    service.signal(signal.SIGUSR2)
+    service.signal(signal.SIGHUP)
+    service.expect("a order invalid1")
+    service.signal(signal.SIGTERM)
+    assert service.end() == 0
+    assert "restarting" not in service.printed
+    service = start(("a", "busy"), leave_after=0.0)
+    service.expect("all ready")
+    service.signal(signal.SIGUSR2)
+    service.expect("a order drain")
+    service.signal(signal.SIGTERM)
+    service.expect("a orphaned")
+    assert service.end() == 0
+    assert [line for line in service.printed if line in {"restarting", "stopping"}] == ["restarting", "stopping"]
+
+
 def test_reload_while_stopping_is_ignored(start: Start) -> None:
     """A service that is stopping reads no new configuration."""
     service = start(("a", "stuck"), ("b", "good"))
