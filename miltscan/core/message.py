@@ -19,6 +19,9 @@ class Content(Protocol):
     def fileno(self) -> int:
         """A descriptor that can be read from offset 0 by pread or be passed to another process."""
 
+    def retain(self) -> None:
+        """Another process may go on reading after this message: its file must not serve for the next one."""
+
 
 class Client(NamedTuple):
     """The SMTP client as the MTA names it: host name (from DNS, hostile) and address.

@@ -13,8 +13,9 @@ from typing import NamedTuple, TypeVar
 
 from miltscan.core.address import Address, UnixAddress
 
-SLICE = 0.05
+SLICE = 0.25
 """Seconds of the longest single wait: after each one the deadline is checked, and the tick is called."""
+_FIRST_SLICE = 0.05  # seconds; each wait of an exchange may take twice as long as the one before it
 
 _TIMEVAL = struct.Struct("@ll")  # struct timeval: seconds, microseconds
 _DESCRIPTOR = struct.Struct("@i")
@@ -45,9 +46,6 @@ def _timeval(seconds: float) -> bytes:
     return _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1_000_000))
 
 
-_SLICE_TIMEVAL = _timeval(SLICE)
-
-
 def _no_tick() -> None:
     """The tick of a connection that is idle."""
 
@@ -55,17 +53,19 @@ def _no_tick() -> None:
 class Wire:
     """One connection. Every method raises DeadlineError once `deadline` (time.monotonic seconds) has passed.
 
-    `tick` is called about 20 times a second; what it raises ends the wait and is raised by the method that waited.
+    `tick` is called after each slice, so at least four times a second; what it raises ends the wait and is raised by the
+    method that waited.
     `broken` means that the peer reset the connection, or closed it while we wrote: its data may be incomplete.
     """
 
-    __slots__ = ("_deadline", "_limit", "_next_tick", "_socket", "_target", "_tick", "broken")
+    __slots__ = ("_deadline", "_limit", "_next_tick", "_slice", "_socket", "_target", "_tick", "broken")
 
     def __init__(self, target: Target, deadline: float, tick: Callable[[], None]) -> None:
         self._target = target
         self._deadline = deadline
         self._tick = tick
         self._limit = b""
+        self._slice = _FIRST_SLICE
         self.broken = False
         self._socket = socket.socket(target.family, socket.SOCK_STREAM)
 
@@ -81,6 +81,7 @@ class Wire:
         """Begin another exchange on a connection whose last one was complete."""
         self._deadline = deadline
         self._tick = tick
+        self._slice = _FIRST_SLICE
         self._limit_waits(monotonic())
 
     def forget_tick(self) -> None:
@@ -162,8 +163,10 @@ class Wire:
         left = self._deadline - now
         if left <= 0:
             raise DeadlineError
-        self._next_tick = now + min(left, SLICE)
-        limit = _SLICE_TIMEVAL if left >= SLICE else _timeval(max(left, _SHORTEST_WAIT))
+        wait = min(left, self._slice)
+        self._slice = min(2 * self._slice, SLICE)
+        self._next_tick = now + wait
+        limit = _timeval(max(wait, _SHORTEST_WAIT))
         if limit != self._limit:
             self._limit = limit
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)

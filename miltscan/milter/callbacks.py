@@ -185,6 +185,7 @@ class Milter:
             try:
                 message = session.eom(queue_id, _macro(ctx, "{msg_id}").encode())
                 report = session.runtime.pipeline.process(message, partial(self._tick, ctx, session))
+                session.recycle(report)
                 session.alive = inf  # libmilter may have to wait for the MTA, which is no hang of ours
                 try:
                     code = carry_out(ctx, report.decision)

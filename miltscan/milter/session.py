@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miltscan.core.message import Message
-from miltscan.core.session import Session
-from miltscan.core.verdict import Fault, Verdict
+from miltscan.core.report import Report
+from miltscan.core.session import Session, announced_size
+from miltscan.core.verdict import Fault, Outcome, Verdict
 from miltscan.errors import ProtocolError, SpoolError
 from miltscan.scanning.pipeline import Processor
 from miltscan.scanning.spool import Spool
@@ -63,8 +64,15 @@ class MtaSession:
         if spool:
             spool.close()
 
+    def recycle(self, report: Report) -> None:
+        """Close the spool of a message that every engine has found clean: none reads it any more."""
+        if self.spool and all(timed.verdict.outcome is Outcome.CLEAN for timed in report.verdicts):
+            self.spool.recycle()
+
     def mail(self, sender: bytes, arguments: tuple[bytes, ...], *, authenticated: bool) -> Verdict | None:
         """MAIL; returns a verdict if the announced size exceeds the limit."""
+        if self.spool:
+            self.spool.expected = announced_size(arguments)
         limit = self.runtime.message_size
         return self.steps.mail(sender, arguments, limit, authenticated=authenticated)
 

@@ -12,6 +12,9 @@ from miltscan.core.verdict import Limit
 class NoContent:
     """A content that must not be read."""
 
+    def retain(self) -> None:
+        """Nothing is used again."""
+
     def fileno(self) -> int:
         """No descriptor."""
         return -1

@@ -109,6 +109,8 @@ class ClamdEngine:
         glance = server.room.glance(message.size)
         wait = ScanWait(server, self._watches[server.name], glance, tick)
         reply = server.exchange(message.content.fileno(), deadline, wait)
+        if not isinstance(reply, Clean | Found):
+            message.content.retain()  # a clamd that did not reply goes on scanning
         if isinstance(reply, Clean) and glance and (why := glance.look()):
             self._note_shortage(server, why)
             return Verdict.unscanned(self.name, Limit.ENGINE_UNABLE, why, server.name)

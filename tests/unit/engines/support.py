@@ -19,6 +19,9 @@ class Memory:
 
     descriptor: int
 
+    def retain(self) -> None:
+        """Nothing is used again."""
+
     def fileno(self) -> int:
         """The descriptor."""
         return self.descriptor

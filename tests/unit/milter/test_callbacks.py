@@ -14,6 +14,7 @@ from miltscan.core.verdict import Limit, Verdict
 from miltscan.milter.callbacks import Milter
 from miltscan.milter.session import MtaSession, Runtime
 from miltscan.milter.steps import take_chunk, take_eoh, take_header, take_recipient
+from miltscan.scanning import spool
 from miltscan.scanning.pipeline import Pipeline, scan_slots
 from miltscan.scanning.spool import Spool
 from tests.fakes.engine import ScriptedEngine
@@ -114,8 +115,9 @@ class Setup:
 
 
 @pytest.fixture
-def descriptors() -> Iterator[None]:
-    """No descriptor is left open."""
+def descriptors(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No descriptor is left open, where none is kept for the next message."""
+    monkeypatch.setattr(spool, "_KEPT", 0)
     before = len([*Path("/proc/self/fd").iterdir()])
     yield
     assert len([*Path("/proc/self/fd").iterdir()]) == before

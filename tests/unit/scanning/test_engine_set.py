@@ -98,7 +98,7 @@ def test_a_server_that_moves_to_another_engine_keeps_the_state_of_the_new_one(
     engines, address = EngineSet(1), servers["a"].address
     engines.follow([chosen("a")], log.logger())
     engines.follow([chosen("a").model_copy(update={"name": "renamed"})], log.logger())
-    assert shown("engine_up", "renamed", address)
+    until(lambda: shown("engine_up", "renamed", address))
     assert not shown("engine_up", "a", address)
 
 
@@ -108,6 +108,7 @@ def test_changed_settings_make_a_new_engine(chosen: Chosen, servers: dict[str, F
     (first,) = engines.follow([chosen("a")], log.logger())
     (second,) = engines.follow([chosen("a", required=False)], log.logger())
     assert second is not first
+    until(lambda: shown("engine_up", "a", servers["a"].address))
     assert shown("engine_up", "a", servers["a"].address)
     assert metrics.ENGINE_REQUIRED.child("a")._value.get() == 0  # noqa: SLF001
 

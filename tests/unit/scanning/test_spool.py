@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.errors import SpoolError
+from miltscan.scanning import spool as spools
 from miltscan.scanning.spool import Spool, on_disk
 
 KIB = 1024
@@ -25,6 +26,19 @@ def _limited(what: int, soft: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(what, (before, hard))
+
+
+@pytest.fixture(autouse=True)
+def _none_kept() -> Iterator[None]:
+    """Each test begins and ends without kept files."""
+    _forget()
+    yield
+    _forget()
+
+
+def _forget() -> None:
+    while spools._kept:  # noqa: SLF001 - a test must not use what another one left
+        os.close(spools._kept.pop()[0])  # noqa: SLF001 - as above
 
 
 def _write(spool: Spool, sizes: Iterable[int]) -> None:
@@ -175,3 +189,64 @@ def test_what_is_on_disk_is_known(tmp_path: Path) -> None:
     for spool in (small, large, large):
         spool.close()
     assert on_disk() == (0, 0)
+
+
+def test_an_announced_size_above_memory_goes_to_disk_at_once(tmp_path: Path) -> None:
+    """Nothing is copied from memory later; a message of fewer bytes than it announced is as good."""
+    for expected, announced in ((101, True), (100, False)):
+        spool = Spool(tmp_path, 100)
+        spool.expected = expected
+        _write(spool, [10])
+        assert _on_disk(spool) is announced
+        assert _content(spool) == b"x" * 10
+        spool.close()
+
+
+def test_a_recycled_file_holds_the_next_message_only(tmp_path: Path) -> None:
+    """A shorter one, a longer one, one that goes to disk, and one without a byte."""
+    spool = Spool(tmp_path, 1000)
+    spool.write(b"a" * 500)
+    first = os.fstat(spool.fileno()).st_ino
+    spool.recycle()
+    assert spool.fileno() == -1
+    for length in (10, 700, 500):
+        spool = Spool(tmp_path, 1000)
+        spool.write(b"b" * length)
+        assert os.fstat(spool.fileno()).st_ino == first
+        assert _content(spool) == b"b" * length
+        assert os.fstat(spool.fileno()).st_size == length
+        spool.recycle()
+    spool = Spool(tmp_path, 1000)
+    _write(spool, [400, 601])
+    assert _on_disk(spool)
+    assert _content(spool) == b"x" * 1001
+    spool.recycle()
+    Spool(tmp_path, 1000).recycle()
+    assert not spools._kept  # noqa: SLF001 - what is on disk, or was moved there, is not kept
+
+
+def test_a_retained_file_does_not_serve_again(tmp_path: Path) -> None:
+    """Another process goes on reading it: not a byte of it may change, nor may it become shorter."""
+    spool = Spool(tmp_path, 1000)
+    spool.write(b"a" * 500)
+    reader = os.dup(spool.fileno())
+    spool.retain()
+    spool.recycle()
+    after = Spool(tmp_path, 1000)
+    after.write(b"b")
+    after.close()
+    assert os.pread(reader, 1000, 0) == b"a" * 500
+    os.close(reader)
+
+
+def test_few_and_small_files_are_kept(tmp_path: Path) -> None:
+    """Eight of at most 1 MiB for the process; the others are closed."""
+    before = _descriptors()
+    for size, kept in ((1, 8), (2**20, 8), (2**20 + 1, 0)):
+        open_at_once = [Spool(tmp_path, 2**30) for _ in range(10)]
+        for spool in open_at_once:
+            spool.write(bytes(size))
+        for spool in open_at_once:
+            spool.recycle()
+        assert _descriptors() - before == kept, size
+        _forget()

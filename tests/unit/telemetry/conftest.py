@@ -14,6 +14,9 @@ MakeReport = Callable[..., Report]
 
 
 class _NoContent:
+    def retain(self) -> None:
+        """Nothing is used again."""
+
     def fileno(self) -> int:
         raise AssertionError("telemetry must not read the message")
 

@@ -259,6 +259,9 @@ def test_a_content_that_fails_is_an_error(clamd: FakeClamd) -> None:
     assert engine.scan(made, soon(), nothing).outcome is Outcome.ERROR
 
     class Gone:
+        def retain(self) -> None:
+            """Nothing is used again."""
+
         def fileno(self) -> int:
             raise ValueError("closed")
 
