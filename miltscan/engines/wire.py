@@ -53,9 +53,9 @@ def _no_tick() -> None:
 class Wire:
     """One connection. Every method raises DeadlineError once `deadline` (time.monotonic seconds) has passed.
 
-    `tick` is called after each slice, so at least four times a second; what it raises ends the wait and is raised by the
-    method that waited.
-    `broken` means that the peer reset the connection, or closed it while we wrote: its data may be incomplete.
+    `tick` is called after each slice, so at least four times a second; what it raises ends the wait and is raised by
+    the method that waited. `broken` means that the peer reset the connection, or closed it while we wrote: its data may
+    be incomplete.
     """
 
     __slots__ = ("_deadline", "_limit", "_next_tick", "_slice", "_socket", "_target", "_tick", "broken")
