@@ -13,6 +13,7 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from prometheus_client.mmap_dict import _read_all_values
 
@@ -29,6 +30,7 @@ class CountFile:
         self.fault = ""  # why the file is not up to date
         self._path = Path(filename)
         self._descriptor = -1
+        self._lock = Lock()  # several threads of the exporter write
         self._data = bytearray(_USED.pack(_HEADER).ljust(_HEADER, b"\0"))
         self._places: dict[str, int] = {}
         self._changed = True
@@ -54,8 +56,28 @@ class CountFile:
 
     def save(self) -> None:
         """Write what changed. A snapshot of all is one call, and other threads may count meanwhile."""
-        if not self._changed:
-            return
+        if self._changed:
+            with self._lock:
+                self._save()
+
+    def keep(self) -> None:
+        """Write the file again if it was removed, and what could not be written before.
+
+        An orphan does not: a new service has removed its files, and counts in new ones of the same names.
+        """
+        with self._lock:
+            if self._descriptor >= 0 and self._is_gone() and _writing.parent in {None, os.getppid()}:
+                self.close()
+                self._changed = True
+        self.save()
+
+    def close(self) -> None:
+        """Close the file; the next `save` opens it again."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _save(self) -> None:
         self._changed = False
         data = bytes(self._data)
         used = _USED.unpack_from(data)[0]
@@ -68,22 +90,6 @@ class CountFile:
         except OSError as error:
             self._changed = True
             self.fault = f"{self._path.parent}: {error.strerror}"
-
-    def keep(self) -> None:
-        """Write the file again if it was removed, and what could not be written before.
-
-        An orphan does not: a new service has removed its files, and counts in new ones of the same names.
-        """
-        if self._descriptor >= 0 and self._is_gone() and _writing.parent in {None, os.getppid()}:
-            self.close()
-            self._changed = True
-        self.save()
-
-    def close(self) -> None:
-        """Close the file; the next `save` opens it again."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
 
     def _add(self, key: str, value: float, timestamp: float) -> None:
         name = key.encode()
