@@ -220,7 +220,8 @@ def test_a_key_that_the_service_has_not_read(sandwich: ScanningSandwich) -> None
     assert b"keys.file: the service has not read key second yet" in checked.stdout
     assert counted(sandwich) == before
     sandwich.miltscan.reload_and_wait()
-    assert sandwich.miltscan.metric("key_info", key="second", use="signs") == 1
+    metric = sandwich.miltscan.metric  # counted after the line that the reload waits for
+    wait_until(lambda: metric("key_info", key="second", use="signs") == 1, PATIENCE, "the key in use")
     assert sandwich.miltscan.metric("key_info", key="first", use="verifies") == 1
     wait_until(lambda: by_hand(sandwich)[0] == 0, PATIENCE, "workers that have the new key")
 
