@@ -50,6 +50,14 @@ def chosen(servers: dict[str, FakeClamd]) -> Chosen:
     return make
 
 
+def follow(engines: EngineSet, chosen: list[ClamdEngineSettings]) -> list[ServedEngine]:
+    """The engines of these settings, once each server has passed its first self-test."""
+    made = engines.follow(chosen, log.logger())
+    pairs = [(one.name, str(server)) for one in chosen for server in one.servers]
+    until(lambda: all(shown("clamd_queue_length", *pair) for pair in pairs))  # what a self-test reports last
+    return made
+
+
 def shown(family: str, *labels: str) -> bool:
     """Whether this gauge has a value."""
     (found,) = (one for one in metrics.FAMILIES if one.name == f"miltscan_{family}")
@@ -65,9 +73,9 @@ def scan(engine: ServedEngine) -> Verdict:
 def test_an_unchanged_engine_goes_on(chosen: Chosen, servers: dict[str, FakeClamd]) -> None:
     """It is the same object in a new place, and neither it nor its servers are tested again."""
     engines = EngineSet(1)
-    (first,) = engines.follow([chosen("a")], log.logger())
+    (first,) = follow(engines, [chosen("a")])
     tested = len(servers["a"].contents)
-    (added, kept) = engines.follow([chosen("b", required=False), chosen("a")], log.logger())
+    (added, kept) = follow(engines, [chosen("b", required=False), chosen("a")])
     assert kept is first
     assert len(servers["a"].contents) == tested
     assert (added.name, added.required) == ("b", False)
@@ -80,8 +88,8 @@ def test_an_unchanged_engine_goes_on(chosen: Chosen, servers: dict[str, FakeClam
 def test_a_removed_engine_has_no_state(chosen: Chosen, servers: dict[str, FakeClamd]) -> None:
     """A message that began with it is still scanned, but it no longer reports anything; the other one is unchanged."""
     engines = EngineSet(1)
-    (_, removed) = engines.follow([chosen("a"), chosen("b")], log.logger())
-    engines.follow([chosen("a")], log.logger())
+    (_, removed) = follow(engines, [chosen("a"), chosen("b")])
+    follow(engines, [chosen("a")])
     assert scan(removed) == Verdict.clean("b", servers["b"].address)
     removed.probe()
     for family in ("engine_up", "canary_last_success_timestamp_seconds", "signature_database_version"):
@@ -96,19 +104,18 @@ def test_a_server_that_moves_to_another_engine_keeps_the_state_of_the_new_one(
 ) -> None:
     """State belongs to engine and server together."""
     engines, address = EngineSet(1), servers["a"].address
-    engines.follow([chosen("a")], log.logger())
-    engines.follow([chosen("a").model_copy(update={"name": "renamed"})], log.logger())
-    until(lambda: shown("engine_up", "renamed", address))
+    follow(engines, [chosen("a")])
+    follow(engines, [chosen("a").model_copy(update={"name": "renamed"})])
+    assert shown("engine_up", "renamed", address)
     assert not shown("engine_up", "a", address)
 
 
 def test_changed_settings_make_a_new_engine(chosen: Chosen, servers: dict[str, FakeClamd]) -> None:
     """Its state goes on without a gap."""
     engines = EngineSet(1)
-    (first,) = engines.follow([chosen("a")], log.logger())
-    (second,) = engines.follow([chosen("a", required=False)], log.logger())
+    (first,) = follow(engines, [chosen("a")])
+    (second,) = follow(engines, [chosen("a", required=False)])
     assert second is not first
-    until(lambda: shown("engine_up", "a", servers["a"].address))
     assert shown("engine_up", "a", servers["a"].address)
     assert metrics.ENGINE_REQUIRED.child("a")._value.get() == 0  # noqa: SLF001
 
@@ -124,13 +131,13 @@ def test_reloads_leak_nothing(chosen: Chosen) -> None:
     before = held()
     engines = EngineSet(1)
     for _ in range(20):
-        both = engines.follow([chosen("a"), chosen("b")], log.logger())
+        both = follow(engines, [chosen("a"), chosen("b")])
         assert [scan(engine).outcome for engine in both] == ["clean", "clean"]
         del both
-        (only,) = engines.follow([chosen("a").model_copy(update={"canary_interval": 60.0})], log.logger())
+        (only,) = follow(engines, [chosen("a").model_copy(update={"canary_interval": 60.0})])
         scan(only)
         del only
-    engines.follow([], log.logger())
+    follow(engines, [])
     until(lambda: held() == before)
 
 
