@@ -10,7 +10,7 @@ from miltscan.core.address import Address, InetAddress, is_loopback
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.milter_spec import MilterSpec, read_milter_spec, write_milter_spec
 from miltscan.doctor.host import service_port
-from miltscan.doctor.topics import NO_FILTER
+from miltscan.doctor.topics import no_start
 from miltscan.sandwich.cf import CfFile, Filter
 
 _DEFAULT_TIMES = {"C": 300.0, "S": 10.0, "R": 10.0, "E": 300.0}  # seconds; sendmail's own
@@ -39,7 +39,7 @@ def filter_findings(
         if any(spec_of(one).problem for one in ours or asked):
             continue  # has its own finding, and lets no mail pass
         if not ours:
-            yield error(subject, f"does not ask {socket}: mail passes unscanned", _new_line(socket)).named(NO_FILTER)
+            yield error(subject, f"does not ask {socket}: mail passes unscanned", _new_line(socket))
         else:
             yield ok(subject, f"asks filter {ours[0].name} at {ours[0].socket}")
     yield from spec_findings(file, conf)
@@ -75,7 +75,8 @@ def spec_findings(file: str, conf: CfFile) -> Iterator[Finding]:
         spec = spec_of(one)
         if spec.no_start or (spec.no_mail and one.name in asked):
             right = f"S={write_milter_spec(spec.address)}" if spec.address else "S=unix:/PATH or S=inet:PORT@HOST"
-            yield error(f"{file} filter {one.name} S=", f"{one.socket}: {spec.problem}", f"write {right}")
+            found = error(f"{file} filter {one.name} S=", f"{one.socket}: {spec.problem}", f"write {right}")
+            yield found.named(no_start(file)) if spec.no_start else found
 
 
 def reaches(one: Filter, socket: Address, proxies: Collection[Address] = ()) -> bool:

@@ -28,7 +28,16 @@ from miltscan.doctor import (
     send,
 )
 from miltscan.doctor.clamd_access import access_findings
-from miltscan.doctor.topics import NO_MILTSCAN, PLAIN_SENDMAIL, denied, no_engine, no_file, no_sendmail, refuses
+from miltscan.doctor.topics import (
+    NO_MILTSCAN,
+    PLAIN_SENDMAIL,
+    denied,
+    no_engine,
+    no_file,
+    no_sendmail,
+    no_start,
+    refuses,
+)
 from miltscan.processes.listening import listens
 from miltscan.sandwich.cf import CfFile, parse_cf
 
@@ -161,7 +170,8 @@ def _sendmail(name: str, file: Path, conf: CfFile, settings: Settings, *, daemon
         # a second port may be missing on its own, but not be there without the first one
         topic = f"{no_sendmail(name)} on port {one.port}" if number else no_sendmail(name)
         found = [fact.because(refuses(name)) for fact in ports.smtp_findings(f"{name} port {one.port}", one, topic)]
-        yield from (one.because(no_sendmail(name)) if number else one for one in found)
+        causes = (no_start(str(file)), *([no_sendmail(name)] if number else []))
+        yield from (one.because(*causes) for one in found)
     if daemon or Path(pid_file).exists():  # the pid file of a queue runner may be another one
         yield from running.running_findings(name, file, pid_file, conf.daemons[0].port if daemon else None)
     yield from running.queue_run_findings(name, pid_file, queue)

@@ -8,7 +8,6 @@ NOT_ROOT = "not root"
 NO_MILTSCAN = "miltscan does not run"
 PLAIN_SENDMAIL = "the configuration is not that of an incoming sendmail"
 NO_SPOOL = "spool.directory cannot be used"
-NO_FILTER = "incoming does not ask miltscan"
 SHARED_PID_FILE = "both sendmails have one pid file"
 
 
@@ -35,6 +34,11 @@ def overloaded(name: str) -> str:
 def refuses(name: str) -> str:
     """The incoming or the delivery sendmail runs, and has closed its ports."""
     return f"{name} refuses connections"
+
+
+def no_start(file: str) -> str:
+    """A sendmail does not start with this .cf file."""
+    return f"no start with {file}"
 
 
 def no_engine(server: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from miltscan.config.settings import Settings
 from miltscan.core.address import InetAddress, UnixAddress
-from miltscan.core.finding import Finding, Level, ok
+from miltscan.core.finding import Diagnosis, Finding, Level, ok
 from miltscan.doctor import steps
 from miltscan.doctor.ports import greeting_finding, milter_findings, negotiation_finding
 from miltscan.doctor.send import Route
@@ -156,3 +156,17 @@ def test_messages_are_sent_to_a_recipient_that_was_named(
     (tmp_path / "i.cf").write_text(INCOMING.replace("Addr=0.0.0.0, Port=smtp", "Addr=127.0.0.1, Port=2"))
     assert [*examine(Settings(), DoctorOptions(tmp_path / "i.cf", tmp_path / "d.cf", recipient))]
     assert calls == sent
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_sendmail_that_cannot_start_is_one_fault(tmp_path: Path) -> None:
+    """That no process listens, with its greeting, pid file and queue run, follows from the S= of a filter."""
+    text = INCOMING.replace("S=unix:/run/miltscan/miltscan.sock", "S=inet:2@::1").replace("Port=smtp", "Port=2")
+    (tmp_path / "i.cf").write_text(text)
+    diagnosis = Diagnosis()
+    for step in examine(Settings(), DoctorOptions(tmp_path / "i.cf", tmp_path / "d.cf")):
+        for finding in step.findings if step.title == "incoming sendmail" else ():
+            diagnosis.add(0, finding)
+    subjects = [finding.subject for finding, _ in diagnosis.repairs()]
+    assert f"{tmp_path}/i.cf filter miltscan S=" in subjects
+    assert not [one for one in subjects if one.startswith(("incoming port", "incoming pid file", "incoming queue run"))]
