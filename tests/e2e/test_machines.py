@@ -323,12 +323,13 @@ def test_an_incoming_host_that_is_not_listed_tempfails(machines: Machines) -> No
     scanner = machines.scanner1
     scanner.allow(INCOMING[:1])
     scanner.miltscan.reload_and_wait()
-    assert heard(machines.incoming2.send()) == TEMPFAIL
+    # a worker has the new list a moment after the supervisor
+    wait_until(lambda: heard(machines.incoming2.send()) == TEMPFAIL, PATIENCE, "the shorter list")
     machines.incoming2.syslog.wait_for(r"Milter \(miltscan\): to error state")
     assert machines.incoming1.send().code == 250
     scanner.allow(INCOMING)
     scanner.miltscan.reload_and_wait()
-    assert machines.incoming2.send().code == 250
+    wait_until(lambda: machines.incoming2.send().code == 250, PATIENCE, "the longer list")
 
 
 def test_an_open_session_outlives_a_new_list(machines: Machines) -> None:
@@ -340,6 +341,7 @@ def test_an_open_session_outlives_a_new_list(machines: Machines) -> None:
         assert finish(session).code == 250
     scanner.allow(INCOMING)
     scanner.miltscan.reload_and_wait()
+    wait_until(lambda: machines.incoming2.send().code == 250, PATIENCE, "the longer list")
 
 
 def test_delivery_takes_mail_from_the_incoming_hosts_only(machines: Machines) -> None:
