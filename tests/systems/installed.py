@@ -21,6 +21,8 @@ def install(machine: Machine) -> None:
                 file.write("\n".join(block) + "\n")
             continue
         for command in block:
+            if command.startswith("until "):  # freshclam has its signatures: the test database replaces them
+                continue
             machine.run(command)
             if "/etc/mail/site.m4" in command and command.startswith("cp "):  # "then edit it"
                 with machine.file("/etc/mail/site.m4").open("a") as file:

@@ -26,7 +26,7 @@ def test_readme(machine: Machine) -> None:
     machine.run(f"systemctl is-active {UNITS}")
     mail_flows(machine)
     machine.run("miltscan check")
-    machine.run("miltscan doctor --send --to recipient@example.test")
+    machine.run("miltscan doctor --send | tee /dev/stderr | grep '^errors: 0'")  # but warnings: no port 587
 
 
 def test_reboot(machine: Machine) -> None:

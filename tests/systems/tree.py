@@ -58,7 +58,7 @@ def inside(tree: Path, command: str) -> None:
     kept = re.compile(r"PIP_|https?_proxy$", re.IGNORECASE)
     settings = {name: value for name, value in os.environ.items() if kept.match(name)}
     ours = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "PIP_CERT": CERTIFICATES}
-    environment = {**settings, **ours, "HOME": "/root"}
+    environment = {**settings, **ours, "HOME": "/root", "SYSTEMD_OFFLINE": "1"}  # no systemd runs there yet
     run(["sh", "-ec", enter, "sh", HOST_NAME, str(tree), SOURCE, command], environment)
 
 
