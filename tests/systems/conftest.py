@@ -31,8 +31,8 @@ def installed(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A machine on which README.md's commands have been run, up to the running sandwich."""
     cache: Path = request.config.getoption("--trees")
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one run at a time
+    with (cache / f"{request.param}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one run of a release at a time
         tree = fresh(cache, request.param)
         with Machine(tree) as machine:
             install(machine)

@@ -45,8 +45,28 @@ def configured(machine: Machine, *changes: tuple[str, str]) -> Iterator[None]:
         wait_until(lambda: clean(machine) == 250, PATIENCE, "mail that is accepted again")
 
 
+@contextmanager
+def socket_unit(machine: Machine) -> Iterator[None]:
+    """The context in which systemd holds the socket, as docs/start-stop.md says."""
+    machine.run("systemctl stop miltscan; systemctl enable --now miltscan.socket; systemctl start miltscan")
+    try:
+        yield
+    finally:
+        machine.run("systemctl stop miltscan; systemctl disable --now miltscan.socket; systemctl start miltscan")
+        wait_until(lambda: clean(machine) == 250, PATIENCE, "mail that is accepted again")
+
+
 def test_restart_under_load(machine: Machine) -> None:
-    """No client is refused or asked to try again while miltscan is restarted twice."""
+    """With the socket unit no client is refused or asked to try again while miltscan is restarted twice."""
+    with socket_unit(machine):
+        codes = codes_during_restarts(machine)
+        assert machine.send(as_wire(infected())).code == 550
+    assert len(codes) > 10
+    assert set(codes) == {250}
+
+
+def codes_during_restarts(machine: Machine) -> list[int]:
+    """The reply codes to a steady load of clean mail."""
     stop = Event()
 
     def load() -> list[int]:
@@ -62,10 +82,7 @@ def test_restart_under_load(machine: Machine) -> None:
                 machine.run("systemctl restart miltscan")
         finally:
             stop.set()
-        codes = [code for one in loads for code in one.result()]
-    assert len(codes) > 10
-    assert set(codes) == {250}
-    assert machine.send(as_wire(infected())).code == 550
+        return [code for one in loads for code in one.result()]
 
 
 def test_socket_file_removed(machine: Machine) -> None:
@@ -77,6 +94,17 @@ def test_socket_file_removed(machine: Machine) -> None:
     except ProgramError:
         machine.run("systemctl restart miltscan")  # for the tests that follow
         raise
+
+
+def test_socket_file_of_the_unit_removed(machine: Machine) -> None:
+    """Where systemd holds the socket, mail is tempfailed, the log names the remedy, and the remedy works."""
+    with socket_unit(machine):
+        machine.run(f"rm {SOCKET}")
+        wait_until(lambda: clean(machine) == 451, PATIENCE, "mail that is tempfailed")
+        remedy = "systemctl restart miltscan.socket"
+        wait_until(lambda: machine.succeeds(f"journalctl -u miltscan | grep '{remedy}'"), PATIENCE, "the remedy")
+        machine.run(remedy)
+        wait_until(lambda: clean(machine) == 250, PATIENCE, "mail that is accepted again")
 
 
 def test_tcp_socket_of_the_service_user(machine: Machine) -> None:
