@@ -80,8 +80,8 @@ def test_clamd_short_of_memory(machine: Machine, spare: int) -> None:
     wait_until(lambda: machine.succeeds("miltscan check"), PATIENCE, "a clamd that scans")
     used = int(machine.run("ps -o vsz= -C clamd"))
     limit = f"printf '[Service]\\nLimitAS={used + spare * 1024}K\\n' >{drop_in}; {restart}"
-    with broken(machine, limit, f"rm {drop_in}; {restart}"), ThreadPoolExecutor(2) as clients:
-        messages = [infected_zip(size, seed) for seed in range(3) for size in (*SIZES, 5000)]
-        codes = [reply.code for reply in clients.map(machine.send, messages)]
+    with broken(machine, limit, f"rm {drop_in}; {restart}"):
+        # one after the other: what many scans at once leave for each of them is no lasting state, which a self-test shows
+        codes = [machine.send(infected_zip(size, seed)).code for seed in range(3) for size in SIZES]
     assert set(codes) <= {451, 550}, codes
     wait_until_served(machine)
