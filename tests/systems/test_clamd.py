@@ -81,7 +81,7 @@ def test_clamd_short_of_memory(machine: Machine, spare: int) -> None:
     used = int(machine.run("ps -o vsz= -C clamd"))
     limit = f"printf '[Service]\\nLimitAS={used + spare * 1024}K\\n' >{drop_in}; {restart}"
     with broken(machine, limit, f"rm {drop_in}; {restart}"):
-        # one after the other: what many scans at once leave for each of them is no lasting state, which a self-test shows
+        # one after the other: no self-test shows what many scans at once leave for each of them
         codes = [machine.send(infected_zip(size, seed)).code for seed in range(3) for size in SIZES]
     assert set(codes) <= {451, 550}, codes
     wait_until_served(machine)
