@@ -147,9 +147,11 @@ class _Service:
         In a socket of the service manager, or before a restart in this process, it waits for the next start.
         """
         self.restarts = restarts
+        if restarts:
+            notify.reloading()  # after a stop the service manager would wait for the end of this process, and kill it
+            return
         notify.stopping("open transactions finish")
-        if not restarts:
-            close_sockets(self.sockets)
+        close_sockets(self.sockets)
 
     def failed(self, role: Role, error: BaseException) -> None:
         """Log, in the child, why it ends."""

@@ -40,6 +40,19 @@ def test_a_life(own: Callable[..., Daemon], manager: Callable[[], dict[str, str]
     assert manager()["STOPPING"] == "1"
 
 
+def test_a_restart_in_the_same_process(own: Callable[..., Daemon], manager: Callable[[], dict[str, str]]) -> None:
+    """To the manager it is a reload: after a stop it would wait for the end of the process, and kill it."""
+    daemon = own()
+    daemon.start()
+    assert manager()["READY"] == "1"
+    daemon.running.signal(signal.SIGUSR2)
+    assert "STOPPING" not in (begins := manager())
+    assert begins["RELOADING"] == "1"
+    assert manager()["READY"] == "1"
+    assert daemon.stop() == 0
+    assert manager()["STOPPING"] == "1"
+
+
 def test_a_start_next_to_a_deaf_engine(own: Callable[..., Daemon], manager: Callable[[], dict[str, str]]) -> None:
     """An engine that answers PING but scans nothing delays no start: clients receive 451 by policy until it scans."""
     daemon, deaf = own(), Slow()

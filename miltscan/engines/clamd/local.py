@@ -75,7 +75,10 @@ def _clamds() -> Iterator[LocalClamd]:
     for process in _PROC.iterdir():
         with suppress(OSError):  # it has ended
             if process.name.isdigit() and (process / "comm").read_text() == "clamd\n":
-                words = (process / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
+                command = (process / "cmdline").read_bytes().decode(errors="surrogateescape")
+                if not command:  # it has ended, and its parent has not reaped it
+                    continue
+                words = command.split("\0")
                 file = Path(option_value(words, "-c", "--config-file") or DEFAULT_FILE)
                 # only a relative name needs the link, which other users may not read
                 yield LocalClamd(int(process.name), file if file.is_absolute() else (process / "cwd").readlink() / file)

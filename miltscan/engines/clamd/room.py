@@ -75,7 +75,8 @@ class TemporaryFolder:
     def current(self) -> bool:
         """Whether the process is alive, and its file the one that was read."""
         with suppress(OSError):
-            return bool(self._process.read("status")) and _signature(self._file) == self._signature
+            # unlike `status`, a process that its parent has not reaped has no mounts
+            return bool(self._process.read("mountinfo")) and _signature(self._file) == self._signature
         return False
 
     def state(self) -> Folder:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,6 +132,19 @@ def test_what_cannot_be_seen_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     with process(tmp_path, f"LocalSocket {tmp_path}/ctl\nTemporaryDirectory {tmp_path}\n", "-c", "our.conf"):
         room.survey()
     assert room.unseen == f"it sees another {tmp_path} than miltscan: one of them has mounts of its own"
+
+
+def test_a_clamd_that_ended_and_that_its_parent_does_not_reap(tmp_path: Path, temporary: Path) -> None:
+    """It is no clamd any more: as long as it were taken for one, no mail would be accepted."""
+    room = Room(UnixAddress(f"{tmp_path}/ctl"))
+    text = f"LocalSocket {tmp_path}/ctl\nTemporaryDirectory {temporary}\n"
+    with process(tmp_path, text, "-c", "our.conf") as pid:
+        room.survey()
+        assert looked(room) == ""
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        room.survey()
+        assert room.unseen.startswith("no process of clamd")
 
 
 def test_a_clamd_that_starts_again_or_has_another_file_is_found_again(tmp_path: Path, temporary: Path) -> None:
