@@ -31,6 +31,7 @@ CALM = 60.0
 _LARGE_EVERY = 3  # self-tests; a large one costs clamd a quarter of a second with all signatures, in each worker
 _LARGE_GAP = 2.0  # seconds, at least, between two of a server that is up
 _PROOFS = 3  # large canaries that a server must pass after it missed one: perhaps only some of its threads lack memory
+_CAUSES = "it lacks memory or disk space, or its MaxFileSize or MaxScanSize is below 8M"
 _SHORTEST_GAP = 0.2  # seconds between self-tests that failing scans request: no message may make us flood a server
 _STOP_TIMEOUT = 2.0  # seconds; the thread is a daemon and does not outlive the process
 
@@ -139,7 +140,7 @@ class ServerWatch:
             self._large_owed = _PROOFS if lied else 1 if why else max(0, self._large_owed - 1)
             if lied:
                 self._archive = b""  # clamd may have remembered this one as clean
-                why += f" in {LARGE >> 20} MiB that it had to unpack: it lacks memory or disk space"
+                why += f" in {LARGE >> 20} MiB that it had to unpack: {_CAUSES}"
             elif not why and self._large_owed:
                 why = f"must detect it {self._large_owed} more times in {LARGE >> 20} MiB, as it missed it lately"
         server.room.survey()  # again: it may have started only now
