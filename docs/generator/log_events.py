@@ -217,7 +217,7 @@ EVENTS = (
     Event(
         "log_lines_lost",
         ("error",),
-        "Log lines of this process could not be written and are missing before this line.",
+        "Log lines of this process could not be written; they are missing before this line.",
         (Field("lines", Type.INTEGER, "The number of missing lines.", "1 and more", least=1),),
     ),
     Event(
@@ -238,8 +238,8 @@ EVENTS = (
     Event(
         "child_hangs",
         ("error",),
-        "A process shows no sign of life, and miltscan ends it; `child_died` follows. `worker` is in the line of a "
-        "worker that noticed it itself.",
+        "A process gives no sign of life, and miltscan kills it; `child_died` follows. `worker` is present if the "
+        "worker itself noticed it.",
         (_CHILD, _WHY, replace(_WORKER, optional=True)),
     ),
     Event(
@@ -261,7 +261,7 @@ EVENTS = (
                 "where",
                 Type.TEXT,
                 "`eom`: the message was tempfailed; `connect`: the session was refused; `receipt`: the message was "
-                "scanned, or passed with a valid receipt when its second scan failed; `report`: after the reply, the "
+                "scanned, or its second scan failed and it passed with its receipt; `report`: after the reply, the "
                 "line or the counts of the message are missing; `measure`: in the exporter, at queues and disk; "
                 "`probe`: in the prober, or at a probe that was rejected or treated as ordinary mail.",
                 values=tuple(Place),
@@ -286,13 +286,13 @@ EVENTS = (
     Event(
         "engine_restored",
         ("info",),
-        "A server of an engine had room for every message for a minute, after it was degraded.",
+        "A degraded server of an engine had room for every message for a minute.",
         (_ENGINE, _SERVER, _WORKER),
     ),
     Event(
         "engine_unwatched",
         ("info",),
-        "The temporary folder of a server cannot be seen: only self-tests show whether it has room. Logged once.",
+        "miltscan cannot see the temporary folder of a server: only self-tests show whether it has room. Logged once.",
         (_ENGINE, _SERVER, _WHY, _WORKER),
     ),
     Event(
@@ -323,7 +323,7 @@ EVENTS = (
         "http_refused",
         ("debug", "warning"),
         "The exporter refused a connection or a request. The level is warning for the first one of a peer with the "
-        "reason `host`, because Prometheus shows only the status 421.",
+        "reason `host`: it may be Prometheus, which shows only the status 421.",
         (
             Field(
                 "reason", Type.TEXT, "The reason, as in the label of `miltscan_http_refused_total`.", values=_REFUSALS
@@ -349,7 +349,7 @@ EVENTS = (
     Event(
         "filter_off",
         ("info",),
-        "The kernel takes no filter for `milter.allow` from this user; the workers check each connection all the same. "
+        "The kernel accepts no filter for `milter.allow` from this user; the workers check each connection anyway. "
         "Logged at the start.",
         (_SOCKET, _WHY),
     ),

@@ -41,7 +41,7 @@ _NOTES = """
   its predecessor's counters, a reload changes none, and a restart of the service begins at 0. A worker that is killed
   loses up to a quarter of a second of counts. The log has all its messages.
 - miltscan reserves the space of these files at its start: about 140 KiB for each of its processes.
-  What finds no space is counted in memory, and written as soon as there is some (`miltscan_metrics_in_memory`).
+  Counts without space stay in memory until there is some (`miltscan_metrics_in_memory`).
 - Gauges of clamd date from the last self-test, one every `canary_interval` of the engine. A server that a reload
   removes no longer has a series. A server that does not answer STATS has none in `miltscan_clamd_*`.
 - `miltscan_signature_detections_total` names the first signatures that each worker finds and counts all others as

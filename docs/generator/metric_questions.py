@@ -20,7 +20,7 @@ QUESTIONS = {
     "message_size_bytes": "How large are messages, and how much data do they add up to?",
     "shed_total": "How many messages found every scan slot busy for limits.queue_wait?",
     "sessions": "How many MTA connections are open?",
-    "sessions_refused_total": "How many MTA connections did idle sessions keep out, for want of file descriptors?",
+    "sessions_refused_total": "How many MTA connections were closed because sessions used up the file descriptors?",
     "transactions_in_flight": "How many messages are between MAIL and their reply?",
     "spool_files": "How many messages in flight are on disk because they are too large for memory?",
     "spool_bytes": "How much disk space do messages in flight use?",
@@ -28,8 +28,8 @@ QUESTIONS = {
     "engine_errors_total": "How often did an exchange with an engine fail, and why?",
     "engine_up": "Is the server of an engine up (1) for every worker? It is 0 if it is down for at least one worker.",
     "engine_degraded": (
-        "Did the server report a message as clean in the last minute that it had no room to unpack (1)? Such a message "
-        "counts as unscanned."
+        "Did the server lack room to unpack a message in the last minute (1)? Such a message counts as unscanned, even "
+        "if the server reports it as clean."
     ),
     "engine_watched": (
         "Does miltscan see the temporary folder of the server (1)? If not (0), only the self-tests show whether it has "
@@ -54,7 +54,7 @@ QUESTIONS = {
     "queue_entries": "How many messages wait in a sendmail queue?",
     "queue_bytes": "How much disk space do the files of the queue use?",
     "queue_oldest_timestamp_seconds": "Since when has the oldest message been waiting? An empty queue has no series.",
-    "sendmail_listening": "Does the sendmail listen (1)? When it is down or above its load limit: 0.",
+    "sendmail_listening": "Does the sendmail accept connections (1)? It is 0 if it is down or above its load limit.",
     "queue_readable": "Could the queue be read (1)? If not, its other metrics are missing.",
     "probe_success": (
         "Did the last probe pass through the incoming sendmail to an engine, and was the verdict correct (1)?"
@@ -66,8 +66,8 @@ QUESTIONS = {
     "exceptions_total": "How many bugs of miltscan showed up, and where?",
     "http_refused_total": "How many connections and requests did the exporter refuse, and why?",
     "peers_refused_total": (
-        "How many connections of hosts that are not in milter.allow did the workers close? The kernel's filter, where "
-        "it works, drops them without a count."
+        "How many connections of hosts that are not in milter.allow did the workers close? If the kernel's filter "
+        "works, it drops them without a count."
     ),
     "socket_bound": (
         "Can MTAs reach the milter socket (1)? It is 0 while its file is missing or belongs to another process; a TCP "
@@ -86,7 +86,7 @@ QUESTIONS = {
     "worker_respawns_total": "How many workers died and were replaced?",
     "reloads_total": "How many reloads of the configuration succeeded or failed?",
     "config_last_reload_success_timestamp_seconds": "Since when has the current configuration been in use?",
-    "key_info": "Which keys has the service read? One that `miltscan keys new` made is missing until the next reload.",
+    "key_info": "Which keys has the service read? A key of `miltscan keys new` is missing until the next reload.",
     "config_info": "Which configuration is in use? Two services with the same hash use the same one.",
     "build_info": "Which versions are running?",
     "process_resident_memory_bytes": "How much memory does each process use?",

@@ -46,7 +46,7 @@ def doctor(  # noqa: PLR0913 - one parameter for each option
     """Check the mail path.
 
     It checks the host, both sendmails with their .cf files and queues, miltscan and the engines, step by step. At the
-    end stands what has to be repaired, in this order; of a fault with several effects only the cause. The status is 0
+    end it lists what has to be repaired, in this order: of a fault with several effects only the cause. The status is 0
     if every finding is ok, and 1 after a warning or an error. Run it as root.
 
     \b

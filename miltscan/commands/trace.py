@@ -78,7 +78,7 @@ def trace(
         complain(f"{readable(subject)}: found{_unknown(found)}")
     if not found.traces:
         for file in read.passed_over:
-            complain(f"{readable(str(file))}: not read: no rotation makes this name. Name it with --log.")
+            complain(f"{readable(str(file))}: not read: not the name of a rotated log. To read it, use --log.")
         complain(f"{readable(subject)}: not found in {read}{_unknown(found)}")
         raise typer.Exit(1)
 

@@ -30,7 +30,7 @@ def refuse_untrusted(settings: Settings, configuration: Path, user: int) -> None
     They could let the service use keys and passwords of their own.
     """
     if names_secrets(settings) and (lines := [*loose_places(configuration, user)]):
-        raise ConfigError("\n".join(f"{configuration} names secrets, but {line}" for line in lines))
+        raise ConfigError("\n".join(f"{configuration} names a file of secrets, but {line}" for line in lines))
 
 
 def loose_places(path: Path, user: int) -> Iterator[str]:

@@ -255,9 +255,9 @@ class QueueSettings(Table):
     delivery: Annotated[str, places.QUEUE] = "/var/spool/mqueuedelivery"
     """Queue of the delivery sendmail."""
     incoming_port: Annotated[int, units.count(0, 65535)] = 25
-    """Port of the incoming sendmail, if its queue is on this host; 0 reports nothing about it."""
+    """Port of the incoming sendmail, if its queue is on this host; 0 for no check."""
     delivery_port: Annotated[int, units.count(0, 65535)] = 19000
-    """The same for the delivery sendmail; 0 where no process listens (the handoff by a program)."""
+    """Port of the delivery sendmail; 0 for no check, for instance with the handoff by a program."""
     interval: Annotated[float, units.duration("1s", "1h")] = 15.0
     """Interval at which the exporter reads the queues."""
 

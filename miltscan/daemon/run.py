@@ -163,7 +163,9 @@ class _Service:
 
     def hangs(self, role: Role, silence: float) -> None:
         """Log why the child is killed."""
-        self.log.error("child_hangs", child=role.name, why=f"its main thread has shown no life for {silence:.0f} s")
+        self.log.error(
+            "child_hangs", child=role.name, why=f"its main thread has given no sign of life for {silence:.0f} s"
+        )
 
     def ended(self, role: Role, status: str, pause: float | None) -> None:
         """Log the end of a child, and drop its live gauges."""

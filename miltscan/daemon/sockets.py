@@ -51,7 +51,7 @@ class MilterSocket:
         now = file_at(self.address)
         if self.file and now == self.file:
             return ""
-        return "another file is in the place of its file" if now else "its file was removed"
+        return "another file has its path" if now else "its file was removed"
 
     def renew(self, settings: MilterSettings) -> socket.socket:
         """Bind it again, with the same mode and group; return the former listener. Raises StartError."""

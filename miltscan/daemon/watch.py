@@ -31,7 +31,7 @@ class LibmilterWatch:
             if self._pool.answers():
                 self._answered = now
         if (queue_id := milter.silent(SILENCE)) is not None:
-            return f"the message {queue_id or 'without a queue ID'} has not gone on for {SILENCE:g} s"
+            return f"the message {queue_id or 'without a queue ID'} has made no progress for {SILENCE:g} s"
         if now - max(self._answered, milter.alive) > SILENCE:
             return f"libmilter has not answered for {SILENCE:g} s"
         return None

@@ -38,7 +38,7 @@ def port_findings(key: str, address: InetAddress, allow: Sequence[Network] = ())
         return
     yield ok(key, f"this user can listen on {address}")
     if allow and unfiltered:
-        text = f"miltscan closes connections of other hosts; the kernel takes no filter from this user: {unfiltered}"
+        text = f"miltscan closes connections of other hosts; the kernel accepts no filter from this user: {unfiltered}"
         yield ok("milter.allow", text)
     elif allow:
         yield ok("milter.allow", "the kernel drops packets of other hosts, and miltscan closes their connections")

@@ -65,8 +65,8 @@ def trust_findings(settings: Settings, configuration: Path) -> Iterator[Finding]
     if [*asker_findings(settings)]:  # a user who says nothing about that of the service
         return
     if user == 0:
-        text = "miltscan runs as root, the owner of spool.directory: a fault in it would open the whole host"
-        found = warning("user", text, f"run it as a user of its own, who also owns {settings.spool.directory}")
+        text = "miltscan runs as root, the owner of spool.directory: a flaw in it would expose the whole host"
+        found = warning("user", text, f"run it as a separate user that owns {settings.spool.directory}")
         yield found.because(NO_SPOOL)  # without the folder its owner is unknown
     else:
         yield ok("user", f"miltscan runs as user {user}")
@@ -128,7 +128,7 @@ def _missing_folder(key: str, folder: Path) -> Finding:
     """A folder of /run is empty after a boot, and the unit of the service makes it at each start."""
     if folder.parent in _AT_START:
         remedy = f"start miltscan; without systemd, run: install -d -o miltscan {folder}"
-        return warning(key, f"folder {folder} does not exist yet: miltscan.service makes it at its start", remedy)
+        return warning(key, f"folder {folder} does not exist yet: miltscan.service creates it at its start", remedy)
     return error(key, f"folder {folder} does not exist", f"run: install -d {folder}")
 
 
@@ -141,7 +141,7 @@ def asker_findings(settings: Settings) -> Iterator[Finding]:
         if os.geteuid() == Path(settings.spool.directory).stat().st_uid:
             return
     if os.geteuid() != 0:
-        text = f"runs as {_user()}, who is neither root nor miltscan's user: what this user may not do is unknown"
+        text = f"runs as {_user()}, who is neither root nor miltscan's user: what requires other rights is unknown"
         yield warning("check", text, "run it as root, or as miltscan's user").named(NOT_ROOT)
 
 

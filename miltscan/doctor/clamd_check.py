@@ -83,7 +83,7 @@ def server_findings(
         return
     yield ok(subject, "passes its self-test")
     if record.unseen:
-        yield ok(subject, f"{_SELF_TESTS}: its temporary folder cannot be seen, as {record.unseen}")
+        yield ok(subject, f"{_SELF_TESTS}: miltscan cannot see its temporary folder, because {record.unseen}")
     if record.published:
         age = now - record.published
         text = f"signatures {record.version} are {age / _DAY:.1f} days old"
@@ -118,7 +118,7 @@ def room_findings(subject: str, file: Path, clamd: Mapping[str, str]) -> Iterato
     folder = Path(clamd["TemporaryDirectory"])
     scans, size = clamav_number(clamd["MaxThreads"]), clamav_number(clamd["MaxScanSize"])
     if any(folder.is_relative_to(shared) for shared in _PRIVATE):
-        text = f"its temporary folder {folder} cannot be seen by the service, which has a private one: {_SELF_TESTS}"
+        text = f"the service cannot see its temporary folder {folder}, because it has a private one: {_SELF_TESTS}"
         yield warning(subject, text, f'write "TemporaryDirectory /var/lib/clamav/tmp" in {file} and create that folder')
     try:
         space = os.statvfs(folder)

@@ -43,7 +43,7 @@ def exporter_findings(settings: ExporterSettings, user: int | None = None) -> It
         return
     if known_hosts(settings) is not None:
         names = ", ".join((f"a name of this host such as {socket.gethostname()}", *settings.hosts))
-        yield ok("exporter.hosts", f"clients use an address, {names}; other names are refused")
+        yield ok("exporter.hosts", f"clients may use an address, {names}; the exporter refuses other names")
     required = _required(settings)
     wrong = [fault.partition(": ") for fault in faults(settings, user)]
     for key, _, text in wrong:

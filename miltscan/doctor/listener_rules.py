@@ -44,9 +44,7 @@ def family_findings(file: str, conf: CfFile, *, has_ipv6: bool, ipv6_only: bool)
             text = "Family=inet6, but this host's kernel has no IPv6: sendmail does not start"
             yield error(subject, text, "set SITE_LISTEN to 0.0.0.0")
         elif not one.address and ipv6_only and not ipv4:
-            text = (
-                f"Family=inet6 refuses IPv4 clients, as net.ipv6.bindv6only is 1, and nothing else has port {one.port}"
-            )
+            text = f"net.ipv6.bindv6only is 1, so :: refuses IPv4 clients, and no other daemon has port {one.port}"
             yield error(subject, text, "set SITE_LISTEN to `0.0.0.0 ::', or net.ipv6.bindv6only to 0")
         elif not one.address and not ipv6_only and has_ipv6 and any(not other.address for other in ipv4):
             text = (
@@ -65,7 +63,7 @@ def size_finding(file: str, conf: CfFile, settings: Settings) -> Finding:
         if not size or size > limit:
             return ok(subject, f"{size or 'none'}, as policy.on_unscanned.too_large = {too_large}")
         lets = f"{ours} with policy.on_unscanned.too_large = {too_large}"
-        text = f"{size}: sendmail rejects larger messages, against {lets}"
+        text = f"{size}: sendmail rejects larger messages, although {lets}"
         return warning(subject, text, "set SITE_MESSAGE_SIZE to 0 and build incoming.cf")
     if size == limit:
         return ok(subject, f"{size}, as {ours}")

@@ -34,10 +34,10 @@ def load_findings(name: str, conf: CfFile, load: float, cpus: int) -> Iterator[F
     subject = f"{name} load limits"
     if now >= refuse:
         text = f"load average {load:.1f}, RefuseLA={refuse:g}: it refuses all connections"
-        yield error(subject, text, f"find what loads this host, or raise {setting}").named(overloaded(name))
+        yield error(subject, text, f"find the cause of the load, or raise {setting}").named(overloaded(name))
     elif now >= limit:
         text = f"load average {load:.1f}, QueueLA={limit}: large messages and queue runs wait"
-        yield warning(subject, text, "find what loads this host, or raise SITE_QUEUE_LA")
+        yield warning(subject, text, "find the cause of the load, or raise SITE_QUEUE_LA")
     else:
         shown = "never" if refuse == math.inf else f"from {refuse:g}"
         yield ok(subject, f"load average {load:.1f}; refuses connections {shown}, queues from {limit}")
@@ -47,7 +47,7 @@ def title_findings(name: str, title: str) -> Iterator[Finding]:
     """What the running daemon says of itself: above a limit it closes its ports, or accepts one connection a second."""
     if found := _TITLE.search(title):
         level = error if found[1] == "rejecting" else warning
-        remedy = "find what loads this host, or raise the limit (SITE_REFUSE_LA, SITE_DELAY_LA, SITE_MAX_CHILDREN)"
+        remedy = "find the cause of the load, or raise the limit (SITE_REFUSE_LA, SITE_DELAY_LA, SITE_MAX_CHILDREN)"
         one = level(f"{name} process title", found[0].strip(), remedy).because(overloaded(name))
         yield one.named(refuses(name)) if found[1] == "rejecting" else one
 

@@ -132,7 +132,7 @@ def _incoming(
     ours, file = settings.milter.socket, str(options.incoming)
     proxies = scanner.proxied(conf, ours)
     if is_plain(conf, ours, proxies):
-        text = "this is a sendmail on its own: it asks no miltscan, and hands no mail over to a delivery sendmail"
+        text = "this is not an incoming sendmail: it neither asks miltscan nor hands mail over to a delivery sendmail"
         yield error(file, text, f"{_BUILD}, or name the file of incoming: --incoming FILE").named(PLAIN_SENDMAIL)
     expected = {one.port for one in delivery.daemons} if isinstance(delivery, CfFile) else set()
     rules = (

@@ -16,8 +16,8 @@ def rehearse(work: Callable[[], object], seconds: float) -> None:
         if ends_within(seconds, work):
             return
     except OSError as error:
-        raise StartError(f"no process is left to try it: {error.strerror}") from error
-    raise StartError(f"a file or folder of the configuration did not answer within {seconds:g} s; is its disk dead?")
+        raise StartError(f"cannot start a process that tries the files: {error.strerror}") from error
+    raise StartError(f"a file or folder of the configuration did not answer within {seconds:g} s: check its disk")
 
 
 def ends_within(seconds: float, work: Callable[[], object]) -> bool:

@@ -82,6 +82,8 @@ def _through(command: Sequence[str], raw: IO[bytes], name: str) -> Iterator[IO[b
         try:
             yield cast("IO[bytes]", child.stdout)
             if status := child.wait():
-                raise PackedError(f"compressed by {name}, cannot be read to its end: {command[0]} has status {status}")
+                raise PackedError(
+                    f"compressed by {name}, cannot be read to its end: {command[0]} exited with status {status}"
+                )
         finally:
             child.kill()

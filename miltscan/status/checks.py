@@ -76,7 +76,7 @@ def _engines(engines: Sequence[EngineStatus], at: float) -> Iterator[str]:
         if engine.degraded:
             yield (
                 f"{engine.engine} {engine.server} had no room to unpack a message, which counts as unscanned: "
-                "its temporary folder is full or too small. Free space there, or write a larger TemporaryDirectory"
+                "its temporary folder is full or too small. Free space there, or use a larger TemporaryDirectory"
             )
         if engine.published is not None and at - engine.published > SIGNATURE_AGE:
             days = (at - engine.published) / 86400

@@ -148,7 +148,7 @@ ENGINE_DEGRADED = Family(
     Gauge,
     "engine_degraded",
     "1 or 0",
-    "Whether the server of an engine had no room to unpack a message in the last minute (1) or had (0).",
+    "Whether the server of an engine lacked room to unpack a message in the last minute (1) or not (0).",
     (_ENGINE, _SERVER),
     multiprocess_mode="livemax",
 )
@@ -219,7 +219,7 @@ SENDMAIL_LISTENING = Family(
     Gauge,
     "sendmail_listening",
     "1 or 0",
-    "Whether a process listens on the port of this sendmail (1) or none does (0).",
+    "Whether a process listens on the port of the sendmail (1) or not (0).",
     (_QUEUE,),
 )
 
@@ -268,8 +268,8 @@ PEERS_REFUSED = Family(
 SOCKET_BOUND = Family(
     Gauge,
     "socket_bound",
-    "bool",
-    "Whether the file of a socket for MTAs is in its place.",
+    "1 or 0",
+    "Whether the file of a socket for MTAs is in its place (1) or not (0).",
     (closed("socket", ("milter.socket", "verify.socket")),),
 )
 RECEIPTS = Family(

@@ -455,7 +455,7 @@ def test_a_stopped_worker_is_replaced(broken: Callable[..., Daemon]) -> None:
     """The supervisor notices that its main thread shows no life, and kills it."""
     daemon = broken("impatient")
     daemon.workers()[0].suspend()
-    wait_replaced(daemon, "its main thread has shown no life for 2 s")
+    wait_replaced(daemon, "its main thread has given no sign of life for 2 s")
     assert daemon.logged("child_died")[0]["status"] == "killed by SIGKILL"
 
 
@@ -474,7 +474,7 @@ def test_a_worker_with_a_stuck_eom_is_replaced(broken: Callable[..., Daemon]) ->
     daemon = broken("deadlock", limits__concurrent_scans=1)
     with pytest.raises(ConnectionError):
         daemon.send(Message(sender=b"<bug@example.org>", queue_id=b"BUG"))
-    wait_replaced(daemon, "the message BUG has not gone on for 2 s")
+    wait_replaced(daemon, "the message BUG has made no progress for 2 s")
 
 
 def test_a_libmilter_that_does_not_answer_is_replaced(broken: Callable[..., Daemon]) -> None:

@@ -56,7 +56,7 @@ def test_keys_of_root_or_of_the_service_are_used(own: Fleet, command: tuple[str,
             AS_NOBODY,
             NOBODY,
             0o666,
-            "{file} names secrets, but {file} has mode 0666: others may change it; run: chmod go-w {file}",
+            "{file} names a file of secrets, but {file} has mode 0666: others may change it; run: chmod go-w {file}",
         ),
     ],
 )

@@ -38,7 +38,7 @@ WHOLE_MESSAGE = b"".join(
 
 @contextmanager
 def without_filter(own: Fleet, host: str, **settings: object) -> Iterator[tuple[Daemon, int]]:
-    """A service of an ordinary user on a TCP port of `host`, and that port; its kernel takes no filter."""
+    """A service of an ordinary user on a TCP port of `host`, and that port; its kernel accepts no filter."""
     port = ports.choose().number
     daemon = own(milter__socket=f"inet:{port}@{host}", **settings)
     (daemon.folder / "clamd").chmod(0o666)
@@ -154,7 +154,7 @@ def test_a_socket_file_that_is_lost(own: Fleet) -> None:
             for one in sessions:
                 one.cut()
     reasons = [line["why"] for line in daemon.logged("socket_lost")]
-    assert reasons == ["its file was removed"] * 2 + ["another file is in the place of its file"]
+    assert reasons == ["its file was removed"] * 2 + ["another file has its path"]
     assert {line["worker"] for line in daemon.logged("message")} == {0, 1}
     wait_until(lambda: daemon.get("/readyz")[0] == 200, PATIENCE, "readiness")
     assert daemon.stop() == 0
@@ -175,7 +175,7 @@ def test_a_socket_of_another_service_in_its_place(own: Fleet) -> None:
         daemon.wait_metric("socket_bound", 0, socket="milter.socket")
         assert "milter.socket: its file is missing or belongs to another process" in daemon.get("/readyz")[1]
     daemon.wait_logged("socket_bound")
-    assert lost["why"].startswith("another file is in the place of its file")
+    assert lost["why"].startswith("another file has its path")
     assert "another process serves this socket" in lost["why"]
     assert daemon.send().accepted
     (daemon.folder / "mine").write_text("mine")

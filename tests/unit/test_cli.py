@@ -298,7 +298,7 @@ def test_trace_names_what_it_could_not_read(tmp_path: Path) -> None:
     result = miltscan("trace", "--log", tmp_path / "maillog", "6AMG00aa000001")
     assert (result.exit_code, result.stdout) == (1, "")
     passed_over, absent = result.stderr.splitlines()
-    assert passed_over == f"{tmp_path}/maillog.bak: not read: no rotation makes this name. Name it with --log."
+    assert passed_over == f"{tmp_path}/maillog.bak: not read: not the name of a rotated log. To read it, use --log."
     unknown = "2 lines name it in a form that trace does not know, such as: at teatime mx wrote 6AMG00aa000001: to="
     assert absent == f"6AMG00aa000001: not found in {tmp_path}/maillog; {unknown}<\\x1b[2Ja@b>"
 

@@ -20,7 +20,7 @@ PANELS: tuple[Panel, ...] = (
         Short,
         ("max by (instance, engine, server) (miltscan_engine_degraded)", "{{engine}} {{server}} {{instance}}"),
         ("1 - min by (instance, engine, server) (miltscan_engine_watched)", "not visible: {{engine}} {{server}}"),
-        note="Which servers lately had no room to unpack a message, and of which does miltscan not see the folder?",
+        note="Which servers lacked room to unpack a message in the last minute? Which folders does miltscan not see?",
         steps=NONE_IS_GOOD,
         width=4,
     ),

@@ -142,7 +142,7 @@ class ServerWatch:
                 self._archive = b""  # clamd may have remembered this one as clean
                 why += f" in {LARGE >> 20} MiB that it had to unpack: {_CAUSES}"
             elif not why and self._large_owed:
-                why = f"must detect it {self._large_owed} more times in {LARGE >> 20} MiB, as it missed it lately"
+                why = f"must detect it in {LARGE >> 20} MiB {self._large_owed} more times, because it missed it lately"
         server.room.survey()  # again: it may have started only now
         shortage = glance.look() if glance else ""
         return f"{why}: {shortage}" if why and shortage else why or shortage

@@ -85,7 +85,7 @@ def test_secrets_in_a_file_that_others_may_change_are_refused(file: Path, key: s
     with pytest.raises(ConfigError) as caught:
         load_all(file)
     assert str(caught.value) == (
-        f"{file} names secrets, but {file} has mode 0666: others may change it; run: chmod go-w {file}"
+        f"{file} names a file of secrets, but {file} has mode 0666: others may change it; run: chmod go-w {file}"
     )
     file.write_text("")
     assert load_all(file).keys == ()

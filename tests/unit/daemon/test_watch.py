@@ -60,7 +60,7 @@ def test_an_eom_that_does_not_go_on_is_stuck() -> None:
     other = bench.eom("OTHER")
     ticks = lambda: bench.milter._tick(mock.Mock(), other)  # noqa: E731, SLF001 - as its engine does
     assert bench.turns(int(SILENCE / TURN), ticks) is None
-    assert bench.turns(4, ticks) == "the message STUCK has not gone on for 30 s"
+    assert bench.turns(4, ticks) == "the message STUCK has made no progress for 30 s"
 
 
 def test_a_long_scan_is_not_stuck() -> None:

@@ -145,4 +145,4 @@ def test_a_server_whose_folder_cannot_be_seen_is_named() -> None:
     """A fact, not a fault: it may be on another host."""
     record = ServerRecord(up=True, canary=True, unseen="it is on another host")
     _, found = clamd_check.server_findings("clamd inet:3310@a", record, NOW, fatal=True)
-    assert (found.level, found.text.endswith("as it is on another host")) == (Level.OK, True)
+    assert (found.level, found.text.endswith("because it is on another host")) == (Level.OK, True)

@@ -69,7 +69,7 @@ def test_families(first: str, more: str, *, has_ipv6: bool, ipv6_only: bool, wor
         ("O MaxMessageSize=999999\n", "reject", "999999, but limits.message_size ="),
         ("O MaxMessageSize=0\n", "accept", ""),
         ("O MaxMessageSize=1000001\n", "accept", ""),
-        ("O MaxMessageSize=1000000\n", "accept", "1000000: sendmail rejects larger messages, against limits."),
+        ("O MaxMessageSize=1000000\n", "accept", "1000000: sendmail rejects larger messages, although limits."),
     ],
 )
 def test_size(option: str, too_large: str, words: str) -> None:

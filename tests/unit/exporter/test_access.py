@@ -256,7 +256,13 @@ def test_a_ca_that_others_may_change_is_refused(authority: Authority, tmp_path: 
 @pytest.mark.parametrize(
     ("has", "expected"),
     [
-        ("", "clients use an address, a name of this host such as {host}, mx.example.test; other names are refused"),
+        (
+            "",
+            (
+                "clients may use an address, a name of this host such as {host}, mx.example.test; "
+                "the exporter refuses other names"
+            ),
+        ),
         ("u", None),
         ("c", None),
     ],

@@ -18,7 +18,7 @@ def test_work_that_ends(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line says that a disk does not answer, or that no process is left."""
+    """One line says that a disk does not answer, or that no process can be started."""
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(StartError, match=r"did not answer within 0\.1 s"):
         rehearse((tmp_path / "fifo").read_bytes, 0.1)
@@ -28,7 +28,7 @@ def test_what_cannot_be_rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", fork)
-    with pytest.raises(StartError, match="no process is left"):
+    with pytest.raises(StartError, match="cannot start a process"):
         rehearse(list, 60)
 
 

@@ -139,7 +139,7 @@ def test_a_cut_file_of_a_program_is_named(tmp_path: Path, form: str) -> None:
     for _ in range(2):
         list(logs.matching([b"wanted"]))
     assert len(errors) == 1
-    assert errors[0].startswith(f"{file}: compressed by {form}, cannot be read to its end: {form} has status ")
+    assert errors[0].startswith(f"{file}: compressed by {form}, cannot be read to its end: {form} exited with status ")
 
 
 @pytest.mark.parametrize(
