@@ -18,9 +18,11 @@ class Memory:
     """A content in a memory file."""
 
     descriptor: int
+    retained: bool = False
 
     def retain(self) -> None:
-        """Nothing is used again."""
+        """Remember."""
+        self.retained = True
 
     def fileno(self) -> int:
         """The descriptor."""

@@ -3,15 +3,19 @@
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from miltscan.core.message import PREFACE
-from miltscan.core.verdict import Fault, Limit, Outcome
+from miltscan.core.policy import decide
+from miltscan.core.report import Report, Timed
+from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.errors import ProtocolError
 from miltscan.milter.session import MtaSession, Runtime, _connection, catch_what_c_raises
+from miltscan.scanning import spool
 from miltscan.scanning.pipeline import Pipeline, scan_slots
 from tests.fakes.messages import policy
 
@@ -184,3 +188,28 @@ def test_message_over_the_limit(tmp_path: Path) -> None:
     assert settled
     assert settled.reason is Limit.TOO_LARGE
     session.end()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "kept"),
+    [
+        (Verdict.clean("clamd"), 1),
+        (Verdict.infected("clamd", "Virus"), 0),
+        (Verdict.unscanned("clamd", Limit.TIMEOUT, "no reply in time"), 0),
+        (Verdict.error("clamd", Fault.CLOSED, "closed without a reply"), 0),
+    ],
+)
+def test_only_the_file_of_a_clean_message_serves_again(
+    verdict: Verdict, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that gave no verdict may still read it."""
+    monkeypatch.setattr(spool, "_kept", deque())
+    session = _talk(_runtime(tmp_path))
+    _send(session)
+    message = session.eom("Q", b"")
+    verdicts = (Timed(Verdict.clean("first"), 0.0), Timed(verdict, 0.0))
+    session.recycle(Report(message, verdict, decide(policy(), message, verdict), verdicts, 0.0, 0.0))
+    session.end()
+    assert len(spool._kept) == kept  # noqa: SLF001 - what is not seen from outside
+    for descriptor, _ in spool._kept:  # noqa: SLF001 - as above
+        os.close(descriptor)

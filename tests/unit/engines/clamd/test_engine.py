@@ -18,7 +18,7 @@ from miltscan.engines.wire import Target, targets
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.eicar import EICAR
-from tests.unit.engines.support import Memo, message, nothing, soon, until
+from tests.unit.engines.support import Memo, Memory, message, nothing, soon, until
 
 CLEAN = b"Subject: hello\r\n\r\nhello\r\n"
 INFECTED = b"Subject: hello\r\n\r\n" + EICAR
@@ -267,6 +267,18 @@ def test_a_content_that_fails_is_an_error(clamd: FakeClamd) -> None:
 
     with message(CLEAN) as made:
         assert engine.scan(made._replace(content=Gone()), soon(), nothing).reason is Fault.EXCEPTION
+
+
+@pytest.mark.parametrize("behaviour", [lies.close_without_answer, lies.garbage, lies.honest])
+def test_a_clamd_that_did_not_reply_may_go_on_reading(behaviour: lies.Behaviour, tmp_path: Path) -> None:
+    """With another message in the file it would remember the content of this one as clean."""
+    with FakeClamd.unix(tmp_path / "1") as first, FakeClamd.unix(tmp_path / "2") as second, message(CLEAN) as made:
+        engine = ClamdEngine("clamd", [parse_address(one.address) for one in (first, second)], NEVER, Memo())
+        engine.probe()
+        first.behaviour = behaviour
+        content = Memory(made.content.fileno())
+        assert engine.scan(made._replace(content=content), soon(), nothing).outcome is Outcome.CLEAN
+    assert content.retained is (behaviour is not lies.honest)
 
 
 def test_no_server_is_up(clamd: FakeClamd) -> None:

@@ -204,23 +204,28 @@ def test_an_ok_without_room_does_not_count(served: tuple[ClamdEngine, Memo, Fake
     assert scan(engine).outcome is Outcome.INFECTED
 
 
-def test_a_long_scan_is_looked_at_in_its_middle(served: tuple[ClamdEngine, Memo, FakeClamd], temporary: Path) -> None:
-    """The folder vanishes and comes back while the message is scanned."""
+def test_a_long_scan_is_looked_at_in_its_middle(
+    served: tuple[ClamdEngine, Memo, FakeClamd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is room before the scan and after it."""
     engine, _memo, clamd = served
     clamd.behaviour = slow = lies.Slow()
     ticks = iter(range(100))
+    free, real = [2**30], clamd_room.TemporaryFolder.state
+    monkeypatch.setattr(clamd_room.TemporaryFolder, "state", lambda self: real(self)._replace(free=free[0]))
 
     def tick() -> None:
         match next(ticks):
             case 0:
-                temporary.rmdir()
+                free[0] = 0
             case 2:
-                temporary.mkdir()
+                free[0] = 2**30
             case 4:
                 slow.released.set()
 
     with message(CLEAN) as made:
-        assert engine.scan(made, soon(), tick).reason is Limit.ENGINE_UNABLE
+        verdict = engine.scan(made, soon(), tick)
+    assert (verdict.reason, "0 MiB are free" in verdict.detail) == (Limit.ENGINE_UNABLE, True)
 
 
 def test_a_self_test_without_room_fails(served: tuple[ClamdEngine, Memo, FakeClamd], temporary: Path) -> None:
