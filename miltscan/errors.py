@@ -48,5 +48,5 @@ class ProtocolError(MiltscanError):
 class MtaGoneError(BaseException):
     """Cancels the scan of a message whose MTA has gone.
 
-    A handler of faults must not take it for one, neither ours nor one of a library: the scan has to end.
+    No handler of faults, ours or a library's, may treat it as a fault: the scan has to end.
     """

@@ -50,7 +50,7 @@ def _print_repairs(report: Diagnosis, *, heading: bool) -> None:
 
 
 def print_finding(finding: Finding, head: str = "", more: str = "") -> None:
-    """Print one finding: a line for a program; on a terminal its text by words, and the remedy in a line to copy."""
+    """Print one finding: one line for a program; on a terminal wrapped, with the remedy on its own line to copy."""
     if not sys.stdout.isatty():
         say(f"{head}{finding}{more}", finding.level)
         return

@@ -83,7 +83,7 @@ def _print_json(steps: Iterable[Step], *, problems: bool) -> int:
 
 
 def finding_fields(finding: Finding, cause: Finding | None, repairs: Sequence[Finding]) -> dict[str, object]:
-    """One finding for a program: of an effect the cause and its remedy, else its place in the order of repair."""
+    """One finding for a program: an effect has its cause and the remedy of that, another fault its place of repair."""
     own = next((place for place, one in enumerate(repairs, 1) if one is finding), None)
     return {
         "level": finding.level,

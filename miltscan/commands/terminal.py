@@ -1,9 +1,9 @@
 """Standard output and standard error: an unprintable character becomes an escape, and a failure is one line.
 
-Nothing else of the program writes there, except the service its log. The streams clean what they are given, so that no
-path, log line or error text can control a terminal, whichever code prints it: ours, typer's usage errors or help. Only
-`say` adds codes of its own, for colours. Standard output that cannot be written (full disk, closed pipe) ends the
-program with one line and status 1. A failure of standard error changes nothing, as nothing could report it.
+Nothing else writes there, except the log of the service. The streams clean what they are given, so that no path, log
+line or error text can control a terminal, whether our code prints it or typer's (usage errors, help). Only `say` adds
+codes, for colours. If standard output cannot be written (full disk, closed pipe), the program ends with one line and
+status 1. A failure of standard error changes nothing, because nothing could report it.
 """
 
 import os
@@ -27,7 +27,7 @@ STYLES = {"bold": "\x1b[1m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 class _Descriptor(FileIO):
     """A descriptor that raises `OutputError`, which neither typer nor a caller mistakes for an OSError of their own.
 
-    After a failure it takes and drops what is left, or the flush at the end of the process would fail again.
+    After a failure it discards the rest; otherwise the flush at the end of the process would fail again.
     """
 
     failed = False
@@ -85,7 +85,7 @@ def _end(text: str, status: int) -> NoReturn:
 
 
 def _occupy() -> None:
-    """Open closed standard descriptors, or the next file or socket would take their place and receive our output.
+    """Open closed standard descriptors: otherwise the next file or socket takes their place and receives our output.
 
     What writes to standard output then fails as with any closed descriptor (EBADF); standard error is dropped.
     """

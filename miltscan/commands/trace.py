@@ -84,7 +84,7 @@ def trace(
 
 
 def _unknown(found: TraceResult) -> str:
-    """The lines that name the message, but cannot be read; nobody must take the message for lost because of them."""
+    """How many lines name the message in an unknown form: without this a message may be treated as lost."""
     if not found.unknown:
         return ""
     lines = "1 line names it in a form" if found.unknown == 1 else f"{found.unknown} lines name it in a form"

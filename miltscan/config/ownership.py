@@ -25,16 +25,16 @@ def names_secrets(settings: Settings) -> bool:
 
 
 def refuse_untrusted(settings: Settings, configuration: Path, user: int) -> None:
-    """Raise ConfigError if the file of these settings names secrets, and others than root and `user` may change it.
+    """Raise ConfigError if these settings name a file of secrets and users other than root and `user` may change them.
 
-    They could let the service use keys and passwords of their own.
+    Such a user could let the service use other keys and passwords.
     """
     if names_secrets(settings) and (lines := [*loose_places(configuration, user)]):
         raise ConfigError("\n".join(f"{configuration} names a file of secrets, but {line}" for line in lines))
 
 
 def loose_places(path: Path, user: int) -> Iterator[str]:
-    """A line, with its remedy, for the file and each folder above it that others than root and `user` may change."""
+    """A line with its remedy for the file and each folder above it that users other than root and `user` may change."""
     whole, target = path.absolute(), path.resolve()
     for place in dict.fromkeys((target, *whole.parents, *target.parents)):
         with suppress(OSError):  # gone meanwhile, or not for this user to see: then it cannot be used either

@@ -13,8 +13,8 @@ _OTHERS = stat.S_IRWXO | stat.S_IWGRP
 def read_file(file: str, *, secret: bool = True, user: int | None = None) -> bytes:
     """The file's bytes. Raises ValueError with the fault and the remedy, without the file's name in front.
 
-    Others must neither read a secret, with which they could sign or log in, nor write or replace it; its group may read
-    it. It belongs to root or to `user`, the one of the service; None is the user of this process.
+    Other users must not read a secret, with which they could sign or log in, nor write or replace it; its group may
+    read it. It must belong to root or to `user`, the user of the service; None means the user of this process.
     """
     try:
         with open(file, "rb", opener=_opened) as stream:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 _EXPECTED = "expected unix:/absolute/path or inet:PORT@HOST"
 LONGEST_PATH = 107
-"""Bytes: sun_path of unix(7) less its end mark."""
+"""Bytes: the length of sun_path (unix(7)) without the zero byte at its end."""
 _LAST_PORT = 65535
 
 

@@ -76,9 +76,8 @@ class Diagnosis:
         while above := self._named(cause.causes, seen):
             seen.add(above.topic)
             cause = above
-            if (
-                found.topic and found.topic in above.causes
-            ):  # a circle has no cause, and must not hide all of its members
+            # a circle has no cause, and must not hide all of its members
+            if found.topic and found.topic in above.causes:
                 return None
         return None if cause is found else cause
 

@@ -20,7 +20,7 @@ class Content(Protocol):
         """A descriptor that can be read from offset 0 by pread or be passed to another process."""
 
     def retain(self) -> None:
-        """Another process may go on reading after this message: its file must not serve for the next one."""
+        """Another process may still read the file after this message: it must not be used for the next one."""
 
 
 class Client(NamedTuple):

@@ -3,8 +3,8 @@
     S=[unix:|local:]/PATH    S=inet:PORT@IPV4-OR-NAME    S=inet6:PORT@IPV6-OR-NAME
 
 The rules are those of milter_open in sendmail/milter.c, 8.14 to 8.18; tests/e2e/test_milter_spec.py tries each form
-with a real sendmail. sendmail looks at S= when it starts, and does not start if it cannot read it. Of an address in
-brackets it then forgets the length, so that connect(2) fails and all mail is tempfailed. Only inet6: takes IPv6.
+with a real sendmail. sendmail reads S= when it starts, and does not start if it cannot read it. It loses the length of
+an address in brackets, so that connect(2) fails and all mail is tempfailed. Only inet6: accepts IPv6.
 """
 
 import ipaddress
@@ -24,7 +24,7 @@ _SPECIAL = re.compile(r'[,"\\]')
 
 @dataclass(frozen=True, slots=True)
 class MilterSpec:
-    """What sendmail makes of S=: the address that is meant (None: unknown), and why it does not ask there.
+    """How sendmail reads S=: the address (None: unknown), and why it cannot ask there.
 
     sendmail asks if both `no_start` and `no_mail` are empty.
     """
@@ -42,7 +42,7 @@ class MilterSpec:
 
 
 def write_milter_spec(address: Address) -> str:
-    """The S= with which sendmail asks at one of our addresses; on this host if that is all addresses of a family."""
+    """The S= for one of our addresses; the loopback address if that means all addresses of a family."""
     if isinstance(address, UnixAddress):
         return "unix:" + _SPECIAL.sub(r"\\\g<0>", address.path)  # a comma ends the field
     host = _LOOPBACK.get(address.host, address.host)
@@ -50,7 +50,7 @@ def write_milter_spec(address: Address) -> str:
 
 
 def read_milter_spec(text: str, service: Callable[[str], int | None] = lambda _name: None) -> MilterSpec:
-    """What sendmail makes of a value of S= without quotes; `service` finds the port of a name in services(5)."""
+    """How sendmail reads a value of S= without quotes; `service` finds the port of a name in services(5)."""
     family, colon, rest = text.partition(":")
     if not colon:
         family, rest = "", text

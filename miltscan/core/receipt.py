@@ -45,7 +45,7 @@ _ADDED = (b"date", b"message-id")  # mailer flags D and M: added where missing, 
 _OUTCOMES = {outcome.encode(): outcome for outcome in Outcome}
 _REASONS: Mapping[bytes, Limit | Fault] = {reason.encode(): reason for reason in (*Limit, *Fault)}
 _CURABLE = (Limit.TIMEOUT, Limit.NO_ENGINE, Limit.BUSY, Limit.ENGINE_UNABLE, None)
-"""Why a message is `UNSCANNED` at first and may not be at the next scan; None is a reason that is not known here."""
+"""Reasons for `UNSCANNED` that a second scan may cure; None is a reason that this version does not know."""
 _BLANKS = bytes.maketrans(b"\t\r\n", b"   ")
 _RUN = re.compile(rb"  +")
 _FORM = re.compile(
@@ -92,7 +92,7 @@ class Claim(NamedTuple):
 
     @property
     def curable(self) -> bool:
-        """Whether the message was accepted although its scan failed, so that another scan may tell what it is."""
+        """Whether the message was accepted although its scan failed, so that another scan may give a result."""
         if self.by is not AcceptedBy.SCAN:  # a rule and a release knew the outcome and accepted it
             return False
         return self.outcome is Outcome.ERROR or (self.outcome is Outcome.UNSCANNED and self.reason in _CURABLE)

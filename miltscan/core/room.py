@@ -1,4 +1,4 @@
-"""Whether an engine had room to unpack a message in its temporary folder, as pure decisions; reads no folder.
+"""Decides whether an engine had room to unpack a message in its temporary folder; it reads no folder.
 
 clamd answers OK for what it could not unpack (tests/e2e/test_room.py), so its OK counts only together with this.
 """
@@ -11,7 +11,7 @@ _MIB = 2**20
 LEAST_ROOM = 16 * _MIB
 """Bytes that must be free for any message."""
 _GROWTH = 200
-"""How many times its own size a message may take: more than archives of ordinary mail; a bomb meets MaxScanSize."""
+"""How many times its size a message may need: archives of ordinary mail need less, a bomb ends at MaxScanSize."""
 _LEAST_INODES = 256  # clamd writes a file for each part that it unpacks, and removes it afterwards
 _STATUS = re.compile(r"^(Uid|Gid|Groups):[ \t]*([0-9\t ]*)$", re.MULTILINE)
 

@@ -65,7 +65,7 @@ class Children:
         return [*workers, *others]
 
     def renewed(self, served: MilterSocket) -> None:
-        """Let the workers of a socket that was bound again serve its new listener; one that starts has it already."""
+        """Let the workers of a socket that was bound again serve its new listener; a later worker has it."""
         for one, (end, _) in self._served:
             if one is served:
                 send_listener(end, served.listener)

@@ -37,14 +37,14 @@ class Gate:
         return self._closed
 
     def check(self) -> None:
-        """Close the listener if descriptors are scarce. For each new session: many may begin between two turns."""
+        """Close the listener if descriptors are scarce. Called for each session: many may begin between two turns."""
         if not self._closed and self._descriptors.scarce():
             with self._lock:
                 self._pool.pause()
                 self._closed = True
 
     def turn(self, listener: socket.socket, log: FilteringBoundLogger) -> None:
-        """Close what waits at a closed listener, or open it. For every turn of the main thread."""
+        """Close what waits at a closed listener, or open it. Called in every turn of the main thread."""
         self.check()
         if not self._closed:
             return

@@ -46,8 +46,7 @@ class StatusLine:
     def _line(self) -> str:
         settings, reasons = self.settings(), list[str]()
         if notify.wanted():
-            with suppress(
-                Exception
-            ):  # the metrics cannot be read: /metrics reports that, and mail must not stop for it
+            # if the metrics cannot be read, /metrics reports that, and mail must not stop because of it
+            with suppress(Exception):
                 reasons = unready(numbers(self.folder), settings, time.time())
         return "; degraded: ".join(filter(None, (self.serves(), "; ".join(reasons))))

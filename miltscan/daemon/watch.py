@@ -1,6 +1,6 @@
-"""Watches over libmilter and its callbacks, from the worker's main thread: it reports that they are stuck.
+"""Checks from the worker's main thread that libmilter and its callbacks make progress.
 
-The supervisor watches over the main thread itself (`processes/supervisor.py`).
+The supervisor checks the main thread itself (`processes/supervisor.py`).
 """
 
 from miltscan.milter.callbacks import Milter
@@ -14,7 +14,7 @@ _STEP = 1.0  # seconds that one look counts at most: the main thread looks four 
 
 
 class LibmilterWatch:
-    """To be asked in every turn of the main thread."""
+    """Call `stuck` in every turn of the main thread."""
 
     def __init__(self, milter: Milter, pool: Pool) -> None:
         self._milter = milter

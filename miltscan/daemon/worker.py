@@ -195,7 +195,7 @@ class Worker:
             self._admission.enforce()
 
     def _renew(self, former: socket.socket, new: socket.socket) -> None:
-        """Serve another listener, after libmilter has accepted what waits at the former one, which no MTA reaches."""
+        """Serve another listener, after libmilter has accepted what waits at the former one, which no MTA can reach."""
         waiting = select.poll()
         waiting.register(former, select.POLLIN)
         given_up = time.monotonic() + _LOOK

@@ -60,9 +60,9 @@ def check_findings(
 
 
 def trust_findings(settings: Settings, configuration: Path) -> Iterator[Finding]:
-    """Whether the service runs as a user of its own, and who else can change its configuration."""
+    """Whether the service runs as a separate user, and who else can change its configuration."""
     user = service_user(settings)
-    if [*asker_findings(settings)]:  # a user who says nothing about that of the service
+    if [*asker_findings(settings)]:  # this user cannot know the user of the service
         return
     if user == 0:
         text = "miltscan runs as root, the owner of spool.directory: a flaw in it would expose the whole host"
@@ -125,7 +125,7 @@ def socket_folder_findings(key: str, path: Path) -> Iterator[Finding]:
 
 
 def _missing_folder(key: str, folder: Path) -> Finding:
-    """A folder of /run is empty after a boot, and the unit of the service makes it at each start."""
+    """A folder in /run is missing after a boot, and the unit of the service creates it at each start."""
     if folder.parent in _AT_START:
         remedy = f"start miltscan; without systemd, run: install -d -o miltscan {folder}"
         return warning(key, f"folder {folder} does not exist yet: miltscan.service creates it at its start", remedy)

@@ -15,7 +15,7 @@ _SUBMISSION = (587, 465)
 
 
 def lost_listener_findings(file: str, conf: CfFile, former: CfFile, former_file: str) -> Iterator[Finding]:
-    """Whether incoming listens wherever sendmail.cf, which it replaces, listened; `former_file` is the path of that."""
+    """Whether incoming listens wherever sendmail.cf, which it replaces, listened; `former_file` is its path."""
     for one in former.daemons:
         if any(_covers(ours, one) for ours in conf.daemons):
             continue

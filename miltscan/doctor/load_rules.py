@@ -44,7 +44,7 @@ def load_findings(name: str, conf: CfFile, load: float, cpus: int) -> Iterator[F
 
 
 def title_findings(name: str, title: str) -> Iterator[Finding]:
-    """What the running daemon says of itself: above a limit it closes its ports, or accepts one connection a second."""
+    """What the daemon's title shows: above a limit it closes its ports, or accepts one connection a second."""
     if found := _TITLE.search(title):
         level = error if found[1] == "rejecting" else warning
         remedy = "find the cause of the load, or raise the limit (SITE_REFUSE_LA, SITE_DELAY_LA, SITE_MAX_CHILDREN)"

@@ -62,7 +62,7 @@ def send_findings(route: Route, on_infected: ActionName, causes: Sequence[str] =
     infected = canary_mail(os.urandom(16).hex().encode(), test_signature())
     reply = submit(route.server, OutgoingMail("", route.recipient, infected), _REPLY_TIMEOUT).reply
     found = infected_finding(reply, on_infected)
-    yield found if reply.code == _ACCEPTED else found.because(*causes)  # an accepted virus always stands for itself
+    yield found if reply.code == _ACCEPTED else found.because(*causes)  # an accepted virus is never an effect
 
 
 def refused_finding(route: Route, sent: Submission) -> Finding:

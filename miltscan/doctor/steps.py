@@ -56,7 +56,7 @@ class Step:
 
 
 _RANKS = {"host": 0, "engines and folders": 1, "delivery sendmail": 2, "miltscan": 3, "incoming sendmail": 4}
-"""The order of repair is that of a start: each part before those that need it. What both share comes after them."""
+"""The order of repair is that of a start: each part before those that need it. What both sendmails share comes last."""
 _LAST = 5
 
 
@@ -155,7 +155,7 @@ def _listeners(conf: CfFile, options: DoctorOptions, settings: Settings) -> Iter
 
 
 def is_plain(conf: CfFile, ours: Address, proxies: Collection[Address]) -> bool:
-    """Whether this sendmail is no incoming side at all, such as the distribution's own one."""
+    """Whether this is not an incoming side at all, such as the distribution's own sendmail."""
     asks = any(filter_rules.reaches(one, ours, proxies) for one in conf.filters.values())
     return not asks and mailer_rules.target(conf) is None
 
@@ -167,7 +167,7 @@ def _sendmail(name: str, file: Path, conf: CfFile, settings: Settings, *, daemon
         yield from load_rules.load_findings(name, conf, os.getloadavg()[0], os.cpu_count() or 1)
         yield from load_rules.title_findings(name, running.title_of(pid_file))
     for number, one in enumerate(conf.daemons if daemon else ()):
-        # a second port may be missing on its own, but not be there without the first one
+        # a second port may be missing alone; if the first one is missing, so is the second
         topic = f"{no_sendmail(name)} on port {one.port}" if number else no_sendmail(name)
         found = [fact.because(refuses(name)) for fact in ports.smtp_findings(f"{name} port {one.port}", one, topic)]
         causes = (no_start(str(file)), *([no_sendmail(name)] if number else []))

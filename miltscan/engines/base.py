@@ -53,7 +53,7 @@ class Observer(Protocol):
         """The server lately had no room for a message, for the reason `why`; empty when it has room again."""
 
     def server_unwatched(self, engine: str, server: str, why: str) -> None:
-        """Only self-tests show whether the server has room, as `why` its folder cannot be seen; empty if it can."""
+        """`why` is why the server's folder cannot be seen, so that only self-tests show its room; empty if it can."""
 
     def canary_passed(self, engine: str, server: str) -> None:
         """The server detected the test signature just now."""

@@ -36,7 +36,7 @@ def unready(numbers: Numbers, settings: Settings, now: float) -> list[str]:
 def degraded(numbers: Numbers) -> list[str]:
     """Return what is wrong although mail is scanned as usual, a line each. /readyz names it and stays ok.
 
-    A load balancer that removed a scanner for its log would stop mail for it.
+    A load balancer must not remove a scanner because of its log.
     """
     return [*_log_faults(numbers), *_folder_faults(numbers)]
 

@@ -38,7 +38,7 @@ def _lines(file: Path) -> Iterator[list[str]]:
 def is_known(host: str, names: Collection[str]) -> bool:
     """Whether a request with this `Host` (RFC 9110 section 7.2) is meant for us: an address, or one of the names.
 
-    A missing one passes: each browser sends a name.
+    A missing `Host` passes, because each browser sends one.
     """
     name = host.strip().lower()
     if not name:

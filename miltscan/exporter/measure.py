@@ -74,7 +74,7 @@ class Measurement:
     def _listening(self, name: QueueName, path: str, port: int, open_ports: Collection[int]) -> None:
         """Measure whether this sendmail listens; without its queue it is not on this host.
 
-        A sendmail above its load limits closes its ports, and nothing else shows it: systemd finds the process.
+        A sendmail above its load limits closes its ports, and nothing else shows this: for systemd it is active.
         """
         folder = os.path.dirname(path) if path.endswith("*") else path  # noqa: PTH120 - a text, measured often
         if port and folder and os.path.isdir(folder):  # noqa: PTH112

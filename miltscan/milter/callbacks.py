@@ -57,7 +57,7 @@ class Milter:
 
     `admit` is called when a session begins, before any of its data counts; if it raises, the session is refused.
     `runtime` may be replaced at any time. `kick` is called when several EOMs are open and slow (see `threads`).
-    `clock` is the time in seconds as its owner counts it; `alive` is when an EOM last went on or ended, by that clock.
+    `clock` is the time in seconds as its owner counts it; by it an EOM last made progress or ended at `alive`.
     """
 
     def __init__(self, runtime: Runtime, recorder: Recorder, kick: Callable[[], None]) -> None:
@@ -85,7 +85,7 @@ class Milter:
         return len(self._transactions)
 
     def silent(self, seconds: float) -> str | None:
-        """The queue ID of a message whose EOM or body has not gone on for so long, although it waits for no MTA."""
+        """The queue ID of a message whose EOM or body has made no progress for so long, unless it waits for the MTA."""
         for session in (*self._eoms, *self._writes):
             if self.clock - session.alive > seconds:
                 return session.queue_id
@@ -161,7 +161,7 @@ class Milter:
         return code
 
     def _body(self, ctx: Context, chunk: bytes) -> int:
-        """A chunk of the body, which hangs where the disk of the spool does."""
+        """Store a chunk of the body; this hangs if the disk of the spool does."""
         session: MtaSession = ctx.getpriv()
         session.alive = self.clock
         self._writes.add(session)

@@ -39,7 +39,7 @@ class Runtime:
 class MtaSession:
     """One connection; `lead` and `steps` as for `core.session.Session`.
 
-    Of its EOM: `queue_id`, when it last went on (`alive`), and when the MTA is due to get the next progress packet.
+    For its EOM: `queue_id`, when it last made progress (`alive`), and when the next progress packet is due.
     """
 
     __slots__ = ("alive", "error", "next_progress", "queue_id", "runtime", "spool", "steps")

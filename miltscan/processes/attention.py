@@ -2,7 +2,7 @@
 
 Where the owner itself stood still (a suspended machine, a stopped process, a debugger), silence proves nothing: what it
 watches stood still as well, or had no chance to be seen. One look adds no more than the pause between two looks should
-be, so that after such a stop everybody has nearly the whole time again to show life.
+be, so that after such a stop each one has nearly the whole time again for a sign of life.
 """
 
 

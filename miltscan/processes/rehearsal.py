@@ -1,4 +1,4 @@
-"""Tries work that may wait for ever (a file on a disk that hangs) in a process of its own, with a bound in time."""
+"""Tries work that may wait for ever (a file on a disk that hangs) in a separate process, with a time limit."""
 
 import os
 import select
@@ -21,9 +21,9 @@ def rehearse(work: Callable[[], object], seconds: float) -> None:
 
 
 def ends_within(seconds: float, work: Callable[[], object]) -> bool:
-    """Return whether `work` ends in time, with a result or an exception, in a copy of this process. OSError: no copy.
+    """Return whether `work` ends in time, with a result or an exception, in a copy of this process.
 
-    The caller, which must have no other thread, may then do the same itself.
+    The caller, which must have no other thread, may then do the same itself. Raises OSError if no copy can be made.
     """
     pid = os.fork()
     if pid == 0:

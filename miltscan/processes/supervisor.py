@@ -57,7 +57,7 @@ class Hooks(Protocol):
         """A child ended; it is replaced after `pause` seconds, or not at all (None) while the service stops."""
 
     def hangs(self, role: Role, silence: float) -> None:
-        """A child has shown no life for `silence` seconds and is killed; `ended` follows."""
+        """A child has given no sign of life for `silence` seconds and is killed; `ended` follows."""
 
     def failed(self, role: Role, error: BaseException) -> None:
         """Called in the child before it ends, with the exception that its `main` raised."""
@@ -246,7 +246,7 @@ class Supervisor:
         self.hooks.ended(slot.role, status, pause if self._drain_ends is None else None)
 
     def _kill_hung(self) -> None:
-        """Kill the children that have shown no life for too long."""
+        """Kill the children that have given no sign of life for too long."""
         now = self._attention.look(time.monotonic())
         for child in self._children():
             if (beats := child.link.beats) != child.beats:

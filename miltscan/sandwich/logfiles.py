@@ -50,7 +50,7 @@ class Logs:
         self._on_error = on_error
         self._errors: set[str] = set()
         self.passed_over: list[Path] = []
-        """Files whose names begin as that of a log, but which no rotation makes."""
+        """Files whose names begin like that of a log, but are not names of rotated logs."""
         self._files = [*dict.fromkeys(one for file in files for one in self._with_rotated(file))]
         self.size = int(sum(_stat(one, "st_size") for one in self._files))
 

@@ -72,7 +72,7 @@ class Signing:
             return ()
 
     def _claim(self, report: Report) -> Claim:
-        """What the scan says. Of several failures of required engines the receipt names one that may pass."""
+        """What the scan says. If several required engines failed, it names a failure that another scan may cure."""
         version, now = self.signatures(report.verdict.engine, report.verdict.server), int(time.time())
         failures = [] if report.verdict.outcome is not Outcome.UNSCANNED else report.verdicts
         verdicts = [report.verdict, *(one for one, _ in failures if one not in report.missing)]

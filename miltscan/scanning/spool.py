@@ -16,7 +16,7 @@ from pathlib import Path
 from miltscan.errors import SpoolError
 
 _KEPT = 8
-"""Memory files of this process that wait for the next message, at most."""
+"""The largest number of memory files that this process keeps for later messages."""
 _LARGEST_KEPT = 2**20  # bytes of such a file
 _kept: deque[tuple[int, int]] = deque()
 """Their descriptors, each with the bytes that a former message left in it."""
@@ -68,11 +68,11 @@ class Spool:
         return self._fd
 
     def retain(self) -> None:
-        """Another process may go on reading: the file must not serve for another message."""
+        """Another process may still read the file: it must not be used for another message."""
         self._retained = True
 
     def recycle(self) -> None:
-        """Close it, and keep a memory file for the next message: nobody reads it any more, and no one shall write."""
+        """Close it, and keep a memory file for the next message. No other process may still read it."""
         held = max(self.size, self._left)
         if self._fd >= 0 and not (self._on_disk or self._retained) and held <= _LARGEST_KEPT and len(_kept) < _KEPT:
             _kept.append((self._fd, held))

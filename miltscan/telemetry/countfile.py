@@ -63,7 +63,7 @@ class CountFile:
     def keep(self) -> None:
         """Write the file again if it was removed, and what could not be written before.
 
-        An orphan does not: a new service has removed its files, and counts in new ones of the same names.
+        A process whose parent has ended does not: a new service has removed its files, and uses the same names.
         """
         with self._lock:
             if self._descriptor >= 0 and self._is_gone() and _writing.parent in {None, os.getppid()}:

@@ -29,7 +29,7 @@ _SPACE = {"counter": 2**15, "histogram": 2**16}
 _SPACE_OF_GAUGES = 2**13
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.EINVAL}  # some file systems: there a count may stay in memory later
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder is made in it, by a name that nobody knows before
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with an unpredictable name is made in it
 _PREFIX = "miltscan-metrics-"
 _LOCK = "lock"
 

@@ -5,7 +5,7 @@ the reader takes lines again, one line reports how many were lost, at the place 
 system refuses (disk full, reader gone) is lost at once. Each loss is counted, and `miltscan_log_stalled` shows it.
 
 No thread writes: the supervisor starts none, and a switch of threads costs more than the write (docs/lab/cost.md).
-A disk that hangs (NFS) is the exception: no write to a file can be told not to wait. It holds the thread that writes at
+A disk that hangs (NFS) is the exception: no write to a file can be made not to wait. It holds the thread that writes at
 that moment, one in each process; the others lose their lines and go on.
 
 Lines that wait are written with the next line, or by `flush`, which each process calls every few seconds.
@@ -29,9 +29,8 @@ BUFFER = 2**20
 
 Write = Callable[[bytes], int]
 _END = b"\n"
-_PATIENCE = (
-    0.05  # seconds: enough for a reader that reads, and short for a process that calls it several times a second
-)
+_PATIENCE = 0.05
+"""Seconds: enough for a reader that works, and short for a process that waits so several times a second."""
 
 
 class Output:

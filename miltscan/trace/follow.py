@@ -104,7 +104,7 @@ class _Search:
 
 @dataclass(frozen=True, slots=True)
 class TraceResult:
-    """The messages that were found, and how many lines name the subject in a form that is not known, with the first."""
+    """The messages that were found, and how many lines name the subject in an unknown form, with the first one."""
 
     traces: list[Trace]
     unknown: int

@@ -1,7 +1,7 @@
 """The canary: a mail whose verdict is known, and what a reply to it shows. `watch` decides when it is sent.
 
 It is needed because clamd replies OK when it could not scan: when its temporary folder is missing, not writable or full
-(tests/e2e/test_room.py). A small one shows only what affects small mail, so that a large one is sent as well.
+(tests/e2e/test_room.py). A small one shows only what affects small mail, so a large one is sent as well.
 """
 
 import os
@@ -52,8 +52,8 @@ def canary_mail(mark: bytes, attachment: bytes, what: bytes = b"canary") -> byte
 def large_attachment(attachment: bytes) -> bytes:
     """An archive of half a MB in which clamd finds `attachment` last, after 9 MB of temporary files; no two are alike.
 
-    It is an archive in an archive. Half a MB cannot be compressed: a clamd that is short of memory fails to decode a
-    mail of that size, while it unpacks a small archive of any content.
+    It is an archive in an archive, and half a MB of it is random, which cannot be compressed. A clamd that is short of
+    memory fails to decode a mail of that size, while it unpacks a small archive of any content.
     """
     inner, outer = BytesIO(), BytesIO()
     with zipfile.ZipFile(inner, "w", zipfile.ZIP_STORED) as archive:

@@ -54,7 +54,7 @@ class ClamdEngine:
             finalize(self, server.sweep, 0.0)
 
     def start(self) -> None:
-        """Keep testing each server in its own daemon thread; return when one is up, all are tested, or it takes long.
+        """Keep testing each server in its own daemon thread; return when one is up, all are tested, or time is up.
 
         The threads end with `stop`, or with the last reference to the engine: after a reload the last message that
         began with it must not be scanned by a server that is no longer tested.
@@ -63,7 +63,7 @@ class ClamdEngine:
             watch.start()
             finalize(self, watch.stop)
         # Wait a little: otherwise each restart would tempfail the mail of its first moment. Never for long: a server
-        # that answers PING but scans nothing fails only after a minute, and one whose name no resolver answers later.
+        # that answers PING but scans nothing fails only after a minute, and one without a resolver for its name later.
         given_up = monotonic() + _FIRST_TESTS
         while monotonic() < given_up and not self.ready and not all(server.reported for server in self._servers):
             sleep(_POLL)

@@ -145,7 +145,7 @@ class Glance:
 
 
 class Room:
-    """Finds the folder, again when clamd has started again or has another configuration. `unseen` says why it cannot.
+    """Finds the folder, and again after a restart or another configuration of clamd. `unseen` is why it cannot.
 
     Only one thread at a time may call `survey`, any thread `glance`.
     """

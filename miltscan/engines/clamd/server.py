@@ -113,7 +113,7 @@ class ClamdServer:
             reply = Failed(Fault.SPOOL, str(error))
         except OSError as error:
             reply = Failed(fault, error.strerror or str(error))
-        except MtaGoneError:  # clamd may notice the end of the connection; it is all that we can do to end its work
+        except MtaGoneError:  # the end of the connection is all that may end clamd's work
             if client:
                 client.close()
             raise
