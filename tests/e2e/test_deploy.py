@@ -126,7 +126,7 @@ def test_a_socket_unit_and_its_service(unit: str) -> None:
 
 
 def test_the_socket_unit_is_as_the_settings() -> None:
-    """Without any change it has the address of milter.socket by default, for the group of sendmail alone."""
+    """As shipped, the unit has the default address of milter.socket, for the group of sendmail alone."""
     text = text_of("miltscan.socket")
     assert f"unix:{names(text, 'ListenStream').pop()}" == str(Settings().milter.socket)
     assert (names(text, "SocketGroup"), names(text, "SocketMode")) == ({"smmsp"}, {"0660"})

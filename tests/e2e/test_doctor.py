@@ -393,7 +393,7 @@ def repairs(sandwich: ScanningSandwich, *arguments: str) -> list[str]:
 
 @pytest.mark.parametrize("part", ["miltscan", "delivery", "clamd", "incoming"])
 def test_a_part_that_is_stopped_is_one_fault(fragile: ScanningSandwich, part: str) -> None:
-    """Greeting, pid file, queue run, socket, folder and both messages fail with it: they follow from one cause."""
+    """Greeting, pid file, queue run, socket, folder and both messages fail with the part and follow from one cause."""
     subject = {
         "miltscan": f"milter unix:{fragile.miltscan.socket}",
         "delivery": f"delivery port {fragile.delivery.port}",
@@ -405,7 +405,7 @@ def test_a_part_that_is_stopped_is_one_fault(fragile: ScanningSandwich, part: st
 
 
 def test_the_distributions_own_sendmail_is_one_fault(whole: ScanningSandwich) -> None:
-    """A .cf file without filter and handoff is no incoming side; what its mailers do follows from that."""
+    """A .cf file without filter and handoff is not an incoming side, and the faults of its mailers follow from that."""
     lines = whole.incoming.configuration.read_text().splitlines()
     daemon = f"O DaemonPortOptions=Name=MTA, Port={whole.incoming.port}"
     own = "\n".join([daemon, *(line for line in lines if line.startswith(("O QueueDirectory", "O PidFile")))])
@@ -414,7 +414,7 @@ def test_the_distributions_own_sendmail_is_one_fault(whole: ScanningSandwich) ->
 
 
 def test_a_host_without_the_recipient_is_one_fault(whole: ScanningSandwich) -> None:
-    """The second message is not sent, as it would be refused in the same way; the finding names the option."""
+    """Doctor does not send the second message, which incoming would refuse as well, and names the option."""
     (one,) = [one for one in doctor(whole, "--send", "--to", "postmaster@..")[1] if one["repair"] and counts(one)]
     assert one["subject"] == "clean message: incoming"
     assert one["text"].startswith("refuses the recipient postmaster@.., so that no message was sent: 553 5.1.2")
@@ -441,7 +441,7 @@ def as_nobody(work: Callable[[], object]) -> Any:  # noqa: ANN401 - JSON
 
 
 def test_an_ordinary_user_is_told_to_run_it_as_root(whole: ScanningSandwich) -> None:
-    """Whatever it may not see is unknown, and not a fault: there is no other remedy, in doctor and in check."""
+    """What the user may not see is unknown and not a fault; doctor and check give no other remedy."""
     files = [whole.miltscan.configuration, whole.incoming.configuration, whole.delivery.configuration]
     with ExitStack() as changes:
         changes.enter_context(mode(whole.folder, 0o711))
@@ -474,7 +474,7 @@ def sent(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def test_two_messages_without_miltscan(fragile: ScanningSandwich) -> None:
-    """With F=T sendmail tempfails the first one at MAIL, and the second one is not sent."""
+    """With F=T sendmail tempfails the first message at MAIL, and doctor does not send the second one."""
     fragile.miltscan.stop()
     ((subject, text),) = sent(wrong(fragile, "--send"))
     assert (subject, text.startswith("451 4.3.2")) == ("clean message: incoming", True)

@@ -67,7 +67,7 @@ def loaded() -> Iterator[Loaded]:
 
 
 def test_delivery_takes_what_incoming_has_accepted(loaded: Loaded) -> None:
-    """Above its limit incoming closes its port and says so in its title; delivery still takes what was accepted."""
+    """Above its limit incoming closes its port and shows this in its title; delivery still accepts its mail."""
     sandwich, message_id = loaded.sandwich, new_message_id()
     sandwich.delivery.stop()
     queue_id = sandwich.send(text_message(message_id)).queue_id

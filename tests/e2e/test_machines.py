@@ -288,7 +288,7 @@ def test_both_scanners_have_their_share(machines: Machines) -> None:
 
 @pytest.mark.parametrize("name", ["scanner1", "scanner2"])
 def test_only_listed_hosts_reach_the_milter_socket(machines: Machines, name: str) -> None:
-    """A host that is not listed gets no answer of milter or exporter; a listed one is served.
+    """A host that is not listed receives no answer from milter and exporter; a listed one is served.
 
     The user of scanner1 may install no filter on newer kernels: then miltscan itself ends the connection.
     """

@@ -199,7 +199,7 @@ def test_a_form_without_a_filter_is_correct(filters: Filters, form: str) -> None
 @pytest.mark.parametrize("listen", ["inet:PORT@[::1]", "inet:PORT@127.0.0.1"])
 @pytest.mark.parametrize("form", [*ASKS, *CANNOT_CONNECT, *DOES_NOT_START])
 def test_the_remedies_of_doctor_are_forms_that_ask(filters: Filters, form: str, listen: str) -> None:
-    """With any S= each S= that doctor proposes makes sendmail ask; a file without a finding makes it ask, too."""
+    """Sendmail asks the filter with each S= that doctor proposes, and with each S= without a finding."""
     spec = filters.place(form)
     found = of_sendmail_cf(filters, spec, filters.place(listen))
     remedies = [one.remedy for one in found if one.level is not Level.OK]
@@ -223,7 +223,7 @@ def test_the_remedies_of_doctor_are_forms_that_ask(filters: Filters, form: str, 
     ],
 )
 def test_doctor_knows_each_spelling(filters: Filters, form: str, words: str) -> None:
-    """Each has one finding with its own consequence, or none."""
+    """Each spelling has one finding with its own consequence, or none."""
     found = of_sendmail_cf(filters, filters.place(form), filters.place("inet:PORT@[::1]"))
     texts = [one.text for one in found if one.level is not Level.OK]
     assert [filters.place(words) in text for text in texts] == [True] * bool(words)
@@ -235,7 +235,7 @@ def test_doctor_knows_each_spelling(filters: Filters, form: str, words: str) -> 
     ["inet6:PORT@::1", "inet6:PORT@[::1]", "inet6:PORT@localhost", "inet6:PORT", "inet:PORT", "inet:PORT@[127.0.0.1]"],
 )
 def test_an_imported_address_asks(filters: Filters, option: str) -> None:
-    """Each MilterSocket of clamav-milter gives a SITE_MILTER with which sendmail asks, and doctor finds no fault."""
+    """Each MilterSocket of clamav-milter becomes a SITE_MILTER with which sendmail asks and doctor finds no fault."""
     draft = draft_clamav_milter(filters.place(f"MilterSocket {option}\n"))
     spec = draft.site["SITE_MILTER"]
     assert filters.try_out(spec) == Reaction(starts=True, asks=True)

@@ -80,7 +80,7 @@ def make(folder: Path, mc: Path) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize("first", ["", "include(`../m4/cf.m4')dnl\n"], ids=["cf.m4 by the caller", "in the source"])
 def test_other_kinds_of_files(tmp_path: Path, first: str) -> None:
-    """A file without a line for cf.m4, as on FreeBSD, and one of sendmail's source build as well."""
+    """A file without a line for cf.m4, as on FreeBSD, is built, and so is one of sendmail's source."""
     mc = tmp_path / "host.mc"
     mc.write_text(f"{first}OSTYPE(`linux')dnl\ndnl MAILER(`uucp')\nMAILER(`local')dnl\nMAILER(`smtp')dnl\n")
     made = make(tmp_path, mc)
@@ -91,7 +91,7 @@ def test_other_kinds_of_files(tmp_path: Path, first: str) -> None:
 
 
 def test_a_file_without_mailers_is_an_error(tmp_path: Path) -> None:
-    """A file that is no sendmail.mc is named, and no .cf file is made."""
+    """The build names a file that is not a sendmail.mc, and writes no .cf file."""
     mc = tmp_path / "submit.mc"
     mc.write_text("FEATURE(`msp')dnl\n")
     made = make(tmp_path, mc)

@@ -204,7 +204,7 @@ def test_an_accepting_policy_delivers_no_probe(sandwich: ScanningSandwich) -> No
 
 
 def test_a_key_that_the_service_has_not_read(sandwich: ScanningSandwich) -> None:
-    """`keys new` and the probe name the reload that is missing, and no probe is sent; after it both succeed."""
+    """`keys new` and the probe name the missing reload, and no probe is sent; after the reload both succeed."""
     before, place = counted(sandwich), ("--config", str(sandwich.miltscan.configuration))
     made = subprocess.run(
         [sys.executable, "-m", "miltscan", "keys", "new", "--id", "second", *place],
@@ -227,7 +227,7 @@ def test_a_key_that_the_service_has_not_read(sandwich: ScanningSandwich) -> None
 
 
 def test_a_remote_service_that_has_not_read_the_key(sandwich: ScanningSandwich) -> None:
-    """Where the service's keys cannot be seen, its replies to both probes show it: it scans, but proves nothing."""
+    """If the service's keys cannot be seen, the replies to both probes show that it scans without proof."""
     other = sandwich.folder / "other"
     other.mkdir()
     (other / "keys").write_text(f"third {'6b' * 32}\n")

@@ -135,7 +135,7 @@ def test_recipients_of_one_message(mx: PublicMx) -> None:
 @pytest.mark.usefixtures("stranger")
 @pytest.mark.parametrize(("command", "code"), [("VRFY root", 252), ("EXPN root", 502), ("ETRN example.test", 502)])
 def test_no_information_for_strangers(mx: PublicMx, command: str, code: int) -> None:
-    """No command tells which addresses exist, or runs a queue."""
+    """No command shows which addresses exist, and none runs a queue."""
     with mx.connect() as session:
         session.ehlo()
         assert session.docmd(command)[0] == code
@@ -192,7 +192,7 @@ def test_tls_minimum(mx: PublicMx) -> None:
 
 @pytest.mark.usefixtures("stranger")
 def test_submission_requires_tls_and_auth(mx: PublicMx) -> None:
-    """On the submission port nothing goes without AUTH and TLS, and no password without TLS."""
+    """The submission port accepts nothing without AUTH and TLS, and no password without TLS."""
     context = mx.auth.client_context
     context.check_hostname = False
     with mx.connect(mx.submission) as session:

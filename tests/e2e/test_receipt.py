@@ -337,7 +337,7 @@ def accepting(signing: ScanningSandwich) -> Iterator[ScanningSandwich]:
 
 
 def test_what_no_engine_scanned_is_scanned_at_delivery(accepting: ScanningSandwich) -> None:
-    """Mail that the policy let in while clamd was down is scanned on its way out of mqueue; a virus is bounced."""
+    """Mail that the policy accepted while clamd was down is scanned at delivery, and a virus is bounced."""
     accepting.clamd.stop()
     accepting.miltscan.wait_for_engines(0)
     head = b"X-Name: passes-unscanned\r\nSubject: x\r\n\r\n"

@@ -68,12 +68,12 @@ def codes(sandwich: ScanningSandwich, *sizes: int) -> set[int]:
 
 
 def test_with_room_they_are_found(sandwich: ScanningSandwich) -> None:
-    """The messages of the tests below are infected."""
+    """With room in the folder the messages of the tests below are found infected."""
     assert codes(sandwich, 1000, 400_000, 3_000_000) == {550}
 
 
 def test_a_nearly_full_folder(sandwich: ScanningSandwich) -> None:
-    """From the first message on, of any size; what is found all the same is refused."""
+    """No infected message of any size is accepted, from the first one on."""
     with mounted(sandwich.clamd.temporary, "256k"):
         assert codes(sandwich, *[1000, 100_000, 200_000, 400_000, 1_000_000, 3_000_000] * 2) <= {451, 550}
         assert not sandwich.miltscan.ready
@@ -83,7 +83,7 @@ def test_a_nearly_full_folder(sandwich: ScanningSandwich) -> None:
 
 
 def test_a_folder_that_bombs_fill(sandwich: ScanningSandwich) -> None:
-    """Six senders of a small archive of zeros fill 60 MB, again and again."""
+    """No infected message is accepted while six senders of a small archive of zeros fill the folder."""
     stop = threading.Event()
 
     def sender(number: int) -> None:
@@ -102,7 +102,7 @@ def test_a_folder_that_bombs_fill(sandwich: ScanningSandwich) -> None:
 
 
 def test_a_folder_that_vanishes(sandwich: ScanningSandwich) -> None:
-    """The very next message is not accepted."""
+    """The first infected message after that is not accepted."""
     temporary = sandwich.clamd.temporary
     away = temporary.rename(temporary.with_name("away"))
     assert sandwich.send(infected(1000, 1)).code == 451
@@ -111,7 +111,7 @@ def test_a_folder_that_vanishes(sandwich: ScanningSandwich) -> None:
 
 
 def test_a_file_system_that_becomes_read_only(sandwich: ScanningSandwich) -> None:
-    """As the kernel does after errors of a disk, and an administrator by hand."""
+    """No infected message is accepted on a read-only file system, as after errors of a disk."""
     with mounted(sandwich.clamd.temporary, "500m"):
         assert sandwich.retry(messages.as_wire(messages.message("On the new file system"))).code == 250
         remount(sandwich.clamd.temporary, "ro")

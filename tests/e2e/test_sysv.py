@@ -326,7 +326,7 @@ def test_reload(host: Host) -> None:
 
 
 def test_renew(host: Host) -> None:
-    """Miltscan starts again in its process, and mail is accepted all the time."""
+    """Miltscan starts again in the same process, and accepts mail all the time."""
     host.start()
     wait_until(lambda: host.send(b"hello\r\n", "clean").code == 250, PATIENCE, "miltscan's engine")
     assert host.run("renew").returncode == 0

@@ -241,7 +241,7 @@ def reply_of(steps: Iterator[tuple[Command, object]]) -> bytes:
 
 
 def test_a_worker_that_an_odd_macro_list_crashes_is_replaced(started: Callable[..., Daemon]) -> None:
-    """What miltscan cannot prevent (docs/failures.md) ends one worker: a session of the other one does not notice."""
+    """A crash that miltscan cannot prevent (docs/failures.md) ends one worker; a session of the other one goes on."""
     daemon = started(milter__workers=2)
     first, second = daemon.workers()
     with ExitStack() as sessions:
@@ -452,7 +452,7 @@ def wait_replaced(daemon: Daemon, why: str) -> None:
 
 
 def test_a_stopped_worker_is_replaced(broken: Callable[..., Daemon]) -> None:
-    """The supervisor notices that its main thread shows no life, and kills it."""
+    """The supervisor notices that the worker gives no sign of life, and kills it."""
     daemon = broken("impatient")
     daemon.workers()[0].suspend()
     wait_replaced(daemon, "its main thread has given no sign of life for 2 s")
@@ -470,7 +470,7 @@ def test_a_stopped_exporter_is_replaced(broken: Callable[..., Daemon]) -> None:
 
 
 def test_a_worker_with_a_stuck_eom_is_replaced(broken: Callable[..., Daemon]) -> None:
-    """Its MTA loses the connection, so the client keeps the message; the slot of the scan is free again."""
+    """The MTA loses the connection, so the client keeps the message, and the scan slot is free again."""
     daemon = broken("deadlock", limits__concurrent_scans=1)
     with pytest.raises(ConnectionError):
         daemon.send(Message(sender=b"<bug@example.org>", queue_id=b"BUG"))
@@ -478,13 +478,13 @@ def test_a_worker_with_a_stuck_eom_is_replaced(broken: Callable[..., Daemon]) ->
 
 
 def test_a_libmilter_that_does_not_answer_is_replaced(broken: Callable[..., Daemon]) -> None:
-    """The main thread notices it, while no message shows it."""
+    """The main thread notices a stuck libmilter even if no message is open."""
     daemon = broken("mute")
     wait_replaced(daemon, "libmilter has not answered for 2 s")
 
 
 def test_a_long_scan_is_no_hang(broken: Callable[..., Daemon]) -> None:
-    """A scan that takes longer than a hang shows life all the time."""
+    """A scan that takes longer than the limit for a hang gives signs of life all the time."""
     daemon = broken("impatient")
     slow = Slow()
     daemon.clamd.behaviour = unless_canary(slow)
@@ -501,7 +501,7 @@ def test_a_long_scan_is_no_hang(broken: Callable[..., Daemon]) -> None:
 
 
 def test_idle_sessions_leave_descriptors_for_mail(own: Fleet) -> None:
-    """At half of its descriptors a worker accepts no more sessions; those that it has are served, others end soon."""
+    """With half of its descriptors in use a worker serves its open sessions, and new ones are closed soon."""
     daemon = own()
     daemon.command = ("prlimit", "--nofile=200", *daemon.command)
     daemon.start()

@@ -78,7 +78,7 @@ def logging(own: Fleet) -> Iterator[Callable[[Ends], tuple[Daemon, Reader]]]:
 
 @pytest.mark.parametrize("pair", [a_pipe, a_socket])
 def test_a_reader_that_stalls(logging: Callable[[Ends], tuple[Daemon, Reader]], pair: Callable[[], Ends]) -> None:
-    """Mail is scanned, the loss is counted, named and reported in its place, and TERM ends the service."""
+    """Mail is scanned, lost lines are counted and reported where they are missing, and TERM ends the service."""
     daemon, reader = logging(pair())
     sent = 0
     while not daemon.metric("log_lines_lost_total"):

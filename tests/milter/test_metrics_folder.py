@@ -52,7 +52,7 @@ def still_scans(daemon: Daemon) -> None:
 
 
 def test_a_folder_that_is_full_at_the_start(own: Fleet) -> None:
-    """The service starts, scans and counts; one line, /readyz and `check` name the full folder."""
+    """The service starts, scans and counts; one log line, /readyz and `check` name the full folder."""
     daemon, before = own(), in_memory()
     on_small_disk(daemon, FILL)
     daemon.start()
@@ -74,7 +74,7 @@ def test_a_folder_that_is_full_at_the_start(own: Fleet) -> None:
 
 
 def test_a_folder_that_gets_full(own: Fleet) -> None:
-    """Known counts have their space, a new worker, too; a file that finds none is written when there is some."""
+    """Known counts and a new worker have their space; a file without space is written as soon as there is some."""
     daemon = own()
     on_small_disk(daemon)
     daemon.start()
@@ -131,7 +131,7 @@ def two(own: Fleet) -> Callable[[], tuple[Daemon, Daemon]]:
 
 
 def test_a_second_service_does_not_share_the_folder(two: Callable[[], tuple[Daemon, Daemon]]) -> None:
-    """Its start is refused with one line; the counts of the first one stay, and its death frees the folder at once."""
+    """The second service ends with one line; the first one keeps its counts, and its death frees the folder."""
     first, second = two()
     assert first.send().accepted
     first.wait_metric("messages_total", 1)

@@ -153,7 +153,7 @@ def test_an_outcome_that_was_accepted_stays_accepted(both: Daemon, folder: Path)
 @pytest.mark.usefixtures("both")
 @pytest.mark.parametrize("by", [AcceptedBy.RULE, AcceptedBy.RELEASE])
 def test_rules_and_releases_pass_whatever_their_outcome(folder: Path, by: AcceptedBy) -> None:
-    """Their receipt says that the message was accepted as what it is."""
+    """The receipt of a rule or release names it, so the message is not scanned again."""
     receipt = own_receipt(VIRUS, outcome=Outcome.INFECTED, by=by)
     assert verified(folder, with_receipt(Message(headers=HEADERS, body=VIRUS), receipt)).accepted
 
@@ -165,7 +165,7 @@ OLD = b" v=1; k=k; t=%d; o=%b; s=1; a=date,message-id; d=%b"
 def test_mail_of_the_former_version_passes(
     both: Daemon, folder: Path, outcome: bytes, receipt: str, engines: int
 ) -> None:
-    """It waited in mqueue with a receipt of version 1 while miltscan was upgraded."""
+    """Mail with a receipt of version 1 waited in mqueue while miltscan was upgraded, and passes."""
     digest = own_receipt().partition(b"; d=")[2].partition(b";")[0]
     text = OLD % (int(time.time()), outcome, digest)
     mac = hmac.digest(KEY.secret, b"miltscan receipt\n" + text.strip(), "sha256").hex().encode()
@@ -187,7 +187,7 @@ FAILURES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("why", FAILURES)
 def test_a_message_whose_scan_failed_is_scanned_again(both: Daemon, folder: Path, why: str) -> None:
-    """A virus is refused, and a clean message gets its mark in place of that of the failed scan."""
+    """A virus is rejected, and a clean message has the mark of the second scan instead of that of the first."""
     virus = Message(headers=HEADERS, body=VIRUS, queue_id=f"AGAIN-{why}".encode())
     refused = verified(folder, with_receipt(virus, own_receipt(VIRUS, **FAILURES[why])))
     assert refused.reply.smtp.startswith(b"550 5.7.1 Virus found")
@@ -213,7 +213,7 @@ def test_nothing_is_refused_because_its_scan_failed_twice(both: Daemon, folder: 
 
 
 def test_no_receipt_leaves_a_host_that_verifies_none(shared: Fleet, folder: Path) -> None:
-    """Keys for the probe alone make no receipt, which nothing would remove from outgoing mail."""
+    """With keys for the probe alone miltscan makes no receipt, because nothing would remove it from outgoing mail."""
     assert receipts(shared(keys__file=f"{folder}/keys").send()) == []
     assert len(receipts(shared(keys__file=f"{folder}/keys", receipt__remote_verifier=True).send())) == 1
 

@@ -62,7 +62,7 @@ def cut_off(port: int, source: str, data: bytes) -> bytes:
 
 
 def test_tcp_without_a_privilege(own: Fleet) -> None:
-    """Only listed hosts are served, whatever the others send and however many sessions are open; a reload counts."""
+    """Only listed hosts are served, with any data and any number of sessions, also after a reload of the list."""
     with without_filter(own, "127.0.0.1", milter__allow=["127.0.0.1"]) as (daemon, port):
         assert daemon.logged("filter_off", socket="milter.socket")
         listed = [MTA.open(f"inet:{port}@127.0.0.1") for _ in range(30)]
@@ -91,7 +91,7 @@ def served(port: int) -> bool:
 
 
 def test_all_addresses(own: Fleet) -> None:
-    """At `[::]` hosts of both versions of IP are served, and refused."""
+    """At `[::]` listed hosts of both versions of IP are served, and others are refused."""
     with without_filter(own, "::", milter__allow=["127.0.0.1", "::1"]) as (daemon, port):
         for host in ("127.0.0.1", "::1"):
             with MTA.open(f"inet:{port}@{host}") as mta:
@@ -131,7 +131,7 @@ def sending(daemon: Daemon, threads: int = 4) -> Iterator[list[Result | OSError]
 
 
 def test_a_socket_file_that_is_lost(own: Fleet) -> None:
-    """It is bound again with its mode; every worker serves it, and open sessions go on. The log names it."""
+    """The socket is bound again with its mode, every worker serves it, open sessions go on, and the log names it."""
     daemon = own(milter__workers=2, milter__socket_mode="0606")
     daemon.start()
     daemon.wait_ready()
@@ -162,7 +162,7 @@ def test_a_socket_file_that_is_lost(own: Fleet) -> None:
 
 
 def test_a_socket_of_another_service_in_its_place(own: Fleet) -> None:
-    """It is not taken away from the other service: miltscan is not ready until it is gone, then binds again."""
+    """Miltscan leaves the other service its socket, is not ready until that is gone, and then binds again."""
     daemon = own()
     daemon.start()
     daemon.wait_ready()
@@ -281,7 +281,7 @@ def test_a_long_scan_keeps_no_connection_waiting(activated: Daemon) -> None:
 
 
 def test_another_socket_than_the_configured_one(activated: Daemon) -> None:
-    """One clear line names both, and neither file is touched."""
+    """One line names both sockets, and neither file is changed."""
     activated.settings = {"milter.socket": f"unix:{activated.folder}/other"}
     activated.start()
     assert activated.ended() == 1

@@ -86,7 +86,7 @@ def codes_during_restarts(machine: Machine) -> list[int]:
 
 
 def test_socket_file_removed(machine: Machine) -> None:
-    """A socket file that is removed is there again soon, without an administrator, and mail flows."""
+    """Miltscan soon restores a removed socket file without an administrator, and mail is accepted."""
     machine.run(f"rm {SOCKET}")
     try:
         wait_until(lambda: clean(machine) == 250, PATIENCE, "mail that is accepted again")

@@ -190,7 +190,7 @@ STEPS = (
 
 
 def test_doctor_shows_causes_only_and_the_order_of_repair(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An effect is left out where its cause stands above it, and in the list, which has the order of the parts."""
+    """Doctor omits an effect if its cause is shown above, and in the list, which has the order of the parts."""
     monkeypatch.setattr("miltscan.commands.sandwich.examine", lambda *_: iter(STEPS))
     repairs = [
         " 1. warning  host: small; grow",
@@ -292,7 +292,7 @@ GOLDEN = Path(__file__).parents[1] / "corpus" / "logs"
 
 
 def test_trace_names_what_it_could_not_read(tmp_path: Path) -> None:
-    """Lines in an unknown form, and files that no rotation makes, are named before a message counts as absent."""
+    """Trace names lines in an unknown form and files that it did not read before it reports a message as absent."""
     (tmp_path / "maillog").write_text("at teatime mx wrote 6AMG00aa000001: to=<\x1b[2Ja@b>\n" * 2)
     (tmp_path / "maillog.bak").write_text("6AMG00aa000001: to=<a@b>, dsn=2.0.0, stat=Sent\n")
     result = miltscan("trace", "--log", tmp_path / "maillog", "6AMG00aa000001")

@@ -209,7 +209,7 @@ def test_both_streams_may_fail(program: Program) -> None:
 
 
 def test_no_argument_controls_the_terminal(program: Program, folder: Path) -> None:
-    """Whatever stands in a path or a value, both streams show it as an escape."""
+    """Both streams show unprintable characters of a path or a value as escapes."""
     wrong = {}
     for name, command in COMMANDS.items():
         given = [one.replace("FOLDER", str(folder)) for one in ARGUMENTS[name]]

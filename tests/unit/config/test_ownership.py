@@ -28,7 +28,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("place", ["", ".."])
 @pytest.mark.parametrize(("mode", "loose"), [(0o755, False), (0o757, True), (0o777, True), (0o775, False)])
 def test_a_mode_that_lets_others_write(file: Path, place: str, mode: int, *, loose: bool) -> None:
-    """The line names the file or the folder above it, and how to close it. The own group is no other."""
+    """The line names the file or the folder above it, and the remedy; our own group may write."""
     changed = (file / place).resolve()
     changed.chmod(mode)
     line = f"{changed} has mode {mode:04o}: others may change it; run: chmod go-w {changed}"
@@ -47,7 +47,7 @@ def test_a_group_that_may_write(file: Path, group: int, *, loose: bool) -> None:
 @ROOT_ONLY
 @pytest.mark.parametrize("place", ["", ".."])
 def test_a_place_of_another_user(file: Path, place: str) -> None:
-    """Its owner may change it whatever its mode; the service's user and root may."""
+    """The owner may change a file of any mode, so only root and the service's user may be the owner."""
     changed = (file / place).resolve()
     os.chown(changed, STRANGER, -1)
     line = f"{changed} belongs to user {STRANGER}, who may change it; run: chown root {changed}"
@@ -62,7 +62,7 @@ def test_a_sticky_folder_protects_the_files_in_it(file: Path) -> None:
 
 
 def test_both_folders_of_a_symbolic_link_count(file: Path, tmp_path: Path) -> None:
-    """The link can be replaced as well as its target."""
+    """Both the link and its target can be replaced."""
     folder = tmp_path / "links"
     folder.mkdir()
     (folder / "link").symlink_to(file)
@@ -72,13 +72,13 @@ def test_both_folders_of_a_symbolic_link_count(file: Path, tmp_path: Path) -> No
 
 
 def test_a_file_that_is_not_there_has_no_fault(tmp_path: Path) -> None:
-    """Its reader reports that."""
+    """The reader of the file reports that it is missing."""
     assert [*loose_places(tmp_path / "absent" / "file", US)] == []
 
 
 @pytest.mark.parametrize("key", ["keys.file", "exporter.users_file", "exporter.token_file", "exporter.certificate"])
 def test_secrets_in_a_file_that_others_may_change_are_refused(file: Path, key: str) -> None:
-    """They could let the service use a key or a password of their own; other settings are only warned about."""
+    """Another user could let the service use other keys; without secrets in the settings there is only a warning."""
     file.write_text(f"{key} = '{file.parent}/absent'\n")
     assert names_secrets(parse_settings(file.read_bytes(), "f"))
     file.chmod(0o666)
@@ -102,7 +102,7 @@ def keys(file: Path) -> Path:
 
 @ROOT_ONLY
 def test_a_key_file_of_another_user_is_refused(keys: Path) -> None:
-    """Its owner could sign; the user of the service and root may own it, and a service of root trusts root alone."""
+    """The owner of a key can sign, so it must be root or the service's user; for a service of root only root."""
     os.chown(keys, STRANGER, -1)
     with pytest.raises(ConfigError) as caught:
         load_keys(str(keys), 65534)
@@ -118,14 +118,14 @@ def test_a_key_file_of_another_user_is_refused(keys: Path) -> None:
 
 
 def test_a_key_file_in_a_folder_for_all_is_refused(keys: Path) -> None:
-    """Any user could replace it."""
+    """Any user could replace a key file in such a folder."""
     keys.parent.chmod(0o777)
     with pytest.raises(ConfigError, match=r"/keys: /\S+ has mode 0777: others may change it; run: chmod go-w /\S+$"):
         load_keys(str(keys))
 
 
 def test_the_user_of_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For root it is the owner of the spool folder, root without one; for anyone else the present user."""
+    """For root it is the owner of the spool folder, or root without a folder; otherwise it is the present user."""
     here = parse_settings(f"spool.directory = '{tmp_path}'".encode(), "f")
     gone = parse_settings(f"spool.directory = '{tmp_path}/absent'".encode(), "f")
     for euid in (0, STRANGER):

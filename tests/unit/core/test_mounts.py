@@ -55,6 +55,6 @@ def test_a_mount_or_its_file_system_may_be_read_only() -> None:
 
 
 def test_any_text_is_a_table() -> None:
-    """Lines of another form say nothing."""
+    """Lines of another form are ignored."""
     for text in ("", "\n\n", "30 1 254:0 / /", "a b c d e f g h i j k", HOST.partition("\n")[0]):
         assert mounted_path(text, "/var") is None, text

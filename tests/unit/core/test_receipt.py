@@ -118,7 +118,7 @@ def test_a_receipt_of_version_1_stays_valid() -> None:
     ],
 )
 def test_what_other_versions_sign(text: str, expected: Checked) -> None:
-    """A reason that is not known here is none; an outcome or acceptance that is not known makes no receipt valid."""
+    """An unknown reason counts as none; a receipt with an unknown outcome or `by` is not valid."""
     assert checked(with_mac(f"{text}; a=date,message-id; d={DIGEST}")) == expected
 
 
@@ -129,7 +129,7 @@ CURABLE = {Limit.TIMEOUT, Limit.NO_ENGINE, Limit.BUSY, Limit.ENGINE_UNABLE, None
 @pytest.mark.parametrize("outcome", Outcome)
 @pytest.mark.parametrize("reason", REASONS)
 def test_what_another_scan_may_cure(by: AcceptedBy, outcome: Outcome, reason: Limit | Fault | None) -> None:
-    """Only what a failed scan let in is scanned again; rules and releases accepted their messages as they are."""
+    """Only mail with a failed scan is scanned again; rules and releases accepted their messages with any outcome."""
     expected = by is AcceptedBy.SCAN and (
         outcome is Outcome.ERROR or (outcome is Outcome.UNSCANNED and reason in CURABLE)
     )

@@ -22,7 +22,7 @@ STATUS = "Name:\tclamd\nUid:\t10\t11\t12\t13\nGid:\t20\t21\t22\t23\nFDSize:\t64\
     ],
 )
 def test_the_room_that_a_message_needs(size: int, scan_size: int, needed: int) -> None:
-    """Two hundred times its size, at most what clamd unpacks of one message, and never less than 16 MiB."""
+    """A message needs two hundred times its size, at most MaxScanSize, and never less than 16 MiB."""
     assert room_needed(size, scan_size) == needed
 
 
@@ -40,12 +40,12 @@ def test_the_room_that_a_message_needs(size: int, scan_size: int, needed: int) -
     ],
 )
 def test_why_there_is_no_room(folder: Folder, needed: int, why: str) -> None:
-    """Free bytes, free inodes, and the right to write, each with its figures."""
+    """The reason is a lack of bytes, of inodes or of the right to write, with its figures."""
     assert no_room(folder, CLAMAV, needed) == why
 
 
 def test_without_a_writer_the_mode_does_not_count() -> None:
-    """An access list may say more than the mode."""
+    """An access list may allow more than the mode shows."""
     assert no_room(FOLDER._replace(mode=0o40000), None, LEAST_ROOM) == ""
 
 
@@ -64,14 +64,14 @@ def test_without_a_writer_the_mode_does_not_count() -> None:
     ],
 )
 def test_who_may_write(owner: int, group: int, mode: int, *, may: bool) -> None:
-    """As the kernel decides: owner, else group, else others; both write and search."""
+    """The bits of the owner, else the group, else others must allow write and search, as for the kernel."""
     folder = FOLDER._replace(owner=owner, group=group, mode=0o40000 | mode)
     assert CLAMAV.may_write(folder) is may
     assert Writer(0, frozenset()).may_write(folder)
 
 
 def test_the_writer_of_a_process() -> None:
-    """Its user and group for files, which are the last of four, and its other groups."""
+    """The writer has the user and group for files, which are the last of four, and all other groups."""
     assert parse_writer(STATUS) == Writer(13, frozenset({23, 4, 24}))
     for text in ("", "Uid:\t10\n", STATUS.replace("Gid", "Git"), STATUS.replace("Uid:\t10", "Uid:\tx")):
         assert parse_writer(text) is None, text

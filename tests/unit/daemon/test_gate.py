@@ -68,7 +68,7 @@ def test_an_open_gate_does_nothing(bench: Bench) -> None:
 
 
 def test_a_new_session_can_close_it_and_a_turn_opens_it_again(bench: Bench) -> None:
-    """Each once, however often it is asked; a second time within a minute is not logged."""
+    """The gate closes and opens once, and logs only once a minute."""
     for _ in range(2):
         bench.descriptors.few = True
         bench.gate.check()
@@ -82,7 +82,7 @@ def test_a_new_session_can_close_it_and_a_turn_opens_it_again(bench: Bench) -> N
 
 
 def test_a_connection_that_no_worker_accepts_is_closed(bench: Bench) -> None:
-    """It has one turn in which another worker could accept it; then it is closed and counted."""
+    """Another worker can accept the connection for one turn; then it is closed and counted."""
     bench.descriptors.few = True
     bench.turn()
     before = metrics.SESSIONS_REFUSED.child()._value.get()  # noqa: SLF001 - there is no public way

@@ -44,7 +44,7 @@ def test_an_idle_worker_is_not_stuck() -> None:
 
 
 def test_a_libmilter_that_does_not_answer_is_stuck() -> None:
-    """It has half a minute."""
+    """A libmilter that has not answered for half a minute is stuck."""
     bench = Bench()
     bench.turns(LONG)
     bench.answering = False
@@ -53,7 +53,7 @@ def test_a_libmilter_that_does_not_answer_is_stuck() -> None:
 
 
 def test_an_eom_that_does_not_go_on_is_stuck() -> None:
-    """It is named, although libmilter and the other EOMs go on."""
+    """The message is named although libmilter and the other EOMs make progress."""
     bench = Bench()
     bench.turns(1)
     bench.eom("STUCK")
@@ -64,7 +64,7 @@ def test_an_eom_that_does_not_go_on_is_stuck() -> None:
 
 
 def test_a_long_scan_is_not_stuck() -> None:
-    """A scan that ticks shows life for libmilter as well: each of its threads may be at a scan."""
+    """A scan that ticks is a sign of life of libmilter as well, because all its threads may be in scans."""
     bench = Bench()
     session = bench.eom("LONG")
     bench.answering = False
@@ -79,7 +79,7 @@ def test_waiting_for_the_mta_is_not_stuck() -> None:
 
 
 def test_a_worker_that_was_stopped_is_not_stuck() -> None:
-    """After a suspend of the machine an EOM has its time again."""
+    """After a suspend of the machine an EOM has the whole time again."""
     bench = Bench()
     bench.eom("SLEPT")
     bench.turns(4)

@@ -31,7 +31,7 @@ def test_each_requirement_has_its_hash(file: Path) -> None:
 
 
 def test_the_build_list_has_what_the_build_needs() -> None:
-    """Without isolation pip does not fetch it."""
+    """The list names all build requirements, because without isolation pip fetches none."""
     needed = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["build-system"]["requires"]
     names = {re.split(r"[^A-Za-z0-9._-]", one)[0] for one in needed}
     assert names <= {line.partition("==")[0] for line in requirements(BUILD)}
@@ -47,7 +47,7 @@ def installs() -> Iterator[tuple[str, str]]:
 
 
 def test_no_command_fetches_build_requirements_without_hashes() -> None:
-    """In its isolated environment pip checks no hash; without it, it builds with the list, which holds wheels only."""
+    """Each command builds without isolation, because pip checks no hash in an isolated environment."""
     commands = [*installs()]
     assert {name for name, _ in commands} >= {"Makefile", "README.md", "log-tools.md"}
     safe = re.compile(r"--no-build-isolation|--require-hashes --only-binary :all: ")

@@ -46,7 +46,7 @@ def test_an_address_that_can_be_used() -> None:
 
 @pytest.mark.parametrize("unfiltered", ["", "Operation not permitted"])
 def test_who_enforces_the_list(monkeypatch: pytest.MonkeyPatch, unfiltered: str) -> None:
-    """It is ok that the kernel takes no filter: miltscan itself checks each connection."""
+    """It is ok if the kernel accepts no filter, because miltscan itself checks each connection."""
     monkeypatch.setattr(bind_check, "install_filter", lambda *_arguments: unfiltered)
     settings = parse_settings(f'milter.socket = "inet:{ports.choose().number}@127.0.0.1"'.encode(), "f")
     (finding,) = [one for one in bind_findings(settings) if one.subject == "milter.allow"]
@@ -55,7 +55,7 @@ def test_who_enforces_the_list(monkeypatch: pytest.MonkeyPatch, unfiltered: str)
 
 
 def test_a_port_in_use(used: InetAddress, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another miltscan may already run; another program must end; one that is not visible may be either."""
+    """A running miltscan is ok, another program is an error, and a process that is not visible is a warning."""
     assert HERE
     assert the_finding(used).level is Level.ERROR
     assert str(HERE) in the_finding(used).text
@@ -66,7 +66,7 @@ def test_a_port_in_use(used: InetAddress, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_address_of_another_host() -> None:
-    """The error of the start, and what to do."""
+    """The finding has the error of the start and the remedy."""
     finding = the_finding(InetAddress("192.0.2.1", 10025))
     assert finding.level is Level.ERROR
     assert finding.text == "inet:10025@192.0.2.1: Cannot assign requested address"
@@ -75,7 +75,7 @@ def test_an_address_of_another_host() -> None:
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".test"])
 def test_what_cannot_be_an_address(host: str) -> None:
-    """A name that is none is an error as well."""
+    """A text that is not a host name is an error as well."""
     assert the_finding(InetAddress(host, 10025)).level is Level.ERROR
 
 

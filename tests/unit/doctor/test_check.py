@@ -217,7 +217,7 @@ def trust(folder: Path, text: str = "") -> list[str]:
 
 
 def test_a_service_that_runs_as_root_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault in it would open the whole host."""
+    """A flaw in such a service would expose the whole host."""
     monkeypatch.setattr(check, "service_user", lambda _settings: 0)
     (found, *_) = trust(tmp_path)
     assert found.startswith("warning  user: miltscan runs as root, the owner of spool.directory")
@@ -227,7 +227,7 @@ def test_a_service_that_runs_as_root_is_a_warning(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(("text", "level"), [("", "warning"), ("exporter.users_file = '/u'", "error  ")])
 def test_a_configuration_that_others_may_change(tmp_path: Path, text: str, level: str) -> None:
-    """It is a warning, and an error if the file names secrets, as the service then does not start."""
+    """It is a warning, or an error if the file names secrets, because the service then does not start."""
     assert [line for line in trust(tmp_path, text) if " configuration: " in line] == []
     (tmp_path / "miltscan.toml").chmod(0o666)
     (found,) = (line for line in trust(tmp_path, text) if " configuration: " in line)

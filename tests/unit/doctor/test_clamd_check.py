@@ -120,7 +120,7 @@ def room(folder: str, scan_size: str = "100M") -> list[tuple[str, str]]:
 
 
 def test_a_temporary_folder_without_room_for_all_scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As much as all threads of clamd may take at once must be free; without a limit nothing is enough."""
+    """The folder must have room for all threads of clamd at once; without MaxScanSize no room is enough."""
     monkeypatch.setattr(clamd_check, "_PRIVATE", ())
     space = os.statvfs(tmp_path)
     for free, warned in ((1000 * 2**20, False), (1000 * 2**20 - 1, True)):
@@ -135,14 +135,14 @@ def test_a_temporary_folder_without_room_for_all_scans(tmp_path: Path, monkeypat
 
 
 def test_a_temporary_folder_that_the_service_does_not_see() -> None:
-    """A missing one, and /tmp, of which a unit has its own."""
+    """A missing folder has a warning, and so has /tmp, because a unit has a private one."""
     ((level, text),) = room("/gone")
     assert (level, "No such file or directory" in text) == ("warning", True)
     assert ["has a private one" in text for _, text in room("/tmp", "1M")] == [True]  # noqa: S108 - clamd's default
 
 
 def test_a_server_whose_folder_cannot_be_seen_is_named() -> None:
-    """A fact, not a fault: it may be on another host."""
+    """A folder that cannot be seen is ok, because it may be on another host."""
     record = ServerRecord(up=True, canary=True, unseen="it is on another host")
     _, found = clamd_check.server_findings("clamd inet:3310@a", record, NOW, fatal=True)
     assert (found.level, found.text.endswith("because it is on another host")) == (Level.OK, True)

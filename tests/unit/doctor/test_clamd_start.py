@@ -22,7 +22,7 @@ from miltscan.engines.clamd import local
 def test_a_clamd_without_signatures_cannot_start(
     files: list[str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its unit has the condition that main and daily exist; a site's own database lets a clamd elsewhere start."""
+    """The unit requires main and daily; elsewhere clamd also starts with a site's own database."""
     configuration, databases = tmp_path / "clamd.conf", tmp_path / "databases"
     configuration.write_text(f"LocalSocket {tmp_path}/ctl\nDatabaseDirectory {databases}\n")
     monkeypatch.setattr(local, "DEFAULT_FILE", configuration)

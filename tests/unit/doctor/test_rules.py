@@ -100,7 +100,7 @@ def test_a_daemon_that_does_not_ask(old: str, new: str) -> None:
 
 
 def test_an_unusable_socket_of_any_filter() -> None:
-    """One cause is one finding; another filter's S= counts as well, as sendmail reads all X lines when it starts."""
+    """One cause is one finding, also for another filter's S=, because sendmail reads all X lines when it starts."""
     broken = ("S=unix:/run/miltscan/miltscan.sock", "S=nonsense")
     assert only(of_filter(cf(INCOMING, broken)), "error", "filter miltscan S=: nonsense: sendmail starts, but cannot")
     assert only(

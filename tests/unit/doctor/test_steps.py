@@ -160,7 +160,7 @@ def test_messages_are_sent_to_a_recipient_that_was_named(
 
 @pytest.mark.usefixtures("quiet")
 def test_a_sendmail_that_cannot_start_is_one_fault(tmp_path: Path) -> None:
-    """That no process listens, with its greeting, pid file and queue run, follows from the S= of a filter."""
+    """The missing listener, greeting, pid file and queue run follow from the S= of a filter."""
     text = INCOMING.replace("S=unix:/run/miltscan/miltscan.sock", "S=inet:2@::1").replace("Port=smtp", "Port=2")
     (tmp_path / "i.cf").write_text(text)
     diagnosis = Diagnosis()

@@ -241,7 +241,7 @@ def test_what_the_check_says(  # noqa: PLR0913, PLR0917 - a column each
 
 
 def test_a_ca_that_others_may_change_is_refused(authority: Authority, tmp_path: Path) -> None:
-    """It is no secret, but whoever changes it lets clients in."""
+    """The file is not secret, but who changes it decides which clients may connect."""
     ca = tmp_path / "ca.crt"
     ca.write_text(Path(authority.certificate).read_text())
     server = {"certificate": str(authority.folder / "server.crt"), "key": str(authority.folder / "server.key")}

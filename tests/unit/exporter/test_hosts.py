@@ -20,7 +20,7 @@ NAMES = {"localhost", "mx", "mx.example.test"}
     ],
 )
 def test_an_address_or_a_known_name_passes(host: str) -> None:
-    """With or without a port, in any case; nobody can let an address point elsewhere."""
+    """The port and the case do not matter; an address always passes, because it cannot point elsewhere."""
     assert is_known(host, NAMES)
 
 
@@ -42,7 +42,7 @@ def test_an_address_or_a_known_name_passes(host: str) -> None:
     ],
 )
 def test_any_other_name_is_refused(host: str) -> None:
-    """Also one that only begins or ends like ours, and what no client writes."""
+    """A name that only begins or ends like ours is refused, and so is any text that is not a name."""
     assert not is_known(host, NAMES)
 
 

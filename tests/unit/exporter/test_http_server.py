@@ -164,7 +164,7 @@ FOREIGN = b"GET %b HTTP/1.1\r\nHost: rebound.example:9464\r\n\r\n"
 
 @pytest.mark.parametrize("path", [b"/", b"/public"])
 def test_a_page_of_another_site_reads_nothing(start: Start, path: bytes) -> None:
-    """A browser that was led here by another name sends that name; the response says what an administrator can do."""
+    """A browser sends the name of the other site, and the response has the remedy for an administrator."""
     running = start(PLAIN)
     head, body = running.ask(FOREIGN % path)
     assert head.startswith(b"HTTP/1.1 421 Misdirected Request\r\n")

@@ -226,7 +226,7 @@ def session() -> MtaSession:
 
 
 def test_a_write_that_hangs_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body whose spool does not go on is named while it hangs, and not after it."""
+    """A message whose spool hangs is named during the hang, and not after it."""
     setup = Setup(tmp_path, CLEAN)
     setup.mail()
     seen: list[str | None] = []

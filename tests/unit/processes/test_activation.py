@@ -32,7 +32,7 @@ def pass_one(monkeypatch: pytest.MonkeyPatch, stack: ExitStack, one: socket.sock
 
 @pytest.mark.parametrize("names", ["miltscan", ""])
 def test_a_socket_is_taken_once(monkeypatch: pytest.MonkeyPatch, stack: ExitStack, names: str) -> None:
-    """It does not block, no other program inherits it, and no child takes it again."""
+    """The socket does not block, no other program inherits it, and no child takes it again."""
     pass_one(monkeypatch, stack, socket.create_server(("127.0.0.1", 0)), names)
     (taken,) = take_passed()
     stack.enter_context(taken.listener)

@@ -274,7 +274,7 @@ def test_a_new_list_counts_for_new_connections(served: Served) -> None:
 
 
 def test_what_cannot_be_checked_is_an_error(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a free descriptor no session may begin; a connection that was closed meanwhile is no reason."""
+    """Without a free descriptor no session may begin; a connection that was closed meanwhile is not an error."""
     served.connect("127.0.0.8")
 
     def fail_with(number: int) -> Callable[[int], int]:

@@ -45,7 +45,7 @@ def closed(descriptors: Descriptors) -> None:
 
 
 def test_the_limit_is_raised_to_what_the_host_allows(limits: tuple[int, int]) -> None:
-    """A soft limit of a login shell does not count."""
+    """The soft limit of a login shell is raised to the hard limit."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, limits[1]))
     raise_limit()
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(65536, limits[1]), limits[1])
@@ -63,7 +63,7 @@ def test_a_higher_limit_is_kept(limits: tuple[int, int]) -> None:
 
 
 def test_descriptors_are_scarce_when_half_of_them_are_used(limits: tuple[int, int], opened: list[int]) -> None:
-    """And again plentiful as soon as one of the first half is free."""
+    """They are no longer scarce as soon as one of the first half is free."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, limits[1]))
     descriptors = Descriptors()
     assert not descriptors.scarce()

@@ -7,7 +7,7 @@ from miltscan.processes.link import link_pair, received
 
 
 def test_beats_change_with_each_sign_of_life() -> None:
-    """However many there are: the count begins again after 255."""
+    """The count begins again after 255 signs of life."""
     ours, theirs = link_pair()
     seen = [ours.beats]
     for _ in range(600):

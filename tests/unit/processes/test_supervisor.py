@@ -168,7 +168,7 @@ def test_one_role_outlives_the_others(start: Start) -> None:
 
 
 def test_a_role_that_outlives_the_others_ends_soon(start: Start) -> None:
-    """A tracer whose collector trickles, or an exporter on a dead disk, does not use up the time of the drain."""
+    """A tracer with a slow collector, or an exporter on a dead disk, does not use up the time of the drain."""
     service = start(("tracer", "lasting_stuck"), ("a", "good"), last=0.1)
     service.expect("all ready")
     service.signal(signal.SIGTERM)
@@ -346,7 +346,7 @@ def test_a_stuck_child_is_killed_when_the_drain_times_out(start: Start) -> None:
 
 
 def test_a_child_that_hangs_is_replaced(start: Start) -> None:
-    """A child without a sign of life is killed, once, while one that shows life goes on."""
+    """A child without a sign of life is killed once, and a child with signs of life goes on."""
     service = start(("a", "hanging"), ("b", "beating"), silence=0.5)
     pid = _pid(service, "a")
     _pid(service, "b")
@@ -369,7 +369,7 @@ def test_a_stopped_child_is_replaced(start: Start) -> None:
 
 
 def test_a_supervisor_that_was_stopped_kills_nobody(start: Start) -> None:
-    """The signs of life of the time in which it could not look are there, and no pipe was full of them."""
+    """The signs of life that it could not see are kept, and no pipe was filled by them."""
     service = start(("a", "beating"), silence=0.5)
     service.expect("all ready")
     service.signal(signal.SIGSTOP)

@@ -131,7 +131,7 @@ def test_old_compress_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", PROGRAMS)
 def test_a_cut_file_of_a_program_is_named(tmp_path: Path, form: str) -> None:
-    """What there is of it is read, and the status of the program becomes one line."""
+    """The readable part is read, and the status of the program becomes one line."""
     file = tmp_path / "maillog"
     file.write_bytes(packed(form, b"wanted\n" + os.urandom(1_000_000))[:-1000])
     errors: list[str] = []
@@ -175,14 +175,14 @@ def test_a_pipe_is_refused() -> None:
 
 
 def test_files_that_are_not_read_are_known(tmp_path: Path) -> None:
-    """A file with a name that no rotation makes is passed over, and can be named."""
+    """A file that has not the name of a rotated log is not read, and is known by its name."""
     for name in ("maillog", "maillog.0", "maillog.bak", "other"):
         (tmp_path / name).write_bytes(b"wanted\n")
     assert Logs([tmp_path / "maillog"], journal=False).passed_over == [tmp_path / "maillog.bak"]
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the list no rotated file is found, which would be silent otherwise."""
+    """Without the list of the folder no rotated file is found, so one line reports it."""
     (tmp_path / "maillog").write_bytes(b"wanted\n")
 
     def refused(_folder: Path) -> None:

@@ -43,6 +43,6 @@ def test_other_names_are_no_rotation(name: str) -> None:
 
 
 def test_a_name_with_wildcards_or_expressions_is_itself() -> None:
-    """A name is no pattern."""
+    """The characters of a name have no special meaning."""
     assert rotations("*.log", ["a.log.1", "*.log.1"], lambda _name: 0) == ["*.log.1"]
     assert rotations("(", ["(.1"], lambda _name: 0) == ["(.1"]

@@ -123,7 +123,7 @@ def test_both_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("discards", [False, True])
 def test_a_filter_without_the_key_is_named_so(monkeypatch: pytest.MonkeyPatch, *, discards: bool) -> None:
-    """It accepts the clean probe and rejects the other one; one that accepts both shows no scan."""
+    """Such a filter accepts the clean probe and rejects the other one; one that accepts both does not scan."""
     codes = iter([250, 250 if discards else 550])
     monkeypatch.setattr(probe_run, "submit", lambda *_: sent(submit.ServerReply(next(codes), "2.0.0 x")))
     reasons = [result.why for result in run_probes(options_for(Settings(), None), KEY)]

@@ -237,7 +237,7 @@ def test_a_bug_in_the_second_scan_refuses_nothing(arriving: Arriving) -> None:
     ],
 )
 def test_what_was_accepted_as_it_is_passes_without_a_scan(arriving: Arriving, claim: Claim) -> None:
-    """A rule, a release, and a policy that accepts what another scan cannot change."""
+    """Mail that a rule, a release or the policy accepted knowingly is not scanned again."""
     engine = ScriptedEngine(INFECTED)
     report = strict(engine).process(arriving(claim), nothing)
     assert (engine.asked, report.decision, report.receipt) == (0, PASSES, ReceiptResult.VALID)
@@ -263,7 +263,7 @@ def test_what_was_accepted_as_it_is_passes_without_a_scan(arriving: Arriving, cl
     ],
 )
 def test_the_receipt_says_why_the_scan_failed(spool: Spool, verdicts: list[Verdict], said: str) -> None:
-    """Outcome and reason are those of the required engines; what is infected was found, whatever else failed."""
+    """Outcome and reason are those of the required engines; a virus counts even if another engine failed."""
     accepts = policy(
         on_infected=ActionName.ACCEPT,
         on_error=ActionName.ACCEPT,

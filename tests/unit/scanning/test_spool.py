@@ -192,7 +192,7 @@ def test_what_is_on_disk_is_known(tmp_path: Path) -> None:
 
 
 def test_an_announced_size_above_memory_goes_to_disk_at_once(tmp_path: Path) -> None:
-    """Nothing is copied from memory later; a message of fewer bytes than it announced is as good."""
+    """Nothing is copied from memory later, also if the message is smaller than announced."""
     for expected, announced in ((101, True), (100, False)):
         spool = Spool(tmp_path, 100)
         spool.expected = expected
@@ -203,7 +203,7 @@ def test_an_announced_size_above_memory_goes_to_disk_at_once(tmp_path: Path) -> 
 
 
 def test_a_recycled_file_holds_the_next_message_only(tmp_path: Path) -> None:
-    """A shorter one, a longer one, one that goes to disk, and one without a byte."""
+    """The next message may be shorter, longer, on disk or empty."""
     spool = Spool(tmp_path, 1000)
     spool.write(b"a" * 500)
     first = os.fstat(spool.fileno()).st_ino
@@ -226,7 +226,7 @@ def test_a_recycled_file_holds_the_next_message_only(tmp_path: Path) -> None:
 
 
 def test_a_retained_file_does_not_serve_again(tmp_path: Path) -> None:
-    """Another process goes on reading it: not a byte of it may change, nor may it become shorter."""
+    """Another process still reads the file, so it must neither change nor become shorter."""
     spool = Spool(tmp_path, 1000)
     spool.write(b"a" * 500)
     reader = os.dup(spool.fileno())
@@ -240,7 +240,7 @@ def test_a_retained_file_does_not_serve_again(tmp_path: Path) -> None:
 
 
 def test_few_and_small_files_are_kept(tmp_path: Path) -> None:
-    """Eight of at most 1 MiB for the process; the others are closed."""
+    """The process keeps eight files of at most 1 MiB, and closes the others."""
     before = _descriptors()
     for size, kept in ((1, 8), (2**20, 8), (2**20 + 1, 0)):
         open_at_once = [Spool(tmp_path, 2**30) for _ in range(10)]

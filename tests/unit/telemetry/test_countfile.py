@@ -73,7 +73,7 @@ def test_a_successor_continues_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\1", b"\xff" * 100, bytes(5000)])
 def test_a_broken_file_begins_at_zero(tmp_path: Path, content: bytes) -> None:
-    """What a crash or a stranger left in the file ends no process."""
+    """Any content that a crash or another program left in the file ends no process."""
     path = tmp_path / "counter_0.db"
     path.write_bytes(content)
     CountFile(str(path)).write_value("a", 1.0, 0.0)
@@ -96,7 +96,7 @@ def test_a_full_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_disk_that_takes_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where only the old part of the file has space, its series stay right and the new ones are not read half."""
+    """If only the old part of the file has space, its series stay correct, and no new series is read incompletely."""
     path = tmp_path / "counter_0.db"
     file = CountFile(str(path))
     file.write_value("a", 1.0, 0.0)
@@ -164,7 +164,7 @@ def test_space_is_reserved(tmp_path: Path) -> None:
 
 
 def test_a_file_system_that_cannot_reserve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some cannot; the service starts all the same."""
+    """The service starts on a file system that cannot reserve space."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
@@ -176,7 +176,7 @@ def test_a_file_system_that_cannot_reserve(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_full_folder_is_replaced_by_one_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is private to the service, which removes it; where memory is full, too, each process counts for itself."""
+    """The service removes its folder in memory at its end; if memory is full, too, each process counts for itself."""
     monkeypatch.setattr(os, "posix_fallocate", _full)
     monkeypatch.setattr(folder, "_MEMORY", tmp_path)
     claimed = claim_folder(tmp_path / "metrics", ["0"])

@@ -131,7 +131,7 @@ HANDED = "6AMG00aa000003: to=<s@x>, delay=0, dsn=2.0.0, stat=Sent (6AMG00bb00000
 
 
 def test_a_bounce_is_another_message() -> None:
-    """It is shown with its recipients, and does not change the status of the message."""
+    """The bounce is shown with its recipients, and does not change the status of the message."""
     sent = "6AMG00bb000002: to=<s@x>, delay=0, dsn=4.0.0, stat=Deferred: later"
     (found,) = in_lines("6AMG00aa000001", MINE, FAILED, NOTICE, BOUNCE.format("6AMG00aa000003"), HANDED, sent)
     assert (found.queue_ids, found.notice_ids) == (("6AMG00aa000001",), ("6AMG00aa000003", "6AMG00bb000002"))
@@ -189,7 +189,7 @@ def test_a_message_id_in_the_log_of_a_container() -> None:
 
 @pytest.mark.parametrize("subject", ["6AMG00aa000001", "<mine@b>", "mine@b"])
 def test_lines_of_an_unknown_form_are_counted(subject: str) -> None:
-    """A message is not called absent without a word about the lines that name it."""
+    """Trace reports the lines in an unknown form that name a message which it did not find."""
     lines = [f"at teatime, mx wrote {MINE}".encode(), f"later: {MINE} again".encode(), b"other"]
     found = traces.find(subject, lambda texts: (one for one in lines if any(text in one for text in texts)), NOW)
     assert (found.traces, found.unknown, found.example) == ([], 2, lines[0])

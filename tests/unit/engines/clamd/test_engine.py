@@ -449,7 +449,7 @@ def test_stop_ends_a_canary_in_flight(tmp_path: Path) -> None:
 
 
 def test_a_start_does_not_wait_for_a_resolver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any number of servers whose names nothing resolves delay a start only for a moment; one that is up ends it."""
+    """Servers whose names cannot be resolved delay a start only for a moment, or until one server is up."""
     resolved = threading.Event()
 
     def hang_for_names(address: Address) -> list[Target]:
@@ -535,7 +535,7 @@ def sent(clamd: FakeClamd, engine: ClamdEngine, tests: int) -> list[bool]:
 
 
 def test_the_first_self_test_and_every_third_one_are_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And one after a doubt; but a server that is up need not show it more often than every few seconds."""
+    """A doubt leads to a large one as well, but a server that is up has one at most every few seconds."""
     monkeypatch.setattr(clamd_watch, "_LARGE_GAP", 0.0)
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         engine = ClamdEngine("clamd", [parse_address(clamd.address)], NEVER, Memo())
@@ -549,7 +549,7 @@ def test_the_first_self_test_and_every_third_one_are_large(tmp_path: Path, monke
 
 
 def test_a_server_that_misses_a_large_canary_must_pass_three(tmp_path: Path) -> None:
-    """It detects small ones only: it lacks memory, perhaps in one of its threads, or has no room for large files."""
+    """A server that detects only small ones may lack memory in only some of its threads."""
 
     def small_only(one: lies.Scan) -> None:
         (lies.always_ok if large(one.peek(4096)) else lies.honest)(one)
@@ -571,7 +571,7 @@ def test_a_server_that_misses_a_large_canary_must_pass_three(tmp_path: Path) -> 
 
 
 def test_a_large_canary_that_was_missed_is_not_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What clamd did not find it remembers as clean, even after it was repaired; what it detected it forgets."""
+    """Clamd remembers what it missed as clean, even after a repair, but never what it detected."""
     monkeypatch.setattr(clamd_watch, "_LARGE_GAP", 0.0)
     monkeypatch.setattr(clamd_watch, "_LARGE_EVERY", 1)
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:

@@ -72,7 +72,7 @@ def test_the_one_that_started_last_serves_the_socket(tmp_path: Path) -> None:
     ],
 )
 def test_other_processes_are_not_taken_for_it(text: str, name: str, server: str, why: str, tmp_path: Path) -> None:
-    """Another socket, another program and another host are said."""
+    """Another socket, another program and another host each have their own reason."""
     with (
         process(tmp_path, text.format(folder=tmp_path), "-c", "our.conf", name=name),
         pytest.raises(local.UnseenError, match=why),
@@ -138,7 +138,7 @@ def test_without_clamconf_the_file_and_clamds_defaults_count(tmp_path: Path) -> 
 
 
 def test_clamconf_knows_the_defaults_of_the_installed_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it prints counts before the file, except for a line "disabled"; another folder holds only this file."""
+    """The output of clamconf has precedence over the file, except for a line "disabled"."""
     program = tmp_path / "clamconf"
     program.write_text(
         "#!/bin/sh\ncat ${1#--config-dir=}/clamd.conf | sed -n 's/^MaxThreads \\(.*\\)/MaxThreads = \"\\1\"/p'\n"
@@ -152,7 +152,7 @@ def test_clamconf_knows_the_defaults_of_the_installed_version(tmp_path: Path, mo
 
 
 def test_a_clamconf_that_fails_or_hangs_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file itself counts then, as without clamconf."""
+    """Then the file itself counts, as without clamconf."""
     monkeypatch.setattr(local, "_CLAMCONF_TIMEOUT", 0.05)
     program = tmp_path / "clamconf"
     program.write_text("#!/bin/sh\nexec tail -f /dev/null\n")

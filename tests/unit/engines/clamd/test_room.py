@@ -58,7 +58,7 @@ def looked(room: Room, size: int = 0) -> str:
 
 
 def test_a_folder_with_room(room: Room, temporary: Path) -> None:
-    """Before and after a scan; files in it do not matter."""
+    """The folder has room before and after a scan, with any files in it."""
     glance = room.glance(1000)
     assert glance is not None
     (temporary / "clamav-1").touch()
@@ -66,7 +66,7 @@ def test_a_folder_with_room(room: Room, temporary: Path) -> None:
 
 
 def test_a_folder_that_vanishes(room: Room, temporary: Path) -> None:
-    """What was seen once counts to the end of the scan, even if the folder is back."""
+    """A folder that was missing once counts as missing until the end of the scan."""
     glance = room.glance(0)
     assert glance is not None
     temporary.rmdir()
@@ -94,7 +94,7 @@ def test_a_full_folder_and_one_that_is_too_small(room: Room, monkeypatch: pytest
 
 
 def test_a_read_only_file_system(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the mounts of clamd, not by ours; read again within a second, and at once when they change."""
+    """The mounts of clamd count, not ours; they are read again within a second, and at once when they change."""
     assert looked(room) == ""
     monkeypatch.setattr(clamd_room, "mounted_path", lambda _table, _path: MountedPath("1:1", "/", read_only=True))
     assert looked(room) == ""
@@ -110,7 +110,7 @@ def test_a_mount_that_hides_the_folder_from_us(room: Room, monkeypatch: pytest.M
 
 
 def test_a_folder_that_is_missing_from_the_start(tmp_path: Path, temporary: Path) -> None:
-    """It is seen to be missing."""
+    """The first look finds that the folder is missing."""
     temporary.rmdir()
     text = f"LocalSocket {tmp_path}/ctl\nTemporaryDirectory {temporary}\n"
     with process(tmp_path, text, "-c", "our.conf"):
@@ -120,7 +120,7 @@ def test_a_folder_that_is_missing_from_the_start(tmp_path: Path, temporary: Path
 
 
 def test_what_cannot_be_seen_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No process, a file that is gone, a folder behind a mount of clamd's own, a remote server: no look, a reason."""
+    """Without a visible process, file or folder there is no look, but a reason."""
     room = Room(UnixAddress(f"{tmp_path}/ctl"))
     room.survey()
     assert room.unseen.startswith("no process of clamd")
@@ -135,7 +135,7 @@ def test_what_cannot_be_seen_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_clamd_that_ended_and_that_its_parent_does_not_reap(tmp_path: Path, temporary: Path) -> None:
-    """It is no clamd any more: as long as it were taken for one, no mail would be accepted."""
+    """Such a process must not count as clamd: no mail would be accepted."""
     room = Room(UnixAddress(f"{tmp_path}/ctl"))
     text = f"LocalSocket {tmp_path}/ctl\nTemporaryDirectory {temporary}\n"
     with process(tmp_path, text, "-c", "our.conf") as pid:
@@ -167,7 +167,7 @@ def test_a_clamd_that_starts_again_or_has_another_file_is_found_again(tmp_path: 
 
 
 def test_surveys_keep_no_descriptors(room: Room, tmp_path: Path) -> None:
-    """A folder that is found again closes what the one before it had open."""
+    """Each new survey closes the descriptors of the previous folder."""
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a number
     for number in range(5):
         os.utime(tmp_path / "our.conf", (number, number))
@@ -193,7 +193,7 @@ def scan(engine: ClamdEngine, data: bytes = CLEAN) -> Verdict:
 
 
 def test_an_ok_without_room_does_not_count(served: tuple[ClamdEngine, Memo, FakeClamd], temporary: Path) -> None:
-    """The message is unscanned, the server degraded and tested again; what it finds all the same counts."""
+    """The message is unscanned, and the server is degraded and tested again; a virus that it finds counts."""
     engine, memo, clamd = served
     assert scan(engine).outcome is Outcome.CLEAN
     shutil.rmtree(temporary)
@@ -229,7 +229,7 @@ def test_a_long_scan_is_looked_at_in_its_middle(
 
 
 def test_a_self_test_without_room_fails(served: tuple[ClamdEngine, Memo, FakeClamd], temporary: Path) -> None:
-    """A server without room for any message is down, and says why; it is up again with its folder."""
+    """A server without room for any message is down with the reason, and up again with its folder."""
     engine, memo, clamd = served
     shutil.rmtree(temporary)
     engine.probe()
@@ -243,7 +243,7 @@ def test_a_self_test_without_room_fails(served: tuple[ClamdEngine, Memo, FakeCla
 def test_a_degraded_server_recovers_after_a_calm_minute(
     served: tuple[ClamdEngine, Memo, FakeClamd], temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not at the next self-test: one message in a hundred may need more than there is."""
+    """The next self-test is not enough, because only some messages need much room."""
     engine, memo, clamd = served
     temporary.rmdir()
     scan(engine)
@@ -259,7 +259,7 @@ def test_a_degraded_server_recovers_after_a_calm_minute(
 def test_another_server_scans_what_one_could_not(
     served: tuple[ClamdEngine, Memo, FakeClamd], tmp_path: Path, temporary: Path
 ) -> None:
-    """A server without room is asked last."""
+    """Another server is asked before the message is unscanned."""
     _engine, memo, clamd = served
     with FakeClamd.unix(tmp_path / "second") as second:
         engine = ClamdEngine("clamd", [parse_address(one.address) for one in (clamd, second)], NEVER, memo)
