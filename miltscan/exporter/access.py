@@ -144,7 +144,7 @@ def _why(error: OSError, certificate: str, key: str) -> str:
 
 
 def _load_client_ca(context: "ssl.SSLContext", file: str, user: int | None) -> None:
-    """Load the CA, which is no secret; but whoever changes it lets clients in."""
+    """Load the CA. It is not secret, but who changes it decides which clients may connect."""
     import ssl  # noqa: PLC0415 - as above
 
     _read("exporter.client_ca", file, secret=False)

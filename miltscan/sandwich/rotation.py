@@ -19,7 +19,7 @@ _ROTATION = r"[.-]\d{1,4}|[._-]\d{4}-?\d\d-?\d\d(?:[T._:-]?\d[\d:-]*)?|[.-]old"
 def rotations(name: str, others: Iterable[str], changed: Callable[[str], float]) -> list[str]:
     """Those of `others` that are older files of the log `name`, the oldest first.
 
-    Dates and numbers tell the order. Where both occur the time of the last change does; copying a file changes that.
+    Dates and numbers give the order. If both occur, the time of the last change does, which copying a file changes.
     """
     ages = {one: _age(suffix) for one in others if (suffix := _suffix(name, one))}
     if len({kind for kind, _ in ages.values()}) > 1:

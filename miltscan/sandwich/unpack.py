@@ -1,4 +1,4 @@
-"""Opens a file as it is, or as the stream that it contains in compressed form; the content tells which form it is.
+"""Opens a file as it is, or as the stream that it contains in compressed form, which its content shows.
 
 For the forms that Python does not know, the program that reads them is a child. It gets the open file, never its name.
 """

@@ -118,7 +118,7 @@ def _lock(folder: Path) -> int:
     """Return the descriptor that holds the lock of the folder. Raises StartError if another service has it.
 
     A record lock belongs to the supervisor alone: no child inherits it, so workers that finish their messages after its
-    death keep no new service from the folder. It ends with the process, whatever the file holds.
+    death keep no new service from the folder. It ends with the process, with any content of the file.
     """
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -31,7 +31,7 @@ CALM = 60.0
 _LARGE_EVERY = 3  # self-tests; a large one costs clamd a quarter of a second with all signatures, in each worker
 _LARGE_GAP = 2.0  # seconds, at least, between two of a server that is up
 _PROOFS = 3  # large canaries that a server must pass after it missed one: perhaps only some of its threads lack memory
-_CAUSES = "it lacks memory or disk space, or its MaxFileSize or MaxScanSize is below 8M"
+_CAUSES = "it lacks memory or disk space, or its MaxFileSize or MaxScanSize is below 5M"
 _SHORTEST_GAP = 0.2  # seconds between self-tests that failing scans request: no message may make us flood a server
 _STOP_TIMEOUT = 2.0  # seconds; the thread is a daemon and does not outlive the process
 

@@ -561,7 +561,7 @@ def test_a_server_that_misses_a_large_canary_must_pass_three(tmp_path: Path) -> 
         assert sent(clamd, engine, 2) == [True, True]
         assert not engine.ready
         why = memo.states[-1][2]
-        assert why.endswith("it lacks memory or disk space, or its MaxFileSize or MaxScanSize is below 8M")
+        assert why.endswith("it lacks memory or disk space, or its MaxFileSize or MaxScanSize is below 5M")
         clamd.behaviour = lies.honest
         ready = []
         for _ in range(3):
