@@ -18,7 +18,7 @@ from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.engines.base import Observer, Tick, at_once
 from miltscan.engines.clamd.reply import ClamdReply, Clean, Failed, Found, Limited
 from miltscan.engines.clamd.room import Glance
-from miltscan.engines.clamd.server import AbandonedError, ClamdServer
+from miltscan.engines.clamd.server import PROBATION, AbandonedError, ClamdServer
 from miltscan.engines.clamd.watch import PATIENCE, ServerWatch
 
 _FIRST_TESTS = 3.0  # seconds that a start may wait for the first self-tests; a server in order takes milliseconds
@@ -114,7 +114,28 @@ class ClamdEngine:
         if isinstance(reply, Clean) and glance and (why := glance.look()):
             self._note_shortage(server, why)
             return Verdict.unscanned(self.name, Limit.ENGINE_UNABLE, why, server.name)
+        if isinstance(reply, Clean) and server.proven <= server.doubted and not self._confirmed(server, wait, deadline):
+            return Verdict.unscanned(self.name, Limit.ENGINE_UNABLE, "no self-test confirmed its OK", server.name)
         return self._verdict(server, reply)
+
+    def _confirmed(self, server: ClamdServer, wait: Tick, deadline: float) -> bool:
+        """Whether the server passes a self-test that begins after this moment, in time. It failed, or started again.
+
+        Until then what it calls clean may be what it could not scan: without memory it says OK between two failures.
+        """
+        watch, said = self._watches[server.name], monotonic()
+        while server.proven < said:
+            if not server.up or monotonic() >= deadline:
+                return False
+            watch.doubt()
+            sleep(_POLL)
+            if not watch.runs and server.due <= monotonic():  # in a command, which has no threads
+                watch.probe()
+            try:
+                wait()
+            except AbandonedError:
+                return False
+        return True
 
     def _verdict(self, server: ClamdServer, reply: ClamdReply) -> Verdict:
         match reply:
@@ -129,6 +150,8 @@ class ClamdEngine:
                     self._suspect(server)
                 return Verdict.unscanned(self.name, limit, detail, server.name)
             case Failed(fault, detail):
+                gone = fault in {Fault.CONNECT, Fault.CLOSED} or "memory" in detail
+                server.doubted = max(server.doubted, monotonic() + (PROBATION if gone else 0.0))
                 self._suspect(server)
                 self._observer.server_fault(self.name, server.name, fault, detail)
                 return Verdict.error(self.name, fault, detail, server.name)

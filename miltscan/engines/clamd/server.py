@@ -15,6 +15,8 @@ from miltscan.errors import MtaGoneError, SpoolError
 
 IDLE = 10.0
 """Seconds for which an unused session is kept."""
+PROBATION = 10.0
+"""Seconds after the end of a clamd during which its successor must confirm each OK: it may end for the same reason."""
 
 
 class AbandonedError(Exception):
@@ -27,8 +29,9 @@ class ClamdServer:
     Only the self-test writes `up`. `reported`: an observer was notified of it. `suspect`: an exchange failed since the
     last self-test. `room`: its temporary folder. `degraded`: why it lately had no room for a message, or empty. In
     time.monotonic seconds: `answered` is when a scan last received a reply, `unable` when one last found no room,
-    `tested` when a self-test last began, `due` when the next one begins. Up to `keep` connections are kept open between
-    scans: idle ones count against clamd's MaxQueue, and too many would lock out other clients.
+    `tested` when a self-test last began, `due` when the next one begins; until `doubted` an OK counts only if a
+    self-test confirms it, and `proven` is when the last one began that left no doubt. Up to `keep` connections are
+    kept open between scans: idle ones count against clamd's MaxQueue, and too many would lock out other clients.
     """
 
     __slots__ = (
@@ -38,9 +41,11 @@ class ClamdServer:
         "answered",
         "clean",
         "degraded",
+        "doubted",
         "due",
         "engine",
         "name",
+        "proven",
         "reported",
         "room",
         "suspect",
@@ -66,7 +71,7 @@ class ClamdServer:
         self.suspect = False
         self.room = Room(address)
         self.degraded = ""
-        self.answered = self.unable = self.tested = self.due = 0.0
+        self.answered = self.unable = self.tested = self.due = self.doubted = self.proven = 0.0
         self.takes_descriptor = isinstance(address, UnixAddress)
 
     def forget(self, target: Target) -> None:
@@ -131,8 +136,12 @@ class ClamdServer:
                 client = self._sessions.pop()
             except IndexError:
                 return None
-            if client.quiet() and monotonic() - client.used < IDLE:
-                return client
+            fresh = monotonic() - client.used < IDLE
+            if client.quiet():
+                if fresh:
+                    return client
+            elif fresh:  # it has started again: systemd may take less than a self-test's pause for it
+                self.doubted = monotonic() + PROBATION
             client.close()
 
     def _connect(self, deadline: float, tick: Tick) -> Client:

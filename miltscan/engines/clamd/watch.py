@@ -29,7 +29,7 @@ RETRY = 1.0
 CALM = 60.0
 """Seconds without a message that found no room, after which a server is no longer degraded."""
 _LARGE_EVERY = 3  # self-tests; a large one costs clamd a quarter of a second with all signatures, in each worker
-_LARGE_GAP = 2.0  # seconds, at least, between two of a server that is up
+_LARGE_GAP = 1.0  # seconds, at least, between two of a server that is up
 _PROOFS = 3  # large canaries that a server must pass after it missed one: perhaps only some of its threads lack memory
 _CAUSES = "it lacks memory or disk space, or its MaxFileSize or MaxScanSize is below 5M"
 _SHORTEST_GAP = 0.2  # seconds between self-tests that failing scans request: no message may make us flood a server
@@ -49,6 +49,7 @@ class ServerWatch:
         self._large_owed = 1  # self-tests from now on
         self._large_sent = 0.0
         self._tests = 0
+        self._proof = False  # whether the last self-test leaves no doubt, if it was passed
         self._unseen: str | None = None  # as reported
         self._stopping = Event()
         self._wake = Event()
@@ -67,6 +68,11 @@ class ServerWatch:
         """Wait up to `_STOP_TIMEOUT` for the thread to end."""
         if self._thread.is_alive():
             self._thread.join(_STOP_TIMEOUT)
+
+    @property
+    def runs(self) -> bool:
+        """Whether its thread tests the server, on its own and on request."""
+        return self._thread.is_alive()
 
     def request_self_test(self) -> None:
         """Test the server now, as an exchange with it failed or takes long. Cheap; may be called from any thread."""
@@ -87,6 +93,8 @@ class ServerWatch:
         why = self._attempt(server)
         if self._stopping.is_set():
             return
+        if not why and self._proof:
+            server.proven = server.tested
         self._report(server, why)
         if why:
             server.due = min(server.due, monotonic() + RETRY)
@@ -143,6 +151,7 @@ class ServerWatch:
                 why += f" in {LARGE >> 20} MiB that it had to unpack: {_CAUSES}"
             elif not why and self._large_owed:
                 why = f"must detect it in {LARGE >> 20} MiB {self._large_owed} more times, because it missed it lately"
+        self._proof = large or not self._large_owed
         server.room.survey()  # again: it may have started only now
         shortage = glance.look() if glance else ""
         return f"{why}: {shortage}" if why and shortage else why or shortage

@@ -182,14 +182,55 @@ def test_a_session_serves_for_many_messages(tmp_path: Path) -> None:
 
 
 def test_a_session_that_clamd_has_ended_is_no_fault(tmp_path: Path) -> None:
-    """An idle one ends by its IdleTimeout."""
+    """It may be another clamd now, so a self-test must confirm its OK."""
     memo = Memo()
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         engine = probed(clamd, memo=memo)
         clamd.drop_connections()
         assert scan(engine, CLEAN).outcome is Outcome.CLEAN
-        assert clamd.commands.count(b"IDSESSION") == 2
+        tested = [large(content) for content in clamd.contents]
+        assert tested[:2] == [True, False]  # the first self-test and the message
+        assert tested[-1]
     assert memo.faults == []
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_an_ok_after_a_failure_must_be_confirmed(tmp_path: Path, *, threads: bool) -> None:
+    """A clamd that lacks memory ends, starts again within a moment, and says OK to what it cannot scan."""
+
+    def lying(one: lies.Scan) -> None:
+        (lies.always_ok if large(one.peek(4096)) or one.peek(4096).endswith(CLEAN) else lies.honest)(one)
+
+    memo = Memo()
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = ClamdEngine("clamd", [parse_address(clamd.address)], NEVER, memo, KEPT)
+        (engine.start if threads else engine.probe)()
+        clamd.behaviour = lies.unless_canary(lies.close_without_answer)
+        assert scan(engine, CLEAN).reason is Fault.CLOSED
+        clamd.behaviour = lying
+        verdict = scan(engine, CLEAN)
+        assert verdict.reason in {Limit.ENGINE_UNABLE, Limit.NO_ENGINE}
+        assert not engine.ready
+        clamd.behaviour = lies.honest
+        if not threads:
+            for _ in range(3):  # as many as a server must pass that missed a large one
+                engine.probe()
+        until(lambda: engine.ready)
+        assert scan(engine, CLEAN).outcome is Outcome.CLEAN
+        engine.stop()
+
+
+def test_a_fault_of_one_message_holds_up_others_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender can make clamd report errors at will: afterwards one self-test leaves no doubt."""
+    monkeypatch.setattr(clamd_watch, "_LARGE_GAP", 0.0)
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        engine = probed(clamd)
+        clamd.behaviour = lies.unless_canary(lies.fails(b"Not a regular file ERROR"))
+        assert scan(engine, CLEAN).reason is Fault.REPORTED
+        clamd.behaviour = lies.honest
+        clamd.contents.clear()
+        assert [scan(engine, CLEAN).outcome for _ in range(3)] == [Outcome.CLEAN] * 3
+        assert [large(content) for content in clamd.contents] == [False, True, False, False]
 
 
 def test_idle_sessions_are_closed(tmp_path: Path) -> None:
