@@ -54,7 +54,7 @@ def doctor(  # noqa: PLR0913 - one parameter for each option
       miltscan doctor
       miltscan doctor --send --to you@example.org
       miltscan doctor --problems
-      miltscan doctor --json | jq '.findings[] | select(.level != "ok")'
+      miltscan doctor --json | jq '.findings[] | select(.repair)'
     """
     with exit_on_error():
         settings = load_settings(config)

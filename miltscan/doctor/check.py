@@ -45,11 +45,11 @@ def check_findings(
 
     `configuration` is the file of these settings.
     """
-    yield from trust_findings(settings, configuration or DEFAULT_PATH)
     yield from listen_findings("milter.socket", settings.milter.socket, settings.milter.allow)
     yield from group_findings(settings.milter.socket_group)
     yield from receipt_findings(settings)
     yield from spool_findings(Path(settings.spool.directory), settings)
+    yield from trust_findings(settings, configuration or DEFAULT_PATH)
     yield from queue_depth_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
     yield from policy_findings(settings)
     yield from exporter_findings(settings.exporter, service_user(settings))
