@@ -7,6 +7,7 @@ used: in its unit miltscan sees every folder read-only, and clamd is another use
 import os
 import select
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -55,7 +56,7 @@ class TemporaryFolder:
         """Raises OSError or UnseenError if this process does not see the folder that clamd sees."""
         self._file, self._signature = clamd.file, _signature(clamd.file)
         self._process = _Process(clamd.pid)
-        options = effective_options(clamd.file)
+        options = _options(clamd, self._signature)
         self.path = Path(options["TemporaryDirectory"]).resolve()
         self._name = str(self.path)
         self.scan_size = clamav_number(options["MaxScanSize"])
@@ -170,6 +171,12 @@ class Room:
         """A first look before the scan of so many bytes; None where the folder cannot be seen."""
         folder = self._folder
         return Glance(folder, size) if folder else None
+
+
+@lru_cache(maxsize=8)
+def _options(clamd: LocalClamd, _signature: tuple[int, int, int]) -> dict[str, str]:
+    """Read once for each process and file, by a program: each self-test looks again for a folder that it cannot see."""
+    return effective_options(clamd.file)
 
 
 def _signature(file: Path) -> tuple[int, int, int]:

@@ -1,6 +1,7 @@
 """The callbacks of libmilter, called as libmilter calls them: the reply to the MTA after each failure."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -114,13 +115,22 @@ class Setup:
         return self.milter._eom(self.ctx)  # noqa: SLF001
 
 
+def open_spools() -> int:
+    """The spools that this process has open. Threads of other tests may still close descriptors of other kinds."""
+    found = 0
+    for one in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found += str(one.readlink()).startswith("/memfd:miltscan (")
+    return found
+
+
 @pytest.fixture
 def descriptors(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No descriptor is left open, where none is kept for the next message."""
+    """No spool is left open, where none is kept for the next message."""
     monkeypatch.setattr(spool, "_KEPT", 0)
-    before = len([*Path("/proc/self/fd").iterdir()])
+    before = open_spools()
     yield
-    assert len([*Path("/proc/self/fd").iterdir()]) == before
+    assert open_spools() == before
 
 
 pytestmark = pytest.mark.usefixtures("descriptors")
@@ -151,6 +161,15 @@ def test_a_failing_recorder_accepts_no_message(tmp_path: Path) -> None:
     setup = Setup(tmp_path, ZeroDivisionError(), "exception")
     setup.mail()
     assert setup.rest() == TEMPFAIL
+
+
+def test_a_session_of_an_unknown_peer_is_refused(tmp_path: Path) -> None:
+    """Where it cannot be found out who connected, the session ends before any of its data counts."""
+    setup = Setup(tmp_path, CLEAN)
+    setup.milter.admit = mock.Mock(side_effect=OSError("no descriptor is left"))
+    ctx = FakeContext()
+    assert setup.milter._negotiate(ctx, [0x1FF, 0x1FFFFF, 0, 0]) == REJECT  # noqa: SLF001 - as libmilter calls it
+    assert (len(setup.recorder.errors), ctx.getpriv()) == (1, None)
 
 
 def test_eom_without_negotiation_is_a_tempfail(tmp_path: Path) -> None:

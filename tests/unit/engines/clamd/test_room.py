@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -15,6 +16,7 @@ from miltscan.core.verdict import Limit, Outcome, Verdict
 from miltscan.engines.clamd import room as clamd_room
 from miltscan.engines.clamd import watch as clamd_watch
 from miltscan.engines.clamd.engine import ClamdEngine
+from miltscan.engines.clamd.local import effective_options
 from miltscan.engines.clamd.room import Room
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
@@ -117,6 +119,20 @@ def test_a_folder_that_is_missing_from_the_start(tmp_path: Path, temporary: Path
         room = Room(UnixAddress(f"{tmp_path}/ctl"))
         room.survey()
     assert looked(room).endswith("No such file or directory")
+
+
+def test_a_folder_that_cannot_be_seen_costs_one_look_at_the_options(
+    address: UnixAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look starts a process, and each self-test of each worker looks for the folder again."""
+    monkeypatch.setattr(clamd_room, "same_place", lambda _table, _path: False)
+    with mock.patch.object(clamd_room, "effective_options", wraps=effective_options) as asked:
+        room, before = Room(address), len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a number
+        for _ in range(3):
+            room.survey()
+    assert room.unseen.endswith("one of them has mounts of its own")
+    assert asked.call_count == 1
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - a number
 
 
 def test_what_cannot_be_seen_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
