@@ -156,7 +156,7 @@ class UnscannedSettings(Table):
     busy: _Action = ActionName.TEMPFAIL
     """Action when limits.queue_wait has passed."""
     engine_unable: _Action = ActionName.TEMPFAIL
-    """Action when the engine reports a message as clean that it had no room to unpack."""
+    """Action when the engine reports a message as clean, but may not have been able to scan it."""
 
 
 class PolicySettings(Table):

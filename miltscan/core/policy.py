@@ -144,7 +144,7 @@ _LIMIT_TEXT = {
     Limit.LIMITS: "it exceeds a limit of the engine",
     Limit.ENCRYPTED: "its content is encrypted",
     Limit.BUSY: "too many messages at once",
-    Limit.ENGINE_UNABLE: "the engine had no room to unpack it",
+    Limit.ENGINE_UNABLE: "the engine was not able to scan it",
 }
 
 
