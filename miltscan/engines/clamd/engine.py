@@ -3,7 +3,8 @@
 It knows no protocol (`reply`, `client`), holds no connection (`server`) and does not decide which server is up
 (`watch`). A server is used only while it passes its self-test (the canary). One that fails at a message is used last
 until its next self-test. Only the self-test decides whether it is down: no message can take a server away from others.
-An OK counts only if the server had room to unpack the message (`room`).
+An OK counts only if the server had room to unpack the message (`room`), and after a failure or restart of the server only
+if a self-test confirms it.
 """
 
 from collections.abc import Sequence
@@ -119,9 +120,9 @@ class ClamdEngine:
         return self._verdict(server, reply)
 
     def _confirmed(self, server: ClamdServer, wait: Tick, deadline: float) -> bool:
-        """Whether the server passes a self-test that begins after this moment, in time. It failed, or started again.
+        """Whether the server, which failed or started again, passes in time a self-test that begins after this moment.
 
-        Until then what it calls clean may be what it could not scan: without memory it says OK between two failures.
+        Without that its OK may mean that it could not scan: if it lacks memory, it says OK between two failures.
         """
         watch, said = self._watches[server.name], monotonic()
         while server.proven < said:
