@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
 from miltscan.core.text import readable
@@ -187,7 +187,7 @@ def _time(text: str, now: datetime, made: datetime | None) -> datetime | None:
         years = range(now.year + 1, now.year - 5, -1)  # enough years to find a 29 February
     for one in years:
         with suppress(ValueError, OverflowError):
-            moment = datetime.combine(date(one, month, day), clock).astimezone()
+            moment = _aware(datetime.combine(date(one, month, day), clock))
             if year or (moment >= made - _CLOCKS_DIFFER if made else moment <= now + _CLOCKS_DIFFER):
                 return moment
     return None
@@ -204,7 +204,11 @@ def _with_year(text: str) -> datetime | None:
 
 
 def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.astimezone()
+    """The time with its time zone. Raises OverflowError at the ends of the calendar, where no sum is possible."""
+    aware = moment if moment.tzinfo else moment.astimezone()
+    if not MINYEAR < aware.astimezone(UTC).year < MAXYEAR:
+        raise OverflowError
+    return aware
 
 
 def _miltscan_event(text: str, written: datetime | None, host: str | None) -> LogEvent | None:

@@ -291,3 +291,16 @@ def test_a_line_in_two_logs_is_one_event() -> None:
     """A line that the journal and a file have is one event."""
     twice = logs("mail.log", "miltscan.log", "mail.log", "miltscan.log")
     assert follow("6AMG9F89004499", twice.matching, NOW) == in_sandwich("6AMG9F89004499")
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59Z", "Dec 31 9999 23:59:59"],
+)
+def test_a_time_at_the_end_of_the_calendar_is_none(written: str) -> None:
+    """A damaged line is shown without a time, and ends no search."""
+    texts = ("from=<a@example.org>, msgid=<x@y>", "to=<b@example.test>, stat=Sent")
+    lines = [f"{written} mx sm-mta[1]: 6AMG9F89004499: {text}".encode() for text in texts]
+    (trace,) = follow("6AMG9F89004499", lambda _texts: lines, NOW)
+    assert [event.time for event in trace.events] == [None, None]
+    assert trace.is_by_time
