@@ -3,8 +3,8 @@
 It knows no protocol (`reply`, `client`), holds no connection (`server`) and does not decide which server is up
 (`watch`). A server is used only while it passes its self-test (the canary). One that fails at a message is used last
 until its next self-test. Only the self-test decides whether it is down: no message can take a server away from others.
-An OK counts only if the server had room to unpack the message (`room`), and after a failure or restart of the server only
-if a self-test confirms it.
+An OK counts only if the server had room to unpack the message (`room`), and after a failure or restart of the server
+only if a self-test confirms it.
 """
 
 from collections.abc import Sequence
