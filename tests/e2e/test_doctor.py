@@ -440,7 +440,7 @@ def as_nobody(work: Callable[[], object]) -> Any:  # noqa: ANN401 - JSON
     return json.loads(answer)
 
 
-def test_an_ordinary_user_is_told_to_run_it_as_root(whole: ScanningSandwich) -> None:
+def test_an_ordinary_user_gets_one_warning(whole: ScanningSandwich) -> None:
     """What the user may not see is unknown and not a fault; doctor and check give no other remedy."""
     files = [whole.miltscan.configuration, whole.incoming.configuration, whole.delivery.configuration]
     with ExitStack() as changes:

@@ -18,7 +18,7 @@ def test_a_finding_is_one_line(finding: Finding, line: str) -> None:
     assert str(finding) == line
 
 
-def test_causes_are_told_from_effects() -> None:
+def test_causes_are_separated_from_effects() -> None:
     """An effect of an effect follows from the first cause; a circle, or a cause that is absent or ok, hides nothing."""
     first = error("first", "a", "b").named("1")
     second = error("second", "a", "b").named("2").because("1")

@@ -60,7 +60,7 @@ ORDERS = {"in order": range(6), "delivery first": [4, 5, 0, 1, 2, 3], "scan firs
 @pytest.mark.parametrize("clocks", CLOCKS)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.usefixtures("utc")
-def test_the_story_is_the_same_with_any_clock(clocks: str, order: str) -> None:
+def test_the_order_is_the_same_with_any_clock(clocks: str, order: str) -> None:
     """Files in any order and clocks that disagree change neither the order nor the last attempt."""
     ids = [A, A, A, A, B, B]
     lines = [line(*one) for one in zip(CLOCKS[clocks], ids, STORY, strict=True)]

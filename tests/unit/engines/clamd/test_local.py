@@ -71,7 +71,7 @@ def test_the_one_that_started_last_serves_the_socket(tmp_path: Path) -> None:
         ("TCPSocket 3311\n", "clamd", "inet:3312@127.0.0.1", "no process of clamd with this socket"),
     ],
 )
-def test_other_processes_are_not_taken_for_it(text: str, name: str, server: str, why: str, tmp_path: Path) -> None:
+def test_other_processes_do_not_count_as_it(text: str, name: str, server: str, why: str, tmp_path: Path) -> None:
     """Another socket, another program and another host each have their own reason."""
     with (
         process(tmp_path, text.format(folder=tmp_path), "-c", "our.conf", name=name),
