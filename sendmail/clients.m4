@@ -1,11 +1,11 @@
 divert(-1)
 #
-# clients.m4: rules of incoming.mc about single clients: a pause before the greeting, connections at once and in a minute. A
+# clients.m4: rules of incoming.mc for each client: a pause before the greeting, open connections, connections in a minute. A
 # site's own sendmail.mc keeps its own rules (the features greet_pause, conncontrol and ratecontrol) instead.
 #
 # Never limited: this host, where the probe, doctor and local programs connect from; SITE_UNLIMITED; and hosts that may relay
 # by their address. No pause on a port that requires AUTH (daemon flag a): with TLS from the first byte a mail program talks
-# first. Such a port requires TLS for every message, also of a client that used AUTH without a password in clear.
+# first. Such a port requires TLS for every message, even if the client's AUTH sent no password in clear text.
 #
 SITE_DEFAULT(`SITE_GREET_PAUSE', `1000')
 SITE_DEFAULT(`SITE_CLIENT_CONNECTIONS', `50')

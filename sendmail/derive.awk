@@ -1,5 +1,5 @@
-# derive.awk: a site's own sendmail.mc as the incoming or the delivery side, for the Makefile. It adds lines before the first
-# mailer and at the end, and changes none.
+# derive.awk: turns a site's own sendmail.mc into the incoming or the delivery side, for the Makefile. It adds lines before the
+# first mailer and at the end, and changes none.
 
 { line[NR] = $0 }
 /^[ \t]*[^d].*m4\/cf\.m4/ && !/^[ \t]*dnl/ { has_cf = 1 }

@@ -1,7 +1,7 @@
 divert(-1)
 #
-# hardening.m4: limits for clients of the incoming side. README.md has the reason of each default. What the site's own
-# sendmail.mc has set before stays.
+# hardening.m4: limits for clients of the incoming side. README.md has the reason for each default. Values that the site's
+# own sendmail.mc has set before stay.
 #
 define(`SITE_HARDEN', `ifdef(`$1', `', `define(`$1', `$2')')')
 SITE_DEFAULT(`SITE_PRIVACY', `authwarnings,needmailhelo,noexpn,novrfy,noverb,noetrn,nobodyreturn,restrictqrun,restrictexpand')
@@ -24,7 +24,7 @@ SITE_HARDEN(`confTO_AUTH', SITE_CLIENT_TIMEOUT)
 SITE_HARDEN(`confTO_IDENT', SITE_IDENT_TIMEOUT)
 ifdef(`SITE_CIPHERS', `SITE_HARDEN(`confCIPHER_LIST', defn(`SITE_CIPHERS'))')
 #
-# OpenSSL knows a minimum only as the list of what is below it.
+# OpenSSL expects a minimum version as a list of the versions to disable.
 SITE_HARDEN(`confSERVER_SSL_OPTIONS', `+SSL_OP_NO_SSLv2 +SSL_OP_NO_SSLv3'dnl
 ifelse(SITE_TLS_MINIMUM, `1.0', `',
 SITE_TLS_MINIMUM, `1.1', ` +SSL_OP_NO_TLSv1',
