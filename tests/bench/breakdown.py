@@ -32,8 +32,9 @@ ROWS = {
     "envrcpt": "RCPT",
     "header": "headers",
     "body": "body, without the spool",
-    "spool": "spool: memory file created, written, closed",
+    "spool": "spool: memory file taken, written, put back",
     "exchange": "exchange with clamd",
+    "looks": "two looks at clamd's temporary folder",
     "decision": "decision",
     "answer": "header edits and reply to the MTA",
     "log": "log line",
@@ -67,6 +68,7 @@ def rows(parts: Mapping[str, float], total: float) -> dict[str, float]:
     own["session"] = own.pop("connect") + own.pop("close")
     own["body"] -= own["spool"]
     own["eom"] -= sum(own[name] for name in _EOM)
+    own["exchange"] -= own["looks"]
     own["rest"] = total - sum(own.values())
     return {name: own[name] for name in ROWS}
 

@@ -21,6 +21,7 @@ import milter
 from miltscan.cli import run_cli
 from miltscan.daemon.worker import MessageRecorder, Worker
 from miltscan.engines.clamd.engine import ClamdEngine
+from miltscan.engines.clamd.room import Glance
 from miltscan.milter import callbacks as service
 from miltscan.processes.link import ChildLink
 from miltscan.scanning import pipeline
@@ -31,6 +32,7 @@ CALLBACKS = ("connect", "envfrom", "envrcpt", "header", "body", "eom", "close")
 _PARTS: tuple[tuple[object, str, str], ...] = (
     (Spool, "write", "spool"),
     (Spool, "close", "spool"),
+    (Glance, "look", "looks"),
     (ClamdEngine, "scan", "exchange"),
     (pipeline, "decide", "decision"),
     (service, "carry_out", "answer"),

@@ -13,6 +13,7 @@ PARTS = dict.fromkeys(("connect", "close", "envfrom", "envrcpt", "metrics"), 1.0
     "spool": 15.0,
     "eom": 100.0,
     "exchange": 50.0,
+    "looks": 4.0,
     "decision": 5.0,
     "answer": 10.0,
     "log": 20.0,
@@ -39,6 +40,7 @@ def test_rows_add_up() -> None:
     assert [*found] == [*ROWS]
     assert sum(found.values()) == pytest.approx(300.0)
     assert (found["body"], found["eom"], found["session"]) == (5.0, 15.0, 2.0)
+    assert (found["exchange"], found["looks"]) == (46.0, 4.0)
     assert found["rest"] == pytest.approx(300.0 - 133.0)
 
 
