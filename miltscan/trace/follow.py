@@ -111,11 +111,6 @@ class TraceResult:
     example: bytes
 
 
-def follow(subject: str, read: Read, now: datetime) -> list[Trace]:
-    """The messages that `subject` names; an empty list means: not in the logs."""
-    return find(subject, read, now).traces
-
-
 def find(subject: str, read: Read, now: datetime) -> TraceResult:
     """The message with this queue ID at either sendmail, or all messages with this Message-ID.
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from miltscan.sandwich.logfiles import Logs
-from miltscan.trace.follow import Trace, follow
+from miltscan.trace.follow import Trace, find
 from miltscan.trace.recipients import DeliveryStatus
 from tests.harness.client import SENDER, new_message_id, text_message
 from tests.harness.processes import PATIENCE, wait_until
@@ -43,7 +43,7 @@ def traced_again(sandwich: Sandwich, message_id: str, status: DeliveryStatus, qu
     """The trace of a message, as soon as it has this status and so many queue IDs."""
 
     def found() -> Trace | None:
-        traces = follow(message_id, Logs([sandwich.syslog.file], journal=False).matching, datetime.now(UTC))
+        traces = find(message_id, Logs([sandwich.syslog.file], journal=False).matching, datetime.now(UTC)).traces
         good = [one for one in traces if one.status is status and len(one.queue_ids) == queue_ids]
         return good[0] if len(traces) == len(good) == 1 else None
 
@@ -61,7 +61,7 @@ def test_copies_for_the_owner_of_an_alias_and_split_queue_files(sandwich: Sandwi
     assert any(": clone: owner=" in text for text in texts)
     logs = Logs([sandwich.syslog.file], journal=False)
     for queue_id in trace.queue_ids:
-        assert [one.queue_ids for one in follow(queue_id, logs.matching, datetime.now(UTC))] == [trace.queue_ids]
+        assert [one.queue_ids for one in find(queue_id, logs.matching, datetime.now(UTC)).traces] == [trace.queue_ids]
 
 
 def test_a_split_queue_file(sandwich: Sandwich) -> None:
@@ -78,12 +78,14 @@ def test_a_bounce(sandwich: Sandwich) -> None:
 
     def bounced() -> Trace | None:
         logs = Logs([sandwich.syslog.file], journal=False)
-        (one,) = follow(trace.queue_ids[0], logs.matching, datetime.now(UTC))
+        (one,) = find(trace.queue_ids[0], logs.matching, datetime.now(UTC)).traces
         return one if one.notices and one.notices[0].status is DeliveryStatus.DELIVERED else None
 
     found = wait_until(bounced, PATIENCE, "the delivery of the bounce")
     assert [one.address for one in found.notices] == [f"<{SENDER}>"]
     assert found.status is DeliveryStatus.FAILED
     assert len(found.notice_ids) == 2
-    (of_bounce,) = follow(found.notice_ids[1], Logs([sandwich.syslog.file], journal=False).matching, datetime.now(UTC))
+    (of_bounce,) = find(
+        found.notice_ids[1], Logs([sandwich.syslog.file], journal=False).matching, datetime.now(UTC)
+    ).traces
     assert of_bounce == found

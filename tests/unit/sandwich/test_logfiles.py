@@ -272,10 +272,10 @@ def test_without_journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 MEASURED = """
 import resource, sys
 from miltscan.sandwich.logfiles import Logs
-from miltscan.trace.follow import follow
+from miltscan.trace.follow import find
 from datetime import UTC, datetime
 from pathlib import Path
-found = follow("6AMG4FAU000007", Logs([Path(sys.argv[1])], journal=False).matching, datetime.now(UTC))
+found = find("6AMG4FAU000007", Logs([Path(sys.argv[1])], journal=False).matching, datetime.now(UTC)).traces
 print(len(found), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

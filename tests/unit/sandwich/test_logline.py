@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from miltscan.sandwich.logline import EventKind, addresses, handoff_id, parse_line
 from miltscan.trace.explain import explain
-from miltscan.trace.follow import follow
+from miltscan.trace.follow import find
 from miltscan.trace.timeline import as_text, explained_as_text, trace_fields
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -185,7 +185,7 @@ def test_nothing_raises_and_all_is_printable(lines: list[str]) -> None:
     """Any lines can be parsed, explained, traced and shown."""
     for line in lines:
         assert explained_as_text(explain(line, NOW)).replace("\n", "").isprintable()
-    for found in follow("6AMG4FAU001849", lambda _texts: [line.encode("utf-8", "replace") for line in lines], NOW):
+    for found in find("6AMG4FAU001849", lambda _texts: [line.encode("utf-8", "replace") for line in lines], NOW).traces:
         assert as_text(found).replace("\n", "").isprintable()
         json.dumps(trace_fields(found))
 

@@ -9,7 +9,7 @@ import pytest
 
 from miltscan.sandwich.logfiles import Logs
 from miltscan.trace import follow as traces
-from miltscan.trace.follow import Trace, follow
+from miltscan.trace.follow import Trace, find
 from miltscan.trace.recipients import DeliveryStatus
 from miltscan.trace.timeline import as_text, trace_fields
 
@@ -24,7 +24,7 @@ def logs(*names: str) -> Logs:
 
 def in_sandwich(subject: str) -> list[Trace]:
     """The traces in the log of a real sandwich."""
-    return follow(subject, logs("mail.log", "miltscan.log").matching, NOW)
+    return find(subject, logs("mail.log", "miltscan.log").matching, NOW).traces
 
 
 def in_lines(subject: str, *lines: str) -> list[Trace]:
@@ -34,7 +34,7 @@ def in_lines(subject: str, *lines: str) -> list[Trace]:
         dated = [f"Nov 22 16:00:00 mx sm-mta[{number}]: {line}".encode() for number, line in enumerate(lines)]
         return (line for line in dated if any(text in line for text in texts))
 
-    return follow(subject, read, NOW)
+    return find(subject, read, NOW).traces
 
 
 CASES = {
@@ -61,7 +61,7 @@ CASES = {
 def test_timeline(name: str) -> None:
     """The text of a trace is equal to the golden file."""
     subject, files = CASES[name]
-    text = "\n\n".join(map(as_text, follow(subject, logs(*files).matching, NOW)))
+    text = "\n\n".join(map(as_text, find(subject, logs(*files).matching, NOW).traces))
     assert f"{text}\n" == (GOLDEN / f"{name}.txt").read_text()
 
 
@@ -171,7 +171,7 @@ def test_a_copy_that_was_not_tried_is_unknown() -> None:
 @pytest.mark.parametrize("subject", ["6ARA01aa002794", "6ARA01aa002796", "6ARA02bb002800", "<a1@example.org>"])
 def test_each_name_finds_the_copy_for_an_owner(subject: str) -> None:
     """Each queue ID and the Message-ID find the one message with both of its recipients."""
-    (found,) = follow(subject, logs("owner-alias.log").matching, NOW)
+    (found,) = find(subject, logs("owner-alias.log").matching, NOW).traces
     assert found.queue_ids == ("6ARA01aa002794", "6ARA01aa002796", "6ARA02bb002800")
     assert (found.status, len(found.recipients)) == (DeliveryStatus.DELIVERED, 2)
 
@@ -183,7 +183,7 @@ def test_a_message_id_in_the_log_of_a_container() -> None:
     for plain, escaped in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e")):
         wrapped = wrapped.replace(plain, escaped)
     lines = [wrapped.encode()]
-    found = follow("<a&b@x>", lambda texts: (one for one in lines if any(text in one for text in texts)), NOW)
+    found = find("<a&b@x>", lambda texts: (one for one in lines if any(text in one for text in texts)), NOW).traces
     assert [one.queue_ids for one in found] == [("6AMG00aa000001",)]
 
 
@@ -290,7 +290,7 @@ def test_the_number_of_events_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_line_in_two_logs_is_one_event() -> None:
     """A line that the journal and a file have is one event."""
     twice = logs("mail.log", "miltscan.log", "mail.log", "miltscan.log")
-    assert follow("6AMG9F89004499", twice.matching, NOW) == in_sandwich("6AMG9F89004499")
+    assert find("6AMG9F89004499", twice.matching, NOW).traces == in_sandwich("6AMG9F89004499")
 
 
 @pytest.mark.parametrize(
@@ -301,6 +301,6 @@ def test_a_time_at_the_end_of_the_calendar_is_none(written: str) -> None:
     """A damaged line is shown without a time, and ends no search."""
     texts = ("from=<a@example.org>, msgid=<x@y>", "to=<b@example.test>, stat=Sent")
     lines = [f"{written} mx sm-mta[1]: 6AMG9F89004499: {text}".encode() for text in texts]
-    (trace,) = follow("6AMG9F89004499", lambda _texts: lines, NOW)
+    (trace,) = find("6AMG9F89004499", lambda _texts: lines, NOW).traces
     assert [event.time for event in trace.events] == [None, None]
     assert trace.is_by_time

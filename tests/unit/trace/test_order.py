@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from miltscan.trace.follow import Trace, follow
+from miltscan.trace.follow import Trace, find
 from miltscan.trace.recipients import DeliveryStatus
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -32,7 +32,7 @@ def traced(subject: str, lines: Iterable[str]) -> Trace:
     def read(texts: Sequence[bytes]) -> Iterable[bytes]:
         return (one for one in kept if any(text in one for text in texts))
 
-    (found,) = follow(subject, read, NOW)
+    (found,) = find(subject, read, NOW).traces
     return found
 
 
