@@ -34,7 +34,7 @@ ROWS = {
     "body": "body, without the spool",
     "spool": "spool: memory file taken, written, put back",
     "exchange": "exchange with clamd",
-    "looks": "two looks at clamd's temporary folder",
+    "looks": "looks at clamd's temporary folder",
     "decision": "decision",
     "answer": "header edits and reply to the MTA",
     "log": "log line",

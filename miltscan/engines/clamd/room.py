@@ -6,6 +6,7 @@ used: in its unit miltscan sees every folder read-only, and clamd is another use
 
 import os
 import select
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from miltscan.core.mounts import mounted_path
 from miltscan.core.room import Folder, no_room, parse_writer, room_needed
 from miltscan.engines.clamd.local import LocalClamd, UnseenError, effective_options, find_clamd, same_place
 
+_FRESH = 0.05  # seconds for which a look serves as the first one of the next scan
 _MOUNTS_EVERY = 1.0  # seconds; a change by mount(8) shows at once, one by the kernel after errors of the disk does not
 
 
@@ -69,6 +71,7 @@ class TemporaryFolder:
         self._as_root = writer is not None and writer.user == 0
         self._mounts = Lock()
         self._read_at, self._closed = 0.0, ""
+        self._seen: tuple[float, Folder | None] = (0.0, None)
         with suppress(FileNotFoundError):  # a missing folder is seen, too
             self.state()
 
@@ -84,7 +87,7 @@ class TemporaryFolder:
         """The folder now. Raises OSError if it cannot be seen."""
         entry, space = os.stat(self._name), os.statvfs(self._name)  # noqa: PTH116 - twice a message: half the cost
         free = space.f_bfree if self._as_root else space.f_bavail  # root may use the reserve
-        return Folder(
+        seen = Folder(
             entry.st_dev,
             entry.st_ino,
             entry.st_uid,
@@ -93,6 +96,13 @@ class TemporaryFolder:
             free * space.f_frsize,
             space.f_favail if space.f_files else None,
         )
+        self._seen = monotonic(), seen
+        return seen
+
+    def lately(self) -> Folder:
+        """The folder now or as it was a moment ago, after another message: that saves busy hosts half of the looks."""
+        at, seen = self._seen
+        return seen if seen and monotonic() - at < _FRESH else self.state()
 
     def closed(self) -> str:
         """Why clamd cannot write there for a reason that the folder itself does not show; empty if it can."""
@@ -122,25 +132,26 @@ class Glance:
         self._folder = folder
         self._needed = room_needed(size, folder.scan_size)
         self._first: tuple[int, int] | None = None
-        self.why = ""
-        self.look()
+        self.why = self._look(folder.lately)
 
     def look(self) -> str:
         """The first reason why there was no room so far, or empty. Never raises."""
-        if not self.why:
-            self.why = self._shortage()
-            if self.why:
-                self.why = f"its temporary folder {self._folder.path}: {self.why}"
+        self.why = self.why or self._look(self._folder.state)
         return self.why
 
-    def _shortage(self) -> str:
+    def _look(self, seen: Callable[[], Folder]) -> str:
+        why = self._shortage(seen)
+        return why and f"its temporary folder {self._folder.path}: {why}"
+
+    def _shortage(self, seen: Callable[[], Folder]) -> str:
         try:
-            now = self._folder.state()
+            now = seen()
         except OSError as error:
             return error.strerror or "not readable"
         if self._first is None:
             self._first = now[:2]
-        elif self._first != now[:2]:
+            return no_room(now, self._folder.writer, self._needed)  # the last look asks for the mounts
+        if self._first != now[:2]:
             return "replaced by another folder during the scan"
         return no_room(now, self._folder.writer, self._needed) or self._folder.closed()
 

@@ -53,10 +53,10 @@ def room(address: UnixAddress) -> Room:
 
 
 def looked(room: Room, size: int = 0) -> str:
-    """What one look says."""
+    """What the looks before and after a scan say."""
     glance = room.glance(size)
     assert glance is not None
-    return glance.why
+    return glance.look()
 
 
 def test_a_folder_with_room(room: Room, temporary: Path) -> None:
@@ -304,3 +304,21 @@ def test_states_of_a_folder(room: Room, temporary: Path) -> None:
     assert state[:5] == (entry.st_dev, entry.st_ino, entry.st_uid, entry.st_gid, entry.st_mode)
     assert isinstance(state, Folder)
     assert state.free > 0
+
+
+def test_a_look_serves_for_the_next_scan(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment only; the look after a scan is always a new one."""
+    looks: list[Folder] = []
+    real = clamd_room.TemporaryFolder.state
+
+    def state(self: clamd_room.TemporaryFolder) -> Folder:
+        looks.append(real(self))
+        return looks[-1]
+
+    monkeypatch.setattr(clamd_room.TemporaryFolder, "state", state)
+    for fresh, expected in ((NEVER, 3), (0.0, 6)):
+        looks.clear()
+        monkeypatch.setattr(clamd_room, "_FRESH", fresh)
+        for _ in range(3):
+            assert looked(room) == ""
+        assert len(looks) == expected
