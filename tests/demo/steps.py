@@ -105,9 +105,13 @@ class Stage:
 
     @contextmanager
     def without_clamd(self) -> Iterator[None]:
-        """Stop clamd, and start it afterwards; then miltscan is ready again."""
+        """Stop clamd, and start it afterwards; then miltscan is ready again.
+
+        A worker publishes its metrics every quarter of a second, so /readyz may still be ok from before the stop.
+        """
         self.clamd.stop()
         yield
+        wait_until(lambda: not metrics.is_ready(self.port), _READY_WITHIN, "miltscan to report that clamd is down")
         self.clamd.start()
         self.clamd.wait_ready()
         self.wait_ready()
