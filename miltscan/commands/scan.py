@@ -18,6 +18,7 @@ from miltscan.core.verdict import Outcome
 from miltscan.errors import MiltscanError
 from miltscan.scanning.assemble import probed_pipeline
 from miltscan.scanning.pipeline import Pipeline
+from miltscan.scanning.servers import ServerRecords
 from miltscan.scanning.stored import as_line, exit_status, report_fields, scan_stored
 
 
@@ -40,8 +41,12 @@ def scan(
     """
     with exit_on_error():
         settings = load_settings(config)
-    pipeline = probed_pipeline(settings)
-    raise typer.Exit(exit_status([_scan_file(file, settings, pipeline, json=json) for file in files]))
+    records = ServerRecords()
+    pipeline = probed_pipeline(settings, records)
+    outcomes = [_scan_file(file, settings, pipeline, json=json) for file in files]
+    for server, why in records.down():
+        complain(f"{server}: fails its self-test: {readable(why)}; miltscan check shows the remedy")
+    raise typer.Exit(exit_status(outcomes))
 
 
 def _scan_file(file: str, settings: Settings, pipeline: Pipeline, *, json: bool) -> Outcome | None:

@@ -22,6 +22,7 @@ class HopEvents:
     handoff: str  # stat= at incoming
     delivery_id: str
     delivered: str  # stat= at delivery
+    logged: bool = True  # any line at incoming
 
     @property
     def over(self) -> bool:
@@ -37,7 +38,8 @@ def follow_hops(lines: Sequence[str], queue_id: str) -> HopEvents:
     delivery_id = (handoff and handoff_id(handoff)) or ""
     delivered = _last_attempt(events, delivery_id)
     stats = [(event and event.get("stat")) or "" for event in (handoff, delivered)]
-    return HopEvents((marks or [""])[-1].strip(), stats[0], delivery_id, stats[1])
+    logged = any(one.queue_id == queue_id for one in events)
+    return HopEvents((marks or [""])[-1].strip(), stats[0], delivery_id, stats[1], logged)
 
 
 def _last_attempt(events: Sequence[LogEvent], queue_id: str) -> LogEvent | None:
@@ -47,6 +49,10 @@ def _last_attempt(events: Sequence[LogEvent], queue_id: str) -> LogEvent | None:
 
 def hop_findings(hops: HopEvents, incoming: PurePath, delivery: PurePath) -> Iterator[Finding]:
     """One for each hop after the 250 of incoming; the paths are those of both .cf files."""
+    if not hops.logged:
+        text = "unknown: the log has no line of this message, so it is not the log of incoming"
+        yield warning("clean message: handoff", text, "name the log of both sendmails: --log FILE")
+        return
     if hops.status:
         yield ok("clean message: miltscan", f"X-Virus-Status: {hops.status}")
     else:

@@ -4,6 +4,7 @@ Memory does not grow with the logs: it reads blocks of a fixed size, and splits 
 """
 
 import lzma
+import os
 import shutil
 import subprocess
 import zlib
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 BLOCK = 1 << 20  # bytes
 MAIL_LOGS = (Path("/var/log/mail.log"), Path("/var/log/maillog"))
 JOURNALS = (Path("/var/log/journal"), Path("/run/log/journal"))
+_NO_LOG = "no log was found that this user can read; run trace as root, or name a log with --log"
 _EXPORT = b"__CURSOR="  # the first field of an entry, systemd.journal-fields(7)
 _JOURNALCTL = (
     *("journalctl", "--output=export", "--no-pager", "--quiet"),
@@ -49,14 +51,19 @@ class Logs:
         self.on_progress: Callable[[int], None] = lambda _done: None
         self._on_error = on_error
         self._errors: set[str] = set()
+        self._unread: set[Path] = set()
         self.passed_over: list[Path] = []
         """Files whose names begin like that of a log, but are not names of rotated logs."""
         self._files = [*dict.fromkeys(one for file in files for one in self._with_rotated(file))]
         self.size = int(sum(_stat(one, "st_size") for one in self._files))
 
     def __str__(self) -> str:
-        names = [readable(str(file)) for file in self._files] + ["the journal"] * self._journal
-        return ", ".join(names) or "any log: no log was found on this host; name one with --log"
+        """What was read; a file that could not be read to its end is an error, not a place without the message."""
+        names = [readable(str(file)) for file in self._files if file not in self._unread]
+        names += ["the journal"] * self._journal
+        if self._unread:
+            return ", ".join(names) or "any log: none could be read"
+        return ", ".join(names) or f"any log: {_NO_LOG}"
 
     def matching(self, texts: Sequence[bytes]) -> Iterator[bytes]:
         """The lines that contain any of `texts`."""
@@ -65,10 +72,9 @@ class Logs:
             try:
                 yield from self._of_file(file, texts, done)
                 done += file.stat().st_size
-            except PackedError as error:
-                self._report(f"{readable(str(file))}: {error}")
-            except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-                self._report(f"{readable(str(file))}: cannot be read: {getattr(error, 'strerror', None) or error}")
+            except (PackedError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+                self._unread.add(file)
+                self._report(f"{readable(str(file))}: {_fault(error)}")
         if self._journal:
             try:
                 yield from (line for line in journal() if _contains(line, texts))
@@ -118,8 +124,17 @@ def usual_files() -> list[Path]:
 
 
 def has_journal() -> bool:
-    """Whether this host has a journal and the program that reads it."""
-    return shutil.which(_JOURNALCTL[0]) is not None and any(folder.exists() for folder in JOURNALS)
+    """Whether this host has a journal of the system that this user may read, and the program that reads it."""
+    files = (file for folder in JOURNALS for file in folder.glob("*/system*.journal"))
+    return shutil.which(_JOURNALCTL[0]) is not None and any(os.access(file, os.R_OK) for file in files)
+
+
+def _fault(error: Exception) -> str:
+    """Why a file cannot be read, and what to do."""
+    if isinstance(error, PackedError):
+        return str(error)
+    remedy = "; run trace as root" if isinstance(error, PermissionError) else ""
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}{remedy}"
 
 
 def _stat(file: Path, name: str) -> float:

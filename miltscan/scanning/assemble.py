@@ -19,7 +19,6 @@ from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, scan_slots
 from miltscan.scanning.probing import Probing
 from miltscan.scanning.receipts import Signing, Verifying
-from miltscan.scanning.servers import ServerRecords
 
 
 def _clamd(chosen: ClamdEngineSettings, observer: Observer, sessions: int) -> ClamdEngine:
@@ -85,9 +84,9 @@ def pipeline_for(
     )
 
 
-def probed_pipeline(settings: Settings) -> Pipeline:
+def probed_pipeline(settings: Settings, observer: Observer) -> Pipeline:
     """The pipeline of a command that scans one message at a time; each server of each engine is tested once."""
-    return pipeline_for(settings, probe_engines(settings.engines, ServerRecords()), scan_slots(1), "localhost")
+    return pipeline_for(settings, probe_engines(settings.engines, observer), scan_slots(1), "localhost")
 
 
 def processor_for(

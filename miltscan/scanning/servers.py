@@ -1,5 +1,6 @@
 """Keeps what engines report about their servers, for the commands that run once; the service has its metrics."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from miltscan.core.load import Load
@@ -32,6 +33,12 @@ class ServerRecords:
     def of(self, engine: str, server: str) -> ServerRecord:
         """The record of one server; an empty one if its engine has reported nothing."""
         return self._records.setdefault((engine, server), ServerRecord())
+
+    def down(self) -> Iterator[tuple[str, str]]:
+        """Each server that is not up, as engine and address, and why."""
+        for (engine, server), record in self._records.items():
+            if not record.up:
+                yield f"{engine} {server}", record.why
 
     def server_state(self, engine: str, server: str, *, up: bool, why: str) -> None:
         """The server went up or down."""

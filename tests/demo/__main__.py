@@ -94,7 +94,14 @@ def _print_status_page(port: int, *, keep: bool) -> None:
 
 def _stage(sandwich: Sandwich, port: int) -> Stage:
     clamd = sandwich.start_clamd()
-    queues = f'[queues]\nincoming = "{_FOLDER}/mqueue"\ndelivery = "{_FOLDER}/mqueuedelivery"\ninterval = "5s"\n'
+    queues = f"""
+[queues]
+incoming = "{_FOLDER}/mqueue"
+delivery = "{_FOLDER}/mqueuedelivery"
+incoming_port = {sandwich.incoming.port}
+delivery_port = {sandwich.delivery.port}
+interval = "5s"
+"""
     settings = milter_settings.write(_FOLDER, f"unix:{clamd.socket}", port, queues)
     stage = Stage(sandwich, clamd, sandwich.start_milter([_MILTSCAN, "run", "--config", settings]), port)
     stage.wait_ready()

@@ -59,7 +59,7 @@ def test_scan_tells_clean_from_infected(clamd: Clamd, config: Path) -> None:
 
 
 def test_without_a_clamd_nothing_is_clean(clamd: Clamd, config: Path) -> None:
-    """Without a clamd, check reports an error and scan reports that nothing was scanned."""
+    """Without a clamd, check reports an error, and scan reports that nothing was scanned and why."""
     text = config.read_text().replace(str(clamd.socket), f"{clamd.socket}.absent")
     other = config.with_name("absent.toml")
     other.write_text(text)
@@ -67,3 +67,5 @@ def test_without_a_clamd_nothing_is_clean(clamd: Clamd, config: Path) -> None:
     assert checked.returncode == 1
     assert "fails its self-test" in checked.stdout
     assert (scanned.returncode, "unscanned (no-engine)" in scanned.stdout) == (2, True)
+    why = "fails its self-test: connect: No such file or directory; miltscan check shows the remedy"
+    assert scanned.stderr == f"clamd unix:{clamd.socket}.absent: {why}\n"

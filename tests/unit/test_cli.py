@@ -328,8 +328,11 @@ def test_trace_of_what_is_not_there_is_status_1(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.splitlines() == [
         f"{tmp_path}/\\x1b: cannot be read: No such file or directory",
-        f"\\x1b[2J: not found in {GOLDEN}/mail.log, {tmp_path}/\\x1b",
+        f"\\x1b[2J: not found in {GOLDEN}/mail.log",
     ]
+    result = miltscan("trace", "--log", tmp_path / "absent", "6AMG00aa000001")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[1:] == ["6AMG00aa000001: not found in any log: none could be read"]
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -154,7 +154,7 @@ class ServerWatch:
         self._proof = large or not self._large_owed
         server.room.survey()  # again: it may have started only now
         shortage = glance.look() if glance else ""
-        return f"{why}: {shortage}" if why and shortage else why or shortage
+        return f"{shortage}; {why}" if why and shortage else why or shortage  # first what was seen, then its effect
 
     def _mail(self, *, large: bool) -> bytes:
         mark = os.urandom(16).hex().encode()

@@ -29,7 +29,7 @@ def test_a_message_is_followed_through_both_logs() -> None:
     hops = follow_hops(LOG, AA1)
     assert hops == HopEvents("Clean", "Sent (BBB00002 Message accepted for delivery)", "BBB00002", "Sent")
     assert hops.over
-    assert follow_hops(LOG, AA1[:-1]) == follow_hops(LOG, AA1[1:]) == HopEvents("", "", "", "")
+    assert follow_hops(LOG, AA1[:-1]) == follow_hops(LOG, AA1[1:]) == HopEvents("", "", "", "", logged=False)
     assert not follow_hops(LOG[:2], AA1).over
     assert not follow_hops(LOG[:3], AA1).over
 
@@ -50,6 +50,10 @@ def test_the_last_attempt_counts_and_a_reply_may_have_a_status() -> None:
     [
         (HopEvents("Clean", "Sent (B ...)", "B", "Sent (in the mailbox)"), []),
         (HopEvents("", "Sent (B ...)", "B", "Sent"), []),
+        (
+            HopEvents("", "", "", "", logged=False),
+            [("warning", "unknown: the log has no line of this message, so it is not the log of incoming")],
+        ),
         (HopEvents("Clean", "", "", ""), [("error", "not in the log yet: it waits in the queue of incoming")]),
         (HopEvents("Clean", "Deferred: refused", "", ""), [("error", "stat=Deferred: refused")]),
         (

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -266,6 +267,20 @@ def test_without_journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     errors: list[str] = []
     assert list(Logs([], journal=True, on_error=errors.append).matching([b"x"])) == []
     assert errors == ["journalctl: cannot be started: No such file or directory"]
+    assert not logfiles.has_journal()
+
+
+def test_a_journal_without_a_readable_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without files is no journal, and neither is one whose files this user may not read."""
+    monkeypatch.setattr(logfiles, "JOURNALS", (tmp_path / "absent", tmp_path))
+    monkeypatch.setattr(shutil, "which", str)
+    machine = tmp_path / "0123"
+    machine.mkdir()
+    (machine / "user-1000.journal").touch()
+    assert not logfiles.has_journal()
+    (machine / "system.journal").touch()
+    assert logfiles.has_journal()
+    monkeypatch.setattr(os, "access", lambda *_: False)
     assert not logfiles.has_journal()
 
 

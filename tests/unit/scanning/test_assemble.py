@@ -52,6 +52,7 @@ def test_an_engine_has_the_name_and_the_server_of_its_settings(tmp_path: Path) -
     assert (engine.name, engine.required, down.name, down.required) == ("up", False, "down", True)
     assert records.of("up", clamd.address).good
     assert not records.of("down", "unix:/nowhere").good
+    assert [*records.down()] == [("down unix:/nowhere", "connect: No such file or directory")]
 
 
 def test_the_policy_is_that_of_the_settings() -> None:
@@ -132,7 +133,7 @@ def test_the_pipeline_of_a_command_tests_its_engines(tmp_path: Path) -> None:
     """Each server once: a server that was not tested counts as down."""
     with FakeClamd.unix(tmp_path / "clamd") as clamd:
         settings = parse_settings(f'[clamd]\nservers = ["{clamd.address}"]'.encode(), "f")
-        (engine,) = probed_pipeline(settings).engines
+        (engine,) = probed_pipeline(settings, ServerRecords()).engines
         assert engine_for(settings.engines[0], ServerRecords()).name == engine.name == "clamd"
         assert len(clamd.contents) == 1
 
@@ -165,7 +166,7 @@ def test_no_receipt_is_made_without_a_verifier(text: str, *, signs: bool) -> Non
 
 def test_a_command_without_a_server_that_is_up_calls_nothing_clean() -> None:
     """The message is unscanned by its required engine, and its optional engine is missing."""
-    pipeline = probed_pipeline(with_engines('name = "a"', 'name = "b"\nrequired = false'))
+    pipeline = probed_pipeline(with_engines('name = "a"', 'name = "b"\nrequired = false'), ServerRecords())
     report = pipeline.process(message(), lambda: None)
     assert (report.verdict.engine, report.verdict.reason) == ("a", Limit.NO_ENGINE)
     assert [one.engine for one in report.missing] == ["b"]

@@ -14,6 +14,7 @@ from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.engines.base import Tick
 from miltscan.scanning.assemble import pipeline_for, probed_pipeline
 from miltscan.scanning.pipeline import scan_slots
+from miltscan.scanning.servers import ServerRecords
 from miltscan.scanning.stored import as_line, exit_status, report_fields, scan_stored
 from tests.fakes.engine import ScriptedEngine
 
@@ -56,7 +57,9 @@ def settings(directory: Path) -> Settings:
 def scanned(data: bytes, directory: Path) -> dict[str, Any]:
     """The fields of the report on `data`."""
     configured = settings(directory)
-    return report_fields("name", scan_stored(io.BytesIO(data), configured, probed_pipeline(configured)))
+    return report_fields(
+        "name", scan_stored(io.BytesIO(data), configured, probed_pipeline(configured, ServerRecords()))
+    )
 
 
 @pytest.mark.parametrize("size", [0, 10, 5000])

@@ -245,13 +245,24 @@ def test_a_long_scan_is_looked_at_in_its_middle(
 
 
 def test_a_self_test_without_room_fails(served: tuple[ClamdEngine, Memo, FakeClamd], temporary: Path) -> None:
-    """A server without room for any message is down with the reason, and up again with its folder."""
+    """A server without room for any message is down with the reason, the cause first, and up again with its folder."""
     engine, memo, clamd = served
+    usual, gone = clamd.behaviour, f"its temporary folder {temporary}: No such file or directory"
     shutil.rmtree(temporary)
     engine.probe()
     assert not engine.ready
-    assert memo.states[-1] == (clamd.address, False, f"its temporary folder {temporary}: No such file or directory")
+    assert memo.states[-1] == (clamd.address, False, gone)
     temporary.mkdir()
+    engine.probe()
+    clamd.behaviour = lies.says(b"OK")
+    shutil.rmtree(temporary)
+    engine.probe()
+    (_, up, why) = memo.states[-1]
+    assert (up, why.startswith(f"{gone}; did not detect the test signature")) == (False, True)
+    clamd.behaviour = usual
+    temporary.mkdir()
+    for _ in range(2):  # a lie is disproved by large self-tests
+        engine.probe()
     engine.probe()
     assert engine.ready
 
