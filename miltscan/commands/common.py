@@ -13,7 +13,11 @@ from miltscan.errors import MiltscanError
 Config = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", help="Configuration file [default: /etc/miltscan/miltscan.toml]", show_default=False
+        "--config",
+        "-c",
+        help="Configuration file [default: /etc/miltscan/miltscan.toml]",
+        show_default=False,
+        readable=False,  # not checked here: the loader names the user and the remedy
     ),
 ]
 

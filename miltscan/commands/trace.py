@@ -35,7 +35,13 @@ def trace(
     ] = None,
     logs: Annotated[
         list[Path] | None,
-        typer.Option("--log", "-l", metavar="FILE", help="Read this file and its rotated versions; may be repeated."),
+        typer.Option(
+            "--log",
+            "-l",
+            metavar="FILE",
+            help="Read this file and its rotated versions; may be repeated.",
+            readable=False,
+        ),
     ] = None,
     journal: Annotated[bool, typer.Option("--journal", help="Read the journal in addition to --log.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each message or line.")] = False,

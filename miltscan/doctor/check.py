@@ -178,7 +178,8 @@ def receipt_findings(settings: Settings) -> Iterator[Finding]:
         keys = load_keys(settings.keys.file, service_user(settings))
     except ConfigError as problem:
         for line in str(problem).splitlines():
-            found = error("keys.file", line, f"write a line `ID HEXKEY` for each key, readable only by {_user()}")
+            remedy = f"run: miltscan keys new; or write a line `ID HEXKEY` for each key, readable only by {_user()}"
+            found = error("keys.file", line, remedy)
             yield found.because(*denied(line))
         return
     if verify is not None:
@@ -186,7 +187,8 @@ def receipt_findings(settings: Settings) -> Iterator[Finding]:
     if keys:
         signed = "probes and receipts" if settings.has_verifier else f"probes, but no receipts: {_NO_VERIFIER}"
         unread = [*unread_key_findings(settings, keys)]
-        yield from unread or [ok("keys.file", f"{len(keys)} keys; {keys[0].id} signs {signed}")]
+        number = "1 key" if len(keys) == 1 else f"{len(keys)} keys"
+        yield from unread or [ok("keys.file", f"{number}; {keys[0].id} signs {signed}")]
     elif verify is not None:
         text = "no key: no receipt is made or verified, and the delivery side scans every message again"
         yield warning("keys.file", text, "set keys.file and run: miltscan keys new")

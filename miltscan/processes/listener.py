@@ -44,8 +44,9 @@ def bind_http(host: str, port: int) -> socket.socket:
     except UnicodeError as error:  # of the IDNA codec
         raise StartError(f"exporter.listen: {host!r} is not a host name") from error
     except OSError as error:
+        why = (error.strerror or "").partition(" (while ")[0]  # create_server adds the address in Python's notation
         raise StartError(
-            f"exporter.listen: cannot listen on {host}:{port}: {error.strerror}. "
+            f"exporter.listen: cannot listen on {host}:{port}: {why}. "
             "Choose another port, or stop the service that uses this one."
         ) from error
 

@@ -80,7 +80,8 @@ def submit(server: tuple[str, int], mail: OutgoingMail, timeout: float) -> Submi
     except smtplib.SMTPResponseException as refused:  # the reply to the connection, EHLO, STARTTLS or DATA
         reply = _reply(refused.smtp_code, refused.smtp_error)
     except (OSError, ValueError, smtplib.SMTPException) as problem:  # ValueError: a text that SMTP cannot carry
-        reply = ServerReply(0, f"no reply: {problem or type(problem).__name__}")
+        why = getattr(problem, "strerror", None) or problem or type(problem).__name__
+        reply = ServerReply(0, f"no reply from port {server[1]} of {server[0]}: {why}")
     return Submission(reply, clock.stage, clock.seconds)
 
 

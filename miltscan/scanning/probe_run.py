@@ -107,7 +107,8 @@ def fault(probe: Probe, sent: Submission) -> str:
         wanted = _WANTED[probe.kind]
         return "" if answer.outcome is wanted else f"the scan ended {answer.outcome}, not {wanted}"
     if sent.reply.code == 0:
-        return f"no reply in stage {sent.stage}"
+        remedy = "; start the incoming sendmail, or change probe.server" if sent.stage is Stage.CONNECT else ""
+        return f"no reply in stage {sent.stage}{remedy}"
     if sent.stage is not Stage.DATA:
         return f"rejected before the message, in stage {sent.stage}"
     if sent.reply.code == _ACCEPTED:

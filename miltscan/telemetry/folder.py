@@ -75,7 +75,7 @@ def claim_folder(folder: Path, slots: Collection[str]) -> MetricsFolder:
         if error.errno in _NO_SPACE:
             return _in_memory(folder, locks, slots, f"{folder}: {error.strerror}")
         raise StartError(
-            f"metrics directory {folder}: {error.strerror}. It must be a directory that miltscan's user owns."
+            f"exporter.directory {folder}: {error.strerror}. It must be a directory that miltscan's user owns."
         ) from error
     return MetricsFolder(folder, locks)
 
@@ -109,7 +109,7 @@ def _refuse_others(folder: Path) -> None:
     databases = {path for path in folder.glob("*.db") if not _OURS.fullmatch(path.stem)}
     if others := sorted(path.name for path in folder.iterdir() if path.is_dir() or path in databases):
         raise StartError(
-            f"metrics directory {folder}: contains {others[0]!r}, which is not a file of miltscan. "
+            f"exporter.directory {folder}: contains {others[0]!r}, which is not a file of miltscan. "
             "exporter.directory must be a separate directory."
         )
 
@@ -129,7 +129,7 @@ def _lock(folder: Path) -> int:
         if error.errno not in {errno.EACCES, errno.EAGAIN}:
             raise
         raise StartError(
-            f"metrics directory {folder}: in use by another miltscan{f' (pid {owner})' if owner.isdecimal() else ''}. "
+            f"exporter.directory {folder}: in use by another miltscan{f' (pid {owner})' if owner.isdecimal() else ''}. "
             "Stop it first, or choose another exporter.directory."
         ) from error
     with suppress(OSError):  # the folder is private; a service that root has run once keeps no other user from it

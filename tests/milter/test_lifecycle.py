@@ -341,7 +341,10 @@ def test_a_second_service_on_the_same_exporter_port(started: Callable[..., Daemo
     daemon.settings = {"milter.socket": f"unix:{daemon.folder}/other"}
     daemon.start()
     assert daemon.ended() == 1
-    assert f"exporter.listen: cannot listen on 127.0.0.1:{daemon.port}" in daemon.running.log.read_text()
+    assert (
+        f"exporter.listen: cannot listen on 127.0.0.1:{daemon.port}: Address already in use. Choose "
+        in daemon.running.log.read_text()
+    )
     daemon.program, daemon.settings = first, {}
     assert daemon.send().accepted
     daemon.wait_metric("messages_total", 2, action="accept")

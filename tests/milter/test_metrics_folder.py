@@ -138,7 +138,7 @@ def test_a_second_service_does_not_share_the_folder(two: Callable[[], tuple[Daem
     second.start()
     assert second.ended() == 1
     assert second.running.log.read_text() == (
-        f"metrics directory {first.folder}/metrics: in use by another miltscan (pid {first.running.pid}). "
+        f"exporter.directory {first.folder}/metrics: in use by another miltscan (pid {first.running.pid}). "
         "Stop it first, or choose another exporter.directory.\n"
     )
     first.wait_metric("messages_total", 1)

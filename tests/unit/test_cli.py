@@ -335,6 +335,17 @@ def test_trace_of_what_is_not_there_is_status_1(tmp_path: Path) -> None:
     assert result.stderr.splitlines()[1:] == ["6AMG00aa000001: not found in any log: none could be read"]
 
 
+def test_files_that_this_user_may_not_read_are_left_to_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command names the user and the remedy, which the check of the option parser does not."""
+    (tmp_path / "miltscan.toml").write_text("")
+    (tmp_path / "maillog").write_text("6AMG00aa000001: to=<a@b>, dsn=2.0.0, stat=Sent\n")
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    assert miltscan("config", "--config", tmp_path / "miltscan.toml").exit_code == 0
+    assert miltscan("trace", "--log", tmp_path / "maillog", "6AMG00aa000001").exit_code == 0
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_trace_shows_a_bar_on_a_terminal(*, terminal: bool) -> None:
     """On standard error, while much is read; where that is no terminal nothing is written there."""

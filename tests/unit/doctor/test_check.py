@@ -245,7 +245,7 @@ def test_valid_keys_are_ok(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (folder / "keys").chmod(0o640)
     found = [*check.receipt_findings(settings(SIGNED.format(folder=folder)))]
     assert bad_subjects(found) == []
-    assert found[-1].text == "1 keys; one signs probes and receipts"
+    assert found[-1].text == "1 key; one signs probes and receipts"
     assert [*check.receipt_findings(Settings())] == []
 
 
@@ -261,7 +261,7 @@ def test_keys_without_verifier(tmp_path: Path, more: str, signed: str) -> None:
     (tmp_path / "keys").write_text(f"one {'1' * 64}\n")
     (tmp_path / "keys").chmod(0o640)
     (found,) = check.receipt_findings(settings(f"[keys]\nfile = '{tmp_path}/keys'\n{more}"))
-    assert (found.level, found.text) == (Level.OK, f"1 keys; one signs {signed}")
+    assert (found.level, found.text) == (Level.OK, f"1 key; one signs {signed}")
 
 
 def test_faults_of_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

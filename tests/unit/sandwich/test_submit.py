@@ -52,7 +52,7 @@ CASES: dict[str, tuple[Sequence[bytes], ServerReply, Stage]] = {
         Stage.ENVELOPE,
     ),
     "DATA": ((*HELLO, b"554 no\r\n"), ServerReply(554, "no"), Stage.DATA),
-    "closes": ((*HELLO, b"354 go\r\n"), ServerReply(0, "no reply: Connection unexpectedly closed"), Stage.DATA),
+    "closes": ((*HELLO, b"354 go\r\n"), ServerReply(0, "Connection unexpectedly closed"), Stage.DATA),
 }
 
 
@@ -61,7 +61,8 @@ def test_the_reply_that_decides(replies: Sequence[bytes], reply: ServerReply, st
     """The first refusal, or the reply to the message, counts; only stages that were reached have a time."""
     with script(replies) as port:
         sent = submit(("127.0.0.1", port), MAIL, TIMEOUT)
-    assert (sent.reply, sent.stage) == (reply, stage)
+    assert (sent.reply.code, sent.stage) == (reply.code, stage)
+    assert sent.reply.text.endswith(reply.text)
     reached = list(Stage)[: list(Stage).index(stage) + 1]
     assert list(sent.seconds) == reached
     assert all(seconds >= 0 for seconds in sent.seconds.values())
@@ -69,9 +70,10 @@ def test_the_reply_that_decides(replies: Sequence[bytes], reply: ServerReply, st
 
 def test_a_port_without_a_listener() -> None:
     """A refused connection is a reply with code 0."""
-    sent = submit(("127.0.0.1", ports.choose().number), MAIL, TIMEOUT)
-    assert (sent.reply.code, sent.stage) == (0, Stage.CONNECT)
-    assert "no reply: " in str(sent.reply)
+    port = ports.choose().number
+    sent = submit(("127.0.0.1", port), MAIL, TIMEOUT)
+    assert sent.stage is Stage.CONNECT
+    assert sent.reply == ServerReply(0, f"no reply from port {port} of 127.0.0.1: Connection refused")
 
 
 def test_a_silent_server() -> None:

@@ -80,7 +80,7 @@ def test_an_answer_is_judged_by_its_outcome(kind: ProbeKind, outcome: Outcome, w
 @pytest.mark.parametrize(
     ("reply", "stage", "wrong"),
     [
-        (submit.ServerReply(0, "no reply: timed out"), Stage.CONNECT, "no reply in stage connect"),
+        (submit.ServerReply(0, "no reply: timed out"), Stage.CONNECT, "no reply in stage connect; start the incoming"),
         (
             submit.ServerReply(550, "5.1.1 User unknown"),
             Stage.ENVELOPE,

@@ -205,7 +205,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     """The line names folder and owner; a lock file that a dead service left is no lock."""
     (tmp_path / "lock").write_text("123\n")
     claimed = claim_folder(tmp_path, ["0"])
-    text = f"metrics directory {tmp_path}: in use by another miltscan (pid {os.getpid()}). Stop it first"
+    text = f"exporter.directory {tmp_path}: in use by another miltscan (pid {os.getpid()}). Stop it first"
 
     def second() -> None:
         with pytest.raises(StartError, match=re.escape(text)):

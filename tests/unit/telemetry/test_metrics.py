@@ -255,7 +255,7 @@ def test_prepare_takes_what_a_service_has_left(tmp_path: Path, make_report: Make
 def test_prepare_names_the_directory_that_cannot_be_used(tmp_path: Path) -> None:
     """A file in place of the directory ends the start with one clear line."""
     (tmp_path / "file").touch()
-    with pytest.raises(StartError, match=re.escape(f"metrics directory {tmp_path / 'file'}")):
+    with pytest.raises(StartError, match=re.escape(f"exporter.directory {tmp_path / 'file'}")):
         claim_folder(tmp_path / "file", ["0"])
 
 
