@@ -97,10 +97,10 @@ def test_no_mail_is_accepted_without_a_dead_required_engine(engines: Engines) ->
     engines.down()
     reply = engines.sandwich.send(text_message(new_message_id()))
     assert (reply.code, reply.text[:25]) == (451, "4.7.1 Message not scanned")
-    assert not engines.miltscan.ready
+    wait_until(lambda: not engines.miltscan.ready, PATIENCE, "a service that is not ready")
     engines.second.behaviour = honest
     assert engines.sandwich.retry(text_message(new_message_id())).code == 250
-    assert engines.miltscan.ready
+    wait_until(lambda: engines.miltscan.ready, PATIENCE, "a service that is ready")
 
 
 def test_a_slow_optional_engine_costs_its_timeout(engines: Engines) -> None:

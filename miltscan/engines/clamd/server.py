@@ -88,6 +88,7 @@ class ClamdServer:
         reply = self._ask(descriptor, deadline, tick, new=new)
         if isinstance(reply, Failed) and reply.refused:
             self.takes_descriptor = False
+            self.sweep(0.0)
             reply = self._ask(descriptor, deadline, tick, new=new)
         return reply
 
@@ -99,7 +100,8 @@ class ClamdServer:
                 self._sessions.popleft().close()
 
     def _ask(self, descriptor: int, deadline: float, tick: Tick, *, new: bool) -> ClamdReply:
-        client = None if new else self._take()
+        # a stream ends with its connection: in a session clamd would reply, and wait for the next command
+        client = self._take() if self.takes_descriptor and not new else None
         fault = Fault.CLOSED if client else Fault.CONNECT
         whole = False
         try:

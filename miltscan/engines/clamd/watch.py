@@ -29,7 +29,7 @@ RETRY = 1.0
 CALM = 60.0
 """Seconds without a message that found no room, after which a server is no longer degraded."""
 _LARGE_EVERY = 3  # self-tests; a large one costs clamd a quarter of a second with all signatures, in each worker
-_LARGE_GAP = 1.0  # seconds, at least, between two of a server that is up
+_LARGE_GAP = 0.5  # seconds, at least, between two of a server that is up
 _PROOFS = 3  # large canaries that a server must pass after it missed one: perhaps only some of its threads lack memory
 _CAUSES = "it lacks memory or disk space, or its MaxFileSize or MaxScanSize is below 5M"
 _SHORTEST_GAP = 0.2  # seconds between self-tests that failing scans request: no message may make us flood a server

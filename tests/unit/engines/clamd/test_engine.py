@@ -13,12 +13,13 @@ from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.engines.clamd import engine as clamd_engine
 from miltscan.engines.clamd import watch as clamd_watch
 from miltscan.engines.clamd.engine import ClamdEngine, ScanWait
+from miltscan.engines.clamd.reply import CLEAN as CLEAN_REPLY
 from miltscan.engines.clamd.server import ClamdServer
 from miltscan.engines.wire import Target, targets
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.eicar import EICAR
-from tests.unit.engines.support import Memo, Memory, message, nothing, soon, until
+from tests.unit.engines.support import PATIENCE, Memo, Memory, message, nothing, soon, until
 
 CLEAN = b"Subject: hello\r\n\r\nhello\r\n"
 INFECTED = b"Subject: hello\r\n\r\n" + EICAR
@@ -622,3 +623,17 @@ def test_a_large_canary_that_was_missed_is_not_sent_again(tmp_path: Path, monkey
             engine.probe()
     first, missed, third, fourth, fifth = (content.partition(b"base64")[2][:2000] for content in clamd.contents)
     assert first == missed != third == fourth == fifth
+
+
+def test_a_kept_session_is_no_place_for_a_stream(tmp_path: Path) -> None:
+    """A clamd that accepts no more descriptors gets the content on a new connection, whatever is kept."""
+    with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
+        server = ClamdServer("clamd", parse_address(clamd.address), keep=KEPT)
+        server.target = targets(server.address)[0]
+        with message(CLEAN) as made:
+            for _ in range(KEPT):
+                server.exchange(made.content.fileno(), soon(), nothing, new=True)
+            clamd.fildes_refusal = b"No file descriptor received. ERROR"
+            assert server.exchange(made.content.fileno(), time.monotonic() + PATIENCE, nothing) == CLEAN_REPLY
+            assert server.exchange(made.content.fileno(), time.monotonic() + PATIENCE, nothing) == CLEAN_REPLY
+        assert clamd.commands.count(b"INSTREAM") == 2
