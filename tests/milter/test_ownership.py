@@ -4,12 +4,13 @@ import os
 
 import pytest
 
+from tests.harness import programs
 from tests.milter.conftest import Fleet
 from tests.milter.daemon import COMMAND, Daemon
 
 NOBODY = 65534
 STRANGER = 4711
-AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *COMMAND)
+AS_NOBODY = tuple(map(str, programs.unprivileged(COMMAND)))
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
 
 
