@@ -112,6 +112,7 @@ class Verifying:
             report = self.pipeline.process(message, tick)
         except Exception as error:  # noqa: BLE001 - a tempfail would repeat until incoming bounces the message
             self.failed(error)
+            message.content.retain()  # an engine may still read it
             return None
         outcome, action = report.verdict.outcome, report.decision.action
         # a clean message that is not accepted met the failure of an optional engine, which is no reason for a bounce

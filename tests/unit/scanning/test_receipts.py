@@ -223,6 +223,20 @@ def test_a_bug_in_the_second_scan_refuses_nothing(arriving: Arriving) -> None:
     assert report.verdict == Verdict.vouched(Outcome.ERROR, Fault.CLOSED)
 
 
+def test_a_second_scan_that_raised_may_go_on_reading(arriving: Arriving) -> None:
+    """The report has no verdict of an engine, but clamd may still read the file: it serves no other message."""
+    made = arriving(FAILED)
+    assert isinstance(made.content, Spool)
+    reader = os.dup(made.content.fileno())
+    Verifying(pipeline(ScriptedEngine(RuntimeError("a bug"))), KEYS, 3600.0, lambda _: None).process(made, nothing)
+    made.content.recycle()
+    after = Spool(Path(), 1 << 20)
+    after.write(b"another message")
+    assert os.fstat(after.fileno()).st_ino != os.fstat(reader).st_ino
+    after.close()
+    os.close(reader)
+
+
 @pytest.mark.parametrize(
     "claim",
     [
