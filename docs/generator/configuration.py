@@ -3,12 +3,19 @@
 import re
 from pathlib import Path
 
+from miltscan.config.engines import ClamdEngineSettings
+from miltscan.config.quarantine import AreaSettings, QuarantineSettings
 from miltscan.config.render import ShownKey, keys
-from miltscan.config.settings import ClamdEngineSettings, Settings
+from miltscan.config.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "configuration.md"
-# `[clamd]` and each type of `[[engine]]`, although a file has one or the other
-EVERY_TABLE = Settings().model_copy(update={"engine": (ClamdEngineSettings(type="clamd"),)})
+# `[clamd]` and each type of `[[engine]]`, although a file has one or the other; an area, although its name is free
+EVERY_TABLE = Settings().model_copy(
+    update={
+        "engine": (ClamdEngineSettings(type="clamd"),),
+        "quarantine": QuarantineSettings().model_copy(update={"area": {"NAME": AreaSettings()}}),
+    }
+)
 _HEAD = "| key | default | meaning | expected |\n| --- | --- | --- | --- |\n"
 
 

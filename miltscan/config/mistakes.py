@@ -58,14 +58,15 @@ def _expected(error: ErrorDetails, name: str, known: Sequence[str]) -> str:
         case "model_type" | "model_attributes_type":
             table, in_list, _ = name.partition("[")
             return f"expected a table [[{table}]]" if in_list else f"expected a table [{table}]"
+        case "dict_type":
+            return f"expected tables [{name}.NAME]"
         case "tuple_type":
             return (
                 f"expected tables [[{name}]]" if any(key.startswith(f"{name}.") for key in known) else "expected a list"
             )
-        case "too_short":
-            return f"expected at least {context['min_length']} item"
-        case "too_long":
-            return f"expected at most {context['max_length']} items"
+        case "too_short" | "too_long":
+            low, high = context.get("min_length"), context.get("max_length")
+            return f"expected at least {low} item" if error["type"] == "too_short" else f"expected at most {high} items"
         case "literal_error" | "union_tag_invalid":
             return f"expected {context.get('expected') or context.get('expected_tags')}".replace("'", '"')
         case _:
@@ -115,6 +116,8 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     """`; did you mean ...?`: the key written most alike in the same table, the same key elsewhere, or the next best."""
     plain = re.sub(r"\[\d+\]", "", name)
     table, _, leaf = plain.rpartition(".")
+    if table not in known and (named := table.rpartition(".")[0]) in known:
+        table = named  # a table whose name is free, such as quarantine.area.NAME
     leaves = {key: key.rpartition(".")[2] for key in known if key != plain}
     if beside := get_close_matches(leaf, [leaves[key] for key in leaves if key.rpartition(".")[0] == table], 1):
         return f"; did you mean {name.removesuffix(leaf)}{beside[0]}?"

@@ -122,6 +122,9 @@ FOLDER = Notation("the absolute path of a folder", _path, str, _PATH_SCHEMA)
 FILE = Notation(
     "the absolute path of a file, or an empty string for none", _or_empty(_path), str, _PATH_OR_EMPTY_SCHEMA
 )
+FOLDER_OR_NONE = Notation(
+    "the absolute path of a folder, or an empty string for none", _or_empty(_path), str, _PATH_OR_EMPTY_SCHEMA
+)
 QUEUE = Notation(
     "the absolute path of a queue folder, which may end in *, or an empty string for none",
     _or_empty(_path),

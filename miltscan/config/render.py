@@ -45,6 +45,9 @@ def _keys(table: Table, path: str = "") -> Iterator[ShownKey]:
         match getattr(table, name):
             case Table() as inner:
                 yield from _keys(inner, f"{path}.{name}".removeprefix("."))
+            case dict() as tables:
+                for key, inner in tables.items():
+                    yield from _keys(inner, f"{path}.{name}.{key}")
             case (Table(), *_) as several:
                 for position, inner in enumerate(several, 1):
                     yield from _keys(inner, f"{name}[{position}]")

@@ -4,16 +4,19 @@ A field holds the value ready for use (bytes, seconds, addresses). Its annotatio
 whether a change requires a restart; its description is the documentation. `load` reads the file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from ipaddress import ip_network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from miltscan.config import places, units
+from miltscan.config.engines import ClamdEngineSettings, ClamdSettings, EngineSettings
+from miltscan.config.policy import PolicySettings
+from miltscan.config.quarantine import DeliverySettings, NoticeSettings, QuarantineSettings
 from miltscan.config.table import RESTART, Table
-from miltscan.core.action import ActionName
+from miltscan.core.action import Choice
 from miltscan.core.address import Address, InetAddress, Network, UnixAddress
 from miltscan.core.verdict import OWN_VERDICTS
 
@@ -45,7 +48,6 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-_Action = Annotated[ActionName, units.choice(ActionName)]
 _Path = Annotated[str, places.FILE]
 
 
@@ -93,80 +95,6 @@ class LimitSettings(Table):
                 f'limits.queue_wait + limits.scan_timeout = "{units.show_duration(total)}": expected less than '
                 f"{units.show_duration(MTA_PATIENCE)}, the timeout E: of the MTA"
             )
-
-
-class ClamdSettings(Table):
-    """`[clamd]`: short for one `[[engine]]` of type clamd, which is required and has this name."""
-
-    servers: places.Addresses = (UnixAddress("/run/clamav/clamd.ctl"),)
-    """clamd servers, used in rotation; when one fails, the next one is used."""
-    canary_interval: Annotated[float, units.duration("1s", "1h")] = 10.0
-    """Interval of the self-test, in which each server must detect a test signature."""
-
-
-class EngineTable(Table):
-    """The keys of every `[[engine]]` table; a type has its own `type`, and defaults for the keys without one here."""
-
-    type: str
-    """Engine type."""
-    name: Annotated[str, units.LABEL]
-    """Unique name in the log and in metrics."""
-    required: Annotated[bool, units.FLAG]
-    """Whether mail waits while this engine is down; an optional engine stops no mail unless its on_error does."""
-    on_error: Annotated[ActionName | None, units.optional(units.choice(ActionName))] = None
-    """Action when this engine fails; empty means policy.on_error, or accept if it is not required."""
-    timeout: Annotated[float | None, units.optional(units.duration("1s", "4m"))] = None
-    """Time limit for this engine to scan a message, within limits.scan_timeout."""
-    skip_above: Annotated[int | None, units.optional(units.size("1KiB", "2GB"))] = None
-    """Largest size of a message that this engine scans."""
-    servers: places.Addresses
-    """Servers, used in rotation; when one fails, the next one is used."""
-    canary_interval: Annotated[float, units.duration("1s", "1h")] = 10.0
-    """Interval of the self-test of each server."""
-
-
-class ClamdEngineSettings(ClamdSettings, EngineTable):
-    """`[[engine]]` with `type = "clamd"`."""
-
-    type: Literal["clamd"]
-    """Engine type."""
-    name: Annotated[str, units.LABEL] = "clamd"
-    """Unique name in the log and in metrics."""
-    required: Annotated[bool, units.FLAG] = True
-    """Whether mail waits while this engine is down; an optional engine stops no mail unless its on_error does."""
-
-
-EngineSettings = ClamdEngineSettings
-"""One of the engine types; with a second one: `Annotated[A | B, Field(discriminator="type")]`."""
-
-
-class UnscannedSettings(Table):
-    """`[policy.on_unscanned]`: a key for each `Limit`."""
-
-    too_large: _Action = ActionName.REJECT
-    """Action when the message is larger than limits.message_size."""
-    timeout: _Action = ActionName.TEMPFAIL
-    """Action when limits.scan_timeout has passed."""
-    no_engine: _Action = ActionName.TEMPFAIL
-    """Action when no engine is up."""
-    limits: _Action = ActionName.REJECT
-    """Action when the message exceeds a limit of the engine."""
-    encrypted: _Action = ActionName.ACCEPT
-    """Action when the engine finds encrypted content."""
-    busy: _Action = ActionName.TEMPFAIL
-    """Action when limits.queue_wait has passed."""
-    engine_unable: _Action = ActionName.TEMPFAIL
-    """Action when the engine reports a message as clean, but may not have been able to scan it."""
-
-
-class PolicySettings(Table):
-    """`[policy]`: the action for each outcome."""
-
-    on_infected: _Action = ActionName.REJECT
-    """Action when an engine detects a virus."""
-    on_error: _Action = ActionName.TEMPFAIL
-    """Action when an engine fails."""
-    on_unscanned: UnscannedSettings = UnscannedSettings()
 
 
 class HeaderSettings(Table):
@@ -289,6 +217,9 @@ class Settings(Table):
     clamd: ClamdSettings | None = None
     engine: Annotated[tuple[EngineSettings, ...], Field(min_length=1)] = ()
     policy: PolicySettings = PolicySettings()
+    quarantine: QuarantineSettings = QuarantineSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    notice: NoticeSettings = NoticeSettings()
     headers: HeaderSettings = HeaderSettings()
     keys: KeySettings = KeySettings()
     receipt: ReceiptSettings = ReceiptSettings()
@@ -313,6 +244,11 @@ class Settings(Table):
         clamd = ClamdEngineSettings.model_construct(type="clamd", **dict(self.clamd))
         return (clamd, *self.engine)
 
+    def _quarantine_conflicts(self) -> Iterator[str]:
+        for key, choice in self.choices.items():
+            if choice.area not in {"", *self.quarantine.areas}:
+                yield f'{key} = "{choice}": expected an area that exists; add a table [quarantine.area.{choice.area}]'
+
     @property
     def workers(self) -> int:
         """The workers of both sockets, which share scan slots and sessions."""
@@ -323,8 +259,21 @@ class Settings(Table):
         """Whether a delivery side removes the receipts of this host, on this host or on another one."""
         return self.verify.socket is not None or self.receipt.remote_verifier
 
+    @property
+    def choices(self) -> Mapping[str, Choice]:
+        """Every action that the settings name, by its key."""
+        policy = {f"policy.{name}": choice for name, choice in self.policy.choices().items()}
+        engines = {f"engine[{position}].on_error": one.on_error for position, one in enumerate(self.engine, 1)}
+        return policy | {key: choice for key, choice in engines.items() if choice}
+
+    @property
+    def quarantines(self) -> bool:
+        """Whether a message can get into the quarantine."""
+        return any(choice.area for choice in self.choices.values())
+
     def conflicts(self) -> Iterator[str]:
         """Yield a line for each rule between tables that is broken."""
+        yield from self._quarantine_conflicts()
         names = [engine.name for engine in self.engines]
         for position, engine in enumerate(self.engine, 1):
             if self.clamd and engine.type == "clamd":

@@ -19,7 +19,7 @@ E = TypeVar("E", bound=StrEnum)
 N = TypeVar("N", int, float)
 
 _SIZES = {"GiB": 2**30, "GB": 10**9, "MiB": 2**20, "MB": 10**6, "KiB": 2**10, "KB": 10**3, "B": 1}
-_MILLISECONDS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _QUANTITY = re.compile(r"([0-9]{1,15}) ?([A-Za-z]{1,3})", re.ASCII)
 _LAST_OF_FOUR = 0xFFFF  # the last character that four digits can name
 _SECONDS_UP_TO = 60_000  # milliseconds; "60s" and not "1m": the longest that people write in seconds
@@ -99,7 +99,7 @@ def duration(low: str, high: str) -> Notation[float]:
 
 
 def parse_duration(value: object) -> float:
-    """Seconds of `"60s"`, `"5m"`, `"1h"` or `"500ms"`; ValueError without a text."""
+    """Seconds of `"60s"`, `"5m"`, `"1h"`, `"30d"` or `"500ms"`; ValueError without a text."""
     return _quantity(value, _MILLISECONDS) / 1000
 
 

@@ -18,6 +18,28 @@ class ActionName(StrEnum):
     REJECT = "reject"
     DISCARD = "discard"
     HOLD = "hold"
+    QUARANTINE = "quarantine"
+
+
+DEFAULT_AREA = "default"
+"""The area of the quarantine that exists in every configuration."""
+
+
+class Choice(NamedTuple):
+    """An action as the administrator names it: `quarantine:AREA`; `area` is empty where none is meant.
+
+    Only two actions have an area: `quarantine`, and `discard` with a copy that is kept there.
+    """
+
+    action: ActionName
+    area: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.action}:{self.area}" if self.area else str(self.action)
+
+
+WITH_AREA = (ActionName.QUARANTINE, ActionName.DISCARD)
+"""The actions that may name an area."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +79,9 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """The client receives 250 and the message is dropped."""
+    """The client receives 250 and the message is dropped; with an `area` a copy is kept there."""
 
+    area: str = ""
     name = ActionName.DISCARD
 
 
@@ -70,7 +93,15 @@ class Hold:
     name = ActionName.HOLD
 
 
-Action = Accept | TempFail | Reject | Discard | Hold
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """The client receives 250 and the message is kept in an area of our store, from which it can be released."""
+
+    area: str
+    name = ActionName.QUARANTINE
+
+
+Action = Accept | TempFail | Reject | Discard | Hold | Quarantine
 KEPT = (Accept, Hold)
 """With these actions the message is kept, so that its headers are edited."""
 _REFUSALS = (TempFail, Reject)

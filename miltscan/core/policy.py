@@ -12,15 +12,18 @@ from functools import lru_cache
 from typing import assert_never
 
 from miltscan.core.action import (
+    DEFAULT_AREA,
     KEPT,
     Accept,
     Action,
     ActionName,
+    Choice,
     Decision,
     Discard,
     HeaderEdit,
     Hold,
     InsertHeader,
+    Quarantine,
     Reject,
     Reply,
     TempFail,
@@ -35,6 +38,8 @@ SCANNED_HEADER = "X-Virus-Scanned"
 MISSING_HEADER = "X-Virus-Unscanned-By"
 _FORGEABLE = re.compile(rb"X-Virus-", re.IGNORECASE)
 _ACCEPT = Accept()
+_ACCEPTED = Choice(ActionName.ACCEPT)
+_TEMPFAILED = Choice(ActionName.TEMPFAIL)
 _CLEAN_RULE = "clean"
 
 
@@ -46,12 +51,12 @@ class Policy:
     have one of their own.
     """
 
-    on_infected: ActionName
-    on_error: ActionName
-    on_unscanned: Mapping[Limit, ActionName]
+    on_infected: Choice
+    on_error: Choice
+    on_unscanned: Mapping[Limit, Choice]
     scanned_by: str | None
     optional: frozenset[str] = frozenset()
-    on_engine_error: Mapping[str, ActionName] = field(default_factory=dict)
+    on_engine_error: Mapping[str, Choice] = field(default_factory=dict)
 
 
 def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequence[Verdict] = ()) -> Decision:
@@ -60,16 +65,16 @@ def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequenc
     absent = missing(verdicts, policy.optional) if policy.optional else ()
     if verdict.outcome is Outcome.CLEAN and not forged and not absent:
         return _clean(policy.scanned_by)
-    rule, name = _rule(policy, verdict)
+    rule, choice = _rule(policy, verdict)
     deciding = verdict
-    if name is ActionName.ACCEPT:
+    if choice.action is ActionName.ACCEPT:
         # one more failure never makes the answer milder: a message accepted after one may be stopped by another
         for one in verdicts:
-            other, choice = _rule_of_optional(policy, one) if one in absent else _rule(policy, one)
-            if choice is not ActionName.ACCEPT:
-                deciding, rule, name = one, other, choice
+            other, stopping = _rule_of_optional(policy, one) if one in absent else _rule(policy, one)
+            if stopping.action is not ActionName.ACCEPT:
+                deciding, rule, choice = one, other, stopping
                 break
-    action = _action(name, deciding, message.queue_id)
+    action = _action(choice, deciding, message.queue_id)
     if not isinstance(action, KEPT):
         return Decision(action, rule)
     return Decision(action, rule, (*forged, *_ours(policy.scanned_by, status(verdict), absent)))
@@ -81,10 +86,10 @@ def _clean(scanned_by: str | None) -> Decision:
     return Decision(_ACCEPT, _CLEAN_RULE, _ours(scanned_by, "Clean"))
 
 
-def _rule(policy: Policy, verdict: Verdict) -> tuple[str, ActionName]:
+def _rule(policy: Policy, verdict: Verdict) -> tuple[str, Choice]:
     match verdict.outcome:
         case Outcome.CLEAN:
-            return _CLEAN_RULE, ActionName.ACCEPT
+            return _CLEAN_RULE, _ACCEPTED
         case Outcome.INFECTED:
             return "policy.on_infected", policy.on_infected
         case Outcome.ERROR:
@@ -93,33 +98,35 @@ def _rule(policy: Policy, verdict: Verdict) -> tuple[str, ActionName]:
             return "policy.on_error", policy.on_error
         case Outcome.UNSCANNED:
             limit = verdict.reason if isinstance(verdict.reason, Limit) else Limit.NO_ENGINE
-            return f"policy.on_unscanned.{limit}", policy.on_unscanned.get(limit, ActionName.TEMPFAIL)
+            return f"policy.on_unscanned.{limit}", policy.on_unscanned.get(limit, _TEMPFAILED)
     assert_never(verdict.outcome)
 
 
-def _rule_of_optional(policy: Policy, verdict: Verdict) -> tuple[str, ActionName]:
+def _rule_of_optional(policy: Policy, verdict: Verdict) -> tuple[str, Choice]:
     """Only a failure of the engine counts: sending the message again would not change what the engine cannot scan."""
     choice = policy.on_engine_error.get(verdict.engine) if verdict.failed else None
-    return _engine_rule(verdict.engine), choice or ActionName.ACCEPT
+    return _engine_rule(verdict.engine), choice or _ACCEPTED
 
 
 def _engine_rule(engine: str) -> str:
     return f"engine.{readable(engine)}.on_error"
 
 
-def _action(name: ActionName, verdict: Verdict, queue_id: str) -> Action:
-    match name:
+def _action(choice: Choice, verdict: Verdict, queue_id: str) -> Action:
+    match choice.action:
         case ActionName.ACCEPT:
             return _ACCEPT
         case ActionName.DISCARD:
-            return Discard()
+            return Discard(choice.area)
         case ActionName.HOLD:
             return Hold(f"miltscan: {status(verdict)}")
+        case ActionName.QUARANTINE:
+            return Quarantine(choice.area or DEFAULT_AREA)
         case ActionName.TEMPFAIL:
             return TempFail(Reply(451, "4.7.1", f"{_explain(verdict)}, try again later{_mark(queue_id)}"))
         case ActionName.REJECT:
             return Reject(_refusal(verdict, queue_id))
-    assert_never(name)
+    assert_never(choice.action)
 
 
 def _refusal(verdict: Verdict, queue_id: str) -> Reply:
@@ -131,6 +138,13 @@ def _refusal(verdict: Verdict, queue_id: str) -> Reply:
 def failed(queue_id: str) -> Decision:
     """The decision on a message where our own code failed: always a tempfail, independent of the policy."""
     return Decision(TempFail(Reply(451, "4.3.0", f"Internal error, try again later{_mark(queue_id)}")), "exception")
+
+
+def not_kept(queue_id: str) -> Decision:
+    """The decision on a message that the quarantine could not store: the client keeps its mail."""
+    return Decision(
+        TempFail(Reply(451, "4.3.0", f"Message could not be stored, try again later{_mark(queue_id)}")), "quarantine"
+    )
 
 
 def connection_lost(queue_id: str) -> Decision:

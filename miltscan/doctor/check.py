@@ -15,7 +15,7 @@ from miltscan.config.keyfile import load_keys
 from miltscan.config.load import DEFAULT_PATH
 from miltscan.config.ownership import loose_places, names_secrets, service_user
 from miltscan.config.settings import HeaderMode, Settings
-from miltscan.core.action import ActionName
+from miltscan.core.action import ActionName, Choice
 from miltscan.core.address import Address, Network, UnixAddress, beyond_loopback
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.doctor.bind_check import bind_findings
@@ -230,15 +230,15 @@ def policy_findings(settings: Settings) -> Iterator[Finding]:
     policy = policy_for(settings, "")
     engines = {f"on_error of engine {one.name}": one.on_error for one in settings.engines if one.required}
     failures = {"policy.on_error": policy.on_error} | {key: action for key, action in engines.items() if action}
-    if policy.on_infected is ActionName.ACCEPT:
+    if policy.on_infected.action is ActionName.ACCEPT:
         yield warning("policy.on_infected", "infected mail is accepted", 'use "reject"')
     actions = {f"policy.on_unscanned.{limit.replace('-', '_')}": one for limit, one in policy.on_unscanned.items()}
-    for key, action in (failures | actions).items():
-        accepted = action is ActionName.ACCEPT
-        if action is ActionName.DISCARD:
-            yield warning(key, "harmless mail may be lost", 'use "tempfail" or "hold"')
-        if action is ActionName.TEMPFAIL and key in _PERMANENT:
-            yield warning(key, "a later attempt has the same result", 'use "reject", "hold" or "accept"')
+    for key, choice in (failures | actions).items():
+        accepted = choice.action is ActionName.ACCEPT
+        if choice == Choice(ActionName.DISCARD):
+            yield warning(key, "harmless mail may be lost", 'use "tempfail" or "quarantine"')
+        if choice.action is ActionName.TEMPFAIL and key in _PERMANENT:
+            yield warning(key, "a later attempt has the same result", 'use "reject", "quarantine" or "accept"')
         if accepted and (key in failures or key == "policy.on_unscanned.no_engine"):
             yield warning(key, "all mail passes unscanned while the engine is down", 'use "tempfail"')
         if accepted and settings.headers.mode is HeaderMode.NONE:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from miltscan.config.settings import EngineTable, LimitSettings, Settings
+from miltscan.config.engines import EngineTable
+from miltscan.config.settings import LimitSettings, Settings
 from miltscan.core.address import Address
 from miltscan.core.clamav_conf import clamav_number
 from miltscan.core.finding import Finding, error, ok, warning

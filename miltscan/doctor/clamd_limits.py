@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from miltscan.config.settings import ClamdEngineSettings, EngineTable, LimitSettings, Settings
+from miltscan.config.engines import ClamdEngineSettings, EngineTable
+from miltscan.config.settings import LimitSettings, Settings
 from miltscan.config.units import show_duration, show_size
 from miltscan.core.address import Address
 from miltscan.core.clamav_conf import ON, clamav_number

@@ -59,7 +59,7 @@ def size_finding(file: str, conf: CfFile, settings: Settings) -> Finding:
     subject, text = f"{file} MaxMessageSize", conf.options.get("maxmessagesize", "0")
     size = int(text) if text.isdigit() else 0
     ours = f"limits.message_size = {show_size(limit)}"
-    if too_large not in {ActionName.REJECT, ActionName.TEMPFAIL}:
+    if too_large.action not in {ActionName.REJECT, ActionName.TEMPFAIL}:
         if not size or size > limit:
             return ok(subject, f"{size or 'none'}, as policy.on_unscanned.too_large = {too_large}")
         lets = f"{ours} with policy.on_unscanned.too_large = {too_large}"

@@ -111,7 +111,7 @@ def _steps(settings: Settings, options: DoctorOptions) -> Iterator[Step]:
         route = send.Route(server, options.recipient, options.log, options.incoming, options.delivery)
         engines = [no_engine(f"{engine.name} {one}") for engine in settings.engines for one in engine.servers]
         causes = (no_sendmail("incoming"), NO_MILTSCAN, *engines)
-        found = send.send_findings(route, settings.policy.on_infected, causes)
+        found = send.send_findings(route, settings.policy.on_infected.action, causes)
         yield Step(f"two messages through {server[0]}:{server[1]}", tuple(found))
 
 

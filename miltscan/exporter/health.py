@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from miltscan.config.settings import EngineSettings, Settings
+from miltscan.config.engines import EngineSettings
+from miltscan.config.settings import Settings
 from miltscan.core.probe import ProbeKind
 from miltscan.status.samples import Numbers
 

@@ -4,7 +4,17 @@ from typing import Any, assert_never
 
 import milter
 
-from miltscan.core.action import Accept, Decision, Discard, Hold, InsertHeader, Reject, RemoveHeader, TempFail
+from miltscan.core.action import (
+    Accept,
+    Decision,
+    Discard,
+    Hold,
+    InsertHeader,
+    Quarantine,
+    Reject,
+    RemoveHeader,
+    TempFail,
+)
 
 Context = Any
 """pymilter's context of a connection; the package has no types."""
@@ -31,7 +41,7 @@ def carry_out(ctx: Context, decision: Decision) -> int:
         case Hold(reason):
             ctx.quarantine(reason)
             return CONTINUE
-        case Discard():
+        case Discard() | Quarantine():  # it was stored
             return _DISCARD
         case TempFail(reply) | Reject(reply):
             # libmilter formats the text: a bare % would be a directive; its class must fit the code we return

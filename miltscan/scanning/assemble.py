@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from miltscan import __version__
+from miltscan.config.engines import ClamdEngineSettings, EngineSettings
 from miltscan.config.keyfile import Loaded
-from miltscan.config.settings import ClamdEngineSettings, EngineSettings, HeaderMode, Settings
-from miltscan.core.action import ActionName
+from miltscan.config.settings import HeaderMode, Settings
+from miltscan.core.action import ActionName, Choice
 from miltscan.core.policy import Policy
 from miltscan.core.report import Place
 from miltscan.core.verdict import Limit
@@ -53,7 +54,7 @@ def policy_for(settings: Settings, hostname: str) -> Policy:
         scanned_by=f"miltscan {__version__} at {hostname}" if settings.headers.mode is HeaderMode.REPLACE else None,
         optional=frozenset(engine.name for engine in engines if not engine.required),
         on_engine_error={
-            engine.name: engine.on_error or ActionName.ACCEPT
+            engine.name: engine.on_error or Choice(ActionName.ACCEPT)
             for engine in engines
             if engine.on_error is not None or not engine.required
         },

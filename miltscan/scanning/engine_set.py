@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
-from miltscan.config.settings import EngineSettings
+from miltscan.config.engines import EngineSettings
 from miltscan.core.verdict import Fault, Limit
 from miltscan.engines.base import ServedEngine, at_once
 from miltscan.scanning.assemble import engine_for

@@ -22,6 +22,7 @@ _CONSEQUENCES = {
     ActionName.ACCEPT: "mail passes UNSCANNED",
     ActionName.DISCARD: "mail is discarded",
     ActionName.HOLD: "mail is held in sendmail's queue",
+    ActionName.QUARANTINE: "mail is kept in the quarantine",
 }
 
 
@@ -45,7 +46,7 @@ def assess(  # noqa: PLR0913 - everything that the assessment depends on
     others = [*degraded, *_workers(workers), *_mail(past), *_queues(queues, at)]
     if unready:
         if workers.running:
-            consequence = _CONSEQUENCES[settings.policy.on_unscanned.no_engine]
+            consequence = _CONSEQUENCES[settings.policy.on_unscanned.no_engine.action]
         else:
             consequence = "no worker is running; F= of the MTA's milter line decides what clients receive"
         return Assessment(Level.ERROR, f"Mail is not being scanned: {consequence}", [*unready, *unproven, *others])

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from miltscan.core.action import ActionName
+from miltscan.core.action import ActionName, Choice
 from miltscan.core.message import Client, Envelope, Message
 from miltscan.core.policy import Policy
 from miltscan.core.verdict import Limit
@@ -30,9 +30,9 @@ _MESSAGE = Message(
     content=NoContent(),
 )
 _POLICY = Policy(
-    on_infected=ActionName.REJECT,
-    on_error=ActionName.TEMPFAIL,
-    on_unscanned=dict.fromkeys(Limit, ActionName.TEMPFAIL),
+    on_infected=Choice(ActionName.REJECT),
+    on_error=Choice(ActionName.TEMPFAIL),
+    on_unscanned=dict.fromkeys(Limit, Choice(ActionName.TEMPFAIL)),
     scanned_by="miltscan 1 at mx.example.test",
 )
 
@@ -43,5 +43,11 @@ def message(**fields: Any) -> Message:  # noqa: ANN401 - any field of a message
 
 
 def policy(**fields: Any) -> Policy:  # noqa: ANN401 - any field of a policy
-    """A policy with these choices."""
-    return replace(_POLICY, **fields)
+    """A policy with these choices; an action without an area may be named alone."""
+    return replace(_POLICY, **{name: _chosen(value) for name, value in fields.items()})
+
+
+def _chosen(value: Any) -> Any:  # noqa: ANN401 - any value of a policy
+    if isinstance(value, ActionName):
+        return Choice(value)
+    return {key: _chosen(one) for key, one in value.items()} if isinstance(value, dict) else value

@@ -29,6 +29,20 @@ limits = "accept"
 encrypted = "reject"
 busy = "discard"
 engine_unable = "discard"
+[quarantine]
+directory = "/srv/quarantine"
+index = "postgresql+psycopg:///miltscan"
+identity = "/srv/identity"
+rescan = false
+[delivery]
+server = "inet:1900@delivery.example.test"
+timeout = "2m"
+[notice]
+administrators = ["postmaster@example.test"]
+sender = "quarantine@example.test"
+summary_at = "18:30"
+max_per_hour = 10
+templates = "/srv/templates"
 [headers]
 mode = "none"
 [keys]
@@ -83,3 +97,23 @@ skip_above = "1MiB"
 servers = ["unix:/run/a.sock", "inet:3310@clamd.example.test"]
 canary_interval = "30s"
 """
+
+AREAS = """
+[policy]
+on_infected = "quarantine:viruses"
+on_error = "quarantine"
+[policy.on_unscanned]
+too_large = "discard:viruses"
+[quarantine.area.viruses]
+max_age = "90d"
+max_entries = 1000
+max_size = "10GiB"
+compress = true
+encrypt_to = ["age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq"]
+release_clean = true
+notice = "administrators"
+summary = "both"
+[quarantine.area.default]
+summary = "recipients"
+"""
+"""Areas of the quarantine, and actions that use them."""

@@ -12,6 +12,7 @@ import pytest
 
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
+from miltscan.core.action import Choice
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "configurations"
 DEFAULTS: dict[str, Any] = json.loads((CORPUS / "empty.json").read_text())
@@ -19,7 +20,7 @@ DEFAULTS: dict[str, Any] = json.loads((CORPUS / "empty.json").read_text())
 
 def plain(value: object) -> object:
     """A value as JSON holds it."""
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and not isinstance(value, Choice):
         return [plain(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float) else str(value)
 

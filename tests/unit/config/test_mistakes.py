@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from miltscan.config import places, units
+from miltscan.config.engines import ClamdEngineSettings
 from miltscan.config.load import parse_settings
 from miltscan.config.mistakes import mistakes
-from miltscan.config.settings import ClamdEngineSettings, Settings
+from miltscan.config.settings import Settings
 from miltscan.config.table import Table
 from miltscan.errors import ConfigError
 
@@ -38,6 +39,10 @@ def mistakes_in(text: str) -> list[str]:
         (
             "[[engine]]\ntype = 'clamd'\n[[engine]]\ntype = 'clamd'\nname = 'b'\nserver = 3",
             "engine[2].server: unknown key; did you mean engine[2].servers?",
+        ),
+        (
+            "[quarantine.area.a]\nmax_ages = '3d'",
+            "quarantine.area.a.max_ages: unknown key; did you mean quarantine.area.a.max_age?",
         ),
         ("xyzzy = 1", "xyzzy: unknown key"),
         ('"\\u001b[2J" = 1', r'"\u001b[2J": unknown key'),
@@ -119,6 +124,18 @@ _CLAMD = "type = 'clamd'"
             f"[[engine]]\n{_CLAMD}\ntimeout = '0s'",
             'engine[1].timeout = "0s": expected a duration such as "60s", from 1s to 4m, or an empty string for none',
         ),
+        ("quarantine.area = 3", "quarantine.area = 3: expected tables [quarantine.area.NAME]"),
+        ("quarantine.area.a = 3", "quarantine.area.a = 3: expected a table [quarantine.area.a]"),
+        (
+            "quarantine.area.a.encrypt_to = ['x']",
+            'quarantine.area.a.encrypt_to[1] = "x": expected an age public key (age1...)',
+        ),
+        (
+            "quarantine.index = 'mysql://a'",
+            'quarantine.index = "mysql://a": expected a URL such as "postgresql+psycopg:///miltscan", or an empty string'
+            + " for SQLite",
+        ),
+        ("notice.summary_at = '6'", 'notice.summary_at = "6": expected a time of day such as "06:00"'),
     ],
 )
 def test_a_wrong_value_comes_with_what_is_expected(text: str, line: str) -> None:
@@ -161,6 +178,17 @@ def test_a_wrong_value_comes_with_what_is_expected(text: str, line: str) -> None
                 "engine: expected required = true for at least one engine",
                 'verify.socket = "unix:/run/miltscan/miltscan.sock": expected another socket than milter.socket',
             ],
+        ),
+        (
+            'policy.on_infected = "quarantine:a"\n[[engine]]\ntype = "clamd"\non_error = "discard:b"',
+            [
+                'policy.on_infected = "quarantine:a": expected an area that exists; add a table [quarantine.area.a]',
+                'engine[1].on_error = "discard:b": expected an area that exists; add a table [quarantine.area.b]',
+            ],
+        ),
+        (
+            '[quarantine.area."Bad Name"]',
+            ['quarantine.area."Bad Name": expected a name of 1 to 20 lower-case letters, digits and dashes'],
         ),
     ],
 )

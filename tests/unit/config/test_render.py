@@ -19,7 +19,7 @@ from miltscan.config.render import (
     without_restart,
 )
 from miltscan.config.settings import Settings
-from tests.unit.config.full import ENGINES, FULL
+from tests.unit.config.full import AREAS, ENGINES, FULL
 
 
 def parsed(text: str) -> Settings:
@@ -36,7 +36,7 @@ def test_every_key_can_be_set() -> None:
     assert all(key.meaning and key.expected for key in keys(parsed(ENGINES)))
 
 
-@pytest.mark.parametrize("text", ["", FULL, ENGINES])
+@pytest.mark.parametrize("text", ["", FULL, ENGINES, AREAS])
 def test_printed_settings_are_a_file_that_means_the_same(text: str) -> None:
     """TOML and JSON that `miltscan config` prints give the same settings again."""
     settings = parsed(text)
@@ -61,6 +61,8 @@ def test_a_reload_names_what_needs_a_restart() -> None:
         "milter.socket_mode",
         "milter.socket_group",
         "milter.workers",
+        "quarantine.directory",
+        "quarantine.index",
         "verify.socket",
         "verify.workers",
         "probe.interval",
@@ -115,6 +117,9 @@ def described(schema: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa
         tables = [each["$ref"].rpartition("/")[2] for each in references if "$ref" in each]
         for table in tables:
             yield from described(SCHEMA["$defs"][table], f"{path}{name}.")
+        if named := one.get("additionalProperties"):
+            tables = [named["$ref"].rpartition("/")[2]]
+            yield from described(SCHEMA["$defs"][tables[0]], f"{path}{name}.NAME.")
         if not tables:
             yield path + name, one
 
@@ -137,10 +142,13 @@ def test_the_schema_describes_every_key() -> None:
     [
         ("limits.scan_timeout", "60s", "60"),
         ("limits.message_size", "1MiB", "1TiB"),
-        ("clamd.canary_interval", "500ms", "1d"),
+        ("clamd.canary_interval", "500ms", "1w"),
         ("milter.socket", "inet:1@b", "/run/a"),
         ("milter.socket_mode", "0660", "rw"),
         ("engine.name", "a-1", "A"),
+        ("policy.on_error", "quarantine:a-1", "reject:a"),
+        ("policy.on_infected", "discard", "quarantine:A"),
+        ("quarantine.area.NAME.max_age", "30d", "30"),
         ("engine.timeout", "1m", "1"),
         ("engine.type", "clamd", "spamd"),
         ("verify.socket", "", "a"),

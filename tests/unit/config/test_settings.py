@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from miltscan.config.engines import ClamdEngineSettings
 from miltscan.config.load import DEFAULT_PATH, load_settings, parse_settings
-from miltscan.config.settings import ClamdEngineSettings, Settings
-from miltscan.core.action import ActionName
+from miltscan.config.settings import Settings
+from miltscan.core.action import ActionName, Choice
 from miltscan.core.address import InetAddress, UnixAddress
 from miltscan.errors import ConfigError
 from tests.unit.config.full import ENGINES, FULL
@@ -54,7 +55,7 @@ def test_several_engines_keep_their_order_and_keys() -> None:
         "servers": ("unix:/run/a.sock", "inet:3310@clamd.example.test"),
         "canary_interval": "30s",
     }
-    assert (second.on_error, second.timeout, second.skip_above) == (ActionName.TEMPFAIL, 5.0, 2**20)
+    assert (second.on_error, second.timeout, second.skip_above) == (Choice(ActionName.TEMPFAIL), 5.0, 2**20)
 
 
 def test_settings_never_change() -> None:

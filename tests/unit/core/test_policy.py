@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from miltscan.core.action import (
     Accept,
     ActionName,
+    Choice,
     Decision,
+    Discard,
     Hold,
     InsertHeader,
+    Quarantine,
     RemoveHeader,
     Reply,
     TempFail,
@@ -28,6 +31,7 @@ from miltscan.core.policy import (
     connection_lost,
     decide,
     failed,
+    not_kept,
     status,
 )
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, missing, worst
@@ -162,10 +166,31 @@ def test_failed_is_a_tempfail() -> None:
     assert failed("Q") == Decision(TempFail(Reply(451, "4.3.0", "Internal error, try again later (Q)")), "exception")
 
 
+def test_a_message_that_was_not_stored_is_a_tempfail() -> None:
+    """The client keeps what the quarantine could not store."""
+    reply = Reply(451, "4.3.0", "Message could not be stored, try again later (Q)")
+    assert not_kept("Q") == Decision(TempFail(reply), "quarantine")
+
+
 def test_a_decision_that_the_mta_never_received_is_a_tempfail() -> None:
     """The client keeps the mail of a connection that was lost."""
     lost = TempFail(Reply(451, "4.4.2", "Connection to the MTA lost (Q)"))
     assert connection_lost("Q") == Decision(lost, "mta-gone")
+
+
+def test_the_area_is_part_of_the_action() -> None:
+    """A message is quarantined in the area of the choice; a discarded one leaves a copy only where an area is named."""
+    infected = Verdict.infected("clamd", "Eicar")
+    actions = [
+        decide(policy(on_infected=choice), message(), infected).action
+        for choice in (
+            Choice(ActionName.QUARANTINE, "viruses"),
+            Choice(ActionName.QUARANTINE),
+            Choice(ActionName.DISCARD, "viruses"),
+            Choice(ActionName.DISCARD),
+        )
+    ]
+    assert actions == [Quarantine("viruses"), Quarantine("default"), Discard("viruses"), Discard()]
 
 
 def test_hold_says_why() -> None:
@@ -283,9 +308,9 @@ def test_a_message_that_an_optional_engine_cannot_scan_is_no_failure_of_it(limit
 def test_a_failure_more_never_makes_the_answer_milder(verdict: Verdict, rule: str) -> None:
     """What required engines keep out stays out for their reason; what they let in the optional engine may stop."""
     second = _second(ActionName.TEMPFAIL)
-    kept_out = replace(second, on_infected=ActionName.REJECT, on_unscanned=dict.fromkeys(Limit, ActionName.REJECT))
+    refuses, accepts = Choice(ActionName.REJECT), Choice(ActionName.ACCEPT)
+    kept_out = replace(second, on_infected=refuses, on_unscanned=dict.fromkeys(Limit, refuses))
     assert decide(kept_out, message(), verdict, [DOWN]).rule == rule
-    accepts = ActionName.ACCEPT
     let_in = replace(second, on_infected=accepts, on_error=accepts, on_unscanned=dict.fromkeys(Limit, accepts))
     assert decide(let_in, message(), verdict).action == Accept()
     assert decide(let_in, message(), verdict, [DOWN]).rule == "engine.second.on_error"

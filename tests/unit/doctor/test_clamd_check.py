@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from miltscan.config.engines import EngineTable
 from miltscan.config.load import parse_settings
-from miltscan.config.settings import EngineTable, Settings
+from miltscan.config.settings import Settings
 from miltscan.core.address import Address, InetAddress, UnixAddress
 from miltscan.core.finding import Level
 from miltscan.core.verdict import Fault

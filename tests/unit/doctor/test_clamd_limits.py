@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config.settings import EngineTable, Settings
+from miltscan.config.engines import EngineTable
+from miltscan.config.settings import Settings
 from miltscan.doctor import clamd_limits
 from miltscan.doctor.clamd_limits import Mismatch
 from miltscan.engines.clamd.local import effective_options

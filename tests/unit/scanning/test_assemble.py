@@ -8,7 +8,7 @@ from miltscan import __version__
 from miltscan.config.keyfile import Loaded
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
-from miltscan.core.action import ActionName
+from miltscan.core.action import ActionName, Choice
 from miltscan.core.keys import Key, Keyring
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.scanning.assemble import (
@@ -72,15 +72,15 @@ def test_the_policy_is_that_of_the_settings() -> None:
     """
     policy = policy_for(parse_settings(text.encode(), "f"), "mx.example.test")
     assert policy.on_unscanned == {
-        Limit.TOO_LARGE: ActionName.ACCEPT,
-        Limit.TIMEOUT: ActionName.REJECT,
-        Limit.NO_ENGINE: ActionName.HOLD,
-        Limit.LIMITS: ActionName.ACCEPT,
-        Limit.ENCRYPTED: ActionName.REJECT,
-        Limit.BUSY: ActionName.DISCARD,
-        Limit.ENGINE_UNABLE: ActionName.HOLD,
+        Limit.TOO_LARGE: Choice(ActionName.ACCEPT),
+        Limit.TIMEOUT: Choice(ActionName.REJECT),
+        Limit.NO_ENGINE: Choice(ActionName.HOLD),
+        Limit.LIMITS: Choice(ActionName.ACCEPT),
+        Limit.ENCRYPTED: Choice(ActionName.REJECT),
+        Limit.BUSY: Choice(ActionName.DISCARD),
+        Limit.ENGINE_UNABLE: Choice(ActionName.HOLD),
     }
-    assert (policy.on_infected, policy.on_error) == (ActionName.HOLD, ActionName.REJECT)
+    assert (policy.on_infected, policy.on_error) == (Choice(ActionName.HOLD), Choice(ActionName.REJECT))
     assert (policy.optional, policy.on_engine_error) == (frozenset(), {})
 
 
@@ -100,7 +100,11 @@ def test_engines_have_an_action_of_their_own() -> None:
     )
     policy = policy_for(settings, "")
     assert policy.optional == {"c", "d"}
-    assert policy.on_engine_error == {"b": ActionName.HOLD, "c": ActionName.ACCEPT, "d": ActionName.TEMPFAIL}
+    assert policy.on_engine_error == {
+        "b": Choice(ActionName.HOLD),
+        "c": Choice(ActionName.ACCEPT),
+        "d": Choice(ActionName.TEMPFAIL),
+    }
 
 
 def test_required_engines_are_asked_first() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.config.settings import ClamdEngineSettings
+from miltscan.config.engines import ClamdEngineSettings
 from miltscan.core.address import parse_address
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.engines.base import ServedEngine

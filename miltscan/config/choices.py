@@ -1,0 +1,27 @@
+"""Actions in the configuration: `reject`, `quarantine`, `quarantine:AREA`; text to value and back."""
+
+from miltscan.config.units import LABEL, Notation, string
+from miltscan.core.action import DEFAULT_AREA, WITH_AREA, ActionName, Choice
+
+_PLAIN = [f'"{name}"' for name in ActionName]
+
+
+def _choice(value: object) -> Choice:
+    """`quarantine` alone means the area `default`; `discard` alone keeps no copy."""
+    name, colon, area = string(value).partition(":")
+    if name not in set(ActionName):
+        raise ValueError
+    action = ActionName(name)
+    if colon:
+        if action not in WITH_AREA:
+            raise ValueError
+        return Choice(action, LABEL.read(area))
+    return Choice(action, DEFAULT_AREA if action is ActionName.QUARANTINE else "")
+
+
+CHOICE = Notation(
+    f'one of {", ".join(_PLAIN)}, "quarantine:AREA" or "discard:AREA"',
+    _choice,
+    str,
+    {"type": "string", "pattern": f"^({'|'.join(ActionName)}|({'|'.join(WITH_AREA)}):[a-z0-9-]{{1,20}})$"},
+)

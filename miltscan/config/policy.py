@@ -1,0 +1,44 @@
+"""The tables of `[policy]`: the action for each outcome."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from miltscan.config.choices import CHOICE
+from miltscan.config.table import Table
+from miltscan.core.action import ActionName, Choice
+
+_Choice = Annotated[Choice, CHOICE]
+
+
+class UnscannedSettings(Table):
+    """`[policy.on_unscanned]`: a key for each `Limit`."""
+
+    too_large: _Choice = Choice(ActionName.REJECT)
+    """Action when the message is larger than limits.message_size."""
+    timeout: _Choice = Choice(ActionName.TEMPFAIL)
+    """Action when limits.scan_timeout has passed."""
+    no_engine: _Choice = Choice(ActionName.TEMPFAIL)
+    """Action when no engine is up."""
+    limits: _Choice = Choice(ActionName.REJECT)
+    """Action when the message exceeds a limit of the engine."""
+    encrypted: _Choice = Choice(ActionName.ACCEPT)
+    """Action when the engine finds encrypted content."""
+    busy: _Choice = Choice(ActionName.TEMPFAIL)
+    """Action when limits.queue_wait has passed."""
+    engine_unable: _Choice = Choice(ActionName.TEMPFAIL)
+    """Action when the engine reports a message as clean, but may not have been able to scan it."""
+
+
+class PolicySettings(Table):
+    """`[policy]`: the action for each outcome."""
+
+    on_infected: _Choice = Choice(ActionName.REJECT)
+    """Action when an engine detects a virus."""
+    on_error: _Choice = Choice(ActionName.TEMPFAIL)
+    """Action when an engine fails."""
+    on_unscanned: UnscannedSettings = UnscannedSettings()
+
+    def choices(self) -> Mapping[str, Choice]:
+        """Each choice by its key below `policy`."""
+        unscanned = {f"on_unscanned.{name}": choice for name, choice in self.on_unscanned}
+        return {"on_infected": self.on_infected, "on_error": self.on_error, **unscanned}
