@@ -48,7 +48,7 @@ def _clock(value: object) -> time:
 
 
 _PUBLIC = units.Notation("an age public key (age1...)", _public_key, str, {"type": "string", "pattern": "^age1"})
-_URL = units.Notation('a URL such as "postgresql+psycopg:///miltscan", or an empty string for SQLite', _url, str)
+_URL = units.Notation('a URL such as "postgresql+psycopg:///miltscan", or "" for SQLite', _url, str)
 _CLOCK = units.Notation('a time of day such as "06:00"', _clock, lambda one: f"{one:%H:%M}")
 
 

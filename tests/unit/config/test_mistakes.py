@@ -132,8 +132,7 @@ _CLAMD = "type = 'clamd'"
         ),
         (
             "quarantine.index = 'mysql://a'",
-            'quarantine.index = "mysql://a": expected a URL such as "postgresql+psycopg:///miltscan", or an empty string'
-            + " for SQLite",
+            'quarantine.index = "mysql://a": expected a URL such as "postgresql+psycopg:///miltscan", or "" for SQLite',
         ),
         ("notice.summary_at = '6'", 'notice.summary_at = "6": expected a time of day such as "06:00"'),
     ],
