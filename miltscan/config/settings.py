@@ -101,7 +101,7 @@ class HeaderSettings(Table):
     """`[headers]`: the result of the scan in an accepted message."""
 
     mode: Annotated[HeaderMode, units.choice(HeaderMode)] = HeaderMode.REPLACE
-    """Whether to replace the sender's X-Virus-* headers or to leave all headers alone."""
+    """Whether to replace the sender's X-Virus-* headers or to leave them and add none."""
 
 
 class KeySettings(Table):

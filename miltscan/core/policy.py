@@ -5,7 +5,6 @@ from both. An optional engine that did not scan the message marks it; where the 
 own `on_error` may still keep it out. How an engine came to its opinion is unknown here.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -36,7 +35,6 @@ from miltscan.core.verdict import Limit, Outcome, Verdict, missing
 STATUS_HEADER = "X-Virus-Status"
 SCANNED_HEADER = "X-Virus-Scanned"
 MISSING_HEADER = "X-Virus-Unscanned-By"
-_FORGEABLE = re.compile(rb"X-Virus-", re.IGNORECASE)
 _ACCEPT = Accept()
 _ACCEPTED = Choice(ActionName.ACCEPT)
 _TEMPFAILED = Choice(ActionName.TEMPFAIL)
@@ -45,8 +43,9 @@ _CLEAN_RULE = "clean"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The administrator's choices. `scanned_by` is the value of X-Virus-Scanned; None edits no header at all.
+    """The administrator's choices. `scanned_by` is the value of X-Virus-Scanned; None adds no header.
 
+    `foreign` is how the names of headers begin that are removed because only miltscan may add them, in lower case.
     `optional` names the engines that are not required, `on_engine_error` the action at a failure of those engines that
     have one of their own.
     """
@@ -55,13 +54,14 @@ class Policy:
     on_error: Choice
     on_unscanned: Mapping[Limit, Choice]
     scanned_by: str | None
+    foreign: tuple[bytes, ...] = ()
     optional: frozenset[str] = frozenset()
     on_engine_error: Mapping[str, Choice] = field(default_factory=dict)
 
 
 def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequence[Verdict] = ()) -> Decision:
     """The decision on a message on which `verdict` is the worst of `verdicts`, those of all engines."""
-    forged = () if policy.scanned_by is None else removals(message.headers, _FORGEABLE)
+    forged = removals(message.headers, policy.foreign)
     absent = missing(verdicts, policy.optional) if policy.optional else ()
     if verdict.outcome is Outcome.CLEAN and not forged and not absent:
         return _clean(policy.scanned_by)

@@ -31,8 +31,6 @@ FRESH = 300.0
 """Largest age of a probe, and difference between the clocks of two hosts, in seconds; an older one is ordinary mail."""
 
 _NAME = PROBE_HEADER.lower().encode()
-PROBE_PATTERN = re.compile(re.escape(_NAME) + rb"\Z", re.IGNORECASE)
-"""The name of the probe's header, for `action.removals`."""
 _X = {b"x", b"X"}
 _FORM = re.compile(
     rb"(v=1; k=(?P<key>[A-Za-z0-9._-]{1,32}); p=(?P<kind>clean|signature); t=(?P<time>[0-9]{1,12});"

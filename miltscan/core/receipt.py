@@ -31,8 +31,6 @@ SKEW = 300.0
 """Seconds that the clocks of two hosts may be apart."""
 
 _NAME = RECEIPT_HEADER.lower().encode()
-RECEIPT_PATTERN = re.compile(re.escape(_NAME) + rb"\Z", re.IGNORECASE)
-"""The name of the receipt's header, for `action.removals`."""
 _REWRITTEN = frozenset(
     # conf.c and headers.c of sendmail: addresses that it rewrites, folds again or removes
     b"from sender reply-to to cc bcc errors-to return-receipt-to delivery-receipt-to disposition-notification-to"
@@ -121,7 +119,8 @@ def verify_receipt(
 ) -> Checked:
     """Check the receipt among the headers `now` (seconds since the epoch), at an age of up to `max_age`.
 
-    `body` is called for the digest of the body only where all else is correct.
+    The receipt of a release has no largest age: a held message has it from its EOM on, however long it is held. `body`
+    is called for the digest of the body only where all else is correct.
     """
     found = [value for name, value in headers if name.lower() == _NAME]
     if not found:
@@ -151,7 +150,8 @@ def _fault(keys: Keyring, form: re.Match[bytes], now: float, max_age: float) -> 
         return ReceiptResult.UNKNOWN_KEY
     if not hmac.compare_digest(_mac(key, form[1]).encode(), form["mac"]):
         return ReceiptResult.FORGED
-    return None if -SKEW <= now - int(form["time"]) <= max_age else ReceiptResult.STALE
+    age, released = now - int(form["time"]), form["by"] == AcceptedBy.RELEASE.encode()
+    return None if age >= -SKEW and (released or age <= max_age) else ReceiptResult.STALE
 
 
 def _mac(key: Key, text: bytes) -> str:

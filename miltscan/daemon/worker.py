@@ -239,10 +239,9 @@ class Worker:
     def _runtime(self, loaded: Loaded) -> Runtime:
         settings, recorder = loaded.settings, self._recorder
         engines = self._engines.follow(settings.engines, recorder.log)
-        growth = HEADROOM if self._verifies else 0
-        pipeline = pipeline_for(settings, engines, self._slots, self._hostname, growth=growth)
+        pipeline = pipeline_for(settings, engines, self._slots, self._hostname, verifies=self._verifies)
         processor = processor_for(loaded, pipeline, self._engines.version, recorder.exception, verifies=self._verifies)
-        size = settings.limits.message_size + growth
+        size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
         return Runtime(processor, size, Path(settings.spool.directory), settings.spool.memory)
 
     def _drain(self, link: ChildLink, place: object) -> None:

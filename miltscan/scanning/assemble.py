@@ -19,7 +19,7 @@ from miltscan.engines.base import Engine, Observer, ServedEngine, at_once
 from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, scan_slots
 from miltscan.scanning.probing import Probing
-from miltscan.scanning.receipts import Signing, Verifying
+from miltscan.scanning.receipts import HEADROOM, RECEIPT_FIELD, Signing, Verifying
 
 
 def _clamd(chosen: ClamdEngineSettings, observer: Observer, sessions: int) -> ClamdEngine:
@@ -44,14 +44,21 @@ def probe_engines(engines: Iterable[EngineSettings], observer: Observer) -> list
     return made
 
 
-def policy_for(settings: Settings, hostname: str) -> Policy:
-    """The policy of the core; `hostname` is what X-Virus-Scanned names."""
+def policy_for(settings: Settings, hostname: str, *, verifies: bool = False) -> Policy:
+    """The policy of the core; `hostname` is what X-Virus-Scanned names.
+
+    Fields X-Miltscan-* that come from outside are removed. The delivery side, which `verifies`, removes only the
+    receipt: the others are those of the incoming side.
+    """
     unscanned, engines = settings.policy.on_unscanned, settings.engines
+    replaces = settings.headers.mode is HeaderMode.REPLACE
+    ours = RECEIPT_FIELD if verifies else (b"x-miltscan-",)
     return Policy(
         on_infected=settings.policy.on_infected,
         on_error=settings.policy.on_error,
         on_unscanned={limit: getattr(unscanned, limit.replace("-", "_")) for limit in Limit},
-        scanned_by=f"miltscan {__version__} at {hostname}" if settings.headers.mode is HeaderMode.REPLACE else None,
+        scanned_by=f"miltscan {__version__} at {hostname}" if replaces else None,
+        foreign=(b"x-virus-", *ours) if replaces else ours,
         optional=frozenset(engine.name for engine in engines if not engine.required),
         on_engine_error={
             engine.name: engine.on_error or Choice(ActionName.ACCEPT)
@@ -62,12 +69,13 @@ def policy_for(settings: Settings, hostname: str) -> Policy:
 
 
 def pipeline_for(
-    settings: Settings, engines: Sequence[Engine], slots: Slots, hostname: str, *, growth: int = 0
+    settings: Settings, engines: Sequence[Engine], slots: Slots, hostname: str, *, verifies: bool = False
 ) -> Pipeline:
     """The pipeline that asks `engines`, which are those of `settings` in their order.
 
-    `growth` in bytes is how much a message may have grown since its size was compared with the limits of the settings.
+    On the delivery side, which `verifies`, a message may have grown since its size was compared with the settings.
     """
+    growth = HEADROOM if verifies else 0
     bounded = [
         engine
         if chosen.timeout is None and chosen.skip_above is None
@@ -78,7 +86,7 @@ def pipeline_for(
     return Pipeline(
         # an optional engine that hangs must not use up the time of a required one
         sorted(bounded, key=lambda engine: not engine.required),
-        policy_for(settings, hostname),
+        policy_for(settings, hostname, verifies=verifies),
         slots,
         limits.scan_timeout,
         limits.queue_wait,

@@ -1,6 +1,6 @@
 """A pipeline that knows probes: they are scanned like any message, and then rejected with the proof of the scan.
 
-The core defines what a probe is. All else is ordinary mail, but a header of the probe's name is removed.
+The core defines what a probe is. All else is ordinary mail.
 """
 
 import time
@@ -8,11 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from miltscan.core.action import removals
 from miltscan.core.keys import Keyring
 from miltscan.core.message import Message
 from miltscan.core.policy import failed
-from miltscan.core.probe import PROBE_PATTERN, Probe, named, probe_decision, verify_probe
+from miltscan.core.probe import Probe, named, probe_decision, verify_probe
 from miltscan.core.report import Report
 from miltscan.core.verdict import Fault, Verdict
 from miltscan.engines.base import Tick
@@ -38,7 +37,7 @@ class Probing:
             return self.ordinary.process(message, tick)
         probe = None if message.settled else self._probe(message)
         if probe is None:
-            return _cleaned(self.ordinary.process(message, tick))
+            return self.ordinary.process(message, tick)
         try:
             report = self.scanning.process(message, tick)
         except Exception as error:  # noqa: BLE001 - a bug: the client of a probe receives the same reply as any other
@@ -55,7 +54,3 @@ class Probing:
         except Exception as error:  # noqa: BLE001 - the message is treated as ordinary mail
             self.raised(error)
             return None
-
-
-def _cleaned(report: Report) -> Report:
-    return report._replace(decision=report.decision.edited(removals(report.message.headers, PROBE_PATTERN)))

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from miltscan.core.action import KEPT, Accept, Decision, HeaderEdit, InsertHeader, removals
+from miltscan.core.action import KEPT, Accept, Decision, Hold, InsertHeader, removals
 from miltscan.core.keys import Keyring
 from miltscan.core.message import Message
 from miltscan.core.receipt import (
     RECEIPT_HEADER,
-    RECEIPT_PATTERN,
     AcceptedBy,
     Checked,
     Claim,
@@ -33,14 +32,17 @@ HEADROOM = 64 * 1024
 """Bytes by which a message may have grown between the two sides: `Received`, ours, folds; all headers of the delivery
 sendmail together are no more (MaxHeadersLength)."""
 
+RECEIPT_FIELD = (RECEIPT_HEADER.lower().encode(),)
+"""The header that the delivery side removes, for `action.removals`."""
 _CHUNK = 256 * 1024  # bytes
 _PASS = Accept()
 
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """The incoming side: each message that `pipeline` accepts gets a receipt; those that it arrived with are removed.
+    """The incoming side: each complete message that `pipeline` accepts or holds gets a receipt.
 
+    That of a held message is valid at its release: whoever releases it knows the outcome and accepts the message.
     `signatures` returns the signature database of an engine's server; `failed` is notified of exceptions here.
     """
 
@@ -52,31 +54,24 @@ class Signing:
     def process(self, message: Message, tick: Tick) -> Report:
         """As the pipeline's."""
         report = self.pipeline.process(message, tick)
-        if not isinstance(report.decision.action, KEPT):
+        if message.settled or not isinstance(report.decision.action, KEPT):  # incomplete: nothing to sign
             return report
         began = time.monotonic()
-        decision = report.decision.edited(
-            (*removals(message.headers, RECEIPT_PATTERN), *self._receipt(message, report))
-        )
-        return report._replace(decision=decision, seconds=report.seconds + time.monotonic() - began)
-
-    def _receipt(self, message: Message, report: Report) -> tuple[HeaderEdit, ...]:
-        """No receipt for a message that is held, which is scanned again at its release, or that is incomplete."""
-        if message.settled or not isinstance(report.decision.action, Accept):
-            return ()
         try:
             value = sign_receipt(self.keys[0], self._claim(report), message.headers, body_digest(message))
-            return (InsertHeader(RECEIPT_HEADER, value),)
         except Exception as error:  # noqa: BLE001 - it was scanned: without a receipt it is scanned again
             self.failed(error)
-            return ()
+            return report
+        decision = report.decision.edited((InsertHeader(RECEIPT_HEADER, value),))
+        return report._replace(decision=decision, seconds=report.seconds + time.monotonic() - began)
 
     def _claim(self, report: Report) -> Claim:
         """What the scan says. If several required engines failed, it names a failure that another scan may cure."""
+        by = AcceptedBy.RELEASE if isinstance(report.decision.action, Hold) else AcceptedBy.SCAN
         version, now = self.signatures(report.verdict.engine, report.verdict.server), int(time.time())
         failures = [] if report.verdict.outcome is not Outcome.UNSCANNED else report.verdicts
         verdicts = [report.verdict, *(one for one, _ in failures if one not in report.missing)]
-        claims = [Claim(now, one.outcome, version, AcceptedBy.SCAN, one.reason) for one in verdicts]
+        claims = [Claim(now, one.outcome, version, by, one.reason) for one in verdicts]
         return next((claim for claim in claims if claim.curable), claims[0])
 
 
@@ -96,11 +91,11 @@ class Verifying:
     def process(self, message: Message, tick: Tick) -> Report:
         """As the pipeline's."""
         if message.settled:  # incomplete, or at MAIL: there is nothing to compare
-            return _cleaned(self.pipeline.process(message, tick))
+            return self.pipeline.process(message, tick)
         began = time.monotonic()
         checked = self._check(message)
         if checked.claim is None:
-            return _cleaned(self.pipeline.process(message, tick))._replace(receipt=checked.receipt)
+            return self.pipeline.process(message, tick)._replace(receipt=checked.receipt)
         if checked.claim.curable and (better := self._scanned_again(message, tick)):
             return better
         verdict = Verdict.vouched(checked.claim.outcome, checked.claim.reason)
@@ -117,8 +112,8 @@ class Verifying:
         outcome, action = report.verdict.outcome, report.decision.action
         # a clean message that is not accepted met the failure of an optional engine, which is no reason for a bounce
         better = outcome is Outcome.INFECTED or (outcome is Outcome.CLEAN and isinstance(action, Accept))
-        report = _cleaned(report) if better else report._replace(decision=_passing(message))
-        return report._replace(receipt=ReceiptResult.RESCANNED)
+        decision = report.decision if better else _passing(message)
+        return report._replace(decision=decision, receipt=ReceiptResult.RESCANNED)
 
     def _check(self, message: Message) -> Checked:
         try:
@@ -130,11 +125,7 @@ class Verifying:
 
 def _passing(message: Message) -> Decision:
     """The message passes as incoming decided, without its receipt."""
-    return Decision(_PASS, "receipt", removals(message.headers, RECEIPT_PATTERN))
-
-
-def _cleaned(report: Report) -> Report:
-    return report._replace(decision=report.decision.edited(removals(report.message.headers, RECEIPT_PATTERN)))
+    return Decision(_PASS, "receipt", removals(message.headers, RECEIPT_FIELD))
 
 
 def body_digest(message: Message) -> bytes:

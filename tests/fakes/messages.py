@@ -34,6 +34,7 @@ _POLICY = Policy(
     on_error=Choice(ActionName.TEMPFAIL),
     on_unscanned=dict.fromkeys(Limit, Choice(ActionName.TEMPFAIL)),
     scanned_by="miltscan 1 at mx.example.test",
+    foreign=(b"x-virus-", b"x-miltscan-"),
 )
 
 

@@ -25,6 +25,7 @@ _MANY_BYTES = re.compile(r"\((\d+) bytes\)")
 _QUEUE_ID = re.compile(r" \(\w+\)$")
 _SESSION = "MAIL FROM:<sender@example.org>\nRCPT TO:<user@example.test>\n"
 _ENGINE = "clamd: OK\n"
+_OURS = ("x-virus-", "x-miltscan-")
 
 
 class MailCommand(NamedTuple):
@@ -40,7 +41,7 @@ class MailCommand(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The reply (of 250 only the code), what becomes of the message, and patterns of its X-Virus-* headers."""
+    """The reply (of 250 only the code), what becomes of the message, and patterns of the headers in _OURS."""
 
     reply: str
     fate: str
@@ -88,12 +89,12 @@ class Case:
         return [command.path for command in self.commands if command.verb == "RCPT TO"]
 
     def deviations(self, reply: str, fate: str, reason: str, headers: Iterable[tuple[str, str]]) -> list[str]:
-        """What differs from the expectation: a line for each of reply, fate, X-Virus-* headers and other headers."""
+        """What differs from the expectation: a line for each of reply, fate, miltscan's headers and other headers."""
         heard = _QUEUE_ID.sub("", reply)
         has = [f"{name}: {value.strip()}" for name, value in headers]
-        marks = [header for header in has if header.lower().startswith("x-virus-")]
+        marks = [header for header in has if header.lower().startswith(_OURS)]
         sent = [f"{name.decode()}: {value.decode().strip()}" for name, value in self.headers]
-        lost = [header for header in sent if not header.lower().startswith("x-virus-") and header not in has]
+        lost = [header for header in sent if not header.lower().startswith(_OURS) and header not in has]
         wanted = self.expected
         wrong = []
         if not fnmatch.fnmatchcase(heard[:3] if wanted.reply == "250" else heard, wanted.reply):

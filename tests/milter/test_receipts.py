@@ -218,13 +218,16 @@ def test_no_receipt_leaves_a_host_that_verifies_none(shared: Fleet, folder: Path
     assert len(receipts(shared(keys__file=f"{folder}/keys", receipt__remote_verifier=True).send())) == 1
 
 
-def test_what_is_not_accepted_gets_no_receipt(shared: Fleet, folder: Path) -> None:
-    """Refused, or held: what is released from the MTA's queue is looked at again."""
-    held = shared(keys__file=f"{folder}/keys", receipt__remote_verifier=True, policy__on_infected="hold")
+def test_the_receipt_of_what_is_held_counts_at_its_release(shared: Fleet, folder: Path) -> None:
+    """The MTA keeps the message with its receipt; what the client keeps has none."""
+    choices = {"policy__on_infected": "hold", "policy__on_unscanned__limits": "reject"}
+    held = shared(keys__file=f"{folder}/keys", receipt__remote_verifier=True, **choices)
     result = held.send(Message(body=VIRUS))
     assert result.quarantine
-    assert receipts(result) == []
-    assert len(receipts(held.send())) == 1
+    (receipt,) = receipts(result)
+    assert b"; o=infected; by=release; r=; " in receipt
+    held.clamd.behaviour = unless_canary(lies.limits_exceeded)
+    assert receipts(held.send()) == []
 
 
 def test_a_message_at_the_limit_may_grow_on_the_way(both: Daemon, folder: Path) -> None:

@@ -225,9 +225,11 @@ def test_forged_headers_are_removed_from_the_last() -> None:
         b"X-Virus-Status",
         b"X-Viru",
         b"X-Zip",
+        b"x-miltscan-receipt",
     )
     headers = [(name, b" Clean") for name in names]
     forged = (
+        RemoveHeader("x-miltscan-receipt", 1),
         RemoveHeader("X-Virus-Status", 3),
         RemoveHeader("X-VIRUS-SCANNED", 1),
         RemoveHeader("x-virus-status", 2),
@@ -236,10 +238,12 @@ def test_forged_headers_are_removed_from_the_last() -> None:
     assert decide(policy(), message(headers=headers), Verdict.clean("clamd")).edits == (*forged, *OURS)
 
 
-def test_mode_none_edits_nothing() -> None:
-    """Without headers of ours nothing of the sender's is touched."""
-    headers = [(b"X-Virus-Status", b" Clean")]
-    assert decide(policy(scanned_by=None), message(headers=headers), Verdict.clean("clamd")).edits == ()
+def test_only_foreign_headers_are_removed() -> None:
+    """Without headers of ours the sender's own X-Virus-* stay, and what else the policy names is removed."""
+    headers = [(b"X-Virus-Status", b" Clean"), (b"X-Miltscan-Released", b" 1")]
+    unmarked = policy(scanned_by=None, foreign=(b"x-miltscan-",))
+    removed = (RemoveHeader("X-Miltscan-Released", 1),)
+    assert decide(unmarked, message(headers=headers), Verdict.clean("clamd")).edits == removed
 
 
 CLEAN = Verdict.clean("clamd")

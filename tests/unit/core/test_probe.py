@@ -18,14 +18,12 @@ from miltscan.core.action import (
     RemoveHeader,
     Reply,
     TempFail,
-    removals,
 )
 from miltscan.core.keys import Key
 from miltscan.core.message import Header
 from miltscan.core.probe import (
     FRESH,
     PROBE_HEADER,
-    PROBE_PATTERN,
     Answer,
     Probe,
     ProbeKind,
@@ -227,10 +225,3 @@ def test_the_answer_to_another_probe_proves_nothing() -> None:
 def test_whatever_a_reply_holds_nothing_raises(text: str) -> None:
     """No text of a reply makes the reader raise."""
     assert read_answer(signed()[1], text) is None
-
-
-def test_each_header_of_our_name_goes() -> None:
-    """The last first, as removing one moves the index of those behind it."""
-    headers = (*OTHERS, (NAME, b"x"), (b"x-virus-status", b"y"), (NAME.lower(), b""))
-    assert removals(headers, PROBE_PATTERN) == (RemoveHeader("x-miltscan-probe", 2), RemoveHeader(PROBE_HEADER, 1))
-    assert removals(OTHERS, PROBE_PATTERN) == ()

@@ -7,12 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.core import receipt
-from miltscan.core.action import RemoveHeader, removals
 from miltscan.core.keys import Key
 from miltscan.core.message import Header
 from miltscan.core.receipt import (
     RECEIPT_HEADER,
-    RECEIPT_PATTERN,
     AcceptedBy,
     Checked,
     Claim,
@@ -38,9 +36,11 @@ HEADERS: tuple[Header, ...] = (
 VALID = Checked(ReceiptResult.VALID, Claim(NOW, Outcome.CLEAN, 27000))
 
 
-def signed(headers: tuple[Header, ...] = HEADERS, key: Key = NEW, time: int = NOW) -> tuple[Header, ...]:
+def signed(
+    headers: tuple[Header, ...] = HEADERS, key: Key = NEW, time: int = NOW, by: AcceptedBy = AcceptedBy.SCAN
+) -> tuple[Header, ...]:
     """The headers with a receipt."""
-    value = sign_receipt(key, Claim(time, Outcome.CLEAN, 27000), headers, BODY)
+    value = sign_receipt(key, Claim(time, Outcome.CLEAN, 27000, by), headers, BODY)
     return ((RECEIPT_HEADER.encode(), b" " + value.encode()), *headers)
 
 
@@ -204,6 +204,16 @@ def test_another_body_is_another_message() -> None:
 def test_a_receipt_ages(now: float, result: ReceiptResult) -> None:
     """Past the age there may be newer signatures; clocks may differ a little, and a receipt is not for next year."""
     assert checked(signed(), now=now).receipt is result
+    assert checked(signed(by=AcceptedBy.RULE), now=now).receipt is result
+
+
+@pytest.mark.parametrize(
+    ("age", "result"),
+    [(HOUR + 1, ReceiptResult.VALID), (3650 * 86400, ReceiptResult.VALID), (-301, ReceiptResult.STALE)],
+)
+def test_the_receipt_of_a_release_does_not_age(age: float, result: ReceiptResult) -> None:
+    """A held message has it from its EOM on, for months perhaps; one from the future is still stale."""
+    assert checked(signed(by=AcceptedBy.RELEASE), now=NOW + age).receipt is result
 
 
 def test_keys_that_are_not_there() -> None:
@@ -276,11 +286,3 @@ def test_nothing_raises(headers: list[Header], receipts: list[bytes]) -> None:
     hostile = (*headers, *((RECEIPT_HEADER.encode(), value) for value in receipts))
     assert checked(hostile).receipt is not ReceiptResult.VALID
     assert sign_receipt(NEW, Claim(NOW, Outcome.CLEAN, 1), hostile, BODY)
-
-
-def test_every_receipt_is_removed() -> None:
-    """However its name is written, the last first."""
-    names = (b"X-Miltscan-Receipt", b"Subject", b"x-MILTSCAN-receipt", b"X-Miltscan-Receipts")
-    expected = (RemoveHeader("x-MILTSCAN-receipt", 2), RemoveHeader("X-Miltscan-Receipt", 1))
-    assert removals([(name, b"") for name in names], RECEIPT_PATTERN) == expected
-    assert removals(HEADERS, RECEIPT_PATTERN) == ()

@@ -85,9 +85,24 @@ def test_the_policy_is_that_of_the_settings() -> None:
 
 
 def test_headers_name_version_and_host_or_nothing() -> None:
-    """The key headers.mode decides whether miltscan changes any header."""
+    """The key headers.mode decides whether miltscan adds any header."""
     assert policy_for(Settings(), "mx.example.test").scanned_by == f"miltscan {__version__} at mx.example.test"
     assert policy_for(parse_settings(b'[headers]\nmode = "none"', "f"), "mx").scanned_by is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "verifies", "foreign"),
+    [
+        ("replace", False, (b"x-virus-", b"x-miltscan-")),
+        ("replace", True, (b"x-virus-", b"x-miltscan-receipt")),
+        ("none", False, (b"x-miltscan-",)),
+        ("none", True, (b"x-miltscan-receipt",)),
+    ],
+)
+def test_fields_of_miltscan_do_not_come_from_outside(mode: str, foreign: tuple[bytes, ...], *, verifies: bool) -> None:
+    """The delivery side leaves those of the incoming side and of a release, and removes the receipt in any mode."""
+    settings = parse_settings(f'[headers]\nmode = "{mode}"'.encode(), "f")
+    assert pipeline_for(settings, scripted(settings), scan_slots(1), "mx", verifies=verifies).policy.foreign == foreign
 
 
 def test_engines_have_an_action_of_their_own() -> None:
@@ -126,8 +141,9 @@ def test_only_an_engine_with_bounds_of_its_own_is_wrapped() -> None:
 def test_the_delivery_side_takes_what_has_grown_on_the_way() -> None:
     """What the incoming side had scanned and accepted must not be too large for the same engine a second later."""
     settings = with_engines('skip_above = "1KiB"')
-    (engine,) = pipeline_for(settings, scripted(settings), scan_slots(1), "mx", growth=100).engines
-    assert [engine.scan(message(size=size), 1.0, lambda: None).reason for size in (1124, 1125)] == [
+    (engine,) = pipeline_for(settings, scripted(settings), scan_slots(1), "mx", verifies=True).engines
+    largest = 1024 + 64 * 1024
+    assert [engine.scan(message(size=size), 1.0, lambda: None).reason for size in (largest, largest + 1)] == [
         None,
         Limit.TOO_LARGE,
     ]

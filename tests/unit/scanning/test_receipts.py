@@ -95,12 +95,30 @@ def test_what_was_not_kept_whole_gets_no_receipt(spool: Spool) -> None:
     assert receipts(ours.process(settled, nothing)) == []
 
 
-def test_what_is_held_gets_no_receipt(spool: Spool) -> None:
-    """An infected message is scanned again on its release from the queue."""
-    holds = Pipeline([ScriptedEngine(INFECTED)], policy(on_infected=ActionName.HOLD), scan_slots(1), 60.0, 0.0)
-    report = Signing(holds, KEYS, lambda _engine, _server: 0, raised).process(whole(spool), nothing)
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (INFECTED, "o=infected; by=release; r=; s=7;"),
+        (Verdict.unscanned("fake", Limit.BUSY), "o=unscanned; by=release; r=busy; s=7;"),
+    ],
+)
+def test_the_receipt_of_what_is_held_is_that_of_its_release(spool: Spool, verdict: Verdict, said: str) -> None:
+    """Whoever releases the message knows its outcome: the delivery side must not stop it again."""
+    hold = policy(on_infected=ActionName.HOLD, on_unscanned=dict.fromkeys(Limit, ActionName.HOLD))
+    holds = Pipeline([ScriptedEngine(verdict)], hold, scan_slots(1), 60.0, 0.0)
+    signing = Signing(holds, KEYS, lambda _engine, _server: 7, raised)
+    report = signing.process(whole(spool), nothing)
     assert isinstance(report.decision.action, Hold)
-    assert receipts(report) == []
+    (receipt,) = receipts(report)
+    assert f"; {said} " in receipt
+    assert receipts(signing.process(whole(spool)._replace(settled=too_large(2, 1)), nothing)) == []
+
+
+def test_a_released_message_keeps_what_names_its_entry(arriving: "Arriving") -> None:
+    """Of miltscan's own fields the delivery side removes the receipt alone."""
+    claim = Claim(int(time.time()) - 86400, Outcome.INFECTED, 7, AcceptedBy.RELEASE)
+    report = strict(ScriptedEngine(INFECTED)).process(arriving(claim, (b"X-Miltscan-Released", b" 1")), nothing)
+    assert (report.decision, report.receipt) == (PASSES, ReceiptResult.VALID)
 
 
 @pytest.mark.parametrize("verdict", [CLEAN, INFECTED])
@@ -189,9 +207,9 @@ def test_a_second_scan_that_succeeds_marks_the_message(arriving: Arriving) -> No
     assert (report.decision.rule, report.receipt) == ("clean", ReceiptResult.RESCANNED)
     assert report.decision.edits == (
         RemoveHeader("X-Virus-Status", 1),
+        RemoveHeader(RECEIPT_HEADER, 1),
         InsertHeader("X-Virus-Status", "Clean"),
         InsertHeader("X-Virus-Scanned", "miltscan 1 at mx.example.test"),
-        RemoveHeader(RECEIPT_HEADER, 1),
     )
 
 
