@@ -11,7 +11,7 @@ from miltscan.doctor.programs import RunningProgram, listeners, listeners_at
 from miltscan.doctor.topics import NO_MILTSCAN, NOT_ROOT, denied
 from miltscan.processes.listening import listens
 from miltscan.sandwich.cf import Daemon
-from miltscan.sandwich.submit import unverified_tls
+from miltscan.sandwich.transfer import unverified_tls
 
 _TIMEOUT = 15.0  # seconds for a greeting, which GreetPause and ident may delay, or for a reply
 

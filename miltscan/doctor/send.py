@@ -15,7 +15,8 @@ from miltscan.doctor.topics import NOT_ROOT
 from miltscan.engines.clamd.canary import canary_mail
 from miltscan.engines.clamd.client import test_signature
 from miltscan.sandwich.logfiles import MAIL_LOGS, has_journal, journal
-from miltscan.sandwich.submit import OutgoingMail, ServerReply, Submission, submit
+from miltscan.sandwich.submit import OutgoingMail, Submission, submit
+from miltscan.sandwich.transfer import ServerReply
 
 _REPLY_TIMEOUT = 330.0  # seconds: longer than sendmail waits for a filter (E:)
 _DELIVERY_TIMEOUT = 20.0  # seconds from 250 to the mailbox

@@ -11,7 +11,8 @@ from miltscan.core.probe import Stage
 from miltscan.doctor import send
 from miltscan.doctor.hops import HopEvents, follow_hops, hop_findings
 from miltscan.doctor.send import clean_finding, infected_finding, open_log, queue_id
-from miltscan.sandwich.submit import ServerReply, Submission
+from miltscan.sandwich.submit import Submission
+from miltscan.sandwich.transfer import ServerReply
 from tests.unit.doctor.support import bad
 
 GOLDEN = Path(__file__).parents[2] / "corpus" / "logs"

@@ -12,7 +12,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from miltscan.core.probe import Stage
-from miltscan.sandwich.submit import OutgoingMail, ServerReply, submit
+from miltscan.sandwich.submit import OutgoingMail, submit
+from miltscan.sandwich.transfer import ServerReply
 from tests.harness import ports, programs
 
 MAIL = OutgoingMail("", "someone@example.test", b"Subject: x\r\n\r\n.dot\r\n")

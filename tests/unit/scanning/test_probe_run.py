@@ -12,8 +12,8 @@ from miltscan.core.keys import Key
 from miltscan.core.probe import Probe, ProbeKind, Stage, probe_decision
 from miltscan.core.verdict import Outcome
 from miltscan.errors import ConfigError
-from miltscan.sandwich import submit
 from miltscan.sandwich.submit import OutgoingMail, Submission
+from miltscan.sandwich.transfer import ServerReply
 from miltscan.scanning import probe_run
 from miltscan.scanning.probe_run import (
     Result,
@@ -31,17 +31,17 @@ KEY = Key("k", b"k" * 32)
 SECONDS = {Stage.CONNECT: 0.0012, Stage.ENVELOPE: 0.1, Stage.DATA: 2.0}
 
 
-def sent(reply: submit.ServerReply, stage: Stage = Stage.DATA) -> Submission:
+def sent(reply: ServerReply, stage: Stage = Stage.DATA) -> Submission:
     """A submission that ended so."""
     return Submission(reply, stage, SECONDS)
 
 
-def answered(one: Probe, outcome: Outcome) -> submit.ServerReply:
+def answered(one: Probe, outcome: Outcome) -> ServerReply:
     """The reply to a probe with this outcome, by a policy that rejects viruses."""
     action = Accept() if outcome is Outcome.CLEAN else Reject(Reply(550, "5.7.1", "Virus found: Eicar"))
     reply = probe_decision(one, outcome, Decision(action, "x")).reply
     assert reply
-    return submit.ServerReply(reply.code, f"{reply.status} {reply.text}")
+    return ServerReply(reply.code, f"{reply.status} {reply.text}")
 
 
 @pytest.mark.parametrize("kind", ProbeKind)
@@ -80,18 +80,18 @@ def test_an_answer_is_judged_by_its_outcome(kind: ProbeKind, outcome: Outcome, w
 @pytest.mark.parametrize(
     ("reply", "stage", "wrong"),
     [
-        (submit.ServerReply(0, "no reply: timed out"), Stage.CONNECT, "no reply in stage connect; start the incoming"),
+        (ServerReply(0, "no reply: timed out"), Stage.CONNECT, "no reply in stage connect; start the incoming"),
         (
-            submit.ServerReply(550, "5.1.1 User unknown"),
+            ServerReply(550, "5.1.1 User unknown"),
             Stage.ENVELOPE,
             "rejected before the message, in stage envelope",
         ),
-        (submit.ServerReply(250, "2.0.0 A Message accepted for delivery"), Stage.DATA, "ACCEPTED UNSCANNED"),
-        (submit.ServerReply(451, "4.3.2 Please try again later"), Stage.DATA, "the reply does not prove a scan"),
-        (submit.ServerReply(550, "5.7.1 Virus found: Eicar"), Stage.DATA, "the reply does not prove a scan"),
+        (ServerReply(250, "2.0.0 A Message accepted for delivery"), Stage.DATA, "ACCEPTED UNSCANNED"),
+        (ServerReply(451, "4.3.2 Please try again later"), Stage.DATA, "the reply does not prove a scan"),
+        (ServerReply(550, "5.7.1 Virus found: Eicar"), Stage.DATA, "the reply does not prove a scan"),
     ],
 )
-def test_no_answer_is_no_scan(kind: ProbeKind, reply: submit.ServerReply, stage: Stage, wrong: str) -> None:
+def test_no_answer_is_no_scan(kind: ProbeKind, reply: ServerReply, stage: Stage, wrong: str) -> None:
     """A refusal that looks right is not enough: another filter may have said it."""
     assert fault(make(KEY, kind)[1], sent(reply, stage)).startswith(wrong)
 
@@ -109,7 +109,7 @@ def test_both_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def record(place: tuple[str, int], letter: OutgoingMail, patience: float) -> Submission:
         letters.append((place, letter, patience))
-        return sent(submit.ServerReply(250, "2.0.0 \x1b[2J"))
+        return sent(ServerReply(250, "2.0.0 \x1b[2J"))
 
     monkeypatch.setattr(probe_run, "submit", record)
     results = run_probes(options_for(Settings(), "inet:2525@mx.example.test"), KEY)
@@ -125,7 +125,7 @@ def test_both_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_filter_without_the_key_is_named_so(monkeypatch: pytest.MonkeyPatch, *, discards: bool) -> None:
     """Such a filter accepts the clean probe and rejects the other one; one that accepts both does not scan."""
     codes = iter([250, 250 if discards else 550])
-    monkeypatch.setattr(probe_run, "submit", lambda *_: sent(submit.ServerReply(next(codes), "2.0.0 x")))
+    monkeypatch.setattr(probe_run, "submit", lambda *_: sent(ServerReply(next(codes), "2.0.0 x")))
     reasons = [result.why for result in run_probes(options_for(Settings(), None), KEY)]
     start = "ACCEPTED UNSCANNED" if discards else "a filter scans, but has not read key k; run there: systemctl reload"
     assert [reason.startswith(start) for reason in reasons] == [True, True]

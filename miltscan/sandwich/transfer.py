@@ -1,0 +1,203 @@
+"""Sends one message in one SMTP transaction: a reply for each recipient, the message as a stream of chunks.
+
+A message of any size takes the memory of one chunk. Addresses are bytes and reach the server unchanged.
+"""
+
+import re
+import smtplib
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import NamedTuple
+
+from miltscan.core.probe import Stage
+
+_DONE = range(200, 300)
+_START_INPUT = 354  # RFC 5321 section 4.1.1.4: the reply to DATA
+_CLOSING = 421  # RFC 5321 section 4.2.2: the server closes the connection
+_REQUIRES_TLS = 530  # RFC 3207 section 4: "Must issue a STARTTLS command first"
+_CRLF = b"\r\n"
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+class ServerReply(NamedTuple):
+    """The reply of the server; with code 0 there was none, and the text is the reason."""
+
+    code: int
+    text: str
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the server did what it was asked for."""
+        return self.code in _DONE
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.text}" if self.code else self.text
+
+
+class Transfer(NamedTuple):
+    """One message to send. An empty sender gets no bounce.
+
+    Addresses are as MAIL and RCPT had them, with or without angle brackets. `chunks` are as `crlf` makes them and have
+    `size` bytes together; `eight_bit` tells whether any byte is above 127. Where `chunks` raises neither OSError nor
+    ValueError, its exception passes, and the server drops the message for want of a final dot.
+    """
+
+    sender: bytes
+    recipients: tuple[bytes, ...]
+    chunks: Iterable[bytes]
+    size: int
+    eight_bit: bool = False
+
+
+class Sent(NamedTuple):
+    """A reply for each recipient in their order: a refusal, or the reply to the message.
+
+    `stage` is the last one that began, `seconds` has each one that began.
+    """
+
+    replies: tuple[ServerReply, ...]
+    stage: Stage
+    seconds: dict[Stage, float]
+
+
+class _StageClock:
+    """The stage that began last, and the seconds of each one."""
+
+    def __init__(self) -> None:
+        self.stage = Stage.CONNECT
+        self.seconds: dict[Stage, float] = {}
+
+    @contextmanager
+    def time(self, stage: Stage) -> Iterator[None]:
+        """Measure one stage, even if it raises."""
+        self.stage, began = stage, time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = time.monotonic() - began
+
+
+def transfer(server: tuple[str, int], mail: Transfer, timeout: float) -> Sent:
+    """Send one message to `server` (host and port), waiting up to `timeout` seconds for each reply.
+
+    No failure of the server or of the network raises: each is a reply, with code 0 where the server sent none.
+    """
+    clock, refused = _StageClock(), dict[int, ServerReply]()
+    try:
+        with clock.time(Stage.CONNECT):
+            client = smtplib.SMTP(*server, socket.gethostname(), timeout)
+        with closing(client):
+            with clock.time(Stage.ENVELOPE):
+                reply = _open(client, mail)
+                if reply.accepted:
+                    refused.update(_refusals(client, mail.recipients))
+            if reply.accepted and len(refused) < len(mail.recipients):
+                with clock.time(Stage.DATA):
+                    reply = _send(client, mail.chunks)
+            with suppress(OSError, smtplib.SMTPException):  # the reply is known, whatever happens to QUIT
+                client.quit()
+    except smtplib.SMTPResponseException as answer:  # the reply to the connection, EHLO, STARTTLS or DATA
+        reply = _reply(answer.smtp_code, answer.smtp_error)
+    except (OSError, ValueError, smtplib.SMTPException) as problem:  # ValueError: a text that SMTP cannot carry
+        why = getattr(problem, "strerror", None) or problem or type(problem).__name__
+        reply = ServerReply(0, f"no reply from port {server[1]} of {server[0]}: {why}")
+    replies = tuple(refused.get(number, reply) for number in range(len(mail.recipients)))
+    return Sent(replies, clock.stage, clock.seconds)
+
+
+def _open(client: smtplib.SMTP, mail: Transfer) -> ServerReply:
+    """EHLO and MAIL, with TLS only if the server requires it and with any certificate: it has the message anyway."""
+    client.command_encoding = "latin-1"  # each byte of an address as it is
+    client.ehlo_or_helo_if_needed()
+    reply = _mail(client, mail)
+    if reply.code == _REQUIRES_TLS and client.has_extn("starttls"):
+        client.starttls(context=unverified_tls())
+        client.ehlo()
+        reply = _mail(client, mail)
+    return reply
+
+
+def _mail(client: smtplib.SMTP, mail: Transfer) -> ServerReply:
+    """MAIL with what the server offers: RFC 1870 (size), 6152 (8 bits), 6531 (addresses beyond ASCII)."""
+    options = [f"SIZE={mail.size}"] if client.has_extn("size") else []
+    if mail.eight_bit and client.has_extn("8bitmime"):
+        options.append("BODY=8BITMIME")
+    if not all(map(bytes.isascii, (mail.sender, *mail.recipients))) and client.has_extn("smtputf8"):
+        options.append("SMTPUTF8")
+    return _reply(*client.docmd("MAIL", " ".join([f"FROM:{_path(mail.sender)}", *options])))
+
+
+def _refusals(client: smtplib.SMTP, recipients: Iterable[bytes]) -> Iterator[tuple[int, ServerReply]]:
+    """RCPT for each recipient: the number and the reply of each one that is refused."""
+    for number, recipient in enumerate(recipients):
+        code, text = client.docmd("RCPT", f"TO:{_path(recipient)}")
+        if code == _CLOSING:
+            raise smtplib.SMTPResponseException(code, text)
+        if code not in _DONE:
+            yield number, _reply(code, text)
+
+
+def _send(client: smtplib.SMTP, chunks: Iterable[bytes]) -> ServerReply:
+    """DATA and the message; the reply to either."""
+    code, text = client.docmd("DATA")
+    if code != _START_INPUT:
+        return _reply(code, text)
+    assert client.sock is not None  # noqa: S101 - for mypy: the reply came from it
+    for chunk in stuffed(chunks):
+        try:
+            client.sock.sendall(chunk)
+        except OSError as problem:
+            with suppress(OSError, smtplib.SMTPServerDisconnected):  # what a server says before it hangs up
+                return _reply(*client.getreply())
+            raise smtplib.SMTPServerDisconnected(problem.strerror or str(problem)) from problem
+    client.send(b".\r\n")
+    return _reply(*client.getreply())
+
+
+def _path(address: bytes) -> str:
+    bare = address if address.startswith(b"<") and address.endswith(b">") else b"<%b>" % address
+    return bare.decode("latin-1")
+
+
+def _reply(code: int, text: bytes | str) -> ServerReply:
+    words = text if isinstance(text, str) else text.decode(errors="replace")
+    return ServerReply(code, words) if code >= 0 else ServerReply(0, f"not a reply of SMTP: {words}")
+
+
+def crlf(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    r"""The chunks with CRLF at each line end and at the end of the last line; no chunk ends between CR and LF.
+
+    A lone CR or LF is a line end: no server takes it as anything else (RFC 5321 section 2.3.8), sendmail closes the
+    connection.
+    """
+    held = ended = b""
+    for chunk in chunks:
+        data = held + chunk
+        held = data[-1:] if data.endswith(b"\r") else b""
+        data = data[: len(data) - len(held)]
+        if not data.count(b"\r") == data.count(b"\n") == data.count(_CRLF):
+            data = _LINE_END.sub(_CRLF, data)
+        if data:
+            ended = data[-2:]
+            yield data
+    if held or ended != _CRLF:
+        yield _CRLF
+
+
+def stuffed(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks of `crlf` with a second dot in front of each line that begins with one (RFC 5321 section 4.5.2)."""
+    begins = True
+    for chunk in chunks:
+        yield (b"." if begins and chunk.startswith(b".") else b"") + chunk.replace(b"\r\n.", b"\r\n..")
+        begins = chunk.endswith(_CRLF)
+
+
+def unverified_tls() -> ssl.SSLContext:
+    """TLS that accepts any certificate, for a connection that carries no secret."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
