@@ -56,6 +56,33 @@ QUESTIONS = {
     "queue_oldest_timestamp_seconds": "Since when has the oldest message been waiting? An empty queue has no series.",
     "sendmail_listening": "Does the sendmail accept connections (1)? It is 0 if it is down or above its load limit.",
     "queue_readable": "Could the queue be read (1)? If not, its other metrics are missing.",
+    "quarantine_put_duration_seconds": "How long does a message wait at EOM until it is stored durably?",
+    "quarantine_put_errors_total": (
+        "How many messages could not be stored? Their clients received 451 and send them again."
+    ),
+    "quarantine_entries": "How many messages are in each area?",
+    "quarantine_bytes": "How large are the messages of each area together, as received?",
+    "quarantine_oldest_timestamp_seconds": "When did the oldest message arrive? An empty area has no series.",
+    "quarantine_cleared": (
+        "How many messages are no longer detected and wait for their release? An area with release_clean releases "
+        "them by itself."
+    ),
+    "quarantine_unindexed": (
+        "How many messages are stored, but not in the index, because it is down or cannot keep up? None is lost."
+    ),
+    "quarantine_releases_total": (
+        "How often did the keeper release a message, and how did each attempt end? Commands are not counted; the log "
+        "has their releases."
+    ),
+    "quarantine_rescans_total": "How many stored messages were scanned again, and with which result?",
+    "quarantine_expired_total": "How many messages were deleted because of max_age, max_entries or max_size?",
+    "quarantine_disk_bytes": "How large is the file system of the quarantine?",
+    "quarantine_free_bytes": "How much disk space is free at quarantine.directory?",
+    "keeper_configured": "Does the service have a keeper (1)? It has none without a quarantine (0).",
+    "keeper_last_round_timestamp_seconds": (
+        "When did the keeper last complete a round? It needs about a second for one. A keeper that waits for the lock "
+        "of another service completes rounds, too."
+    ),
     "probe_success": (
         "Did the last probe pass through the incoming sendmail to an engine, and was the verdict correct (1)?"
     ),

@@ -23,6 +23,7 @@ SUPERVISOR = "supervisor"
 EXPORTER = "exporter"
 TRACER = "tracer"
 PROBER = "prober"
+KEEPER = "keeper"
 _OURS = re.compile(r"(counter|histogram|summary|gauge_[a-z]+)_\w+")  # prometheus_client's names: type, mode, slot
 _SPACE = {"counter": 2**15, "histogram": 2**16}
 """Bytes reserved for a file: what 50 signatures and three servers need. Beyond it the file grows if there is space."""
@@ -53,7 +54,7 @@ class MetricsFolder:
 
 def slots_of(settings: Settings) -> list[str]:
     """Return the slots of all processes that a service with these settings may have."""
-    return [SUPERVISOR, EXPORTER, TRACER, PROBER, *map(str, range(settings.workers))]
+    return [SUPERVISOR, EXPORTER, TRACER, PROBER, KEEPER, *map(str, range(settings.workers))]
 
 
 def claim_folder(folder: Path, slots: Collection[str]) -> MetricsFolder:

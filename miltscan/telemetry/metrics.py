@@ -44,14 +44,36 @@ class QueueName(StrEnum):
     DELIVERY = "delivery"
 
 
+class ReleaseResult(StrEnum):
+    """How an attempt to release a message ended; `unreachable` also where the connection broke."""
+
+    RELEASED = "released"
+    TEMPFAILED = "tempfailed"
+    REJECTED = "rejected"
+    UNREACHABLE = "unreachable"
+    FAILED = "failed"
+
+
+class RescanResult(StrEnum):
+    """What a rescan found: nothing any more, the same signature, another one, or no complete verdict."""
+
+    CLEARED = "cleared"
+    DETECTED = "detected"
+    RENAMED = "renamed"
+    UNSCANNED = "unscanned"
+    FAILED = "failed"
+
+
 _ENGINE = Label("engine", "the names of the configured engines")
 _SERVER = Label("server", "the configured servers of each engine")
 _SIZE = Label("size", "one of small (up to 32 KiB), medium (1 MiB), large (10 MiB), huge", tuple(SizeClass))
 _QUEUE = closed("queue", QueueName)
 _MESSAGE = closed("message", ProbeKind)
 _PROCESS = Label(
-    "process", "one of supervisor, exporter, prober, tracer, and a number from 0 for each worker of both sockets"
+    "process",
+    "one of supervisor, exporter, keeper, prober, tracer, and a number from 0 for each worker of both sockets",
 )
+_AREA = Label("area", "the areas of the quarantine, and those of former settings in which messages remain")
 _CODE = Label("code", "reply codes of the policy and of the milter: 250, 451, 550, 552", ("250", "451", "550", "552"))
 _SIGNATURE = Label(
     "signature", f"the first {SIGNATURES_NAMED} that each worker finds, and other for the rest; the log has every name"
@@ -221,6 +243,75 @@ SENDMAIL_LISTENING = Family(
     "1 or 0",
     "Whether a process listens on the port of the sendmail (1) or not (0).",
     (_QUEUE,),
+)
+
+# The quarantine
+
+QUARANTINE_PUT_SECONDS = Family(
+    Histogram,
+    "quarantine_put_duration_seconds",
+    "seconds",
+    "Time that it takes to store a message durably, in seconds.",
+    buckets=_SECONDS,
+)
+QUARANTINE_PUT_ERRORS = Family(
+    Counter,
+    "quarantine_put_errors_total",
+    "messages",
+    "Messages that could not be stored, so that their clients received 451.",
+)
+QUARANTINE_ENTRIES = Family(Gauge, "quarantine_entries", "entries", "Messages in an area of the quarantine.", (_AREA,))
+QUARANTINE_BYTES = Family(
+    Gauge, "quarantine_bytes", "bytes", "Size of the messages in an area of the quarantine, in bytes.", (_AREA,)
+)
+QUARANTINE_OLDEST = Family(
+    Gauge,
+    "quarantine_oldest_timestamp_seconds",
+    "seconds since 1970",
+    "Arrival time of the oldest message in an area of the quarantine, in seconds since 1970.",
+    (_AREA,),
+)
+QUARANTINE_CLEARED = Family(
+    Gauge,
+    "quarantine_cleared",
+    "entries",
+    "Messages in an area of the quarantine in which the last rescan found nothing.",
+    (_AREA,),
+)
+QUARANTINE_UNINDEXED = Family(
+    Gauge, "quarantine_unindexed", "entries", "Messages in the quarantine that are not in its index."
+)
+QUARANTINE_RELEASES = Family(
+    Counter,
+    "quarantine_releases_total",
+    "releases",
+    "Releases by the keeper, by result.",
+    (closed("result", ReleaseResult),),
+)
+QUARANTINE_RESCANS = Family(
+    Counter,
+    "quarantine_rescans_total",
+    "scans",
+    "Rescans of stored messages by the keeper, by result.",
+    (closed("result", RescanResult),),
+)
+QUARANTINE_EXPIRED = Family(
+    Counter, "quarantine_expired_total", "entries", "Messages that the keeper deleted by the rules of their area."
+)
+QUARANTINE_DISK_BYTES = Family(
+    Gauge, "quarantine_disk_bytes", "bytes", "Size of the file system of quarantine.directory, in bytes."
+)
+QUARANTINE_FREE_BYTES = Family(
+    Gauge, "quarantine_free_bytes", "bytes", "Free disk space at quarantine.directory, in bytes."
+)
+KEEPER_CONFIGURED = Family(
+    Gauge, "keeper_configured", "1 or 0", "Whether the service has a keeper of the quarantine (1) or not (0)."
+)
+KEEPER_LAST_ROUND = Family(
+    Gauge,
+    "keeper_last_round_timestamp_seconds",
+    "seconds since 1970",
+    "Time when the keeper last completed a round, in seconds since 1970.",
 )
 
 # The probe

@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from deploy.grafana.generator import engines, overview, process, queries, sandwich, signatures
+from deploy.grafana.generator import engines, overview, process, quarantine, queries, sandwich, signatures
 from deploy.grafana.generator.panels import SOURCE
 
 DOCS = "https://example.org/miltscan/docs"
@@ -25,6 +25,7 @@ ROWS = {
     "Engines and servers": engines.PANELS,
     "Signatures": signatures.PANELS,
     "Sandwich": sandwich.PANELS,
+    "Quarantine": quarantine.PANELS,
     "Process health": process.PANELS,
 }
 _VALUES_OF = {
