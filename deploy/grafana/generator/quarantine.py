@@ -15,20 +15,20 @@ _PUT = "miltscan_quarantine_put_duration_seconds"
 _KEEPER = "time() - miltscan_keeper_last_round_timestamp_seconds < bool 60"
 
 PANELS: tuple[Panel, ...] = (
-    number("Messages kept", Short, f"sum({_ENTRIES}) or vector(0)", width=4),
+    number("Messages kept", Short, f"sum({_ENTRIES}) or vector(0)", width=5),
     number(
         "No longer detected",
         Short,
         "sum(miltscan_quarantine_cleared) or vector(0)",
-        width=4,
+        width=5,
         steps=((None, "green"), (1, "orange")),
     ),
-    number("Not stored", Short, increase("miltscan_quarantine_put_errors_total"), width=4, steps=NONE_IS_GOOD),
+    number("Not stored", Short, increase("miltscan_quarantine_put_errors_total"), width=5, steps=NONE_IS_GOOD),
     number(
         "Not in the index",
         Short,
         "sum(miltscan_quarantine_unindexed) or vector(0)",
-        width=4,
+        width=5,
         steps=rising(1, 1000),
     ),
     number("Expired", Short, increase("miltscan_quarantine_expired_total"), width=4),
