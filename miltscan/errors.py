@@ -5,6 +5,9 @@
     ├── StartError       the world around us is wrong (socket in use, folder missing): exit status 1
     ├── OutputError      standard output cannot be written: exit status 1
     ├── SpoolError       a message could not be written to the spool: the message is tempfailed
+    ├── StoreError       the quarantine cannot be used: a message is tempfailed, a command has exit status 1
+    │   └── CorruptIndexError   the index is damaged or incomplete: it can be built again from the files
+    ├── EntryError       an entry of the quarantine does not exist, or its file is broken: exit status 1
     └── ProtocolError    the MTA sent a milter step that cannot follow the last one: tempfailed
 
     MtaGoneError         not an Exception, like KeyboardInterrupt: the MTA has gone, and the scan is cancelled
@@ -39,6 +42,22 @@ class OutputError(MiltscanError):
 
 class SpoolError(MiltscanError):
     """The spool could not take the message (disk full, folder gone)."""
+
+
+class StoreError(MiltscanError):
+    """The quarantine cannot be used: its folder (full, read-only, missing) or its index."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class CorruptIndexError(StoreError):
+    """The index of the quarantine is damaged, missing or incomplete; its files are not."""
+
+
+class EntryError(MiltscanError):
+    """An ID names no entry or several, or the file of an entry cannot be read."""
+
+    exit_status: ClassVar[int] = 1
 
 
 class ProtocolError(MiltscanError):

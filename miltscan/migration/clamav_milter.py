@@ -10,7 +10,7 @@ from miltscan.core.action import ActionName
 from miltscan.core.address import InetAddress, parse_address
 from miltscan.core.clamav_conf import is_on, parse_clamav_size, read_options
 from miltscan.core.milter_spec import write_milter_spec
-from miltscan.migration.draft import Conversion, Draft, Fate, Row, Rule, always, convert, if_used
+from miltscan.migration.draft import Conversion, Draft, DraftRow, Fate, Rule, always, convert, if_used
 
 _ACTIONS = {
     "accept": ActionName.ACCEPT,
@@ -38,14 +38,14 @@ def draft_clamav_milter(text: str) -> Draft:
         shown = f"{name} {' '.join(values)}".rstrip()
         if name not in given:
             shown = f"{shown} (its default)" if values else f"{shown} (not set)"
-        rows.append(Row(shown, convert(rule, values)))
+        rows.append(DraftRow(shown, convert(rule, values)))
     for name, values in given.items():
         if name not in OPTIONS:
             unknown = Conversion(Fate.UNKNOWN, "clamav-milter 1.4 has no such option")
-            rows.append(Row(f"{name} {' '.join(values)}".rstrip(), unknown))
+            rows.append(DraftRow(f"{name} {' '.join(values)}".rstrip(), unknown))
         elif name not in _REPEATED:
             again = Conversion(Fate.UNUSED, "set twice: clamav-milter uses the first line")
-            rows += [Row(f"{name} {value}", again) for value in values[1:]]
+            rows += [DraftRow(f"{name} {value}", again) for value in values[1:]]
     return Draft(tuple(rows))
 
 

@@ -42,7 +42,7 @@ class Conversion:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DraftRow:
     """One option as the file has it (`given`, on one line) and its conversion."""
 
     given: str
@@ -53,7 +53,7 @@ class Row:
 class Draft:
     """All conversions of one file."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[DraftRow, ...]
 
     @property
     def settings(self) -> dict[str, Toml]:

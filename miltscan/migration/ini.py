@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from miltscan.migration.draft import Conversion, Draft, Fate, Row, Rule, convert
+from miltscan.migration.draft import Conversion, Draft, DraftRow, Fate, Rule, convert
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IniEntry:
     """One `key = value`; names in lower case, the section empty before the first one."""
 
     section: str
@@ -19,7 +19,7 @@ class Entry:
     value: str
 
 
-def read_ini(text: str) -> Iterator[Entry]:
+def read_ini(text: str) -> Iterator[IniEntry]:
     """The entries in order; `;` and `#` begin a comment line, and a line without `=` is left out."""
     section = ""
     for line in map(str.strip, text.splitlines()):
@@ -27,7 +27,7 @@ def read_ini(text: str) -> Iterator[Entry]:
             section = line[1:-1].strip().lower()
         elif "=" in line and not line.startswith((";", "#")):
             key, _, value = line.partition("=")
-            yield Entry(section, key.strip().lower(), value.strip().strip('"'))
+            yield IniEntry(section, key.strip().lower(), value.strip().strip('"'))
 
 
 def draft_ini(text: str, keys: Mapping[str, Rule], sections: tuple[str, ...]) -> Draft:
@@ -35,17 +35,17 @@ def draft_ini(text: str, keys: Mapping[str, Rule], sections: tuple[str, ...]) ->
 
     The first of two entries with the same key counts.
     """
-    taken: dict[str, Row] = {}
+    taken: dict[str, DraftRow] = {}
     others = []
     for entry in read_ini(text):
         here = not entry.section or entry.section.startswith(sections)
         if here and entry.key in keys and entry.key not in taken:
-            taken[entry.key] = Row(f"{entry.key} = {entry.value}", convert(keys[entry.key], [entry.value]))
+            taken[entry.key] = DraftRow(f"{entry.key} = {entry.value}", convert(keys[entry.key], [entry.value]))
         else:
             others.append(entry)
     # one row for each section, without values, as one may be a password
     unread = []
     for section, group in groupby(sorted(others, key=lambda entry: entry.section), lambda entry: entry.section):
         names = ", ".join(dict.fromkeys(entry.key for entry in group))
-        unread.append(Row(f"[{section}]", Conversion(Fate.UNREAD, names)))
+        unread.append(DraftRow(f"[{section}]", Conversion(Fate.UNREAD, names)))
     return Draft((*taken.values(), *unread))

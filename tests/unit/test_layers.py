@@ -49,6 +49,10 @@ THIRD_PARTIES: Mapping[str, frozenset[str]] = {
     "typer": frozenset({"cli", "commands"}),
     "opentelemetry": frozenset({"daemon"}),
     "rich": frozenset({"commands"}),
+    "sqlalchemy": frozenset({"quarantine"}),
+    "psycopg": frozenset(),  # SQLAlchemy imports it
+    "zstandard": frozenset({"quarantine"}),
+    "pyrage": frozenset({"quarantine"}),
     "pydantic": frozenset({"config"}),
     "pydantic_core": frozenset({"config"}),
 }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from miltscan.config.load import parse_settings
 from miltscan.migration import interscan, relay
 from miltscan.migration.draft import Fate, Rule, convert
-from miltscan.migration.ini import Entry, read_ini
+from miltscan.migration.ini import IniEntry, read_ini
 from miltscan.migration.render import as_files
 
 
@@ -103,7 +103,7 @@ def test_what_is_not_understood_sets_nothing() -> None:
 def test_entries_know_their_section() -> None:
     """Comments and lines without an entry are left out."""
     text = '; a=1\nPort = "1"\n# b=2\n[ SMTP ]\nport=2\njunk\nx=a=b\n'
-    assert [*read_ini(text)] == [Entry("", "port", "1"), Entry("smtp", "port", "2"), Entry("smtp", "x", "a=b")]
+    assert [*read_ini(text)] == [IniEntry("", "port", "1"), IniEntry("smtp", "port", "2"), IniEntry("smtp", "x", "a=b")]
 
 
 def test_the_keys_of_another_service_are_not_read() -> None:

@@ -1,0 +1,143 @@
+"""The bytes of an entry's files: the first two lines of `ID.entry`, and the lines of `ID.state`; it opens no file.
+
+    miltscan-entry 1
+    {"time": 1764375600.5, "area": "default", "recipients": ["<a@example.com>"], ...}
+    the message as received, or its encoded form
+
+The second line is padded with spaces to a fixed length: size and digest are filled in after the message was copied.
+Bytes of the envelope become text by surrogateescape, and the JSON is ASCII, so every byte returns as it was.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from typing import Any, BinaryIO
+
+from miltscan.core.action import ActionName
+from miltscan.core.message import Direction
+from miltscan.core.text import printable_ascii
+from miltscan.core.verdict import Fault, Limit, Outcome
+from miltscan.errors import EntryError
+from miltscan.quarantine.entry import Encoding, Entry, Event, State, is_entry_id
+
+_NAME = b"miltscan-entry "
+_FIRST = _NAME + b"1\n"
+LONGEST = 2**24
+"""Bytes of the line of JSON: a message may have thousands of recipients."""
+_REASONS = {reason.value: reason for kind in (Limit, Fault) for reason in kind}
+
+
+def header(entry: Entry, room: int = 0) -> bytes:
+    """The first two lines, the second of at least `room` bytes with its line end."""
+    data = asdict(entry)
+    for key in ("message_id", "sender"):
+        data[key] = _text(data[key])
+    data["recipients"] = [_text(one) for one in entry.recipients]
+    return _FIRST + json.dumps(data).encode("ascii").ljust(room - 1) + b"\n"
+
+
+def blank(entry: Entry) -> tuple[int, int]:
+    """The length of both lines, whatever size and digest are, and the `room` with which `header` has that length."""
+    widest = replace(entry, size=2**62, kept_size=2**62, digest="0" * 64, kept_digest="0" * 64)
+    length = len(header(widest))
+    return length, length - len(_FIRST)
+
+
+def read_header(stream: BinaryIO) -> Entry:
+    """The entry that a file begins with; then the stream is at the message. Raises EntryError without the name."""
+    first = stream.readline(64)
+    if first != _FIRST:
+        if first.startswith(_NAME) and first.endswith(b"\n"):
+            raise EntryError(
+                f"version {printable_ascii(first[len(_NAME) : -1])} of the format is unknown to this miltscan"
+            )
+        raise EntryError("does not begin as an entry does")
+    line = stream.readline(LONGEST)
+    if not line.endswith(b"\n"):
+        raise EntryError("the description of the message is truncated")
+    try:
+        return _entry(json.loads(line))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise EntryError("the description of the message cannot be read") from None
+
+
+def _entry(data: dict[str, Any]) -> Entry:
+    if not is_entry_id(data["id"]):
+        raise ValueError(data["id"])
+    return Entry(
+        time=float(data["time"]),
+        area=_str(data["area"]),
+        action=ActionName(data["action"]),
+        queue_id=_str(data["queue_id"]),
+        message_id=_bytes(data["message_id"]),
+        sender=_bytes(data["sender"]),
+        recipients=tuple(map(_bytes, data["recipients"])),
+        client_name=_str(data["client_name"]),
+        client_address=_str(data["client_address"]),
+        direction=Direction(data["direction"]),
+        outcome=Outcome(data["outcome"]),
+        reason=None if data["reason"] is None else _REASONS[data["reason"]],
+        signature=None if data["signature"] is None else _str(data["signature"]),
+        engine=_str(data["engine"]),
+        rule=_str(data["rule"]),
+        signatures=int(data["signatures"]),
+        subject=_str(data["subject"]),
+        author=_str(data["author"]),
+        id=data["id"],
+        size=int(data["size"]),
+        digest=_str(data["digest"]),
+        encoding=tuple(map(Encoding, data["encoding"])),
+        kept_size=int(data["kept_size"]),
+        kept_digest=_str(data["kept_digest"]),
+    )
+
+
+def event_line(event: Event) -> bytes:
+    """The line of an event; what has its default is left out."""
+    data = {key: value for key, value in event._asdict().items() if value != Event._field_defaults.get(key, ...)}
+    if event.recipients:
+        data["recipients"] = [_text(one) for one in event.recipients]
+    if event.to:
+        data["to"] = _text(event.to)
+    return json.dumps(data).encode("ascii") + b"\n"
+
+
+def read_events(lines: Iterable[bytes]) -> tuple[Event, ...]:
+    """The events of a state file. A line that cannot be read was torn by a crash or a full disk: it is skipped."""
+    return tuple(event for line in lines if (event := _event(line)) is not None)
+
+
+def _event(line: bytes) -> Event | None:
+    try:
+        data = json.loads(line)
+        state, outcome = data.get("state"), data.get("outcome")
+        return Event(
+            time=float(data["time"]),
+            by=_str(data["by"]),
+            state=None if state is None else State(state),
+            recipients=tuple(map(_bytes, data.get("recipients", ()))),
+            to=_bytes(data.get("to", "")),
+            queue_id=_str(data.get("queue_id", "")),
+            reply=_str(data.get("reply", "")),
+            reason=_str(data.get("reason", "")),
+            outcome=None if outcome is None else Outcome(outcome),
+            signature=None if data.get("signature") is None else _str(data["signature"]),
+            signatures=int(data.get("signatures", 0)),
+            notice=_str(data.get("notice", "")),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _text(data: bytes) -> str:
+    return data.decode("ascii", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("ascii", "surrogateescape")
+
+
+def _str(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
