@@ -3,17 +3,14 @@
 # ruff: noqa: D301  a real \b keeps the lines of an example
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
-from miltscan.commands.terminal import complain, say, say_json, terminal_codes
+from miltscan.commands.progress import progress
+from miltscan.commands.terminal import complain, say, say_json
 from miltscan.core.text import readable
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 from miltscan.trace.explain import explain as explain_line
@@ -73,7 +70,7 @@ def trace(
         journal=journal or (not logs and has_journal()),
         on_error=complain,
     )
-    with _progress(read):
+    with progress("Reading the logs", read.size, shown=read.size >= _LONG) as read.on_progress:
         found = find(subject, read.matching, now)
     for one in found.traces:
         if json:
@@ -95,15 +92,3 @@ def _unknown(found: TraceResult) -> str:
         return ""
     lines = "1 line names it in a form" if found.unknown == 1 else f"{found.unknown} lines name it in a form"
     return f"; {lines} that trace does not know, such as: {readable(found.example, _SHOWN)}"
-
-
-@contextmanager
-def _progress(logs: Logs) -> Iterator[None]:
-    """Show a bar on standard error while `logs` are read, if that is a terminal and they are long."""
-    if logs.size < _LONG or not sys.stderr.isatty():
-        yield
-        return
-    with Progress(console=Console(file=terminal_codes()), transient=True) as bar:
-        task = bar.add_task("Reading the logs", total=logs.size)
-        logs.on_progress = lambda done: bar.update(task, completed=done)
-        yield
