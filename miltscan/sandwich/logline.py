@@ -52,6 +52,7 @@ class EventKind(StrEnum):
 
     ENVELOPE = "envelope"  # from=: a sendmail has received the message
     SCAN = "scan"  # miltscan's own line
+    QUARANTINE = "quarantine"  # what miltscan's keeper or a command did with a message in the quarantine
     MILTER = "milter"  # what sendmail did on request of a milter
     RULESET = "ruleset"  # one of sendmail's own checks refused
     DELIVERY = "delivery"  # to=: an attempt for some recipients
@@ -66,6 +67,7 @@ _KINDS = {
     "ruleset=": EventKind.RULESET,
 }
 """The kind of sendmail's lines, by the beginning of their text."""
+_OF_QUARANTINE = {"released", "release_failed", "entry_deleted"}  # events of miltscan
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +129,28 @@ def queue_id_time(queue_id: str) -> datetime | None:
 def handoff_id(event: LogEvent) -> str | None:
     """The queue ID that the next sendmail gave the message, if this event is its handoff.
 
-    The text is the other server's: a caller that follows it has to check that it is the same message.
+    The text is the other server's: a caller that follows it has to check that it is the same message. A release from
+    the quarantine is a handoff, too.
     """
+    if event.get("event") == "released" and event.kind is EventKind.QUARANTINE:
+        delivery = event.get("delivery") or ""
+        return delivery if QUEUE_ID.fullmatch(delivery) else None
     if event.kind is not EventKind.DELIVERY or not (event.get("dsn") or "").startswith("2."):
         return None
     found = re.match(rf"Sent \((?:\d\.\d\.\d )?({QUEUE_ID.pattern}) Message accepted", event.get("stat") or "")
     return found[1] if found else None
 
 
+def entry_of(event: LogEvent) -> str | None:
+    """The ID of an entry in the quarantine, in a line of miltscan."""
+    return event.get("entry") if event.kind in {EventKind.SCAN, EventKind.QUARANTINE} else None
+
+
 def addresses(event: LogEvent) -> list[str]:
-    """The recipients of a delivery attempt."""
+    """The recipients of a delivery attempt, or those that a line of miltscan names."""
+    named = event.fields.get("recipients")
+    if isinstance(named, list):
+        return [str(one) for one in named]
     return [found[0] for found in _ADDRESS.finditer(event.get("to") or "")]
 
 
@@ -226,7 +240,8 @@ def _miltscan_event(text: str, written: datetime | None, host: str | None) -> Lo
         moment: datetime | None = _aware(datetime.fromisoformat(str(fields.get("timestamp"))))
     except (ValueError, OverflowError):
         moment = written
-    return LogEvent(moment, host, "miltscan", None, named, EventKind.SCAN, fields, text)
+    kind = EventKind.QUARANTINE if fields["event"] in _OF_QUARANTINE else EventKind.SCAN
+    return LogEvent(moment, host, "miltscan", None, named, kind, fields, text)
 
 
 def _printable(value: object) -> object:

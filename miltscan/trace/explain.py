@@ -24,6 +24,7 @@ class Part:
 KINDS = {
     EventKind.ENVELOPE: "this sendmail received a message (its envelope), or refused it after the envelope",
     EventKind.SCAN: "what miltscan did; docs/logging.md lists every field",
+    EventKind.QUARANTINE: "what miltscan's quarantine did with a message; docs/logging.md lists every field",
     EventKind.MILTER: "what this sendmail did on request of a milter",
     EventKind.RULESET: "a check of sendmail's own configuration (check_mail, check_rcpt, ...) refused a command",
     EventKind.DELIVERY: "one attempt to deliver the message to these recipients",
@@ -104,7 +105,7 @@ def explain(line: str, now: datetime) -> list[Part]:
         parts.append(Part("text", event.text, "in sendmail's own words"))
     for name in event.fields:
         value, meaning = event.get(name) or "", _OURS
-        if event.kind is not EventKind.SCAN:
+        if event.kind not in {EventKind.SCAN, EventKind.QUARANTINE}:
             detail = _detail(name, value, event)
             meaning = FIELDS.get(name, "unknown to this version of miltscan") + (f": {detail}" if detail else "")
         parts.append(Part(name, value, meaning))

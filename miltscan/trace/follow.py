@@ -12,14 +12,22 @@ from itertools import pairwise
 from json import dumps
 
 from miltscan.sandwich.logforms import QUEUE_ID
-from miltscan.sandwich.logline import LINE_LIMIT, EventKind, LogEvent, parse_line
+from miltscan.sandwich.logline import LINE_LIMIT, EventKind, LogEvent, entry_of, parse_line
 from miltscan.trace.links import Link, LinkKind, links
 from miltscan.trace.order import ordered
-from miltscan.trace.recipients import DeliveryStatus, Recipient, recipients_of, refusal_of, worst_status
+from miltscan.trace.recipients import (
+    DeliveryStatus,
+    Recipient,
+    kept_without_result,
+    recipients_of,
+    refusal_of,
+    worst_status,
+)
 
 QUEUE_IDS_FOLLOWED = 100  # any number of messages may have the same Message-ID, by accident or by intent
 EVENTS_KEPT = 5000  # for each queue ID
 _A_SECOND = timedelta(seconds=1)
+_ENTRY_ID = 20  # characters of an entry's ID, more than a queue ID has (queue.c: 8 and the digits of a process ID)
 _MSGID_LOGGED = 100  # sendmail/headers.c, logsender: msgid=%.100s
 
 Read = Callable[[Sequence[bytes]], Iterable[bytes]]
@@ -56,6 +64,11 @@ class Trace:
         named = ((self.first(EventKind.ENVELOPE), "msgid"), (self.first(EventKind.SCAN), "message_id"))
         return next((name for event, key in named if event and (name := event.get(key))), None)
 
+    @property
+    def entry(self) -> str | None:
+        """The ID of its entry in the quarantine."""
+        return next((name for event in self.events if (name := entry_of(event))), None)
+
 
 @dataclass(slots=True)
 class _Search:
@@ -63,6 +76,7 @@ class _Search:
 
     message_ids: frozenset[str]
     queue_ids: dict[str, None]
+    entry: str = ""
     full: bool = False
     events: dict[str, dict[object, LogEvent]] = field(default_factory=dict)
     links: dict[Link, None] = field(default_factory=dict)
@@ -78,7 +92,8 @@ class _Search:
     def add(self, event: LogEvent) -> bool:
         """Keep an event that belongs to the message, and its queue IDs; whether it does."""
         here, found = event.queue_id, links(event)
-        named = not self.full and {event.get("msgid"), event.get("message_id")} & self.message_ids
+        named = not self.full and not self.message_ids.isdisjoint({event.get("msgid"), event.get("message_id")})
+        named = named or (bool(self.entry) and entry_of(event) == self.entry)
         linked = {one for link in found for one in (link.sender, link.receiver)}
         if here is None or not (named or any(one in self.queue_ids for one in (here, *linked))):
             return False
@@ -112,12 +127,12 @@ class TraceResult:
 
 
 def find(subject: str, read: Read, now: datetime) -> TraceResult:
-    """The message with this queue ID at either sendmail, or all messages with this Message-ID.
+    """The message with this queue ID at either sendmail or with this entry ID, or all with this Message-ID.
 
     A Message-ID may lack its brackets. `now` (aware) dates lines without a year.
     """
-    by_id = QUEUE_ID.fullmatch(subject) is not None
-    search = _Search(frozenset() if by_id else _spellings(subject), {subject: None} if by_id else {})
+    by_id = QUEUE_ID.fullmatch(subject) is not None and len(subject) < _ENTRY_ID
+    search = _Search(frozenset() if by_id else _spellings(subject), {subject: None} if by_id else {}, subject)
     name = subject.removeprefix("<").removesuffix(">")[:_MSGID_LOGGED].encode("utf-8", "surrogateescape")
     before, unknown, example = -1, 0, b""
     while len(search.queue_ids) != before:
@@ -128,7 +143,7 @@ def find(subject: str, read: Read, now: datetime) -> TraceResult:
                 example = example or line[:LINE_LIMIT]
                 unknown += 1
     traces = [_trace(path, search, accepted) for path, accepted in _paths(search) if not by_id or subject in path]
-    return TraceResult(traces, unknown, example)
+    return TraceResult([one for one in traces if one.entry == subject] or traces, unknown, example)
 
 
 def _spellings(message_id: str) -> frozenset[str]:
@@ -207,7 +222,7 @@ def _trace(path: Sequence[str], search: _Search, accepted: Sequence[Link]) -> Tr
     refusal = refusal_of(own)
     recipients = tuple(recipients_of(own, refusal))
     statuses = [one.status for one in recipients] or [refusal]
-    if _copies_without_result(path, own, accepted):
+    if _copies_without_result(path, own, accepted) or kept_without_result(own):
         statuses.append(DeliveryStatus.UNKNOWN)
     return Trace(
         tuple(one for one in path if one not in notice_ids),

@@ -14,7 +14,9 @@ from heapq import heappop, heappush
 from miltscan.sandwich.logline import EventKind, LogEvent
 from miltscan.trace.links import Link, LinkKind, links
 
-_ORDER_IN_A_SECOND = {EventKind.ENVELOPE: 0, EventKind.SCAN: 1, EventKind.DELIVERY: 3, EventKind.OTHER: 3}
+_ORDER_IN_A_SECOND = {EventKind.ENVELOPE: 0, EventKind.SCAN: 1} | dict.fromkeys(
+    (EventKind.DELIVERY, EventKind.QUARANTINE, EventKind.OTHER), 3
+)
 _BEFORE_DELIVERY = {EventKind.ENVELOPE: 0, EventKind.SCAN: 1, EventKind.MILTER: 2}
 _NO_TIME = datetime.min.replace(tzinfo=UTC)
 _SECOND = timedelta(seconds=1)

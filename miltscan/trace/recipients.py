@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from miltscan.sandwich.logline import EventKind, LogEvent, addresses, handoff_id
+from miltscan.sandwich.logline import EventKind, LogEvent, addresses, entry_of, handoff_id
 
 
 class DeliveryStatus(StrEnum):
@@ -16,6 +16,7 @@ class DeliveryStatus(StrEnum):
     FAILED = "failed"
     DEFERRED = "deferred"
     HELD = "held"
+    QUARANTINED = "in the quarantine"
     UNKNOWN = "unknown"
     DISCARDED = "discarded"
     HANDED_OVER = "handed over"  # to a host whose lines are not in these logs
@@ -28,6 +29,7 @@ _BY_ACTION = {
     "tempfail": DeliveryStatus.TEMPFAILED,
     "discard": DeliveryStatus.DISCARDED,
     "hold": DeliveryStatus.HELD,
+    "quarantine": DeliveryStatus.QUARANTINED,
 }
 _BY_DSN = {"2": DeliveryStatus.DELIVERED, "4": DeliveryStatus.DEFERRED, "5": DeliveryStatus.FAILED}
 _BY_STAT = {
@@ -42,12 +44,23 @@ _BY_MILTER = {
     "tempfail": DeliveryStatus.TEMPFAILED,
     "reject": DeliveryStatus.REJECTED,
 }
+_ATTEMPTS = {EventKind.DELIVERY, EventKind.QUARANTINE}
+_OF_ENTRY = {
+    "release_failed": DeliveryStatus.QUARANTINED,
+    "entry_deleted": DeliveryStatus.DISCARDED,
+    "quarantine": DeliveryStatus.QUARANTINED,
+    "discard": DeliveryStatus.DISCARDED,
+}
+"""What became of a recipient's copy, by the event of the quarantine or the action in miltscan's line."""
 _MILTER_ACTION = re.compile(r"(?:milter=[^,=]+,(?: action=\w+,)?|Milter: (?:cmd=)?data,) (discard|tempfail|reject)")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """The last attempt for one recipient at the last sendmail that has the message."""
+    """The last attempt for one recipient at the last sendmail that has the message.
+
+    For a message in the quarantine each release is an attempt; before the first one `last` is miltscan's line.
+    """
 
     address: str
     status: DeliveryStatus
@@ -63,19 +76,45 @@ def worst_status(statuses: Iterable[DeliveryStatus]) -> DeliveryStatus:
 def recipients_of(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterator[Recipient]:
     """Each recipient with its last attempt, and `refusal` for an attempt without a status code."""
     tried: dict[tuple[str | None, str], list[LogEvent]] = {}
-    attempts = [event for event in events if event.kind is EventKind.DELIVERY]
-    for event in attempts:
-        for address in addresses(event):
+    for event in events:
+        named = addresses(event) if event.kind in _ATTEMPTS or is_kept(event) else []
+        if event.get("event") == "entry_deleted":  # it is final for those who have not received it
+            named = [one for (queue_id, one), made in tried.items() if queue_id == event.queue_id and _waits(made[-1])]
+        for address in named:
             tried.setdefault((event.queue_id, address), []).append(event)
-    delivering = {event.queue_id for event in attempts}
+    delivering = {event.queue_id for event in events if event.kind is EventKind.DELIVERY}
     for (_, address), made in tried.items():
         handoff = handoff_id(made[-1])
         if handoff not in delivering:  # otherwise the next sendmail has later attempts
             status = DeliveryStatus.HANDED_OVER if handoff else _attempt_status(made[-1], refusal)
-            yield Recipient(address, status, len(made), made[-1])
+            yield Recipient(address, status, sum(one.kind in _ATTEMPTS for one in made), made[-1])
+
+
+def is_kept(event: LogEvent) -> bool:
+    """Whether this is miltscan's line about a message of which the quarantine has a copy."""
+    return event.kind is EventKind.SCAN and bool(entry_of(event))
+
+
+def _waits(last: LogEvent) -> bool:
+    return last.kind is not EventKind.DELIVERY and handoff_id(last) is None
+
+
+def kept_without_result(events: Sequence[LogEvent]) -> bool:
+    """Whether the quarantine has recipients that no line names: a line names only the first ones."""
+    kept = [_count(event) - len(addresses(event)) for event in events if is_kept(event)]
+    gone = [_count(event) - len(addresses(event)) for event in events if event.get("event") == "released"]
+    return sum(kept) > sum(gone)
+
+
+def _count(event: LogEvent) -> int:
+    value = event.fields.get("recipients_count")
+    return value if isinstance(value, int) else 0
 
 
 def _attempt_status(attempt: LogEvent, refusal: DeliveryStatus) -> DeliveryStatus:
+    if attempt.kind in {EventKind.SCAN, EventKind.QUARANTINE}:
+        words = [attempt.get("event") or "", attempt.get("action") or ""]
+        return next((_OF_ENTRY[word] for word in words if word in _OF_ENTRY), DeliveryStatus.UNKNOWN)
     if dsn := attempt.get("dsn"):
         return _BY_DSN.get(dsn[0], refusal)
     word = re.match(r"\w*", attempt.get("stat") or "")

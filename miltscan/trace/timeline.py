@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from miltscan.sandwich.logline import EventKind, LogEvent, addresses, handoff_id
+from miltscan.sandwich.logline import EventKind, LogEvent, addresses, entry_of, handoff_id
 from miltscan.trace.explain import Part
 from miltscan.trace.follow import Trace
 from miltscan.trace.recipients import Recipient
@@ -14,7 +14,8 @@ _SHOWN = 5
 def as_text(trace: Trace) -> str:
     """Several lines, without a line feed after the last."""
     message_id = trace.message_id or "(no Message-ID in these logs)"
-    heading = [f"Message {message_id}: {trace.status}", f"Queue IDs: {' -> '.join(trace.queue_ids)}"]
+    entry = f", entry {trace.entry}" if trace.entry else ""
+    heading = [f"Message {message_id}: {trace.status}{entry}", f"Queue IDs: {' -> '.join(trace.queue_ids)}"]
     if trace.notice_ids:
         heading.append(f"Notices about it: {', '.join(trace.notice_ids)}")
     if not trace.is_by_time:
@@ -42,6 +43,7 @@ def trace_fields(trace: Trace) -> dict[str, object]:
     heading = {
         "message_id": trace.message_id,
         "status": trace.status,
+        "entry": trace.entry,
         "queue_ids": trace.queue_ids,
         "notice_ids": trace.notice_ids,
     }
@@ -97,6 +99,8 @@ def _lines(event: LogEvent) -> Iterator[str]:
             yield "receives " + ", ".join(fact for fact in facts if fact)
         case EventKind.SCAN if event.get("event") in {"message", "probe_message"}:
             yield from _scan(event.fields)
+        case EventKind.QUARANTINE:
+            yield from _quarantine(event)
         case EventKind.DELIVERY:
             to, handoff = addresses(event), handoff_id(event)
             result = f"handed over as {handoff}" if handoff else event.get("stat") or event.text
@@ -122,7 +126,23 @@ def _scan(fields: Mapping[str, object]) -> Iterator[str]:
     found = [fields.get(name) for name in ("outcome", "signature", "reason")]
     yield f"verdict: {', '.join(str(one) for one in found if one)}"
     yield f"decision: {fields.get('action')}, by rule {fields.get('rule')}"
+    if fields.get("entry"):
+        yield f"in the quarantine: area {fields.get('area')}, entry {fields.get('entry')}"
     yield f"reply: {fields.get('reply') or 'the 250 of sendmail'} (after {fields.get('total_ms')} ms)"
+
+
+def _quarantine(event: LogEvent) -> Iterator[str]:
+    """What was done with an entry; as in the line of a scan, any field may be missing."""
+    to = _some(addresses(event), event.get("recipients_count"))
+    match event.get("event"):
+        case "released":
+            yield f"releases entry {event.get('entry')} to {to}: handed over as {handoff_id(event)}"
+        case "release_failed":
+            yield f"cannot release entry {event.get('entry')} to {to}"
+        case _:
+            yield f"deletes entry {event.get('entry')}"
+    values = [(name, event.get(name)) for name in ("by", "reason", "reply")]
+    yield ", ".join(f"{name} {value}" for name, value in values if value)
 
 
 def _recipients(title: str, recipients: Sequence[Recipient]) -> Iterator[str]:
@@ -132,8 +152,9 @@ def _recipients(title: str, recipients: Sequence[Recipient]) -> Iterator[str]:
     for one in recipients:
         handoff = handoff_id(one.last)
         facts = [f"{name} {value}" for name in ("dsn", "delay") if (value := one.last.get(name))]
-        facts.append(f"{one.attempts} attempt{'s' if one.attempts > 1 else ''}")
-        result = f"as {handoff}" if handoff else one.last.get("stat") or ""
+        facts.append(f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}")
+        kept = one.last.get("reply") or entry_of(one.last)
+        result = f"as {handoff}" if handoff else one.last.get("stat") or kept or ""
         yield f"  {one.address}  {one.status}: {result} ({', '.join(facts)})"
 
 
