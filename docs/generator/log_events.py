@@ -126,10 +126,12 @@ _MESSAGE = (
         "rule",
         Type.TEXT,
         "The rule that decided: a key of `[policy]`, `engine.NAME.on_error`, `clean`, `receipt`, `probe`, `exception`, "
-        "`mta-gone`.",
+        "`mta-gone`, `quarantine` (the message could not be stored).",
         _ANY,
     ),
     Field("action", Type.TEXT, "What miltscan did with the message.", values=tuple(ActionName)),
+    Field("area", Type.TEXT, "The area of the quarantine that was to keep the message.", _ANY, null=True),
+    Field("entry", Type.TEXT, "ID of the entry in the quarantine.", "20 characters", null=True),
     Field(
         "reply",
         Type.TEXT,
@@ -161,6 +163,17 @@ EVENTS = (
         ("info", "warning"),
         "A probe was scanned like a message, and then rejected with the proof of its scan. It has no line `message`.",
         (*_MESSAGE, replace(_PROBE, name="probe")),
+    ),
+    Event(
+        "store_fails",
+        ("error",),
+        "A message could not be stored in the quarantine; its client received a tempfail and sends it again.",
+        (
+            Field("queue_id", Type.TEXT, "The MTA's queue ID of the message.", _ANY),
+            Field("area", Type.TEXT, "The area of the quarantine.", _ANY),
+            Field("why", Type.TEXT, "The text of the system, with the path.", _ANY),
+            _WORKER,
+        ),
     ),
     Event(
         "probe_works",

@@ -28,12 +28,22 @@ class Timed(NamedTuple):
     seconds: float
 
 
+class Kept(NamedTuple):
+    """The attempt to store a message in an area: the ID of its entry, or the `error`; the seconds it took."""
+
+    area: str
+    entry: str
+    seconds: float
+    error: str = ""
+
+
 class Report(NamedTuple):
     """One message, its verdicts (the deciding one as `verdict`) and the decision.
 
     `waited` is the time for a scan slot, `seconds` the whole time from EOM to the decision. `missing` are the verdicts
     of optional engines that did not look at the whole message. `receipt` is the result of the receipt check, None where
-    receipts are not checked. `probe` is the kind of probe, None for mail.
+    receipts are not checked. `probe` is the kind of probe, None for mail. `kept` is None where nothing had to be
+    stored.
     """
 
     message: Message
@@ -45,3 +55,4 @@ class Report(NamedTuple):
     missing: tuple[Verdict, ...] = ()
     receipt: ReceiptResult | None = None
     probe: ProbeKind | None = None
+    kept: Kept | None = None

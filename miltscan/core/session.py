@@ -36,21 +36,25 @@ _NEXT = {
 class _Transaction:
     """A message being built: from MAIL to EOM or abort."""
 
-    __slots__ = ("authenticated", "headers", "limit", "local", "recipients", "sender", "size")
+    __slots__ = ("authenticated", "headers", "keep", "limit", "local", "recipients", "sender", "size")
 
-    def __init__(self, sender: bytes, limit: int, *, authenticated: bool) -> None:
+    def __init__(self, sender: bytes, limit: int, *, authenticated: bool, keep: bool) -> None:
         self.sender = sender
         self.limit = limit
         self.authenticated = authenticated
+        self.keep = keep
         self.recipients: list[bytes] = []
         self.local = True
         self.headers: list[Header] = []
         self.size = 0
 
     def grown(self, size: int) -> bool:
-        """Count `size` bytes; False once the message exceeds the limit, after which it takes no more space."""
+        """Count `size` bytes; False once the message exceeds the limit, after which it takes no more space.
+
+        With `keep` it is stored whole; the MTA's own limit bounds it.
+        """
         self.size += size
-        return self.size <= self.limit
+        return self.keep or self.size <= self.limit
 
 
 class Session:
@@ -65,15 +69,18 @@ class Session:
         self.client = client
         self.lead = lead
         self._state = _State.IDLE
-        self._transaction = _Transaction(b"", 0, authenticated=False)
+        self._transaction = _Transaction(b"", 0, authenticated=False, keep=False)
 
-    def mail(self, sender: bytes, arguments: tuple[bytes, ...], limit: int, *, authenticated: bool) -> Verdict | None:
+    def mail(
+        self, sender: bytes, arguments: tuple[bytes, ...], limit: int, *, authenticated: bool, keep: bool = False
+    ) -> Verdict | None:
         """MAIL with its ESMTP arguments; `limit` in bytes. Returns a verdict if the announced size exceeds it.
 
-        The policy decides what follows: if the transaction goes on, the bytes that arrive are counted.
+        The policy decides what follows: if the transaction goes on, the bytes that arrive are counted, and with `keep`
+        stored above the limit, too.
         """
         self._go("mail")
-        self._transaction = _Transaction(sender, limit, authenticated=authenticated)
+        self._transaction = _Transaction(sender, limit, authenticated=authenticated, keep=keep)
         size = announced_size(arguments)
         return too_large(size, limit) if size > limit else None
 

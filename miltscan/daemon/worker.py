@@ -69,6 +69,9 @@ class MessageRecorder:
             self._reports.append(report)
         try:
             log.message(report, self.number)
+            if report.kept and report.kept.error:
+                kept = report.kept
+                self.log.error("store_fails", queue_id=report.message.queue_id, area=kept.area, why=kept.error)
             if self._reporter and is_mail:
                 self._reporter.message(report)
         except Exception as error:  # noqa: BLE001 - the MTA must receive the decision even if it cannot be logged
@@ -242,7 +245,8 @@ class Worker:
         pipeline = pipeline_for(settings, engines, self._slots, self._hostname, verifies=self._verifies)
         processor = processor_for(loaded, pipeline, self._engines.version, recorder.exception, verifies=self._verifies)
         size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
-        return Runtime(processor, size, Path(settings.spool.directory), settings.spool.memory)
+        keeps_large = bool(settings.policy.on_unscanned.too_large.area)
+        return Runtime(processor, pipeline, size, keeps_large, Path(settings.spool.directory), settings.spool.memory)
 
     def _drain(self, link: ChildLink, place: object) -> None:
         """Accept no more connections, and wait until open transactions finish: for the longest scan at most.

@@ -152,7 +152,7 @@ class Milter:
     def _refuse_announced(self, ctx: Context, session: MtaSession, verdict: Verdict) -> int:
         """Reject a message whose announced size is too large, if the policy rejects such; else wait for its bytes."""
         message = session.message(_macro(ctx, "i"), settled=verdict)
-        report = session.runtime.pipeline.process(message, _nothing)
+        report = session.runtime.announced.process(message, _nothing)
         if report.decision.reply is None:
             return CONTINUE
         self._end(session)

@@ -28,10 +28,16 @@ _connection = threading.local()
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What the milter needs of one configuration; a message keeps it from MAIL to its end. Sizes in bytes."""
+    """What the milter needs of one configuration; a message keeps it from MAIL to its end. Sizes in bytes.
+
+    `pipeline` processes whole messages; `announced` decides at MAIL about a size above `message_size`, and stores
+    nothing. `keeps_large` means that such a message is needed whole.
+    """
 
     pipeline: Processor
+    announced: Processor
     message_size: int
+    keeps_large: bool
     spool_directory: Path
     spool_memory: int
 
@@ -73,8 +79,10 @@ class MtaSession:
         """MAIL; returns a verdict if the announced size exceeds the limit."""
         if self.spool:
             self.spool.expected = announced_size(arguments)
-        limit = self.runtime.message_size
-        return self.steps.mail(sender, arguments, limit, authenticated=authenticated)
+        runtime = self.runtime
+        return self.steps.mail(
+            sender, arguments, runtime.message_size, authenticated=authenticated, keep=runtime.keeps_large
+        )
 
     def body(self, chunk: bytes) -> None:
         """Add a chunk of the body."""

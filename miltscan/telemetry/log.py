@@ -85,7 +85,7 @@ def is_warning(report: Report) -> bool:
 def message_fields(report: Report, worker: int) -> dict[str, object]:
     """Return the fields of a message's line. Texts are as the message has them; the renderer makes them printable."""
     message, verdict, decision = report.message, report.verdict, report.decision
-    recipients, reply = message.envelope.recipients, decision.reply
+    recipients, reply, kept = message.envelope.recipients, decision.reply, report.kept
     return {
         "queue_id": message.queue_id,
         "message_id": message.message_id.decode("utf-8", "backslashreplace"),
@@ -103,6 +103,8 @@ def message_fields(report: Report, worker: int) -> dict[str, object]:
         "receipt": report.receipt,
         "rule": decision.rule,
         "action": decision.action.name,
+        "area": kept.area if kept else None,
+        "entry": (kept.entry or None) if kept else None,
         "reply": str(reply) if reply else None,
         "engines": [_engine_fields(timed) for timed in report.verdicts],
         "waited_ms": round(report.waited * 1000, 1),

@@ -73,7 +73,7 @@ class _Tally:
         self.scans: defaultdict[tuple[str, ...], list[Measured]] = defaultdict(list)
 
     def add(self, report: Report) -> None:
-        message, verdict, decision, verdicts, waited, total, missing, receipt, _probe = report
+        message, verdict, decision, verdicts, waited, total, missing, receipt, _probe, _kept = report
         if receipt is not None:
             metrics.RECEIPTS.child(receipt).inc()
         if receipt is ReceiptResult.VALID:  # it was counted at the incoming side

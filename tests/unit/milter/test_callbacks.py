@@ -95,7 +95,11 @@ class Setup:
     def __init__(self, folder: Path, verdict: Verdict | Exception, *failing: str, **choices: Any) -> None:  # noqa: ANN401
         self.recorder = FakeRecorder(*failing)
         pipeline = Pipeline([ScriptedEngine(verdict)], policy(**choices), scan_slots(1), 60.0, 0.0)
-        self.milter = Milter(Runtime(pipeline, 1000, folder, 1000), self.recorder, lambda: None)
+        self.milter = Milter(
+            Runtime(pipeline, pipeline, 1000, keeps_large=False, spool_directory=folder, spool_memory=1000),
+            self.recorder,
+            lambda: None,
+        )
         self.ctx = FakeContext()
         self.milter._negotiate(self.ctx, [0x1FF, 0x1FFFFF, 0, 0])  # noqa: SLF001 - as libmilter calls it
 

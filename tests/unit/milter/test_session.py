@@ -21,7 +21,8 @@ from tests.fakes.messages import policy
 
 
 def _runtime(folder: Path, message_size: int = 1000, memory: int = 1000) -> Runtime:
-    return Runtime(Pipeline((), policy(), scan_slots(1), 1.0, 1.0), message_size, folder, memory)
+    pipeline = Pipeline((), policy(), scan_slots(1), 1.0, 1.0)
+    return Runtime(pipeline, pipeline, message_size, keeps_large=False, spool_directory=folder, spool_memory=memory)
 
 
 def _talk(runtime: Runtime) -> MtaSession:

@@ -129,7 +129,7 @@ def test_a_case_is_read() -> None:
         (" - a reason", "", "expected levels: unit milter e2e - REASON"),
         ("levels: unit", "levels: unity", "expected levels"),
         ("RCPT TO:<a@example.test>", "DATA", "expected client:, MAIL FROM: or RCPT TO:, got 'DATA'"),
-        ("held: why", "held", "expected delivered, refused, discarded or held: REASON, got 'held'"),
+        ("held: why", "held", "expected delivered, refused, discarded, held: REASON or quarantined: AREA, got 'held'"),
         ("held: why", "gone", "got 'gone'"),
     ],
 )
