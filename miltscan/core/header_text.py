@@ -1,0 +1,33 @@
+"""The text of a header field for a person: unfolded, decoded (RFC 2047), bounded and readable. Never raises."""
+
+import re
+from collections.abc import Sequence
+from email.errors import MessageError
+from email.header import decode_header
+
+from miltscan.core.message import Header
+from miltscan.core.text import readable
+
+LONGEST = 200  # characters of the text that is shown
+_RAW = 2000  # bytes of the field that are looked at: decoding is not linear
+_BLANKS = re.compile(r"[ \t\r\n]+")
+
+
+def header_text(headers: Sequence[Header], name: bytes) -> str:
+    """The text of the first field of this name (in lower case); empty if there is none."""
+    value = next((value for field, value in headers if field.lower() == name), b"")
+    text = _BLANKS.sub(" ", _decoded(value[:_RAW].decode("utf-8", "backslashreplace"))).strip()
+    return readable(readable(text, LONGEST), LONGEST)  # an escape is longer than its character
+
+
+def _decoded(text: str) -> str:
+    """The text with its encoded words decoded; as it is where they are broken."""
+    if "=?" not in text:
+        return text
+    try:
+        return "".join(
+            part if isinstance(part, str) else part.decode(charset or "ascii", "replace")
+            for part, charset in decode_header(text)
+        )
+    except (MessageError, ValueError, LookupError):  # bad base64, an unknown charset
+        return text
