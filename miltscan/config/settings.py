@@ -21,6 +21,7 @@ from miltscan.core.address import Address, InetAddress, Network, UnixAddress
 from miltscan.core.verdict import OWN_VERDICTS
 
 MTA_PATIENCE = 300.0  # seconds: sendmail's milter timeout `E:`, 5m by default, from the end of the message to its reply
+STORE_WAIT = 10.0  # seconds for which a message is stored even if its scan used up the time
 _MIB = 2**20
 _LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
@@ -245,6 +246,12 @@ class Settings(Table):
         return (clamd, *self.engine)
 
     def _quarantine_conflicts(self) -> Iterator[str]:
+        total = self.limits.scan_timeout + self.limits.queue_wait
+        if self.quarantines and MTA_PATIENCE - STORE_WAIT <= total < MTA_PATIENCE:
+            yield (
+                f'limits.queue_wait + limits.scan_timeout = "{units.show_duration(total)}": expected less than '
+                f"{units.show_duration(MTA_PATIENCE - STORE_WAIT)} with a quarantine, which stores after the scan"
+            )
         for key, choice in self.choices.items():
             if choice.area not in {"", *self.quarantine.areas}:
                 yield f'{key} = "{choice}": expected an area that exists; add a table [quarantine.area.{choice.area}]'

@@ -25,6 +25,7 @@ from miltscan.processes.admission import install_filter
 from miltscan.processes.descriptors import raise_limit
 from miltscan.processes.rehearsal import rehearse
 from miltscan.processes.supervisor import Role, Supervisor
+from miltscan.scanning.entries import try_store
 from miltscan.scanning.spool import Spool
 from miltscan.status import events
 from miltscan.status.events import Reporter
@@ -47,6 +48,7 @@ def run_service(settings: Settings, path: Path | None) -> int:
     log.configure(settings.log.format, settings.log.level)
     log.OUTPUT.open()
     _try_spool(settings)
+    try_store(settings)
     sockets: list[MilterSocket] = []
     try:
         sockets += open_sockets(settings)
@@ -199,6 +201,7 @@ class _Service:
         """Return what the files hold now; each disk on which they are, and that of the spool, must answer."""
         loaded = load_all(self.path)
         _try_spool(loaded.settings)
+        try_store(loaded.settings)
         if self.http:
             access.load_access(loaded.settings.exporter)
         return loaded

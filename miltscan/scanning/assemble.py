@@ -17,9 +17,11 @@ from miltscan.core.report import Place
 from miltscan.core.verdict import Limit
 from miltscan.engines.base import Engine, Observer, ServedEngine, at_once
 from miltscan.engines.clamd.engine import ClamdEngine
+from miltscan.scanning.entries import keep_for
 from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, scan_slots
-from miltscan.scanning.probing import Probing
+from miltscan.scanning.probing import Probing, recognized
 from miltscan.scanning.receipts import HEADROOM, RECEIPT_FIELD, Signing, Verifying
+from miltscan.scanning.storing import Storing
 
 
 def _clamd(chosen: ClamdEngineSettings, observer: Observer, sessions: int) -> ClamdEngine:
@@ -111,12 +113,17 @@ def processor_for(
     It signs only for a delivery side that verifies, as nothing else keeps a receipt from leaving with outgoing mail.
     `signatures` returns the version of the signature database that the server of an engine uses. Faults of receipts and
     probes are reported to `exception`. A probe at the delivery side is ordinary mail: a rejection would be a bounce.
+    What is to be kept is stored at either side, except probes.
     """
-    receipt_failed = partial(exception, Place.RECEIPT)
+    settings, keys = loaded.settings, loaded.keys
+    receipt_failed, probe_failed = partial(exception, Place.RECEIPT), partial(exception, Place.PROBE)
+    ordinary: Processor = pipeline
     if verifies:
-        return Verifying(pipeline, loaded.keys, loaded.settings.receipt.max_age, receipt_failed)
-    if not loaded.keys:
-        return pipeline
-    signs = loaded.settings.has_verifier
-    ordinary = Signing(pipeline, loaded.keys, signatures, receipt_failed) if signs else pipeline
-    return Probing(ordinary, pipeline, loaded.keys, partial(exception, Place.PROBE))
+        ordinary = Verifying(pipeline, keys, settings.receipt.max_age, receipt_failed)
+    elif keys and settings.has_verifier:
+        ordinary = Signing(pipeline, keys, signatures, receipt_failed)
+    if settings.quarantines:
+        patience = settings.limits.queue_wait + settings.limits.scan_timeout
+        is_probe = partial(recognized, keys, raised=probe_failed)
+        ordinary = Storing(ordinary, keep_for(settings, signatures), patience, is_probe)
+    return Probing(ordinary, pipeline, keys, probe_failed) if keys and not verifies else ordinary

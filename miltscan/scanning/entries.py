@@ -1,4 +1,4 @@
-"""What a message leaves in the quarantine: its entry, made from the report, and the store as the settings describe it."""
+"""What a message leaves in the quarantine: its entry, made from its report, and the store of the settings."""
 
 import time
 from collections.abc import Callable

@@ -33,9 +33,7 @@ class Probing:
 
     def process(self, message: Message, tick: Tick) -> Report:
         """As the pipeline's."""
-        if not named(message.headers):
-            return self.ordinary.process(message, tick)
-        probe = None if message.settled else self._probe(message)
+        probe = recognized(self.keys, message, self.raised)
         if probe is None:
             return self.ordinary.process(message, tick)
         try:
@@ -48,9 +46,13 @@ class Probing:
             decision=probe_decision(probe, report.verdict.outcome, report.decision), probe=probe.kind
         )
 
-    def _probe(self, message: Message) -> Probe | None:
-        try:
-            return verify_probe(self.keys, message.headers, partial(body_digest, message), time.time())
-        except Exception as error:  # noqa: BLE001 - the message is treated as ordinary mail
-            self.raised(error)
-            return None
+
+def recognized(keys: Keyring, message: Message, raised: Callable[[Exception], None]) -> Probe | None:
+    """The probe that the message is; None for all else. An exception is reported to `raised`."""
+    if message.settled or not named(message.headers):
+        return None
+    try:
+        return verify_probe(keys, message.headers, partial(body_digest, message), time.time())
+    except Exception as error:  # noqa: BLE001 - the message is treated as ordinary mail
+        raised(error)
+        return None

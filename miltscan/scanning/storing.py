@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from miltscan.config.settings import STORE_WAIT
 from miltscan.core.action import Action, Discard, Quarantine
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.policy import not_kept
@@ -20,8 +21,6 @@ from miltscan.engines.base import Tick
 from miltscan.errors import StoreError
 from miltscan.scanning.pipeline import Processor
 
-LEAST_WAIT = 10.0
-"""Seconds for which a message is stored even if its scan used up the time."""
 _TICK = 1.0  # seconds between two progress messages to the MTA
 _AT_ONCE = 64  # messages; a disk that hangs must not collect threads without end
 _places = threading.BoundedSemaphore(_AT_ONCE)
@@ -36,18 +35,20 @@ Returns the ID of the entry once it is durable; raises StoreError."""
 class Storing:
     """What `processor` decides to quarantine, or to discard with a copy, goes through `keep` first.
 
-    `patience` in seconds is the time for a message from its EOM to the answer; storing has at least `LEAST_WAIT`.
+    `patience` in seconds is the time for a message from its EOM to the answer; storing has at least `STORE_WAIT`.
+    What is `exempt` is not stored: a probe.
     """
 
     processor: Processor
     keep: Keep
     patience: float
+    exempt: Callable[[Message], object]
 
     def process(self, message: Message, tick: Tick) -> Report:
         """As the processor's."""
         report = self.processor.process(message, tick)
         area = area_of(report.decision.action)
-        if not area:
+        if not area or self.exempt(message):
             return report
         began = time.monotonic()
         try:
@@ -71,7 +72,7 @@ class Storing:
         except BaseException:
             places.release()
             raise
-        given_up = time.monotonic() + max(LEAST_WAIT, self.patience - report.seconds)
+        given_up = time.monotonic() + max(STORE_WAIT, self.patience - report.seconds)
         while (left := given_up - time.monotonic()) > 0:
             with suppress(Empty):
                 result = done.get(timeout=min(left, _TICK))

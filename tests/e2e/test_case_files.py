@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from miltscan.quarantine.files import Files
 from tests.fakes.clamd import FakeClamd
 from tests.harness import decisions
 from tests.harness.client import new_message_id
@@ -74,13 +75,16 @@ def found(sandwich: ScanningSandwich, reply: str, message_id: str) -> tuple[str,
         return decisions.REFUSED, "", []
     queue_id = reply.split()[2]
     queued = sandwich.incoming.queue / f"hf{queue_id}"
-    action = sandwich.miltscan.wait_for_message(queue_id=queue_id)["action"]
+    line = sandwich.miltscan.wait_for_message(queue_id=queue_id)
+    action = line["action"]
     if action == "hold":
         text = queued.read_text(errors="replace")
         (reason,) = re.findall(r"^q(.*)$", text, re.MULTILINE)
         return decisions.HELD, reason, re.findall(r"^H\?[^?]*\?([^:\n]+): (.*)$", text, re.MULTILINE)
-    if action == "discard":
+    if action in {"discard", "quarantine"}:
         wait_until(lambda: not sandwich.incoming.queued(), PATIENCE, "an empty queue")
         assert sandwich.mailbox.find(message_id) == []
-        return decisions.DISCARDED, "", []
+        stored = Files(sandwich.folder / "quarantine").find(line["entry"]).exists() if line["entry"] else False
+        assert stored is (line["area"] is not None)
+        return (decisions.DISCARDED, "", []) if action == "discard" else (decisions.QUARANTINED, line["area"], [])
     return decisions.DELIVERED, "", [*sandwich.mailbox.wait_for(message_id).message.items()]

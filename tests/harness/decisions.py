@@ -14,7 +14,7 @@ from tests.harness.programs import CHECKOUT
 
 FOLDER = CHECKOUT / "tests" / "corpus" / "decisions"
 LEVELS = ("unit", "milter", "e2e")
-DELIVERED, REFUSED, DISCARDED, HELD = "delivered", "refused", "discarded", "held"
+DELIVERED, REFUSED, DISCARDED, HELD, QUARANTINED = "delivered", "refused", "discarded", "held", "quarantined"
 Header = tuple[bytes, bytes]
 
 _SECTIONS = ("configuration", "session", "message", "engine", "expected")
@@ -159,8 +159,10 @@ def _message(text: str) -> tuple[tuple[Header, ...], bytes]:
 def _expected(name: str, text: str) -> Expected:
     reply, fate, *headers = text.strip("\n").split("\n")
     kind, _, reason = fate.partition(": ")
-    if kind not in {DELIVERED, REFUSED, DISCARDED, HELD} or (kind == HELD) != bool(reason):
-        raise ValueError(f"{name}: expected delivered, refused, discarded or held: REASON, got {fate!r}")
+    fates = {DELIVERED: False, REFUSED: False, DISCARDED: False, HELD: True, QUARANTINED: True}
+    if fates.get(kind) is not bool(reason):
+        expected = "delivered, refused, discarded, held: REASON or quarantined: AREA"
+        raise ValueError(f"{name}: expected {expected}, got {fate!r}")
     return Expected(reply, kind, reason, tuple(headers))
 
 

@@ -81,6 +81,7 @@ class Daemon:
             "queues.interval": "1s",
             "limits.scan_timeout": "30s",
             "limits.message_size": "1MiB",
+            "quarantine.directory": str(self.folder / "quarantine"),
         }
 
     def write(self, **settings: object) -> None:

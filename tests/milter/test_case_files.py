@@ -31,12 +31,14 @@ def test_case(shared: Fleet, second: FakeClamd, case: Case) -> None:
         f"{table}.{key}".lstrip("."): value for table, values in tables.items() for key, value in values.items()
     }
     daemon = shared(**{name.replace(".", "__"): value for name, value in settings.items()})
+    queue_id = case.name
     message = Message(
         sender=case.sender.path.encode(),
         sender_args=tuple(argument.encode() for argument in case.sender.arguments),
         recipients=tuple(recipient.encode() for recipient in case.recipients),
         headers=case.headers,
         body=case.body,
+        queue_id=queue_id.encode(),
     )
 
     with ExitStack() as stack:
@@ -48,7 +50,8 @@ def test_case(shared: Fleet, second: FakeClamd, case: Case) -> None:
         mta.values |= {b"_": b"%b [%b]" % (name, address), b"{client_name}": name, b"{client_addr}": address}
         result = mta.send_message(message)
     headers = decisions.edited(case.headers, [(edit.name, edit.value, edit.index or 0) for edit in result.edits])
-    assert case.deviations(result.reply.smtp.decode(), *fate_of(result), headers) == []
+    fate = fate_of(daemon, queue_id, result)
+    assert case.deviations(result.reply.smtp.decode(), *fate, headers) == []
 
 
 def wait_until_down(daemon: Daemon, engine: str) -> None:
@@ -56,10 +59,13 @@ def wait_until_down(daemon: Daemon, engine: str) -> None:
     wait_until(lambda: daemon.metric("engine_up", engine=engine) == 0, PATIENCE, f"{engine} to be down")
 
 
-def fate_of(result: Result) -> tuple[str, str]:
+def fate_of(daemon: Daemon, queue_id: str, result: Result) -> tuple[str, str]:
     """What becomes of the message, and why it is held."""
     if result.quarantine is not None:
         return decisions.HELD, result.quarantine.decode()
     if result.accepted:
         return decisions.DELIVERED, ""
-    return (decisions.DISCARDED if result.reply.code is Code.DISCARD else decisions.REFUSED), ""
+    if result.reply.code is not Code.DISCARD:
+        return decisions.REFUSED, ""
+    line = daemon.line_of(queue_id)
+    return (decisions.QUARANTINED, str(line["area"])) if line["action"] == "quarantine" else (decisions.DISCARDED, "")

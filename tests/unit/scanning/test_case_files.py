@@ -4,7 +4,7 @@ import pytest
 
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
-from miltscan.core.action import Decision, Discard, Hold, InsertHeader
+from miltscan.core.action import Decision, Discard, Hold, InsertHeader, Quarantine
 from miltscan.core.message import Client, Message
 from miltscan.core.policy import decide
 from miltscan.core.session import Session
@@ -66,9 +66,14 @@ def fate_of(decision: Decision) -> tuple[str, str]:
     """What becomes of the message, and why it is held."""
     if decision.reply:
         return decisions.REFUSED, ""
-    if isinstance(decision.action, Discard):
-        return decisions.DISCARDED, ""
-    return (decisions.HELD, decision.action.reason) if isinstance(decision.action, Hold) else (decisions.DELIVERED, "")
+    match decision.action:
+        case Discard():
+            return decisions.DISCARDED, ""
+        case Quarantine(area):
+            return decisions.QUARANTINED, area
+        case Hold(reason):
+            return decisions.HELD, reason
+    return decisions.DELIVERED, ""
 
 
 @pytest.mark.parametrize("case", decisions.cases("unit"), ids=lambda case: case.name)

@@ -37,7 +37,7 @@ def arrived() -> Iterator[Message]:
 def stores(keep: Keep, choice: Choice = VIRUSES, verdict: Verdict = INFECTED, patience: float = 0.0) -> Storing:
     """A pipeline with this choice for infected mail, and `keep` as its store."""
     pipeline = Pipeline([ScriptedEngine(verdict)], policy(on_infected=choice), scan_slots(1), 60.0, 0.0)
-    return Storing(pipeline, keep, patience)
+    return Storing(pipeline, keep, patience, lambda message: message.queue_id == "probe")
 
 
 def nothing() -> None:
@@ -77,6 +77,13 @@ def test_a_message_is_stored_before_the_answer(arrived: Message, action: ActionN
 def test_only_what_has_an_area_is_stored(arrived: Message, choice: Choice, verdict: Verdict) -> None:
     """Accepted, refused and dropped mail never reaches the store."""
     assert stores(never, choice, verdict).process(arrived, nothing).kept is None
+
+
+@pytest.mark.parametrize("action", [ActionName.QUARANTINE, ActionName.DISCARD])
+def test_a_probe_is_not_stored(arrived: Message, action: ActionName) -> None:
+    """It reaches the store only at a delivery side, where it is dropped."""
+    report = stores(never, Choice(action, "viruses")).process(arrived._replace(queue_id="probe"), nothing)
+    assert (report.decision.action.name, report.kept) == (action, None)
 
 
 @pytest.mark.parametrize("action", [ActionName.QUARANTINE, ActionName.DISCARD])
@@ -121,7 +128,7 @@ def blocked() -> Iterator[Callable[[Report, str, int], str]]:
 
 def test_a_disk_that_hangs_is_a_tempfail(arrived: Message, blocked: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
     """The MTA sees progress, and the answer comes within the bound."""
-    monkeypatch.setattr(storing, "LEAST_WAIT", 0.05)
+    monkeypatch.setattr(storing, "STORE_WAIT", 0.05)
     monkeypatch.setattr(storing, "_TICK", 0.01)
     ticks: list[None] = []
     report = stores(blocked).process(arrived, lambda: ticks.append(None))
@@ -133,7 +140,7 @@ def test_a_disk_that_hangs_is_a_tempfail(arrived: Message, blocked: Keep, monkey
 
 def test_the_bytes_live_as_long_as_the_store_reads_them(arrived: Message, monkeypatch: pytest.MonkeyPatch) -> None:
     """A spool that is closed, and one that serves the next message, leave the bytes to a slow disk as they were."""
-    monkeypatch.setattr(storing, "LEAST_WAIT", 0.0)
+    monkeypatch.setattr(storing, "STORE_WAIT", 0.0)
     go, read = threading.Event(), threading.Event()
     found: list[bytes] = []
 
