@@ -16,7 +16,8 @@ _BLANKS = re.compile(r"[ \t\r\n]+")
 def header_text(headers: Sequence[Header], name: bytes) -> str:
     """The text of the first field of this name (in lower case); empty if there is none."""
     value = next((value for field, value in headers if field.lower() == name), b"")
-    text = _BLANKS.sub(" ", _decoded(value[:_RAW].decode("utf-8", "backslashreplace"))).strip()
+    text = _BLANKS.sub(" ", value[:_RAW].decode("utf-8", "backslashreplace"))  # first: decoding would drop a fold
+    text = _BLANKS.sub(" ", _decoded(text)).strip()
     return readable(readable(text, LONGEST), LONGEST)  # an escape is longer than its character
 
 

@@ -9,7 +9,7 @@ from miltscan.core.header_text import header_text
 from miltscan.core.message import PREFACE, direction
 from miltscan.core.report import Report
 from miltscan.errors import StartError, StoreError
-from miltscan.quarantine.codecs import Encoder
+from miltscan.quarantine.encoder import Encoder
 from miltscan.quarantine.entry import Entry
 from miltscan.quarantine.files import Files
 from miltscan.scanning.storing import Keep

@@ -31,7 +31,7 @@ def test_case(shared: Fleet, second: FakeClamd, case: Case) -> None:
         f"{table}.{key}".lstrip("."): value for table, values in tables.items() for key, value in values.items()
     }
     daemon = shared(**{name.replace(".", "__"): value for name, value in settings.items()})
-    queue_id = case.name
+    queue_id = case.name.replace("-", "_")  # as sendmail: letters, digits and underscores
     message = Message(
         sender=case.sender.path.encode(),
         sender_args=tuple(argument.encode() for argument in case.sender.arguments),

@@ -113,7 +113,12 @@ def test_what_cannot_be_stored_stays_with_its_client(own: Fleet) -> None:
     folder.write_bytes(b"")
     assert daemon.send(Message(body=VIRUS, queue_id=b"Q")).reply.smtp == NOT_STORED
     line = daemon.line_of("Q")
-    assert (line["outcome"], line["action"], line["rule"], line["entry"]) == ("infected", "tempfail", "quarantine", None)
+    assert (line["outcome"], line["action"], line["rule"], line["entry"]) == (
+        "infected",
+        "tempfail",
+        "quarantine",
+        None,
+    )
     (problem,) = daemon.logged("store_fails", queue_id="Q")
     assert problem["why"] == f"quarantine {folder}: Not a directory"
     folder.unlink()

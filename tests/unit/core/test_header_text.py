@@ -12,7 +12,7 @@ from miltscan.core.header_text import LONGEST, header_text
     [
         (b" plain", "plain"),
         (b" folded\r\n\t over  lines", "folded over lines"),
-        (b" =?utf-8?q?Gr=C3=BC=C3=9Fe?= an =?utf-8?b?YWxsZQ==?=", "Grüße an alle"),
+        (b" =?utf-8?q?Gr=C3=BC=C3=9Fe?=\n an =?utf-8?b?YWxsZQ==?=", "Grüße an alle"),
         (b" =?iso-8859-1?q?=E9t=E9?=", "été"),
         ("Grüße".encode(), "Grüße"),
         (b"\xff\xfe", r"\xff\xfe"),
