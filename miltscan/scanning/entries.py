@@ -24,7 +24,7 @@ def keep_for(settings: Settings, signatures: Signatures) -> Keep:
 
     def keep(report: Report, area: str, content: int) -> str:
         version = signatures(report.verdict.engine, report.verdict.server)
-        return files.put(entry_of(report, area, time.time(), version), content, len(PREFACE), encoders[area]).id
+        return files.put(entry_for(report, area, time.time(), version), content, len(PREFACE), encoders[area]).id
 
     return keep
 
@@ -50,7 +50,7 @@ def try_store(settings: Settings) -> None:
         raise StartError(f"{error}. quarantine.directory must be a folder of miltscan's user") from error
 
 
-def entry_of(report: Report, area: str, now: float, signatures: int) -> Entry:
+def entry_for(report: Report, area: str, now: float, signatures: int) -> Entry:
     """The entry of a message that is kept in `area` at `now` (epoch, seconds)."""
     message, verdict = report.message, report.verdict
     return Entry(
