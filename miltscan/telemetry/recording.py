@@ -70,10 +70,11 @@ class _Tally:
         self.sizes: list[Measured] = []
         self.totals: list[Measured] = []
         self.waits: list[Measured] = []
+        self.puts: list[Measured] = []
         self.scans: defaultdict[tuple[str, ...], list[Measured]] = defaultdict(list)
 
     def add(self, report: Report) -> None:
-        message, verdict, decision, verdicts, waited, total, missing, receipt, _probe, _kept = report
+        message, verdict, decision, verdicts, waited, total, missing, receipt, _probe, kept = report
         if receipt is not None:
             metrics.RECEIPTS.child(receipt).inc()
         if receipt is ReceiptResult.VALID:  # it was counted at the incoming side
@@ -90,6 +91,10 @@ class _Tally:
                 self.scans[one.engine, one.server, name].append((seconds, queue_id))
         for one in missing:
             metrics.ENGINE_MISSING.child(one.engine, one.reason or Fault.EXCEPTION).inc()
+        if kept and kept.error:
+            metrics.QUARANTINE_PUT_ERRORS.child().inc()
+        elif kept:
+            self.puts.append((kept.seconds, queue_id))
         if verdict.outcome is not Outcome.CLEAN:
             _record_unclean(verdict, queue_id, self.now)
 
@@ -101,6 +106,8 @@ class _Tally:
             observe(metrics.MESSAGE_BYTES, (), self.sizes, self.now)
             observe(metrics.MESSAGE_SECONDS, (), self.totals, self.now)
             observe(metrics.SLOT_WAIT_SECONDS, (), self.waits, self.now)
+        if self.puts:
+            observe(metrics.QUARANTINE_PUT_SECONDS, (), self.puts, self.now)
         for labels, measured in self.scans.items():
             observe(metrics.SCAN_SECONDS, labels, measured, self.now)
         EXEMPLARS.write()

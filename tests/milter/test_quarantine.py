@@ -121,9 +121,11 @@ def test_what_cannot_be_stored_stays_with_its_client(own: Fleet) -> None:
     )
     (problem,) = daemon.logged("store_fails", queue_id="Q")
     assert problem["why"] == f"quarantine {folder}: Not a directory"
+    daemon.wait_metric("quarantine_put_errors_total", 1)
     folder.unlink()
     assert daemon.send(Message(body=VIRUS, queue_id=b"AGAIN")).reply.code is Code.DISCARD
     assert stored(daemon, "AGAIN").entry.queue_id == "AGAIN"
+    daemon.wait_metric("quarantine_put_duration_seconds_count", 1)
     assert oct(folder.stat().st_mode & 0o777) == "0o700"
 
 
