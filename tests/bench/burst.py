@@ -10,7 +10,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,29 +23,30 @@ _LINE = b"A line of seventy-two characters, again and again, as text in mail has
 _NUMBER = re.compile(rb"^X-Number: (\d+)\r?$", re.MULTILINE)
 
 
-def message(number: int, size: int = 3_000) -> bytes:
-    """Return a unique text of about `size` bytes; clamd would answer a repeated one from its cache."""
+def message(number: int, size: int = 3_000, body: bytes = b"") -> bytes:
+    """Return a text of about `size` bytes that begins with `body`, unique: clamd answers a repeated one from its cache."""
     head = f"From: {SENDER}\r\nTo: {RECIPIENT}\r\nSubject: Number {number}\r\nMessage-ID: <{number}@example.org>\r\n"
-    return f"{head}X-Number: {number}\r\n\r\nThis is number {number}.\r\n".encode() + _LINE * (size // len(_LINE))
+    text = f"\r\nThis is number {number}.\r\n".encode() + _LINE * (size // len(_LINE))
+    return f"{head}X-Number: {number}\r\n\r\n".encode() + body + text
 
 
-def send(port: int, number: int) -> bool:
+def send(port: int, number: int, body: bytes = b"") -> bool:
     """Send one message in its own session. Return whether the reply to its final dot was 250; an error is a no."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=300) as connection:
-            return _converse(connection, number)
+            return _converse(connection, message(number, body=body))
     except OSError:
         return False
 
 
-def _converse(connection: socket.socket, number: int) -> bool:
+def _converse(connection: socket.socket, text: bytes) -> bool:
     replies = _replies(connection)
     steps = f"MAIL FROM:<{SENDER}>\r\nRCPT TO:<{RECIPIENT}>\r\nDATA\r\n"
     for sent, expected in ((b"", ["220"]), (b"EHLO client\r\n", ["250"]), (steps.encode(), ["250", "250", "354"])):
         connection.sendall(sent)
         if [next(replies, "") for _ in expected] != expected:
             return False
-    connection.sendall(message(number) + b".\r\n")
+    connection.sendall(text + b".\r\n")
     answered = next(replies, "") == "250"
     connection.sendall(b"QUIT\r\n")
     next(replies, "")
@@ -68,11 +69,14 @@ class Sent:
     seconds: float
 
 
-def burst(port: int, messages: int, clients: int) -> Sent:
-    """Send the messages from several clients at once; each sends its next one as soon as the last has a reply."""
+def burst(port: int, messages: int, clients: int, body: Callable[[int], bytes] = lambda _number: b"") -> Sent:
+    """Send the messages from several clients at once; each sends its next one as soon as the last has a reply.
+
+    `body` returns what the text of a message begins with.
+    """
     began = time.monotonic()
     with ThreadPoolExecutor(clients) as pool:
-        answers = list(pool.map(lambda number: send(port, number), range(messages)))
+        answers = list(pool.map(lambda number: send(port, number, body(number)), range(messages)))
     return Sent([number for number, accepted in enumerate(answers) if accepted], time.monotonic() - began)
 
 
