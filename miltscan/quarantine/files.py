@@ -12,24 +12,21 @@ the process that holds it.
 
 import errno
 import fcntl
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, cast
 
 from miltscan.errors import EntryError, StoreError
 from miltscan.quarantine.encoder import PLAIN, Encoder, decoded
 from miltscan.quarantine.entry import Entry, Event, Standing, day_of, is_entry_id, new_id
-from miltscan.quarantine.record import blank, event_line, header, read_events, read_header
+from miltscan.quarantine.record import event_line, read_events, read_header
+from miltscan.quarantine.writing import FILE_MODE, UnlinkedFile, append, locked, sync, write_entry
 
-FOLDER_MODE, FILE_MODE = 0o700, 0o600
-_CHUNK = 2**17  # bytes
-_NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
-"""What open(2) reports for O_TMPFILE where the file system (NFS) or the kernel has none."""
+FOLDER_MODE = 0o700
 
 
 class Files:
@@ -44,7 +41,7 @@ class Files:
         with self._failing():
             self.directory.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             self.new.mkdir(mode=FOLDER_MODE, exist_ok=True)
-            _sync(self.directory)
+            sync(self.directory)
 
     def put(self, entry: Entry, message: int, offset: int = 0, encoder: Encoder = PLAIN) -> Entry:
         """Store the message, which `message` (a descriptor) has from `offset` on; return its entry, complete.
@@ -63,8 +60,8 @@ class Files:
     def _put(self, entry: Entry, message: int, offset: int, encoder: Encoder) -> Entry:
         folder = os.open(self.new, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with _Unlinked(folder, f"{entry.id}.entry") as file:
-                entry = _write(file.descriptor, entry, _Source(message, offset), encoder)
+            with UnlinkedFile(folder, f"{entry.id}.entry") as file:
+                entry = write_entry(file.descriptor, entry, message, offset, encoder)
                 os.fsync(file.descriptor)
                 file.link()
             try:
@@ -109,10 +106,10 @@ class Files:
         path = self._state(entry_id)
         with self._failing():
             path.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
-            with _locked(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as descriptor:
+            with locked(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as descriptor:
                 os.close(os.open(self._mark(entry_id), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-                _append(descriptor, event_line(event))
-            _sync(path.parent)
+                append(descriptor, event_line(event))
+            sync(path.parent)
 
     @contextmanager
     def claim(self, entry_id: str) -> Iterator[bool]:
@@ -155,6 +152,18 @@ class Files:
                     return path
         raise EntryError(f"no entry {entry_id[:40]!r} in the quarantine {self.directory}")
 
+    def exists(self, entry_id: str) -> bool:
+        """Whether there is such an entry. Raises StoreError."""
+        try:
+            return bool(self.find(entry_id))
+        except EntryError:
+            return False
+
+    def size(self, entry_id: str) -> int:
+        """The bytes of the entry's file. Raises EntryError, StoreError."""
+        with closing(self._open(entry_id)) as file:
+            return os.fstat(file.fileno()).st_size
+
     def waiting(self) -> list[str]:
         """The IDs that the index may not know, or not with their state, sorted. Raises StoreError."""
         with self._failing():
@@ -170,17 +179,22 @@ class Files:
         with self._failing():
             for entry, events in standings:
                 self._unmark(entry.id, len(events))
-                source, target = self.new / f"{entry.id}.entry", self._places(entry.id)[0]
-                if source.exists():
-                    target.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
-                    with suppress(FileNotFoundError):  # another process was faster
-                        source.rename(target)
+                self.move(entry.id)
+
+    def move(self, entry_id: str) -> None:
+        """Move an entry from `new` to the folder of its day. Raises StoreError."""
+        target, source = self._places(entry_id)
+        with self._failing():
+            if source.exists():
+                target.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+                with suppress(FileNotFoundError):  # another process was faster
+                    source.rename(target)
 
     def _unmark(self, entry_id: str, events: int) -> None:
         """Forget that the state has changed, unless it has changed again since `events` events were read."""
         if not self._mark(entry_id).exists():
             return
-        with suppress(FileNotFoundError), _locked(self._state(entry_id), os.O_RDONLY):
+        with suppress(FileNotFoundError), locked(self._state(entry_id), os.O_RDONLY):
             if len(self.events(entry_id)) == events:
                 self._mark(entry_id).unlink()
                 return
@@ -256,121 +270,3 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 def is_day(name: str) -> bool:
     """Whether this is the name of the folder of a day."""
     return _DAY.fullmatch(name) is not None
-
-
-class _Unlinked:
-    """A file that gets its name `name` in `folder` (a descriptor) when it is complete, or vanishes.
-
-    Without O_TMPFILE it is called NAME.tmp before: what a killed process leaves of it, `check` removes.
-    """
-
-    def __init__(self, folder: int, name: str) -> None:
-        self._folder, self._name, self._temporary = folder, name, ""
-        flags = os.O_WRONLY | os.O_CLOEXEC
-        try:
-            self.descriptor = os.open(".", flags | os.O_TMPFILE, FILE_MODE, dir_fd=folder)
-        except OSError as error:
-            if error.errno not in _NO_UNNAMED_FILES:
-                raise
-            self._temporary = f"{name}.tmp"
-            self.descriptor = os.open(self._temporary, flags | os.O_CREAT | os.O_EXCL, FILE_MODE, dir_fd=folder)
-
-    def link(self) -> None:
-        """Give it its name."""
-        if self._temporary:
-            os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-            self._temporary = ""
-        else:  # only with src_dir_fd does Python call linkat(2), which follows the link of /proc
-            source = f"/proc/self/fd/{self.descriptor}"
-            os.link(source, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.descriptor)
-        if self._temporary:
-            with suppress(OSError):
-                os.unlink(self._temporary, dir_fd=self._folder)
-
-
-class _Source:
-    """The message behind a descriptor, from `offset` on, with its size and digest so far."""
-
-    def __init__(self, descriptor: int, offset: int) -> None:
-        self._descriptor, self._offset = descriptor, offset
-        self.size, self.digest = 0, hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        data = os.pread(self._descriptor, _CHUNK if size < 0 else size, self._offset + self.size)
-        self.size += len(data)
-        self.digest.update(data)
-        return data
-
-
-class _Target:
-    """The place of the message in the file, with its size and digest so far."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self.size, self.digest = 0, hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        """Write all of it."""
-        _write_all(self._descriptor, data)
-        self.size += len(data)
-        self.digest.update(data)
-        return len(data)
-
-
-def _write(descriptor: int, entry: Entry, source: _Source, encoder: Encoder) -> Entry:
-    """Write the file. Its head comes last, in its place: size and digest are known when the message was copied."""
-    length, room = blank(entry)
-    os.lseek(descriptor, length, os.SEEK_SET)
-    target = _Target(descriptor)
-    encoder.encode(source, target)
-    entry = replace(
-        entry,
-        size=source.size,
-        digest=source.digest.hexdigest(),
-        kept_size=target.size,
-        kept_digest=target.digest.hexdigest(),
-    )
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    _write_all(descriptor, header(entry, room))
-    return entry
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    written = os.write(descriptor, data)
-    while written < len(data):  # a nearly full disk accepts a part before it fails
-        written += os.write(descriptor, data[written:])
-
-
-@contextmanager
-def _locked(path: Path, flags: int) -> Iterator[int]:
-    """The file, which no other process appends to meanwhile."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _append(descriptor: int, line: bytes) -> None:
-    """Append a line, in one write, and sync it. A torn line before it, left by a crash, ends there."""
-    size = os.fstat(descriptor).st_size
-    if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        line = b"\n" + line
-    _write_all(descriptor, line)
-    os.fsync(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
