@@ -24,7 +24,7 @@ _NUMBER = re.compile(rb"^X-Number: (\d+)\r?$", re.MULTILINE)
 
 
 def message(number: int, size: int = 3_000, body: bytes = b"") -> bytes:
-    """Return a text of about `size` bytes that begins with `body`, unique: clamd answers a repeated one from its cache."""
+    """Return a unique text of about `size` bytes, first `body`; clamd would answer a repeated one from its cache."""
     head = f"From: {SENDER}\r\nTo: {RECIPIENT}\r\nSubject: Number {number}\r\nMessage-ID: <{number}@example.org>\r\n"
     text = f"\r\nThis is number {number}.\r\n".encode() + _LINE * (size // len(_LINE))
     return f"{head}X-Number: {number}\r\n\r\n".encode() + body + text

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.core.message import PREFACE, Client, Message
-from miltscan.core.session import UNKNOWN_CLIENT, Session, announced_size, head
+from miltscan.core.session import UNKNOWN_CLIENT, Session, announced_size, head, too_large
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.errors import ProtocolError
 from tests.fakes.messages import NoContent
@@ -273,3 +273,15 @@ def test_the_message_id_is_that_of_its_header() -> None:
     session = Session()
     _spooled(session, [(b"From", b" <a@x>"), (b"Subject", b" x"), (b"message-ID", b" <1@x> ")], [])
     assert _message(session).message_id == b"<1@x>"
+
+
+def test_a_message_that_is_kept_is_whole_above_the_limit() -> None:
+    """The verdict is the same, and every byte and header is there to be stored."""
+    session = Session()
+    session.mail(b"<>", (), 10, authenticated=False, keep=True)
+    session.header(b"Subject", b" a long one")
+    spooled = session.body(b"x" * 100) + session.body(b"y" * 100) + session.eom()
+    assert spooled == PREFACE + b"Subject: a long one\r\n\r\n" + b"x" * 100 + b"y" * 100
+    message = session.message("Q", b"", NoContent())
+    assert message.settled == too_large(len(spooled) - len(PREFACE), 10)
+    assert message.headers == [(b"Subject", b" a long one")]

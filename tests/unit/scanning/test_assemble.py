@@ -23,6 +23,7 @@ from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, scan_slots
 from miltscan.scanning.probing import Probing
 from miltscan.scanning.receipts import Signing, Verifying
 from miltscan.scanning.servers import ServerRecords
+from miltscan.scanning.storing import Storing
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.messages import message
@@ -165,6 +166,17 @@ def test_a_service_signs_where_it_has_keys() -> None:
         for keys, verifies in (((), False), (KEYS, False), ((), True), (KEYS, True))
     ]
     assert made == [Pipeline, Probing, Verifying, Verifying]
+
+
+def test_what_the_policy_keeps_is_stored_on_both_sides() -> None:
+    """Behind the probes, which are never stored, and after the decision on a receipt."""
+    settings = parse_settings(b"policy.on_error = 'quarantine'", "f")
+    made = [processor(settings, keys, verifies=verifies) for keys in ((), KEYS) for verifies in (False, True)]
+    assert [type(one) for one in made] == [Storing, Storing, Probing, Storing]
+    assert isinstance(made[2], Probing)
+    assert (type(made[2].ordinary), type(made[2].scanning)) == (Storing, Pipeline)
+    assert isinstance(made[3], Storing)
+    assert (type(made[3].processor), made[3].patience) == (Verifying, 70.0)
 
 
 def processor(settings: Settings, keys: Keyring, *, verifies: bool = False) -> Processor:

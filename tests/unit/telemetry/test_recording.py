@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import Histogram
 
 from miltscan.core.action import Decision, Reject, Reply
-from miltscan.core.report import Report
+from miltscan.core.report import Kept, Report
 from miltscan.core.verdict import Verdict
 from miltscan.telemetry import exemplars, family, metrics, recording
 from miltscan.telemetry.exemplars import Exemplar, Exemplars
@@ -66,6 +66,20 @@ def test_a_verdict_without_a_server_took_no_time(make_report: MakeReport) -> Non
     """A verdict without a server is not counted as a scan."""
     recording.record_reports([make_report(Verdict.clean("clamd"))])
     assert metrics.SCAN_SECONDS.used == 0
+
+
+def test_what_is_stored_is_counted_apart_from_what_is_not(make_report: MakeReport) -> None:
+    """A message in the quarantine has its duration there, one that could not be stored is an error."""
+    stored, failed = Kept("default", "id", 0.2, ""), Kept("default", "", 9.0, "disk full")
+    seconds, errors = metrics.QUARANTINE_PUT_SECONDS, metrics.QUARANTINE_PUT_ERRORS
+    before = _total(seconds, "_sum"), _total(seconds, "_count"), _total(errors, "_total")
+    recording.record_reports([make_report()._replace(kept=kept) for kept in (None, stored, failed)])
+    after = _total(seconds, "_sum"), _total(seconds, "_count"), _total(errors, "_total")
+    assert [now - then for then, now in zip(before, after, strict=True)] == pytest.approx([0.2, 1, 1])
+
+
+def _total(one: family.Family[Any], ending: str) -> float:
+    return sum(value for (name, *_), value in _samples(one).items() if name.endswith(ending))
 
 
 def test_signatures_have_a_bounded_number_of_series(make_report: MakeReport) -> None:
