@@ -12,9 +12,9 @@ from miltscan.core.action import ActionName
 from miltscan.core.message import Direction
 from miltscan.core.probe import ProbeKind
 from miltscan.core.receipt import ReceiptResult
-from miltscan.core.report import Place
+from miltscan.core.report import RECIPIENTS_SHOWN, Place
 from miltscan.core.verdict import Fault, Limit, Outcome
-from miltscan.telemetry.log import CHAIN_SHOWN, FRAMES_SHOWN, RECIPIENTS_SHOWN
+from miltscan.telemetry.log import CHAIN_SHOWN, FRAMES_SHOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,48 @@ _MESSAGE = (
     Field("total_ms", Type.NUMBER, "Time from EOM to the decision, in milliseconds.", "0 and more", least=0),
     _WORKER,
 )
+
+_RELEASE = (
+    Field("queue_id", Type.TEXT, "The queue ID that the incoming sendmail gave the message.", _ANY),
+    Field("entry", Type.TEXT, "The ID of the entry in the quarantine.", "20 characters"),
+    Field("area", Type.TEXT, "The area of the quarantine.", "names of areas"),
+    Field("sender", Type.TEXT, "The envelope sender.", _ANY),
+    Field(
+        "recipients",
+        Type.TEXTS,
+        "The first recipients that this line is about; with `--to` the other address.",
+        f"{RECIPIENTS_SHOWN} texts",
+        most=RECIPIENTS_SHOWN,
+    ),
+    Field("recipients_count", Type.INTEGER, "The number of all these recipients.", "1 and more", least=1),
+    Field("delivery", Type.TEXT, "The queue ID that the delivery sendmail gave the message.", _ANY),
+    Field("reply", Type.TEXT, "The reply of the delivery sendmail, or why there was none.", "500 characters"),
+    Field("by", Type.TEXT, "Who did it: a login name, or `keeper`.", _ANY),
+    Field("reason", Type.TEXT, "The reason that was given; empty if none was.", _ANY),
+)
+QUARANTINE_EVENTS = (
+    Event(
+        "released",
+        ("info",),
+        "A message left the quarantine: the delivery sendmail has it. One line for each queue ID there. A command "
+        "writes this event and the next two to syslog (facility mail), the keeper to this log.",
+        _RELEASE,
+    ),
+    Event(
+        "release_failed",
+        ("warning",),
+        "The delivery sendmail did not accept a message for some recipients, who stay in the quarantine. One line for "
+        "each reply.",
+        tuple(field for field in _RELEASE if field.name != "delivery"),
+    ),
+    Event(
+        "entry_deleted",
+        ("info",),
+        "A message was deleted from the quarantine.",
+        tuple(field for field in _RELEASE if field.name in {"queue_id", "entry", "area", "by", "reason"}),
+    ),
+)
+"""What `quarantine/audit.py` writes."""
 
 EVENTS = (
     Event(
@@ -389,4 +431,5 @@ EVENTS = (
             _WORKER,
         ),
     ),
+    *QUARANTINE_EVENTS,
 )

@@ -14,6 +14,7 @@ All other fields stay byte for byte, folds included.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from miltscan.core.message import Client, Header
@@ -69,6 +70,18 @@ def _added(passport: Passport) -> Iterator[Header]:
 
 def _field(name: str, value: str) -> Header:
     return name.encode(), b" " + value.encode("ascii", "replace")
+
+
+def head_and_body(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The head with the empty line at its end, and the body; each line of the message ends in CRLF."""
+    read, searched = bytearray(b"\r\n"), 0  # so that an empty line is found at the begin, too
+    for chunk in chunks:
+        read += chunk
+        end = read.find(b"\r\n\r\n", searched)
+        if end >= 0:
+            return bytes(read[2 : end + 4]), chain([bytes(read[end + 4 :])], chunks)
+        searched = max(0, len(read) - 3)
+    return bytes(read[2:]) + b"\r\n", iter(())  # no MTA passes on a message without the empty line
 
 
 def parse_head(head: bytes) -> list[Header]:

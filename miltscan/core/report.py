@@ -9,6 +9,9 @@ from miltscan.core.probe import ProbeKind
 from miltscan.core.receipt import ReceiptResult
 from miltscan.core.verdict import Verdict
 
+RECIPIENTS_SHOWN = 20
+"""Recipients that a log line or a trace names: the first ones."""
+
 
 class Place(StrEnum):
     """Where an exception was caught: a metric label and a log field, which docs/logging.md explains."""

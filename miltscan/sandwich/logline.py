@@ -23,6 +23,7 @@ from miltscan.sandwich.logforms import QUEUE_ID, split_head
 
 LINE_LIMIT = 65536  # bytes or characters of a line that are parsed: the journal's own limit is 48 KiB
 _FIELDS_LIMIT = 8192  # characters of a line of fields: sendmail writes some 2,000, miltscan (in JSON) 4,095
+_ACCEPTED = re.compile(rf"(?:\d\.\d\.\d )?({QUEUE_ID.pattern}) Message accepted")
 _BASE60 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx"
 _TIMED_ID = re.compile(r"[0-9A-Za-x]{8}\d{6,}")
 _YEARS_AHEAD = 30  # a queue ID of 1990 to 2049: it has no century
@@ -137,7 +138,13 @@ def handoff_id(event: LogEvent) -> str | None:
         return delivery if QUEUE_ID.fullmatch(delivery) else None
     if event.kind is not EventKind.DELIVERY or not (event.get("dsn") or "").startswith("2."):
         return None
-    found = re.match(rf"Sent \((?:\d\.\d\.\d )?({QUEUE_ID.pattern}) Message accepted", event.get("stat") or "")
+    stat = event.get("stat") or ""
+    return accepted_as(stat.removeprefix("Sent (")) if stat.startswith("Sent (") else None
+
+
+def accepted_as(reply: str) -> str | None:
+    """The queue ID in a sendmail's reply to a message: `2.0.0 QUEUE_ID Message accepted for delivery`."""
+    found = _ACCEPTED.match(reply)
     return found[1] if found else None
 
 

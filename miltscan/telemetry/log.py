@@ -8,6 +8,7 @@ Context is bound to a logger, never put into contextvars: those follow the conne
 libmilter moves a connection between threads. docs/logging.md describes events and fields. It defines no metric.
 """
 
+import json
 import os
 import sys
 import traceback
@@ -22,13 +23,12 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from miltscan.core.action import ActionName
 from miltscan.core.message import direction
-from miltscan.core.report import Report, Timed
+from miltscan.core.report import RECIPIENTS_SHOWN, Report, Timed
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.telemetry.output import Output
 
 LINE_LIMIT = 4095  # bytes with the line feed: below PIPE_BUF of Linux (4,096), up to which a write to a pipe is atomic
-RECIPIENTS_SHOWN = 20
 FRAMES_SHOWN = 8
 CHAIN_SHOWN = 3
 _TEXT_LIMITS = (1000, 500, 250, 125, 62, 31, 15)  # characters of each text, tried in turn until the line fits
@@ -163,6 +163,15 @@ def _call_listener(_logger: object, level: str, event: Event) -> Event:
     return event
 
 
+def json_line(level: str, event: Event, limit: int) -> bytes:
+    """Return an event as a line of JSON in ASCII, of at most `limit` bytes and without line feed, for another log."""
+
+    def ascii_json(one: Event) -> bytes:
+        return json.dumps(one).encode()
+
+    return _bounded(ascii_json, _stamp(None, level, event), limit).rstrip(b"\n")
+
+
 def _json(_logger: object, _level: str, event: Event) -> bytes:
     """Render a line; the last processor. A line of printable ASCII without a backslash contains nothing to clean.
 
@@ -176,12 +185,12 @@ def _json(_logger: object, _level: str, event: Event) -> bytes:
     return line + b"\n" if harmless and len(line) < LINE_LIMIT else _bounded(orjson.dumps, event)
 
 
-def _bounded(render: Callable[[Event], bytes], event: Event) -> bytes:
+def _bounded(render: Callable[[Event], bytes], event: Event, most: int = LINE_LIMIT) -> bytes:
     """Return the line, rendered with shorter and shorter texts until it fits."""
     line = b""
     for limit in _TEXT_LIMITS:
         line = render({key: _clean(value, limit) for key, value in event.items()}) + b"\n"
-        if len(line) <= LINE_LIMIT:
+        if len(line) <= most:
             break
     return line
 

@@ -14,11 +14,11 @@ from typing import Any
 import orjson
 
 from miltscan.core.message import direction
-from miltscan.core.report import Report, Timed
+from miltscan.core.report import RECIPIENTS_SHOWN, Report, Timed
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.telemetry import metrics
-from miltscan.telemetry.log import RECIPIENTS_SHOWN, is_warning
+from miltscan.telemetry.log import is_warning
 
 WAITING = 2000  # reports that a worker keeps at most while the tracer reads none
 DATAGRAM = 100_000  # bytes at most; half of what a unix socket holds by default (net.core.wmem_default)
