@@ -79,12 +79,12 @@ define(`LOCAL_MAILER_DSN_DIAGNOSTIC_CODE', `SMTP')dnl
 MODIFY_MAILER_FLAGS(`LOCAL', `klsDFMA5:/|@qmnX')dnl
 ')dnl
 dnl
-dnl Allowed clients: SITE_DELIVERY_FROM, addresses or leading parts of addresses (192.0.2 is a network). They may send to
-dnl any recipient. Any other client receives 550 at connect, or at RCPT if FEATURE(delay_checks) delays the first check.
+dnl Allowed clients: SITE_DELIVERY_FROM, and SITE_SCANNERS for releases from quarantine: addresses or leading parts of
+dnl addresses (192.0.2 is a network). They may send to any recipient. Any other client receives 550 at connect, or at RCPT if FEATURE(delay_checks) delays the first check.
 dnl No client address: a sendmail that was started as a program, with -bs.
-RELAY_DOMAIN(`SITE_DELIVERY_FROM')dnl
+RELAY_DOMAIN(`SITE_DELIVERY_FROM SITE_SCANNERS')dnl
 LOCAL_CONFIG
-C{DeliveryFrom}SITE_DELIVERY_FROM
+C{DeliveryFrom}SITE_DELIVERY_FROM SITE_SCANNERS
 LOCAL_RULESETS
 SDeliveryClient
 R$*			$: $&{client_addr}

@@ -24,6 +24,11 @@ SITE_DEFAULT(`SITE_DELIVERY_PROGRAM', `/usr/sbin/sendmail')
 SITE_DEFAULT(`SITE_DELIVERY_CF', `/etc/mail/delivery.cf')
 SITE_DEFAULT(`SITE_USER_CHECK', `w')
 SITE_DEFAULT(`SITE_MILTER', `unix:/run/miltscan/miltscan.sock')
+#
+# A release from quarantine comes from the scanner's host: the address in SITE_MILTER, unless that is this host. A name or
+# the socket of a proxy contains no address.
+define(`SITE_SCANNER_OF', `ifelse(regexp(`$1', `@\(127\.\|::1$\)'), -1, `ifelse(regexp(`$1', `^inet:[0-9]+@[0-9.]+$'), 0, `regexp(`$1', `@\(.*\)', `\1')', regexp(`$1', `^inet6:[0-9]+@[0-9A-Fa-f:.]+$'), 0, `IPv6:regexp(`$1', `@\(.*\)', `\1')')')')
+SITE_DEFAULT(`SITE_SCANNERS', SITE_SCANNER_OF(SITE_MILTER))
 SITE_DEFAULT(`SITE_DELIVERY_MILTER', `none')
 SITE_DEFAULT(`SITE_DELIVERY_QUEUE', `/var/spool/mqueuedelivery')
 SITE_DEFAULT(`SITE_DELIVERY_PID', `/run/sendmail/mta/delivery.pid')

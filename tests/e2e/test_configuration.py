@@ -217,6 +217,25 @@ def test_a_milter_address_that_sendmail_does_not_take(tmp_path: Path, name: str,
     assert f"{name}: {spec}: {words}\n" in made.stderr
 
 
+@pytest.mark.parametrize(
+    ("variables", "hosts"),
+    [
+        ([], "127.0.0.1"),
+        (["SITE_MILTER=inet:10025@192.0.2.11"], "127.0.0.1 192.0.2.11"),
+        (["SITE_MILTER=inet:10025@127.0.0.1"], "127.0.0.1"),
+        (["SITE_MILTER=inet6:10025@2001:db8::11"], "127.0.0.1 IPv6:2001:db8::11"),
+        (["SITE_MILTER=inet6:10025@::1"], "127.0.0.1"),
+        (["SITE_MILTER=inet:10025@scanner.example"], "127.0.0.1"),
+        (["SITE_MILTER=inet:1@192.0.2.11", "SITE_SCANNERS=192.0.2.12"], "127.0.0.1 192.0.2.12"),
+    ],
+)
+def test_delivery_admits_the_scanner(tmp_path: Path, variables: list[str], hosts: str) -> None:
+    """Releases come from the scanner's host, whose address SITE_MILTER or SITE_SCANNERS names."""
+    make(tmp_path, *variables)
+    classes = re.findall(r"^C\{(?:DeliveryFrom|R)\}(.*)", (tmp_path / "delivery.cf").read_text(), re.MULTILINE)
+    assert [names.strip() for names in classes] == [hosts, hosts]
+
+
 def test_a_queue_group_of_the_site_stays(tmp_path: Path) -> None:
     """The site's own queue group stays; sendmail refuses two of one name."""
     (tmp_path / "incoming.mc").write_text(

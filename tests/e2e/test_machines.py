@@ -20,6 +20,10 @@ import pytest
 from typer.testing import CliRunner
 
 from miltscan.cli import app
+from miltscan.core.verdict import Outcome
+from miltscan.quarantine.files import Files
+from miltscan.quarantine.release import Order, Releaser
+from tests.fakes.entries import put
 from tests.fakes.mta import MTA
 from tests.harness import client, messages, preload, programs
 from tests.harness.clamav import Clamd
@@ -133,7 +137,11 @@ class Delivery:
         self.programs = Programs(folder)
         with host.inside():
             self.mailbox = Mailbox.start(self.programs)
-        site = {"SITE_DELIVERY_LISTEN": "0.0.0.0", "SITE_DELIVERY_FROM": " ".join(INCOMING)}  # noqa: S104  on its own network
+        site = {
+            "SITE_DELIVERY_LISTEN": "0.0.0.0",  # noqa: S104  on its own network
+            "SITE_DELIVERY_FROM": " ".join(INCOMING),
+            "SITE_MILTER": f"inet:{MILTER_PORT}@{HOSTS['scanner1']}",  # from which SITE_SCANNERS follows
+        }
         build(folder, Settings(SMTP_PORT, DELIVERY_PORT, self.mailbox.port, site=site))
         self.sendmail = Sendmail(self.programs, "delivery", DELIVERY_PORT)
 
@@ -345,12 +353,23 @@ def test_an_open_session_outlives_a_new_list(machines: Machines) -> None:
 
 
 def test_delivery_takes_mail_from_the_incoming_hosts_only(machines: Machines) -> None:
-    """Delivery rejects every message of an unlisted host, including a scanner."""
-    for name in ("stranger", "scanner1"):
+    """Delivery rejects every message of an unlisted host, including a scanner that no setting names."""
+    for name in ("stranger", "scanner2"):
         with machines.network[name].inside(), smtplib.SMTP(HOSTS["delivery"], DELIVERY_PORT, name, 60) as session:
             session.ehlo()
             code, text = session.mail(client.SENDER)
             assert (code, text[:5]) == (550, b"5.7.1")
+
+
+def test_a_scanner_releases_to_the_delivery_host(machines: Machines) -> None:
+    """A message in the quarantine of the scanner that SITE_MILTER names reaches the mailbox behind delivery."""
+    files, message_id = Files(machines.scanner1.programs.folder / "quarantine"), new_message_id()
+    entry = put(files, text_message(message_id), outcome=Outcome.CLEAN, signature=None)
+    releaser = Releaser(files, files.record, (HOSTS["delivery"], DELIVERY_PORT), PATIENCE, "scanner1.example.test")
+    with machines.scanner1.host.inside():
+        release = releaser.release(entry.id, Order("root"))
+    assert all(one.queue_id for one in release.deliveries)
+    assert machines.delivery.mailbox.wait_for(message_id).message["X-Miltscan-Released"] == entry.id
 
 
 def test_delivery_host_down(machines: Machines) -> None:
