@@ -102,8 +102,8 @@ def test_a_setting_is_in_incoming(built: Path, line: str) -> None:
     "line",
     [
         "C{w}example.org example.net",
-        "C{R}192.0.2.10 IPv6:2001:db8::10",
-        "C{DeliveryFrom}192.0.2.10 IPv6:2001:db8::10",
+        "C{R}192.0.2.10 IPv6:2001:db8::10 192.0.2.20",
+        "C{DeliveryFrom}192.0.2.10 IPv6:2001:db8::10 192.0.2.20",
         "O QueueDirectory=/queues/out",
         "O PidFile=/run/sendmail/mta/delivery.pid",
         "O Timeout.ident=0",
@@ -283,7 +283,7 @@ def test_an_unknown_tls_version_is_an_error(tmp_path: Path) -> None:
 def test_every_setting_is_in_the_readme() -> None:
     """The table lists what the m4 files read, and nothing else."""
     internal = {"CHECK_MILTER", "DAEMON", "DAEMONS", "DEFAULT", "HARDEN", "FILE", "HERE", "HANDOFF_ARGS"}
-    internal |= {"PROGRAM_MAILER"}
+    internal |= {"PROGRAM_MAILER", "SCANNER_OF"}
     m4 = "".join(path.read_text() for path in [*SENDMAIL.glob("*.m4"), *SENDMAIL.glob("*.mc")])
     used = set(re.findall(r"\bSITE_([A-Z_]+)", m4)) - internal
     table = [line for line in (SENDMAIL / "README.md").read_text().splitlines() if line.startswith("| `SITE_")]
