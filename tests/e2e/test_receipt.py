@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from miltscan.config.keyfile import load_keys
 from miltscan.core.keys import Key
 from miltscan.core.receipt import RECEIPT_HEADER, Claim, sign_receipt
 from miltscan.core.verdict import Outcome
+from miltscan.quarantine.files import Files
+from miltscan.quarantine.release import Order, Releaser
 from tests.fakes.eicar import EICAR
+from tests.fakes.entries import put
 from tests.harness import client, messages, ports, preload
 from tests.harness.client import RECIPIENT
 from tests.harness.mailbox import Delivered
@@ -145,13 +149,14 @@ def line(sandwich: ScanningSandwich, name: str, *, delivery: bool = True) -> dic
     return one
 
 
+def arrivals(sandwich: ScanningSandwich, name: str) -> list[Delivered]:
+    """The messages of this name in the mailbox."""
+    return [one for one in sandwich.mailbox.messages() if one.message["X-Name"] == name]
+
+
 def arrived(sandwich: ScanningSandwich, name: str) -> Delivered:
     """The message of this name in the mailbox, which has no receipt."""
-
-    def found() -> list[Delivered]:
-        return [one for one in sandwich.mailbox.messages() if one.message["X-Name"] == name]
-
-    (one,) = wait_until(found, PATIENCE, f"{name} in the mailbox")
+    (one,) = wait_until(lambda: arrivals(sandwich, name), PATIENCE, f"{name} in the mailbox")
     assert RECEIPT_HEADER not in one.message
     return one
 
@@ -179,6 +184,29 @@ def test_a_message_is_scanned_once(signing: ScanningSandwich) -> None:
     wait_until(
         lambda: signing.miltscan.metric("receipts_total", result="valid") == believed, PATIENCE, "each receipt counted"
     )
+
+
+def test_a_release_passes_the_delivery_side(signing: ScanningSandwich) -> None:
+    """Released mail has a receipt that does not age, and reaches the mailbox, infected or not; else it is refused."""
+    files = Files(signing.folder / "quarantine")
+    message = b"X-Name: released\r\nX-Miltscan-Receipt: v=2\r\nSubject: folded\r\n one\r\n\r\n.\r\n" + UMLAUTS + EICAR
+    to = (f"<{RECIPIENT}>".encode(), f"<{REMOTE}>".encode())
+    entry = put(files, message, sender=b"<released@example.org>", recipients=to)
+    (key, *_) = load_keys(str(signing.folder / "keys"))
+    order, server = Order("root", infected=True, reason="wanted"), ("127.0.0.1", signing.delivery.port)
+    unsigned = Releaser(files, files.record, server, PATIENCE, "mx.example.test")
+    refused = unsigned.release(entry.id, order)
+    assert all(re.match(r"550 5\.7\.1 Virus found", one.reply) for one in refused.deliveries)
+    months_ago = time.time() - 90 * 86400
+    releaser = replace(unsigned, key=key, clock=lambda: months_ago)
+    (queue_id,) = {one.queue_id for one in releaser.release(entry.id, order).deliveries}
+    wait_until(lambda: len(arrivals(signing, "released")) == len(to), PATIENCE, "both copies")
+    for delivered in arrivals(signing, "released"):
+        assert RECEIPT_HEADER not in delivered.message
+        assert delivered.message["X-Miltscan-Released"] == entry.id
+        assert delivered.raw.endswith(b"\r\n\r\n.\r\n" + UMLAUTS + EICAR.rstrip(b"\r\n") + b"\r\n")
+    (passed,) = signing.miltscan.events("message", queue_id=queue_id)
+    assert (passed["receipt"], passed["rule"], passed["outcome"]) == ("valid", "receipt", "infected")
 
 
 def test_trace_and_doctor_know_both_sides(signing: ScanningSandwich) -> None:
