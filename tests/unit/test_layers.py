@@ -45,6 +45,7 @@ THIRD_PARTIES: Mapping[str, frozenset[str]] = {
     "prometheus_client": frozenset({"telemetry", "exporter"}),
     "bcrypt": frozenset({"exporter"}),
     "h11": frozenset({"exporter"}),
+    "jinja2": frozenset({"quarantine"}),
     "structlog": frozenset({"telemetry"}),
     "typer": frozenset({"cli", "commands"}),
     "opentelemetry": frozenset({"daemon"}),
