@@ -10,6 +10,7 @@ import typer
 
 from miltscan import __version__
 from miltscan.commands.files import import_file, new_key_command, show_config
+from miltscan.commands.hold import delete_held_messages, list_held, release_held
 from miltscan.commands.sandwich import doctor, probe
 from miltscan.commands.scan import scan
 from miltscan.commands.service import check, run
@@ -22,6 +23,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+)
+hold_app = typer.Typer(
+    help="List, release and delete messages that sendmail holds.", no_args_is_help=True, rich_markup_mode=None
 )
 keys_app = typer.Typer(help="Manage the keys of receipts and probes.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -53,5 +57,9 @@ for command in (run, check, doctor, probe, scan, trace):
     app.command()(command)
 app.command("config")(show_config)
 app.command("import")(import_file)
+app.add_typer(hold_app, name="hold", epilog="Example: miltscan hold list")
+hold_app.command("list")(list_held)
+hold_app.command("release")(release_held)
+hold_app.command("delete")(delete_held_messages)
 app.add_typer(keys_app, name="keys", epilog="Example: miltscan keys new && systemctl reload miltscan")
 keys_app.command("new")(new_key_command)

@@ -8,6 +8,7 @@
     ├── StoreError       the quarantine cannot be used: a message is tempfailed, a command has exit status 1
     │   └── CorruptIndexError   the index is damaged or incomplete: it can be built again from the files
     ├── EntryError       an entry of the quarantine does not exist, or its file is broken: exit status 1
+    ├── QueueError       a held message is not in sendmail's queue, or in use: exit status 1
     └── ProtocolError    the MTA sent a milter step that cannot follow the last one: tempfailed
 
     MtaGoneError         not an Exception, like KeyboardInterrupt: the MTA has gone, and the scan is cancelled
@@ -56,6 +57,12 @@ class CorruptIndexError(StoreError):
 
 class EntryError(MiltscanError):
     """An ID names no entry or several, or the file of an entry cannot be read."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class QueueError(MiltscanError):
+    """A message is not in sendmail's queue, or cannot be released or deleted; or the queue cannot be read."""
 
     exit_status: ClassVar[int] = 1
 

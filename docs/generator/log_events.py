@@ -192,6 +192,23 @@ QUARANTINE_EVENTS = (
     ),
 )
 """What `quarantine/audit.py` writes."""
+_HOLD = (
+    Field("queue_id", Type.TEXT, "The queue ID of the message at the sendmail that held it.", _ANY),
+    Field("sender", Type.TEXT, "The envelope sender.", _ANY),
+    Field("reason", Type.TEXT, "Why it was held.", _ANY),
+    Field("by", Type.TEXT, "Who did it: a login name.", _ANY),
+)
+HOLD_EVENTS = (
+    Event(
+        "held_released",
+        ("info",),
+        "`miltscan hold release` delivered a message that sendmail held; sendmail's own lines are before it. A "
+        "command writes this event and the next one to syslog (facility mail).",
+        _HOLD,
+    ),
+    Event("held_deleted", ("info",), "`miltscan hold delete` deleted a message that sendmail held.", _HOLD),
+)
+"""What `commands/hold.py` writes."""
 
 EVENTS = (
     Event(
@@ -432,4 +449,5 @@ EVENTS = (
         ),
     ),
     *QUARANTINE_EVENTS,
+    *HOLD_EVENTS,
 )

@@ -6,7 +6,7 @@ counts in a field `Name=value`. Rulesets, macros and headers are left out.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 _DEFAULTS = {
@@ -79,6 +79,7 @@ class CfFile:
     filters: Mapping[str, Filter]
     mailers: Mapping[str, Mailer]
     classes: Mapping[str, tuple[str, ...]]
+    queues: tuple[str, ...]  # paths, the last part perhaps a pattern: that of QueueDirectory, and those of queue groups
 
     def filters_of(self, daemon: Daemon) -> list[Filter]:
         """The filters that this daemon asks, in order; sendmail ignores a name without an X line."""
@@ -113,7 +114,15 @@ def parse_cf(text: str) -> CfFile:
         {one.name: one for one in filters},
         mailers,
         classes,
+        (options["queuedirectory"], *_group_paths(lines)),
     )
+
+
+def _group_paths(lines: Iterable[str]) -> Iterator[str]:
+    """P= of each Q line, a queue group; without it the group uses QueueDirectory."""
+    for _, fields in (_named(line) for line in lines if line.startswith("Q")):
+        if path := fields.get("P"):
+            yield path
 
 
 def _named(line: str) -> tuple[str, dict[str, str]]:

@@ -53,7 +53,7 @@ class EventKind(StrEnum):
 
     ENVELOPE = "envelope"  # from=: a sendmail has received the message
     SCAN = "scan"  # miltscan's own line
-    QUARANTINE = "quarantine"  # what miltscan's keeper or a command did with a message in the quarantine
+    QUARANTINE = "quarantine"  # what miltscan's keeper or a command did with a message in the quarantine, or a held one
     MILTER = "milter"  # what sendmail did on request of a milter
     RULESET = "ruleset"  # one of sendmail's own checks refused
     DELIVERY = "delivery"  # to=: an attempt for some recipients
@@ -68,7 +68,7 @@ _KINDS = {
     "ruleset=": EventKind.RULESET,
 }
 """The kind of sendmail's lines, by the beginning of their text."""
-_OF_QUARANTINE = {"released", "release_failed", "entry_deleted"}  # events of miltscan
+_OF_QUARANTINE = {"released", "release_failed", "entry_deleted", "held_released", "held_deleted"}  # events of miltscan
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
+
+from miltscan.sandwich.logforms import QUEUE_ID
 
 MOST_FILES = 200_000
 """Directory entries that one call reads at most: some 100,000 messages, in a second or two."""
@@ -60,19 +63,35 @@ def lost_files(queue: str) -> list[str]:
     return sorted(file.name for file in _files(queue, ("Qf",)))
 
 
+def control_files(queue: str, kind: str) -> list[Path]:
+    """The control files of a kind (`qf`, `hf` if they are held, `Qf` if they are lost). Raises OSError."""
+    files = (Path(entry.path) for entry in _entries(queue, (kind,)))
+    return [file for file in files if QUEUE_ID.fullmatch(file.name.removeprefix(kind))]
+
+
+def base_of(queue: str) -> str:
+    """The folder of all files of this queue, whose last part may be a pattern."""
+    return queue.rpartition("/")[0] or "/" if queue.endswith("*") else queue
+
+
 def _files(queue: str, kinds: tuple[str, ...]) -> Iterator[File]:
+    for entry in _entries(queue, kinds):
+        with suppress(FileNotFoundError):  # delivered meanwhile
+            status = entry.stat(follow_symlinks=False)
+            yield File(entry.name, status.st_size, status.st_mtime)
+
+
+def _entries(queue: str, kinds: tuple[str, ...]) -> Iterator[os.DirEntry[str]]:
     """The first MOST_FILES files of these kinds in the queue."""
-    folder, _, pattern = queue.rpartition("/") if queue.endswith("*") else (queue, "", "*")
-    return islice(_files_below(folder or "/", pattern, _DEPTH, kinds), MOST_FILES)
+    pattern = queue.rpartition("/")[2] if queue.endswith("*") else "*"
+    return islice(_entries_below(base_of(queue), pattern, _DEPTH, kinds), MOST_FILES)
 
 
-def _files_below(folder: str, pattern: str, levels: int, kinds: tuple[str, ...]) -> Iterator[File]:
+def _entries_below(folder: str, pattern: str, levels: int, kinds: tuple[str, ...]) -> Iterator[os.DirEntry[str]]:
     """The files in `folder` and `levels` further levels; `pattern` selects the folders of the next level."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(kinds) and len(entry.name) > len("qf"):
-                with suppress(FileNotFoundError):  # delivered meanwhile
-                    status = entry.stat(follow_symlinks=False)
-                    yield File(entry.name, status.st_size, status.st_mtime)
+                yield entry
             elif levels and entry.name not in _OTHERS and fnmatchcase(entry.name, pattern) and entry.is_dir():
-                yield from _files_below(entry.path, "*", levels - 1, kinds)
+                yield from _entries_below(entry.path, "*", levels - 1, kinds)

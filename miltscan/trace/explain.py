@@ -24,7 +24,7 @@ class Part:
 KINDS = {
     EventKind.ENVELOPE: "this sendmail received a message (its envelope), or refused it after the envelope",
     EventKind.SCAN: "what miltscan did; docs/logging.md lists every field",
-    EventKind.QUARANTINE: "what miltscan's quarantine did with a message; docs/logging.md lists every field",
+    EventKind.QUARANTINE: "what was done with a quarantined or held message; docs/logging.md lists every field",
     EventKind.MILTER: "what this sendmail did on request of a milter",
     EventKind.RULESET: "a check of sendmail's own configuration (check_mail, check_rcpt, ...) refused a command",
     EventKind.DELIVERY: "one attempt to deliver the message to these recipients",
@@ -62,7 +62,7 @@ FIELDS = {
     "arg1": "what was checked: the client's host, the sender or the recipient",
     "arg2": "what else was checked, for instance the client's address",
     "reject": "the reply to the client; 4yz: try again later, 5yz: permanent",
-    "quarantine": "reason why the message is held in the queue until an administrator releases it (sendmail -qQ)",
+    "quarantine": "reason why the message is held in the queue until an administrator releases it (miltscan hold)",
     "version": "TLS protocol",
     "verify": "result of checking the other side's certificate: OK, NO (none presented), FAIL, NOT (not requested)",
     "cipher": "TLS cipher suite",

@@ -48,6 +48,7 @@ _ATTEMPTS = {EventKind.DELIVERY, EventKind.QUARANTINE}
 _OF_ENTRY = {
     "release_failed": DeliveryStatus.QUARANTINED,
     "entry_deleted": DeliveryStatus.DISCARDED,
+    "held_deleted": DeliveryStatus.DISCARDED,
     "quarantine": DeliveryStatus.QUARANTINED,
     "discard": DeliveryStatus.DISCARDED,
 }
@@ -78,15 +79,18 @@ def recipients_of(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterat
     tried: dict[tuple[str | None, str], list[LogEvent]] = {}
     for event in events:
         named = addresses(event) if event.kind in _ATTEMPTS or is_kept(event) else []
-        if event.get("event") == "entry_deleted":  # it is final for those who have not received it
+        if event.get("event") in {"entry_deleted", "held_deleted"}:  # it is final for those who have not received it
             named = [one for (queue_id, one), made in tried.items() if queue_id == event.queue_id and _waits(made[-1])]
         for address in named:
             tried.setdefault((event.queue_id, address), []).append(event)
     delivering = {event.queue_id for event in events if event.kind is EventKind.DELIVERY}
-    for (_, address), made in tried.items():
+    released = {event.queue_id for event in events if event.text == "unquarantine"}
+    for (queue_id, address), made in tried.items():
         handoff = handoff_id(made[-1])
         if handoff not in delivering:  # otherwise the next sendmail has later attempts
             status = DeliveryStatus.HANDED_OVER if handoff else _attempt_status(made[-1], refusal)
+            if status is DeliveryStatus.DEFERRED and queue_id not in released and made[0].get("stat") == "quarantined":
+                status = DeliveryStatus.HELD  # a release that failed: sendmail does not try again
             yield Recipient(address, status, sum(one.kind in _ATTEMPTS for one in made), made[-1])
 
 
@@ -96,7 +100,9 @@ def is_kept(event: LogEvent) -> bool:
 
 
 def _waits(last: LogEvent) -> bool:
-    return last.kind is not EventKind.DELIVERY and handoff_id(last) is None
+    if last.kind is EventKind.DELIVERY:  # held by sendmail, perhaps after a release that failed
+        return _attempt_status(last, DeliveryStatus.UNKNOWN) in {DeliveryStatus.HELD, DeliveryStatus.DEFERRED}
+    return handoff_id(last) is None
 
 
 def kept_without_result(events: Sequence[LogEvent]) -> bool:

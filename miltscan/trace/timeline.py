@@ -139,6 +139,10 @@ def _quarantine(event: LogEvent) -> Iterator[str]:
             yield f"releases entry {event.get('entry')} to {to}: handed over as {handoff_id(event)}"
         case "release_failed":
             yield f"cannot release entry {event.get('entry')} to {to}"
+        case "held_released":
+            yield "the held message was released"
+        case "held_deleted":
+            yield "the held message was deleted"
         case _:
             yield f"deletes entry {event.get('entry')}"
     values = [(name, event.get(name)) for name in ("by", "reason", "reply")]

@@ -29,6 +29,13 @@ ARGUMENTS = {
     "trace": ["--log", str(GOLDEN / "mail.log"), "6AMG9F89004499"],
     "config": ["--config", "FOLDER/miltscan.toml"],
     "import": ["FOLDER/clamav-milter.conf"],
+    "hold list": ["--cf", "FOLDER/incoming.cf"],
+    "hold release": [
+        "--cf",
+        "FOLDER/incoming.cf",
+        f"absent{HOSTILE}",
+    ],  # tests/unit/commands/test_hold.py has another one
+    "hold delete": ["--cf", "FOLDER/incoming.cf", "6AT"],
     "keys new": ["--config", "FOLDER/miltscan.toml", "--id", "new"],
 }
 """Arguments with which each command prints something."""
@@ -141,6 +148,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "no-socket.toml").write_text(f'{engine}{spool}[milter]\nsocket = "unix:{folder}/absent/socket"\n')
     (folder / "message.eml").write_text("Subject: a\n\nb\n")
     (folder / "clamav-milter.conf").write_text("MilterSocket /run/clamav/clamav-milter.ctl\n")
+    (folder / "incoming.cf").write_text(f"O QueueDirectory={folder}/mqueue\n")
+    (folder / "mqueue").mkdir()
+    for kind in ("hf", "df"):
+        (folder / "mqueue" / f"{kind}6AT0tl1r006553").write_text(f"q{HOSTILE}\nS<{HOSTILE}>\nRPFD:<{HOSTILE}>\n")
     return folder
 
 
