@@ -10,11 +10,15 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class MountedPath(NamedTuple):
-    """Where a path lies: the device's numbers, the path inside that file system, and whether writing fails there."""
+    """Where a path lies: the device's numbers, the path inside that file system, and whether writing fails there.
+
+    `kind` is the type of the file system, such as `tmpfs`.
+    """
 
     device: str
     inside: str
     read_only: bool
+    kind: str = ""
 
 
 def mounted_path(mountinfo: str, path: str) -> MountedPath | None:
@@ -35,7 +39,7 @@ def mounted_path(mountinfo: str, path: str) -> MountedPath | None:
         longest = len(point)
         # of this mount, and of the file system as a whole, which the kernel makes read-only after errors of the disk
         options = (*fields[5].split(","), *fields[-1].split(","))
-        found = MountedPath(fields[2], f"{root.rstrip('/')}{rest}" or "/", "ro" in options)
+        found = MountedPath(fields[2], f"{root.rstrip('/')}{rest}" or "/", "ro" in options, fields[-3])
     return found
 
 

@@ -55,10 +55,12 @@ class Transfer(NamedTuple):
 class Sent(NamedTuple):
     """A reply for each recipient in their order: a refusal, or the reply to the message.
 
-    `stage` is the last one that began, `seconds` has each one that began.
+    `reply` is the last one to something else than a recipient; of a transfer without recipients that to MAIL. `stage`
+    is the last one that began, `seconds` has each one that began.
     """
 
     replies: tuple[ServerReply, ...]
+    reply: ServerReply
     stage: Stage
     seconds: dict[Stage, float]
 
@@ -105,7 +107,7 @@ def transfer(server: tuple[str, int], mail: Transfer, timeout: float) -> Sent:
         why = getattr(problem, "strerror", None) or problem or type(problem).__name__
         reply = ServerReply(0, f"no reply from port {server[1]} of {server[0]}: {why}")
     replies = tuple(refused.get(number, reply) for number in range(len(mail.recipients)))
-    return Sent(replies, clock.stage, clock.seconds)
+    return Sent(replies, reply, clock.stage, clock.seconds)
 
 
 def _open(client: smtplib.SMTP, mail: Transfer) -> ServerReply:

@@ -38,8 +38,9 @@ def test_a_path_lies_in_the_longest_mount_point() -> None:
 def test_the_same_folder_is_the_same_place_in_both_tables() -> None:
     """A folder that systemd mounts on itself is the same one; a private /tmp is another folder of the same disk."""
     assert mounted_path(HOST, "/var/spool/miltscan/x") == mounted_path(UNIT, "/var/spool/miltscan/x")
-    assert mounted_path(HOST, "/tmp/x") == MountedPath("254:0", "/tmp/x", read_only=False)  # noqa: S108 - a text
-    assert mounted_path(UNIT, "/tmp/x") == MountedPath("254:0", "/tmp/systemd-private-1/tmp/x", read_only=False)  # noqa: S108
+    assert mounted_path(HOST, "/tmp/x") == MountedPath("254:0", "/tmp/x", read_only=False, kind="ext4")  # noqa: S108 - a text
+    there = MountedPath("254:0", "/tmp/systemd-private-1/tmp/x", read_only=False, kind="ext4")  # noqa: S108
+    assert mounted_path(UNIT, "/tmp/x") == there  # noqa: S108
 
 
 def test_a_mount_or_its_file_system_may_be_read_only() -> None:
