@@ -50,6 +50,7 @@ def reconcile(files: Files, index: EntryIndex, progress: Progress, *, digests: b
     try:
         days = {day: _ids(files.directory / day, ".entry") for day in files.days()}
         total = sum(map(len, days.values()))
+        progress(0, total)
         comparison = _Comparison(files, index, report, digests=digests)
         for day, ids in days.items():
             states = set(_ids(files.directory / day, ".state"))

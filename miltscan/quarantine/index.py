@@ -77,6 +77,8 @@ class EntryIndex:
     def verify(self) -> None:
         """Raise CorruptIndexError unless the tables have our format and all entries were put into them."""
         with self._reading() as connection:
+            for table in (ENTRIES, RECIPIENTS):
+                connection.execute(select(table).limit(0))
             facts = {row.name: row.value for row in connection.execute(select(FACTS.c.name, FACTS.c.value))}
         if facts.get("format") != FORMAT:
             raise CorruptIndexError(f"index {self.name}: its tables are of another version")
@@ -104,16 +106,14 @@ class EntryIndex:
             return False
 
     def create(self) -> None:
-        """Make the tables, those of another format again; they are not complete then."""
+        """Make the tables, in place of any there are; they are not complete then."""
         if self.file is not None:
-            os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+            with self._failing():
+                os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
         with self._writing() as connection:
+            METADATA.drop_all(connection)
             METADATA.create_all(connection)
-            found = connection.execute(select(FACTS.c.value).where(FACTS.c.name == "format")).scalar()
-            if found != FORMAT:
-                METADATA.drop_all(connection)
-                METADATA.create_all(connection)
-                connection.execute(FACTS.insert().values(name="format", value=FORMAT))
+            connection.execute(FACTS.insert().values(name="format", value=FORMAT))
 
     def complete(self) -> None:
         """Note that all entries are in the tables."""
@@ -232,10 +232,12 @@ class EntryIndex:
         try:
             yield
         except DBAPIError as error:
-            line = " ".join(str(error.orig).split())
+            line = str(error.orig).strip().partition("\n")[0]
             kind = CorruptIndexError if _is_damaged(error) else StoreError
             raise kind(f"index {self.name}: {line}") from error
-        except (SQLAlchemyError, OSError, OverflowError) as error:
+        except OSError as error:
+            raise StoreError(f"index {self.name}: {os.strerror(error.errno or 0)}") from error
+        except (SQLAlchemyError, OverflowError) as error:
             raise StoreError(f"index {self.name}: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""Files and index together. tests/milter/test_quarantine_postgresql.py runs the same tests with PostgreSQL."""
+"""Files and index together. tests/e2e/test_quarantine_postgresql.py runs the same tests with PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,12 +23,6 @@ class Opened:
 
     open: Callable[..., Store]
     lines: list[str] = field(default_factory=list)
-
-
-@pytest.fixture
-def url() -> str:
-    """SQLite in the folder of the quarantine."""
-    return ""
 
 
 @pytest.fixture
