@@ -23,6 +23,7 @@ from miltscan.doctor.clamd_check import ProbeEngines, engine_findings, run_self_
 from miltscan.doctor.exporter_check import exporter_findings, metrics_folder_findings
 from miltscan.doctor.host import room_finding
 from miltscan.doctor.key_check import unread_key_findings
+from miltscan.doctor.notice_check import notice_findings
 from miltscan.doctor.quarantine_check import quarantine_findings
 from miltscan.doctor.rights import folders_above
 from miltscan.doctor.topics import NO_MILTSCAN, NO_SPOOL, NOT_ROOT, denied, loose_folder, no_file
@@ -54,6 +55,7 @@ def check_findings(
     yield from queue_depth_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
     yield from policy_findings(settings)
     yield from quarantine_findings(settings)
+    yield from notice_findings(settings)
     yield from exporter_findings(settings.exporter, service_user(settings))
     yield from metrics_folder_findings(settings)
     yield from bind_findings(settings)

@@ -33,7 +33,8 @@ from miltscan.core.text import readable
 from miltscan.quarantine.mailtext import fill, hang
 from miltscan.quarantine.shown import Notice, Summary, samples
 
-NAMES = ("notice", "summary")
+NAMES = ("notice.txt", "notice.html", "summary.txt", "summary.html", "frame.html")
+"""The templates that a site can replace."""
 _OURS = PackageLoader("miltscan.quarantine", "templates")
 _SIMPLE = re.compile(rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,255}")
 """An address that can stand in a header as it is (RFC 5322 section 3.4.1, dot-atom)."""
