@@ -17,13 +17,17 @@ _ACTIONS = {
     "reject": ActionName.REJECT,
     "defer": ActionName.TEMPFAIL,
     "blackhole": ActionName.DISCARD,
-    "quarantine": ActionName.HOLD,
+    "quarantine": ActionName.QUARANTINE,
 }
 _ALL_ADDRESSES = {"inet": "0.0.0.0", "inet6": "::"}  # noqa: S104 - where clamav-milter listens if no host is named
 _LOOPBACK_NAMES = {"localhost", "ip6-localhost", "ip6-loopback"}
 _LARGEST = 2 * 10**9  # bytes: the maximum of limits.message_size
 _LONGEST = 240  # seconds: the maximum of limits.scan_timeout
 _CLAMD_PORT = "3310"
+_KEPT = (
+    "clamav-milter leaves the message in sendmail's own queue, without end; miltscan keeps it in its quarantine, for "
+    'quarantine.area.default.max_age, where `miltscan quarantine` lists and releases it; "hold" leaves it in the queue'
+)
 _SKIPS = "miltscan scans every message of every sender: mail that passes unscanned must be visible by its outcome"
 
 
@@ -153,15 +157,20 @@ def _on_clean(values: Sequence[str]) -> Conversion:
 
 def _on_infected(values: Sequence[str]) -> Conversion:
     action = _action(values)
-    why = 'miltscan\'s own default is "reject", which informs the sender at once' if action is ActionName.HOLD else ""
-    return Conversion(Fate.SAME, why, {"policy.on_infected": action})
+    if action is ActionName.QUARANTINE:
+        why = f'{_KEPT}; miltscan\'s own default is "reject", which informs the sender at once'
+        return Conversion(Fate.CHANGED, why, {"policy.on_infected": action})
+    return Conversion(Fate.SAME, settings={"policy.on_infected": action})
 
 
 def _on_fail(values: Sequence[str]) -> Conversion:
     action = _action(values)
     keys = ("policy.on_error", "policy.on_unscanned.timeout", "policy.on_unscanned.no_engine")
+    settings = dict.fromkeys(keys, str(action))
+    if action is ActionName.QUARANTINE:
+        return Conversion(Fate.CHANGED, f"{_KEPT}; tempfail lets the sender try again while clamd is down", settings)
     why = "mail passes unscanned while clamd is down; tempfail loses no mail" if action is ActionName.ACCEPT else ""
-    return Conversion(Fate.SAME, why, dict.fromkeys(keys, str(action)))
+    return Conversion(Fate.SAME, why, settings)
 
 
 def _headers(values: Sequence[str]) -> Conversion:

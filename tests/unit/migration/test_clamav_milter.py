@@ -117,7 +117,7 @@ VALUES: list[tuple[str, dict[str, object]]] = [
     ("OnInfected reject", {"policy.on_infected": "reject"}),
     ("OnInfected Defer", {"policy.on_infected": "tempfail"}),
     ("OnInfected Blackhole", {"policy.on_infected": "discard"}),
-    ("OnInfected Quarantine", {"policy.on_infected": "hold"}),
+    ("OnInfected Quarantine", {"policy.on_infected": "quarantine"}),
     ("AddHeader Yes", {"headers.mode": "replace"}),
     ("AddHeader No", {"headers.mode": "none"}),
     ("LogVerbose 1", {"log.level": "debug"}),
@@ -155,7 +155,7 @@ def test_what_is_not_understood_sets_nothing(line: str) -> None:
 def test_defaults_that_differ_are_taken_over() -> None:
     """An empty file means clamav-milter's defaults, not miltscan's."""
     settings = draft_clamav_milter("").settings
-    assert (settings["policy.on_infected"], settings["headers.mode"]) == ("hold", "none")
+    assert (settings["policy.on_infected"], settings["headers.mode"]) == ("quarantine", "none")
 
 
 WORDS = st.sampled_from(
