@@ -13,6 +13,7 @@ from miltscan.core.message import Direction
 from miltscan.core.probe import ProbeKind
 from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import RECIPIENTS_SHOWN, Place
+from miltscan.core.rescan import RescanResult
 from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.telemetry.log import CHAIN_SHOWN, FRAMES_SHOWN
 
@@ -48,13 +49,31 @@ _ENGINE = Field("engine", Type.TEXT, "The engine's name.", "names of engines")
 _SERVER = Field("server", Type.TEXT, "The server of the engine, as in the configuration.", "configured servers")
 _SOCKET = Field("socket", Type.TEXT, "The socket for MTAs, as in the configuration.", "milter.socket, verify.socket")
 _ADDRESS = Field("address", Type.TEXT, "Its address.", _ANY)
-_CHILD = Field("child", Type.TEXT, "The process: `worker N`, `exporter`, `tracer` or `prober`.", "closed list")
+_CHILD = Field(
+    "child", Type.TEXT, "The process: `worker N`, `exporter`, `tracer`, `prober` or `keeper`.", "closed list"
+)
 _WHY = Field("why", Type.TEXT, "The cause in words.", _ANY)
 _PROBE = Field("message", Type.TEXT, "Which of the two probes it is.", values=tuple(ProbeKind))
 _PROBE_REPLY = Field("reply", Type.TEXT, "The reply of the incoming sendmail.", _ANY)
 _ENDPOINT = Field("endpoint", Type.TEXT, "The destination of traces: `tracing.endpoint`.", _ANY)
 _ENDED = Field("status", Type.TEXT, "How the process ended: `exit status N` or `killed by SIGNAL`.", "closed list")
 _QUEUE = Field("queue", Type.TEXT, "Which queue it is.", values=("incoming", "delivery"))
+_ENTRY = Field("entry", Type.TEXT, "The ID of the entry.", "20 characters")
+_AREA = Field("area", Type.TEXT, "The area of the quarantine.", _ANY)
+_ARRIVED_AS = Field("queue_id", Type.TEXT, "The MTA's queue ID of the message when it arrived.", _ANY)
+_WORK = Field(
+    "work",
+    Type.TEXT,
+    "What the keeper does: `index`, `expire`, `rescan`, `release` or `notice`.",
+    values=("index", "expire", "rescan", "release", "notice"),
+)
+_RESCANS = {
+    RescanResult.CLEARED: "are no longer detected",
+    RescanResult.DETECTED: "are detected as before",
+    RescanResult.RENAMED: "are detected by another signature",
+    RescanResult.UNSCANNED: "were not scanned completely",
+    RescanResult.FAILED: "were not scanned because an engine failed",
+}
 _REFUSALS = ("network", "crowd", "tls", "request", "host", "credentials", "busy", "response")
 _BUG = (
     Field("exception", Type.TEXT, "Type and text of the exception.", _ANY),
@@ -335,7 +354,8 @@ EVENTS = (
                 "`eom`: the message was tempfailed; `connect`: the session was refused; `receipt`: the message was "
                 "scanned, or its second scan failed and it passed with its receipt; `report`: after the reply, the "
                 "line or the counts of the message are missing; `measure`: in the exporter, at queues and disk; "
-                "`probe`: in the prober, or at a probe that was rejected or treated as ordinary mail.",
+                "`probe`: in the prober, or at a probe that was rejected or treated as ordinary mail; `keeper`: in the "
+                "keeper, which tries the work again.",
                 values=tuple(Place),
             ),
             *_BUG,
@@ -411,6 +431,53 @@ EVENTS = (
         (_SOCKET, _ADDRESS, _WHY),
     ),
     Event("socket_bound", ("info",), "A socket that was lost can be reached again.", (_SOCKET, _ADDRESS)),
+    Event(
+        "keeper_waits",
+        ("info",),
+        "The keeper of another service works on this quarantine; this one takes over when that ends. Logged once.",
+        (
+            Field("folder", Type.TEXT, "The folder of the quarantine.", _ANY),
+            Field("pid", Type.TEXT, "The process that holds the lock; empty if it is unknown.", "digits"),
+        ),
+    ),
+    Event(
+        "keeper_fails",
+        ("error",),
+        "Work of the keeper fails: the folder or the index cannot be used. It tries again; no message is lost. Logged "
+        "on a change.",
+        (_WORK, _WHY),
+    ),
+    Event("keeper_works", ("info",), "Work of the keeper that failed succeeds again.", (_WORK,)),
+    Event(
+        "store_warning",
+        ("warning",),
+        "The keeper made the index again from the files, or found a file that it cannot read.",
+        (_WHY,),
+    ),
+    Event(
+        "entry_cleared",
+        ("info",),
+        "A rescan found nothing any more in a message of the quarantine.",
+        (_ARRIVED_AS, _ENTRY, _AREA, replace(_SIGNATURE, meaning="The signature that was detected before.")),
+    ),
+    Event(
+        "rescanned",
+        ("info",),
+        "Messages of the quarantine were scanned again after an update of the signatures.",
+        (
+            Field("signatures", Type.INTEGER, "The version of the signature database.", "0 and more", least=0),
+            *(
+                Field(str(result), Type.INTEGER, f"How many {meaning}.", "0 and more", least=0)
+                for result, meaning in _RESCANS.items()
+            ),
+        ),
+    ),
+    Event(
+        "rescan_skipped",
+        ("debug",),
+        "A message of the quarantine could not be scanned again now: it is encrypted, damaged, or being released.",
+        (_ENTRY, _WHY),
+    ),
     Event(
         "peer_refused",
         ("warning",),

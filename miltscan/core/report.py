@@ -22,6 +22,7 @@ class Place(StrEnum):
     RECEIPT = "receipt"
     PROBE = "probe"
     REPORT = "report"
+    KEEPER = "keeper"
 
 
 class Timed(NamedTuple):

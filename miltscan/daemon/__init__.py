@@ -1,1 +1,1 @@
-"""The running service: run, workers, prober and tracer."""
+"""The running service: run, workers, prober, tracer and keeper."""

@@ -25,7 +25,7 @@ from miltscan.processes.signals import reset
 from miltscan.processes.supervisor import Role
 from miltscan.status.events import Reporter
 from miltscan.telemetry import family, log, traces
-from miltscan.telemetry.folder import EXPORTER, PROBER, TRACER
+from miltscan.telemetry.folder import EXPORTER, KEEPER, PROBER, TRACER
 
 LAST_LINES = 1.0
 """Seconds that a process waits at its end for the reader of the log."""
@@ -51,6 +51,7 @@ class Children:
     reporter: Reporter
     trace_channel: TraceChannel | None
     _served: list[tuple[MilterSocket, ListenerChannel]] = field(default_factory=list)
+    _keepers: list[Role] = field(default_factory=list)
 
     def roles(self) -> list[Role]:
         """Return the workers of all milter sockets, numbered from 0, and the other processes."""
@@ -62,7 +63,21 @@ class Children:
         others = [_role(EXPORTER, self._export, outlives=True)] if self.http else []
         others += [_role(TRACER, self._trace, outlives=True)] if self.trace_channel else []
         others += [_role(PROBER, self._probe)] if settings.probe.interval else []
-        return [*workers, *others]
+        # messages of former settings still expire, and may be released
+        exists = os.path.isdir(settings.quarantine.directory)  # noqa: PTH112 - it raises nothing
+        return [*workers, *others, *self.keeper(needed=exists)]
+
+    def keeper(self, *, needed: bool = False) -> list[Role]:
+        """Return the keeper, once, if the settings in force quarantine anything or if it is `needed` anyway."""
+        if self.has_keeper or not (needed or self.in_force().settings.quarantines):
+            return []
+        self._keepers.append(_role(KEEPER, self._keep))
+        return self._keepers
+
+    @property
+    def has_keeper(self) -> bool:
+        """Whether the keeper is one of the children."""
+        return bool(self._keepers)
 
     def renewed(self, served: MilterSocket) -> None:
         """Let the workers of a socket that was bound again serve its new listener; a later worker has it."""
@@ -114,6 +129,15 @@ class Children:
 
         self._attach(PROBER)
         Prober(self.in_force()).run(link)
+
+    def _keep(self, link: ChildLink) -> None:
+        """Run the keeper, which is ready at once: mail is stored without it."""
+        self._keep_only(None)
+        link.send(READY)
+        from miltscan.daemon.keeper import Keeper
+
+        self._attach(KEEPER)
+        Keeper(self.in_force()).run(link)
 
     def _keep_only(self, mine: socket.socket | None) -> None:
         """Close the listeners of the other processes: an orphan that drains must not keep a new service from a port.

@@ -97,6 +97,7 @@ class _Service:
     upkeep: Upkeep = field(init=False)
     line: StatusLine = field(init=False)
     watch: SocketWatch = field(init=False)
+    children: Children = field(init=False)
 
     def __post_init__(self) -> None:
         self.upkeep = Upkeep(SUPERVISOR, self.folder.fault)
@@ -120,14 +121,18 @@ class _Service:
             if one.unfiltered:
                 self.log.info("filter_off", socket=one.key, why=one.unfiltered)
         channel = open_trace_channel(self.settings.tracing.endpoint, self.log)
-        children = Children(lambda: self.loaded, self.sockets, self.http, self.folder.path, reader, reporter, channel)
+        self.children = children = Children(
+            lambda: self.loaded, self.sockets, self.http, self.folder.path, reader, reporter, channel
+        )
         self.watch = SocketWatch(self.sockets, self.settings.milter, self.log, children.renewed, _end)
         self.watch.begin()
         drain_timeout = self.settings.limits.scan_timeout + self.settings.limits.queue_wait + _DRAIN_EXTRA
         gc.collect()
         gc.freeze()  # so that a child's collection does not write to the pages that it shares (docs/memory.md)
         leave_after = _LEAVE_AFTER if any(one.passed for one in self.sockets) else None
-        status = Supervisor(children.roles(), self, drain_timeout, leave_after).run() or int(self.watch.gave_up)
+        roles = children.roles()
+        metrics.KEEPER_CONFIGURED.child().set(children.has_keeper)
+        status = Supervisor(roles, self, drain_timeout, leave_after).run() or int(self.watch.gave_up)
         self.log.info("stop", status=status)
         log.OUTPUT.close(LAST_LINES)
         return status
@@ -192,6 +197,12 @@ class _Service:
         else:
             notify.ready("the configuration has a mistake and the former one stays in force: see the log")
         return new
+
+    def added(self) -> list[Role]:
+        """Return the keeper if a reload has brought the first quarantine."""
+        roles = self.children.keeper()
+        metrics.KEEPER_CONFIGURED.child().set(self.children.has_keeper)
+        return roles
 
     def _serves(self) -> str:
         workers = "1 worker" if self.settings.workers == 1 else f"{self.settings.workers} workers"

@@ -71,6 +71,9 @@ class Hooks(Protocol):
     def reload(self) -> object | None:
         """Return the order that every child receives, or None for no order."""
 
+    def added(self) -> Sequence[Role]:
+        """Return the children that the service needs since this reload; called after each that gave an order."""
+
 
 @dataclass(slots=True)
 class _Child:
@@ -194,6 +197,8 @@ class Supervisor:
                 self._stop()
             elif signal.SIGHUP in signals and (order := self.hooks.reload()) is not None:
                 self._send(self._children(), order)
+                # a broken one must not end a service that works without it: it counts as one that was ready before
+                self._slots += [_Slot(role, was_ready=True) for role in self.hooks.added()]
 
     def _stop(self) -> None:
         if self._drain_ends is None:

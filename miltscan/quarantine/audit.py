@@ -9,6 +9,7 @@ from typing import NamedTuple
 from miltscan.core.report import RECIPIENTS_SHOWN
 from miltscan.quarantine.entry import Entry
 from miltscan.quarantine.release import Release
+from miltscan.quarantine.retention import Expired
 
 
 class AuditLine(NamedTuple):
@@ -34,6 +35,12 @@ def release_lines(release: Release) -> Iterator[AuditLine]:
 def deletion_line(entry: Entry, by: str, reason: str) -> AuditLine:
     """The line of a deletion, which is final for all who have not received the message."""
     return AuditLine("entry_deleted", "info", _named(entry) | {"by": by, "reason": reason})
+
+
+def expiry_line(expired: Expired) -> AuditLine:
+    """The line of a deletion by the bounds of the area."""
+    fields = {"queue_id": expired.queue_id, "entry": expired.id, "area": expired.area}
+    return AuditLine("entry_deleted", "info", {**fields, "by": "keeper", "reason": f"expired: {expired.bound}"})
 
 
 def _named(entry: Entry) -> dict[str, object]:

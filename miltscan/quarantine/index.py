@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from miltscan.errors import CorruptIndexError, StoreError
 from miltscan.quarantine.entry import LENGTH, State
+from miltscan.quarantine.retention import Oldest
 from miltscan.quarantine.selection import Condition, Selection, conditions
 from miltscan.quarantine.tables import (
     COLUMNS,
@@ -180,15 +181,15 @@ class EntryIndex:
             yield page
             last = max(page)
 
-    def oldest(self, area: str, limit: int, before: str = "") -> list[tuple[str, int]]:
-        """ID and bytes on disk of the oldest entries of an area; those in release are left out."""
+    def oldest(self, area: str, limit: int, before: str = "") -> list[Oldest]:
+        """The oldest entries of an area; those in release are left out."""
         columns = ENTRIES.c
         ours = (columns.area == area) & (columns.state != str(State.RELEASING))
         if before:
             ours &= columns.id < before
-        query = select(columns.id, columns.disk).where(ours).order_by(columns.id).limit(limit)
+        query = select(columns.id, columns.disk, columns.queue_id).where(ours).order_by(columns.id).limit(limit)
         with self._reading() as connection:
-            return [(row.id, row.disk) for row in connection.execute(query)]
+            return [Oldest(*row) for row in connection.execute(query)]
 
     def _ids(self, condition: Condition, limit: int) -> list[str]:
         query = select(ENTRIES.c.id).where(condition).order_by(ENTRIES.c.id).limit(limit)

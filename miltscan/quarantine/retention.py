@@ -27,22 +27,31 @@ KEEP = Retention()
 """No bounds."""
 
 
+class Oldest(NamedTuple):
+    """One of the oldest entries of an area: bytes on disk, and the queue ID at its arrival, cleaned."""
+
+    id: str
+    disk: int
+    queue_id: str = ""
+
+
 class Expired(NamedTuple):
     """An entry that its area no longer keeps."""
 
     id: str
     area: str
     bound: Bound
+    queue_id: str = ""
 
 
 def expired(
-    area: str, held: tuple[int, int], oldest: Iterable[tuple[str, int]], retention: Retention, now: float
+    area: str, held: tuple[int, int], oldest: Iterable[Oldest], retention: Retention, now: float
 ) -> list[Expired]:
-    """Those of `oldest` (ID and bytes, oldest first) that must go; `held` are entries and bytes of the whole area."""
+    """Those of `oldest` (oldest first) that must go; `held` are entries and bytes of the whole area."""
     entries, size = held
     limit = first_id(now - retention.max_age) if retention.max_age else ""
     found = []
-    for entry_id, disk in oldest:
+    for entry_id, disk, queue_id in oldest:
         if entry_id < limit:
             bound = Bound.AGE
         elif 0 < retention.max_entries < entries:
@@ -51,6 +60,6 @@ def expired(
             bound = Bound.SIZE
         else:
             break
-        found.append(Expired(entry_id, area, bound))
+        found.append(Expired(entry_id, area, bound, queue_id))
         entries, size = entries - 1, size - disk
     return found

@@ -40,6 +40,10 @@ class ServerRecords:
             if not record.up:
                 yield f"{engine} {server}", record.why
 
+    def versions(self) -> frozenset[int]:
+        """The versions of the signature databases of the servers that are up, as far as they are known."""
+        return frozenset(record.version for record in self._records.values() if record.up and record.version)
+
     def server_state(self, engine: str, server: str, *, up: bool, why: str) -> None:
         """The server went up or down."""
         record = self.of(engine, server)

@@ -12,6 +12,7 @@ from miltscan.core.message import Direction
 from miltscan.core.probe import ProbeKind, Stage
 from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Place
+from miltscan.core.rescan import RescanResult
 from miltscan.core.signature import CLASSES
 from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.telemetry.family import DEFINED, Family, Label, closed
@@ -51,16 +52,6 @@ class ReleaseResult(StrEnum):
     TEMPFAILED = "tempfailed"
     REJECTED = "rejected"
     UNREACHABLE = "unreachable"
-    FAILED = "failed"
-
-
-class RescanResult(StrEnum):
-    """What a rescan found: nothing any more, the same signature, another one, or no complete verdict."""
-
-    CLEARED = "cleared"
-    DETECTED = "detected"
-    RENAMED = "renamed"
-    UNSCANNED = "unscanned"
     FAILED = "failed"
 
 

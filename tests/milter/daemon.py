@@ -203,10 +203,14 @@ class Daemon:
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes: of the children those with libmilter's threads; the exporter has two."""
-        return [child for child in self.children() if threads(child) > 2]
+        return [child for child in self.children() if threads(child) > 2 and child not in self.keepers()]
+
+    def keepers(self) -> list[psutil.Process]:
+        """The keeper, if there is one: no other child gives way to mail."""
+        return [child for child in self.children() if child.nice() > 0]
 
     def children(self) -> list[psutil.Process]:
-        """Workers and exporter."""
+        """Workers, exporter and keeper."""
         return psutil.Process(self.running.pid).children()
 
     def worker_fds(self) -> dict[str, str]:

@@ -105,6 +105,13 @@ UNSEEN = {
     "child_hangs",
     "sessions_full",
     "store_fails",
+    "store_warning",
+    "keeper_waits",
+    "keeper_fails",
+    "keeper_works",
+    "entry_cleared",
+    "rescanned",
+    "rescan_skipped",
     "released",
     "release_failed",
     "entry_deleted",
@@ -113,8 +120,8 @@ UNSEEN = {
 }
 """Files that turn bad in the moment between the supervisor's look at them and the exporter's; a real sendmail; a real
 clamd, whose folder can be seen (tests/e2e/test_room.py); a log that stalls (test_log_reader.py); a folder that is full
-(test_metrics_folder.py); a quarantine that cannot be used (test_quarantine.py); a worker that hangs or has no
-descriptor left (test_lifecycle.py); what commands and the keeper do (tests/e2e/test_release.py,
+(test_metrics_folder.py); a quarantine that cannot be used (test_quarantine.py); the keeper (test_keeper.py); a worker
+that hangs or has no descriptor left (test_lifecycle.py); what commands and keeper do (tests/e2e/test_release.py,
 test_hold.py)."""
 
 

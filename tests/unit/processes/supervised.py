@@ -1,8 +1,8 @@
 """A supervisor of plain functions, run as a program: it prints a line on standard output for each event.
 
-Argument: a JSON object with `roles` (a list of `[name, kind]`, a kind being a function below), `drain_timeout`,
-`stable_after`, `pause`, `silence` and `last` (seconds), `order` (the text of a reload; "invalid" forbids a restart),
-`leave_after` (seconds or nothing), `forks_failing` (the calls of fork() that fail, counted from 1).
+Argument: a JSON object with `roles` and `added` (lists of `[name, kind]`, a kind being a function below),
+`drain_timeout`, `stable_after`, `pause`, `silence` and `last` (seconds), `order` (the text of a reload; "invalid"
+forbids a restart), `leave_after` (seconds or nothing), `forks_failing` (the calls of fork() that fail, from 1).
 """
 
 import errno
@@ -146,8 +146,9 @@ INSTANCES: dict[str, int] = {}
 class Hooks:
     """Reports each call; each reload is a new order."""
 
-    def __init__(self, order: str) -> None:
+    def __init__(self, order: str, added: list[Role]) -> None:
         self._order = order
+        self._added = added
         self._reloads = count(1)
 
     def ready(self) -> None:
@@ -184,6 +185,11 @@ class Hooks:
         report("reload", number)
         return f"{self._order}{number}" if number % 2 else None
 
+    def added(self) -> list[Role]:
+        """Return the roles that the first reload adds."""
+        added, self._added = self._added, []
+        return added
+
 
 def _failing(fork: Callable[[], int], calls: list[int]) -> Callable[[], int]:
     number = count(1)
@@ -204,12 +210,15 @@ def main(arguments: dict[str, Any]) -> int:
     supervisor._TICK = min(5.0, arguments["silence"] / 4)  # noqa: SLF001
     supervisor._FIRST_PAUSE = arguments["pause"]  # noqa: SLF001
     supervisor.os.fork = _failing(os.fork, arguments["forks_failing"])  # type: ignore[attr-defined]
-    roles = [
-        Role(name, lambda link, name=name, kind=kind: KINDS[kind](name, link), outlives=kind.startswith("lasting"))  # type: ignore[misc]
-        for name, kind in arguments["roles"]
-    ]
-    INSTANCES.update(dict.fromkeys((role.name for role in roles), 1))
-    hooks = Hooks(arguments["order"])
+    roles, added = (
+        [
+            Role(name, lambda link, name=name, kind=kind: KINDS[kind](name, link), outlives=kind.startswith("lasting"))  # type: ignore[misc]
+            for name, kind in arguments[which]
+        ]
+        for which in ("roles", "added")
+    )
+    INSTANCES.update(dict.fromkeys((role.name for role in (*roles, *added)), 1))
+    hooks = Hooks(arguments["order"], added)
     return Supervisor(roles, hooks, arguments["drain_timeout"], arguments.get("leave_after")).run()
 
 

@@ -33,6 +33,7 @@ class Service:
             "last": 60.0,
             "order": "config ",
             "forks_failing": [],
+            "added": [],
         }
         command = [sys.executable, "-m", "tests.unit.processes.supervised"]
         self.process = subprocess.Popen(
@@ -316,6 +317,34 @@ def test_reload_while_stopping_is_ignored(start: Start) -> None:
     os.kill(pid, signal.SIGKILL)
     assert service.end() == 0
     assert "reload 1" not in service.printed
+
+
+def test_a_reload_adds_a_child(start: Start) -> None:
+    """A child that the service needs since a reload runs from then on, gets later orders, and is replaced."""
+    service = start(("a", "good"), added=[("b", "good")])
+    service.expect("all ready")
+    service.signal(signal.SIGHUP)
+    pid = int(service.expect(r"b runs (\d+)")[1])
+    service.signal(signal.SIGHUP)
+    service.expect("reload 2")
+    service.signal(signal.SIGHUP)
+    service.expect("b order config 3")
+    os.kill(pid, signal.SIGKILL)
+    service.expect("ended b killed by SIGKILL .*")
+    service.expect(r"b runs \d+")
+    service.signal(signal.SIGTERM)
+    assert service.end() == 0
+
+
+def test_a_broken_child_of_a_reload_ends_nothing(start: Start) -> None:
+    """The service works without it: it is tried again and again."""
+    service = start(("a", "good"), added=[("b", "fails")])
+    service.expect("all ready")
+    service.signal(signal.SIGHUP)
+    for _ in range(3):
+        service.expect("ended b .*")
+    service.signal(signal.SIGTERM)
+    assert service.end() == 0
 
 
 def test_child_that_reads_no_orders_delays_nothing(start: Start) -> None:

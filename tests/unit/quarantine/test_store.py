@@ -275,7 +275,7 @@ def test_expiry_by_age(opened: Opened) -> None:
     """Entries older than the bound go, with the folder of their day."""
     store = opened.open(default=Retention(max_age=2 * HOUR))
     entries = stored(store, "default", "default", "default", "default")
-    assert store.expire(NOW + 4 * HOUR) == [Expired(one, "default", Bound.AGE) for one in entries[:2]]
+    assert store.expire(NOW + 4 * HOUR) == [Expired(one, "default", Bound.AGE, "4B1x") for one in entries[:2]]
     assert ids(store) == entries[:1:-1]
     assert store.expire(NOW + 4 * HOUR) == []
     assert len(store.expire(NOW + 9 * HOUR)) == 2
@@ -286,8 +286,8 @@ def test_expiry_by_number(opened: Opened) -> None:
     """The oldest above the number go, in batches."""
     store = opened.open(default=Retention(max_entries=1))
     entries = stored(store, "default", "default", "default")
-    assert store.expire(NOW, 1) == [Expired(entries[0], "default", Bound.ENTRIES)]
-    assert store.expire(NOW, 5) == [Expired(entries[1], "default", Bound.ENTRIES)]
+    assert store.expire(NOW, 1) == [Expired(entries[0], "default", Bound.ENTRIES, "4B1x")]
+    assert store.expire(NOW, 5) == [Expired(entries[1], "default", Bound.ENTRIES, "4B1x")]
     assert store.expire(NOW, 5) == []
 
 
@@ -297,7 +297,7 @@ def test_expiry_by_size(opened: Opened) -> None:
     entries = stored(store, "default", "default", "default")
     size = store.rows()[0].disk
     store = opened.open(default=Retention(max_size=2 * size + 10))
-    assert store.expire(NOW) == [Expired(entries[0], "default", Bound.SIZE)]
+    assert store.expire(NOW) == [Expired(entries[0], "default", Bound.SIZE, "4B1x")]
     assert store.expire(NOW) == []
 
 

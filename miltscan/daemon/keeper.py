@@ -1,0 +1,98 @@
+"""The keeper: a process next to the workers that looks after the quarantine; mail never waits for it.
+
+Exactly one keeper works on a folder, held by a lock in it; the keeper of a second service waits. What is to be done
+follows from the files and the index alone, so a keeper that is killed at any moment leaves nothing that its successor
+does not find. A thread each indexes and deletes, mails, and scans again: a scan of a minute delays no index row.
+"""
+
+import os
+import threading
+from contextlib import suppress
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from miltscan.config.keyfile import Loaded
+from miltscan.core.report import Place
+from miltscan.daemon.jobs import Job, Work
+from miltscan.daemon.keeping import Keeping
+from miltscan.daemon.rescans import Rescans
+from miltscan.errors import StoreError
+from miltscan.processes.link import DRAIN, ChildLink, received
+from miltscan.quarantine.files import Files
+from miltscan.quarantine.lock import KeeperLock
+from miltscan.telemetry import log
+from miltscan.telemetry.folder import KEEPER
+from miltscan.telemetry.upkeep import Upkeep
+
+_TICK = 5.0  # seconds between two updates of the process metrics
+_NICE = 10  # mail comes first
+_LAST = 5.0  # seconds for a release under way at a stop: one that is cut off is sent twice
+_RETRY = 2.0  # seconds until the lock is tried again
+
+
+class Keeper:
+    """Runs the jobs while the lock is held; a reload replaces `loaded`, which the jobs use from their next call on."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        settings = loaded.settings.quarantine
+        self._files = Files(Path(settings.directory))
+        self._lock = KeeperLock(self._files.directory)
+        self._ours = threading.Event()
+        self._waits = False
+        self._keeping = Keeping(lambda: self._loaded, self._files)
+        self._rescans = Rescans(lambda: self._loaded)
+        self._jobs: list[Job] = []
+
+    def run(self, link: ChildLink) -> None:
+        """Run until the order to drain or the death of the supervisor."""
+        with suppress(OSError):  # a container may forbid it
+            os.nice(_NICE)
+        upkeep = Upkeep(KEEPER)
+        self._jobs = [
+            Job("index", self._index, Place.KEEPER),
+            Job("expire", self._while_ours(self._keeping.expire), Place.KEEPER),
+            Job("rescan", self._while_ours(self._rescans.run), Place.KEEPER),
+        ]
+        while not wait([link], _TICK) or self._obey(received(link)):
+            link.beat()
+            upkeep.update()
+        self._rescans.end()
+        for job in self._jobs:
+            job.end()
+
+    def _obey(self, order: object) -> bool:
+        """Carry out one order; False if the keeper must end."""
+        if isinstance(order, Loaded):
+            self._loaded = order
+            log.configure(order.settings.log.format, order.settings.log.level)
+            for job in self._jobs:
+                job.wake()
+        return order not in (DRAIN, None)
+
+    def _index(self) -> float:
+        """Take the lock, or wait for it; then a round of the index."""
+        if not self._take():
+            return _RETRY
+        return self._keeping.round()
+
+    def _take(self) -> bool:
+        try:
+            self._files.prepare()
+            ours = self._lock.take()
+        except StoreError as error:
+            self._ours.clear()
+            self._keeping.fails(str(error))
+            return False
+        if ours:
+            self._ours.set()
+        elif not self._waits:
+            log.logger().info("keeper_waits", folder=str(self._files.directory), pid=self._lock.owner())
+        self._waits = not ours
+        if not ours:
+            self._ours.clear()
+            self._keeping.waits()
+        return ours
+
+    def _while_ours(self, work: Work) -> Work:
+        return lambda: work() if self._ours.is_set() else _RETRY
