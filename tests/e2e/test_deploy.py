@@ -132,6 +132,13 @@ def test_the_socket_unit_is_as_the_settings() -> None:
     assert (names(text, "SocketGroup"), names(text, "SocketMode")) == ({"smmsp"}, {"0660"})
 
 
+def test_the_service_may_write_to_its_quarantine() -> None:
+    """Systemd makes the folder above the default quarantine for miltscan's user alone."""
+    (name,) = names(text_of("miltscan.service"), "StateDirectory")
+    assert Path("/var/lib", name) == Path(Settings().quarantine.directory).parent
+    assert names(text_of("miltscan.service"), "StateDirectoryMode") == {"0700"}
+
+
 @pytest.mark.parametrize("side", ["incoming", "delivery"])
 def test_one_pid_file_everywhere(side: str) -> None:
     """Systemd and the init script look for the pid file that the .cf file names."""
@@ -193,6 +200,7 @@ def test_user(root: Path) -> None:
         ("run/sendmail/msp", 0o2775, (104, 107)),
         ("var/spool/mqueuedelivery", 0o2750, (103, 107)),
         ("var/spool/miltscan", 0o700, (None, 107)),
+        ("var/lib/miltscan", 0o700, (None, 107)),
         ("var/lib/clamav/tmp", 0o700, (102, 105)),
     ],
 )

@@ -20,7 +20,10 @@ import pytest
 from typer.testing import CliRunner
 
 from miltscan.cli import app
+from miltscan.config.load import parse_settings
+from miltscan.core.finding import Level
 from miltscan.core.verdict import Outcome
+from miltscan.doctor.quarantine_check import quarantine_findings
 from miltscan.quarantine.files import Files
 from miltscan.quarantine.release import Order, Releaser
 from tests.fakes.entries import put
@@ -370,6 +373,20 @@ def test_a_scanner_releases_to_the_delivery_host(machines: Machines) -> None:
         release = releaser.release(entry.id, Order("root"))
     assert all(one.queue_id for one in release.deliveries)
     assert machines.delivery.mailbox.wait_for(message_id).message["X-Miltscan-Released"] == entry.id
+
+
+def test_check_on_a_scanner(machines: Machines) -> None:
+    """Check finds whether the delivery host accepts releases of this scanner, and names the setting if it does not."""
+    text = f"policy.on_infected = 'quarantine'\n[delivery]\nserver = 'inet:{DELIVERY_PORT}@{HOSTS['delivery']}'\n"
+    found = {}
+    for name in ("scanner1", "scanner2"):
+        with machines.network[name].inside():
+            findings = quarantine_findings(parse_settings(text.encode(), "f"))
+            (found[name],) = [one for one in findings if one.subject == "delivery.server"]
+    assert found["scanner1"].level is Level.OK
+    assert found["scanner2"].level is Level.ERROR
+    assert "550 5.7.1" in found["scanner2"].text
+    assert "SITE_SCANNERS" in found["scanner2"].remedy
 
 
 def test_delivery_host_down(machines: Machines) -> None:

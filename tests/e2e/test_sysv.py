@@ -73,6 +73,7 @@ class Host:
             "MILTSCAN_USER": user.pw_name,
             "MILTSCAN_GROUP": user.pw_gid,
             "MILTSCAN_RUN": self.folder / "run",
+            "MILTSCAN_STATE": self.folder / "state",
             "MILTSCAN_LOG": self.folder / "log.d" / "miltscan.log",
             "SENDMAIL_PATIENCE": 1,
             "START_PATIENCE": 60,
@@ -167,6 +168,7 @@ def test_start_and_stop(host: Host) -> None:
     assert (result.returncode, told(result, "started, pid")) == (0, PARTS), result
     assert set(host.recorded()) == set(PARTS)
     assert (stat.S_IMODE(log.stat().st_mode), log.group()) == (0o640, log_group())  # it names senders and recipients
+    assert stat.S_IMODE((host.folder / "state").stat().st_mode) == 0o700
     for port in (host.incoming.port, host.delivery.port):
         with smtplib.SMTP("127.0.0.1", port, timeout=60) as session:
             assert session.noop()[0] == 250
