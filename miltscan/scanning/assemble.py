@@ -1,4 +1,4 @@
-"""Builds engines, policy and pipeline from the settings: the only place that does, for the service and for commands.
+"""Builds engines, policy, pipeline and releases from the settings: the only place that does, for service and commands.
 
 A new engine is a module in `engines/` and a row in `_BUILDERS`. Nothing is judged or scanned here.
 """
@@ -17,6 +17,9 @@ from miltscan.core.report import Place
 from miltscan.core.verdict import Limit
 from miltscan.engines.base import Engine, Observer, ServedEngine, at_once
 from miltscan.engines.clamd.engine import ClamdEngine
+from miltscan.quarantine.entry import Event
+from miltscan.quarantine.files import Files
+from miltscan.quarantine.release import Releaser
 from miltscan.scanning.entries import keep_for
 from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, scan_slots
 from miltscan.scanning.probing import Probing, recognized
@@ -98,6 +101,30 @@ def pipeline_for(
 def probed_pipeline(settings: Settings, observer: Observer) -> Pipeline:
     """The pipeline of a command that scans one message at a time; each server of each engine is tested once."""
     return pipeline_for(settings, probe_engines(settings.engines, observer), scan_slots(1), "localhost")
+
+
+def releaser_for(
+    loaded: Loaded,
+    files: Files,
+    record: Callable[[str, Event], object],
+    hostname: str,
+    identities: Sequence[Any] = (),
+) -> Releaser:
+    """What releases from the quarantine `files`, for the keeper and for commands; `record` is the store's, or theirs.
+
+    Receipts are signed as for mail: only for a delivery side that verifies.
+    """
+    settings, server = loaded.settings, loaded.settings.delivery.server
+    return Releaser(
+        files,
+        record,
+        (server.host, server.port),
+        settings.delivery.timeout,
+        hostname,
+        policy_for(settings, hostname).scanned_by,
+        loaded.keys[0] if loaded.keys and settings.has_verifier else None,
+        identities,
+    )
 
 
 def processor_for(

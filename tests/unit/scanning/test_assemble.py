@@ -11,6 +11,7 @@ from miltscan.config.settings import Settings
 from miltscan.core.action import ActionName, Choice
 from miltscan.core.keys import Key, Keyring
 from miltscan.core.verdict import Limit, Verdict
+from miltscan.quarantine.files import Files
 from miltscan.scanning.assemble import (
     engine_for,
     pipeline_for,
@@ -18,6 +19,7 @@ from miltscan.scanning.assemble import (
     probe_engines,
     probed_pipeline,
     processor_for,
+    releaser_for,
 )
 from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, scan_slots
 from miltscan.scanning.probing import Probing
@@ -194,6 +196,18 @@ def test_no_receipt_is_made_without_a_verifier(text: str, *, signs: bool) -> Non
     probing = processor(parse_settings(f"keys.file = '/k'\n{text}".encode(), "f"), KEYS)
     assert isinstance(probing, Probing)
     assert isinstance(probing.ordinary, Signing) is signs
+
+
+@pytest.mark.parametrize("text", ["", "[receipt]\nremote_verifier = true\n[keys]\nfile = '/k'\n"])
+def test_releases_go_to_the_delivery_sendmail(tmp_path: Path, text: str) -> None:
+    """Server and timeout are those of `[delivery]`; a receipt is signed only where a delivery side verifies it."""
+    files, key = Files(tmp_path), Key("k", b"k" * 32)
+    settings = parse_settings(f"{text}[delivery]\nserver = 'inet:2@127.0.0.3'\ntimeout = '7s'".encode(), "f")
+    made = releaser_for(Loaded(settings, (key,)), files, files.record, "mx.example.test", ["identity"])
+    assert (made.server, made.timeout, made.host) == (("127.0.0.3", 2), 7.0, "mx.example.test")
+    assert made.scanned_by == f"miltscan {__version__} at mx.example.test"
+    assert (made.key, made.identities) == (key if text else None, ["identity"])
+    assert releaser_for(Loaded(settings, ()), files, files.record, "mx.example.test").key is None
 
 
 def test_a_command_without_a_server_that_is_up_calls_nothing_clean() -> None:
