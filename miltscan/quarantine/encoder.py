@@ -5,6 +5,7 @@ where an area or an entry needs them; without them there is one line that says s
 """
 
 import hashlib
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,11 +104,16 @@ def identities(text: str, name: str) -> list[Any]:
 def decoded(entry: Entry, source: BinaryIO, keys: Sequence[Any]) -> BinaryIO:
     """The message as received, from `source` at its encoded form; size and digest were checked.
 
-    It is in memory only: what is encrypted on disk does not return there. `keys` are from `identities`. Raises
-    EntryError without the name of the entry, and OSError.
+    A plain message is read from the file itself, of any size. A decoded one is in memory only: what is encrypted on
+    disk does not return there. `keys` are from `identities`. Raises EntryError without the name of the entry, and
+    OSError.
     """
-    plain = _memory_file()
+    plain = _memory_file() if entry.encoding else _rest_of(source)
     try:
+        if not entry.encoding:
+            _copy(entry, plain, _Nowhere())
+            plain.seek(0)
+            return plain
         with _memory_file() as packed:
             if Encoding.AGE in entry.encoding:
                 _decrypt(source, packed, keys)
@@ -125,6 +131,52 @@ def _memory_file() -> BinaryIO:
     return os.fdopen(os.memfd_create("miltscan", os.MFD_CLOEXEC), "w+b")
 
 
+class _Nowhere:
+    """Takes what is only checked."""
+
+    def write(self, data: bytes) -> int:
+        """Drop it."""
+        return len(data)
+
+
+class _Rest(io.RawIOBase):
+    """The rest of a file as a file of its own, which begins at its offset 0; it owns the descriptor."""
+
+    def __init__(self, descriptor: int, start: int) -> None:
+        self._descriptor, self._start, self._position = descriptor, start, 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to this offset, from the begin, the position or the end."""
+        end = os.fstat(self._descriptor).st_size - self._start
+        self._position = max(0, offset + (0, self._position, end)[whence])
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
+        """Read what fits."""
+        data = os.pread(self._descriptor, len(buffer), self._start + self._position)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Close the descriptor as well."""
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+
+def _rest_of(file: BinaryIO) -> BinaryIO:
+    return io.BufferedReader(_Rest(os.dup(file.fileno()), file.tell()), _CHUNK)
+
+
 def _decrypt(source: BinaryIO, target: BinaryIO, keys: Sequence[Any]) -> None:
     if not keys:
         raise EntryError("is encrypted. Name the file of the identity: quarantine.identity, or --identity FILE.")
@@ -137,7 +189,7 @@ def _decrypt(source: BinaryIO, target: BinaryIO, keys: Sequence[Any]) -> None:
         raise EntryError(f"is damaged: age reports {error}") from None
 
 
-def _copy(entry: Entry, source: BinaryIO, target: BinaryIO) -> None:
+def _copy(entry: Entry, source: BinaryIO, target: Sink) -> None:
     """Copy the message, unpacked, to `target`; it must have the size and the digest of the entry."""
     reader: Reader = source
     fault: type[Exception] = OSError

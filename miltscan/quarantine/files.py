@@ -89,7 +89,7 @@ class Files:
 
     @contextmanager
     def message(self, entry_id: str, keys: Sequence[Any] = ()) -> Iterator[BinaryIO]:
-        """The message as received: a file in memory, checked before. `keys` are from `encoder.identities`.
+        """The message as received: a file of its own, checked before. `keys` are from `encoder.identities`.
 
         Raises EntryError, StoreError.
         """

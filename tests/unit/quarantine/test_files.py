@@ -267,3 +267,17 @@ def test_no_descriptor_is_left(files: Files) -> None:
     with pytest.raises(StoreError):
         files.put(entry, -1)
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - as above
+
+
+def test_a_plain_message_is_read_from_its_file(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message of any size takes no memory, and reads like a file that begins with it."""
+    entry = put(files)
+    monkeypatch.setattr(os, "memfd_create", lambda *_: pytest.fail("a copy in memory"))
+    with files.message(entry.id) as stream:
+        assert stream.read() == MESSAGE
+        assert (stream.seek(-4, os.SEEK_END), stream.read()) == (len(MESSAGE) - 4, MESSAGE[-4:])
+        assert (stream.seek(2), stream.read(3), stream.seek(1, os.SEEK_CUR)) == (2, MESSAGE[2:5], 6)
+        files.delete(entry.id)
+        stream.seek(0)
+        assert stream.read() == MESSAGE
+    assert stream.closed
