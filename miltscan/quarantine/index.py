@@ -7,7 +7,7 @@ replaced while it is open is noticed before the next use.
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -169,6 +169,22 @@ class EntryIndex:
                 for area, count, size, first in found
             ]
 
+    def addressees(self, wanted: Selection, areas: Iterable[str], directions: Iterable[str]) -> dict[str, int]:
+        """The number of entries of each recipient (in lower case) in these areas and directions, without duplicates."""
+        entries, address = ENTRIES.c, RECIPIENTS.c.address_key
+        query = select(address, func.count(RECIPIENTS.c.entry_id.distinct())).group_by(address)
+        query = query.join(ENTRIES, RECIPIENTS.c.entry_id == entries.id).where(
+            conditions(wanted), entries.area.in_([*areas]), entries.direction.in_([*directions]), _first_copy()
+        )
+        with self._reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def counts(self, wanted: Selection) -> dict[str, int]:
+        """The number of entries in each area, without duplicates."""
+        query = select(ENTRIES.c.area, func.count()).where(conditions(wanted), _first_copy()).group_by(ENTRIES.c.area)
+        with self._reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def pages(self) -> Iterator[dict[str, int]]:
         """All IDs in their order, a page at a time, each with the number of its events."""
         last = ""
@@ -240,6 +256,10 @@ class EntryIndex:
             raise StoreError(f"index {self.name}: {os.strerror(error.errno or 0)}") from error
         except (SQLAlchemyError, OverflowError) as error:
             raise StoreError(f"index {self.name}: {error}") from error
+
+
+def _first_copy() -> Condition:
+    return ENTRIES.c.duplicate_of.is_(None)
 
 
 def _engine(url: URL) -> Engine:

@@ -104,10 +104,10 @@ class Journal:
         left = before.left(key) if before else self.window.since
         return max(self.window.until - LONGEST, min(self.window.since, left))
 
-    def earliest(self, before: "Journal | None") -> float:
-        """Where the earliest summary of this window begins."""
+    def beginnings(self, before: "Journal | None") -> set[float]:
+        """Where the summaries of this window begin: nearly all at one time."""
         keys = {*self.attempts, *(before.attempts if before else ()), AddresseeKey(administrator=False, address="")}
-        return min(self.begins(key, before) for key in keys)
+        return {self.begins(key, before) for key in keys}
 
 
 class Journals:

@@ -7,7 +7,7 @@ process at a time. A damaged SQLite file is moved aside.
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -80,6 +80,17 @@ class Store:
     def count(self, wanted: Selection = EVERYTHING) -> int:
         """The number of entries. Raises StoreError."""
         return self._ask(lambda index: index.count(wanted))
+
+    def addressees(self, wanted: Selection, areas: Iterable[str], directions: Iterable[str]) -> dict[str, int]:
+        """The number of entries of each recipient (in lower case), in these areas and directions, without duplicates.
+
+        A duplicate is the second copy of a message that its client has sent again. Raises StoreError.
+        """
+        return self._ask(lambda index: index.addressees(wanted, areas, directions))
+
+    def counts(self, wanted: Selection) -> dict[str, int]:
+        """The number of entries in each area, without duplicates. Raises StoreError."""
+        return self._ask(lambda index: index.counts(wanted))
 
     def totals(self) -> list[AreaTotals]:
         """Number, bytes and age of the entries of each area that has any. Raises StoreError."""

@@ -1,14 +1,14 @@
 """Sends the summaries of a day, each once: what was sent is in the journal of the day before it is."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from functools import partial
 
 from miltscan.errors import EntryError
 from miltscan.quarantine.audience import INCOMING, Addressee, AddresseeKey, MailStep, address_key
 from miltscan.quarantine.entry import Standing, time_of
-from miltscan.quarantine.journal import Journal, Journals, due_window
+from miltscan.quarantine.journal import Journal, Journals, Window, due_window
 from miltscan.quarantine.mailtext import shown_size, shown_text
 from miltscan.quarantine.post import Mailed, Mails, Post
 from miltscan.quarantine.selection import Selection
@@ -16,15 +16,8 @@ from miltscan.quarantine.shown import AreaShown, Shown, Summary, local_minute, s
 from miltscan.quarantine.store import Store
 from miltscan.quarantine.tables import Row
 
-_PAGE = 500
 _LISTED = 50  # messages in a summary
-
-
-class Listing(NamedTuple):
-    """A summary to send: where it begins (epoch, seconds), and the number of its messages in each area."""
-
-    since: float
-    areas: Counter[str]
+_PAGE = 2 * _LISTED  # rows
 
 
 class Summaries:
@@ -35,7 +28,8 @@ class Summaries:
         self._wanted = any(any(area.summary) for area in mails.areas.values())
         self._journals = Journals(store.files.directory)
         self._journal: Journal | None = None
-        self._left: dict[AddresseeKey, Listing] | None = None
+        self._left: dict[AddresseeKey, int] | None = None
+        self._begins: Callable[[AddresseeKey], float] = lambda _: 0.0
 
     def work(self, now: float, limit: int) -> list[Mailed]:
         """Send the summaries that are due, `limit` at most. Raises StoreError."""
@@ -77,16 +71,29 @@ class Summaries:
         earlier = (one for one in self._store.files.waiting() if time_of(one) < until)
         return any((new / f"{one}.entry").exists() for one in earlier)  # only its state may wait, too
 
-    def _collect(self, journal: Journal, before: Journal | None) -> dict[AddresseeKey, Listing]:
-        """All summaries of a window; `before` is the journal of the one before."""
-        found = dict[AddresseeKey, Listing]()
-        for row in self._rows(Selection(newer_than=journal.earliest(before), older_than=journal.window.until)):
-            for key in self._keys(row):
-                if key not in found:
-                    found[key] = Listing(journal.begins(key, before), Counter())
-                if time_of(row.id) >= found[key].since:
-                    found[key].areas[row.area] += 1
-        return {key: listing for key, listing in found.items() if listing.areas}
+    def _collect(self, journal: Journal, before: Journal | None) -> dict[AddresseeKey, int]:
+        """All summaries of a window with the number of their messages; `before` is the journal of the one before."""
+        self._begins = partial(journal.begins, before=before)
+        found = dict[AddresseeKey, int]()
+        for since in journal.beginnings(before):
+            wanted = _within(journal.window._replace(since=since))
+            counts = [(key, count) for key, count in self._counts(wanted) if self._begins(key) == since]
+            found.update(counts)
+        return found
+
+    def _counts(self, wanted: Selection) -> Iterator[tuple[AddresseeKey, int]]:
+        """The number of messages for everybody who has a summary, as `_keys` has it for a row."""
+        areas = [name for name, area in self._mails.areas.items() if area.summary.recipients]
+        for address, count in self._store.addressees(wanted, areas, INCOMING).items():
+            yield AddresseeKey(administrator=False, address=address), count
+        if count := self._stored(wanted).total():
+            for one in self._mails.administrators:
+                yield AddresseeKey(administrator=True, address=address_key(one)), count
+
+    def _stored(self, wanted: Selection) -> Counter[str]:
+        """The number of messages in each area of which administrators have summaries."""
+        areas = {name for name, area in self._mails.areas.items() if area.summary.administrators}
+        return Counter({name: count for name, count in self._store.counts(wanted).items() if name in areas})
 
     def _keys(self, row: Row) -> Iterator[AddresseeKey]:
         """Whose summary lists an entry. The second copy of a message that a client has sent again is in none."""
@@ -106,26 +113,26 @@ class Summaries:
             yield from rows
             last = rows[-1].id
 
-    def _send(self, journal: Journal, key: AddresseeKey, listing: Listing, now: float) -> Mailed | None:
+    def _send(self, journal: Journal, key: AddresseeKey, count: int, now: float) -> Mailed | None:
         """Send one summary; None if its entries have been deleted. That it will be sent is on disk before."""
-        listed = [*self._listed(key, listing.since, journal.window.until)]
+        window = journal.window._replace(since=self._begins(key))
+        listed = [*self._listed(key, window)]
         if not listed:
             return None
-        addressee = self._target(key, listed[0])
-        content = self._summary(journal, addressee, listing, listed)
-        mail = self._post.message(addressee, f"summary.{journal.window.day}", content, now)
-        journal.record(MailStep.SENDING, addressee, listing.since, now)
+        addressee = self._addressee(key, listed[0])
+        content = self._summary(window, addressee, count if len(listed) == _LISTED else len(listed), listed)
+        mail = self._post.message(addressee, f"summary.{window.day}", content, now)
+        journal.record(MailStep.SENDING, addressee, window.since, now)
         step, reply = self._post.send(addressee, mail, now)
-        journal.record(step, addressee, listing.since, now, reply)
+        journal.record(step, addressee, window.since, now, reply)
         if step is MailStep.REFUSED and self._left is not None:
-            self._left[key] = listing
-        return Mailed("summary", journal.window.day, addressee, step, reply)
+            self._left[key] = count
+        return Mailed("summary", window.day, addressee, step, reply)
 
-    def _listed(self, key: AddresseeKey, since: float, until: float) -> Iterator[Standing]:
+    def _listed(self, key: AddresseeKey, window: Window) -> Iterator[Standing]:
         """The newest entries of a summary."""
-        address = "" if key.administrator else key.address
         count = 0
-        for row in self._rows(Selection(recipient=address, newer_than=since, older_than=until)):
+        for row in self._rows(_within(window)._replace(recipient="" if key.administrator else key.address)):
             if key not in self._keys(row):
                 continue
             try:
@@ -136,22 +143,21 @@ class Summaries:
             if count == _LISTED:
                 return
 
-    def _target(self, key: AddresseeKey, standing: Standing) -> Addressee:
+    def _addressee(self, key: AddresseeKey, standing: Standing) -> Addressee:
         """The address behind a key, as the settings or RCPT have it."""
         addresses = self._mails.administrators if key.administrator else standing.entry.recipients
         return Addressee(next(one for one in addresses if address_key(one) == key.address), key.administrator)
 
-    def _summary(self, journal: Journal, addressee: Addressee, listing: Listing, listed: list[Standing]) -> Summary:
-        total = listing.areas.total() if len(listed) == _LISTED else len(listed)
+    def _summary(self, window: Window, addressee: Addressee, total: int, listed: list[Standing]) -> Summary:
         return Summary(
             host=self._mails.sender.host,
             administrator=addressee.administrator,
-            since=local_minute(listing.since),
-            until=local_minute(journal.window.until),
-            zone=zone(journal.window.until),
+            since=local_minute(window.since),
+            until=local_minute(window.until),
+            zone=zone(window.until),
             total=total,
             messages=tuple(self._shown(one, addressee) for one in listed),
-            areas=tuple(self._areas(listing)) if addressee.administrator else (),
+            areas=tuple(self._areas(window)) if addressee.administrator else (),
         )
 
     def _shown(self, standing: Standing, addressee: Addressee) -> Shown:
@@ -162,9 +168,13 @@ class Summaries:
         own = next(one for one in entry.recipients if address_key(one) == addressee.key.address)
         return shown_message(standing, max_age, own)
 
-    def _areas(self, listing: Listing) -> Iterator[AreaShown]:
+    def _areas(self, window: Window) -> Iterator[AreaShown]:
         totals = {one.area: one for one in self._store.totals()}
-        for name, stored in sorted(listing.areas.items()):
+        for name, stored in sorted(self._stored(_within(window)).items()):
             if total := totals.get(name):
                 oldest = local_minute(total.oldest).partition(" ")[0]
                 yield AreaShown(shown_text(name), stored, total.entries, shown_size(total.bytes), oldest)
+
+
+def _within(window: Window) -> Selection:
+    return Selection(newer_than=window.since, older_than=window.until)

@@ -205,8 +205,8 @@ def test_where_the_next_summary_begins(tmp_path: Path) -> None:
     assert [journal.begins(key, before) for key in (ANN.key, BOB.key, other)] == [2000.0, 500.0, 1000.0]
     before.finish()  # every mail was tried, so the others had none
     assert [journal.begins(key, before) for key in (ANN.key, BOB.key, other)] == [2000.0, 500.0, 2000.0]
-    assert journal.earliest(before) == 500.0
-    assert journal.earliest(None) == 2000.0
+    assert journal.beginnings(before) == {500.0, 2000.0}
+    assert journal.beginnings(None) == {2000.0}
     week = Journals(tmp_path).begin(Window("2026-09-29", 2000.0, 1000.0 + WEEK))
     assert week.begins(BOB.key, before) == 1000.0
     journal.record(MailStep.SENDING, BOB, 500.0, 3001.0)
