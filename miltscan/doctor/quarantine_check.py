@@ -34,6 +34,9 @@ def quarantine_findings(settings: Settings) -> Iterator[Finding]:
         nobody = Transfer(b"", (), (), 0)
         sent = transfer((server.host, server.port), nobody, min(settings.delivery.timeout, _TIMEOUT))
         yield delivery_finding(str(server), sent.reply)
+        if settings.has_verifier and not settings.keys.file:
+            text = "without a key a release has no receipt: the delivery side scans it, and may quarantine it again"
+            yield warning("keys.file", text, "set keys.file and run: miltscan keys new")
 
 
 def delivery_finding(server: str, reply: ServerReply) -> Finding:

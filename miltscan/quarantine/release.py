@@ -159,7 +159,7 @@ class Releaser:
     def _mail(self, standing: Standing, recipients: tuple[bytes, ...], message: BinaryIO) -> Transfer:
         """Read the message once for what comes before it: size, receipt, and whether it has 8-bit bytes."""
         entry = standing.entry
-        head, body = head_and_body(_lines(message))
+        head, body = head_and_body(_lines(entry.id, message))
         digest, size, ascii_only = hashlib.sha256(), 0, head.isascii()
         for chunk in body:
             digest.update(chunk)
@@ -167,7 +167,7 @@ class Releaser:
             ascii_only = ascii_only and chunk.isascii()
         sign = None if self.key is None else partial(self._receipt, self.key, standing, digest.digest())
         edited = as_head(released(parse_head(head), self._passport(standing), sign))
-        _, again = head_and_body(_lines(message))
+        _, again = head_and_body(_lines(entry.id, message))
         return Transfer(entry.sender, recipients, chain([edited], again), len(edited) + size, not ascii_only)
 
     def _receipt(self, key: Key, standing: Standing, body: bytes, headers: Sequence[Header]) -> str:
@@ -180,7 +180,7 @@ class Releaser:
         entry, (outcome, signature, _) = standing.entry, standing.scan
         reason = entry.reason if outcome is entry.outcome else None
         verdict = Verdict(entry.engine, outcome, signature, reason)
-        client, received = Client(entry.client_name, entry.client_address), formatdate(entry.time)
+        client, received = Client(entry.client_name, entry.client_address), formatdate(entry.time, localtime=True)
         return Passport(entry.id, verdict, client, entry.queue_id, self.host, received, self.scanned_by)
 
 
@@ -246,18 +246,18 @@ def _delivery(recipient: bytes, reply: ServerReply) -> Delivery:
     return Delivery(recipient, "", text, _REMEDY if unknown else "")
 
 
-def _lines(message: BinaryIO) -> Iterator[bytes]:
+def _lines(entry_id: str, message: BinaryIO) -> Iterator[bytes]:
     """The message from its begin, each line with CRLF; what fails is an EntryError."""
     message.seek(0)
-    return crlf(_chunks(message))
+    return crlf(_chunks(entry_id, message))
 
 
-def _chunks(message: BinaryIO) -> Iterator[bytes]:
+def _chunks(entry_id: str, message: BinaryIO) -> Iterator[bytes]:
     while True:
         try:
             chunk = message.read(_CHUNK)
         except OSError as error:
-            raise EntryError(f"the message cannot be read: {error.strerror}") from error
+            raise EntryError(f"entry {entry_id}: the message cannot be read: {error.strerror}") from error
         if not chunk:
             return
         yield chunk

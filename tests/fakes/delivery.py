@@ -23,7 +23,7 @@ class Received(NamedTuple):
 class FakeDelivery:
     """The server; `refusals` are replies to RCPT by address, `reply` is that to each message, None to close then.
 
-    `messages` counts what it has got up to the final dot, whatever it replied.
+    `messages` are those that it has got up to the final dot, whatever it replied; `commands` are the verbs so far.
     """
 
     port: int
@@ -31,6 +31,7 @@ class FakeDelivery:
     reply: str | None = QUEUED
     greeting: str = "220 fake"
     messages: list[Received] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
     at_dot: threading.Event = field(default_factory=threading.Event)
     may_reply: threading.Event = field(default_factory=threading.Event)
 
@@ -50,6 +51,7 @@ class FakeDelivery:
             say(self.greeting)
             for line in lines:
                 verb, _, rest = line.decode("latin-1").rstrip("\r\n").partition(" ")
+                self.commands.append(verb.upper())
                 match verb.upper():
                     case "EHLO":
                         say(*_OFFERS)
@@ -63,7 +65,10 @@ class FakeDelivery:
                         say(refusal or "250 2.1.5 ok")
                     case "DATA":
                         say("354 go")
-                        self.messages.append(Received(sender, recipients, _content(lines)))
+                        content = _content(lines)
+                        if content is None:
+                            return
+                        self.messages.append(Received(sender, recipients, content))
                         self.at_dot.set()
                         self.may_reply.wait(30)
                         if self.reply is None:
@@ -74,13 +79,14 @@ class FakeDelivery:
                         return
 
 
-def _content(lines: Iterator[bytes]) -> bytes:
-    content = b""
+def _content(lines: Iterator[bytes]) -> bytes | None:
+    """The message; None if the client went before the final dot."""
+    content = bytearray()
     for line in lines:
         if line == b".\r\n":
-            return content
+            return bytes(content)
         content += line.removeprefix(b".") if line.startswith(b".") else line
-    return content
+    return None
 
 
 @contextmanager

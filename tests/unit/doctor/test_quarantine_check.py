@@ -193,6 +193,15 @@ def test_the_delivery_sendmail(tmp_path: Path, greeting: str, level: str, words:
 
 
 @pytest.mark.usefixtures("quiet")
+def test_releases_without_receipts(tmp_path: Path) -> None:
+    """A delivery side that scans needs receipts, or it may quarantine what was released."""
+    with fake_delivery() as fake:
+        text = f"[delivery]\nserver = 'inet:{fake.port}@127.0.0.1'\n[verify]\nsocket = 'unix:/v'\n"
+        assert only(quarantine_findings(settings(tmp_path, text)), "warning", "a release has no receipt")
+        assert bad(quarantine_findings(settings(tmp_path, f"{text}[keys]\nfile = '/k'\n"))) == []
+
+
+@pytest.mark.usefixtures("quiet")
 def test_no_delivery_sendmail(tmp_path: Path) -> None:
     """A port without a listener is an error that names the setting."""
     found = [*quarantine_findings(settings(tmp_path, "[delivery]\nserver = 'inet:1@127.0.0.1'\n"))]

@@ -253,6 +253,27 @@ def test_what_cannot_be_released(files: Files, fake: FakeDelivery, releaser: Rel
     assert [event.state for event in files.events(entry.id)] == [State.DELETED]
 
 
+def test_a_file_that_fails_while_it_is_sent(
+    files: Files, fake: FakeDelivery, releaser: Releaser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server gets no final dot, and the entry has its former state with the reason."""
+    entry = put(files, b"Subject: x\r\n\r\n" + b"line\r\n" * 50_000, **CLEAN)
+    real = os.pread
+
+    def pread(descriptor: int, size: int, offset: int) -> bytes:
+        if "DATA" in fake.commands and size > 1:  # one byte is that of the state file
+            raise OSError(5, "Input/output error")
+        return real(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    with pytest.raises(EntryError, match=f"entry {entry.id}: the message cannot be read: Input/output error"):
+        releaser.release(entry.id, ROOT)
+    monkeypatch.undo()
+    assert fake.messages == []
+    assert states(files, entry) == (State.STORED, State.STORED)
+    assert "cannot be read" in replies(files, entry)[0]
+
+
 def test_two_releases_at_once_deliver_once(files: Files, fake: FakeDelivery, releaser: Releaser) -> None:
     """While one process releases an entry, a second one gets a line and sends nothing."""
     fake.may_reply.clear()
