@@ -83,7 +83,7 @@ def recipients_of(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterat
             named = [one for (queue_id, one), made in tried.items() if queue_id == event.queue_id and _waits(made[-1])]
         for address in named:
             tried.setdefault((event.queue_id, address), []).append(event)
-    delivering = {event.queue_id for event in events if event.kind is EventKind.DELIVERY}
+    delivering = {event.queue_id for event in events if event.kind is EventKind.DELIVERY or is_kept(event)}
     released = {event.queue_id for event in events if event.text == "unquarantine"}
     for (queue_id, address), made in tried.items():
         handoff = handoff_id(made[-1])

@@ -115,6 +115,17 @@ def test_deleted() -> None:
     assert "by keeper, reason expired" in as_text(trace)
 
 
+def test_kept_at_the_delivery_side() -> None:
+    """A message that only the delivery side's scan keeps is in the quarantine, and not handed over."""
+    handoff = (
+        f"{HERE}: to={A}, delay=00:00:00, mailer=local, dsn=2.0.0, stat=Sent ({THERE} Message accepted for delivery)"
+    )
+    scan = json.dumps(json.loads(kept(recipients=["<a>"], recipients_count=1)) | {"queue_id": THERE})
+    trace = traced(HERE, ENVELOPE, handoff, DELIVERY[0], scan)
+    assert results(trace) == {"<a>": DeliveryStatus.QUARANTINED}
+    assert (trace.queue_ids, trace.entry) == ((HERE, THERE), ENTRY)
+
+
 def test_a_copy_of_a_discarded_message() -> None:
     """Where only a copy is kept, the message is discarded until it is released."""
     assert traced(ENTRY, ENVELOPE, kept(action="discard")).status is DeliveryStatus.DISCARDED
