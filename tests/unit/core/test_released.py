@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from miltscan.core.keys import Key
 from miltscan.core.message import Client, Header
 from miltscan.core.receipt import AcceptedBy, Claim, ReceiptResult, sign_receipt, verify_receipt
-from miltscan.core.released import Passport, as_head, parse_head, released
+from miltscan.core.released import Passport, as_head, head_and_body, parse_head, released
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 
 PASSPORT = Passport(
@@ -92,6 +92,28 @@ def test_the_receipt_is_valid_at_the_delivery_side() -> None:
     sent = as_head(released(parse_head(b"Subject: a\r\n b\r\nX-Spam-Flag: NO\r\n\r\n"), PASSPORT, sign))
     checked = verify_receipt((key,), parse_head(sent), lambda: body, 1000.0, 3600.0)
     assert checked == (ReceiptResult.VALID, claim)
+
+
+@pytest.mark.parametrize(
+    ("message", "length"),
+    [
+        (b"A: b\r\n\r\nbody\r\n\r\nmore\r\n", 8),
+        (b"\r\nA: body\r\n", 2),
+        (b"A: b\r\n c\r\n\r\n", 12),
+        (b"\r\n", 2),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+def test_head_and_body(message: bytes, length: int, size: int) -> None:
+    """The head ends with the first empty line, wherever the chunks are cut."""
+    head, body = head_and_body(message[start : start + size] for start in range(0, len(message), size))
+    assert (head, b"".join(body)) == (message[:length], message[length:])
+
+
+def test_a_message_without_an_empty_line() -> None:
+    """It is all head, and gets the line."""
+    head, body = head_and_body(iter([b"A: b\r\n"]))
+    assert (head, b"".join(body)) == (b"A: b\r\n\r\n", b"")
 
 
 LINES = st.lists(

@@ -120,6 +120,7 @@ def test_every_failure_is_a_reply(replies: Sequence[bytes], codes: list[int]) ->
         (b"", b"b@x.example", True, b"MAIL FROM:<> SIZE=5 BODY=8BITMIME\r\n"),
         (b"<a>", b"<\xc3\xa4@x.example>", False, b"MAIL FROM:<a> SIZE=5 SMTPUTF8\r\n"),
         (b"<\xff@x>", b"<b>", False, b"MAIL FROM:<\xff@x> SIZE=5 SMTPUTF8\r\n"),
+        (b"<a", b"<b@x.example>", False, b"MAIL FROM:<<a> SIZE=5\r\n"),
         (b'<"a b"@x.example>', b"<@r.example:b@x>", False, b'MAIL FROM:<"a b"@x.example> SIZE=5\r\n'),
     ],
 )
