@@ -95,6 +95,7 @@ CASES = {
     "DATA": ((OFFERS, OK, b"550 no\r\n", OK, b"452 full\r\n", OK), [550, 452]),
     "message": ((OFFERS, OK, OK, OK, b"354 go\r\n", b"554 5.6.0 no\r\n", OK), [554, 554]),
     "closing": ((OFFERS, OK, b"550 no\r\n", b"421 bye\r\n"), [550, 421]),
+    "closing for all": ((OFFERS, OK, b"421 bye\r\n"), [421, 421]),
     "gone at RCPT": ((OFFERS, OK, b"550 no\r\n"), [550, 0]),
     "gone after the dot": ((OFFERS, OK, OK, OK, b"354 go\r\n"), [0, 0]),
     "garbled at MAIL": ((OFFERS, b"\xff\xfe\r\n"), [0, 0]),
