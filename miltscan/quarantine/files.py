@@ -39,7 +39,9 @@ class Files:
     def prepare(self) -> None:
         """Make the folders that are missing. Raises StoreError."""
         with self._failing():
-            self.directory.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            if not self.directory.exists():
+                self.directory.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+                sync(self.directory.parent)
             self.new.mkdir(mode=FOLDER_MODE, exist_ok=True)
             sync(self.directory)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, bindparam, create_engine, delete, event, func, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -232,7 +233,8 @@ class EntryIndex:
             self.close()
         if self._engine is None:
             self._inode = self._found()
-            self._engine = _engine(self._url)
+            frozen = self.file is not None and bool(os.statvfs(self.file).f_flag & os.ST_RDONLY)
+            self._engine = _engine(self._url, frozen=frozen)
         return self._engine
 
     def _found(self) -> int:
@@ -262,10 +264,14 @@ def _first_copy() -> Condition:
     return ENTRIES.c.duplicate_of.is_(None)
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, *, frozen: bool) -> Engine:
+    """The engine; of a `frozen` SQLite file, on a file system that is read-only, it makes no files next to it."""
     try:
         if url.get_backend_name() != "sqlite":
             return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _PATIENCE})
+        if frozen:
+            database = f"file:{quote(str(url.database))}"
+            return create_engine(url.set(database=database, query={"mode": "ro", "immutable": "1", "uri": "true"}))
         engine = create_engine(url, connect_args={"timeout": _PATIENCE})
     except (ImportError, NoSuchModuleError):
         raise StoreError(
