@@ -126,7 +126,7 @@ def test_leftovers_are_removed(store: Store, entries: list[Entry]) -> None:
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (NOW, NOW))
-    state = folder / DAY / f"{entries[0].id[:-1]}0.state"
+    state = folder / DAY / f"{entries[0].id[:10]}0000000000.state"
     state.touch()
     foreign = [folder / DAY / "notes.txt", folder / DAY / f"{entries[-1].id}.entry", folder / "new" / "core"]
     for path in foreign:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from miltscan.errors import StoreError
-from miltscan.quarantine import index as index_module
+from miltscan.quarantine import database
 from miltscan.quarantine.entry import Event, State
 from miltscan.quarantine.store import Store
 from tests.fakes.entries import NOW, put
@@ -89,7 +89,7 @@ def test_replaced(opened: Opened) -> None:
 
 def test_locked(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts, reading and changes of state go on while another program holds the index; the rows come later."""
-    monkeypatch.setattr(index_module, "_PATIENCE", 0.1)
+    monkeypatch.setattr(database, "_PATIENCE", 0.1)
     opened = again(opened)
     with closing(sqlite3.connect(opened.file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
