@@ -15,7 +15,7 @@ from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.mounts import mounted_path
 from miltscan.doctor.host import room_finding
 from miltscan.doctor.rights import folders_above, identity, owner
-from miltscan.doctor.topics import NO_QUARANTINE, denied, no_file, no_sendmail, overloaded, refuses
+from miltscan.doctor.topics import NO_SPOOL, NOT_ROOT, denied, no_file, no_sendmail, overloaded, refuses
 from miltscan.sandwich.transfer import ServerReply, Transfer, transfer
 
 _SUBJECT = "quarantine.directory"
@@ -67,7 +67,7 @@ def folder_findings(folder: Path, settings: Settings) -> Iterator[Finding]:
         yield found.because(*denied(problem))
         return
     if not stat.S_ISDIR(status.st_mode):
-        yield error(_SUBJECT, f"{folder} is not a folder", "move it away, or choose another one").named(NO_QUARANTINE)
+        yield error(_SUBJECT, f"{folder} is not a folder", "move it away, or choose another one")
         return
     faults = [*_rights(folder, status, service_user(settings)), *_place(folder), *_disk(folder, status, settings)]
     yield from faults or [ok(_SUBJECT, f"{folder} belongs to {owner(status)} and has mode {_mode(status)}")]
@@ -85,7 +85,7 @@ def _missing(folder: Path, settings: Settings) -> Finding:
         return ok(_SUBJECT, f"{folder} does not exist yet: the first message makes it")
     text = f"{folder} does not exist, and miltscan may not make it in {above}: what is to be kept is tempfailed"
     remedy = f"run: install -d -o {user.name if user else 'miltscan'} -m 0700 {folder}"
-    return error(_SUBJECT, text, remedy).named(NO_QUARANTINE)
+    return error(_SUBJECT, text, remedy).because(NO_SPOOL, NOT_ROOT)
 
 
 def _rights(folder: Path, status: os.stat_result, uid: int) -> Iterator[Finding]:
@@ -94,10 +94,11 @@ def _rights(folder: Path, status: os.stat_result, uid: int) -> Iterator[Finding]
     name = user.name if user else str(uid)
     if status.st_uid != uid:
         text = f"{folder} belongs to {owner(status)}, miltscan runs as {name}: what is to be kept is tempfailed"
-        yield error(_SUBJECT, text, f"run: chown -R {name} {folder}").named(NO_QUARANTINE)
+        # miltscan's user is the owner of the spool folder, and another user's own rights say nothing
+        yield error(_SUBJECT, text, f"run: chown -R {name} {folder}").because(NO_SPOOL, NOT_ROOT)
     elif user is not None and not user.may(status, _READ | _WRITE | _SEARCH):
         text = f"{folder} has mode {_mode(status)}: {name} cannot store a message"
-        yield error(_SUBJECT, text, f"run: chmod 0700 {folder}").named(NO_QUARANTINE)
+        yield error(_SUBJECT, text, f"run: chmod 0700 {folder}")
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         text = f"{folder} has mode {_mode(status)}: other users of the host can reach quarantined mail"
         yield warning(_SUBJECT, text, f"run: chmod 0700 {folder}")
@@ -119,7 +120,7 @@ def _disk(folder: Path, status: os.stat_result, settings: Settings) -> Iterator[
         yield error(_SUBJECT, text, "choose a folder on a disk")
     if place is not None and place.read_only:
         text = f"{folder} is on a read-only file system: what is to be kept is tempfailed"
-        yield error(_SUBJECT, text, "mount it writable, or choose another folder").named(NO_QUARANTINE)
+        yield error(_SUBJECT, text, "mount it writable, or choose another folder")
     queues = {"incoming": settings.queues.incoming, "delivery": settings.queues.delivery}
     shared = [*_sharing(status.st_dev, queues)]
     unbounded = [name for name, area in settings.quarantine.areas.items() if not area.max_size]

@@ -8,7 +8,6 @@ NOT_ROOT = "not root"
 NO_MILTSCAN = "miltscan does not run"
 PLAIN_SENDMAIL = "the configuration is not that of an incoming sendmail"
 NO_SPOOL = "spool.directory cannot be used"
-NO_QUARANTINE = "quarantine.directory cannot be used"
 SHARED_PID_FILE = "both sendmails have one pid file"
 
 

@@ -11,6 +11,7 @@ from miltscan.core.finding import Level
 from miltscan.core.mounts import MountedPath
 from miltscan.doctor import quarantine_check
 from miltscan.doctor.quarantine_check import folder_findings, quarantine_findings
+from miltscan.doctor.topics import NO_SPOOL, NOT_ROOT
 from tests.fakes.delivery import fake_delivery
 from tests.unit.doctor.support import bad, bad_subjects, only
 
@@ -98,6 +99,8 @@ def test_a_folder_of_another_user(folder: Path, ours: Settings) -> None:
     """Miltscan cannot store in a folder that belongs to another user."""
     os.chown(folder, 65534, -1)
     assert only(folder_findings(folder, ours), "error", "miltscan runs as root: what is to be kept is tempfailed")
+    (found,) = [one for one in folder_findings(folder, ours) if one.level is Level.ERROR]
+    assert found.causes == (NO_SPOOL, NOT_ROOT)
 
 
 @pytest.mark.parametrize("mode", [0o750, 0o701, 0o777])
