@@ -11,6 +11,11 @@ import typer
 from miltscan import __version__
 from miltscan.commands.files import import_file, new_key_command, show_config
 from miltscan.commands.hold import delete_held_messages, list_held, release_held
+from miltscan.commands.quarantine_changes import check_quarantine, delete_entries, expire_entries
+from miltscan.commands.quarantine_list import list_entries, search_entries, show_stats
+from miltscan.commands.quarantine_message import download_entry, show_entry
+from miltscan.commands.quarantine_release import release_entries
+from miltscan.commands.quarantine_rescan import rescan_entries
 from miltscan.commands.sandwich import doctor, probe
 from miltscan.commands.scan import scan
 from miltscan.commands.service import check, run
@@ -28,6 +33,10 @@ hold_app = typer.Typer(
     help="List, release and delete messages that sendmail holds.", no_args_is_help=True, rich_markup_mode=None
 )
 keys_app = typer.Typer(help="Manage the keys of receipts and probes.", no_args_is_help=True, rich_markup_mode=None)
+
+quarantine_app = typer.Typer(
+    help="List, release and delete the messages in quarantine.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 def run_cli() -> NoReturn:
@@ -63,3 +72,18 @@ hold_app.command("release")(release_held)
 hold_app.command("delete")(delete_held_messages)
 app.add_typer(keys_app, name="keys", epilog="Example: miltscan keys new && systemctl reload miltscan")
 keys_app.command("new")(new_key_command)
+app.add_typer(
+    quarantine_app,
+    name="quarantine",
+    epilog="Example: miltscan quarantine list. Run it as root, or as the owner of quarantine.directory.",
+)
+quarantine_app.command("list")(list_entries)
+quarantine_app.command("search")(search_entries)
+quarantine_app.command("show")(show_entry)
+quarantine_app.command("release")(release_entries)
+quarantine_app.command("download")(download_entry)
+quarantine_app.command("delete")(delete_entries)
+quarantine_app.command("rescan")(rescan_entries)
+quarantine_app.command("expire")(expire_entries)
+quarantine_app.command("check")(check_quarantine)
+quarantine_app.command("stats")(show_stats)

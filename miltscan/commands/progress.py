@@ -1,8 +1,9 @@
 """A progress bar for long work, on standard error, and only if that is a terminal."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import Progress
@@ -10,12 +11,27 @@ from rich.progress import Progress
 from miltscan.commands.terminal import terminal_codes
 
 
+class Update(Protocol):
+    """Takes how much is done, and of how much, if that was unknown before."""
+
+    def __call__(self, done: float, total: float | None = None, /) -> None:
+        """Draw it."""
+
+
 @contextmanager
-def progress(title: str, total: float | None, *, shown: bool = True) -> Iterator[Callable[[float], None]]:
-    """Show a bar until the block ends; what it yields takes how much of `total` is done (None: unknown)."""
+def progress(title: str, total: float | None = None, *, shown: bool = True) -> Iterator[Update]:
+    """Show a bar from the first update to the end of the block."""
     if not shown or not sys.stderr.isatty():
-        yield lambda _done: None
+        yield lambda _done, _total=None: None
         return
-    with Progress(console=Console(file=terminal_codes()), transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    bar = Progress(console=Console(file=terminal_codes()), transient=True)
+    task = bar.add_task(title, total=total)
+
+    def update(done: float, known: float | None = None) -> None:
+        bar.start()  # does nothing from the second time on
+        bar.update(task, completed=done, total=known)
+
+    try:
+        yield update
+    finally:
+        bar.stop()

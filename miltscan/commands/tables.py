@@ -77,6 +77,12 @@ def wrapped(text: str, width: int) -> Iterator[str]:
         yield line.rstrip()
 
 
+def indented(text: str, width: int) -> Iterator[str]:
+    """The text in indented lines of at most `width` columns, from the second one on indented further."""
+    for number, line in enumerate(wrapped(text, width - 2 * len(_GAP))):
+        yield (_GAP + line) if number == 0 else (2 * _GAP + line)
+
+
 def size_text(size: int) -> str:
     """Bytes in the unit that people read: `812 B`, `30 KiB`, `1.4 MiB`."""
     value, unit = float(size), 0

@@ -2,8 +2,9 @@
 
 Nothing else writes there, except the log of the service. The streams clean what they are given, so that no path, log
 line or error text can control a terminal, whether our code prints it or typer's (usage errors, help). Only `say` adds
-codes, for colours. If standard output cannot be written (full disk, closed pipe), the program ends with one line and
-status 1. A failure of standard error changes nothing, because nothing could report it.
+codes, for colours, and `say_bytes` writes bytes, but not to a terminal. If standard output cannot be written (full
+disk, closed pipe), the program ends with one line and status 1. A failure of standard error changes nothing, because
+nothing could report it.
 """
 
 import os
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Callable
 from io import BufferedWriter, FileIO, TextIOWrapper
 from json import dumps
+from shutil import copyfileobj
 from typing import BinaryIO, NoReturn, TextIO, cast
 
 from miltscan.core.text import printable_lines
@@ -111,6 +113,17 @@ def say(text: str, style: str = "") -> None:
 def say_json(value: object, indent: int | None = None) -> None:
     """Print a value as JSON of ASCII without control characters."""
     say(dumps(value, indent=indent).replace("\x7f", "\\u007f"))
+
+
+def say_bytes(stream: BinaryIO) -> None:
+    """Print a file: its bytes unchanged, or its lines as text on a terminal, which they must not control."""
+    if not sys.stdout.isatty():
+        sys.stdout.flush()
+        copyfileobj(stream, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    for line in stream:
+        say(line.rstrip(b"\r\n").decode("utf-8", "backslashreplace"))
 
 
 def complain(text: str) -> None:

@@ -9,17 +9,20 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from miltscan.config.keyfile import Loaded
-from miltscan.config.settings import Settings
 from miltscan.errors import StoreError
 from miltscan.quarantine.audit import AuditLine, expiry_line
 from miltscan.quarantine.entry import State
 from miltscan.quarantine.files import Files
-from miltscan.quarantine.retention import Retention
 from miltscan.quarantine.selection import Selection
 from miltscan.quarantine.store import Store
+from miltscan.scanning.entries import retentions
 from miltscan.telemetry import log, metrics
+
+if TYPE_CHECKING:
+    from miltscan.quarantine.retention import Retention
 
 _POLL = 0.5  # seconds between two looks at what waits: a list of an empty folder costs microseconds
 _RETRY = 5.0  # seconds until a database that failed is tried again
@@ -51,12 +54,6 @@ class Stores:
             chosen = settings.quarantine
             self._made = areas, Store(Path(chosen.directory), chosen.index, areas, _warn)
         return self._made[1]
-
-
-def retentions(settings: Settings) -> dict[str, Retention]:
-    """The bounds of each area."""
-    areas = settings.quarantine.areas
-    return {name: Retention(area.max_age, area.max_entries, area.max_size) for name, area in areas.items()}
 
 
 class Health:

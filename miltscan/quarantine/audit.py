@@ -37,10 +37,10 @@ def deletion_line(entry: Entry, by: str, reason: str) -> AuditLine:
     return AuditLine("entry_deleted", "info", _named(entry) | {"by": by, "reason": reason})
 
 
-def expiry_line(expired: Expired) -> AuditLine:
+def expiry_line(expired: Expired, by: str = "keeper") -> AuditLine:
     """The line of a deletion by the bounds of the area."""
     fields = {"queue_id": expired.queue_id, "entry": expired.id, "area": expired.area}
-    return AuditLine("entry_deleted", "info", {**fields, "by": "keeper", "reason": f"expired: {expired.bound}"})
+    return AuditLine("entry_deleted", "info", {**fields, "by": by, "reason": f"expired: {expired.bound}"})
 
 
 def _named(entry: Entry) -> dict[str, object]:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from miltscan.core.action import ActionName
 from miltscan.core.message import Direction
+from miltscan.core.text import readable
 from miltscan.core.verdict import Fault, Limit, Outcome
 
 
@@ -192,3 +193,8 @@ def is_entry_id(text: str) -> bool:
 def unknown_recipients(entry: Entry, recipients: Iterable[bytes]) -> list[bytes]:
     """Those of `recipients` that the entry does not have."""
     return [recipient for recipient in recipients if recipient not in entry.recipients]
+
+
+def shown_address(data: bytes) -> str:
+    """An address of the envelope for a reader: cleaned, without angle brackets; empty for the null sender."""
+    return readable(data.strip().removeprefix(b"<").removesuffix(b">"))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, select, true, update
+from sqlalchemy import Connection, bindparam, case, delete, func, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from miltscan.errors import CorruptIndexError
@@ -40,6 +40,15 @@ class AreaTotals(NamedTuple):
     entries: int
     bytes: int
     oldest: float
+
+
+class StateTotals(NamedTuple):
+    """The entries of an area in a state, and those of them whose last release failed."""
+
+    area: str
+    state: State
+    entries: int
+    failed: int
 
 
 class EntryIndex(Database):
@@ -134,6 +143,16 @@ class EntryIndex(Database):
         query = select(ENTRIES.c.area, func.count()).where(conditions(wanted), _first_copy()).group_by(ENTRIES.c.area)
         with self.reading() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
+
+    def states(self) -> list[StateTotals]:
+        """The entries of each area and state that has any."""
+        columns = ENTRIES.c
+        waits = columns.state.in_((str(State.STORED), str(State.CLEARED)))
+        failed = func.sum(case((waits & (columns.reply != ""), 1), else_=0))
+        query = select(columns.area, columns.state, func.count(), failed).group_by(columns.area, columns.state)
+        with self._reading() as connection:
+            found = connection.execute(query.order_by(columns.area, columns.state)).all()
+        return [StateTotals(area, State(state), count, int(rest)) for area, state, count, rest in found]
 
     def pages(self) -> Iterator[dict[str, int]]:
         """All IDs in their order, a page at a time, each with the number of its events."""

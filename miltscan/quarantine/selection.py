@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, select, true
+from sqlalchemy import ColumnElement, and_, or_, select, true
 
 from miltscan.quarantine.entry import State, first_id
 from miltscan.quarantine.tables import ENTRIES, RECIPIENTS
@@ -15,8 +15,9 @@ class Selection(NamedTuple):
     """Entries that meet all of these conditions; an empty or missing one is met by all.
 
     `sender` and `recipient` are an address, or a domain with a leading `@`. `signature` may contain `*`. `older_than`
-    and `newer_than` are times (epoch, seconds). Each word of `text` is in the subject or in From:. `signatures_below`
-    is a version of the signature database: entries whose last scan had an older one.
+    and `newer_than` are times (epoch, seconds). Each word of `text` is in the subject, From:, the sender, a
+    recipient, a signature, the queue ID or the Message-ID. `signatures_below` is a version of the signature database:
+    entries whose last scan had an older one.
     """
 
     area: str = ""
@@ -57,8 +58,13 @@ def conditions(wanted: Selection) -> Condition:
         found.append(columns.id.in_(select(RECIPIENTS.c.entry_id).where(matches)))
     if wanted.signature:
         found.append(columns.signature.ilike(_pattern(wanted.signature), escape=_ESCAPE))
-    found.extend(columns.words.contains(word, autoescape=True) for word in wanted.text.casefold().split())
+    found.extend(_contains(word) for word in wanted.text.casefold().split())
     return and_(true(), *found)
+
+
+def _contains(word: str) -> Condition:
+    recipients = select(RECIPIENTS.c.entry_id).where(RECIPIENTS.c.address_key.contains(word, autoescape=True))
+    return or_(ENTRIES.c.words.contains(word, autoescape=True), ENTRIES.c.id.in_(recipients))
 
 
 def _matches(address: Any, domain: Any, text: str) -> Condition:  # noqa: ANN401 - columns

@@ -16,7 +16,7 @@ from miltscan.errors import CorruptIndexError, EntryError, StoreError
 from miltscan.quarantine.check import CheckReport, Progress, reconcile
 from miltscan.quarantine.entry import Event, State, day_of, is_entry_id, is_prefix
 from miltscan.quarantine.files import Files
-from miltscan.quarantine.index import AreaTotals, EntryIndex
+from miltscan.quarantine.index import AreaTotals, EntryIndex, StateTotals
 from miltscan.quarantine.retention import KEEP, Expired, Retention, expired
 from miltscan.quarantine.selection import EVERYTHING, Selection
 from miltscan.quarantine.tables import Row, Stored
@@ -24,6 +24,7 @@ from miltscan.quarantine.writing import FILE_MODE
 
 Result = TypeVar("Result")
 _BATCH = 500  # entries in one transaction
+_CANDIDATES = 5  # IDs in an error
 
 
 def _quiet(*_: object) -> None:
@@ -96,6 +97,10 @@ class Store:
         """Number, bytes and age of the entries of each area that has any. Raises StoreError."""
         return self._ask(EntryIndex.totals)
 
+    def states(self) -> list[StateTotals]:
+        """The entries of each area and state that has any. Raises StoreError."""
+        return self._ask(EntryIndex.states)
+
     def find(self, prefix: str) -> str:
         """The ID of the only entry whose ID begins with `prefix`; a whole ID needs no index.
 
@@ -105,11 +110,12 @@ class Store:
         if is_entry_id(prefix) or not is_prefix(prefix):
             self.files.find(prefix)
             return prefix
-        found = self._ask(lambda index: index.beginning_with(prefix, 2))
+        found = self._ask(lambda index: index.beginning_with(prefix, _CANDIDATES + 1))
         if not found:
             raise EntryError(f"no entry in the quarantine {self.files.directory} begins with {prefix!r}")
         if len(found) > 1:
-            raise EntryError(f"several entries begin with {prefix!r}, {found[0]} and {found[1]} for example")
+            shown = ", ".join(found[:_CANDIDATES]) + " and others" * (len(found) > _CANDIDATES)
+            raise EntryError(f"several entries begin with {prefix!r}: {shown}")
         return found[0]
 
     def record(self, entry_id: str, event: Event) -> None:

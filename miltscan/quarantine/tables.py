@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 from miltscan.core.text import readable
-from miltscan.quarantine.entry import Entry, Standing, State
+from miltscan.quarantine.entry import Entry, Standing, State, shown_address
 
 FORMAT = "1"
 METADATA = MetaData()
@@ -136,6 +136,8 @@ def entry_row(stored: Stored) -> dict[str, Any]:
     last = events[-1] if events else None
     sender = shown_address(entry.sender)
     subject, author = readable(entry.subject, _LONGEST), readable(entry.author, _LONGEST)
+    queue_id, message_id = readable(entry.queue_id, _LONGEST), readable(entry.message_id, _LONGEST)
+    found = {readable(one, _LONGEST) for one in (entry.signature, signature) if one}
     return {
         "id": entry.id,
         "time": entry.time,
@@ -145,8 +147,8 @@ def entry_row(stored: Stored) -> dict[str, Any]:
         "events": len(events),
         "changed": last.time if last else entry.time,
         "reply": readable(last.reply or last.reason, _LONGEST) if last else "",
-        "queue_id": readable(entry.queue_id, _LONGEST),
-        "message_id": readable(entry.message_id, _LONGEST),
+        "queue_id": queue_id,
+        "message_id": message_id,
         "sender": sender,
         "sender_key": sender.lower(),
         "sender_domain": domain_of(sender),
@@ -165,7 +167,7 @@ def entry_row(stored: Stored) -> dict[str, Any]:
         "rule": readable(entry.rule, _LONGEST),
         "subject": subject,
         "author": author,
-        "words": f"{subject}\n{author}".casefold(),
+        "words": "\n".join((subject, author, sender, queue_id, message_id, *found)).casefold(),
     }
 
 
@@ -182,11 +184,6 @@ def recipient_rows(standing: Standing) -> list[dict[str, Any]]:
         }
         for position, (recipient, state) in enumerate(standing.states.items())
     ]
-
-
-def shown_address(data: bytes) -> str:
-    """An address of the envelope for a reader: cleaned, without angle brackets."""
-    return readable(data.strip().removeprefix(b"<").removesuffix(b">"), _LONGEST)
 
 
 def domain_of(shown: str) -> str:

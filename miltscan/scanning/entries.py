@@ -12,6 +12,7 @@ from miltscan.errors import StartError, StoreError
 from miltscan.quarantine.encoder import Encoder
 from miltscan.quarantine.entry import Entry
 from miltscan.quarantine.files import Files
+from miltscan.quarantine.retention import Retention
 from miltscan.scanning.storing import Keep
 
 Signatures = Callable[[str, str], int]
@@ -33,6 +34,12 @@ def encoders_for(settings: Settings) -> dict[str, Encoder]:
     """How the messages of each area are encoded."""
     areas = settings.quarantine.areas
     return {name: Encoder(area.compress, area.encrypt_to) for name, area in areas.items()}
+
+
+def retentions(settings: Settings) -> dict[str, Retention]:
+    """The bounds of each area."""
+    areas = settings.quarantine.areas
+    return {name: Retention(area.max_age, area.max_entries, area.max_size) for name, area in areas.items()}
 
 
 def try_store(settings: Settings) -> None:

@@ -44,6 +44,12 @@ def test_the_version() -> None:
     assert (result.exit_code, result.stdout) == (0, f"miltscan {__version__}\n")
 
 
+def test_the_service_does_not_import_the_index() -> None:
+    """SQLAlchemy would take 15 MiB in each worker, which never uses it."""
+    code = "import sys; import miltscan.cli; print([name for name in sys.modules if name.startswith('sqlalchemy')])"
+    assert subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout == b"[]\n"
+
+
 @pytest.mark.parametrize("command", ["run", "check", "doctor", "probe", "scan", "trace", "config"])
 def test_each_command_has_help_with_examples(command: str) -> None:
     """Each example is on its own line."""

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,9 @@ import pytest
 import typer.main
 
 from miltscan.cli import app
+from miltscan.core.verdict import Outcome
+from miltscan.quarantine.files import Files
+from tests.fakes.entries import put
 
 GOLDEN = Path(__file__).parents[1] / "corpus" / "logs"
 HOSTILE = "\x1b[2J\x9b31m\u202e\x7f"
@@ -36,12 +40,23 @@ ARGUMENTS = {
         f"absent{HOSTILE}",
     ],  # tests/unit/commands/test_hold.py has another one
     "hold delete": ["--cf", "FOLDER/incoming.cf", "6AT"],
+    "quarantine list": ["--config", "FOLDER/miltscan.toml"],
+    "quarantine search": ["--config", "FOLDER/miltscan.toml", "hello"],
+    "quarantine show": ["--config", "FOLDER/miltscan.toml", "0"],
+    "quarantine release": ["--config", "FOLDER/miltscan.toml", "--reason", "x", "--to", "a@b", "0"],
+    "quarantine download": ["--config", "FOLDER/miltscan.toml", "--output", "-", "0"],
+    "quarantine delete": ["--config", "FOLDER/miltscan.toml", "--yes", "zz"],
+    "quarantine rescan": ["--config", "FOLDER/miltscan.toml", "0"],
+    "quarantine expire": ["--config", "FOLDER/miltscan.toml"],
+    "quarantine check": ["--config", "FOLDER/miltscan.toml"],
+    "quarantine stats": ["--config", "FOLDER/miltscan.toml"],
     "keys new": ["--config", "FOLDER/miltscan.toml", "--id", "new"],
 }
 """Arguments with which each command prints something."""
 STREAMS = ("full", "broken pipe", "closed")
 FORKS = r"""
 import gc, json, os, sys
+import miltscan.quarantine.store  # commands import it when they need it
 from miltscan.cli import run_cli
 
 def connect(descriptor, stream):
@@ -127,7 +142,7 @@ def flags(name: str) -> list[str]:
 
 def invocations(folder: Path) -> list[list[str]]:
     """Each help, the version, and each command without a flag and with each one."""
-    found = [["--version"], ["--help"], ["-h"], ["keys", "--help"], ["keys", "-h"]]
+    found = [["--version"], *([*group, one] for group in ([], ["keys"], ["quarantine"]) for one in ("--help", "-h"))]
     for name, arguments in ARGUMENTS.items():
         given = [one.replace("FOLDER", str(folder)) for one in arguments]
         found += [[*name.split(), one] for one in ("--help", "-h")]
@@ -144,6 +159,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine = f'[clamd]\nservers = ["unix:{folder}/absent.ctl"]\n'
     spool = f'[spool]\ndirectory = "{folder}"\n[keys]\nfile = "{folder}/keys"\n'
     closed = '[probe]\nserver = "inet:1@127.0.0.1"\ntimeout = "5s"\n'
+    closed += f'[delivery]\nserver = "inet:1@127.0.0.1"\n[quarantine]\ndirectory = "{folder}/quarantine"\n'
+    put(Files(folder / "quarantine"), time=time.time(), outcome=Outcome.CLEAN, signature=None)
     (folder / "miltscan.toml").write_text(engine + spool + closed)
     (folder / "no-socket.toml").write_text(f'{engine}{spool}[milter]\nsocket = "unix:{folder}/absent/socket"\n')
     (folder / "message.eml").write_text("Subject: a\n\nb\n")
@@ -250,6 +267,18 @@ def test_no_file_controls_the_terminal(program: Program, folder: Path) -> None:
     log.write_text(line)
     conf = folder / "clamav-milter.conf.hostile"
     conf.write_text(f"MilterSocket /{HOSTILE}\nAddHeader {HOSTILE}\n")
+    store = folder / "hostile-quarantine.toml"
+    store.write_text(f'spool.directory = "{folder}"\nquarantine.directory = "{folder}/hostile"\n')
+    data = HOSTILE.encode()
+    known: dict[str, Any] = {
+        "subject": HOSTILE,
+        "author": HOSTILE,
+        "signature": HOSTILE,
+        "client_name": HOSTILE,
+        "area": HOSTILE,
+    }
+    put(Files(folder / "hostile"), data, sender=data, recipients=(data,), message_id=data, queue_id=HOSTILE, **known)
+    kept = ["--config", str(store)]
     for arguments in (
         ["check", "--config", str(toml)],
         ["doctor", "--config", str(toml), "--incoming", str(cf), "--delivery", str(cf)],
@@ -259,6 +288,8 @@ def test_no_file_controls_the_terminal(program: Program, folder: Path) -> None:
         ["trace", "--json", "--log", str(log), "6AMG4FAU001849"],
         ["trace", "--explain", line],
         ["import", "--format", "clamav-milter", str(conf)],
+        *(["quarantine", *one.split(), *kept] for one in ("list", "list --json", "show 0", "show --json 0", "stats")),
+        ["quarantine", "release", "0", "--infected", "--reason", HOSTILE, *kept],
     ):
         _, out, error = program.run(arguments)
         assert not set("\x1b\x9b\u202e\x7f") & set(out + error), arguments

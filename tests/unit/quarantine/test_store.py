@@ -8,6 +8,7 @@ import pytest
 
 from miltscan.errors import EntryError
 from miltscan.quarantine.entry import Event, State
+from miltscan.quarantine.index import StateTotals
 from miltscan.quarantine.retention import Bound, Expired, Retention
 from miltscan.quarantine.selection import Selection
 from miltscan.quarantine.store import Store
@@ -144,6 +145,11 @@ def test_selections(store: Store) -> None:
         (Selection(text="100x"), []),
         (Selection(text="bill@"), [other]),
         (Selection(text="' OR 1=1 --"), []),
+        (Selection(text="carl@EXAMPLE"), [other]),
+        (Selection(text="bob@sub rechnung"), [other]),
+        (Selection(text="eicar%1"), [other]),
+        (Selection(text="4B1X"), [other, plain]),
+        (Selection(text="<1@client"), [other, plain]),
         (Selection(digest=store.files.read(plain).entry.digest.upper()), [plain]),
         (Selection(signatures_below=27001), [plain]),
         (Selection(area="virus", sender="@client.example"), []),
@@ -158,11 +164,39 @@ def test_find(store: Store) -> None:
     store.refresh()
     assert store.find(one.upper()) == one
     assert (store.find(one[:6]), store.find(other[:6].upper())) == (one, other)
-    with pytest.raises(EntryError, match=f"several entries begin with '01m', {one} and {other} for example"):
+    with pytest.raises(EntryError, match=f"several entries begin with '01m': {one}, {other}"):
         store.find("01m")
     for missing, expected in (("7", "begins with '7'"), ("x/", "no entry 'x/'"), ("", "no entry ''")):
         with pytest.raises(EntryError, match=expected):
             store.find(missing)
+
+
+def test_many_candidates(store: Store) -> None:
+    """Of more IDs than a line can show, the first ones are named."""
+    found = [put(store.files, time=NOW + number).id for number in range(6)]
+    store.refresh()
+    with pytest.raises(EntryError) as caught:
+        store.find("01")
+    assert str(caught.value) == f"several entries begin with '01': {', '.join(found[:5])} and others"
+
+
+def test_states(store: Store) -> None:
+    """For each area and state the number of entries, and of those that could not be released at the last attempt."""
+    failed, cleared, released, virus = (put(store.files, area=area).id for area in ("a", "a", "a", "virus"))
+    store.record(failed, by(State.RELEASING))
+    store.record(failed, by(State.STORED, reply="450 later"))
+    store.record(cleared, by(State.CLEARED))
+    store.record(released, by(State.RELEASING))
+    store.record(released, by(State.RELEASED, reply="250 ok"))
+    store.refresh()
+    assert store.states() == [
+        StateTotals("a", State.CLEARED, 1, 0),
+        StateTotals("a", State.RELEASED, 1, 0),
+        StateTotals("a", State.STORED, 1, 1),
+        StateTotals("virus", State.STORED, 1, 0),
+    ]
+    store.record(virus, by(State.CLEARED))
+    assert store.states()[-1] == StateTotals("virus", State.CLEARED, 1, 0)
 
 
 def test_totals(store: Store) -> None:
