@@ -141,6 +141,14 @@ def test_a_late_index(store: Store, server: FakeDelivery) -> None:
     assert recipients(server) == ["<ann@example.com>", "<bob@example.org>"]
 
 
+def test_a_slow_message(store: Store, server: FakeDelivery) -> None:
+    """A message that was still being stored when the notifier last looked is told of."""
+    work = notifier(store, mails(server, RECIPIENTS))
+    assert work.work(STORED + 100) == []
+    slow = stored(store, time=STORED + 10, recipients=(ANN,))
+    assert [one.about for one in work.work(STORED + 101)] == [slow]
+
+
 def test_a_retry_of_the_client(store: Store, server: FakeDelivery) -> None:
     """The second copy of a message that a client has sent again is not told of, and not listed."""
     for seconds in (0, 10):
