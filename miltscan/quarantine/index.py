@@ -150,7 +150,7 @@ class EntryIndex(Database):
         waits = columns.state.in_((str(State.STORED), str(State.CLEARED)))
         failed = func.sum(case((waits & (columns.reply != ""), 1), else_=0))
         query = select(columns.area, columns.state, func.count(), failed).group_by(columns.area, columns.state)
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(query.order_by(columns.area, columns.state)).all()
         return [StateTotals(area, State(state), count, int(rest)) for area, state, count, rest in found]
 
