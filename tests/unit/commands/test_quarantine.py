@@ -449,7 +449,7 @@ def test_a_damaged_index_is_made_again(quarantine: Quarantine) -> None:
 
 def test_a_locked_index_is_one_line(quarantine: Quarantine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process that holds it for too long."""
-    monkeypatch.setattr("miltscan.quarantine.index._PATIENCE", 0.1)
+    monkeypatch.setattr("miltscan.quarantine.database._PATIENCE", 0.1)
     entry_id = quarantine.put()
     quarantine.run("list")
     quarantine.put()
