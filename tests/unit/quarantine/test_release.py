@@ -14,7 +14,7 @@ import pytest
 from miltscan.core.keys import Key
 from miltscan.core.receipt import AcceptedBy, ReceiptResult, verify_receipt
 from miltscan.core.released import parse_head
-from miltscan.core.verdict import Outcome
+from miltscan.core.verdict import Limit, Outcome
 from miltscan.errors import EntryError, StoreError
 from miltscan.quarantine.entry import Entry, Event, State
 from miltscan.quarantine.files import Files
@@ -209,6 +209,24 @@ def test_infected_mail_requires_a_reason(files: Files, fake: FakeDelivery, relea
     releaser.release(entry.id, ROOT)
     assert fake.messages[1].recipients == [BOB.decode()]
     assert b"X-Virus-Status: Clean" in fake.messages[1].content
+
+
+def test_what_was_cleared_is_released_like_any_other(files: Files, fake: FakeDelivery, releaser: Releaser) -> None:
+    """It needs no reason, for those for whom it was cleared."""
+    entry = put(files)
+    files.record(entry.id, Event(NOW, "keeper", State.CLEARED, (BOB,)))
+    releaser.release(entry.id, Order("root", (BOB,)))
+    assert fake.messages[0].recipients == [BOB.decode()]
+
+
+def test_the_reason_of_the_scan(files: Files, fake: FakeDelivery, releaser: Releaser) -> None:
+    """X-Virus-Status has the reason of the last scan: not that of an earlier one with another outcome."""
+    entry = put(files, outcome=Outcome.UNSCANNED, signature=None, reason=Limit.ENCRYPTED)
+    releaser.release(entry.id, ROOT)
+    assert b"X-Virus-Status: Unscanned (encrypted)" in fake.messages[0].content
+    files.record(entry.id, Event(NOW, "keeper", outcome=Outcome.ERROR))
+    releaser.release(entry.id, Order("root", again=True))
+    assert b"X-Virus-Status: Unscanned (error)" in fake.messages[1].content
 
 
 def test_a_failed_release_keeps_cleared(files: Files, fake: FakeDelivery, releaser: Releaser) -> None:
