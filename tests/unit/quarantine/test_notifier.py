@@ -317,7 +317,8 @@ def test_a_refused_summary(store: Store, server: FakeDelivery) -> None:
     work = notifier(store, settings)
     assert sorted(steps(work.work(MORNING))) == [(ANN, MailStep.REFUSED), (BOB, MailStep.SENT)]
     assert work.work(MORNING + 299) == []
-    assert steps(notifier(store, settings).work(MORNING + 301)) == [(ANN, MailStep.REFUSED)]
+    assert steps(work.work(MORNING + 301)) == [(ANN, MailStep.REFUSED)]
+    assert steps(notifier(store, settings).work(MORNING + 901)) == [(ANN, MailStep.REFUSED)]
     second = stored(store, recipients=(ANN,), time=MORNING + 3600)
     server.refusals = {}
     assert steps(notifier(store, settings).work(MORNING + DAY)) == [(ANN, MailStep.SENT)]
@@ -325,6 +326,23 @@ def test_a_refused_summary(store: Store, server: FakeDelivery) -> None:
     assert second in text(server.messages[-1])
     assert read(server.messages[-1])["Subject"] == "Quarantine: 2 messages, 2026-09-22 06:00"
     assert notifier(store, settings).work(MORNING + 2 * DAY) == []
+
+
+def test_totals_where_summaries_begin_at_different_times(store: Store, server: FakeDelivery) -> None:
+    """The number of messages is that of the recipient's own time, also where not all of them are listed."""
+    for number in range(2):
+        stored(store, recipients=(ANN, BOB), time=STORED + number)
+    server.refusals = {"<ann@example.com>": "451 later"}
+    settings = mails(server, summary=RECIPIENTS)
+    notifier(store, settings).work(MORNING)
+    for number in range(55):
+        put(store.files, b"%d" % number, recipients=(ANN, BOB), time=MORNING + 3600 + number)
+    store.refresh()
+    server.refusals = {}
+    assert len(notifier(store, settings).work(MORNING + DAY)) == 2
+    subjects = {one.recipients[0]: str(read(one)["Subject"]) for one in server.messages[1:]}
+    assert subjects["<bob@example.org>"].startswith("Quarantine: 55 messages")
+    assert subjects["<ann@example.com>"].startswith("Quarantine: 57 messages")
 
 
 def test_a_pause_of_the_keeper(store: Store, server: FakeDelivery) -> None:
