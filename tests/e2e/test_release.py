@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from miltscan.core.verdict import Outcome
-from miltscan.quarantine.audit import AuditLine, deletion_line, release_lines
+from miltscan.quarantine.audit import AuditLine, deletion_line
 from miltscan.quarantine.entry import State
 from miltscan.quarantine.files import Files
-from miltscan.quarantine.release import Order, Release, Releaser
+from miltscan.quarantine.release import Order, Releaser
 from tests.fakes.delivery import fake_delivery
 from tests.fakes.entries import put
 from tests.harness import messages, preload
@@ -74,9 +74,14 @@ def log(sandwich: ScanningSandwich, lines: list[AuditLine]) -> None:
     subprocess.run([sys.executable, "-c", _WRITE], input=text, text=True, env=environment, check=True)
 
 
-def log_release(sandwich: ScanningSandwich, release: Release) -> None:
-    """Write the lines of a release."""
-    log(sandwich, [*release_lines(release)])
+def command(sandwich: ScanningSandwich, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """The exit status and the output of `quarantine release`, which writes to the syslog of the sandwich."""
+    program = [sys.executable, "-m", "miltscan", "quarantine", "release", "--json"]
+    program += ["--config", str(sandwich.miltscan.configuration), *arguments]
+    environment = os.environ | preload.environment(sandwich.folder)
+    done = subprocess.run(program, check=False, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
 
 
 def trace(sandwich: ScanningSandwich, subject: str, *options: str) -> str:
@@ -106,26 +111,21 @@ def test_from_the_policy_to_the_mailbox(sandwich: ScanningSandwich, files: Files
     assert f": in the quarantine, entry {entry_id}\n" in trace(sandwich, queue_id)
 
     sandwich.delivery.make_map("virtusertable", f"{refused}\terror:5.1.1:550 User unknown\n")
-    release = releaser(sandwich, files).release(entry_id, FOUND)
-    log_release(sandwich, release)
-    done, not_done = release.deliveries
-    assert (done.recipient, not_done.recipient) == (f"<{RECIPIENT}>".encode(), f"<{refused}>".encode())
-    assert done.queue_id
-    assert not_done.reply == f"550 5.1.1 <{refused}>... User unknown"
-    assert "--to" in not_done.remedy
-    assert files.read(entry_id).states == {done.recipient: State.RELEASED, not_done.recipient: State.STORED}
+    status, release = command(sandwich, entry_id, "--infected", "--reason", "wanted")
+    done, not_done = release["deliveries"]
+    assert (status, done["recipient"].strip("<>"), not_done["recipient"].strip("<>")) == (1, RECIPIENT, refused)
+    assert not_done["reply"] == f"550 5.1.1 <{refused}>... User unknown"
+    assert (not_done["queue_id"], "--to" in not_done["remedy"]) == ("", True)
+    assert [*files.read(entry_id).states.values()] == [State.RELEASED, State.STORED]
 
-    for subject in (queue_id, entry_id, done.queue_id):
+    for subject in (queue_id, entry_id, done["queue_id"]):
         half = traced(sandwich, subject, "delivered", "in the quarantine")
-        assert half["queue_ids"] == [queue_id, done.queue_id]
-        assert [event["handed_over_as"] for event in half["events"] if event["kind"] == "quarantine"] == [
-            *[done.queue_id],
-            None,
-        ]
-    other = releaser(sandwich, files).release(entry_id, FOUND._replace(to=ELSEWHERE.encode()))
-    log_release(sandwich, other)
+        assert half["queue_ids"] == [queue_id, done["queue_id"]]
+        links = [event["handed_over_as"] for event in half["events"] if event["kind"] == "quarantine"]
+        assert links == [done["queue_id"], None]
+    assert command(sandwich, entry_id, "--to", ELSEWHERE, "--infected", "--reason", "wanted")[0] == 0
     traced(sandwich, entry_id, "delivered", "delivered", "in the quarantine")
-    log(sandwich, [deletion_line(release.entry, "keeper", "expired")])
+    log(sandwich, [deletion_line(files.read(entry_id).entry, "keeper", "expired")])
     traced(sandwich, entry_id, "delivered", "delivered", "discarded")
 
 

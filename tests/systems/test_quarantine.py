@@ -1,5 +1,6 @@
 """The quarantine on a booted machine: the unit's folder, which is the only place for messages that it may write to."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +14,6 @@ from tests.systems.machine import Machine
 
 FOLDER = "/var/lib/miltscan/quarantine"
 SETTINGS = "/etc/miltscan/miltscan.toml"
-RELEASE = f"""
-import sys
-from miltscan.config.load import load_settings
-from miltscan.config.keyfile import load_secrets
-from miltscan.quarantine.files import Files
-from miltscan.quarantine.release import Order
-from miltscan.scanning.assemble import releaser_for
-files = Files(__import__("pathlib").Path("{FOLDER}"))
-releaser = releaser_for(load_secrets(load_settings(None), None), files, files.record, "mx.example.test")
-(done,) = releaser.release(sys.argv[1], Order("root", infected=True, reason="wanted")).deliveries
-print(done.queue_id or done.reply)
-"""
 
 
 @pytest.fixture
@@ -57,13 +46,14 @@ def test_the_unit_stores_and_root_releases(keeping: Machine) -> None:
     assert EICAR.decode() not in keeping.mailbox
     keeping.reboot()
     assert entry in entries(keeping)
-    keeping.file("/root/release.py").write_text(RELEASE)
-    released = (
-        f"setpriv --reuid miltscan --regid smmsp --clear-groups /opt/miltscan/bin/python - {entry} </root/release.py"
-    )
-    queue_id = wait_until(lambda: keeping.run(released).strip(), PATIENCE, "a release")
-    assert queue_id.isalnum(), queue_id
+    listed = keeping.run("miltscan quarantine list --json --limit 0")  # as root, which becomes the folder's owner
+    assert entry in listed
+    result = json.loads(keeping.run(f"miltscan quarantine release --json {entry} --infected --reason wanted"))
+    (queue_id,) = {one["queue_id"] for one in result["deliveries"]}
     wait_until(lambda: f"X-Miltscan-Released: {entry}" in keeping.mailbox, PATIENCE, "the message in the mailbox")
+    assert set(keeping.run(f"find {FOLDER} -printf '%u '").split()) == {"miltscan"}
+    keeping.send(infected())  # and the service stores on
+    wait_until(lambda: len(entries(keeping)) > 1, PATIENCE, "another entry")
     assert f"{queue_id}: to=" in keeping.run("journalctl --no-pager -t delivery")
 
 
