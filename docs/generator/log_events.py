@@ -74,6 +74,12 @@ _RESCANS = {
     RescanResult.UNSCANNED: "were not scanned completely",
     RescanResult.FAILED: "were not scanned because an engine failed",
 }
+_MAIL = (
+    Field("kind", Type.TEXT, "`notice` or `summary`.", values=("notice", "summary")),
+    Field("about", Type.TEXT, "The ID of the entry, or the day of the summary.", "20 characters"),
+    Field("recipient", Type.TEXT, "Its recipient.", _ANY),
+    Field("reply", Type.TEXT, "The reply of the delivery sendmail, or why there was none.", _ANY),
+)
 _REFUSALS = ("network", "crowd", "tls", "request", "host", "credentials", "busy", "response")
 _BUG = (
     Field("exception", Type.TEXT, "Type and text of the exception.", _ANY),
@@ -454,6 +460,34 @@ EVENTS = (
         "The keeper made the index again from the files, or found a file that it cannot read.",
         (_WHY,),
     ),
+    Event(
+        "release_impossible",
+        ("warning",),
+        "The keeper could not begin a release: the message is encrypted and `quarantine.identity` is not set, or its "
+        "file is damaged.",
+        (_ENTRY, _WHY),
+    ),
+    Event(
+        "mail_sent",
+        ("info",),
+        "The delivery sendmail has a notice or a summary.",
+        _MAIL,
+    ),
+    Event(
+        "mail_failed",
+        ("warning",),
+        "A notice or a summary was not sent. It is tried again only if it was refused.",
+        (
+            *_MAIL,
+            Field(
+                "result",
+                Type.TEXT,
+                "`refused`; `doubtful`: it may have been sent; `dropped`: no longer news: the summary has it.",
+                values=("refused", "doubtful", "dropped"),
+            ),
+        ),
+    ),
+    Event("template_broken", ("error",), "A template of the site cannot be used; miltscan uses its own.", (_WHY,)),
     Event(
         "entry_cleared",
         ("info",),

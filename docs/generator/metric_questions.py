@@ -74,6 +74,10 @@ QUESTIONS = {
         "How often did the keeper release a message, and how did each attempt end? Commands are not counted; the log "
         "has their releases."
     ),
+    "quarantine_mails_total": (
+        "How many notices and summaries were sent, and how many were refused, have no certain result, or were dropped "
+        "because they were no longer news?"
+    ),
     "quarantine_rescans_total": "How many stored messages were scanned again, and with which result?",
     "quarantine_expired_total": "How many messages were deleted because of max_age, max_entries or max_size?",
     "quarantine_disk_bytes": "How large is the file system of the quarantine?",

@@ -2,7 +2,8 @@
 
 Exactly one keeper works on a folder, held by a lock in it; the keeper of a second service waits. What is to be done
 follows from the files and the index alone, so a keeper that is killed at any moment leaves nothing that its successor
-does not find. A thread each indexes and deletes, mails, and scans again: a scan of a minute delays no index row.
+does not find. A thread each indexes, deletes, scans again, releases and sends notices: a
+scan of a minute, or a sendmail that does not answer, delays no index row.
 """
 
 import os
@@ -15,6 +16,8 @@ from miltscan.config.keyfile import Loaded
 from miltscan.core.report import Place
 from miltscan.daemon.jobs import Job, Work
 from miltscan.daemon.keeping import Keeping
+from miltscan.daemon.notifying import Notifying
+from miltscan.daemon.releases import Releases
 from miltscan.daemon.rescans import Rescans
 from miltscan.errors import StoreError
 from miltscan.processes.link import DRAIN, ChildLink, received
@@ -42,6 +45,8 @@ class Keeper:
         self._waits = False
         self._keeping = Keeping(lambda: self._loaded, self._files)
         self._rescans = Rescans(lambda: self._loaded)
+        self._releases = Releases(lambda: self._loaded)
+        self._notifying = Notifying(lambda: self._loaded)
         self._jobs: list[Job] = []
 
     def run(self, link: ChildLink) -> None:
@@ -49,10 +54,13 @@ class Keeper:
         with suppress(OSError):  # a container may forbid it
             os.nice(_NICE)
         upkeep = Upkeep(KEEPER)
+        releases = Job("release", self._while_ours(self._releases.run), Place.KEEPER)
         self._jobs = [
             Job("index", self._index, Place.KEEPER),
             Job("expire", self._while_ours(self._keeping.expire), Place.KEEPER),
             Job("rescan", self._while_ours(self._rescans.run), Place.KEEPER),
+            releases,
+            Job("notice", self._while_ours(self._notifying.run), Place.KEEPER),
         ]
         while not wait([link], _TICK) or self._obey(received(link)):
             link.beat()
@@ -60,6 +68,7 @@ class Keeper:
         self._rescans.end()
         for job in self._jobs:
             job.end()
+        releases.join(_LAST)
 
     def _obey(self, order: object) -> bool:
         """Carry out one order; False if the keeper must end."""

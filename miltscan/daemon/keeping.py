@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from miltscan.config.keyfile import Loaded
+from miltscan.config.settings import Settings
 from miltscan.errors import StoreError
 from miltscan.quarantine.audit import AuditLine, expiry_line
+from miltscan.quarantine.encoder import identities
 from miltscan.quarantine.entry import State
 from miltscan.quarantine.files import Files
 from miltscan.quarantine.selection import Selection
@@ -54,6 +56,18 @@ class Stores:
             chosen = settings.quarantine
             self._made = areas, Store(Path(chosen.directory), chosen.index, areas, _warn)
         return self._made[1]
+
+
+def identities_of(settings: Settings) -> list[Any]:
+    """The private keys for encrypted entries; none without `quarantine.identity`. Raises StoreError."""
+    file = settings.quarantine.identity
+    if not file:
+        return []
+    try:
+        text = Path(file).read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise StoreError(f"quarantine.identity {file}: {error.strerror}") from error
+    return identities(text, file)
 
 
 class Health:

@@ -6,16 +6,14 @@ one of clamd's threads. A message at which an engine fails waits longer and long
 
 import time
 from collections import Counter
-from pathlib import Path
 from threading import Event
 from typing import Any
 
 from miltscan.config.settings import Settings
 from miltscan.core.rescan import RescanResult
 from miltscan.core.verdict import Limit
-from miltscan.daemon.keeping import Current, Health, Stores
+from miltscan.daemon.keeping import Current, Health, Stores, identities_of
 from miltscan.errors import EntryError, MiltscanError, StoreError
-from miltscan.quarantine.encoder import identities
 from miltscan.quarantine.rescan import Rescanned, due, rescan
 from miltscan.quarantine.store import Store
 from miltscan.scanning.rescanner import Rescanner
@@ -89,7 +87,7 @@ class Rescans:
         """Scan all that is due; False if the rest has to wait: for a stop, a reload, or an engine that is down."""
         loaded, failures = self._current(), 0
         chosen = loaded.settings.quarantine
-        keys = _identities(chosen.identity)
+        keys = identities_of(loaded.settings)
         closed = set() if keys else {name for name, area in chosen.areas.items() if area.encrypt_to}
         for row in due(store, versions):
             if self._ended.is_set() or self._current() is not loaded or failures >= _FAILURES:
@@ -144,14 +142,3 @@ class Rescans:
         if self._made is None or self._made[0] is not settings:
             self._made = settings, Rescanner(settings)
         return self._made[1]
-
-
-def _identities(file: str) -> list[Any]:
-    """The identities in the file; none without a file. Raises StoreError."""
-    if not file:
-        return []
-    try:
-        text = Path(file).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise StoreError(f"quarantine.identity {file}: {error.strerror}") from error
-    return identities(text, file)

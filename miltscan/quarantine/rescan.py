@@ -110,8 +110,10 @@ def release_due(standing: Standing) -> float:
     """When a cleared entry may be released by itself (epoch, seconds): at once, then after longer and longer pauses."""
     failures, last = 0, 0.0
     for event in standing.events:
-        if event.outcome is not None:
+        if event.state is not State.CLEARED:
+            continue
+        if event.outcome is not None:  # it became cleared
             failures = 0
-        elif event.by == "keeper" and event.state is State.CLEARED:
+        elif event.by == "keeper":  # it is cleared again, after a release that failed
             failures, last = failures + 1, event.time
     return last + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures - 1, 10)) if failures else 0.0

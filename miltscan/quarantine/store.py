@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from miltscan.errors import CorruptIndexError, EntryError, StoreError
 from miltscan.quarantine.check import CheckReport, Progress, reconcile
-from miltscan.quarantine.entry import Event, State, day_of, is_entry_id, is_prefix
+from miltscan.quarantine.entry import Event, day_of, is_entry_id, is_prefix
 from miltscan.quarantine.files import Files
 from miltscan.quarantine.index import AreaTotals, EntryIndex, StateTotals
 from miltscan.quarantine.retention import KEEP, Expired, Retention, expired
@@ -150,22 +150,6 @@ class Store:
             with suppress(OSError):  # not empty
                 (self.files.directory / day).rmdir()
         return gone
-
-    def recover(self, now: float) -> list[str]:
-        """Return entries whose release died in its middle to where they can be released again; their IDs.
-
-        Raises StoreError.
-        """
-        found = []
-        for row in self.rows(Selection(state=State.RELEASING), _BATCH):
-            with suppress(EntryError), self.files.claim(row.id) as claimed:
-                states = self.files.read(row.id).states
-                unfinished = tuple(recipient for recipient, state in states.items() if state is State.RELEASING)
-                if claimed and unfinished:
-                    reason = "the release did not finish; the message may have been delivered"
-                    self.record(row.id, Event(now, "keeper", State.STORED, unfinished, reason=reason))
-                    found.append(row.id)
-        return found
 
     def check(self, progress: Progress = _quiet, *, digests: bool = True) -> CheckReport:
         """Compare files and index, and make the index what the files say. With `digests` all bytes are read.

@@ -279,6 +279,13 @@ QUARANTINE_RELEASES = Family(
     "Releases by the keeper, by result.",
     (closed("result", ReleaseResult),),
 )
+QUARANTINE_MAILS = Family(
+    Counter,
+    "quarantine_mails_total",
+    "mails",
+    "Notices and summaries, by result.",
+    (closed("kind", ("notice", "summary")), closed("result", ("sent", "refused", "doubtful", "dropped"))),
+)
 QUARANTINE_RESCANS = Family(
     Counter,
     "quarantine_rescans_total",

@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -41,7 +41,11 @@ class FakeDelivery:
         return "127.0.0.1", self.port
 
     def serve(self, connection: socket.socket) -> None:
-        """One session."""
+        """One session, until the client has gone."""
+        with suppress(ConnectionError):
+            self._serve(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
         sender, recipients = "", list[str]()
         with connection, connection.makefile("rb") as lines:
 

@@ -4,9 +4,14 @@ It loads the host's signatures where there are any, else a test database, made a
 file only.
 """
 
+import io
 import signal
 import socket
+import tarfile
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from tests.fakes.eicar import EICAR
@@ -85,16 +90,24 @@ class Clamd:
         """Returns when it answers PING; loading all real signatures takes some 20 seconds."""
         self.running.wait_ready(self.answers, timeout)
 
+    def reload(self) -> None:
+        """Let it load its database again; returns before it has."""
+        assert self._ask(b"RELOAD") == b"RELOADING"
+
     def answers(self) -> bool:
         """Whether it answers PING."""
+        return self._ask(b"PING") == b"PONG"
+
+    def _ask(self, command: bytes) -> bytes:
+        """The answer to a command; empty without one."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2)
             try:
                 connection.connect(str(self.socket))
-                connection.sendall(b"zPING\0")
-                return connection.recv(16) == b"PONG\0"
+                connection.sendall(b"z%s\0" % command)
+                return connection.recv(16).removesuffix(b"\0")
             except OSError:
-                return False
+                return b""
 
     @property
     def running(self) -> Program:
@@ -128,3 +141,25 @@ def write_test_database(folder: Path) -> Path:
     """Writes a database with one signature, the EICAR test file anywhere in any file. Returns the folder."""
     (folder / "eicar.ndb").write_text(f"Eicar-Test-Signature:0:*:{EICAR.hex()}\n")
     return folder
+
+
+def write_database(folder: Path, version: int, signatures: Mapping[str, bytes]) -> None:
+    """Writes a database of this version with signatures of bytes anywhere in any file, in place of the former one.
+
+    It is an unsigned container (cud) of the name of the official one: clamd reports its version and date.
+    """
+    body = "".join(f"{name}:0:*:{content.hex()}\n" for name, content in signatures.items()).encode()
+    now = int(time.time())
+    date = time.strftime("%d %b %Y %H-%M +0000", time.gmtime(now))
+    head = f"ClamAV-VDB:{date}:{version}:{len(signatures)}:90:{'0' * 32}:x:test:{now}"
+    parts = {"COPYING": b"test\n", "daily.ndb": body}
+    sums = "".join(f"{name}:{len(part)}:{sha256(part).hexdigest()}\n" for name, part in parts.items())
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in ("COPYING", "daily.info", "daily.ndb"):
+            part = parts.get(name, f"{head}\n{sums}".encode())
+            member = tarfile.TarInfo(name)
+            member.size = len(part)
+            archive.addfile(member, io.BytesIO(part))
+    (folder / "new").write_bytes(head.encode().ljust(512) + packed.getvalue())
+    (folder / "new").rename(folder / "daily.cud")

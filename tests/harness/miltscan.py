@@ -115,8 +115,9 @@ class Miltscan(Milter):
             return text
 
     def workers(self) -> list[psutil.Process]:
-        """The processes that serve mail: those with libmilter's threads; the exporter has two."""
-        return [child for child in psutil.Process(self.running.pid).children() if threads(child) > 2]
+        """The processes that serve mail: those with libmilter's threads; the exporter has two, the keeper is nice."""
+        children = psutil.Process(self.running.pid).children()
+        return [child for child in children if threads(child) > 2 and child.nice() == 0]
 
 
 class ScanningSandwich(Sandwich):

@@ -70,6 +70,14 @@ PANELS: tuple[Panel, ...] = (
         (increase("miltscan_quarantine_releases_total", "result", "$__rate_interval"), "{{result}}"),
     ),
     graph(
+        "Notices and summaries",
+        Short,
+        (
+            or_none(increase("miltscan_quarantine_mails_total", "kind, result", "$__rate_interval"), "kind"),
+            "{{kind}} {{result}}",
+        ),
+    ),
+    graph(
         "Rescans",
         Short,
         (increase("miltscan_quarantine_rescans_total", "result", "$__rate_interval"), "{{result}}"),

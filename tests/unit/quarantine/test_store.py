@@ -63,7 +63,6 @@ def test_an_empty_store(store: Store, opened: Opened) -> None:
     """Nothing is found, and nothing is reported."""
     assert (store.refresh(), ids(store), store.totals(), store.unindexed()) == (0, [], [], 0)
     assert store.expire(NOW) == []
-    assert store.recover(NOW) == []
     assert opened.lines == []
 
 
@@ -360,17 +359,3 @@ def test_expiry_of_a_row_without_a_file(opened: Opened) -> None:
     store.files.find(entry_id).unlink()
     assert len(store.expire(NOW + 9 * HOUR)) == 1
     assert ids(store) == []
-
-
-def test_a_release_that_died(store: Store) -> None:
-    """It returns to stored, once its claim has ended; other recipients keep their state."""
-    entry = put(store.files)
-    store.refresh()
-    store.record(entry.id, by(State.CLEARED))
-    store.record(entry.id, by(State.RELEASING, ANN))
-    with store.files.claim(entry.id):
-        assert store.recover(NOW) == []
-    assert store.recover(NOW) == [entry.id]
-    assert store.files.read(entry.id).states == {ANN: State.STORED, BOB: State.CLEARED}
-    assert store.rows()[0].reply == "the release did not finish; the message may have been delivered"
-    assert store.recover(NOW) == []
