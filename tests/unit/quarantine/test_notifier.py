@@ -282,6 +282,11 @@ def test_strangers_and_unknown_areas(store: Store, server: FakeDelivery) -> None
     stored(store, area="gone")
     assert notifier(store, mails(server, RECIPIENTS, RECIPIENTS)).work(MORNING) == []
     assert server.messages == []
+    outgoing = stored(store, direction=Direction.OUTBOUND, recipients=(ANN,), time=MORNING + 3600)
+    stored(store, recipients=(ANN,), time=MORNING + 3600)
+    notifier(store, mails(server, summary=RECIPIENTS)).work(MORNING + DAY)
+    assert read(server.messages[0])["Subject"] == "Quarantine: 1 message, 2026-09-22 06:00"
+    assert outgoing not in text(server.messages[0])
 
 
 def test_an_address_that_looks_like_a_domain(store: Store, server: FakeDelivery) -> None:
