@@ -33,10 +33,12 @@ demo: environment
 demo-stop: environment
 	@$(RUN) -m tests.demo stop
 
-# All tests on .venv's Python; in parallel the unit and milter tests on the oldest and newest Python of the machine.
+# All tests on .venv's Python; in parallel, on the oldest and newest Python of the machine, the unit tests and those of the
+# milter tests that depend on the interpreter: pymilter's callbacks and threads, processes, signals, descriptors, memory.
+ON_OTHERS := tests/unit $(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle sockets memory notify metrics tracing quarantine events))
 test: environment
 	@deploy/debian/install deploy/debian/packages-test.txt
-	@.venv/bin/python tests/pythons.py tests/unit tests/milter >.venv/pythons.log 2>&1 & others=$$!; \
+	@.venv/bin/python tests/pythons.py $(ON_OTHERS) >.venv/pythons.log 2>&1 & others=$$!; \
 	status=0; $(RUN) -m pytest -p no:cacheprovider -n 3 --dist loadfile || status=$$?; \
 	wait $$others || { cat .venv/pythons.log; exit 1; }; \
 	grep -E '^Python|passed' .venv/pythons.log; exit $$status
