@@ -193,7 +193,8 @@ def rows_text(rows: Sequence["Row"], width: int) -> Iterator[str]:
     for row, line in zip(rows, lines, strict=True):
         yield line
         yield from _envelope(row, width)
-        yield _INDENT + fit(row.subject or "(no subject)", width - len(_INDENT))
+        duplicate = f"  (duplicate of {row.duplicate_of})" if row.duplicate_of else ""
+        yield _INDENT + fit(row.subject or "(no subject)", width - len(_INDENT + duplicate)) + duplicate
 
 
 def _envelope(row: "Row", width: int) -> Iterator[str]:

@@ -214,6 +214,13 @@ def test_fields_of_a_row() -> None:
     assert {name: of_row[name] for name in shared} == {name: of_entry[name] for name in shared}
 
 
+def test_a_duplicate_is_marked() -> None:
+    """A client that sent the message again after a reply was lost makes a second entry."""
+    shown = [*rows_text([replace(row(), duplicate_of=ID, subject="x" * 90)], 80)]
+    assert shown[3] == f"  {'x' * 40}…  (duplicate of {ID})"
+    assert len(shown[3]) <= 80
+
+
 def test_a_row_shows_the_reason_of_a_scan_without_a_signature() -> None:
     """A limit or a fault says why the message was kept."""
     shown = [*rows_text([replace(row(), signature=None, outcome="unscanned", reason="encrypted")], 80)]
