@@ -8,6 +8,7 @@ scan of a minute, or a sendmail that does not answer, delays no index row.
 
 import os
 import threading
+import time
 from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -29,7 +30,7 @@ from miltscan.telemetry.upkeep import Upkeep
 
 _TICK = 5.0  # seconds between two updates of the process metrics
 _NICE = 10  # mail comes first
-_LAST = 5.0  # seconds for a release under way at a stop: one that is cut off is sent twice
+_LAST = 5.0  # seconds for mail under way at a stop: a release that is cut off is sent twice, a notice is not repeated
 _RETRY = 2.0  # seconds until the lock is tried again
 
 
@@ -55,12 +56,13 @@ class Keeper:
             os.nice(_NICE)
         upkeep = Upkeep(KEEPER)
         releases = Job("release", self._while_ours(self._releases.run), Place.KEEPER)
+        notices = Job("notice", self._while_ours(self._notifying.run), Place.KEEPER)
         self._jobs = [
             Job("index", self._index, Place.KEEPER),
             Job("expire", self._while_ours(self._keeping.expire), Place.KEEPER),
             Job("rescan", self._while_ours(self._rescans.run), Place.KEEPER),
             releases,
-            Job("notice", self._while_ours(self._notifying.run), Place.KEEPER),
+            notices,
         ]
         while not wait([link], _TICK) or self._obey(received(link)):
             link.beat()
@@ -68,7 +70,9 @@ class Keeper:
         self._rescans.end()
         for job in self._jobs:
             job.end()
-        releases.join(_LAST)
+        until = time.monotonic() + _LAST
+        for job in (releases, notices):
+            job.join(max(0.0, until - time.monotonic()))
 
     def _obey(self, order: object) -> bool:
         """Carry out one order; False if the keeper must end."""

@@ -95,6 +95,12 @@ def test_a_clock_that_goes_back() -> None:
     assert due_window(at("2026-11-28 07:00"), clock(6), last) is None
 
 
+def test_a_zone_further_west() -> None:
+    """No window ends before the last one did, whatever the days are called."""
+    last = Window("2026-11-28", at("2026-11-28 06:00"), at("2026-11-29 07:00"))
+    assert due_window(at("2026-11-29 06:30"), clock(6), last) is None
+
+
 def test_a_message_that_is_being_stored() -> None:
     """A window waits until what is being stored at its end has its entry."""
     last = due_window(at("2026-11-28 07:00"), clock(6), None)
@@ -200,9 +206,14 @@ def test_where_the_next_summary_begins(tmp_path: Path) -> None:
         before.record(step, ANN, 1000.0, 2001.0)
     for step in (MailStep.SENDING, MailStep.REFUSED):
         before.record(step, BOB, 500.0, 2001.0)
+    lost, doubtful = Addressee(b"lost", administrator=False), Addressee(b"doubtful", administrator=False)
+    for addressee in (lost, doubtful):
+        before.record(MailStep.SENDING, addressee, 500.0, 2001.0)
+    before.record(MailStep.DOUBTFUL, doubtful, 500.0, 2001.0)
     other = AddresseeKey(administrator=False, address="other@example.org")
     journal = Journals(tmp_path).begin(NEXT)
     assert [journal.begins(key, before) for key in (ANN.key, BOB.key, other)] == [2000.0, 500.0, 1000.0]
+    assert [journal.begins(one.key, before) for one in (lost, doubtful)] == [2000.0, 2000.0]  # it may have arrived
     before.finish()  # every mail was tried, so the others had none
     assert [journal.begins(key, before) for key in (ANN.key, BOB.key, other)] == [2000.0, 500.0, 2000.0]
     assert journal.beginnings(before) == {500.0, 2000.0}
