@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from miltscan.core.message import Direction
 from miltscan.errors import EntryError
 from miltscan.quarantine.entry import Event, State
 from miltscan.quarantine.index import StateTotals
@@ -359,3 +360,21 @@ def test_expiry_of_a_row_without_a_file(opened: Opened) -> None:
     store.files.find(entry_id).unlink()
     assert len(store.expire(NOW + 9 * HOUR)) == 1
     assert ids(store) == []
+
+
+def test_numbers_for_summaries(store: Store) -> None:
+    """Entries are counted by recipient and by area, in areas, directions and a time, without duplicates."""
+    ann, other = b"<Ann@Example.com>", b"<other@example.org>"
+    put(store.files, b"1", recipients=(ANN, ann, BOB))
+    put(store.files, b"2", recipients=(ann,), time=NOW + 1)
+    put(store.files, b"2", recipients=(ann,), time=NOW + 2)  # the client has sent it again
+    put(store.files, b"3", recipients=(other,), area="other")
+    put(store.files, b"4", recipients=(other,), direction=Direction.OUTBOUND)
+    put(store.files, b"5", recipients=(other,), time=NOW + 3600)
+    store.refresh()
+    hour = Selection(newer_than=NOW, older_than=NOW + 3600)
+    assert store.addressees(hour, ["default"], [Direction.INBOUND]) == {"ann@example.com": 2, "bob@example.org": 1}
+    assert store.addressees(hour, ["other"], [Direction.INBOUND]) == {"other@example.org": 1}
+    assert store.addressees(hour, [], [Direction.INBOUND]) == {}
+    assert store.counts(hour) == {"default": 3, "other": 1}
+    assert store.counts(Selection()) == {"default": 4, "other": 1}
