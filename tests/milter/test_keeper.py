@@ -17,7 +17,9 @@ from tests.fakes.clamd_lies import Scan, honest
 from tests.fakes.eicar import EICAR
 from tests.fakes.milter_wire import Code
 from tests.fakes.mta import Message
-from tests.harness.processes import PATIENCE, wait_until
+from tests.harness.postgres import Postgres
+from tests.harness.processes import PATIENCE, Programs, wait_until
+from tests.harness.sandwich import private_folder
 from tests.milter.conftest import Fleet
 from tests.milter.daemon import Daemon
 
@@ -202,6 +204,33 @@ def test_a_keeper_that_dies_while_it_indexes_loses_nothing(own: Fleet) -> None:
             os.kill(keeper(daemon).pid, signal.SIGKILL)
     wait_indexed(daemon, *entries)
     assert sorted(row.id for row in indexed(daemon)) == sorted(entries)
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL."""
+    with private_folder() as folder:
+        programs = Programs(folder)
+        try:
+            yield Postgres.create(programs)
+        finally:
+            programs.end()
+
+
+def test_a_postgresql_that_stops_delays_no_mail(own: Fleet, postgres: Postgres) -> None:
+    """What is stored while it is down is in the index as soon as it is back."""
+    daemon = started(own(**KEEPS, quarantine__index=postgres.url))
+    first = keep(daemon, "BEFORE")
+    query = "SELECT string_agg(id, ' ' ORDER BY id) FROM quarantine_entries"
+    wait_until(lambda: postgres.query(query) == first, PATIENCE, "a row in PostgreSQL")
+    postgres.stop()
+    second = keep(daemon, "DOWN")
+    daemon.wait_logged("keeper_fails", work="index")
+    daemon.wait_metric("quarantine_unindexed", 1)
+    postgres.start()
+    wait_until(lambda: postgres.query(query) == f"{first} {second}", PATIENCE, "both rows in PostgreSQL")
+    daemon.wait_logged("keeper_works", work="index")
+    assert len(daemon.logged("keeper_fails", work="index")) == 1
 
 
 def blind(scan: Scan) -> None:

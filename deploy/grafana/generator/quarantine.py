@@ -15,22 +15,29 @@ _PUT = "miltscan_quarantine_put_duration_seconds"
 _KEEPER = "time() - miltscan_keeper_last_round_timestamp_seconds < bool 60"
 
 PANELS: tuple[Panel, ...] = (
-    number("Messages kept", Short, f"sum({_ENTRIES}) or vector(0)", width=5),
+    number("Messages kept", Short, f"sum({_ENTRIES}) or vector(0)", width=4),
     number(
         "No longer detected",
         Short,
         "sum(miltscan_quarantine_cleared) or vector(0)",
-        width=5,
+        width=4,
         steps=((None, "green"), (1, "orange")),
     ),
-    number("Not stored", Short, increase("miltscan_quarantine_put_errors_total"), width=5, steps=NONE_IS_GOOD),
+    number("Not stored", Short, increase("miltscan_quarantine_put_errors_total"), width=4, steps=NONE_IS_GOOD),
     number(
         "Not in the index",
         Short,
         "sum(miltscan_quarantine_unindexed) or vector(0)",
-        width=5,
+        width=4,
         steps=rising(1, 1000),
     ),
+    number(
+        "Free space of the quarantine",
+        BytesIEC,
+        f"min({_FREE})",
+        width=4,
+        steps=((None, "red"), (2**30, "orange"), (2**32, "green")),
+    ).no_value("no quarantine"),
     number("Expired", Short, increase("miltscan_quarantine_expired_total"), width=4),
     graph("Messages kept, by area", Short, (or_none(f"sum by (area) ({_ENTRIES})", "area"), "{{area}}"), stacked=True),
     graph(
