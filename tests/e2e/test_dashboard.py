@@ -51,7 +51,7 @@ def prometheus() -> Iterator[Prometheus]:
 
 def watched(folder: Path) -> Tables:
     """Two workers, and a probe that finds no server: to the dashboard it is one that failed."""
-    (folder / "quarantine").mkdir(mode=0o700)  # so that there is a keeper
+    (folder / "quarantine").mkdir(mode=0o700, exist_ok=True)  # so that there is a keeper
     keys = folder / "keys"
     keys.write_text(f"k {'5a' * 32}\n")
     keys.chmod(0o600)
