@@ -43,7 +43,7 @@ def delivery_finding(server: str, reply: ServerReply) -> Finding:
     """Whether the delivery sendmail accepts mail of this host: its reply to MAIL, or why there was none."""
     if reply.accepted:
         return ok("delivery.server", f"{server} accepts mail from this host")
-    text = f"{server} accepts no release from quarantine: {reply}"
+    text = f"{server} accepts no release from quarantine: {' '.join(str(reply).split())}"
     if reply.code == 0:
         remedy = "start the delivery sendmail, or set delivery.server to its address (docs/machines.md)"
         found = error("delivery.server", text, remedy)
