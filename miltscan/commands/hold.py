@@ -96,7 +96,7 @@ def release_held(  # noqa: PLR0913 - one parameter for each option
         file = cf or first_incoming()
         chosen, missing = _chosen(read_held(read_cf(file)), ids, (sender, recipient, reason))
         well = not missing
-        with progress("Releasing", len(chosen), shown=len(chosen) > 1) as advance:
+        with progress("Releasing", len(chosen), shown=len(chosen) > 1, prints=True) as advance:
             for number, one in enumerate(chosen, 1):
                 result = hand_over(one, file)
                 if result.queue_ids or not (result.held or result.refused):
@@ -134,7 +134,7 @@ def delete_held_messages(  # noqa: PLR0913 - one parameter for each option
         complain(f"nothing is deleted; to delete {counted(len(chosen), 'message')}, add --yes")
         raise typer.Exit(2)
     failed = missing
-    with progress("Deleting", len(chosen), shown=len(chosen) > 1) as advance:
+    with progress("Deleting", len(chosen), shown=len(chosen) > 1, prints=True) as advance:
         for number, one in enumerate(chosen, 1):
             failed += not _delete(one, json=json)
             advance(number)

@@ -19,12 +19,17 @@ class Update(Protocol):
 
 
 @contextmanager
-def progress(title: str, total: float | None = None, *, shown: bool = True) -> Iterator[Update]:
-    """Show a bar from the first update to the end of the block."""
-    if not shown or not sys.stderr.isatty():
+def progress(title: str, total: float | None = None, *, shown: bool = True, prints: bool = False) -> Iterator[Update]:
+    """Show a bar from the first update to the end of the block.
+
+    Work that `prints` lines on a terminal has none: the lines show how far it is. Output is not redirected to the bar,
+    as rich does by default: it would not be cleaned, and that for a file or a pipe would go to the terminal.
+    """
+    if not shown or not sys.stderr.isatty() or (prints and sys.stdout.isatty()):
         yield lambda _done, _total=None: None
         return
-    bar = Progress(console=Console(file=terminal_codes()), transient=True)
+    console = Console(file=terminal_codes())
+    bar = Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
     task = bar.add_task(title, total=total)
 
     def update(done: float, known: float | None = None) -> None:

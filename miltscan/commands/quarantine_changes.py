@@ -79,7 +79,7 @@ def delete_entries(  # noqa: PLR0913 - one parameter for each option
         failed = 0
         if not yes and not typer.confirm(f"Delete {counted(len(ids), 'entry', 'entries')} for good?", err=True):
             raise typer.Exit(1)
-        with progress("Deleting", len(ids), shown=len(ids) > _FEW) as update:
+        with progress("Deleting", len(ids), shown=len(ids) > _FEW, prints=json) as update:
             for number, entry_id in enumerate(ids, 1):
                 failed += not _delete(quarantine, entry_id, json=json)
                 update(number)

@@ -16,7 +16,7 @@ import typer
 
 from miltscan.commands.common import exit_on_error
 from miltscan.commands.dropping import acting_user, become_owner
-from miltscan.commands.progress import Update, progress
+from miltscan.commands.progress import progress
 from miltscan.commands.terminal import complain
 from miltscan.config.keyfile import Loaded, load_keys
 from miltscan.config.load import load_settings
@@ -72,7 +72,6 @@ class Opened:
     user: str
     identity: tuple[str, str] = ("", "")
     keyring: Keyring = ()
-    indexing: Update = lambda *_: None
 
     @cached_property
     def files(self) -> Files:
@@ -85,12 +84,14 @@ class Opened:
         from miltscan.quarantine.store import Store  # noqa: PLC0415 - see above
 
         index, areas = self.settings.quarantine.index, retentions(self.settings)
-        store = Store(self.files.directory, index, areas, complain, self.indexing)
         try:
-            waiting, done = store.unindexed(), 0
-            while number := store.index_waiting(_BATCH):
-                done += number
-                self.indexing(done, waiting)
+            with progress("Updating the index") as update:
+                store = Store(self.files.directory, index, areas, complain, update)
+                waiting, done = store.unindexed(), 0
+                while number := store.index_waiting(_BATCH):
+                    done += number
+                    update(done, waiting)
+                store.rows(limit=1)  # makes an index again that is missing or damaged
         except StoreError as error:
             remedy = _WITHOUT_INDEX if str(error).startswith("index ") else ""
             raise StoreError(f"{error}{remedy}") from None
@@ -179,5 +180,4 @@ def opened(
         keyring = load_keys(settings.keys.file, service_user(settings)) if signs else ()
         become_owner(settings)
         expect_folder(settings, absent)
-        with progress("Updating the index") as update:
-            yield Opened(settings, user, text, keyring, update)
+        yield Opened(settings, user, text, keyring)

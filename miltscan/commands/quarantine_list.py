@@ -153,4 +153,4 @@ def show_stats(
             say_json({"areas": areas, "waiting": quarantine.store.unindexed(), "free": free}, indent=2)
             return
         say("\n".join(areas_text(areas, terminal_width())) if areas else "no entries")
-        say(f"free on the disk of {folder}: {size_text(free)}")
+        say(f"free on its disk: {size_text(free)}")

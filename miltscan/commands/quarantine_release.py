@@ -67,7 +67,7 @@ def release_entries(  # noqa: PLR0913 - one parameter for each option
     failed = 0
     with opened(config, identity, signs=True) as quarantine:
         order = Order(quarantine.user, addresses, _address(to, "--to") if to else b"", again, infected, reason)
-        with progress("Releasing", len(entries), shown=len(entries) > _FEW) as update:
+        with progress("Releasing", len(entries), shown=len(entries) > _FEW, prints=True) as update:
             for number, text in enumerate(entries, 1):
                 failed += not _release(quarantine, text, order, json=json)
                 update(number)

@@ -80,7 +80,7 @@ def rescan_entries(  # noqa: PLR0913 - one parameter for each option
         scanner.look()
         for line in scanner.down():
             complain(f"{readable(line)}; miltscan check shows the remedy")
-        with progress("Scanning", len(ids)) as update:
+        with progress("Scanning", len(ids), prints=True) as update:
             for number, entry_id in enumerate(ids, 1):
                 done = _rescan(quarantine, scanner, entry_id)
                 if done and done.report.verdict.reason is Limit.NO_ENGINE:
