@@ -53,7 +53,7 @@ class Encoder:
             _public_keys(self.encrypt_to)
 
     def encode(self, source: Reader, target: Sink) -> None:
-        """Copy the message from `source` to `target`, encoded. Raises StoreError, and OSError of the two."""
+        """Encode the message from `source` to `target`. Raises StoreError, and OSError of the two."""
         if self.compress:
             source = _library("zstandard").ZstdCompressor(level=3).stream_reader(source)
         if self.encrypt_to:

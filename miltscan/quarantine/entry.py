@@ -143,6 +143,7 @@ class Standing(NamedTuple):
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
+_DIGITS = frozenset(_ALPHABET)
 LENGTH = 20
 """Characters of an ID."""
 _TIME, _RANDOM = 10, 10  # characters
@@ -182,7 +183,7 @@ def _milliseconds(entry_id: str) -> int:
 
 def is_prefix(text: str) -> bool:
     """Whether an ID can begin with `text`."""
-    return 0 < len(text) <= LENGTH and all(character in _VALUES for character in text)
+    return 0 < len(text) <= LENGTH and _DIGITS.issuperset(text)
 
 
 def is_entry_id(text: str) -> bool:

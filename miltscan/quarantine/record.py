@@ -4,13 +4,13 @@
     {"time": 1764375600.5, "area": "default", "recipients": ["<a@example.com>"], ...}
     the message as received, or its encoded form
 
-The second line is padded with spaces to a fixed length: size and digest are filled in after the message was copied.
+The end of the second line has a fixed length: size and digest are filled in after the message was copied.
 Bytes of the envelope become text by surrogateescape, and the JSON is ASCII, so every byte returns as it was.
 """
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import fields
 from typing import Any, BinaryIO
 
 from miltscan.core.action import ActionName
@@ -27,20 +27,35 @@ LONGEST = 2**24
 _REASONS = {reason.value: reason for kind in (Limit, Fault) for reason in kind}
 
 
-def header(entry: Entry, room: int = 0) -> bytes:
-    """The first two lines, the second of at least `room` bytes with its line end."""
-    data = asdict(entry)
-    for key in ("message_id", "sender"):
-        data[key] = _text(data[key])
+_LATE = ("size", "digest", "kept_size", "kept_digest")
+"""What is known when the message was copied: these fields are the last ones of the line."""
+_EARLY = tuple(field.name for field in fields(Entry) if field.name not in _LATE)
+_BYTES = ("message_id", "sender")
+
+
+def opening(entry: Entry) -> bytes:
+    """The first line and the second up to the fields of the message itself, which `ending` has."""
+    data = {name: getattr(entry, name) for name in _EARLY}
+    for name in _BYTES:
+        data[name] = _text(data[name])
     data["recipients"] = [_text(one) for one in entry.recipients]
-    return _FIRST + json.dumps(data).encode("ascii").ljust(room - 1) + b"\n"
+    return _FIRST + json.dumps(data).encode("ascii")[:-1]
 
 
-def blank(entry: Entry) -> tuple[int, int]:
-    """The length of both lines, whatever size and digest are, and the `room` with which `header` has that length."""
-    widest = replace(entry, size=2**62, kept_size=2**62, digest="0" * 64, kept_digest="0" * 64)
-    length = len(header(widest))
-    return length, length - len(_FIRST)
+def ending(entry: Entry) -> bytes:
+    """The rest of the second line, always of `ENDING` bytes."""
+    return (
+        f", {json.dumps({name: getattr(entry, name) for name in _LATE})[1:]}".encode("ascii").ljust(ENDING - 1) + b"\n"
+    )
+
+
+ENDING = 2 + sum(len(name) + 4 + 2 for name in _LATE) + 2 * (64 + 2) + 2 * 19 + 1
+"""Bytes: names with quotes, colon and comma, two digests with quotes, and two numbers of up to 63 bits."""
+
+
+def header(entry: Entry) -> bytes:
+    """The first two lines."""
+    return opening(entry) + ending(entry)
 
 
 def read_header(stream: BinaryIO) -> Entry:

@@ -15,7 +15,7 @@ from typing import Self
 
 from miltscan.quarantine.encoder import Encoder
 from miltscan.quarantine.entry import Entry
-from miltscan.quarantine.record import blank, header
+from miltscan.quarantine.record import ENDING, ending, opening
 
 FILE_MODE = 0o600
 _CHUNK = 2**17  # bytes
@@ -75,7 +75,7 @@ class _Source:
 
 
 class _Target:
-    """The place of the message in the file, with its size and digest so far."""
+    """The place of the encoded message in the file, with its size and digest so far."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -95,19 +95,19 @@ def write_entry(descriptor: int, entry: Entry, message: int, offset: int, encode
     The head comes last, in its place: size and digest are known when the message was copied. Raises OSError and
     StoreError.
     """
-    length, room = blank(entry)
-    os.lseek(descriptor, length, os.SEEK_SET)
+    head = opening(entry)
+    os.lseek(descriptor, len(head) + ENDING, os.SEEK_SET)
     source, target = _Source(message, offset), _Target(descriptor)
-    encoder.encode(source, target)
-    entry = replace(
-        entry,
-        size=source.size,
-        digest=source.digest.hexdigest(),
-        kept_size=target.size,
-        kept_digest=target.digest.hexdigest(),
-    )
+    if entry.encoding:
+        encoder.encode(source, target)
+    else:
+        while chunk := source.read():
+            _write_all(descriptor, chunk)
+    size, digest = source.size, source.digest.hexdigest()
+    kept = (target.size, target.digest.hexdigest()) if entry.encoding else (size, digest)
+    entry = replace(entry, size=size, digest=digest, kept_size=kept[0], kept_digest=kept[1])
     os.lseek(descriptor, 0, os.SEEK_SET)
-    _write_all(descriptor, header(entry, room))
+    _write_all(descriptor, head + ending(entry))
     return entry
 
 

@@ -1,0 +1,117 @@
+"""`make bench-quarantine`: how fast the quarantine stores, lists, searches, expires and is indexed; three minutes.
+
+Exit status 1 if a target is missed: storing at half the bare rate of this machine, measured in the same rounds. The
+other figures have aims, and are reported only.
+
+    python -m tests.bench.quarantine --entries 20000 --rounds 3 --only puts
+    python -m tests.bench.quarantine --document docs/lab/quarantine.md
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import psutil
+
+from miltscan.quarantine.files import Files
+from miltscan.quarantine.store import Store
+from tests.bench import entries, figures, puts, report, where
+from tests.bench.options import at_least
+from tests.bench.puts import Puts
+from tests.harness.sandwich import private_folder
+
+TARGET = 0.5
+"""The lowest ratio of the rate of puts to the bare rate."""
+
+
+class Finding(NamedTuple):
+    """A row of the result: what was measured, its value, what it should be; `missed` is for targets only."""
+
+    what: str
+    value: str
+    aim: str = ""
+    missed: bool = False
+
+
+class Amounts(NamedTuple):
+    """How much is measured."""
+
+    entries: int
+    rounds: int
+
+
+def stored(folder: Path, amounts: Amounts) -> Iterator[Finding]:
+    """Rates of puts and of the bare machine in turn."""
+    load, bare, ours = Puts(), [], []
+    for number in range(amounts.rounds):
+        bare.append(puts.bare(folder / f"bare {number}", load))
+        ours.append(puts.quarantined(folder / f"puts {number}", load))
+    ratio = figures.ratio(ours, bare)
+    what = f"messages of {load.size // 1000} KB over {load.threads} threads"
+    yield Finding(f"bare rate of the machine, {what}", f"{median(bare):,.0f}/s")
+    yield Finding(f"stored, {what}", f"{median(ours):,.0f}/s")
+    yield Finding("ratio of the two", f"{ratio.value:.2f} ± {ratio.noise:.2f}", f">= {TARGET}", ratio.value < TARGET)
+
+
+def held(folder: Path, amounts: Amounts) -> Iterator[Finding]:
+    """Lists, searches, counts, expiry and a new index, with many entries."""
+    number = f"{amounts.entries:,} entries"
+    directory = folder / "many"
+    entries.fill(Files(directory), amounts.entries)
+    rate = entries.rebuild_rate(directory, amounts.entries)
+    yield Finding(f"a new index from the files of {number}", f"{rate:,.0f}/s", "> 5,000/s")
+    store = Store(directory)
+    for name, (aim, query) in entries.QUERIES.items():
+        yield Finding(f"{name}, {number}", f"{entries.milliseconds(store, query):.1f} ms", f"{aim} ms" if aim else "")
+    memory = psutil.Process().memory_full_info().uss / 2**20
+    yield Finding("memory of this process with the index open (USS)", f"{memory:.0f} MiB")
+    store.close()
+    size = sum(path.stat().st_size for path in directory.glob("index.sqlite*")) / 2**20
+    yield Finding(f"size of the index of {number}", f"{size:.0f} MiB")
+    rate, alone, during = entries.expiry(directory, amounts.entries // 10)
+    yield Finding("expiry in batches of 500", f"{rate:,.0f}/s")
+    yield Finding("one put of 30 KB, 99 %", f"{entries.high(alone):.1f} ms")
+    yield Finding("one put of 30 KB, 99 %, during expiry", f"{entries.high(during):.1f} ms")
+
+
+PARTS: dict[str, Callable[[Path, Amounts], Iterator[Finding]]] = {"puts": stored, "entries": held}
+"""The parts by their names: each measures in a folder of its own."""
+
+
+def table(found: Sequence[Finding]) -> Iterator[str]:
+    """Yield the surroundings and a row for each finding."""
+    yield "".join(f"- {name}: {value}\n" for name, value in where.surroundings().items())
+    yield "| measured | value | aim |"
+    yield "| --- | --- | --- |"
+    for one in found:
+        yield f"| {one.what} | {one.value} | {one.aim}{' **MISSED**' if one.missed else ''} |"
+
+
+def main(arguments: list[str]) -> int:
+    """Return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.quarantine",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=at_least(1), default=5, help="number of rounds (default 5)")
+    parser.add_argument("--entries", type=at_least(1000), default=100_000, help="number of entries (default 100,000)")
+    parser.add_argument("--only", choices=PARTS, help="measure this part only")
+    parser.add_argument("--document", type=Path, metavar="PAGE", help="insert the table between the marks of this page")
+    options = parser.parse_args(arguments)
+    found: list[Finding] = []
+    for name in [options.only] if options.only else PARTS:
+        with private_folder() as folder:
+            found += PARTS[name](folder, Amounts(options.entries, options.rounds))
+    text = "\n".join(table(found))
+    if options.document:
+        report.document(options.document, text)
+    print(text)  # noqa: T201 - the benchmark's purpose
+    return int(any(one.missed for one in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
