@@ -10,7 +10,7 @@ MUTANTS := .venv/.mutants
 # Without isolation pip builds with what is installed, instead of fetching a build's requirements without hashes.
 PIP_INSTALL := .venv/bin/pip install --quiet --use-pep517 --no-build-isolation
 
-.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-tuning bench-breakdown mutants dashboard check format clean
+.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-quarantine bench-tuning bench-breakdown mutants dashboard check format clean
 
 all: environment
 
@@ -77,6 +77,10 @@ $(PLOTS): tests/bench/requirements.txt $(READY) | packages
 # Compares both kinds of handoff to the delivery sendmail; a minute.
 bench-handoff: environment
 	@$(RUN) -m tests.bench.handoff
+
+# Measures the quarantine: storing next to the machine's bare rate, and lists, searches and expiry with many entries.
+bench-quarantine: environment
+	@$(RUN) -m tests.bench.quarantine $(OPTIONS)
 
 # Measures the settings of the two sendmails; 20 minutes.
 bench-tuning: environment
