@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 from sqlalchemy import create_engine
 from typer.testing import CliRunner, Result
 
 from miltscan.cli import app
 from miltscan.commands import quarantine_message
+from miltscan.quarantine.encoder import Encoder
 from miltscan.quarantine.entry import Event, State
 from miltscan.quarantine.files import Files
 from tests.fakes.delivery import FakeDelivery, fake_delivery
@@ -462,3 +464,30 @@ def test_a_locked_index_is_one_line(quarantine: Quarantine, monkeypatch: pytest.
     assert "locked. " in result.stderr
     assert "try again later" in result.stderr
     assert quarantine.run("show", entry_id).exit_code == 0
+
+
+def test_an_encrypted_entry(quarantine: Quarantine, delivery: FakeDelivery) -> None:
+    """Its facts are shown to everybody; its message requires the identity, from the option or the setting."""
+    key = pyrage.x25519.Identity.generate()
+    encoder = Encoder(compress=True, encrypt_to=(str(key.to_public()),))
+    entry_id = put(quarantine.files, MESSAGE, encoder, time=time.time(), **CLEAN).id
+    file, archive = quarantine.folder / "key", quarantine.folder / "a.zip"
+    file.write_text(f"# a comment\n{key}\n")
+    assert "(zstd, age)" in quarantine.run("show", entry_id).stdout
+    for command in (["show", entry_id, "--raw"], ["download", entry_id, "--output", archive], ["release", entry_id]):
+        closed = quarantine.run(*command)
+        assert (closed.exit_code, closed.stdout) == (1, "")
+        assert "or --identity FILE" in closed.stderr
+        assert quarantine.run(*command, "--identity", file).exit_code == 0
+    assert zipfile.ZipFile(archive).read(f"{entry_id}.eml") == MESSAGE
+    assert len(delivery.messages) == 1
+    quarantine.configure(f'quarantine.identity = "{file}"\n')
+    assert quarantine.run("show", entry_id, "--raw").stdout_bytes == MESSAGE
+    absent = quarantine.run("show", entry_id, "--raw", "--identity", quarantine.folder / "absent")
+    assert (absent.exit_code, len(absent.stderr.splitlines())) == (2, 1)
+    file.write_text("nonsense\n")
+    wrong = quarantine.run("show", entry_id, "--raw")
+    assert (wrong.exit_code, wrong.stderr) == (
+        1,
+        f"{file}: line 1 is not an age identity. Expected AGE-SECRET-KEY-1...\n",
+    )
