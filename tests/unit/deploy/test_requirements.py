@@ -52,3 +52,10 @@ def test_no_command_fetches_build_requirements_without_hashes() -> None:
     assert {name for name, _ in commands} >= {"Makefile", "README.md", "log-tools.md"}
     safe = re.compile(r"--no-build-isolation|--require-hashes --only-binary :all: ")
     assert [one for one in commands if not safe.search(one[1])] == []
+
+
+def test_lists_with_more_have_the_same_versions() -> None:
+    """Installing libraries for one more feature neither changes nor removes a version of the service."""
+    service = set(requirements(CHECKOUT / "deploy" / "requirements.txt"))
+    for name in ("requirements-otel.txt", "requirements-quarantine.txt"):
+        assert service - set(requirements(CHECKOUT / "deploy" / name)) == set(), name
