@@ -38,6 +38,7 @@ demo-stop: environment
 ON_OTHERS := tests/unit $(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle sockets memory notify metrics tracing quarantine events))
 test: environment
 	@deploy/debian/install deploy/debian/packages-test.txt
+	@.venv/bin/python -m compileall -q miltscan tests docs deploy  # root writes no bytecode: each start would compile again
 	@.venv/bin/python tests/pythons.py $(ON_OTHERS) >.venv/pythons.log 2>&1 & others=$$!; \
 	status=0; $(RUN) -m pytest -p no:cacheprovider -n 3 --dist loadfile || status=$$?; \
 	wait $$others || { cat .venv/pythons.log; exit 1; }; \

@@ -6,8 +6,8 @@ workers would keep 15 MiB of it for nothing.
 
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -72,6 +72,7 @@ class Opened:
     user: str
     identity: tuple[str, str] = ("", "")
     keyring: Keyring = ()
+    at_end: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
     def files(self) -> Files:
@@ -87,6 +88,7 @@ class Opened:
         try:
             with progress("Updating the index") as update:
                 store = Store(self.files.directory, index, areas, complain, update)
+                self.at_end.callback(store.close)
                 waiting, done = store.unindexed(), 0
                 while number := store.index_waiting(_BATCH):
                     done += number
@@ -180,4 +182,5 @@ def opened(
         keyring = load_keys(settings.keys.file, service_user(settings)) if signs else ()
         become_owner(settings)
         expect_folder(settings, absent)
-        yield Opened(settings, user, text, keyring)
+        with ExitStack() as at_end:
+            yield Opened(settings, user, text, keyring, at_end)
