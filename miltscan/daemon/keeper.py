@@ -29,7 +29,7 @@ from miltscan.telemetry.folder import KEEPER
 from miltscan.telemetry.upkeep import Upkeep
 
 _TICK = 5.0  # seconds between two updates of the process metrics
-_NICE = 10  # mail comes first
+_NICE = 5  # mail comes first; at 10 a busy host leaves next to nothing
 _LAST = 5.0  # seconds for mail under way at a stop: a release that is cut off is sent twice, a notice is not repeated
 _RETRY = 2.0  # seconds until the lock is tried again
 

@@ -51,6 +51,7 @@ class Store:
         self._areas = areas or {}
         self._report, self._progress = report, progress
         self._verified = False
+        self._waiting: list[str] = []
 
     def close(self) -> None:
         """Close the connections to the index."""
@@ -65,10 +66,12 @@ class Store:
 
     def index_waiting(self, limit: int) -> int:
         """Put at most `limit` waiting entries and changes into the index; return their number. Raises StoreError."""
-        waiting = self.files.waiting()[:limit]
-        if waiting:
-            self._write(waiting)
-        return len(waiting)
+        self._waiting = self._waiting or self.files.waiting()  # used up before the next list, which may be long
+        batch = self._waiting[:limit]
+        if batch:
+            self._write(batch)
+            del self._waiting[: len(batch)]
+        return len(batch)
 
     def unindexed(self) -> int:
         """The number of entries and changes that wait for the index. Raises StoreError."""

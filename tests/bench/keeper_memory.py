@@ -1,8 +1,9 @@
-"""Measures the memory of the keeper with many entries: while it indexes them, idle, and while it scans them again.
+"""Measures the memory of the keeper with many entries: while it indexes them, after its start, during rescans.
 
     python -m tests.bench.keeper_memory --entries 100000
 
-Exit status 1 if the keeper's share (Pss) is above the target at any of these times. A fake clamd answers the scans.
+Exit status 1 if the share (Pss) of a keeper that was started with all entries in the index is above the target; the
+figures of a keeper that finds all of them waiting for the index are reported only. A fake clamd answers the scans.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from tests.harness.processes import wait_until
 from tests.milter.daemon import Daemon
 
 TARGET = 60 * 10**6
-"""The largest share of the keeper, in bytes."""
+"""The largest share of the keeper with all entries in the index, in bytes."""
 _LONG = 3600.0  # seconds for all of the work
 _SCANS = 200
 
@@ -71,8 +72,8 @@ def service(entries: int) -> Iterator[Daemon]:
         shutil.rmtree(folder)
 
 
-def measured(entries: int) -> Iterator[tuple[str, dict[str, int]]]:
-    """Yield what the keeper does, and its sizes."""
+def measured(entries: int) -> Iterator[tuple[str, dict[str, int], bool]]:
+    """Yield what the keeper does, its sizes, and whether the target counts."""
     with service(entries) as daemon:
         daemon.start()
         daemon.wait_ready()
@@ -81,12 +82,16 @@ def measured(entries: int) -> Iterator[tuple[str, dict[str, int]]]:
         new = daemon.folder / "quarantine" / "new"
         began = time.monotonic()
         wait_until(lambda: len(os.listdir(new)) < entries // 2, _LONG, "half of the index")  # noqa: PTH208 - many
-        yield "half of the entries are in the index", sizes(keeper.pid)
+        yield "half of the entries are in the index", sizes(keeper.pid), False
         wait_until(lambda: not os.listdir(new), _LONG, "the index")  # noqa: PTH208 - as above
-        yield f"all of them are, after {time.monotonic() - began:.0f} s", sizes(keeper.pid)
+        yield f"all of them are, after {time.monotonic() - began:.0f} s", sizes(keeper.pid), False
+        keeper.kill()
+        keeper = wait_until(lambda: [one for one in daemon.keepers() if one != keeper], _LONG, "its successor")[0]
         wait_until(lambda: daemon.metric("quarantine_entries") == entries, _LONG, "the count")
-        wait_until(lambda: daemon.metric("quarantine_rescans_total") >= _SCANS, _LONG, "some rescans")
-        yield f"{_SCANS} of them were scanned again", sizes(keeper.pid)
+        yield "a new keeper has counted them", sizes(keeper.pid), True
+        before = daemon.metric("quarantine_rescans_total")
+        wait_until(lambda: daemon.metric("quarantine_rescans_total") >= before + _SCANS, _LONG, "some rescans")
+        yield f"it has scanned {_SCANS} of them again", sizes(keeper.pid), True
 
 
 def main(arguments: list[str]) -> int:
@@ -98,10 +103,10 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--entries", type=at_least(100), default=100_000, help="number of entries (default 100,000)")
     largest = 0
-    for what, size in measured(parser.parse_args(arguments).entries):
+    for what, size, counts in measured(parser.parse_args(arguments).entries):
         shown = ", ".join(f"{name} {bytes_ / 10**6:.0f} MB" for name, bytes_ in size.items())
         print(f"{what}: {shown}", flush=True)  # noqa: T201 - the benchmark's purpose
-        largest = max(largest, size["Pss"])
+        largest = max(largest, size["Pss"] * counts)
     return int(largest > TARGET)
 
 
