@@ -137,8 +137,12 @@ def _engine(url: URL, *, frozen: bool) -> Engine:
 
 def _prepare(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # transactions begin as _begin says
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")  # a row that a power loss takes is made again
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # a row that a power loss takes is made again
+    except sqlite3.Error:  # a damaged file: SQLAlchemy does not know the connection yet, so that nothing closes it
+        connection.close()
+        raise
 
 
 def _begin(connection: Connection) -> None:
