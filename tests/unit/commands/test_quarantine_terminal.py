@@ -1,5 +1,6 @@
 """The commands on a terminal of 80 columns: questions, bars, and nothing that controls it."""
 
+import json
 import os
 import pty
 import re
@@ -90,6 +91,23 @@ def test_a_bar_is_shown_for_long_work(terminal: Callable[..., tuple[int, str]], 
     _, screen = terminal("delete", "--area", "default", "--yes")
     assert "Deleting" in screen
     assert re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen).splitlines()[-1].strip() == "deleted 30 entries"
+
+
+def test_a_bar_takes_no_line_of_a_pipe(tmp_path: Path) -> None:
+    """What is for a program arrives there, while the bar is on the terminal."""
+    ids = stored(tmp_path, 30)
+    (tmp_path / "f.toml").write_text(
+        f'quarantine.directory = "{tmp_path}/quarantine"\nspool.directory = "{tmp_path}"\n'
+    )
+    command = ["delete", "--yes", "--json", "--area", "default", "--config", f"{tmp_path}/f.toml"]
+    master, slave = pty.openpty()
+    try:
+        program = [sys.executable, "-m", "miltscan", "quarantine", *command]
+        done = subprocess.run(program, check=True, stdout=subprocess.PIPE, stderr=slave)
+    finally:
+        os.close(slave)
+        os.close(master)
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ids
 
 
 def test_an_archive_is_not_written_to_a_terminal(terminal: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
