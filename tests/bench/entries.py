@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from miltscan.quarantine.entry import State
 from miltscan.quarantine.files import Files
@@ -26,6 +27,20 @@ _WORDS = ("invoice", "report", "meeting", "holiday", "contract", "server", "wind
 _REPEATS = 15
 _PUTS = 300
 _BATCH = 500
+
+
+class Spent(NamedTuple):
+    """Elapsed seconds, and seconds of CPU time: other work on the machine changes the first more than the second."""
+
+    elapsed: float
+    cpu: float
+
+
+def spent(call: Callable[[], object]) -> Spent:
+    """Return what a call takes."""
+    elapsed, cpu = time.perf_counter(), time.process_time()
+    call()
+    return Spent(time.perf_counter() - elapsed, time.process_time() - cpu)
 
 
 def fill(files: Files, entries: int) -> None:
@@ -62,20 +77,18 @@ def _without_sync() -> Iterator[None]:
         os.fsync = real
 
 
-def rebuild_rate(folder: Path, entries: int) -> float:
-    """Return the entries a second with which a new index is made from the files; all of them are in `new` before."""
+def rebuild(folder: Path, entries: int) -> Spent:
+    """Return what a new index from the files takes; all entries may be in `new` before."""
     store = Store(folder)
     store.refresh()
     store.close()
     (folder / "index.sqlite").unlink()
     store = Store(folder)
-    began = time.monotonic()
-    count = store.count()
-    seconds = time.monotonic() - began
+    found = spent(store.rows)
+    if store.count() != entries:
+        raise RuntimeError(f"{store.count()} of {entries} entries are in the new index")
     store.close()
-    if count != entries:
-        raise RuntimeError(f"{count} of {entries} entries are in the new index")
-    return entries / seconds
+    return found
 
 
 QUERIES: dict[str, tuple[str, Callable[[Store], object]]] = {
@@ -108,10 +121,11 @@ def _middle(store: Store) -> str:
     return _middles[store]
 
 
-def milliseconds(store: Store, query: Callable[[Store], object]) -> float:
-    """Return the median time of a query, after one that is not counted."""
+def usual(store: Store, query: Callable[[Store], object]) -> Spent:
+    """Return the medians of a query, after one that is not counted."""
     query(store)
-    return median(_seconds(lambda: query(store)) for _ in range(_REPEATS)) * 1000
+    found = [spent(lambda: query(store)) for _ in range(_REPEATS)]
+    return Spent(median(one.elapsed for one in found), median(one.cpu for one in found))
 
 
 def expiry(folder: Path, entries: int) -> tuple[float, list[float], list[float]]:
@@ -140,15 +154,9 @@ def _put(files: Files) -> float:
     message = os.memfd_create("message")
     os.write(message, bytes(30_000))
     entry = replace(ENTRY, time=time.time() + _DAY)
-    seconds = _seconds(lambda: files.put(entry, message))
+    seconds = spent(lambda: files.put(entry, message)).elapsed
     os.close(message)
     return seconds
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
 
 
 def high(seconds: list[float]) -> float:

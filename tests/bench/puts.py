@@ -15,7 +15,7 @@ from tests.fakes.entries import ENTRY
 class Puts:
     """A load: messages of a size in bytes, over a number of threads."""
 
-    messages: int = 800
+    messages: int = 400
     size: int = 30_000
     threads: int = 16
 
