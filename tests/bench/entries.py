@@ -93,7 +93,7 @@ def rebuild(folder: Path, entries: int) -> Spent:
 
 QUERIES: dict[str, tuple[str, Callable[[Store], object]]] = {
     "list: the newest 50": ("< 5", lambda store: store.rows(limit=50)),
-    "list: 50 after 50,000": ("", lambda store: store.rows(limit=50, after=_middle(store))),
+    "list: 50 from the middle": ("", lambda store: store.rows(limit=50, after=_middle(store))),
     "list: 50 of an area": ("", lambda store: store.rows(Selection(area="macros"), 50)),
     "search: a word of the subject, often": ("< 100", lambda store: store.rows(Selection(text="garden"), 50)),
     "search: a word of the subject, never": ("< 100", lambda store: store.rows(Selection(text="nowhere"), 50)),
