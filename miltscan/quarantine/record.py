@@ -31,6 +31,10 @@ _LATE = ("size", "digest", "kept_size", "kept_digest")
 """What is known when the message was copied: these fields are the last ones of the line."""
 _EARLY = tuple(field.name for field in fields(Entry) if field.name not in _LATE)
 _BYTES = ("message_id", "sender")
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
+"""What any JSON can raise here that is not ours."""
+_LATEST = 253_402_214_400.0  # epoch, seconds: the last day that has a date in every time zone
+_LARGEST = 2**63  # what a database has for a number
 
 
 def opening(entry: Entry) -> bytes:
@@ -72,7 +76,7 @@ def read_header(stream: BinaryIO) -> Entry:
         raise EntryError("the description of the message is truncated")
     try:
         return _entry(json.loads(line))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except _UNREADABLE:
         raise EntryError("the description of the message cannot be read") from None
 
 
@@ -80,7 +84,7 @@ def _entry(data: dict[str, Any]) -> Entry:
     if not is_entry_id(data["id"]):
         raise ValueError(data["id"])
     return Entry(
-        time=float(data["time"]),
+        time=_time(data["time"]),
         area=_str(data["area"]),
         action=ActionName(data["action"]),
         queue_id=_str(data["queue_id"]),
@@ -95,14 +99,14 @@ def _entry(data: dict[str, Any]) -> Entry:
         signature=None if data["signature"] is None else _str(data["signature"]),
         engine=_str(data["engine"]),
         rule=_str(data["rule"]),
-        signatures=int(data["signatures"]),
+        signatures=_number(data["signatures"]),
         subject=_str(data["subject"]),
         author=_str(data["author"]),
         id=data["id"],
-        size=int(data["size"]),
+        size=_number(data["size"]),
         digest=_str(data["digest"]),
         encoding=tuple(map(Encoding, data["encoding"])),
-        kept_size=int(data["kept_size"]),
+        kept_size=_number(data["kept_size"]),
         kept_digest=_str(data["kept_digest"]),
     )
 
@@ -127,7 +131,7 @@ def _event(line: bytes) -> Event | None:
         data = json.loads(line)
         state, outcome = data.get("state"), data.get("outcome")
         return Event(
-            time=float(data["time"]),
+            time=_time(data["time"]),
             by=_str(data["by"]),
             state=None if state is None else State(state),
             recipients=tuple(map(_bytes, data.get("recipients", ()))),
@@ -137,10 +141,10 @@ def _event(line: bytes) -> Event | None:
             reason=_str(data.get("reason", "")),
             outcome=None if outcome is None else Outcome(outcome),
             signature=None if data.get("signature") is None else _str(data["signature"]),
-            signatures=int(data.get("signatures", 0)),
+            signatures=_number(data.get("signatures", 0)),
             notice=_str(data.get("notice", "")),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except _UNREADABLE:
         return None
 
 
@@ -150,6 +154,20 @@ def _text(data: bytes) -> str:
 
 def _bytes(text: str) -> bytes:
     return text.encode("ascii", "surrogateescape")
+
+
+def _time(value: Any) -> float:  # noqa: ANN401 - of JSON
+    time = float(value)
+    if not 0 <= time < _LATEST:
+        raise ValueError(value)
+    return time
+
+
+def _number(value: Any) -> int:  # noqa: ANN401 - of JSON
+    number = int(value)
+    if not 0 <= number < _LARGEST:
+        raise ValueError(value)
+    return number
 
 
 def _str(value: object) -> str:

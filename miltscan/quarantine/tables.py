@@ -141,7 +141,7 @@ def entry_row(stored: Stored) -> dict[str, Any]:
     return {
         "id": entry.id,
         "time": entry.time,
-        "area": entry.area,
+        "area": readable(entry.area, _LONGEST),
         "action": str(entry.action),
         "state": str(stored.standing.state),
         "events": len(events),

@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from miltscan.errors import StoreError
 from miltscan.quarantine.encoder import Encoder
 from miltscan.quarantine.entry import Entry
-from miltscan.quarantine.record import ENDING, ending, opening
+from miltscan.quarantine.record import ENDING, LONGEST, ending, opening
 
 FILE_MODE = 0o600
 _CHUNK = 2**17  # bytes
@@ -96,6 +97,8 @@ def write_entry(descriptor: int, entry: Entry, message: int, offset: int, encode
     StoreError.
     """
     head = opening(entry)
+    if len(head) + ENDING > LONGEST:  # it could not be read again
+        raise StoreError(f"the envelope takes {len(head)} bytes; an entry has room for {LONGEST}")
     os.lseek(descriptor, len(head) + ENDING, os.SEEK_SET)
     source, target = _Source(message, offset), _Target(descriptor)
     if entry.encoding:

@@ -66,6 +66,10 @@ HEAD = header(STORED)
         (HEAD.replace(b'"infected"', b'"unknown"'), "the description of the message cannot be read"),
         (HEAD.replace(b'"default"', b"1"), "the description of the message cannot be read"),
         (HEAD.replace(b'"size": 3', b'"size": "x"'), "the description of the message cannot be read"),
+        (HEAD.replace(b'"size": 3', b'"size": 1e999'), "the description of the message cannot be read"),
+        (HEAD.replace(b'"size": 3', b'"size": -1'), "the description of the message cannot be read"),
+        (HEAD.replace(b"1790000000.0", b"NaN"), "the description of the message cannot be read"),
+        (HEAD.replace(b"1790000000.0", b"1e15"), "the description of the message cannot be read"),
     ],
 )
 def test_a_broken_head(data: bytes, expected: str) -> None:
@@ -102,7 +106,20 @@ def test_a_torn_line_is_skipped(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"1", b"[]", b"{}", b'{"time": 1, "by": 2}', b'{"time": "x", "by": "a"}', b"\xff"]
+    "line",
+    [
+        b"",
+        b"1",
+        b"[]",
+        b"{}",
+        b'{"time": 1, "by": 2}',
+        b'{"time": "x", "by": "a"}',
+        b"\xff",
+        b'{"time": NaN, "by": "a"}',
+        b'{"time": 1e999, "by": "a"}',
+        b'{"time": 1e15, "by": "a"}',
+        b'{"time": 1, "by": "a", "signatures": 1e999}',
+    ],
 )
 def test_other_lines_are_skipped(line: bytes) -> None:
     """What is not an event has no effect."""
