@@ -136,13 +136,13 @@ class _Comparison:
                     raise EntryError(f"describes entry {entry.id}")  # noqa: TRY301 - as other damages
                 if self._digests:
                     _check_content(entry, file, status.st_size - file.tell())
+            events = self._files.events(entry_id) if has_state else ()
         except (EntryError, OSError) as error:
             if self._files.exists(entry_id):
                 reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
                 self._report.broken.append((Path(path), reason))
             return None
         self._check_rights(path, status)
-        events = self._files.events(entry_id) if has_state else ()
         return Stored(Standing(entry, events), status.st_size)
 
     def _check_rights(self, path: str, status: os.stat_result) -> None:

@@ -27,6 +27,8 @@ from miltscan.quarantine.record import event_line, read_events, read_header
 from miltscan.quarantine.writing import FILE_MODE, UnlinkedFile, append, locked, sync, write_entry
 
 FOLDER_MODE = 0o700
+_OF_ONE_FILE = (errno.EACCES, errno.EPERM, errno.EIO, errno.EISDIR, errno.ELOOP)
+"""What open(2) and read(2) report for a file of another user, as after a restore, or on a damaged disk."""
 
 
 class Files:
@@ -82,8 +84,8 @@ class Files:
         return Standing(entry, self.events(entry_id))
 
     def events(self, entry_id: str) -> tuple[Event, ...]:
-        """The events of the entry; none if it has no state file. Raises StoreError."""
-        with self._failing():
+        """The events of the entry; none if it has no state file. Raises EntryError, StoreError."""
+        with self._failing(), self._readable(entry_id):
             try:
                 return read_events(self._state(entry_id).read_bytes().splitlines())
             except FileNotFoundError:
@@ -109,7 +111,7 @@ class Files:
         with self._failing():
             path.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
             with locked(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as descriptor:
-                os.close(os.open(self._mark(entry_id), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+                self.mark(entry_id)
                 append(descriptor, event_line(event))
             sync(path.parent)
 
@@ -134,11 +136,11 @@ class Files:
     def delete(self, entry_id: str) -> int:
         """Delete the files of an entry that was claimed, and return the bytes that this frees, 0 if it is gone already.
 
-        Raises StoreError.
+        A mark stays, until the index no longer has the entry. Raises StoreError.
         """
         freed = 0
         with self._failing():
-            for path in (*self._places(entry_id), self._state(entry_id), self._mark(entry_id)):
+            for path in (*self._places(entry_id), self._state(entry_id)):
                 with suppress(FileNotFoundError):
                     size = path.stat().st_size
                     path.unlink()
@@ -192,8 +194,19 @@ class Files:
                 with suppress(FileNotFoundError):  # another process was faster
                     source.rename(target)
 
+    def mark(self, entry_id: str) -> None:
+        """Note that the entry changes: the index must look at it again. Raises StoreError."""
+        with self._failing():
+            self.new.mkdir(mode=FOLDER_MODE, exist_ok=True)
+            os.close(os.open(self._mark(entry_id), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+
+    def unmark(self, entry_id: str) -> None:
+        """Forget that the entry has changed. Raises StoreError."""
+        with self._failing():
+            self._mark(entry_id).unlink(missing_ok=True)
+
     def _unmark(self, entry_id: str, events: int) -> None:
-        """Forget that the state has changed, unless it has changed again since `events` events were read."""
+        """The same, unless the entry has changed again since `events` events were read."""
         if not self._mark(entry_id).exists():
             return
         with suppress(FileNotFoundError), locked(self._state(entry_id), os.O_RDONLY):
@@ -237,12 +250,12 @@ class Files:
     def _open(self, entry_id: str, mode: str = "rb") -> BinaryIO:
         for _ in range(2):  # it may be deleted or settled after it was found
             path = self.find(entry_id)
-            with self._failing(), suppress(FileNotFoundError):
+            with self._failing(), self._readable(entry_id), suppress(FileNotFoundError):
                 return cast("BinaryIO", path.open(mode))
         raise EntryError(f"no entry {entry_id} in the quarantine {self.directory}")
 
     def _header(self, entry_id: str, file: BinaryIO) -> Entry:
-        with self._failing(), self._naming(entry_id):
+        with self._failing(), self._readable(entry_id), self._naming(entry_id):
             entry = read_header(file)
             if entry.id != entry_id:
                 raise EntryError(f"describes entry {entry.id}")
@@ -256,6 +269,16 @@ class Files:
         except OSError as error:
             reason = os.strerror(error.errno or errno.EIO)
             raise StoreError(f"quarantine {self.directory}: {reason}") from error
+
+    @contextmanager
+    def _readable(self, entry_id: str) -> Iterator[None]:
+        """What concerns only this entry is an EntryError: it must not stop the work on the others."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _OF_ONE_FILE:
+                raise
+            raise EntryError(f"entry {entry_id}: cannot be read: {error.strerror}") from error
 
     @contextmanager
     def _naming(self, entry_id: str) -> Iterator[None]:

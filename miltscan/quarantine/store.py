@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from miltscan.errors import CorruptIndexError, EntryError, StoreError
 from miltscan.quarantine.check import CheckReport, Progress, reconcile
-from miltscan.quarantine.entry import Event, day_of, is_entry_id, is_prefix
+from miltscan.quarantine.entry import Event, Standing, day_of, is_entry_id, is_prefix
 from miltscan.quarantine.files import Files
 from miltscan.quarantine.index import AreaTotals, EntryIndex, StateTotals
 from miltscan.quarantine.retention import KEEP, Expired, Retention, expired
@@ -131,10 +131,14 @@ class Store:
 
     def delete(self, entry_id: str) -> bool:
         """Delete an entry; False if another process releases it just now. Raises EntryError, StoreError."""
-        if not self._remove(entry_id):
-            return False
-        self._later(lambda: self._ask(lambda index: index.forget([entry_id])))
-        return True
+        with self.files.claim(entry_id) as claimed:
+            if claimed:
+                with suppress(StoreError):  # a disk that is full: then all the more
+                    self.files.mark(entry_id)  # its row goes, too, if this process is killed, or the index fails
+                self.files.delete(entry_id)
+        if claimed:
+            self._later(lambda: self._write([entry_id]))
+        return claimed
 
     def expire(self, now: float, limit: int = _BATCH) -> list[Expired]:
         """Delete at most `limit` entries that exceed a bound of their area, and return them; none in release.
@@ -165,33 +169,50 @@ class Store:
             return reconcile(self.files, self._index, progress, digests=digests)
 
     def _write(self, entry_ids: Sequence[str]) -> None:
-        """Write the rows of entries from their files, then move the files to their days."""
+        """Write the rows of entries from their files, then move the files to their days.
+
+        What changes between reading and writing is written again: whoever writes last has looked last.
+        """
+        while entry_ids:
+            found, missing = self._read(entry_ids)
+            self._ask(lambda index, found=found: index.save(found))  # type: ignore[misc]
+            self._ask(lambda index, missing=missing: index.forget(missing))  # type: ignore[misc]
+            self.files.settle(one.standing for one in found)
+            for entry_id in missing:
+                self.files.delete(entry_id)
+                self.files.unmark(entry_id)
+            entry_ids = [one.standing.entry.id for one in found if self._has_changed(one.standing)]
+
+    def _read(self, entry_ids: Sequence[str]) -> tuple[list[Stored], list[str]]:
+        """The entries, and the IDs of those that do not exist. Broken ones are reported, and then left to `check`."""
         found, missing = [], []
         for entry_id in entry_ids:
             try:
                 found.append(Stored(self.files.read(entry_id), self.files.size(entry_id)))
             except EntryError as error:
-                if self.files.exists(entry_id):  # broken: `check` reports it again
+                if self.files.exists(entry_id):
                     self._report(str(error))
                     self.files.move(entry_id)
+                    self.files.unmark(entry_id)
                 else:
                     missing.append(entry_id)
-        self._ask(lambda index: index.save(found))
-        self._ask(lambda index: index.forget(missing))
-        self.files.settle(one.standing for one in found)
-        for entry_id in missing:
-            self.files.delete(entry_id)
+        return found, missing
 
-    def _remove(self, entry_id: str) -> bool:
-        with self.files.claim(entry_id) as claimed:
-            if claimed:
-                self.files.delete(entry_id)
-            return claimed
+    def _has_changed(self, standing: Standing) -> bool:
+        try:
+            events = len(self.files.events(standing.entry.id))
+            return events != len(standing.events) or not self.files.exists(standing.entry.id)
+        except EntryError:
+            return True
 
     def _expire(self, entry_id: str) -> bool:
         try:
-            return self._remove(entry_id)
-        except EntryError:  # a row without a file
+            with self.files.claim(entry_id) as claimed:
+                if claimed:
+                    self.files.delete(entry_id)
+                return claimed
+        except EntryError:  # a row without a file, or a file that nobody can read, and so nobody releases
+            self.files.delete(entry_id)
             return True
 
     def _later(self, change: Callable[[], object]) -> None:

@@ -76,6 +76,14 @@ def test_any_size(files: Files, size: int) -> None:
         assert stream.read() == content
 
 
+def test_a_description_that_could_not_be_read_again(files: Files) -> None:
+    """Its client keeps the message: an entry has room for 16 MiB of addresses."""
+    recipients = tuple(b"\xe4" * 250 + b"%d" % number for number in range(12_000))
+    with pytest.raises(StoreError, match="an entry has room for 16777216"):
+        put(files, recipients=recipients)
+    assert files.waiting() == []
+
+
 def test_only_the_owner_reads(files: Files) -> None:
     """Folders have mode 0700, files 0600, with any umask."""
     before = os.umask(0)
@@ -192,13 +200,15 @@ def test_no_claim_on_what_was_deleted(files: Files, monkeypatch: pytest.MonkeyPa
 
 
 def test_delete(files: Files) -> None:
-    """Entry, state and mark are gone; a second deletion finds nothing."""
+    """Entry and state are gone; the mark stays for the index, and a second deletion finds nothing."""
     for settled in (False, True):
         entry = put(files)
         files.record(entry.id, event())
         if settled:
             files.settle([files.read(entry.id)])
         assert files.delete(entry.id) > len(MESSAGE)
+        assert files.waiting() == ([] if settled else [entry.id])
+        files.unmark(entry.id)
         assert names(files.directory) == []
         assert files.delete(entry.id) == 0
 

@@ -1,19 +1,21 @@
 """Files and index together. tests/e2e/test_quarantine_postgresql.py runs the same tests with PostgreSQL."""
 
-from collections.abc import Callable, Iterator
+import errno
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from miltscan.core.message import Direction
 from miltscan.errors import EntryError
 from miltscan.quarantine.entry import Event, State
-from miltscan.quarantine.index import StateTotals
+from miltscan.quarantine.index import EntryIndex, StateTotals
 from miltscan.quarantine.retention import Bound, Expired, Retention
 from miltscan.quarantine.selection import Selection
 from miltscan.quarantine.store import Store
-from miltscan.quarantine.tables import RecipientRow
+from miltscan.quarantine.tables import RecipientRow, Stored
 from tests.fakes.entries import ANN, BOB, DAY, MESSAGE, NOW, put
 
 HOUR = 3600.0
@@ -296,6 +298,98 @@ def test_a_broken_file_is_reported_and_kept(store: Store, opened: Opened) -> Non
     assert ids(store) == [whole.id]
     assert opened.lines == [f"entry {broken.id}: version 9 of the format is unknown to this miltscan"]
     assert (store.unindexed(), store.files.ids(DAY)) == (0, sorted([broken.id, whole.id]))
+
+
+def test_a_broken_file_whose_state_changed_waits_no_longer(store: Store, opened: Opened) -> None:
+    """It is reported once: commands index until nothing waits."""
+    entry = put(store.files)
+    store.refresh()
+    store.files.record(entry.id, by())
+    store.files.find(entry.id).write_bytes(b"x")
+    assert (store.index_waiting(9), store.unindexed()) == (1, 0)
+    assert opened.lines[-1] == f"entry {entry.id}: does not begin as an entry does"
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes the file of an entry one that only root can read, as after a restore without its owner."""
+    paths, opens = set[str](), Path.open
+
+    def restricted(path: Path, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - as open's
+        if path.name in paths:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opens(path, *arguments, **named)
+
+    def restrict(entry_id: str) -> None:
+        paths.add(f"{entry_id}.entry")
+        monkeypatch.setattr(Path, "open", restricted)
+
+    return restrict
+
+
+def test_an_unreadable_file_does_not_stop_the_others(
+    store: Store, opened: Opened, unreadable: Callable[[str], None]
+) -> None:
+    """It is reported with its ID, and the index has the others."""
+    assert ids(store) == []
+    other, whole = put(store.files), put(store.files)
+    unreadable(other.id)
+    assert (store.index_waiting(9), store.unindexed(), ids(store)) == (2, 0, [whole.id])
+    assert opened.lines == [f"entry {other.id}: cannot be read: Permission denied"]
+
+
+def test_an_unreadable_file_expires(opened: Opened, unreadable: Callable[[str], None]) -> None:
+    """It does not keep the later ones from it, until the disk is full."""
+    store = opened.open(default=Retention(max_age=HOUR))
+    found = stored(store, "default", "default")
+    unreadable(found[0])
+    assert [one.id for one in store.expire(NOW + 10 * HOUR)] == found
+    assert not store.files.exists(found[0])
+
+
+def test_no_row_remains_of_a_deletion_that_was_cut_short(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index failed, or the process was killed, when the files were gone: the row goes later."""
+    entry = put(store.files)
+    store.refresh()
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_later", lambda _: None)
+        assert store.delete(entry.id)
+    assert ids(store) == [entry.id]
+    store.refresh()
+    assert (ids(store), store.unindexed()) == ([], 0)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Another process makes the change between reading files and writing rows."""
+    pending, save = [change], EntryIndex.save
+
+    def save_later(index: EntryIndex, found: Sequence[Stored]) -> None:
+        while pending:
+            pending.pop()()
+        save(index, found)
+
+    monkeypatch.setattr(EntryIndex, "save", save_later)
+
+
+def test_what_is_deleted_meanwhile_has_no_row(store: Store, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row without a file would be listed until its age."""
+    assert ids(store) == []
+    entry, other = put(store.files), opened.open()
+    meanwhile(monkeypatch, lambda: other.delete(entry.id))
+    store.refresh()
+    assert (ids(store), store.unindexed()) == ([], 0)
+
+
+def test_an_older_state_does_not_overwrite_a_newer_one(
+    store: Store, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes write the row of an entry: the index shows what the file says."""
+    entry, other = put(store.files), opened.open()
+    store.record(entry.id, by(State.RELEASING))
+    meanwhile(monkeypatch, lambda: other.record(entry.id, by(State.RELEASED)))
+    store.files.mark(entry.id)
+    store.refresh()
+    assert [row.state for row in store.rows()] == [State.RELEASED]
 
 
 def stored(store: Store, *areas: str) -> list[str]:
