@@ -9,8 +9,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from miltscan import __version__
+from miltscan.commands.allow import allow, deny
 from miltscan.commands.files import import_file, new_key_command, show_config
 from miltscan.commands.hold import delete_held_messages, list_held, release_held
+from miltscan.commands.lists import lists_app
 from miltscan.commands.quarantine_changes import check_quarantine, delete_entries, expire_entries
 from miltscan.commands.quarantine_list import list_entries, search_entries, show_stats
 from miltscan.commands.quarantine_message import download_entry, show_entry
@@ -64,6 +66,9 @@ def _options(
 
 for command in (run, check, doctor, probe, scan, trace):
     app.command()(command)
+app.command()(allow)
+app.command()(deny)
+app.add_typer(lists_app, name="lists", epilog="Example: miltscan lists --hits")
 app.command("config")(show_config)
 app.command("import")(import_file)
 app.add_typer(hold_app, name="hold", epilog="Example: miltscan hold list")

@@ -9,6 +9,7 @@
     │   └── CorruptIndexError   the index is damaged or incomplete: it can be built again from the files
     ├── EntryError       an entry of the quarantine does not exist, or its file is broken: exit status 1
     ├── QueueError       a held message is not in sendmail's queue, or in use: exit status 1
+    ├── ListError        the file of the allow and deny lists cannot be used: exit status 1
     └── ProtocolError    the MTA sent a milter step that cannot follow the last one: tempfailed
 
     MtaGoneError         not an Exception, like KeyboardInterrupt: the MTA has gone, and the scan is cancelled
@@ -63,6 +64,12 @@ class EntryError(MiltscanError):
 
 class QueueError(MiltscanError):
     """A message is not in sendmail's queue, or cannot be released or deleted; or the queue cannot be read."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class ListError(MiltscanError):
+    """The file of the allow and deny lists cannot be read or written, or an entry does not exist."""
 
     exit_status: ClassVar[int] = 1
 

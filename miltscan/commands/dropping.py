@@ -29,14 +29,14 @@ def acting_user() -> str:
     return readable((user == 0 and os.environ.get("SUDO_USER")) or _name(user), _LONGEST_NAME)
 
 
-def become_owner(settings: Settings) -> None:
-    """Run as the owner of the quarantine folder from here on: of spool.directory, where the folder does not exist.
+def become_owner(settings: Settings, folder: Path | None = None) -> None:
+    """Run as the owner of `folder` from here on, by default that of the quarantine; else of spool.directory.
 
     Raises StartError with the remedy if this user may not use the folder, or if it belongs to root and the service does
     not run as root.
     """
     os.umask(_PRIVATE)
-    owner = _new_owner(settings)
+    owner = _new_owner(settings, folder)
     if owner is None:
         return
     user, group = owner.st_uid, owner.st_gid
@@ -83,9 +83,9 @@ def _status_of(settings: Settings, work: Callable[[], None]) -> int:
     return 0
 
 
-def _new_owner(settings: Settings) -> os.stat_result | None:
+def _new_owner(settings: Settings, folder: Path | None = None) -> os.stat_result | None:
     """The owner whose rights root takes; None if this user stays what it is. Raises StartError."""
-    folder = Path(settings.quarantine.directory)
+    folder = folder or Path(settings.quarantine.directory)
     try:
         owner = _status(folder)
     except OSError:

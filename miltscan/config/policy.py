@@ -27,6 +27,8 @@ class UnscannedSettings(Table):
     """Action when limits.queue_wait has passed."""
     engine_unable: _Choice = Choice(ActionName.TEMPFAIL)
     """Action when the engine reports a message as clean, but may not have been able to scan it."""
+    allowed: _Choice = Choice(ActionName.ACCEPT)
+    """Action when the engine stopped at a detection that the allow list names, and did not look at the rest."""
 
 
 class PolicySettings(Table):

@@ -98,6 +98,13 @@ class LimitSettings(Table):
             )
 
 
+class ListSettings(Table):
+    """`[lists]`: the allow and deny lists, which `miltscan allow` and `miltscan deny` change: docs/lists.md."""
+
+    file: _Path = "/var/lib/miltscan/lists.jsonl"
+    """File of the lists; an empty string for none."""
+
+
 class HeaderSettings(Table):
     """`[headers]`: the result of the scan in an accepted message."""
 
@@ -218,6 +225,7 @@ class Settings(Table):
     clamd: ClamdSettings | None = None
     engine: Annotated[tuple[EngineSettings, ...], Field(min_length=1)] = ()
     policy: PolicySettings = PolicySettings()
+    lists: ListSettings = ListSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
     delivery: DeliverySettings = DeliverySettings()
     notice: NoticeSettings = NoticeSettings()

@@ -28,6 +28,7 @@ from miltscan.core.action import (
     TempFail,
     removals,
 )
+from miltscan.core.lists import ListEntry
 from miltscan.core.message import Message
 from miltscan.core.text import printable_ascii, readable
 from miltscan.core.verdict import Limit, Outcome, Verdict, missing
@@ -39,6 +40,8 @@ _ACCEPT = Accept()
 _ACCEPTED = Choice(ActionName.ACCEPT)
 _TEMPFAILED = Choice(ActionName.TEMPFAIL)
 _CLEAN_RULE = "clean"
+DENY_RULE = "list.deny"
+"""The name of the rule that refuses what an entry of the deny list names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequenc
     """The decision on a message on which `verdict` is the worst of `verdicts`, those of all engines."""
     forged = removals(message.headers, policy.foreign)
     absent = missing(verdicts, policy.optional) if policy.optional else ()
-    if verdict.outcome is Outcome.CLEAN and not forged and not absent:
+    if verdict.outcome is Outcome.CLEAN and not (forged or absent or verdict.allowed):
         return _clean(policy.scanned_by)
     rule, choice = _rule(policy, verdict)
     deciding = verdict
@@ -135,6 +138,16 @@ def _refusal(verdict: Verdict, queue_id: str) -> Reply:
     return Reply(code, enhanced, f"{_explain(verdict)}{_mark(queue_id)}")
 
 
+def denied(entry: ListEntry, queue_id: str) -> Decision:
+    """The decision on a message that an entry of the deny list names: the sender learns what is denied, not where."""
+    what = "Content"
+    if entry.signature:
+        what = f"{printable_ascii(entry.signature)} in this message"
+    elif entry.sender and not entry.digest:
+        what = "Sender"
+    return Decision(Reject(Reply(550, "5.7.1", f"{what} denied here{_mark(queue_id)}")), DENY_RULE)
+
+
 def failed(queue_id: str) -> Decision:
     """The decision on a message where our own code failed: always a tempfail, independent of the policy."""
     return Decision(TempFail(Reply(451, "4.3.0", f"Internal error, try again later{_mark(queue_id)}")), "exception")
@@ -159,6 +172,7 @@ _LIMIT_TEXT = {
     Limit.ENCRYPTED: "its content is encrypted",
     Limit.BUSY: "too many messages at once",
     Limit.ENGINE_UNABLE: "the engine was not able to scan it",
+    Limit.ALLOWED: "the engine stopped at a detection that is allowed",
 }
 
 
@@ -177,7 +191,13 @@ def _mark(queue_id: str) -> str:
 
 
 def status(verdict: Verdict) -> str:
-    """The value of X-Virus-Status: `Clean`, `Infected (NAME)` or `Unscanned (REASON)`."""
+    """The value of X-Virus-Status: `Clean`, `Infected (NAME)` or `Unscanned (REASON)`.
+
+    A detection that is allowed shows as `Clean (allowed: NAME)` or `Unscanned (allowed: NAME)`.
+    """
+    if verdict.allowed:
+        kind = "Clean" if verdict.outcome is Outcome.CLEAN else "Unscanned"
+        return f"{kind} (allowed: {printable_ascii(verdict.signature or 'unnamed')})"
     match verdict.outcome:
         case Outcome.CLEAN:
             return "Clean"

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from miltscan.core.action import Decision
+from miltscan.core.lists import ListName
 from miltscan.core.message import Message
 from miltscan.core.probe import ProbeKind
 from miltscan.core.receipt import ReceiptResult
@@ -41,13 +42,20 @@ class Kept(NamedTuple):
     error: str = ""
 
 
+class Listed(NamedTuple):
+    """The entry of a list that applied to a message, by its ID."""
+
+    list: ListName
+    entry: str
+
+
 class Report(NamedTuple):
     """One message, its verdicts (the deciding one as `verdict`) and the decision.
 
     `waited` is the time for a scan slot, `seconds` the whole time from EOM to the decision. `missing` are the verdicts
     of optional engines that did not look at the whole message. `receipt` is the result of the receipt check, None where
     receipts are not checked. `probe` is the kind of probe, None for mail. `kept` is None where nothing had to be
-    stored.
+    stored. `listed` is None where no entry of a list applied.
     """
 
     message: Message
@@ -60,3 +68,4 @@ class Report(NamedTuple):
     receipt: ReceiptResult | None = None
     probe: ProbeKind | None = None
     kept: Kept | None = None
+    listed: Listed | None = None

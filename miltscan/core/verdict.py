@@ -5,7 +5,7 @@ limit, one that failed returns `ERROR` with the fault. Nothing else exists, so n
 """
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -28,6 +28,7 @@ class Limit(StrEnum):
     ENCRYPTED = "encrypted"
     BUSY = "busy"
     ENGINE_UNABLE = "engine-unable"
+    ALLOWED = "allowed"
 
 
 class Fault(StrEnum):
@@ -48,6 +49,7 @@ class Verdict:
     """One engine's opinion of one message; never an action. Made by one of the functions of the class.
 
     `server` is the server of the engine that gave it, `detail` is a line for the log (any text, cleaned where shown).
+    `allowed` is the ID of the list entry that allows what `signature` names; empty if none does.
     """
 
     engine: str
@@ -56,6 +58,12 @@ class Verdict:
     reason: Limit | Fault | None = None
     detail: str = ""
     server: str = ""
+    allowed: str = ""
+
+    @property
+    def detected(self) -> bool:
+        """Whether the engine found something, allowed or not."""
+        return self.outcome is Outcome.INFECTED or bool(self.allowed)
 
     @property
     def failed(self) -> bool:
@@ -82,6 +90,15 @@ class Verdict:
         """The engine failed."""
         return cls(engine, Outcome.ERROR, reason=fault, detail=detail, server=server)
 
+    def allowed_by(self, list_id: str, *, complete: bool) -> "Verdict":
+        """The verdict on a detection that an entry of the allow list names.
+
+        `complete` means that the engine looked at the whole message all the same; otherwise it stopped there.
+        """
+        if complete:
+            return replace(self, outcome=Outcome.CLEAN, allowed=list_id)
+        return replace(self, outcome=Outcome.UNSCANNED, reason=Limit.ALLOWED, allowed=list_id)
+
     @classmethod
     def vouched(cls, outcome: Outcome, reason: Limit | Fault | None = None) -> "Verdict":
         """The outcome at the incoming side and its reason, by a valid receipt."""
@@ -99,15 +116,18 @@ _NO_VERDICT = Verdict.unscanned("none", Limit.NO_ENGINE, "no required engine gav
 def worst(verdicts: Sequence[Verdict], optional: Container[str] = ()) -> Verdict:
     """The verdict that decides: infected before error before unscanned before clean; the first of equals.
 
-    Of the engines named in `optional` only `INFECTED` counts. Without a verdict of a required engine the message is
-    `UNSCANNED`: the silence of an engine is not an opinion.
+    Of the engines named in `optional` only a detection counts, allowed or not. Without a verdict of a required engine
+    the message is `UNSCANNED`: the silence of an engine is not an opinion. An allowed detection stands before others
+    of its outcome, because it marks the message.
     """
     if len(verdicts) == 1 and verdicts[0].engine not in optional:
         return verdicts[0]
-    counting = [one for one in verdicts if one.outcome is Outcome.INFECTED or one.engine not in optional]
-    return max(counting, key=lambda verdict: _RANK[verdict.outcome], default=_NO_VERDICT)
+    counting = [one for one in verdicts if one.detected or one.engine not in optional]
+    if not any(one.outcome is Outcome.INFECTED or one.engine not in optional for one in counting):
+        return _NO_VERDICT
+    return max(counting, key=lambda verdict: (_RANK[verdict.outcome], bool(verdict.allowed)))
 
 
 def missing(verdicts: Sequence[Verdict], optional: Container[str]) -> tuple[Verdict, ...]:
     """The verdicts of optional engines that did not look at the whole message: they mark it, but do not decide."""
-    return tuple(one for one in verdicts if one.outcome in _NOT_SCANNED and one.engine in optional)
+    return tuple(one for one in verdicts if one.outcome in _NOT_SCANNED and not one.allowed and one.engine in optional)

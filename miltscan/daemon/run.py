@@ -18,7 +18,7 @@ from miltscan.daemon.children import LAST_LINES, Children, is_worker, metrics_sl
 from miltscan.daemon.socket_watch import SocketWatch
 from miltscan.daemon.sockets import MilterSocket, bind_exporter, close_sockets, open_sockets, start_with
 from miltscan.daemon.statusline import StatusLine
-from miltscan.errors import ConfigError, MiltscanError, SpoolError, StartError
+from miltscan.errors import ConfigError, ListError, MiltscanError, SpoolError, StartError
 from miltscan.exporter import access
 from miltscan.processes import notify
 from miltscan.processes.admission import install_filter
@@ -26,6 +26,7 @@ from miltscan.processes.descriptors import raise_limit
 from miltscan.processes.rehearsal import rehearse
 from miltscan.processes.supervisor import Role, Supervisor
 from miltscan.scanning.entries import try_store
+from miltscan.scanning.listfile import ListFile
 from miltscan.scanning.spool import Spool
 from miltscan.status import events
 from miltscan.status.events import Reporter
@@ -49,6 +50,7 @@ def run_service(settings: Settings, path: Path | None) -> int:
     log.OUTPUT.open()
     _try_spool(settings)
     try_store(settings)
+    _try_lists(settings)
     sockets: list[MilterSocket] = []
     try:
         sockets += open_sockets(settings)
@@ -81,6 +83,15 @@ def _try_spool(settings: Settings) -> None:
         raise StartError(f"{error}. spool.directory must be a folder that miltscan's user can write to.") from error
     finally:
         spool.close()
+
+
+def _try_lists(settings: Settings) -> None:
+    """StartError if the file of the lists cannot be read: with empty lists, denied mail would pass."""
+    if settings.lists.file:
+        try:
+            ListFile(Path(settings.lists.file)).read()
+        except ListError as error:
+            raise StartError(str(error)) from error
 
 
 @dataclass
@@ -213,6 +224,7 @@ class _Service:
         loaded = load_all(self.path)
         _try_spool(loaded.settings)
         try_store(loaded.settings)
+        _try_lists(loaded.settings)
         if self.http:
             access.load_access(loaded.settings.exporter)
         return loaded

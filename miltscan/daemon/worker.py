@@ -13,6 +13,8 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from miltscan.processes.listener_channel import received_listener
 from miltscan.processes.signals import Signals
 from miltscan.scanning.assemble import pipeline_for, processor_for
 from miltscan.scanning.engine_set import EngineSet
+from miltscan.scanning.listwatch import ListWatch
 from miltscan.scanning.pipeline import Slots, scan_slots
 from miltscan.scanning.receipts import HEADROOM
 from miltscan.scanning.spool import on_disk
@@ -149,6 +152,7 @@ class Worker:
         self._recorder = recorder
         self._slots = _slots(settings)
         self._engines = EngineSet(_SESSIONS // settings.workers)
+        self._lists = self._watch_lists(settings)
         self._thread = threading.Thread(target=self._serve, name="libmilter", daemon=True)
         self._pool = Pool(self._thread)
         self._milter = Milter(self._runtime(loaded), self._recorder, self._pool.kick)
@@ -167,6 +171,7 @@ class Worker:
             self._admission = Admission(listener, self._settings.milter.allow, self._recorder.refused)
         self._milter.register(self._pool.fileno())
         self._thread.start()
+        self._lists.start()
         self._pool.open(listener)
         _freeze_objects()
         metrics.WORKERS.child().set(1)
@@ -237,12 +242,22 @@ class Worker:
             self._admission.networks = settings.milter.allow
         if settings.limits.concurrent_scans != old.limits.concurrent_scans:
             self._slots = _slots(settings)
+        if settings.lists.file != old.lists.file:
+            self._lists.end()
+            self._lists = self._watch_lists(settings)
+            self._lists.start()
         self._milter.runtime = self._runtime(loaded)
+
+    def _watch_lists(self, settings: Settings) -> ListWatch:
+        return ListWatch(settings.lists.file, lambda: self._recorder.log)
 
     def _runtime(self, loaded: Loaded) -> Runtime:
         settings, recorder = loaded.settings, self._recorder
         engines = self._engines.follow(settings.engines, recorder.log)
-        pipeline = pipeline_for(settings, engines, self._slots, self._hostname, verifies=self._verifies)
+        pipeline = replace(
+            pipeline_for(settings, engines, self._slots, self._hostname, verifies=self._verifies),
+            consult=partial(self._lists.consult, at_delivery=self._verifies),
+        )
         processor = processor_for(loaded, pipeline, self._engines.version, recorder.exception, verifies=self._verifies)
         size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
         keeps_large = bool(settings.policy.on_unscanned.too_large.area)

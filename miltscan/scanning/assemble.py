@@ -4,6 +4,7 @@ A new engine is a module in `engines/` and a row in `_BUILDERS`. Nothing is judg
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from miltscan.quarantine.entry import Event
 from miltscan.quarantine.files import Files
 from miltscan.quarantine.release import Releaser
 from miltscan.scanning.entries import keep_for
-from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, scan_slots
+from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, no_lists, scan_slots
 from miltscan.scanning.probing import Probing, recognized
 from miltscan.scanning.receipts import HEADROOM, RECEIPT_FIELD, Signing, Verifying
 from miltscan.scanning.storing import Storing
@@ -74,9 +75,14 @@ def policy_for(settings: Settings, hostname: str, *, verifies: bool = False) -> 
 
 
 def pipeline_for(
-    settings: Settings, engines: Sequence[Engine], slots: Slots, hostname: str, *, verifies: bool = False
+    settings: Settings,
+    engines: Sequence[Engine],
+    slots: Slots,
+    hostname: str,
+    *,
+    verifies: bool = False,
 ) -> Pipeline:
-    """The pipeline that asks `engines`, which are those of `settings` in their order.
+    """The pipeline that asks `engines`, which are those of `settings` in their order. It has no lists.
 
     On the delivery side, which `verifies`, a message may have grown since its size was compared with the settings.
     """
@@ -140,6 +146,7 @@ def processor_for(
     It signs only for a delivery side that verifies, as nothing else keeps a receipt from leaving with outgoing mail.
     `signatures` returns the version of the signature database that the server of an engine uses. Faults of receipts and
     probes are reported to `exception`. A probe at the delivery side is ordinary mail: a rejection would be a bounce.
+    No list applies to a probe.
     What is to be kept is stored at either side, except probes.
     """
     settings, keys = loaded.settings, loaded.keys
@@ -153,4 +160,5 @@ def processor_for(
         patience = settings.limits.queue_wait + settings.limits.scan_timeout
         is_probe = partial(recognized, keys, raised=probe_failed)
         ordinary = Storing(ordinary, keep_for(settings, signatures), patience, is_probe)
-    return Probing(ordinary, pipeline, keys, probe_failed) if keys and not verifies else ordinary
+    without_lists = replace(pipeline, consult=no_lists)
+    return Probing(ordinary, without_lists, keys, probe_failed) if keys and not verifies else ordinary

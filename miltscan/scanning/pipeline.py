@@ -4,14 +4,16 @@ It knows neither milter nor sockets, and owns no message: its caller does until 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from miltscan.core.action import Decision
+from miltscan.core.lists import Consultation, ListName
 from miltscan.core.message import Message
-from miltscan.core.policy import Policy, decide
-from miltscan.core.report import Report, Timed
+from miltscan.core.policy import Policy, decide, denied
+from miltscan.core.report import Listed, Report, Timed
 from miltscan.core.verdict import Limit, Outcome, Verdict, missing, worst
 from miltscan.engines.base import Engine, Tick
 
@@ -29,6 +31,14 @@ def scan_slots(number: int) -> Slots:
     for _ in range(number):
         slots.put(None)
     return slots
+
+
+Consult = Callable[[Message, Tick], Consultation | None]
+"""Returns the allow and deny lists for a message; None where they are empty."""
+
+
+def no_lists(_message: Message, _tick: Tick) -> None:
+    """No list applies to the message."""
 
 
 class Processor(Protocol):
@@ -71,7 +81,7 @@ class Pipeline:
     """The engines and rules of one configuration; `timeout` and `queue_wait` in seconds.
 
     The engines share one deadline and are asked in their order: required ones come first, so that an optional one
-    cannot use up their time.
+    cannot use up their time. `consult` returns the allow and deny lists for a message, None where they are empty.
     """
 
     engines: Sequence[Engine]
@@ -79,14 +89,16 @@ class Pipeline:
     slots: Slots
     timeout: float
     queue_wait: float
+    consult: Consult = no_lists
 
     def process(self, message: Message, tick: Tick) -> Report:
         """The report on a message; what an engine's defect raises passes through, and the caller tempfails."""
         began = time.monotonic()
         if message.settled:
-            return self._unasked(message, message.settled, began)
+            return self._unasked(message, message.settled, began, tick)
         if not (self._has_slot(0.0) or self._wait_for_slot(tick)):
-            return self._unasked(message, Verdict.unscanned("pipeline", Limit.BUSY, "every scan slot is taken"), began)
+            busy = Verdict.unscanned("pipeline", Limit.BUSY, "every scan slot is taken")
+            return self._unasked(message, busy, began, tick)
         try:
             return self._scan(message, began, tick)
         finally:
@@ -111,11 +123,14 @@ class Pipeline:
         now = time.monotonic()
         waited, deadline = now - began, now + self.timeout
         verdicts: tuple[Timed, ...] = ()
+        lists = self.consult(message, tick)
         for engine in self.engines:
             if now < deadline:
                 verdict = engine.scan(message, deadline, tick)
             else:  # its servers have no part in the delay, and must not be suspected for it
                 verdict = Verdict.unscanned(engine.name, Limit.TIMEOUT, "the engines before it used up the time")
+            if lists and verdict.outcome is Outcome.INFECTED:
+                verdict = lists.allowed(verdict)  # before the next engine, which else would not be asked
             before, now = now, time.monotonic()
             verdicts = (*verdicts, Timed(verdict, now - before))
             if verdict.outcome is Outcome.INFECTED:
@@ -123,10 +138,24 @@ class Pipeline:
         policy, opinions = self.policy, [timed.verdict for timed in verdicts]
         verdict = worst(opinions, policy.optional)
         absent = missing(opinions, policy.optional) if policy.optional else ()
-        decision = decide(policy, message, verdict, opinions)
-        return Report(message, verdict, decision, verdicts, waited, time.monotonic() - began, absent)
-
-    def _unasked(self, message: Message, verdict: Verdict, began: float) -> Report:
-        """The report where the verdict is known without an engine, which took the time since `began` to learn."""
+        decision, listed = _decided(policy, message, verdict, opinions, lists)
         seconds = time.monotonic() - began
-        return Report(message, verdict, decide(self.policy, message, verdict), (Timed(verdict, 0.0),), seconds, seconds)
+        return Report(message, verdict, decision, verdicts, waited, seconds, absent, listed=listed)
+
+    def _unasked(self, message: Message, verdict: Verdict, began: float, tick: Tick) -> Report:
+        """The report where the verdict is known without an engine, which took the time since `began` to learn."""
+        decision, listed = _decided(self.policy, message, verdict, (), self.consult(message, tick))
+        seconds = time.monotonic() - began
+        return Report(message, verdict, decision, (Timed(verdict, 0.0),), seconds, seconds, listed=listed)
+
+
+def _decided(
+    policy: Policy, message: Message, verdict: Verdict, opinions: Sequence[Verdict], lists: Consultation | None
+) -> tuple[Decision, Listed | None]:
+    """The decision of the deny list, else of the policy; and the entry of a list that applied."""
+    if lists is None:
+        return decide(policy, message, verdict, opinions), None
+    if entry := lists.denied(opinions):
+        return denied(entry, message.queue_id), Listed(ListName.DENY, entry.id)
+    allowing = next((one.allowed for one in (verdict, *opinions) if one.allowed), "")
+    return decide(policy, message, verdict, opinions), Listed(ListName.ALLOW, allowing) if allowing else None

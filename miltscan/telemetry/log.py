@@ -101,6 +101,7 @@ def message_fields(report: Report, worker: int) -> dict[str, object]:
         "signature": verdict.signature,
         "unscanned_by": [one.engine for one in report.missing],
         "receipt": report.receipt,
+        "list": report.listed.entry if report.listed else None,
         "rule": decision.rule,
         "action": decision.action.name,
         "area": kept.area if kept else None,
@@ -121,7 +122,7 @@ def _engine_fields(timed: Timed) -> dict[str, object]:
         "server": verdict.server,
         "ms": round(timed.seconds * 1000, 1),
     }
-    if verdict.outcome is not Outcome.CLEAN:
+    if verdict.outcome is not Outcome.CLEAN or verdict.allowed:
         details = {"signature": verdict.signature, "reason": verdict.reason, "detail": verdict.detail}
         fields |= {name: value for name, value in details.items() if value}
     return fields

@@ -8,6 +8,7 @@ from enum import StrEnum
 from prometheus_client import Counter, Gauge, Histogram
 
 from miltscan.core.action import ActionName
+from miltscan.core.lists import ListName
 from miltscan.core.message import Direction
 from miltscan.core.probe import ProbeKind, Stage
 from miltscan.core.receipt import ReceiptResult
@@ -91,11 +92,11 @@ DETECTIONS = Family(
     Counter,
     "detections_total",
     "messages",
-    "Infected messages, by class of the signature.",
+    "Detections, by class of the signature; allowed ones count, too.",
     (closed("class", CLASSES),),
 )
 SIGNATURE_DETECTIONS = Family(
-    Counter, "signature_detections_total", "messages", "Infected messages, by name of the signature.", (_SIGNATURE,)
+    Counter, "signature_detections_total", "messages", "Detections, by name of the signature.", (_SIGNATURE,)
 )
 SCAN_SECONDS = Family(
     Histogram,
@@ -310,6 +311,37 @@ KEEPER_LAST_ROUND = Family(
     "keeper_last_round_timestamp_seconds",
     "seconds since 1970",
     "Time when the keeper last completed a round, in seconds since 1970.",
+)
+
+# Allow and deny lists
+
+LIST_HITS = Family(
+    Counter,
+    "list_hits_total",
+    "messages",
+    "Messages to which an entry of the allow or deny list applied.",
+    (closed("list", ListName),),
+)
+LIST_ENTRIES = Family(
+    Gauge,
+    "list_entries",
+    "entries",
+    "Entries of the allow and deny list.",
+    (closed("list", ListName),),
+)
+LISTS_STALE = Family(
+    Gauge,
+    "lists_stale",
+    "1 or 0",
+    "Whether a worker cannot read the file of the lists and uses the last ones (1) or not (0).",
+    multiprocess_mode="livemax",
+)
+LISTS_BROKEN = Family(
+    Gauge,
+    "lists_broken_lines",
+    "lines",
+    "Lines of the file of the lists that cannot be read and are skipped.",
+    multiprocess_mode="livemax",
 )
 
 # The probe

@@ -74,7 +74,7 @@ class _Tally:
         self.scans: defaultdict[tuple[str, ...], list[Measured]] = defaultdict(list)
 
     def add(self, report: Report) -> None:
-        message, verdict, decision, verdicts, waited, total, missing, receipt, _probe, kept = report
+        message, verdict, decision, verdicts, waited, total, missing, receipt, _probe, kept, listed = report
         if receipt is not None:
             metrics.RECEIPTS.child(receipt).inc()
         if receipt is ReceiptResult.VALID:  # it was counted at the incoming side
@@ -95,7 +95,9 @@ class _Tally:
             metrics.QUARANTINE_PUT_ERRORS.child().inc()
         elif kept:
             self.puts.append((kept.seconds, queue_id))
-        if verdict.outcome is not Outcome.CLEAN:
+        if listed:
+            metrics.LIST_HITS.child(listed.list).inc()
+        if verdict.outcome is not Outcome.CLEAN or verdict.allowed:
             _record_unclean(verdict, queue_id, self.now)
 
     def write(self) -> None:

@@ -82,6 +82,7 @@ class Daemon:
             "limits.scan_timeout": "30s",
             "limits.message_size": "1MiB",
             "quarantine.directory": str(self.folder / "quarantine"),
+            "lists.file": str(self.folder / "lists.jsonl"),
         }
 
     def write(self, **settings: object) -> None:

@@ -50,6 +50,10 @@ ARGUMENTS = {
     "quarantine expire": ["--config", "FOLDER/miltscan.toml"],
     "quarantine check": ["--config", "FOLDER/miltscan.toml"],
     "quarantine stats": ["--config", "FOLDER/miltscan.toml"],
+    "allow": ["--config", "FOLDER/miltscan.toml", "--reason", "r", "Win.Test.X"],
+    "deny": ["--config", "FOLDER/miltscan.toml", "--reason", "r", "@example.org"],
+    "lists": ["--config", "FOLDER/miltscan.toml"],
+    "lists remove": ["--config", "FOLDER/miltscan.toml", "--reason", "r", "0"],
     "keys new": ["--config", "FOLDER/miltscan.toml", "--id", "new"],
 }
 """Arguments with which each command prints something."""
@@ -126,10 +130,13 @@ class Program:
 
 
 def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - typer's own type has moved between its versions
-    """Each command without commands below it, by its full name."""
+    """Each command that does something itself, by its full name."""
     for part, inner in getattr(command, "commands", {"": command}).items():
         path = f"{name} {part}".strip()
-        yield from leaves(inner, path) if hasattr(inner, "commands") else [(path, inner)]
+        if not hasattr(inner, "commands") or inner.invoke_without_command:
+            yield path, inner
+        if hasattr(inner, "commands"):
+            yield from leaves(inner, path)
 
 
 COMMANDS = dict(leaves(typer.main.get_command(app)))
@@ -157,7 +164,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "keys").write_text(f"first {'5a' * 32}\n")
     (folder / "keys").chmod(0o600)
     engine = f'[clamd]\nservers = ["unix:{folder}/absent.ctl"]\n'
-    spool = f'[spool]\ndirectory = "{folder}"\n[keys]\nfile = "{folder}/keys"\n'
+    spool = f'[spool]\ndirectory = "{folder}"\n[lists]\nfile = "{folder}/lists.jsonl"\n[keys]\nfile = "{folder}/keys"\n'
     closed = '[probe]\nserver = "inet:1@127.0.0.1"\ntimeout = "5s"\n'
     closed += f'[delivery]\nserver = "inet:1@127.0.0.1"\n[quarantine]\ndirectory = "{folder}/quarantine"\n'
     put(Files(folder / "quarantine"), time=time.time(), outcome=Outcome.CLEAN, signature=None)

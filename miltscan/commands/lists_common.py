@@ -1,0 +1,85 @@
+"""What the commands on the allow and deny lists share: opening the file as its owner, and how an entry is shown."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from miltscan.commands.dropping import become_owner
+from miltscan.commands.tables import counted, time_text, wrapped
+from miltscan.config.ownership import service_user
+from miltscan.config.settings import Settings
+from miltscan.core.lists import ListEntry, described
+from miltscan.errors import ConfigError, ListError
+from miltscan.scanning.listfile import ListFile
+from miltscan.telemetry.audit import write_audit
+
+_FOLDER_MODE = 0o700
+_INDENT = " " * 10
+
+
+def list_file(settings: Settings) -> ListFile:
+    """The file of the lists; from here on the command runs as its owner. Raises ConfigError, ListError, StartError."""
+    if not settings.lists.file:
+        raise ConfigError('lists.file is "": there are no lists; set it to the path of a file')
+    path = Path(settings.lists.file)
+    if os.geteuid() == 0:
+        _make_folder(path.parent, service_user(settings))
+    become_owner(settings, path.parent)
+    return ListFile(path)
+
+
+def _make_folder(folder: Path, owner: int) -> None:
+    """Make the folder of the service, where its first start has not done that. Raises ListError."""
+    try:
+        folder.mkdir(mode=_FOLDER_MODE)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise ListError(f"{folder}: {error.strerror}; lists.file must be in a folder of miltscan's user") from None
+    with suppress(OSError):
+        os.chown(folder, owner, -1)
+
+
+def audit_change(event: str, entry: ListEntry, by: str, reason: str) -> None:
+    """Write the line of an addition or a removal to syslog."""
+    until = "" if entry.until is None else time_text(entry.until, seconds=True)
+    fields = {"id": entry.id, "list": entry.list, "what": described(entry), "until": until, "by": by, "reason": reason}
+    write_audit(event, "info", fields)
+
+
+def entry_lines(entry: ListEntry, width: int, hits: int | None = None) -> Iterator[str]:
+    """An entry in lines of at most `width` columns: what it names, then who added it, when, until when, and why."""
+    first, *more = wrapped(described(entry), width - len(_INDENT) - 7)
+    yield f"{entry.id}  {entry.list:<5}  {first}"
+    for line in more:
+        yield f"{_INDENT}{'':7}{line}"
+    facts = f"added {time_text(entry.added)} by {entry.by}, {_until(entry)}"
+    if hits is not None:
+        facts += f", applied to {counted(hits, 'message')}"
+    for text in (facts, entry.reason):
+        for line in wrapped(text, width - len(_INDENT)):
+            yield f"{_INDENT}{line}"
+
+
+def _until(entry: ListEntry) -> str:
+    return "without end" if entry.until is None else f"until {time_text(entry.until)}"
+
+
+def entry_fields(entry: ListEntry, hits: int | None = None) -> Mapping[str, object]:
+    """An entry as a JSON object; what it does not name is null."""
+    return {
+        "id": entry.id,
+        "list": entry.list,
+        "signature": entry.signature or None,
+        "sha256": entry.digest or None,
+        "sender": entry.sender or None,
+        "recipient": entry.recipient or None,
+        "client": str(entry.client) if entry.client else None,
+        "authenticated": entry.authenticated,
+        "added": entry.added,
+        "by": entry.by,
+        "until": entry.until,
+        "reason": entry.reason,
+        "hits": hits,
+    }
