@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from docs.generator.log_fields import Field, Type, deviations_of
 from miltscan.core.action import ActionName
+from miltscan.core.lists import ListName
 from miltscan.core.message import Direction
 from miltscan.core.probe import ProbeKind
 from miltscan.core.receipt import ReceiptResult
@@ -99,7 +100,7 @@ _REASON = Field(
     null=True,
 )
 _OUTCOME = Field("outcome", Type.TEXT, "The outcome of the verdict.", values=tuple(Outcome))
-_SIGNATURE = Field("signature", Type.TEXT, "The signature that the engine detected.", _ANY, null=True)
+_SIGNATURE = Field("signature", Type.TEXT, "The signature that the engine detected, allowed or not.", _ANY, null=True)
 _MILLISECONDS = Field("ms", Type.NUMBER, "Duration in milliseconds, to a tenth.", "0 and more", least=0)
 ENGINE_ENTRY = (
     _ENGINE,
@@ -148,10 +149,17 @@ _MESSAGE = (
         null=True,
     ),
     Field(
+        "list",
+        Type.TEXT,
+        "ID of the entry of the allow or deny list that applied (lists.md); `rule` is `list.deny` where it was denied.",
+        "8 characters",
+        null=True,
+    ),
+    Field(
         "rule",
         Type.TEXT,
-        "The rule that decided: a key of `[policy]`, `engine.NAME.on_error`, `clean`, `receipt`, `probe`, `exception`, "
-        "`mta-gone`, `quarantine` (the message could not be stored).",
+        "The rule that decided: a key of `[policy]`, `engine.NAME.on_error`, `list.deny`, `clean`, `receipt`, `probe`, "
+        "`exception`, `mta-gone`, `quarantine` (the message could not be stored).",
         _ANY,
     ),
     Field("action", Type.TEXT, "What miltscan did with the message.", values=tuple(ActionName)),
@@ -235,6 +243,30 @@ HOLD_EVENTS = (
 )
 """What `commands/hold.py` writes."""
 
+_LIST_FILE = Field("file", Type.TEXT, "The file of the lists: `lists.file`.", _ANY)
+_LIST_ENTRY = (
+    Field("id", Type.TEXT, "The ID of the entry.", "8 characters"),
+    Field("list", Type.TEXT, "Which list.", values=tuple(ListName)),
+    Field("what", Type.TEXT, "What the entry names.", _ANY),
+)
+_LIST_CHANGE = (
+    *_LIST_ENTRY,
+    Field("until", Type.TEXT, "When it expires, in the local time; empty if it does not.", "19 characters"),
+    Field("by", Type.TEXT, "Who did it: a login name.", _ANY),
+    Field("reason", Type.TEXT, "The reason that was given.", _ANY),
+)
+LIST_EVENTS = (
+    Event(
+        "list_added",
+        ("info",),
+        "An entry was added to the allow or deny list. A command writes this event and the next one to syslog "
+        "(facility mail).",
+        _LIST_CHANGE,
+    ),
+    Event("list_removed", ("info",), "An entry was removed from the allow or deny list.", _LIST_CHANGE),
+)
+"""What `commands/lists_common.py` writes."""
+
 EVENTS = (
     Event(
         "message",
@@ -258,6 +290,40 @@ EVENTS = (
             Field("why", Type.TEXT, "The text of the system, with the path.", _ANY),
             _WORKER,
         ),
+    ),
+    Event(
+        "lists_read",
+        ("info",),
+        "A worker has read the allow and deny lists, which have changed.",
+        (
+            _LIST_FILE,
+            Field("allow", Type.INTEGER, "Entries of the allow list.", "0 and more", least=0),
+            Field("deny", Type.INTEGER, "Entries of the deny list.", "0 and more", least=0),
+            _WORKER,
+        ),
+    ),
+    Event(
+        "lists_fail",
+        ("error",),
+        "The file of the lists has vanished or cannot be used; the last lists stay in force.",
+        (_LIST_FILE, _WHY, _WORKER),
+    ),
+    Event(
+        "lists_broken",
+        ("error",),
+        "Lines of the file of the lists cannot be read and are skipped.",
+        (
+            _LIST_FILE,
+            Field("number", Type.INTEGER, "How many new ones.", "1 and more", least=1),
+            Field("lines", Type.TEXT, "The numbers of the first of these lines.", "20 numbers"),
+            _WORKER,
+        ),
+    ),
+    Event(
+        "list_expired",
+        ("info",),
+        "An entry of the allow or deny list has expired. One worker writes it, also to the file.",
+        (*_LIST_ENTRY, _WORKER),
     ),
     Event(
         "probe_works",
@@ -551,4 +617,5 @@ EVENTS = (
     ),
     *QUARANTINE_EVENTS,
     *HOLD_EVENTS,
+    *LIST_EVENTS,
 )

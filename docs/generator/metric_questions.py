@@ -10,7 +10,7 @@ QUESTIONS = {
         "Which replies did clients receive for their messages? 250 is the MTA's own reply to a message that "
         "miltscan accepted, held or discarded."
     ),
-    "detections_total": "How many messages were infected, by the class of the signature (a word in its name)?",
+    "detections_total": "How many detections were there, allowed or not, by class (a word in the signature's name)?",
     "signature_detections_total": (
         "Which signatures were detected, and how often? A signature that has a series keeps it until the next start."
     ),
@@ -87,6 +87,13 @@ QUESTIONS = {
         "When did the keeper last complete a round? It needs about a second for one. A keeper that waits for the lock "
         "of another service completes rounds, too."
     ),
+    "list_hits_total": "To how many messages did an entry of the allow or deny list apply?",
+    "list_entries": "How many entries are in force?",
+    "lists_stale": (
+        "Does a worker use the last lists (1), because their file has vanished or cannot be read? Changes have no "
+        "effect then."
+    ),
+    "lists_broken_lines": "How many lines of the file of the lists are skipped, because they cannot be read?",
     "probe_success": (
         "Did the last probe pass through the incoming sendmail to an engine, and was the verdict correct (1)?"
     ),

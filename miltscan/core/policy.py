@@ -138,7 +138,7 @@ def _refusal(verdict: Verdict, queue_id: str) -> Reply:
     return Reply(code, enhanced, f"{_explain(verdict)}{_mark(queue_id)}")
 
 
-def denied(entry: ListEntry, queue_id: str) -> Decision:
+def denial(entry: ListEntry, queue_id: str) -> Decision:
     """The decision on a message that an entry of the deny list names: the sender learns what is denied, not where."""
     what = "Content"
     if entry.signature:

@@ -17,6 +17,7 @@ _LIMITS: Mapping[object, str] = {
     Limit.ENCRYPTED: "its content is encrypted",
     Limit.BUSY: "the virus scanner was overloaded",
     Limit.ENGINE_UNABLE: "the virus scanner was unable to",
+    Limit.ALLOWED: "the virus scanner stopped at something that is allowed",
 }
 _STATES = {
     State.STORED: "in quarantine",

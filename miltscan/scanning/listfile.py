@@ -22,7 +22,7 @@ _FOLDER_MODE = 0o755  # as StateDirectory= makes it (systemd.exec(5))
 _LARGEST = 64 * 2**20  # bytes: some 200,000 changes, which are read in a second
 
 
-class State(NamedTuple):
+class FileState(NamedTuple):
     """By which a change of the file is noticed: inode, size, and time of the last change in nanoseconds."""
 
     inode: int
@@ -36,13 +36,13 @@ class ListFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def state(self) -> State | None:
+    def state(self) -> FileState | None:
         """The state of the file; None if there is none, or an empty one. Raises OSError."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
             return None
-        return State(found.st_ino, found.st_size, found.st_mtime_ns) if found.st_size else None
+        return FileState(found.st_ino, found.st_size, found.st_mtime_ns) if found.st_size else None
 
     def read(self) -> Lists:
         """The lists in the file. Raises ListError if it cannot be read, or has another format."""

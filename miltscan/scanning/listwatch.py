@@ -18,7 +18,7 @@ from miltscan.core.lists import Consultation, ListName, Lists, described
 from miltscan.core.message import PREFACE, Message
 from miltscan.engines.base import Tick
 from miltscan.errors import ListError
-from miltscan.scanning.listfile import ListFile, State
+from miltscan.scanning.listfile import FileState, ListFile
 from miltscan.telemetry import metrics
 
 _PERIOD = 0.5  # seconds between two looks
@@ -36,7 +36,7 @@ class ListWatch:
         self.current = Lists()
         self._file = ListFile(Path(path)) if path else None
         self._log = log
-        self._seen: State | None = None
+        self._seen: FileState | None = None
         self._fault = ""
         self._expire_after = 0.0
         self._ended = threading.Event()
@@ -70,13 +70,14 @@ class ListWatch:
         if not self._fault:
             self._expire(self._file)
 
-    def _read(self, file: ListFile, state: State | None) -> None:
+    def _read(self, file: ListFile, state: FileState | None) -> None:
         """Put the lists in the file into force. Raises ListError."""
         lists = file.read()
         new = set(lists.broken) - set(self.current.broken)
         self.current, self._seen, self._fault = lists, state, ""
         number = {name: sum(one.list is name for one in lists.entries) for name in ListName}
-        self._log().info("lists_read", file=self.path, **number)
+        allow, deny = number[ListName.ALLOW], number[ListName.DENY]
+        self._log().info("lists_read", file=self.path, allow=allow, deny=deny)
         if new:
             lines = ", ".join(map(str, sorted(new)[:_SHOWN]))
             self._log().error("lists_broken", file=self.path, number=len(new), lines=lines)

@@ -12,7 +12,7 @@ from typing import Protocol
 from miltscan.core.action import Decision
 from miltscan.core.lists import Consultation, ListName
 from miltscan.core.message import Message
-from miltscan.core.policy import Policy, decide, denied
+from miltscan.core.policy import Policy, decide, denial
 from miltscan.core.report import Listed, Report, Timed
 from miltscan.core.verdict import Limit, Outcome, Verdict, missing, worst
 from miltscan.engines.base import Engine, Tick
@@ -156,6 +156,6 @@ def _decided(
     if lists is None:
         return decide(policy, message, verdict, opinions), None
     if entry := lists.denied(opinions):
-        return denied(entry, message.queue_id), Listed(ListName.DENY, entry.id)
+        return denial(entry, message.queue_id), Listed(ListName.DENY, entry.id)
     allowing = next((one.allowed for one in (verdict, *opinions) if one.allowed), "")
     return decide(policy, message, verdict, opinions), Listed(ListName.ALLOW, allowing) if allowing else None

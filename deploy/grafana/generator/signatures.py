@@ -1,9 +1,9 @@
-"""Row "Signatures": which signatures are found?"""
+"""Row "Signatures": which signatures are found, and what do the allow and deny lists do?"""
 
 from grafana_foundation_sdk.models.units import Short
 
-from deploy.grafana.generator.panels import PER_SECOND, Panel, graph, rows
-from deploy.grafana.generator.queries import grown, or_none, seen
+from deploy.grafana.generator.panels import NONE_IS_GOOD, PER_SECOND, Panel, graph, number, rows
+from deploy.grafana.generator.queries import grown, or_none, rate, seen
 
 _TOP = 25
 
@@ -25,5 +25,11 @@ PANELS: tuple[Panel, ...] = (
         ),
         width=12,
         note="Which signatures were detected most often in the time shown? Rare ones are counted together as other.",
+    ),
+    graph("Allowed and denied", PER_SECOND, (rate("miltscan_list_hits_total", "list"), "{{list}}"), width=12),
+    number("Entries of the lists", Short, "sum(max by (instance, list) (miltscan_list_entries)) or vector(0)", width=4),
+    number("Lists out of date", Short, "sum(miltscan_lists_stale) or vector(0)", width=4, steps=NONE_IS_GOOD),
+    number(
+        "Broken lines of the lists", Short, "sum(miltscan_lists_broken_lines) or vector(0)", width=4, steps=NONE_IS_GOOD
     ),
 )

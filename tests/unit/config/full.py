@@ -29,6 +29,9 @@ limits = "accept"
 encrypted = "reject"
 busy = "discard"
 engine_unable = "discard"
+allowed = "hold"
+[lists]
+file = "/srv/lists.jsonl"
 [quarantine]
 directory = "/srv/quarantine"
 index = "postgresql+psycopg:///miltscan"

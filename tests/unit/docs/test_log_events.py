@@ -53,7 +53,7 @@ def _defined() -> dict[str, tuple[set[str], set[str]]]:
         found[event.name] = (set(event.levels), fields)
     del found["message"], found["probe_message"]  # written by a function of its own: below
     # made by functions: tests/unit/quarantine/test_audit.py, tests/unit/commands/test_hold.py
-    for event in (*log_events.QUARANTINE_EVENTS, *log_events.HOLD_EVENTS):
+    for event in (*log_events.QUARANTINE_EVENTS, *log_events.HOLD_EVENTS, *log_events.LIST_EVENTS):
         del found[event.name]
     del found["log_lines_lost"]  # rendered by the log itself: tests/unit/telemetry/test_output.py
     return found

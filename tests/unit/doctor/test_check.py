@@ -144,7 +144,7 @@ def test_the_spool_needs_room(free: int, level: Level, tmp_path: Path, monkeypat
         ('[policy]\non_error = "accept"', ["policy.on_error"]),
         ('engine = [{type = "clamd", on_error = "accept"}]', ["on_error of engine clamd"]),
         ('engine = [{type = "clamd"}, {type = "clamd", name = "b", required = false, on_error = "accept"}]', []),
-        ('[headers]\nmode = "none"', ["policy.on_unscanned.encrypted"]),
+        ('[headers]\nmode = "none"', ["policy.on_unscanned.encrypted", "policy.on_unscanned.allowed"]),
         ('[policy.on_unscanned]\ntoo_large = "tempfail"', ["policy.on_unscanned.too_large"]),
         ('[policy.on_unscanned]\nbusy = "accept"', []),
     ],

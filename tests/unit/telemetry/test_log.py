@@ -77,6 +77,7 @@ def test_the_line_of_a_clean_message(make_report: MakeReport, capfd: pytest.Capt
         "signature": None,
         "unscanned_by": [],
         "receipt": None,
+        "list": None,
         "rule": "clean",
         "action": "accept",
         "area": None,
