@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from shlex import quote
@@ -16,20 +15,15 @@ import typer
 
 from miltscan.commands.common import Config, exit_on_error
 from miltscan.commands.dropping import acting_user
-from miltscan.commands.lists_common import audit_change, list_file
+from miltscan.commands.lists_common import add_entry, added_text, expiry, refuse_limit
 from miltscan.commands.logged import logged_message, preview
-from miltscan.commands.tables import indented, terminal_width, time_text
+from miltscan.commands.tables import indented, terminal_width
 from miltscan.commands.terminal import say
 from miltscan.config.load import load_settings
-from miltscan.config.settings import Settings
-from miltscan.config.units import parse_duration
 from miltscan.core.address import Network
-from miltscan.core.lists import DIGEST, HEURISTICS, ListEntry, ListName, described, pattern
-from miltscan.core.text import readable
-from miltscan.errors import ListError
+from miltscan.core.lists import DIGEST, HEURISTICS, ListEntry, ListName, pattern
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 
-_LIMITS = ("Heuristics.Limits.Exceeded", "Heuristics.Encrypted")
 _WHAT = "SIGNATURE|SHA256|SENDER"
 _DENIED = "In force within a second: a message that matches is rejected, also a clean one."
 
@@ -102,14 +96,14 @@ def allow(  # noqa: PLR0913 - one parameter for each option
             read = Logs(logs or usual_files(), journal=not logs and has_journal())
             found = logged_message(queue_id, read)
             entry = terms.entry(found.signature, sender or found.sender)
-            _refuse_useless(entry)
+            refuse_limit(entry.signature)
             say("\n".join(preview(settings, found, entry, terminal_width())))
             if not yes:
                 typer.confirm("Add this entry?", abort=True, err=True)
         else:
             entry = terms.entry(what, sender)
-            _refuse_useless(entry)
-        add_entry(settings, entry)
+            refuse_limit(entry.signature)
+        say(added_text(add_entry(settings, entry)))
         say("\n".join(_consequences(entry)))
 
 
@@ -136,7 +130,7 @@ def deny(  # noqa: PLR0913 - one parameter for each option
     """
     terms = _Terms(ListName.DENY, recipient, client, until, reason, authenticated)
     with exit_on_error():
-        add_entry(load_settings(config), terms.entry(what, sender))
+        say(added_text(add_entry(load_settings(config), terms.entry(what, sender))))
         say(_DENIED)
 
 
@@ -165,7 +159,7 @@ class _Terms:
             recipient=_recipient(self.recipient),
             client=_network(self.client),
             authenticated=self.authenticated,
-            until=_moment(self.until, now),
+            until=expiry(self.until, now),
         )
         text = what.strip()
         if DIGEST.fullmatch(text.lower()):
@@ -206,44 +200,6 @@ def _mistake(option: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from None
-
-
-def _moment(text: str, now: float) -> float | None:
-    """The time that `text` names: a duration from now, the end of a local day, or a local time; None if empty."""
-    if not text:
-        return None
-    end: float | None = None
-    try:
-        end = now + parse_duration(text)
-    except ValueError:
-        try:
-            day = datetime.fromisoformat(text)
-            end = (day if "T" in text or " " in text else day + timedelta(days=1)).timestamp()
-        except (ValueError, OverflowError, OSError):
-            expected = "expected a duration such as 30d, or a time such as 2026-12-31 or 2026-12-31T18:00"
-            raise typer.BadParameter(expected, param_hint="--until") from None
-    if end <= now:
-        raise typer.BadParameter(f"expected a time in the future, got {time_text(end)}", param_hint="--until")
-    return end
-
-
-def _refuse_useless(entry: ListEntry) -> None:
-    """Raise ListError for a name that clamd gives to a limit, which is a reason and not a detection."""
-    for start, reason in zip(_LIMITS, ("limits", "encrypted"), strict=True):
-        if entry.signature.startswith(start):
-            raise ListError(
-                f"{readable(entry.signature, 100)}: is no detection, but the reason {reason} for an unscanned message; "
-                f"use policy.on_unscanned.{reason}"
-            )
-
-
-def add_entry(settings: Settings, entry: ListEntry) -> ListEntry:
-    """Add the entry as the owner of the file, with its line in the log, and say so. Raises MiltscanError."""
-    added = list_file(settings).add(entry)
-    audit_change("list_added", added, added.by, added.reason)
-    end = "" if added.until is None else f", until {time_text(added.until)}"
-    say(f"added {added.id}: {added.list} {described(added)}{end}")
-    return added
 
 
 def _consequences(entry: ListEntry) -> Iterator[str]:

@@ -3,19 +3,25 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
+
+import typer
 
 from miltscan.commands.dropping import become_owner
 from miltscan.commands.tables import counted, time_text, wrapped
 from miltscan.config.ownership import service_user
 from miltscan.config.settings import Settings
+from miltscan.config.units import parse_duration
 from miltscan.core.lists import ListEntry, described
+from miltscan.core.text import readable
 from miltscan.errors import ConfigError, ListError
 from miltscan.scanning.listfile import ListFile
 from miltscan.telemetry.audit import write_audit
 
 _FOLDER_MODE = 0o700
 _INDENT = " " * 10
+_LIMITS = {"Heuristics.Limits.Exceeded": "limits", "Heuristics.Encrypted": "encrypted"}
 
 
 def list_file(settings: Settings) -> ListFile:
@@ -39,6 +45,48 @@ def _make_folder(folder: Path, owner: int) -> None:
         raise ListError(f"{folder}: {error.strerror}; lists.file must be in a folder of miltscan's user") from None
     with suppress(OSError):
         os.chown(folder, owner, -1)
+
+
+def expiry(text: str, now: float) -> float | None:
+    """The time that `text` names: a duration from now, the end of a local day, or a local time; None if empty."""
+    if not text:
+        return None
+    end: float | None = None
+    try:
+        end = now + parse_duration(text)
+    except ValueError:
+        try:
+            day = datetime.fromisoformat(text)
+            end = (day if "T" in text or " " in text else day + timedelta(days=1)).timestamp()
+        except (ValueError, OverflowError, OSError):
+            expected = "expected a duration such as 30d, or a time such as 2026-12-31 or 2026-12-31T18:00"
+            raise typer.BadParameter(expected, param_hint="--until") from None
+    if end <= now:
+        raise typer.BadParameter(f"expected a time in the future, got {time_text(end)}", param_hint="--until")
+    return end
+
+
+def refuse_limit(signature: str) -> None:
+    """Raise ListError for a name that clamd gives to a limit, which is a reason and not a detection."""
+    for start, reason in _LIMITS.items():
+        if signature.startswith(start):
+            raise ListError(
+                f"{readable(signature, 100)}: is no detection, but the reason {reason} of an unscanned message; "
+                f"use policy.on_unscanned.{reason}"
+            )
+
+
+def add_entry(settings: Settings, entry: ListEntry) -> ListEntry:
+    """Add the entry as the owner of the file, with its line in the log; return it. Raises MiltscanError."""
+    added = list_file(settings).add(entry)
+    audit_change("list_added", added, added.by, added.reason)
+    return added
+
+
+def added_text(entry: ListEntry) -> str:
+    """The line about an addition."""
+    end = "" if entry.until is None else f", until {time_text(entry.until)}"
+    return f"added {entry.id}: {entry.list} {described(entry)}{end}"
 
 
 def audit_change(event: str, entry: ListEntry, by: str, reason: str) -> None:

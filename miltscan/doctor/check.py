@@ -23,6 +23,7 @@ from miltscan.doctor.clamd_check import ProbeEngines, engine_findings, run_self_
 from miltscan.doctor.exporter_check import exporter_findings, metrics_folder_findings
 from miltscan.doctor.host import room_finding
 from miltscan.doctor.key_check import unread_key_findings
+from miltscan.doctor.list_check import list_findings
 from miltscan.doctor.notice_check import notice_findings
 from miltscan.doctor.quarantine_check import quarantine_findings
 from miltscan.doctor.rights import folders_above
@@ -54,6 +55,7 @@ def check_findings(
     yield from trust_findings(settings, configuration or DEFAULT_PATH)
     yield from queue_depth_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
     yield from policy_findings(settings)
+    yield from list_findings(settings.lists.file)
     yield from quarantine_findings(settings)
     yield from notice_findings(settings)
     yield from exporter_findings(settings.exporter, service_user(settings))

@@ -52,6 +52,9 @@ def mismatches(clamd: Mapping[str, str], engine: EngineTable, limits: LimitSetti
     for key, why in hidden.items():
         if clamd[key].lower() not in ON:
             yield Mismatch(key, f"off: {why}", f"{key} yes", silent=True)
+    if clamd.get("HeuristicScanPrecedence", "no").lower() in ON:
+        why = "on: clamd stops at a suspicion, so mail with an allowed Heuristics.* signature is not scanned completely"
+        yield Mismatch("HeuristicScanPrecedence", why, "HeuristicScanPrecedence no")
     threads, queue, scans = (
         clamav_number(clamd["MaxThreads"]),
         clamav_number(clamd["MaxQueue"]),

@@ -108,7 +108,8 @@ class ListFile:
                     append(descriptor, text if data else FIRST + text)
                 except OSError:  # a full disk: half an entry must not stay
                     with suppress(OSError):
-                        os.ftruncate(descriptor, len(data))
+                        if os.fstat(descriptor).st_size > len(data):
+                            os.ftruncate(descriptor, len(data))
                     raise
             if not data:
                 sync(self.path.parent)

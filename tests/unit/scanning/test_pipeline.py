@@ -3,18 +3,23 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from queue import Empty, SimpleQueue
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from miltscan.core.action import Accept, ActionName, Reject, TempFail
-from miltscan.core.report import Report
-from miltscan.core.verdict import Fault, Limit, Verdict
+from miltscan.core.action import Accept, ActionName, InsertHeader, Reject, TempFail
+from miltscan.core.lists import Consultation, ListEntry, ListName, Lists
+from miltscan.core.message import Message
+from miltscan.core.report import Listed, Report
+from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.engines.base import Tick
 from miltscan.scanning.pipeline import Bounded, Pipeline, scan_slots
 from tests.fakes.engine import ScriptedEngine
+from tests.fakes.list_entries import listed
 from tests.fakes.messages import message, policy
 
 CLEAN = Verdict.clean("a")
@@ -70,6 +75,92 @@ def test_engines_are_asked_until_one_says_infected(
     assert _verdicts(report) == verdicts[:asked]
     assert report.verdict is deciding
     assert isinstance(report.decision.action, action)
+
+
+def _listed(engines: Sequence[ScriptedEngine], *entries: ListEntry, **choices: Any) -> Pipeline:  # noqa: ANN401
+    """A pipeline with these entries in its lists, and with these choices of the policy."""
+
+    def consult(mail: Message, _tick: Tick) -> Consultation:
+        return Consultation(Lists(entries), mail, 0.0, lambda: "5a" * 32)
+
+    return replace(_pipeline(engines), consult=consult, policy=policy(**choices))
+
+
+ACCEPTS = {"on_unscanned": {Limit.ALLOWED: ActionName.ACCEPT}}
+
+
+def test_an_allowed_detection_does_not_hide_that_of_another_engine() -> None:
+    """All engines are asked; what the second one finds decides."""
+    engines = [ScriptedEngine(Verdict.infected("a", "X")), ScriptedEngine(INFECTED)]
+    report = _listed(engines, listed(signature="X"), **ACCEPTS).process(message(), Ticks())
+    assert [engine.asked for engine in engines] == [1, 1]
+    assert (report.verdict, report.decision.rule) == (INFECTED, "policy.on_infected")
+    assert report.listed == Listed(ListName.ALLOW, "00000000")
+
+
+@pytest.mark.parametrize(
+    ("second", "rule", "action"),
+    [
+        (CLEAN, "policy.on_unscanned.allowed", Accept),
+        (ERROR, "policy.on_error", TempFail),
+        (Verdict.unscanned("b", Limit.TIMEOUT), "policy.on_unscanned.timeout", TempFail),
+    ],
+)
+def test_an_allowed_detection_is_no_milder_than_a_failure(second: Verdict, rule: str, action: type) -> None:
+    """A failure of another required engine still decides."""
+    engines = [ScriptedEngine(Verdict.infected("a", "X")), ScriptedEngine(second)]
+    report = _listed(engines, listed(signature="X"), **ACCEPTS).process(message(), Ticks())
+    assert (report.decision.rule, type(report.decision.action)) == (rule, action)
+
+
+def test_an_allowed_suspicion_is_clean_and_marked() -> None:
+    """The header names it; clamd has looked at all of the message."""
+    engine = ScriptedEngine(Verdict.infected("a", "Heuristics.X"))
+    report = _listed([engine, ScriptedEngine(CLEAN)], listed(signature="Heuristics.X")).process(message(), Ticks())
+    assert (report.verdict.outcome, report.verdict.signature) == (Outcome.CLEAN, "Heuristics.X")
+    assert report.decision.edits[0] == InsertHeader("X-Virus-Status", "Clean (allowed: Heuristics.X)")
+
+
+def test_an_allowed_detection_of_an_optional_engine_marks_the_message() -> None:
+    """The policy decides about it as about one of a required engine."""
+    engines = [ScriptedEngine(CLEAN), ScriptedEngine(Verdict.infected("b", "X"), name="b", required=False)]
+    pipeline = _listed(engines, listed(signature="X"), optional=frozenset("b"), **ACCEPTS)
+    report = pipeline.process(message(), Ticks())
+    assert report.decision.edits[0] == InsertHeader("X-Virus-Status", "Unscanned (allowed: X)")
+    assert report.missing == ()
+
+
+def test_without_a_required_verdict_nothing_is_allowed() -> None:
+    """The allowed detection of an optional engine is no opinion of a required one."""
+    engines = [ScriptedEngine(Verdict.infected("b", "X"), name="b", required=False)]
+    pipeline = _listed(engines, listed(signature="X"), optional=frozenset("b"), **ACCEPTS)
+    assert pipeline.process(message(), Ticks()).verdict.reason is Limit.NO_ENGINE
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict", "text"),
+    [
+        ({"sender": "@example.org"}, CLEAN, "Sender denied here"),
+        ({"sender": "@example.org"}, ERROR, "Sender denied here"),
+        ({"digest": "5a" * 32}, CLEAN, "Content denied here"),
+        ({"signature": "Eicar"}, INFECTED, "Eicar in this message denied here"),
+    ],
+)
+def test_a_denied_message_is_rejected(fields: dict[str, Any], verdict: Verdict, text: str) -> None:
+    """The reply names the queue ID and what is denied; the policy is not asked."""
+    pipeline = _listed([ScriptedEngine(verdict)], listed("deny", **fields), on_infected=ActionName.ACCEPT)
+    report = pipeline.process(message(), Ticks())
+    assert str(report.decision.reply) == f"550 5.7.1 {text} (5AMEkX012345)"
+    assert (report.decision.rule, report.listed) == ("list.deny", Listed(ListName.DENY, "00000000"))
+
+
+def test_a_denied_sender_without_a_scan() -> None:
+    """Also where no slot is free, and where the message is too large."""
+    entry = listed("deny", sender="@example.org")
+    busy = replace(_listed([], entry), slots=scan_slots(0))
+    settled = message(settled=Verdict.unscanned("session", Limit.TOO_LARGE))
+    for pipeline, mail in ((busy, message()), (_listed([], entry), settled)):
+        assert pipeline.process(mail, Ticks()).decision.rule == "list.deny"
 
 
 def test_no_engine_is_no_clean() -> None:
