@@ -57,6 +57,7 @@ class Miltscan(Milter):
             "milter": {"socket": f"unix:{self.socket}", "workers": 2},  # so that one may die
             "spool": {"directory": str(folder / "spool")},
             "quarantine": {"directory": str(folder / "quarantine")},
+            "lists": {"file": str(folder / "lists.jsonl")},
             "delivery": {"server": f"inet:{self._ports['delivery_port'] or 19000}@127.0.0.1"},
             "queues": {name: str(queue_folder(folder, name)) for name in ("incoming", "delivery")}
             | {"interval": "1s", **self._ports},
