@@ -15,7 +15,7 @@ import typer
 
 from miltscan.commands.common import Config, exit_on_error
 from miltscan.commands.dropping import acting_user
-from miltscan.commands.lists_common import add_entry, added_text, expiry, refuse_limit
+from miltscan.commands.lists_common import add_entry, added_text, expiry, refuse_limit_name
 from miltscan.commands.logged import logged_message, preview
 from miltscan.commands.tables import indented, terminal_width
 from miltscan.commands.terminal import say
@@ -96,13 +96,13 @@ def allow(  # noqa: PLR0913 - one parameter for each option
             read = Logs(logs or usual_files(), journal=not logs and has_journal())
             found = logged_message(queue_id, read)
             entry = terms.entry(found.signature, sender or found.sender)
-            refuse_limit(entry.signature)
+            refuse_limit_name(entry.signature)
             say("\n".join(preview(settings, found, entry, terminal_width())))
             if not yes:
                 typer.confirm("Add this entry?", abort=True, err=True)
         else:
             entry = terms.entry(what, sender)
-            refuse_limit(entry.signature)
+            refuse_limit_name(entry.signature)
         say(added_text(add_entry(settings, entry)))
         say("\n".join(_consequences(entry)))
 

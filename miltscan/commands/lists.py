@@ -12,7 +12,7 @@ import typer
 
 from miltscan.commands.common import Config, exit_on_error
 from miltscan.commands.dropping import acting_user
-from miltscan.commands.lists_common import audit_change, entry_fields, entry_lines, list_file
+from miltscan.commands.lists_common import audit_change, entry_lines, list_fields, list_file
 from miltscan.commands.progress import progress
 from miltscan.commands.tables import terminal_width
 from miltscan.commands.terminal import complain, say, say_json
@@ -61,7 +61,7 @@ def show_lists(
     for one in entries:
         number = None if counts is None else counts[one.id]
         if json:
-            say_json(entry_fields(one, number))
+            say_json(list_fields(one, number))
         else:
             say("\n".join(entry_lines(one, terminal_width(), number)))
     if not entries and not json:

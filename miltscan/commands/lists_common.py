@@ -66,7 +66,7 @@ def expiry(text: str, now: float) -> float | None:
     return end
 
 
-def refuse_limit(signature: str) -> None:
+def refuse_limit_name(signature: str) -> None:
     """Raise ListError for a name that clamd gives to a limit, which is a reason and not a detection."""
     for start, reason in _LIMITS.items():
         if signature.startswith(start):
@@ -114,7 +114,7 @@ def _until(entry: ListEntry) -> str:
     return "without end" if entry.until is None else f"until {time_text(entry.until)}"
 
 
-def entry_fields(entry: ListEntry, hits: int | None = None) -> Mapping[str, object]:
+def list_fields(entry: ListEntry, hits: int | None = None) -> Mapping[str, object]:
     """An entry as a JSON object; what it does not name is null."""
     return {
         "id": entry.id,

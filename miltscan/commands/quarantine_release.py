@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from miltscan.commands.common import Config
-from miltscan.commands.lists_common import add_entry, added_text, expiry, refuse_limit
+from miltscan.commands.lists_common import add_entry, added_text, expiry, refuse_limit_name
 from miltscan.commands.progress import progress
 from miltscan.commands.quarantine_common import IdentityFile, Json, Opened, opened
 from miltscan.commands.tables import indented, terminal_width
@@ -98,7 +98,7 @@ def _allowing(reason: str, until: float | None, entry: Entry, user: str) -> List
         raise ListError(
             f"{entry.id}: nothing was detected in it, so there is nothing to allow; release it without --allow"
         )
-    refuse_limit(entry.signature)
+    refuse_limit_name(entry.signature)
     try:
         sender = pattern(shown_address(entry.sender) or "<>")
     except ValueError as error:

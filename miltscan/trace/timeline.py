@@ -125,6 +125,8 @@ def _scan(fields: Mapping[str, object]) -> Iterator[str]:
         yield f"receipt: {fields.get('receipt')}"
     found = [fields.get(name) for name in ("outcome", "signature", "reason")]
     yield f"verdict: {', '.join(str(one) for one in found if one)}"
+    if fields.get("list"):
+        yield f"lists: entry {fields.get('list')} applied (miltscan lists)"
     yield f"decision: {fields.get('action')}, by rule {fields.get('rule')}"
     if fields.get("entry"):
         yield f"in the quarantine: area {fields.get('area')}, entry {fields.get('entry')}"

@@ -46,9 +46,15 @@ def test_case(parts: Parts, case: Case) -> None:
         for (engine, answer), clamd in zip(case.answers.items(), clamds, strict=False):
             down = partial(wait_until_down, sandwich, engine)
             stack.enter_context(decisions.answering(clamd, answer, down))
+        reads = partial(_reads, sandwich)
+        stack.enter_context(decisions.in_force(case, sandwich.folder / "lists.jsonl", reads))
         reply = sent(sandwich.incoming.port, case, message)
     fate, reason, headers = found(sandwich, reply, message_id)
     assert case.deviations(reply, fate, reason, headers) == []
+
+
+def _reads(sandwich: ScanningSandwich) -> int:
+    return len(sandwich.miltscan.events("lists_read"))
 
 
 def wait_until_down(sandwich: ScanningSandwich, engine: str) -> None:

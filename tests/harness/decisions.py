@@ -2,14 +2,19 @@
 
 import fnmatch
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from miltscan.core.listlines import FIRST, added_line
+from miltscan.core.lists import ListEntry, ListName
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.clamd_lies import Slow, always_ok, close_without_answer, honest, says, unless_canary
+from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.programs import CHECKOUT
 
 FOLDER = CHECKOUT / "tests" / "corpus" / "decisions"
@@ -17,7 +22,7 @@ LEVELS = ("unit", "milter", "e2e")
 DELIVERED, REFUSED, DISCARDED, HELD, QUARANTINED = "delivered", "refused", "discarded", "held", "quarantined"
 Header = tuple[bytes, bytes]
 
-_SECTIONS = ("configuration", "session", "message", "engine", "expected")
+_SECTIONS = ("configuration", "lists", "session", "message", "engine", "expected")
 _HEADING = re.compile(r"^--- (\w+)\n", re.MULTILINE)
 _LEVELS = re.compile(r"levels: ([a-z0-9 ]+) - .+")
 _COMMAND = re.compile(r"(MAIL FROM|RCPT TO):(<\S*>)((?: \S+)*)")
@@ -62,6 +67,7 @@ class Case:
     body: bytes
     answers: Mapping[str, str]
     expected: Expected
+    entries: tuple[ListEntry, ...] = ()
 
     @property
     def tables(self) -> dict[str, dict[str, Any]]:
@@ -130,7 +136,43 @@ def parse_case(name: str, text: str) -> Case:
     headers, body = _message(section["message"])
     answers = dict(line.split(": ", 1) for line in section.get("engine", _ENGINE).split("\n") if line)
     expected = _expected(name, section["expected"])
-    return Case(name, runs, section.get("configuration", ""), client, commands, headers, body, answers, expected)
+    configuration, entries = section.get("configuration", ""), _entries(name, section.get("lists", ""))
+    return Case(name, runs, configuration, client, commands, headers, body, answers, expected, entries)
+
+
+def _entries(name: str, text: str) -> tuple[ListEntry, ...]:
+    """The entries of the lists, a line each: allow or deny, then KEY=VALUE."""
+    found = []
+    for number, line in enumerate(filter(None, text.split("\n"))):
+        which, *terms = shlex.split(line)
+        if which not in {*ListName} or not all("=" in term for term in terms):
+            raise ValueError(f"{name}: expected allow or deny and KEY=VALUE, got {line!r}")
+        fields: dict[str, Any] = dict(term.split("=", 1) for term in terms)
+        found.append(ListEntry(f"0000000{number}", ListName(which), 0.0, "root", "case", **fields))
+    return tuple(found)
+
+
+@contextmanager
+def in_force(case: Case, file: Path, reads: Callable[[], int]) -> Iterator[None]:
+    """The entries of the case are in the file of the lists, and read; none when the context ends.
+
+    `reads` counts how often the service has read the lists.
+    """
+    if not case.entries:
+        yield
+        return
+    _put(file, map(added_line, case.entries), reads)
+    try:
+        yield
+    finally:
+        _put(file, (), reads)
+
+
+def _put(file: Path, lines: Iterable[bytes], reads: Callable[[], int]) -> None:
+    before, new = reads(), file.with_suffix(".new")
+    new.write_bytes(FIRST + b"".join(lines))
+    new.rename(file)
+    wait_until(lambda: reads() > before, PATIENCE, "the lists of a case")
 
 
 def _session(name: str, text: str) -> tuple[tuple[str, str], tuple[MailCommand, ...]]:

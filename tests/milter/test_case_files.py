@@ -47,6 +47,8 @@ def test_case(shared: Fleet, second: FakeClamd, case: Case) -> None:
         for (engine, answer), clamd in zip(case.answers.items(), (daemon.clamd, second), strict=False):
             down = partial(wait_until_down, daemon, engine)
             stack.enter_context(decisions.answering(clamd, answer, down))
+        reads = partial(_reads, daemon)
+        stack.enter_context(decisions.in_force(case, daemon.folder / "lists.jsonl", reads))
         mta = stack.enter_context(daemon.mta())
         name, address = (text.encode() for text in case.client)
         mta.values |= {b"_": b"%b [%b]" % (name, address), b"{client_name}": name, b"{client_addr}": address}
@@ -54,6 +56,10 @@ def test_case(shared: Fleet, second: FakeClamd, case: Case) -> None:
     headers = decisions.edited(case.headers, [(edit.name, edit.value, edit.index or 0) for edit in result.edits])
     fate = fate_of(daemon, queue_id, result)
     assert case.deviations(result.reply.smtp.decode(), *fate, headers) == []
+
+
+def _reads(daemon: Daemon) -> int:
+    return len(daemon.logged("lists_read"))
 
 
 def wait_until_down(daemon: Daemon, engine: str) -> None:

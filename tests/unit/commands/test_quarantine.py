@@ -20,6 +20,7 @@ from miltscan.commands import quarantine_message
 from miltscan.quarantine.encoder import Encoder
 from miltscan.quarantine.entry import Event, State
 from miltscan.quarantine.files import Files
+from miltscan.scanning.listfile import ListFile
 from tests.fakes.delivery import FakeDelivery, fake_delivery
 from tests.fakes.entries import MESSAGE, put
 
@@ -75,6 +76,15 @@ def delivery(quarantine: Quarantine) -> Iterator[FakeDelivery]:
         host, port = server.server
         quarantine.configure(f'delivery.server = "inet:{port}@{host}"\n')
         yield server
+
+
+@pytest.fixture
+def lists(quarantine: Quarantine, delivery: FakeDelivery, monkeypatch: pytest.MonkeyPatch) -> ListFile:  # noqa: ARG001 - it writes the file first
+    """Empty lists; what would go to syslog is dropped."""
+    with (quarantine.folder / "f.toml").open("a") as file:
+        file.write(f'lists.file = "{quarantine.folder}/lists.jsonl"\n')
+    monkeypatch.setattr("miltscan.commands.lists_common.write_audit", lambda *_: None)
+    return ListFile(quarantine.folder / "lists.jsonl")
 
 
 COMMANDS = {
@@ -291,6 +301,48 @@ def test_a_release(quarantine: Quarantine, delivery: FakeDelivery) -> None:
     assert quarantine.run("release", entry_id, *INFECTED, "--again").exit_code == 0
 
 
+@pytest.mark.usefixtures("delivery", "utc")
+def test_a_release_that_allows_the_next_ones(quarantine: Quarantine, lists: ListFile) -> None:
+    """The entry names the signature and the sender; without a detection nothing is released either."""
+    entry_id = quarantine.put()
+    result = quarantine.run("release", entry_id, *INFECTED, "--allow", "--until", "2096-10-01")
+    (entry,) = lists.read().entries
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[-1] == (
+        f"added {entry.id}: allow signature Heuristics.Phishing.Email, sender sender@client.example, "
+        "until 2096-10-02 00:00"
+    )
+    assert (entry.signature, entry.sender, entry.reason) == (
+        "Heuristics.Phishing.Email",
+        "sender@client.example",
+        "false positive",
+    )
+    assert entry.by == quarantine.files.events(entry_id)[-1].by
+    (found,) = quarantine.objects("release", quarantine.put(), *INFECTED, "--allow")
+    assert found["allowed"] == lists.read().entries[-1].id
+    nothing = quarantine.put(**CLEAN)
+    refused = quarantine.run("release", nothing, "--reason", "x", "--allow")
+    assert (refused.exit_code, "nothing was detected in it" in refused.stderr) == (1, True)
+    assert quarantine.files.events(nothing) == ()
+
+
+def test_a_release_that_fails_allows_nothing(quarantine: Quarantine, delivery: FakeDelivery, lists: ListFile) -> None:
+    """A recipient still waits for the message: the command is repeated with --allow."""
+    delivery.refusals = {"<ann@example.com>": "550 5.1.1 User unknown"}
+    assert quarantine.run("release", quarantine.put(), *INFECTED, "--allow").exit_code == 1
+    assert not lists.read()
+
+
+def test_a_release_whose_lists_cannot_be_written(
+    quarantine: Quarantine, delivery: FakeDelivery, lists: ListFile
+) -> None:
+    """The message is released, and the status is 1."""
+    lists.path.mkdir()
+    result = quarantine.run("release", quarantine.put(), *INFECTED, "--allow")
+    assert (result.exit_code, len(delivery.messages)) == (1, 1)
+    assert "lists.file must be a file of miltscan's user" in result.stderr
+
+
 def test_a_release_that_fails_in_part(quarantine: Quarantine, delivery: FakeDelivery) -> None:
     """Each reply is printed once, with its recipients and the remedy; the status is 1."""
     recipients = tuple(b"<user%d@example.org>" % number for number in range(7))
@@ -320,7 +372,18 @@ def test_a_release_to_some(quarantine: Quarantine, delivery: FakeDelivery) -> No
     ]
 
 
-@pytest.mark.parametrize("options", [["--infected"], ["--infected", "--reason", " "], ["--to", "a b"], ["--to", "<>"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--infected"],
+        ["--infected", "--reason", " "],
+        ["--to", "a b"],
+        ["--to", "<>"],
+        ["--allow"],
+        ["--until", "30d"],
+        ["--allow", "--reason", "x", "--until", "2020-01-01"],
+    ],
+)
 def test_a_release_with_wrong_options(quarantine: Quarantine, options: list[str]) -> None:
     """A mistake of usage sends nothing."""
     result = quarantine.run("release", quarantine.put(), *options)

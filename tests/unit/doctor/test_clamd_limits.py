@@ -57,6 +57,7 @@ def test_a_matching_configuration_has_no_mismatch(tmp_path: Path) -> None:
         ("MaxScanTime 0", "MaxScanTime", "MaxScanTime 54000"),
         ("AlertExceedsMax no", "AlertExceedsMax", "AlertExceedsMax yes"),
         ("AlertEncrypted false", "AlertEncrypted", "AlertEncrypted yes"),
+        ("HeuristicScanPrecedence yes", "HeuristicScanPrecedence", "HeuristicScanPrecedence no"),
         ("MaxThreads 9", "MaxThreads", "MaxThreads 10"),
         ("MaxQueue 79", "MaxQueue", "MaxQueue 80"),
     ],

@@ -5,8 +5,9 @@ import pytest
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.core.action import Decision, Discard, Hold, InsertHeader, Quarantine
+from miltscan.core.lists import Consultation, Lists
 from miltscan.core.message import Client, Message
-from miltscan.core.policy import decide
+from miltscan.core.policy import decide, denial
 from miltscan.core.session import Session
 from miltscan.core.verdict import Limit, Verdict, worst
 from miltscan.engines.clamd.reply import Clean, Failed, Form, Found, Limited, parse_reply
@@ -53,7 +54,10 @@ def decided(case: Case, settings: Settings) -> Decision:
     message = made(session)
     if message.settled:
         return decide(policy, message, message.settled)
-    verdicts = [verdict_on(engine, answer) for engine, answer in case.answers.items()]
+    lists = Consultation(Lists(case.entries), message, 0.0, str)
+    verdicts = [lists.allowed(verdict_on(engine, answer)) for engine, answer in case.answers.items()]
+    if entry := lists.denied(verdicts):
+        return denial(entry, message.queue_id)
     return decide(policy, message, worst(verdicts, policy.optional), verdicts)
 
 
@@ -136,6 +140,7 @@ def test_a_case_is_read() -> None:
         ("RCPT TO:<a@example.test>", "DATA", "expected client:, MAIL FROM: or RCPT TO:, got 'DATA'"),
         ("held: why", "held", "expected delivered, refused, discarded, held: REASON or quarantined: AREA, got 'held'"),
         ("held: why", "gone", "got 'gone'"),
+        ("--- session\n", "--- lists\nkeep sender=@a\n--- session\n", "expected allow or deny and KEY=VALUE"),
     ],
 )
 def test_a_mistake_in_a_case_is_named(old: str, new: str, mistake: str) -> None:
