@@ -1,17 +1,23 @@
 """The allow and deny lists between real sendmails and a real clamd: from a refused message to one that arrives."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from miltscan.scanning.listfile import ListFile
+from tests.fakes.eicar import EICAR
 from tests.harness import messages
+from tests.harness.clamav import Clamd
 from tests.harness.client import RECIPIENT, SENDER, new_message_id, text_message
 from tests.harness.miltscan import ScanningSandwich, Tables
-from tests.harness.processes import PATIENCE, wait_until
+from tests.harness.processes import PATIENCE, Programs, wait_until
 from tests.harness.sandwich import private_folder
+
+MARK = b"a text that only this site's signature knows"
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +102,28 @@ def test_a_denied_sender(sandwich: ScanningSandwich) -> None:
     arrives = new_message_id()
     assert sandwich.send(text_message(arrives)).code == 250
     sandwich.mailbox.wait_for(arrives)
+
+
+def test_the_ign2_line_lets_clamd_go_on(tmp_path: Path) -> None:
+    """With the name that `allow` shows, without .UNOFFICIAL, clamd ignores the signature and finds others."""
+    owner = Programs(tmp_path)
+    clamd = Clamd.prepare(owner, test_database=True)
+    (clamd.database / "site.ndb").write_text(f"Site.Test-1:0:*:{MARK.hex()}\n")
+    clamd.start()
+    try:
+        clamd.wait_ready()
+        assert scanned(clamd, MARK) == b"Site.Test-1.UNOFFICIAL FOUND"
+        (clamd.database / "local.ign2").write_text("Site.Test-1\n")
+        clamd.reload()
+        wait_until(lambda: scanned(clamd, MARK) == b"OK", PATIENCE, "a clamd that ignores the signature")
+        assert b"Eicar" in scanned(clamd, EICAR)
+    finally:
+        owner.end()
+
+
+def scanned(clamd: Clamd, data: bytes) -> bytes:
+    """What clamd says about these bytes."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(clamd.socket))
+        connection.sendall(b"zINSTREAM\0" + len(data).to_bytes(4, "big") + data + bytes(4))
+        return connection.recv(4096).removesuffix(b"\0").removeprefix(b"stream: ")
