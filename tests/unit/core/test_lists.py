@@ -76,6 +76,21 @@ def test_an_allowed_detection_keeps_its_name() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        *(Verdict.unscanned("clamd", limit) for limit in Limit),
+        *(Verdict.error("clamd", fault) for fault in Fault),
+        Verdict.clean("clamd"),
+    ],
+    ids=lambda verdict: str(verdict.reason),
+)
+def test_no_entry_changes_what_is_no_detection(verdict: Verdict) -> None:
+    """Not even one for this content, or for a client that is known."""
+    entries = listed(digest=DIGEST), listed(sender="@example.org", client=CLIENT)
+    assert consulted(*entries).allowed(verdict) is verdict
+
+
 def test_authenticated_mail() -> None:
     """A user who has authenticated is no forger: the sender's entry allows viruses, too."""
     mail = message(envelope=Envelope(b"<sender@example.org>", (b"<user@example.test>",), authenticated=True))
