@@ -15,7 +15,7 @@ from miltscan.core.text import readable
 from miltscan.core.verdict import Verdict
 from miltscan.errors import ListError
 from miltscan.sandwich.logfiles import Logs
-from miltscan.sandwich.logline import EventKind, LogEvent, addresses
+from miltscan.sandwich.logline import LogEvent, addresses
 from miltscan.scanning.assemble import policy_for
 from miltscan.trace.follow import find
 
@@ -53,7 +53,7 @@ def logged_message(queue_id: str, logs: Logs) -> LoggedMessage:
     """The message with this queue ID, in which an engine has found something. Raises ListError."""
     shown = readable(queue_id, 60)
     found = find(queue_id, logs.matching, datetime.now().astimezone())
-    scans = [one for trace in found.traces for one in trace.events if one.kind is EventKind.SCAN]
+    scans = [one for trace in found.traces for one in trace.events if one.get("event") == "message"]
     if not scans:
         raise ListError(f"{shown}: no line of miltscan about this message in {logs}; to read another log, use --log")
     detected = [one for one in scans if one.get("signature")]

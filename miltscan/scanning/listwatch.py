@@ -40,6 +40,7 @@ class ListWatch:
         self._fault = ""
         self._expire_after = 0.0
         self._ended = threading.Event()
+        self._count(self.current)
         self.look()
 
     def start(self) -> None:
@@ -75,16 +76,20 @@ class ListWatch:
         lists = file.read()
         new = set(lists.broken) - set(self.current.broken)
         self.current, self._seen, self._fault = lists, state, ""
-        number = {name: sum(one.list is name for one in lists.entries) for name in ListName}
-        allow, deny = number[ListName.ALLOW], number[ListName.DENY]
+        allow, deny = self._count(lists)
         self._log().info("lists_read", file=self.path, allow=allow, deny=deny)
         if new:
             lines = ", ".join(map(str, sorted(new)[:_SHOWN]))
             self._log().error("lists_broken", file=self.path, number=len(new), lines=lines)
+
+    def _count(self, lists: Lists) -> tuple[int, int]:
+        """Update the metrics; return the numbers of entries that allow and deny."""
+        number = {name: sum(one.list is name for one in lists.entries) for name in ListName}
         metrics.LISTS_STALE.child().set(0)
         metrics.LISTS_BROKEN.child().set(len(lists.broken))
         for name in ListName:
             metrics.LIST_ENTRIES.child(name).set(number[name])
+        return number[ListName.ALLOW], number[ListName.DENY]
 
     def _failing(self, why: str) -> None:
         """Log a new fault of the file; the last lists stay in force."""
