@@ -8,11 +8,14 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from miltscan.core.edits import HeaderEdit
+
 
 class Outcome(StrEnum):
     """The kinds of verdict, mildest first, as `worst` ranks them."""
 
     CLEAN = "clean"
+    SPAM = "spam"
     UNSCANNED = "unscanned"
     ERROR = "error"
     INFECTED = "infected"
@@ -43,11 +46,41 @@ class Fault(StrEnum):
     EXCEPTION = "exception"
 
 
+class SpamAction(StrEnum):
+    """What an anti-spam engine proposes; `none` is that of an engine that only compares the score. A metric label."""
+
+    NO_ACTION = "no action"
+    GREYLIST = "greylist"
+    SOFT_REJECT = "soft reject"
+    ADD_HEADER = "add header"
+    REWRITE_SUBJECT = "rewrite subject"
+    QUARANTINE = "quarantine"
+    DISCARD = "discard"
+    REJECT = "reject"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What an anti-spam engine proposes: a fact, not an order. `threshold` is the score from which it calls mail spam.
+
+    `symbols` are the names of the rules that matched, those with the greatest effect first. `edits` and `text` (of a
+    reply) are empty unless the configuration honours them; both are checked and printable.
+    """
+
+    action: SpamAction
+    threshold: float
+    symbols: tuple[str, ...] = ()
+    edits: tuple[HeaderEdit, ...] = ()
+    text: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One engine's opinion of one message; never an action. Made by one of the functions of the class.
 
     `server` is the server of the engine that gave it, `detail` is a line for the log (any text, cleaned where shown).
+    `score` and `advice` are those of an anti-spam engine that looked at the message.
     """
 
     engine: str
@@ -56,6 +89,8 @@ class Verdict:
     reason: Limit | Fault | None = None
     detail: str = ""
     server: str = ""
+    score: float | None = None
+    advice: Advice | None = None
 
     @property
     def failed(self) -> bool:
@@ -66,6 +101,12 @@ class Verdict:
     def clean(cls, engine: str, server: str = "") -> "Verdict":
         """The engine looked at the whole message and found nothing."""
         return cls(engine, Outcome.CLEAN, server=server)
+
+    @classmethod
+    def scored(cls, engine: str, server: str, score: float, advice: Advice, *, spam: bool) -> "Verdict":
+        """An anti-spam engine looked at the message; `spam` is its opinion."""
+        outcome = Outcome.SPAM if spam else Outcome.CLEAN
+        return cls(engine, outcome, server=server, score=score, advice=advice)
 
     @classmethod
     def infected(cls, engine: str, signature: str, server: str = "") -> "Verdict":
@@ -91,21 +132,24 @@ class Verdict:
 OWN_VERDICTS = frozenset({"miltscan", "none", "pipeline", "receipt", "session", "spool"})
 """What stands for the engine in verdicts that no engine gave; an engine of this name would lend them its `on_error`."""
 _FAILURES = (Limit.TIMEOUT, Limit.NO_ENGINE, Limit.ENGINE_UNABLE)
+_FOUND = (Outcome.INFECTED, Outcome.SPAM)
 _NOT_SCANNED = (Outcome.UNSCANNED, Outcome.ERROR)
 _RANK = {outcome: rank for rank, outcome in enumerate(Outcome)}
 _NO_VERDICT = Verdict.unscanned("none", Limit.NO_ENGINE, "no required engine gave a verdict")
 
 
 def worst(verdicts: Sequence[Verdict], optional: Container[str] = ()) -> Verdict:
-    """The verdict that decides: infected before error before unscanned before clean; the first of equals.
+    """The verdict that decides: infected, error, unscanned, spam, clean, in this order; the first of equals.
 
-    Of the engines named in `optional` only `INFECTED` counts. Without a verdict of a required engine the message is
-    `UNSCANNED`: the silence of an engine is not an opinion.
+    Of the engines named in `optional` only what they found counts. Without a verdict of a required engine the message
+    is `UNSCANNED`: the silence of an engine is not an opinion.
     """
     if len(verdicts) == 1 and verdicts[0].engine not in optional:
         return verdicts[0]
-    counting = [one for one in verdicts if one.outcome is Outcome.INFECTED or one.engine not in optional]
-    return max(counting, key=lambda verdict: _RANK[verdict.outcome], default=_NO_VERDICT)
+    counting = [one for one in verdicts if one.outcome in _FOUND or one.engine not in optional]
+    if not any(one.engine not in optional for one in verdicts):
+        counting.append(_NO_VERDICT)
+    return max(counting, key=lambda verdict: _RANK[verdict.outcome])
 
 
 def missing(verdicts: Sequence[Verdict], optional: Container[str]) -> tuple[Verdict, ...]:

@@ -4,12 +4,14 @@ import pytest
 
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
-from miltscan.core.action import Decision, Discard, Hold, InsertHeader, Quarantine
+from miltscan.core.action import Decision, Discard, Hold, Quarantine
+from miltscan.core.edits import InsertHeader
 from miltscan.core.message import Client, Message
 from miltscan.core.policy import decide
 from miltscan.core.session import Session
 from miltscan.core.verdict import Limit, Verdict, worst
-from miltscan.engines.clamd.reply import Clean, Failed, Form, Found, Limited, parse_reply
+from miltscan.engines.clamd.reply import Clean, Form, Found, parse_reply
+from miltscan.engines.reply import Failed, Limited
 from miltscan.scanning.assemble import policy_for
 from tests.fakes.messages import NoContent
 from tests.harness import decisions

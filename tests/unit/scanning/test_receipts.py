@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from miltscan.core.action import Accept, ActionName, Decision, Hold, InsertHeader, Reject, RemoveHeader
+from miltscan.core.action import Accept, ActionName, Decision, Hold, Reject
+from miltscan.core.edits import Header, InsertHeader, RemoveHeader
 from miltscan.core.keys import Key
-from miltscan.core.message import Header, Message
+from miltscan.core.message import Message
 from miltscan.core.receipt import RECEIPT_HEADER, AcceptedBy, Claim, ReceiptResult, sign_receipt
 from miltscan.core.report import Report
 from miltscan.core.session import head, too_large
