@@ -1,9 +1,12 @@
 """A real rspamd and a real spamd behind real sendmails: what they receive, what users find, and what their end does."""
 
+import email
 import smtplib
+import subprocess
 from collections.abc import Callable, Iterator
 from email.message import Message
 
+import dkim
 import pytest
 
 from tests.harness.antispam import SPAM_WORDS, Rspamd, Spamd
@@ -20,8 +23,9 @@ SPAM = ("X-Spam-Flag", "X-Spam-Status", "X-Spam-Score", "X-Spam-Level")
 class Filtered:
     """A sandwich with a real clamd, and both anti-spam programs."""
 
-    def __init__(self, sandwich: ScanningSandwich) -> None:
+    def __init__(self, sandwich: ScanningSandwich, tables: Tables) -> None:
         self.sandwich = sandwich
+        self.tables = tables
         self.miltscan = sandwich.miltscan
         self.rspamd = Rspamd(sandwich.programs, HELO)
         self.spamd = Spamd(sandwich.programs)
@@ -33,7 +37,7 @@ class Filtered:
             {"type": "clamd", "servers": self.miltscan.servers, "canary_interval": "1h"}
         ]
         engines += [{"type": name, "servers": [servers[name]], "canary_interval": "2s", **keys} for name in names]
-        tables: Tables = {"milter": {"workers": 1}, "": {"engine": engines}, "policy": policy or {}}
+        tables: Tables = {**self.tables, "": {"engine": engines}, "policy": policy or {}}
         self.miltscan.configure(tables)
         self.miltscan.reload_and_wait()
         for name in names:
@@ -43,21 +47,47 @@ class Filtered:
 
     def send(self, text: str = "Hello Bob,\r\n", head: bytes = b"", helo: str = "client.example.org") -> Message:
         """A message as it is in the mailbox; the client says `helo`."""
-        message_id = new_message_id()
-        message = head + text_message(message_id, text.encode())
+        return email.message_from_bytes(self.pass_through(head + text_message(new_message_id(), text.encode()), helo))
+
+    def pass_through(self, message: bytes, helo: str = "client.example.org") -> bytes:
+        """The bytes of this message in the mailbox."""
         with smtplib.SMTP("127.0.0.1", self.sandwich.incoming.port, helo, PATIENCE) as session:
             session.sendmail(SENDER, [RECIPIENT], message)
-        return self.sandwich.mailbox.wait_for(message_id).message
+        return self.sandwich.mailbox.wait_for(email.message_from_bytes(message)["Message-ID"]).raw
+
+    def receipts(self, result: str) -> float:
+        """The messages that the delivery side checked with this result."""
+        return self.miltscan.metric("receipts_total", result=result)
 
 
 @pytest.fixture(scope="module")
-def filtered() -> Iterator[Filtered]:
-    """One for all tests."""
-    with private_folder() as folder, ScanningSandwich(folder, {"milter": {"workers": 1}}) as sandwich:
-        made = Filtered(sandwich)
-        made.rspamd.start()
-        made.spamd.start()
-        yield made
+def running() -> Iterator[Filtered]:
+    """One for all tests; the delivery side verifies receipts."""
+    with private_folder() as folder:
+        (folder / "keys").write_text(f"first {'ab' * 32}\n")
+        (folder / "keys").chmod(0o600)
+        tables: Tables = {
+            "milter": {"workers": 1},
+            "keys": {"file": f"{folder}/keys"},
+            "verify": {"socket": f"unix:{folder}/run/verify.sock"},
+        }
+        site = {"SITE_DELIVERY_MILTER": f"unix:{folder}/run/verify.sock"}
+        with ScanningSandwich(folder, tables, site=site) as sandwich:
+            made = Filtered(sandwich, tables)
+            made.rspamd.start()
+            made.spamd.start()
+            yield made
+
+
+@pytest.fixture
+def filtered(running: Filtered) -> Iterator[Filtered]:
+    """The same; whatever a test does to headers, every receipt was valid, so that no message was scanned twice."""
+    valid = running.receipts("valid")
+    yield running
+    if running.sandwich.incoming.queued():
+        running.sandwich.wait_until_empty()
+    assert running.receipts("valid") >= valid
+    assert [running.receipts(result) for result in ("none", "mismatch", "forged", "rescanned")] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("engine", ["rspamd", "spamd"])
@@ -129,3 +159,43 @@ def test_mail_flows_without_the_engine(filtered: Filtered, engine: str) -> None:
         assert filtered.miltscan.ready
     finally:
         program.start()
+
+
+FORGED = (
+    b"X-Virus-Status: Clean\r\n",
+    b"X-Spam-Flag: NO\r\nx-spam-flag: NO\r\n",
+    b"X-Spamd-Bar: forged\r\nX-Spam: no\r\n",
+    b"Authentication-Results: mx.example.test; dkim=pass\r\n",
+)
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_the_receipt_holds_after_each_kind_of_edit(filtered: Filtered, forged: bytes) -> None:
+    """Removed and added by us and for rspamd: the delivery side believes it, and the mailbox has our headers."""
+    filtered.use("rspamd", "spamd", edit_headers=True, authentication_results=True)
+    valid = filtered.receipts("valid")
+    message = filtered.send(head=forged)
+    assert message["X-Spam-Status"].startswith("No")
+    assert message["X-Miltscan-Receipt"] is None
+    assert filtered.receipts("valid") == valid + 1
+
+
+def test_our_edits_keep_a_dkim_signature(filtered: Filtered) -> None:
+    """Of a message whose signature covers From, Subject, To, Date and more, with every edit that there is."""
+    filtered.use("rspamd", edit_headers=True, authentication_results=True)
+    made = ["openssl", "genrsa", "-traditional", "1024"]
+    key = subprocess.run(made, check=True, capture_output=True).stdout
+    shown = subprocess.run(["openssl", "rsa", "-pubout"], input=key, check=True, capture_output=True).stdout
+    record = b"v=DKIM1; k=rsa; p=" + b"".join(shown.splitlines()[1:-1])
+    date = b"Date: Sun, 29 Nov 2026 01:00:00 +0000\r\n"
+    plain = date + text_message(new_message_id(), f"{SPAM_WORDS}\r\n".encode())
+    covered = [b"from", b"to", b"subject", b"date", b"message-id"]
+    signature = dkim.sign(plain, b"sel", b"example.org", key, include_headers=covered)
+    delivered = filtered.pass_through(signature + b"X-Spam-Flag: NO\r\n" + plain)
+    assert b"X-Spam-Flag: YES" in delivered
+
+    def resolve(_name: bytes, **_: int) -> bytes:
+        return record
+
+    assert dkim.verify(delivered, dnsfunc=resolve)
+    assert not dkim.verify(delivered.replace(b"Subject: ", b"Subject: [spam] "), dnsfunc=resolve)
