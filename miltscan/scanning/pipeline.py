@@ -5,7 +5,6 @@ It knows neither milter nor sockets, and owns no message: its caller does until 
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -125,10 +124,10 @@ class Pipeline:
             verdicts = self._scanned(message, scanning, deadline, tick)
         finally:
             self.slots.put(None)
-        report = self._report(message, verdicts, scanning - began)
+        report = self._report(message, verdicts, began, scanning)
         if self.filters and isinstance(report.decision.action, Accept):
-            report = self._report(message, (*verdicts, *self._filtered(message, deadline, tick)), report.waited)
-        return report._replace(seconds=time.monotonic() - began)
+            report = self._report(message, (*verdicts, *self._filtered(message, deadline, tick)), began, scanning)
+        return report
 
     def _scanned(self, message: Message, now: float, deadline: float, tick: Tick) -> tuple[Timed, ...]:
         verdicts: tuple[Timed, ...] = ()
@@ -150,12 +149,13 @@ class Pipeline:
             if verdict := one.judge(message, deadline, tick):
                 yield Timed(verdict, time.monotonic() - began)
 
-    def _report(self, message: Message, verdicts: tuple[Timed, ...], waited: float) -> Report:
+    def _report(self, message: Message, verdicts: tuple[Timed, ...], began: float, scanning: float) -> Report:
+        """The report on a message with these verdicts; it waited for its scan slot from `began` to `scanning`."""
         policy, opinions = self.policy, [timed.verdict for timed in verdicts]
         verdict = worst(opinions, policy.optional)
         absent = missing(opinions, policy.optional) if policy.optional else ()
         decision = decide(policy, message, verdict, opinions)
-        return Report(message, verdict, decision, verdicts, waited, 0.0, absent)
+        return Report(message, verdict, decision, verdicts, scanning - began, time.monotonic() - began, absent)
 
     def _unasked(self, message: Message, verdict: Verdict, began: float) -> Report:
         """The report where the verdict is known without an engine, which took the time since `began` to learn."""
@@ -167,8 +167,11 @@ def _took(slots: Slots, deadline: float, tick: Tick) -> bool:
     """Whether one of the slots was free by `deadline` (time.monotonic seconds), and is taken now."""
     wait = 0.0
     while True:
-        with suppress(Empty):
+        try:
             slots.get(block=wait > 0, timeout=wait or None)
+        except Empty:
+            pass
+        else:
             return True
         if wait:
             tick()
