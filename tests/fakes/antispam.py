@@ -87,8 +87,8 @@ class FakeAntispam:
                 if not (piece := connection.recv(65536)):
                     break
                 request += piece
-            if _GTUBE in request and self.answers_self_test:
-                connection.sendall(self.gtube(request))
+            if _GTUBE in request:
+                connection.sendall((self.gtube if self.answers_self_test else self.answer)(request))
                 return
             self.requests.append(request)
             time.sleep(self.delay)
