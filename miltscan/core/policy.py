@@ -39,6 +39,8 @@ _ACCEPT = Accept()
 _ACCEPTED = Choice(ActionName.ACCEPT)
 _TEMPFAILED = Choice(ActionName.TEMPFAIL)
 _CLEAN_RULE = "clean"
+SPAM_RULE = "policy.on_spam"
+"""The rule of a decision for which spam is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def _rule(policy: Policy, verdict: Verdict) -> tuple[str, Choice]:
         case Outcome.INFECTED:
             return "policy.on_infected", policy.on_infected
         case Outcome.SPAM:
-            return "policy.on_spam", policy.on_spam
+            return SPAM_RULE, policy.on_spam
         case Outcome.ERROR:
             if verdict.engine in policy.on_engine_error:
                 return _engine_rule(verdict.engine), policy.on_engine_error[verdict.engine]
