@@ -20,6 +20,7 @@ from miltscan.core.address import InetAddress
 
 Answer = Callable[[bytes], bytes]
 _GTUBE = b"GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL"
+_LARGE = 2**20
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
@@ -61,6 +62,7 @@ class FakeAntispam:
         self.gtube = gtube
         self.delay = 0.0
         self.answers_self_test = True
+        self.hasty = False  # answers a large message before it has read it, and closes the connection
         self.requests: list[bytes] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.address = InetAddress("127.0.0.1", self._listener.getsockname()[1])
@@ -87,6 +89,8 @@ class FakeAntispam:
                 if not (piece := connection.recv(65536)):
                     break
                 request += piece
+                if self.hasty and _size(head[0]) > _LARGE:
+                    break
             if _GTUBE in request:
                 connection.sendall((self.gtube if self.answers_self_test else self.answer)(request))
                 return

@@ -81,7 +81,7 @@ def test_spam_in_what_was_not_scanned_is_stored_as_spam() -> None:
 
 
 def test_mail_that_an_engine_is_spared_has_no_opinion() -> None:
-    """By its direction."""
+    """Its direction decides; other mail is asked about."""
     rspamd = engine()
     made = pipeline(Verdict.clean("fake"), rspamd, spared=frozenset({Direction.SUBMISSION}))
     user = message(envelope=Envelope(b"<a@b>", (b"<c@d>",), authenticated=True))

@@ -80,6 +80,21 @@ def test_a_lie_is_an_error(answer: Answer, fault: Fault) -> None:
         assert {engine.scan(mail, soon(), nothing).outcome for _ in range(4)} == {Outcome.CLEAN}
 
 
+def test_a_reply_that_is_too_long_is_named() -> None:
+    """It is not read to its end."""
+    with running(FakeAntispam(lambda _: http(b"x" * 2**21))) as engine, message(MAIL) as mail:
+        assert "a reply of more than 1048576 bytes" in engine.scan(mail, soon(), nothing).detail
+
+
+def test_an_opinion_on_half_a_message_does_not_count() -> None:
+    """A server that closes the connection while the message is still sent has not seen the rest."""
+    fake = FakeAntispam(rspamd_says())
+    fake.hasty = True
+    with running(fake) as engine, message(b"Subject: x\r\n\r\n" + b"x" * 2**24) as mail:
+        verdict = engine.scan(mail, soon(), nothing)
+        assert (verdict.outcome, verdict.reason) == (Outcome.ERROR, Fault.CLOSED)
+
+
 def test_a_slow_server_is_given_up_at_the_deadline() -> None:
     """The tick is called meanwhile."""
     fake = FakeAntispam(rspamd_says())
