@@ -1,6 +1,10 @@
 """What every test run shares: enough file descriptors for tests that open many connections."""
 
+import os
 import resource
+from collections.abc import Iterator
+
+import pytest
 
 SERVICE_LIMIT = 65536
 """LimitNOFILE of deploy/systemd/miltscan.service; no more, as some programs close every number up to it at start."""
@@ -12,3 +16,12 @@ def pytest_configure() -> None:
     limit = SERVICE_LIMIT if hard == resource.RLIM_INFINITY else min(hard, SERVICE_LIMIT)
     if soft != resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    """A command that gives up its rights sets the umask of its process, which here is that of the tests."""
+    before = os.umask(0o077)
+    os.umask(before)
+    yield
+    os.umask(before)

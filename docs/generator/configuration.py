@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from miltscan.config.engines import ClamdEngineSettings
+from miltscan.config.engines import ClamdEngineSettings, RspamdEngineSettings, SpamdEngineSettings
 from miltscan.config.quarantine import AreaSettings, QuarantineSettings
 from miltscan.config.render import ShownKey, keys
 from miltscan.config.settings import Settings
@@ -12,7 +12,11 @@ PAGE = Path(__file__).parents[1] / "configuration.md"
 # `[clamd]` and each type of `[[engine]]`, although a file has one or the other; an area, although its name is free
 EVERY_TABLE = Settings().model_copy(
     update={
-        "engine": (ClamdEngineSettings(type="clamd"),),
+        "engine": (
+            ClamdEngineSettings(type="clamd"),
+            RspamdEngineSettings(type="rspamd"),
+            SpamdEngineSettings(type="spamd"),
+        ),
         "quarantine": QuarantineSettings().model_copy(update={"area": {"NAME": AreaSettings()}}),
     }
 )

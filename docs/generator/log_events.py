@@ -15,8 +15,8 @@ from miltscan.core.probe import ProbeKind
 from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import RECIPIENTS_SHOWN, Place
 from miltscan.core.rescan import RescanResult
-from miltscan.core.verdict import Fault, Limit, Outcome
-from miltscan.telemetry.log import CHAIN_SHOWN, FRAMES_SHOWN
+from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
+from miltscan.telemetry.log import CHAIN_SHOWN, FRAMES_SHOWN, SYMBOLS_SHOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,23 @@ ENGINE_ENTRY = (
     replace(_SIGNATURE, null=False, optional=True),
     replace(_REASON, null=False, optional=True),
     Field("detail", Type.TEXT, "The original text of the engine or the system.", _ANY, optional=True),
+    Field("score", Type.NUMBER, "The score that an anti-spam engine gave the message.", "-1e6 to 1e6", optional=True),
+    Field(
+        "threshold",
+        Type.NUMBER,
+        "The score with which it compares: spamd's for spam, rspamd's for a rejection.",
+        "-1e6 to 1e6",
+        optional=True,
+    ),
+    Field("advice", Type.TEXT, "The action that it proposes.", values=tuple(SpamAction), optional=True),
+    Field(
+        "symbols",
+        Type.TEXTS,
+        "Its rules that matched; with rspamd those with the greatest effect first.",
+        f"{SYMBOLS_SHOWN} texts",
+        most=SYMBOLS_SHOWN,
+        optional=True,
+    ),
 )
 _MESSAGE = (
     Field("queue_id", Type.TEXT, "The MTA's queue ID, by which sendmail's own log lines can be found.", _ANY),

@@ -40,6 +40,12 @@ QUESTIONS = {
         "How many messages did an optional engine not scan completely, and why? Mail flows all the same unless the "
         "engine's on_error says otherwise."
     ),
+    "spam_score": "How are the scores of an anti-spam engine distributed, and where would another threshold cut?",
+    "spam_actions_total": "What would the anti-spam engine have done with the messages? It is a fact, not an order.",
+    "spam_symbols_total": (
+        "Which rules of an anti-spam engine match, and how often? A rule that has a series keeps it until the "
+        "next start."
+    ),
     "canary_last_success_timestamp_seconds": (
         "When did the server last pass its self-test, in which it must detect a test signature?"
     ),

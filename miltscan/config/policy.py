@@ -36,6 +36,8 @@ class PolicySettings(Table):
 
     on_infected: _Choice = Choice(ActionName.REJECT)
     """Action when an engine detects a virus."""
+    on_spam: _Choice = Choice(ActionName.ACCEPT)
+    """Action when an anti-spam engine calls the message spam; accepted spam is marked by X-Spam-* headers."""
     on_error: _Choice = Choice(ActionName.TEMPFAIL)
     """Action when an engine fails."""
     on_unscanned: UnscannedSettings = UnscannedSettings()
@@ -43,4 +45,9 @@ class PolicySettings(Table):
     def choices(self) -> Mapping[str, Choice]:
         """Each choice by its key below `policy`."""
         unscanned = {f"on_unscanned.{name}": choice for name, choice in self.on_unscanned}
-        return {"on_infected": self.on_infected, "on_error": self.on_error, **unscanned}
+        return {
+            "on_infected": self.on_infected,
+            "on_spam": self.on_spam,
+            "on_error": self.on_error,
+            **unscanned,
+        }

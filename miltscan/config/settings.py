@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from miltscan.config import places, units
-from miltscan.config.engines import ClamdEngineSettings, ClamdSettings, EngineSettings
+from miltscan.config.engines import AntispamEngineTable, ClamdEngineSettings, ClamdSettings, EngineSettings
 from miltscan.config.policy import PolicySettings
 from miltscan.config.quarantine import DeliverySettings, NoticeSettings, QuarantineSettings
 from miltscan.config.table import RESTART, Table
@@ -27,7 +27,7 @@ _LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
 class HeaderMode(StrEnum):
-    """What is done with X-Virus-* headers."""
+    """What is done with X-Virus-* headers, and with an anti-spam engine X-Spam-* headers."""
 
     REPLACE = "replace"
     NONE = "none"
@@ -109,7 +109,7 @@ class HeaderSettings(Table):
     """`[headers]`: the result of the scan in an accepted message."""
 
     mode: Annotated[HeaderMode, units.choice(HeaderMode)] = HeaderMode.REPLACE
-    """Whether to replace the sender's X-Virus-* headers or to leave them and add none."""
+    """Whether to replace the sender's X-Virus-* headers (and X-Spam-*, if filtered) or to leave them and add none."""
 
 
 class KeySettings(Table):
@@ -253,6 +253,21 @@ class Settings(Table):
         clamd = ClamdEngineSettings.model_construct(type="clamd", **dict(self.clamd))
         return (clamd, *self.engine)
 
+    @property
+    def scanners(self) -> tuple[EngineSettings, ...]:
+        """The engines that detect viruses."""
+        return tuple(engine for engine in self.engines if not isinstance(engine, AntispamEngineTable))
+
+    @property
+    def filters(self) -> tuple[AntispamEngineTable, ...]:
+        """The anti-spam engines, which are asked after the others."""
+        return tuple(engine for engine in self.engines if isinstance(engine, AntispamEngineTable))
+
+    def without_filters(self) -> "Settings":
+        """The same settings without anti-spam engines."""
+        kept = tuple(engine for engine in self.engine if not isinstance(engine, AntispamEngineTable))
+        return self.model_copy(update={"engine": kept}) if self.filters else self
+
     def _quarantine_conflicts(self) -> Iterator[str]:
         total = self.limits.scan_timeout + self.limits.queue_wait
         if self.quarantines and MTA_PATIENCE - STORE_WAIT <= total < MTA_PATIENCE:
@@ -300,8 +315,8 @@ class Settings(Table):
                     f'engine[{position}].name = "{engine.name}": expected another name; '
                     "miltscan itself gives verdicts under this one"
                 )
-        if not any(engine.required for engine in self.engines):
-            yield "engine: expected required = true for at least one engine"
+        if not any(engine.required for engine in self.scanners):
+            yield "engine: expected required = true for at least one engine that detects viruses"
         if self.verify.socket == self.milter.socket:
             yield f'verify.socket = "{self.verify.socket}": expected another socket than milter.socket'
         if self.receipt.remote_verifier and not self.keys.file:

@@ -1,12 +1,10 @@
 """What can be done with a message, as closed types; `policy` decides, the milter carries it out."""
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from miltscan.core.message import Header
+from miltscan.core.edits import HeaderEdit
 
 
 class ActionName(StrEnum):
@@ -104,45 +102,6 @@ Action = Accept | TempFail | Reject | Discard | Hold | Quarantine
 KEPT = (Accept, Hold)
 """With these actions the message is kept, so that its headers are edited."""
 _REFUSALS = (TempFail, Reject)
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveHeader:
-    """Removes the `index`-th header (from 1) of this name."""
-
-    name: str
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class InsertHeader:
-    """Inserts a header above all others."""
-
-    name: str
-    value: str
-
-
-HeaderEdit = RemoveHeader | InsertHeader
-
-
-_X = (b"x", b"X")
-
-
-def removals(headers: Sequence[Header], names: tuple[bytes, ...]) -> tuple[RemoveHeader, ...]:
-    """Remove each header whose name begins, in any case, with one of `names`: lower case, and `x` is their first byte.
-
-    The last comes first: removing one moves the index of those behind it.
-    """
-    # every message passes here: the first byte rules out most names
-    found = [name for name, _ in headers if name[:1] in _X and name.lower().startswith(names)]
-    if not found:
-        return ()
-    seen: Counter[bytes] = Counter()
-    edits: list[RemoveHeader] = []
-    for name in found:
-        seen[name.lower()] += 1
-        edits.append(RemoveHeader(name.decode("utf-8", "replace"), seen[name.lower()]))
-    return tuple(reversed(edits))
 
 
 class Decision(NamedTuple):

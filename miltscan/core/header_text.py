@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from email.errors import MessageError
 from email.header import decode_header
 
-from miltscan.core.message import Header
+from miltscan.core.edits import Header
 from miltscan.core.text import readable
 
 LONGEST = 200  # characters of the text that is shown

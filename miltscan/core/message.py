@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from miltscan.core.edits import Header
 from miltscan.core.verdict import Verdict
 
 PREFACE = b"Received: from miltscan by localhost; Thu, 1 Jan 1970 00:00:00 +0000\r\n"
@@ -33,10 +34,6 @@ class Client(NamedTuple):
     address: str
 
 
-Header = tuple[bytes, bytes]
-"""One header field: name, and value with its leading space and its folds (a line feed and white space), unchanged."""
-
-
 class Envelope(NamedTuple):
     """Sender and recipients as in MAIL and RCPT; `local` means that every recipient's mailer is the local one."""
 
@@ -44,6 +41,22 @@ class Envelope(NamedTuple):
     recipients: tuple[bytes, ...] = ()
     authenticated: bool = False
     local: bool = False
+
+
+class Circumstances(NamedTuple):
+    """What else the MTA knows of the session, for anti-spam engines; each text is hostile, and empty if unknown.
+
+    `helo` is the name in HELO or EHLO, `user` the one who authenticated, `mta` the name of our MTA's host.
+    """
+
+    helo: str = ""
+    user: str = ""
+    tls_version: str = ""
+    cipher: str = ""
+    mta: str = ""
+
+
+NO_CIRCUMSTANCES = Circumstances()
 
 
 class Message(NamedTuple):
@@ -61,6 +74,7 @@ class Message(NamedTuple):
     size: int
     content: Content
     settled: Verdict | None = None
+    circumstances: Circumstances = NO_CIRCUMSTANCES
 
 
 class Direction(StrEnum):

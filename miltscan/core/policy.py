@@ -5,7 +5,7 @@ from both. An optional engine that did not scan the message marks it; where the 
 own `on_error` may still keep it out. How an engine came to its opinion is unknown here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import assert_never
@@ -19,15 +19,13 @@ from miltscan.core.action import (
     Choice,
     Decision,
     Discard,
-    HeaderEdit,
     Hold,
-    InsertHeader,
     Quarantine,
     Reject,
     Reply,
     TempFail,
-    removals,
 )
+from miltscan.core.edits import HeaderEdit, InsertHeader, in_order, removals
 from miltscan.core.lists import ListEntry
 from miltscan.core.message import Message
 from miltscan.core.text import printable_ascii, readable
@@ -36,12 +34,16 @@ from miltscan.core.verdict import Limit, Outcome, Verdict, missing
 STATUS_HEADER = "X-Virus-Status"
 SCANNED_HEADER = "X-Virus-Scanned"
 MISSING_HEADER = "X-Virus-Unscanned-By"
+SPAM_HEADER = "X-Spam-Status"
+"""With X-Spam-Flag, X-Spam-Score and X-Spam-Level, on which users filter; as SpamAssassin writes them."""
 _ACCEPT = Accept()
 _ACCEPTED = Choice(ActionName.ACCEPT)
 _TEMPFAILED = Choice(ActionName.TEMPFAIL)
 _CLEAN_RULE = "clean"
 DENY_RULE = "list.deny"
 """The name of the rule that refuses what an entry of the deny list names."""
+SPAM_RULE = "policy.on_spam"
+"""The rule of a decision for which spam is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Policy:
 
     `foreign` is how the names of headers begin that are removed because only miltscan may add them, in lower case.
     `optional` names the engines that are not required, `on_engine_error` the action at a failure of those engines that
-    have one of their own.
+    have one of their own. `filters` names the anti-spam engines.
     """
 
     on_infected: Choice
@@ -60,13 +62,16 @@ class Policy:
     foreign: tuple[bytes, ...] = ()
     optional: frozenset[str] = frozenset()
     on_engine_error: Mapping[str, Choice] = field(default_factory=dict)
+    on_spam: Choice = _ACCEPTED
+    filters: frozenset[str] = frozenset()
 
 
 def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequence[Verdict] = ()) -> Decision:
     """The decision on a message on which `verdict` is the worst of `verdicts`, those of all engines."""
     forged = removals(message.headers, policy.foreign)
     absent = missing(verdicts, policy.optional) if policy.optional else ()
-    if verdict.outcome is Outcome.CLEAN and not (forged or absent or verdict.allowed):
+    opinions = [one for one in verdicts if one.engine in policy.filters] if policy.filters else ()
+    if verdict.outcome is Outcome.CLEAN and not (forged or absent or opinions or verdict.allowed):
         return _clean(policy.scanned_by)
     rule, choice = _rule(policy, verdict)
     deciding = verdict
@@ -80,7 +85,12 @@ def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequenc
     action = _action(choice, deciding, message.queue_id)
     if not isinstance(action, KEPT):
         return Decision(action, rule)
-    return Decision(action, rule, (*forged, *_ours(policy.scanned_by, status(verdict), absent)))
+    unscanned_by = [one for one in absent if one.engine not in policy.filters]
+    ours = (*_ours(policy.scanned_by, status(verdict), unscanned_by), *_about_spam(policy, opinions))
+    if opinions:
+        advised = [edit for one in opinions if one.advice for edit in one.advice.edits]
+        return Decision(action, rule, in_order([*forged, *advised, *ours]))
+    return Decision(action, rule, (*forged, *ours))
 
 
 @lru_cache(maxsize=8)
@@ -95,6 +105,8 @@ def _rule(policy: Policy, verdict: Verdict) -> tuple[str, Choice]:
             return _CLEAN_RULE, _ACCEPTED
         case Outcome.INFECTED:
             return "policy.on_infected", policy.on_infected
+        case Outcome.SPAM:
+            return SPAM_RULE, policy.on_spam
         case Outcome.ERROR:
             if verdict.engine in policy.on_engine_error:
                 return _engine_rule(verdict.engine), policy.on_engine_error[verdict.engine]
@@ -122,7 +134,7 @@ def _action(choice: Choice, verdict: Verdict, queue_id: str) -> Action:
         case ActionName.DISCARD:
             return Discard(choice.area)
         case ActionName.HOLD:
-            return Hold(f"miltscan: {status(verdict)}")
+            return Hold(f"miltscan: {_explain(verdict) if verdict.outcome is Outcome.SPAM else status(verdict)}")
         case ActionName.QUARANTINE:
             return Quarantine(choice.area or DEFAULT_AREA)
         case ActionName.TEMPFAIL:
@@ -135,7 +147,8 @@ def _action(choice: Choice, verdict: Verdict, queue_id: str) -> Action:
 def _refusal(verdict: Verdict, queue_id: str) -> Reply:
     """5xx: 552 5.3.4 for a message that is too big (RFC 1870 section 6.1, RFC 3463), 550 5.7.1 for all else."""
     code, enhanced = (552, "5.3.4") if verdict.reason is Limit.TOO_LARGE else (550, "5.7.1")
-    return Reply(code, enhanced, f"{_explain(verdict)}{_mark(queue_id)}")
+    advised = verdict.advice.text if verdict.outcome is Outcome.SPAM and verdict.advice else ""
+    return Reply(code, enhanced, f"{advised or _explain(verdict)}{_mark(queue_id)}")
 
 
 def denial(entry: ListEntry, queue_id: str) -> Decision:
@@ -179,6 +192,8 @@ _LIMIT_TEXT = {
 def _explain(verdict: Verdict) -> str:
     if verdict.outcome is Outcome.INFECTED:
         return f"Virus found: {printable_ascii(verdict.signature or 'unnamed')}"
+    if verdict.outcome is Outcome.SPAM:
+        return "Message detected as spam"
     if verdict.reason is Limit.TOO_LARGE:
         return f"Message too large: {printable_ascii(verdict.detail)}"
     if isinstance(verdict.reason, Limit):
@@ -191,7 +206,7 @@ def _mark(queue_id: str) -> str:
 
 
 def status(verdict: Verdict) -> str:
-    """The value of X-Virus-Status: `Clean`, `Infected (NAME)` or `Unscanned (REASON)`.
+    """The value of X-Virus-Status: `Clean`, `Infected (NAME)` or `Unscanned (REASON)`; spam is free of viruses.
 
     A detection that is allowed shows as `Clean (allowed: NAME)` or `Unscanned (allowed: NAME)`.
     """
@@ -199,7 +214,7 @@ def status(verdict: Verdict) -> str:
         kind = "Clean" if verdict.outcome is Outcome.CLEAN else "Unscanned"
         return f"{kind} (allowed: {printable_ascii(verdict.signature or 'unnamed')})"
     match verdict.outcome:
-        case Outcome.CLEAN:
+        case Outcome.CLEAN | Outcome.SPAM:
             return "Clean"
         case Outcome.INFECTED:
             return f"Infected ({printable_ascii(verdict.signature or 'unnamed')})"
@@ -217,3 +232,27 @@ def _ours(scanned_by: str | None, value: str, absent: Sequence[Verdict] = ()) ->
         return ours
     engines = ", ".join(f"{one.engine} ({one.reason or 'error'})" for one in absent)
     return (*ours, InsertHeader(MISSING_HEADER, printable_ascii(engines)))
+
+
+_SEVEREST = (Outcome.SPAM, Outcome.ERROR, Outcome.UNSCANNED, Outcome.CLEAN)
+_STARS = 50  # of X-Spam-Level, as SpamAssassin has at most
+_TESTS_SHOWN = 20
+
+
+def _about_spam(policy: Policy, opinions: Sequence[Verdict]) -> Iterator[HeaderEdit]:
+    """The fields X-Spam-* by the most severe of the opinions, with the highest score of equals."""
+    if policy.scanned_by is None or not opinions:
+        return
+    worst = min(opinions, key=lambda one: (_SEVEREST.index(one.outcome), -(one.score or 0.0)))
+    if worst.score is None or worst.advice is None:
+        yield InsertHeader(SPAM_HEADER, f"Unscanned ({worst.reason or 'error'})")
+        return
+    spam = worst.outcome is Outcome.SPAM
+    tests = ",".join(worst.advice.symbols[:_TESTS_SHOWN]) or "none"
+    if stars := "*" * min(_STARS, max(0, int(worst.score))):
+        yield InsertHeader("X-Spam-Level", stars)
+    yield InsertHeader("X-Spam-Score", f"{worst.score:.1f}")
+    summary = f"{'Yes' if spam else 'No'}, score={worst.score:.1f} required={worst.advice.threshold:.1f}"
+    yield InsertHeader(SPAM_HEADER, printable_ascii(f"{summary} tests={tests} engine={worst.engine}", 700))
+    if spam:
+        yield InsertHeader("X-Spam-Flag", "YES")

@@ -22,8 +22,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from miltscan.core.action import Action, ActionName, Decision, Reject, Reply, TempFail
+from miltscan.core.edits import Header
 from miltscan.core.keys import Key, Keyring
-from miltscan.core.message import Header
 from miltscan.core.verdict import Outcome
 
 PROBE_HEADER = "X-Miltscan-Probe"

@@ -22,8 +22,8 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import NamedTuple
 
+from miltscan.core.edits import Header
 from miltscan.core.keys import Key, Keyring
-from miltscan.core.message import Header
 from miltscan.core.verdict import Fault, Limit, Outcome
 
 RECEIPT_HEADER = "X-Miltscan-Receipt"

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from miltscan.core.message import Client, Header
+from miltscan.core.edits import Header
+from miltscan.core.message import Client
 from miltscan.core.policy import SCANNED_HEADER, STATUS_HEADER, status
 from miltscan.core.receipt import RECEIPT_HEADER
 from miltscan.core.text import printable_ascii

@@ -32,6 +32,6 @@ def judge(outcome: Outcome, signature: str | None, engine: str, report: Report) 
     if incomplete:
         return RescanResult.FAILED if any(one.failed for one in incomplete) else RescanResult.UNSCANNED
     clean = {one.verdict.engine for one in report.verdicts if one.verdict.outcome is Outcome.CLEAN}
-    if not clean or (outcome is Outcome.INFECTED and engine not in clean):
+    if not clean or (outcome in {Outcome.INFECTED, Outcome.SPAM} and engine not in clean):
         return RescanResult.UNSCANNED
     return RescanResult.CLEARED

@@ -8,7 +8,8 @@ tempfailed.
 
 from enum import IntEnum, auto
 
-from miltscan.core.message import PREFACE, Client, Content, Envelope, Header, Message
+from miltscan.core.edits import Header
+from miltscan.core.message import NO_CIRCUMSTANCES, PREFACE, Client, Content, Envelope, Message
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.errors import ProtocolError
 
@@ -60,13 +61,15 @@ class _Transaction:
 class Session:
     """One MTA connection. Each method is a step of the milter protocol; all raise ProtocolError out of order.
 
-    `lead` is what the MTA has removed from each header's value: a space, if it cannot keep it.
+    `lead` is what the MTA has removed from each header's value: a space, if it cannot keep it. `circumstances` are
+    those of the open transaction, as far as they are asked for.
     """
 
-    __slots__ = ("_state", "_transaction", "client", "lead")
+    __slots__ = ("_state", "_transaction", "circumstances", "client", "lead")
 
     def __init__(self, client: Client = UNKNOWN_CLIENT, lead: bytes = b"") -> None:
         self.client = client
+        self.circumstances = NO_CIRCUMSTANCES
         self.lead = lead
         self._state = _State.IDLE
         self._transaction = _Transaction(b"", 0, authenticated=False, keep=False)
@@ -133,7 +136,17 @@ class Session:
             settled = too_large(done.size, done.limit)
         envelope = Envelope(done.sender, tuple(done.recipients), done.authenticated, done.local)
         identity = message_id or _message_id(done.headers)
-        return Message(self.client, envelope, queue_id, identity, done.headers, done.size, content, settled)
+        return Message(
+            self.client,
+            envelope,
+            queue_id,
+            identity,
+            done.headers,
+            done.size,
+            content,
+            settled,
+            self.circumstances,
+        )
 
     def abort(self) -> None:
         """The transaction ends without a message (RSET, client gone)."""

@@ -8,11 +8,14 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from miltscan.core.edits import HeaderEdit
+
 
 class Outcome(StrEnum):
     """The kinds of verdict, mildest first, as `worst` ranks them."""
 
     CLEAN = "clean"
+    SPAM = "spam"
     UNSCANNED = "unscanned"
     ERROR = "error"
     INFECTED = "infected"
@@ -44,12 +47,42 @@ class Fault(StrEnum):
     EXCEPTION = "exception"
 
 
+class SpamAction(StrEnum):
+    """What an anti-spam engine proposes; `none` is that of an engine that only compares the score. A metric label."""
+
+    NO_ACTION = "no action"
+    GREYLIST = "greylist"
+    SOFT_REJECT = "soft reject"
+    ADD_HEADER = "add header"
+    REWRITE_SUBJECT = "rewrite subject"
+    QUARANTINE = "quarantine"
+    DISCARD = "discard"
+    REJECT = "reject"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What an anti-spam engine proposes: a fact, not an order. `threshold` is the score from which it calls mail spam.
+
+    `symbols` are the names of the rules that matched, those with the greatest effect first. `edits` and `text` (of a
+    reply) are empty unless the configuration honours them; both are checked and printable.
+    """
+
+    action: SpamAction
+    threshold: float
+    symbols: tuple[str, ...] = ()
+    edits: tuple[HeaderEdit, ...] = ()
+    text: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One engine's opinion of one message; never an action. Made by one of the functions of the class.
 
     `server` is the server of the engine that gave it, `detail` is a line for the log (any text, cleaned where shown).
     `allowed` is the ID of the list entry that allows what `signature` names; empty if none does.
+    `score` and `advice` are those of an anti-spam engine that looked at the message.
     """
 
     engine: str
@@ -58,11 +91,13 @@ class Verdict:
     reason: Limit | Fault | None = None
     detail: str = ""
     server: str = ""
+    score: float | None = None
+    advice: Advice | None = None
     allowed: str = ""
 
     @property
     def detected(self) -> bool:
-        """Whether the engine found something, allowed or not."""
+        """Whether the engine found malware, allowed or not."""
         return self.outcome is Outcome.INFECTED or bool(self.allowed)
 
     @property
@@ -74,6 +109,12 @@ class Verdict:
     def clean(cls, engine: str, server: str = "") -> "Verdict":
         """The engine looked at the whole message and found nothing."""
         return cls(engine, Outcome.CLEAN, server=server)
+
+    @classmethod
+    def scored(cls, engine: str, server: str, score: float, advice: Advice, *, spam: bool) -> "Verdict":
+        """An anti-spam engine looked at the message; `spam` is its opinion."""
+        outcome = Outcome.SPAM if spam else Outcome.CLEAN
+        return cls(engine, outcome, server=server, score=score, advice=advice)
 
     @classmethod
     def infected(cls, engine: str, signature: str, server: str = "") -> "Verdict":
@@ -114,15 +155,15 @@ _NO_VERDICT = Verdict.unscanned("none", Limit.NO_ENGINE, "no required engine gav
 
 
 def worst(verdicts: Sequence[Verdict], optional: Container[str] = ()) -> Verdict:
-    """The verdict that decides: infected before error before unscanned before clean; the first of equals.
+    """The verdict that decides: infected, error, unscanned, spam, clean, in this order; the first of equals.
 
-    Of the engines named in `optional` only a detection counts, allowed or not. Without a verdict of a required engine
-    the message is `UNSCANNED`: the silence of an engine is not an opinion. An allowed detection stands before others
-    of its outcome, because it marks the message.
+    Of the engines named in `optional` only what they found counts, allowed or not. Without a verdict of a required
+    engine the message is `UNSCANNED`: the silence of an engine is not an opinion. An allowed detection stands before
+    others of its outcome, because it marks the message.
     """
     if len(verdicts) == 1 and verdicts[0].engine not in optional:
         return verdicts[0]
-    counting = [one for one in verdicts if one.detected or one.engine not in optional]
+    counting = [one for one in verdicts if one.detected or one.outcome is Outcome.SPAM or one.engine not in optional]
     if not any(one.outcome is Outcome.INFECTED or one.engine not in optional for one in counting):
         return _NO_VERDICT
     return max(counting, key=lambda verdict: (_RANK[verdict.outcome], bool(verdict.allowed)))

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from itertools import product
 
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
@@ -25,6 +26,9 @@ class Notifying:
         self._stores = Stores(current)
         self._health = Health("notice")
         self._made: tuple[Loaded, Notifier] | None = None
+        for kind, step in product(("notice", "summary"), set(MailStep) - {MailStep.SENDING}):
+            # with 0: a counter that appears with its first event shows no increase
+            metrics.QUARANTINE_MAILS.child(kind, step)
 
     def run(self) -> float:
         """Send what is due; return the seconds until the next look."""

@@ -253,6 +253,8 @@ class Worker:
 
     def _runtime(self, loaded: Loaded) -> Runtime:
         settings, recorder = loaded.settings, self._recorder
+        if self._verifies:  # its client is the incoming sendmail, and the message has the headers about spam
+            settings = settings.without_filters()
         engines = self._engines.follow(settings.engines, recorder.log)
         pipeline = replace(
             pipeline_for(settings, engines, self._slots, self._hostname, verifies=self._verifies),
@@ -261,7 +263,15 @@ class Worker:
         processor = processor_for(loaded, pipeline, self._engines.version, recorder.exception, verifies=self._verifies)
         size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
         keeps_large = bool(settings.policy.on_unscanned.too_large.area)
-        return Runtime(processor, pipeline, size, keeps_large, Path(settings.spool.directory), settings.spool.memory)
+        return Runtime(
+            processor,
+            pipeline,
+            size,
+            keeps_large,
+            Path(settings.spool.directory),
+            settings.spool.memory,
+            bool(settings.filters),
+        )
 
     def _drain(self, link: ChildLink, place: object) -> None:
         """Accept no more connections, and wait until open transactions finish: for the longest scan at most.

@@ -18,6 +18,7 @@ from miltscan.config.settings import HeaderMode, Settings
 from miltscan.core.action import ActionName, Choice
 from miltscan.core.address import Address, Network, UnixAddress, beyond_loopback
 from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.doctor.antispam_check import spam_findings
 from miltscan.doctor.bind_check import bind_findings
 from miltscan.doctor.clamd_check import ProbeEngines, engine_findings, run_self_tests
 from miltscan.doctor.exporter_check import exporter_findings, metrics_folder_findings
@@ -56,6 +57,7 @@ def check_findings(
     yield from queue_depth_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
     yield from policy_findings(settings)
     yield from list_findings(settings.lists.file)
+    yield from spam_findings(settings)
     yield from quarantine_findings(settings)
     yield from notice_findings(settings)
     yield from exporter_findings(settings.exporter, service_user(settings))

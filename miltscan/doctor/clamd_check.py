@@ -1,4 +1,4 @@
-"""The engines for `miltscan check`: the self-test of each server, and the configuration of each clamd."""
+"""The engines for `miltscan check`: the self-test and version of each server, and each clamd's configuration."""
 
 import errno
 import os
@@ -13,6 +13,7 @@ from miltscan.core.address import Address
 from miltscan.core.clamav_conf import clamav_number
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.thresholds import SIGNATURE_AGE
+from miltscan.doctor.antispam_check import version_findings
 from miltscan.doctor.clamd_limits import clamd_servers, mismatches
 from miltscan.doctor.clamd_start import why_no_start
 from miltscan.doctor.topics import denied, no_engine
@@ -28,6 +29,7 @@ _SIGNATURES = (
     "then run: systemctl restart clamav-daemon.socket clamav-daemon"
 )
 """How clamd gets signatures. Without them `systemctl restart clamav-daemon` exits with 0 and starts nothing."""
+_CLAMD_LOG = "read its log and check its temporary folder"
 _NOT_RUNNING = {os.strerror(errno.ENOENT), os.strerror(errno.ECONNREFUSED)}
 _DAY = 86400  # seconds
 _MIB = 2**20
@@ -53,7 +55,9 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
         fatal = engine.required and not any(record.good for _, record in seen)
         for server, record in seen:
             starts = why_no_start(server) if engine.type == "clamd" and not record.good else ""
-            yield from server_findings(f"{engine.name} {server}", record, now, fatal=fatal, no_start=starts)
+            log = _CLAMD_LOG if engine.type == "clamd" else "read its log"
+            yield from server_findings(f"{engine.name} {server}", record, now, fatal=fatal, no_start=starts, log=log)
+    yield from version_findings(settings, records)
     for clamd, server in clamd_servers(settings):
         if records.of(clamd.name, str(server)).good:
             with suppress(OSError):  # the name of its host is unknown now
@@ -62,18 +66,18 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
         yield from clamd_findings(clamd, server, settings.limits)
 
 
-def server_findings(
-    subject: str, record: ServerRecord, now: float, *, fatal: bool, no_start: str = ""
+def server_findings(  # noqa: PLR0913 - each is a fact about the server
+    subject: str, record: ServerRecord, now: float, *, fatal: bool, no_start: str = "", log: str = _CLAMD_LOG
 ) -> Iterator[Finding]:
     """What the self-test of one server showed; `now` in seconds since the epoch.
 
     `fatal` means that no server of a required engine works, so that a dead one is an error. `no_start` is why clamd
-    cannot start, if that is known: a start would have no effect.
+    cannot start, if that is known: a start would have no effect. `log` is the remedy where the cause is unknown.
     """
     if not record.good:
         text, remedy = (
             f"fails its self-test: {record.why or 'no answer'}",
-            "read its log and check its temporary folder",
+            log,
         )
         if no_start:
             text, remedy = f"cannot start: {no_start}", _SIGNATURES

@@ -9,6 +9,11 @@ from itertools import groupby
 
 from miltscan.migration.draft import Conversion, Draft, DraftRow, Fate, Rule, convert
 
+_SPAM = (
+    "miltscan has no rules about spam of its own: run rspamd or spamd with these thresholds and lists, and add an "
+    "[[engine]] of that type and policy.on_spam (docs/anti-spam.md)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class IniEntry:
@@ -30,6 +35,10 @@ def read_ini(text: str) -> Iterator[IniEntry]:
             yield IniEntry(section, key.strip().lower(), value.strip().strip('"'))
 
 
+def _concerns_spam(entry: IniEntry) -> bool:
+    return "spam" in entry.section or "spam" in entry.key
+
+
 def draft_ini(text: str, keys: Mapping[str, Rule], sections: tuple[str, ...]) -> Draft:
     """The conversions of `keys`, before the first section and in those whose name begins with one of `sections`.
 
@@ -44,8 +53,10 @@ def draft_ini(text: str, keys: Mapping[str, Rule], sections: tuple[str, ...]) ->
         else:
             others.append(entry)
     # one row for each section, without values, as one may be a password
+    others.sort(key=lambda entry: (not _concerns_spam(entry), entry.section))
     unread = []
-    for section, group in groupby(sorted(others, key=lambda entry: entry.section), lambda entry: entry.section):
+    for (spam, section), group in groupby(others, lambda entry: (_concerns_spam(entry), entry.section)):
         names = ", ".join(dict.fromkeys(entry.key for entry in group))
-        unread.append(DraftRow(f"[{section}]", Conversion(Fate.UNREAD, names)))
+        fate, why = (Fate.ELSEWHERE, f"{names}: {_SPAM}") if spam else (Fate.UNREAD, names)
+        unread.append(DraftRow(f"[{section}]", Conversion(fate, why)))
     return Draft((*taken.values(), *unread))

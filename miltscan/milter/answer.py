@@ -4,17 +4,8 @@ from typing import Any, assert_never
 
 import milter
 
-from miltscan.core.action import (
-    Accept,
-    Decision,
-    Discard,
-    Hold,
-    InsertHeader,
-    Quarantine,
-    Reject,
-    RemoveHeader,
-    TempFail,
-)
+from miltscan.core.action import Accept, Decision, Discard, Hold, Quarantine, Reject, TempFail
+from miltscan.core.edits import InsertHeader, RemoveHeader
 
 Context = Any
 """pymilter's context of a connection; the package has no types."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import milter
 
-from miltscan.core.message import Client
+from miltscan.core.message import NO_CIRCUMSTANCES, Circumstances, Client
 from miltscan.core.policy import connection_lost, failed
 from miltscan.core.report import Place, Report
 from miltscan.core.verdict import Fault, Verdict
@@ -26,6 +26,8 @@ _NAME = "miltscan"  # a constant: libmilter keeps the pointer
 _NOREPLY: int = milter.NOREPLY
 _REJECT: int = milter.REJECT
 _ACTIONS: int = milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE
+_ASKED = "i {auth_type} {auth_authen} {tls_version} {cipher} s j"
+"""The macros at MAIL where an engine uses them, instead of the MTA's own list: `s` is the name in HELO."""
 _STEPS: int = (  # no HELO callback: its name is decoded as strict UTF-8 in C, and nothing needs it
     milter.P_NOHELO
     | milter.P_NOEOH
@@ -95,7 +97,7 @@ class Milter:
         """Hand the callbacks and the descriptor of a listening socket to libmilter."""
         catch_what_c_raises()
         milter.set_exception_policy(milter.CONTINUE)
-        milter.set_flags(_ACTIONS)
+        milter.set_flags(_ACTIONS | milter.SETSYMLIST)
         milter.set_connect_callback(self._connect)
         milter.set_envfrom_callback(self._mail)
         milter.set_envrcpt_callback(take_recipient)
@@ -120,7 +122,10 @@ class Milter:
             self._recorder.exception(Place.CONNECT, error)
             return _REJECT
         steps = options[1] & _STEPS
-        options[:] = [options[0] & _ACTIONS, steps, 0, 0]
+        actions = options[0] & (_ACTIONS | milter.SETSYMLIST if self.runtime.inquires else _ACTIONS)
+        options[:] = [actions, steps, 0, 0]
+        if actions & milter.SETSYMLIST:
+            ctx.setsymlist(milter.M_ENVFROM, _ASKED)
         ctx.setpriv(MtaSession(b"" if steps & milter.P_HDR_LEADSPC else b" ", self.runtime))
         return CONTINUE
 
@@ -141,6 +146,7 @@ class Milter:
             self._end(session)
         session.begin(self.runtime)
         session.queue_id = _macro(ctx, "i")
+        session.steps.circumstances = _circumstances(ctx) if self.runtime.inquires else NO_CIRCUMSTANCES
         self._transactions.add(session)
         try:
             too_large = session.mail(sender, arguments, authenticated=bool(ctx.getsymval("{auth_type}")))
@@ -258,6 +264,18 @@ def _macro(ctx: Context, name: str) -> str:
         return ctx.getsymval(name) or ""
     except UnicodeDecodeError:  # pymilter decodes as strict UTF-8, and a Message-ID may hold any bytes
         return ""
+
+
+def _circumstances(ctx: Context) -> Circumstances:
+    """What the macros say of the session; each text may hold any bytes, which are kept as escapes."""
+    return Circumstances(*(_any_macro(ctx, name) for name in ("s", "{auth_authen}", "{tls_version}", "{cipher}", "j")))
+
+
+def _any_macro(ctx: Context, name: str) -> str:
+    try:
+        return ctx.getsymval(name) or ""
+    except UnicodeDecodeError as error:  # as above; the bytes are in the error
+        return error.object.decode("utf-8", "backslashreplace")
 
 
 def _nothing() -> None:

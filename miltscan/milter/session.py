@@ -31,7 +31,8 @@ class Runtime:
     """What the milter needs of one configuration; a message keeps it from MAIL to its end. Sizes in bytes.
 
     `pipeline` processes whole messages; `announced` decides at MAIL about a size above `message_size`, and stores
-    nothing. `keeps_large` means that such a message is needed whole.
+    nothing. `keeps_large` means that such a message is needed whole. `inquires` means that an engine uses what else
+    the MTA knows of a session (`core.message.Circumstances`).
     """
 
     pipeline: Processor
@@ -40,6 +41,7 @@ class Runtime:
     keeps_large: bool
     spool_directory: Path
     spool_memory: int
+    inquires: bool = False
 
 
 class MtaSession:

@@ -21,8 +21,9 @@ from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO, NamedTuple
 
+from miltscan.core.edits import Header
 from miltscan.core.keys import Key
-from miltscan.core.message import Client, Header
+from miltscan.core.message import Client
 from miltscan.core.receipt import AcceptedBy, Claim, sign_receipt
 from miltscan.core.released import Passport, as_head, head_and_body, parse_head, released
 from miltscan.core.text import readable

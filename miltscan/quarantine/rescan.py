@@ -19,6 +19,7 @@ from miltscan.quarantine.selection import Selection
 from miltscan.quarantine.store import Store
 from miltscan.quarantine.tables import Row
 
+_KEPT = (Outcome.CLEAN, Outcome.SPAM)
 _PAGE = 100  # rows
 _FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 6 * 3600.0  # seconds between two attempts to release what was cleared
 
@@ -96,13 +97,14 @@ def event_of(result: RescanResult, standing: Standing, report: Report, version: 
 def due(store: Store, versions: Collection[int]) -> Iterator[Row]:
     """The entries that were not scanned with one of these versions or a newer one, newest first.
 
-    What was clean when it was stored, and is kept for another reason, is left out. Raises StoreError.
+    What was clean or spam when it was stored is left out: signatures of viruses change nothing about it. Raises
+    StoreError.
     """
     oldest = min(versions, default=0)
     for state in (State.STORED, State.CLEARED):
         wanted, after = Selection(state=state, signatures_below=oldest), ""
         while oldest and (page := store.rows(wanted, _PAGE, after)):
-            yield from (row for row in page if state is State.CLEARED or row.outcome != Outcome.CLEAN)
+            yield from (row for row in page if state is State.CLEARED or row.outcome not in _KEPT)
             after = page[-1].id
 
 

@@ -112,6 +112,8 @@ def _reason(entry: Entry) -> str:
     match entry.outcome:
         case Outcome.INFECTED:
             return f"virus found: {shown_text(entry.signature or 'unknown')}"
+        case Outcome.SPAM:
+            return "detected as spam"
         case Outcome.UNSCANNED:
             return f"not scanned: {_LIMITS.get(entry.reason, 'for an unknown reason')}"
         case Outcome.ERROR:

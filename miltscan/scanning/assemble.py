@@ -9,20 +9,31 @@ from functools import partial
 from typing import Any
 
 from miltscan import __version__
-from miltscan.config.engines import ClamdEngineSettings, EngineSettings
+from miltscan.config.engines import (
+    AntispamEngineTable,
+    ClamdEngineSettings,
+    EngineSettings,
+    RspamdEngineSettings,
+    SpamdEngineSettings,
+)
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import HeaderMode, Settings
 from miltscan.core.action import ActionName, Choice
+from miltscan.core.message import Direction
 from miltscan.core.policy import Policy
 from miltscan.core.report import Place
 from miltscan.core.verdict import Limit
+from miltscan.engines.antispam.engine import AntispamEngine, Dialect
 from miltscan.engines.base import Engine, Observer, ServedEngine, at_once
 from miltscan.engines.clamd.engine import ClamdEngine
+from miltscan.engines.rspamd.engine import rspamd_dialect
+from miltscan.engines.rspamd.reply import Honoured
+from miltscan.engines.spamd.engine import SPAMD_DIALECT
 from miltscan.quarantine.entry import Event
 from miltscan.quarantine.files import Files
 from miltscan.quarantine.release import Releaser
 from miltscan.scanning.entries import keep_for
-from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, no_lists, scan_slots
+from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, SpamFilter, no_lists, scan_slots
 from miltscan.scanning.probing import Probing, recognized
 from miltscan.scanning.receipts import HEADROOM, RECEIPT_FIELD, Signing, Verifying
 from miltscan.scanning.storing import Storing
@@ -34,7 +45,26 @@ def _clamd(chosen: ClamdEngineSettings, observer: Observer, sessions: int) -> Cl
     )
 
 
-_BUILDERS: Mapping[str, Callable[[Any, Observer, int], ServedEngine]] = {"clamd": _clamd}
+def _antispam(chosen: AntispamEngineTable, observer: Observer, dialect: Dialect) -> AntispamEngine:
+    return AntispamEngine(
+        chosen.name, chosen.servers, chosen.canary_interval, observer, dialect, required=chosen.required
+    )
+
+
+def _rspamd(chosen: RspamdEngineSettings, observer: Observer, _sessions: int) -> AntispamEngine:
+    honoured = Honoured(chosen.edit_headers, chosen.authentication_results, chosen.reply_text)
+    return _antispam(chosen, observer, rspamd_dialect(honoured))
+
+
+def _spamd(chosen: SpamdEngineSettings, observer: Observer, _sessions: int) -> AntispamEngine:
+    return _antispam(chosen, observer, SPAMD_DIALECT)
+
+
+_BUILDERS: Mapping[str, Callable[[Any, Observer, int], ServedEngine]] = {
+    "clamd": _clamd,
+    "rspamd": _rspamd,
+    "spamd": _spamd,
+}
 """What builds an engine of a type, from its settings, its observer and the connections it may keep to a server."""
 
 
@@ -53,24 +83,27 @@ def probe_engines(engines: Iterable[EngineSettings], observer: Observer) -> list
 def policy_for(settings: Settings, hostname: str, *, verifies: bool = False) -> Policy:
     """The policy of the core; `hostname` is what X-Virus-Scanned names.
 
-    Fields X-Miltscan-* that come from outside are removed. The delivery side, which `verifies`, removes only the
-    receipt: the others are those of the incoming side.
+    Fields X-Miltscan-* that come from outside are removed, and with an anti-spam engine X-Spam-*. The delivery side,
+    which `verifies`, removes only the receipt: the others are those of the incoming side.
     """
     unscanned, engines = settings.policy.on_unscanned, settings.engines
     replaces = settings.headers.mode is HeaderMode.REPLACE
     ours = RECEIPT_FIELD if verifies else (b"x-miltscan-",)
+    scores = (b"x-spam-",) if settings.filters else ()
     return Policy(
         on_infected=settings.policy.on_infected,
         on_error=settings.policy.on_error,
         on_unscanned={limit: getattr(unscanned, limit.replace("-", "_")) for limit in Limit},
         scanned_by=f"miltscan {__version__} at {hostname}" if replaces else None,
-        foreign=(b"x-virus-", *ours) if replaces else ours,
+        foreign=(b"x-virus-", *scores, *ours) if replaces else ours,
         optional=frozenset(engine.name for engine in engines if not engine.required),
         on_engine_error={
             engine.name: engine.on_error or Choice(ActionName.ACCEPT)
             for engine in engines
             if engine.on_error is not None or not engine.required
         },
+        on_spam=settings.policy.on_spam,
+        filters=frozenset(engine.name for engine in settings.filters),
     )
 
 
@@ -87,25 +120,38 @@ def pipeline_for(
     On the delivery side, which `verifies`, a message may have grown since its size was compared with the settings.
     """
     growth = HEADROOM if verifies else 0
-    bounded = [
-        engine
-        if chosen.timeout is None and chosen.skip_above is None
-        else Bounded(engine, chosen.timeout, chosen.skip_above and chosen.skip_above + growth)
-        for chosen, engine in zip(settings.engines, engines, strict=True)
-    ]
+    scanners: list[Engine] = []
+    filters: list[SpamFilter] = []
+    for chosen, engine in zip(settings.engines, engines, strict=True):
+        one = Bounded(engine, chosen.timeout, chosen.skip_above and chosen.skip_above + growth)
+        if isinstance(chosen, AntispamEngineTable):
+            share = -(-chosen.concurrent_scans // settings.milter.workers)
+            filters.append(SpamFilter(one, scan_slots(share), _spared(chosen)))
+        else:
+            scanners.append(one if chosen.timeout or chosen.skip_above else engine)
     limits = settings.limits
     return Pipeline(
         # an optional engine that hangs must not use up the time of a required one
-        sorted(bounded, key=lambda engine: not engine.required),
+        sorted(scanners, key=lambda engine: not engine.required),
         policy_for(settings, hostname, verifies=verifies),
         slots,
         limits.scan_timeout,
         limits.queue_wait,
+        filters,
     )
 
 
+def _spared(chosen: AntispamEngineTable) -> frozenset[Direction]:
+    spared = {Direction.SUBMISSION: chosen.skip_authenticated, Direction.INTERNAL: chosen.skip_internal}
+    return frozenset(direction for direction, is_spared in spared.items() if is_spared)
+
+
 def probed_pipeline(settings: Settings, observer: Observer) -> Pipeline:
-    """The pipeline of a command that scans one message at a time; each server of each engine is tested once."""
+    """The pipeline of a command that scans one message at a time; each server of each engine is tested once.
+
+    It has no anti-spam engine: a stored message does not show from whom the MTA received it.
+    """
+    settings = settings.without_filters()
     return pipeline_for(settings, probe_engines(settings.engines, observer), scan_slots(1), "localhost")
 
 
@@ -160,5 +206,6 @@ def processor_for(
         patience = settings.limits.queue_wait + settings.limits.scan_timeout
         is_probe = partial(recognized, keys, raised=probe_failed)
         ordinary = Storing(ordinary, keep_for(settings, signatures), patience, is_probe)
-    without_lists = replace(pipeline, consult=no_lists)
-    return Probing(ordinary, without_lists, keys, probe_failed) if keys and not verifies else ordinary
+    # what a list or an anti-spam engine says of a probe is no part of its proof
+    scanning = replace(pipeline, consult=no_lists, filters=())
+    return Probing(ordinary, scanning, keys, probe_failed) if keys and not verifies else ordinary

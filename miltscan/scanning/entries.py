@@ -7,7 +7,9 @@ from pathlib import Path
 from miltscan.config.settings import Settings
 from miltscan.core.header_text import header_text
 from miltscan.core.message import PREFACE, direction
+from miltscan.core.policy import SPAM_RULE
 from miltscan.core.report import Report
+from miltscan.core.verdict import Outcome, Verdict
 from miltscan.errors import StartError, StoreError
 from miltscan.quarantine.encoder import Encoder
 from miltscan.quarantine.entry import Entry
@@ -57,9 +59,16 @@ def try_store(settings: Settings) -> None:
         raise StartError(f"{error}. quarantine.directory must be a folder of miltscan's user") from error
 
 
+def _deciding(report: Report) -> Verdict:
+    """The verdict for which the message is kept: of what was not scanned and is spam, policy.on_spam may decide."""
+    if report.decision.rule != SPAM_RULE:
+        return report.verdict
+    return next((one for one, _ in report.verdicts if one.outcome is Outcome.SPAM), report.verdict)
+
+
 def entry_for(report: Report, area: str, now: float, signatures: int) -> Entry:
     """The entry of a message that is kept in `area` at `now` (epoch, seconds)."""
-    message, verdict = report.message, report.verdict
+    message, verdict = report.message, _deciding(report)
     return Entry(
         time=now,
         area=area,

@@ -4,14 +4,14 @@ It knows neither milter nor sockets, and owns no message: its caller does until 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from miltscan.core.action import Decision
+from miltscan.core.action import Accept, Decision
 from miltscan.core.lists import Consultation, ListName
-from miltscan.core.message import Message
+from miltscan.core.message import Direction, Message, direction
 from miltscan.core.policy import Policy, decide, denial
 from miltscan.core.report import Listed, Report, Timed
 from miltscan.core.verdict import Limit, Outcome, Verdict, missing, worst
@@ -68,12 +68,41 @@ class Bounded:
 
     def scan(self, message: Message, deadline: float, tick: Tick) -> Verdict:
         """The engine's verdict by its own deadline or by that of all engines, whichever is earlier."""
-        if self.skip_above is not None and message.size > self.skip_above:
-            detail = f"{message.size} bytes, {self.name} is asked for at most {self.skip_above}"
-            return Verdict.unscanned(self.name, Limit.TOO_LARGE, detail)
-        if self.timeout is not None:
-            deadline = min(deadline, time.monotonic() + self.timeout)
-        return self.engine.scan(message, deadline, tick)
+        return self.refused(message) or self.engine.scan(message, self.until(deadline), tick)
+
+    def refused(self, message: Message) -> Verdict | None:
+        """The verdict on a message that is too large for it; None for others."""
+        if self.skip_above is None or message.size <= self.skip_above:
+            return None
+        detail = f"{message.size} bytes, {self.name} is asked for at most {self.skip_above}"
+        return Verdict.unscanned(self.name, Limit.TOO_LARGE, detail)
+
+    def until(self, deadline: float) -> float:
+        """Its own deadline for a scan that begins now, within that of all engines."""
+        return deadline if self.timeout is None else min(deadline, time.monotonic() + self.timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class SpamFilter:
+    """An anti-spam engine with the messages that it is asked for at the same time, and the mail that it is spared."""
+
+    engine: Bounded
+    slots: Slots
+    spared: frozenset[Direction]
+
+    def judge(self, message: Message, deadline: float, tick: Tick) -> Verdict | None:
+        """The engine's verdict by `deadline`; None where it is not asked about such mail."""
+        if self.spared and direction(message.client, message.envelope) in self.spared:
+            return None
+        if refused := self.engine.refused(message):
+            return refused
+        deadline = self.engine.until(deadline)
+        if not _took(self.slots, deadline, tick):
+            return Verdict.unscanned(self.engine.name, Limit.BUSY, "it already scans as many messages as it may")
+        try:
+            return self.engine.scan(message, deadline, tick)
+        finally:
+            self.slots.put(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +110,8 @@ class Pipeline:
     """The engines and rules of one configuration; `timeout` and `queue_wait` in seconds.
 
     The engines share one deadline and are asked in their order: required ones come first, so that an optional one
-    cannot use up their time. `consult` returns the allow and deny lists for a message, None where they are empty.
+    cannot use up their time. `filters` are asked after them, without a scan slot, for what would be accepted. `consult`
+    returns the allow and deny lists for a message, None where they are empty.
     """
 
     engines: Sequence[Engine]
@@ -89,6 +119,7 @@ class Pipeline:
     slots: Slots
     timeout: float
     queue_wait: float
+    filters: Sequence[SpamFilter] = ()
     consult: Consult = no_lists
 
     def process(self, message: Message, tick: Tick) -> Report:
@@ -96,34 +127,25 @@ class Pipeline:
         began = time.monotonic()
         if message.settled:
             return self._unasked(message, message.settled, began, tick)
-        if not (self._has_slot(0.0) or self._wait_for_slot(tick)):
+        if not _took(self.slots, began + self.queue_wait, tick):
             busy = Verdict.unscanned("pipeline", Limit.BUSY, "every scan slot is taken")
             return self._unasked(message, busy, began, tick)
+        scanning = time.monotonic()
         try:
-            return self._scan(message, began, tick)
+            lists = self.consult(message, tick)
+            verdicts = self._scanned(message, lists, scanning, tick)
         finally:
             self.slots.put(None)
+        times = (began, scanning)
+        report = self._report(message, lists, verdicts, times)
+        if self.filters and isinstance(report.decision.action, Accept):
+            filtered = self._filtered(message, scanning + self.timeout, tick)
+            report = self._report(message, lists, (*verdicts, *filtered), times)
+        return report
 
-    def _wait_for_slot(self, tick: Tick) -> bool:
-        deadline = time.monotonic() + self.queue_wait
-        while (left := deadline - time.monotonic()) > 0:
-            if self._has_slot(min(left, _TICK)):
-                return True
-            tick()
-        return False
-
-    def _has_slot(self, wait: float) -> bool:
-        try:
-            self.slots.get(block=wait > 0, timeout=wait or None)
-        except Empty:
-            return False
-        return True
-
-    def _scan(self, message: Message, began: float, tick: Tick) -> Report:
-        now = time.monotonic()
-        waited, deadline = now - began, now + self.timeout
+    def _scanned(self, message: Message, lists: Consultation | None, now: float, tick: Tick) -> tuple[Timed, ...]:
+        deadline = now + self.timeout
         verdicts: tuple[Timed, ...] = ()
-        lists = self.consult(message, tick)
         for engine in self.engines:
             if now < deadline:
                 verdict = engine.scan(message, deadline, tick)
@@ -135,11 +157,25 @@ class Pipeline:
             verdicts = (*verdicts, Timed(verdict, now - before))
             if verdict.outcome is Outcome.INFECTED:
                 break
+        return verdicts
+
+    def _filtered(self, message: Message, deadline: float, tick: Tick) -> Iterator[Timed]:
+        """The verdicts of the anti-spam engines that are asked about such mail, and the time they took."""
+        for one in self.filters:
+            began = time.monotonic()
+            if verdict := one.judge(message, deadline, tick):
+                yield Timed(verdict, time.monotonic() - began)
+
+    def _report(
+        self, message: Message, lists: Consultation | None, verdicts: tuple[Timed, ...], times: tuple[float, float]
+    ) -> Report:
+        """The report on a message with these verdicts; it waited for its scan slot from the first time to the other."""
+        began, scanning = times
         policy, opinions = self.policy, [timed.verdict for timed in verdicts]
         verdict = worst(opinions, policy.optional)
         absent = missing(opinions, policy.optional) if policy.optional else ()
         decision, listed = _decided(policy, message, verdict, opinions, lists)
-        seconds = time.monotonic() - began
+        waited, seconds = scanning - began, time.monotonic() - began
         return Report(message, verdict, decision, verdicts, waited, seconds, absent, listed=listed)
 
     def _unasked(self, message: Message, verdict: Verdict, began: float, tick: Tick) -> Report:
@@ -147,6 +183,23 @@ class Pipeline:
         decision, listed = _decided(self.policy, message, verdict, (), self.consult(message, tick))
         seconds = time.monotonic() - began
         return Report(message, verdict, decision, (Timed(verdict, 0.0),), seconds, seconds, listed=listed)
+
+
+def _took(slots: Slots, deadline: float, tick: Tick) -> bool:
+    """Whether one of the slots was free by `deadline` (time.monotonic seconds), and is taken now."""
+    wait = 0.0
+    while True:
+        try:
+            slots.get(block=wait > 0, timeout=wait or None)
+        except Empty:
+            pass
+        else:
+            return True
+        if wait:
+            tick()
+        if (left := deadline - time.monotonic()) <= 0:
+            return False
+        wait = min(left, _TICK)
 
 
 def _decided(

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from miltscan.core.action import KEPT, Accept, Decision, Hold, InsertHeader, removals
+from miltscan.core.action import KEPT, Accept, Decision, Hold
+from miltscan.core.edits import InsertHeader, edited, removals
 from miltscan.core.keys import Keyring
 from miltscan.core.message import Message
 from miltscan.core.receipt import (
@@ -42,7 +43,8 @@ _PASS = Accept()
 class Signing:
     """The incoming side: each complete message that `pipeline` accepts or holds gets a receipt.
 
-    That of a held message is valid at its release: whoever releases it knows the outcome and accepts the message.
+    It is signed over the headers as they stand after our own edits, which the MTA makes. That of a held message is
+    valid at its release: whoever releases it knows the outcome and accepts the message.
     `signatures` returns the signature database of an engine's server; `failed` is notified of exceptions here.
     """
 
@@ -58,7 +60,8 @@ class Signing:
             return report
         began = time.monotonic()
         try:
-            value = sign_receipt(self.keys[0], self._claim(report), message.headers, body_digest(message))
+            headers = edited(message.headers, report.decision.edits)
+            value = sign_receipt(self.keys[0], self._claim(report), headers, body_digest(message))
         except Exception as error:  # noqa: BLE001 - it was scanned: without a receipt it is scanned again
             self.failed(error)
             return report

@@ -17,10 +17,10 @@ from miltscan.scanning.stored import scan_stored
 
 
 class Rescanner:
-    """The engines, limits and policy of these settings."""
+    """The engines, limits and policy of these settings, without anti-spam engines."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._settings = settings = settings.without_filters()
         self._records = ServerRecords()
         self._engines = [engine_for(chosen, self._records) for chosen in settings.engines]
         self._pipeline = pipeline_for(settings, self._engines, scan_slots(1), "localhost")

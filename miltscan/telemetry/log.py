@@ -30,6 +30,8 @@ from miltscan.telemetry.output import Output
 
 LINE_LIMIT = 4095  # bytes with the line feed: below PIPE_BUF of Linux (4,096), up to which a write to a pipe is atomic
 FRAMES_SHOWN = 8
+SYMBOLS_SHOWN = 20
+"""Rules of an anti-spam engine that the line of a message names: those with the greatest effect."""
 CHAIN_SHOWN = 3
 _TEXT_LIMITS = (1000, 500, 250, 125, 62, 31, 15)  # characters of each text, tried in turn until the line fits
 _INTEGERS = range(-(2**63), 2**64)  # what orjson can encode
@@ -122,6 +124,13 @@ def _engine_fields(timed: Timed) -> dict[str, object]:
         "server": verdict.server,
         "ms": round(timed.seconds * 1000, 1),
     }
+    if verdict.score is not None and verdict.advice is not None:
+        fields |= {
+            "score": round(verdict.score, 2),
+            "threshold": verdict.advice.threshold,
+            "advice": verdict.advice.action,
+            "symbols": list(verdict.advice.symbols[:SYMBOLS_SHOWN]),
+        }
     if verdict.outcome is not Outcome.CLEAN or verdict.allowed:
         details = {"signature": verdict.signature, "reason": verdict.reason, "detail": verdict.detail}
         fields |= {name: value for name, value in details.items() if value}

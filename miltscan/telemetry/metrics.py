@@ -15,13 +15,18 @@ from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Place
 from miltscan.core.rescan import RescanResult
 from miltscan.core.signature import CLASSES
-from miltscan.core.verdict import Fault, Limit, Outcome
+from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
 from miltscan.telemetry.family import DEFINED, Family, Label, closed
 
 SIGNATURES_NAMED = 50
 """How many signatures have a series of their own in each worker; the others share `OTHER_SIGNATURE`."""
 OTHER_SIGNATURE = "other"
 
+SYMBOLS_NAMED = 50
+"""How many rules of anti-spam engines have a series of their own in each worker."""
+OTHER_SYMBOL = "other"
+
+_SCORES = (-10, -5, -2, 0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 50)
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
 _BYTES = tuple(4**power for power in range(5, 15))  # 1 KiB to 256 MiB
 
@@ -69,6 +74,11 @@ _AREA = Label("area", "the areas of the quarantine, and those of former settings
 _CODE = Label("code", "reply codes of the policy and of the milter: 250, 451, 550, 552", ("250", "451", "550", "552"))
 _SIGNATURE = Label(
     "signature", f"the first {SIGNATURES_NAMED} that each worker finds, and other for the rest; the log has every name"
+)
+
+_SYMBOL = Label(
+    "symbol",
+    f"the first {SYMBOLS_NAMED} rules that each worker sees match, and other for the rest; the log has more",
 )
 
 # Messages
@@ -187,6 +197,23 @@ ENGINE_MISSING = Family(
     "messages",
     "Messages that an optional engine did not scan completely, by reason.",
     (_ENGINE, closed("reason", (*Limit, *Fault))),
+)
+SPAM_SCORE = Family(
+    Histogram, "spam_score", "points", "Score that an anti-spam engine gives a message.", (_ENGINE,), buckets=_SCORES
+)
+SPAM_ACTIONS = Family(
+    Counter,
+    "spam_actions_total",
+    "messages",
+    "Messages that an anti-spam engine scored, by the action that it proposed.",
+    (_ENGINE, closed("action", SpamAction)),
+)
+SPAM_SYMBOLS = Family(
+    Counter,
+    "spam_symbols_total",
+    "messages",
+    "Messages in which a rule of an anti-spam engine matched, by rule.",
+    (_ENGINE, _SYMBOL),
 )
 CANARY_PASSED = Family(
     Gauge,

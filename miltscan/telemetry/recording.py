@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from miltscan import __version__
 from miltscan.core.message import direction
 from miltscan.core.receipt import ReceiptResult
-from miltscan.core.report import Report
+from miltscan.core.report import Report, Timed
 from miltscan.core.signature import signature_class
 from miltscan.core.text import readable
-from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
+from miltscan.core.verdict import Advice, Fault, Limit, Outcome, Verdict
 from miltscan.telemetry import metrics
 from miltscan.telemetry.exemplars import EXEMPLARS
 from miltscan.telemetry.family import Measured, mark, observe
@@ -72,6 +72,7 @@ class _Tally:
         self.waits: list[Measured] = []
         self.puts: list[Measured] = []
         self.scans: defaultdict[tuple[str, ...], list[Measured]] = defaultdict(list)
+        self.scores: defaultdict[str, list[Measured]] = defaultdict(list)
 
     def add(self, report: Report) -> None:
         message, verdict, decision, verdicts, waited, total, missing, receipt, _probe, kept, listed = report
@@ -85,10 +86,8 @@ class _Tally:
         self.sizes.append((size, queue_id))
         self.totals.append((total, queue_id))
         self.waits.append((waited, queue_id))
-        for one, seconds in verdicts:
-            if one.server:  # without a server (no slot, no server up) there was no scan
-                name = _SIZES[bisect_left(SIZE_LIMITS, size)]
-                self.scans[one.engine, one.server, name].append((seconds, queue_id))
+        for timed in verdicts:
+            self._add_scan(timed, size, queue_id)
         for one in missing:
             metrics.ENGINE_MISSING.child(one.engine, one.reason or Fault.EXCEPTION).inc()
         if kept and kept.error:
@@ -99,6 +98,15 @@ class _Tally:
             metrics.LIST_HITS.child(listed.list).inc()
         if verdict.outcome is not Outcome.CLEAN or verdict.allowed:
             _record_unclean(verdict, queue_id, self.now)
+
+    def _add_scan(self, timed: Timed, size: int, queue_id: str) -> None:
+        one, seconds = timed
+        if one.server:  # without a server (no slot, no server up) there was no scan
+            name = _SIZES[bisect_left(SIZE_LIMITS, size)]
+            self.scans[one.engine, one.server, name].append((seconds, queue_id))
+        if one.score is not None and one.advice is not None:
+            self.scores[one.engine].append((one.score, queue_id))
+            _record_advice(one.engine, one.advice)
 
     def write(self) -> None:
         for (going, outcome, action, code), count in self.ends.items():
@@ -112,7 +120,18 @@ class _Tally:
             observe(metrics.QUARANTINE_PUT_SECONDS, (), self.puts, self.now)
         for labels, measured in self.scans.items():
             observe(metrics.SCAN_SECONDS, labels, measured, self.now)
+        for engine, measured in self.scores.items():
+            observe(metrics.SPAM_SCORE, (engine,), measured, self.now)
         EXEMPLARS.write()
+
+
+def _record_advice(engine: str, advice: Advice) -> None:
+    """Count what an anti-spam engine proposed, and its rules while there are free series."""
+    metrics.SPAM_ACTIONS.child(engine, advice.action).inc()
+    family = metrics.SPAM_SYMBOLS
+    for name in advice.symbols:
+        full = family.used >= metrics.SYMBOLS_NAMED and not family.knows(engine, name)
+        family.child(engine, metrics.OTHER_SYMBOL if full else name).inc()
 
 
 def _record_unclean(verdict: Verdict, queue_id: str, now: float) -> None:

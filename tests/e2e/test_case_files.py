@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from miltscan.quarantine.files import Files
+from tests.fakes.antispam import SPAMD_GTUBE, FakeAntispam, spamd_says
 from tests.fakes.clamd import FakeClamd
 from tests.harness import decisions
 from tests.harness.client import new_message_id
@@ -17,35 +18,37 @@ from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
 
-Parts = tuple[ScanningSandwich, FakeClamd, FakeClamd]
+Parts = tuple[ScanningSandwich, FakeAntispam, FakeClamd, FakeClamd]
 
 
 @pytest.fixture(scope="module")
 def parts() -> Iterator[Parts]:
-    """A sandwich with a fake clamd, and the clamd of a second engine."""
+    """A sandwich with a fake clamd, the clamd of a second engine, and an anti-spam server."""
     with (
         private_folder() as folder,
         FakeClamd.unix(folder / "fake.ctl") as clamd,
         FakeClamd.tcp() as second,
+        FakeAntispam(spamd_says(), SPAMD_GTUBE) as spamd,
         ScanningSandwich(folder, servers=[clamd.address]) as sandwich,
     ):
-        yield sandwich, clamd, second
+        yield sandwich, spamd, clamd, second
 
 
 @pytest.mark.parametrize("case", decisions.cases("e2e"), ids=lambda case: case.name)
 def test_case(parts: Parts, case: Case) -> None:
     """The client's reply and the headers in the mailbox are those that the file expects."""
-    sandwich, *clamds = parts
-    tables = case.tables_with([clamd.address for clamd in clamds])
+    sandwich, spamd, *clamds = parts
+    tables = case.tables_with(case.servers([clamd.address for clamd in clamds], str(spamd.address)))
     sandwich.run_with({"milter": {"workers": 1}, **tables})  # so that a server is down for all as soon as for one
     sandwich.miltscan.wait_for_engines(len(case.answers))
     message_id = new_message_id()
     head = [(b"Message-ID", f" {message_id}".encode()), *case.headers]
     message = b"".join(b"%b:%b\r\n" % header for header in head) + b"\r\n" + case.body
     with ExitStack() as stack:
-        for (engine, answer), clamd in zip(case.answers.items(), clamds, strict=False):
+        fakes: list[FakeClamd | FakeAntispam] = case.servers(clamds, spamd)
+        for (engine, answer), fake in zip(case.answers.items(), fakes, strict=False):
             down = partial(wait_until_down, sandwich, engine)
-            stack.enter_context(decisions.answering(clamd, answer, down))
+            stack.enter_context(decisions.answering(fake, answer, down))
         reads = partial(_reads, sandwich)
         stack.enter_context(decisions.in_force(case, sandwich.folder / "lists.jsonl", reads))
         reply = sent(sandwich.incoming.port, case, message)

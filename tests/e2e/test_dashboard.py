@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.antispam import SPAMD_GTUBE, FakeAntispam, spamd_says
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.clamd_lies import Scan, always_ok, honest
 from tests.harness import dashboard, messages
@@ -27,7 +28,7 @@ LIMIT = 60.0  # seconds for anything that is waited for, on however loaded a mac
 CHOSEN = {
     "instance": ".*",
     "direction": "internal|inbound",
-    "engine": "clamd",
+    "engine": "clamd|spamd",
     "__rate_interval": "5m",
     "__range": "10m",
     "__from": "0",
@@ -44,8 +45,12 @@ def prometheus() -> Iterator[Prometheus]:
     with private_folder() as folder, ScanningSandwich(folder, watched(folder)) as sandwich:
         scraping = Prometheus.start(sandwich.programs, sandwich.miltscan.exporter_port)
         wait_until(lambda: scraping.query("miltscan_workers") == [2.0], LIMIT, "a first scrape")
-        with FakeClamd.unix(folder / "run" / "second.ctl", as_clamd) as fake:
+        with (
+            FakeClamd.unix(folder / "run" / "second.ctl", as_clamd) as fake,
+            FakeAntispam(spamd_says(), SPAMD_GTUBE) as spamd,
+        ):
             live(sandwich, fake, scraping)
+            score(sandwich, spamd, scraping)
             yield scraping
 
 
@@ -85,6 +90,24 @@ def live(sandwich: ScanningSandwich, fake: FakeClamd, scraping: Prometheus) -> N
     sandwich.miltscan.wait_for_engines(2)
     sent += send_each_kind(sandwich)
     scraped(scraping, sent)
+
+
+def score(sandwich: ScanningSandwich, spamd: FakeAntispam, scraping: Prometheus) -> None:
+    """More messages, with an engine against spam."""
+    clamd = {"type": "clamd", "servers": sandwich.miltscan.servers, "canary_interval": "1s"}
+    engines = [clamd, {"type": "spamd", "servers": [str(spamd.address)]}]
+    tables = {name: table for name, table in watched(sandwich.folder).items() if name != "clamd"}
+    sandwich.miltscan.configure({**tables, "": {"engine": engines}})
+    sandwich.miltscan.reload_and_wait()
+    sandwich.miltscan.wait_for_engines(3)
+    for _ in range(2):  # a histogram that is new shows no increase
+        send_each_kind(sandwich)
+        wait_until(lambda: scraping.query("sum(miltscan_spam_score_count)") >= [scored(sandwich)], LIMIT, "scores")
+
+
+def scored(sandwich: ScanningSandwich) -> float:
+    """The messages that were scored; infinite before the first one."""
+    return sandwich.miltscan.metric("spam_score_count") or math.inf
 
 
 def given_up(sandwich: ScanningSandwich) -> set[tuple[str, int]]:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from miltscan.core.listlines import FIRST, added_line
 from miltscan.core.lists import ListEntry, ListName
+from tests.fakes.antispam import FakeAntispam, spamd_says
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.clamd_lies import Slow, always_ok, close_without_answer, honest, says, unless_canary
 from tests.harness.processes import PATIENCE, wait_until
@@ -30,7 +31,8 @@ _MANY_BYTES = re.compile(r"\((\d+) bytes\)")
 _QUEUE_ID = re.compile(r" \(\w+\)$")
 _SESSION = "MAIL FROM:<sender@example.org>\nRCPT TO:<user@example.test>\n"
 _ENGINE = "clamd: OK\n"
-_OURS = ("x-virus-", "x-miltscan-")
+_OURS = ("x-virus-", "x-miltscan-", "x-spam-")
+_Server = TypeVar("_Server")
 
 
 class MailCommand(NamedTuple):
@@ -75,6 +77,16 @@ class Case:
         found: dict[str, dict[str, Any]] = {}
         _flatten("", tomllib.loads(self.configuration), found)
         return found
+
+    @property
+    def types(self) -> list[str]:
+        """The type of each engine, in their order."""
+        return [one["type"] for one in self.tables.get("", {}).get("engine", [{"type": "clamd"}])]
+
+    def servers(self, clamds: Iterable[_Server], spamd: _Server) -> list[_Server]:
+        """A server for each engine: one of these clamds, or the spamd."""
+        those = iter(clamds)
+        return [spamd if kind == "spamd" else next(those) for kind in self.types]
 
     def tables_with(self, servers: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The same where each [[engine]], in order, uses one of these servers and tests it often."""
@@ -218,8 +230,38 @@ def _flatten(name: str, table: Mapping[str, Any], found: dict[str, dict[str, Any
 
 
 @contextmanager
-def answering(clamd: FakeClamd, answer: str, wait_until_down: Callable[[], None]) -> Iterator[None]:
-    """The fake clamd answers mail with these words and its self-test honestly; both honestly when the context ends."""
+def answering(server: FakeClamd | FakeAntispam, answer: str, wait_until_down: Callable[[], None]) -> Iterator[None]:
+    """The fake answers mail with these words and its self-test honestly; both honestly when the context ends."""
+    if isinstance(server, FakeAntispam):
+        answers = _spamd(server, answer, wait_until_down)
+    else:
+        answers = _clamd(server, answer, wait_until_down)
+    with answers:
+        yield
+
+
+def spamd_words(answer: str) -> bytes:
+    """What a spamd sends that answers with these words: `True ; 8.3 / 5.0 RULE,OTHER`."""
+    result, _, symbols = answer.rpartition(" ")
+    return b"" if answer == "(closes)" else spamd_says(result, symbols)(b"")
+
+
+@contextmanager
+def _spamd(spamd: FakeAntispam, answer: str, wait_until_down: Callable[[], None]) -> Iterator[None]:
+    spamd.requests.clear()
+    spamd.answer = lambda _: spamd_words(answer)
+    spamd.answers_self_test = answer != "(fails its self-test)"
+    if not spamd.answers_self_test:
+        wait_until_down()
+    try:
+        yield
+        assert bool(spamd.requests) is not (answer in {"(not asked)", "(fails its self-test)"})
+    finally:
+        spamd.answers_self_test = True
+
+
+@contextmanager
+def _clamd(clamd: FakeClamd, answer: str, wait_until_down: Callable[[], None]) -> Iterator[None]:
     slow = Slow()
     special = {
         "(no answer)": unless_canary(slow),

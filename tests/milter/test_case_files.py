@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from tests.fakes.antispam import SPAMD_GTUBE, FakeAntispam, spamd_says
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.milter_wire import Code
 from tests.fakes.mta import Message, Result
@@ -23,10 +24,17 @@ def second() -> Iterator[FakeClamd]:
         yield clamd
 
 
+@pytest.fixture(scope="module")
+def spamd() -> Iterator[FakeAntispam]:
+    """The server of an anti-spam engine."""
+    with FakeAntispam(spamd_says(), SPAMD_GTUBE) as server:
+        yield server
+
+
 @pytest.mark.parametrize("case", decisions.cases("milter"), ids=lambda case: case.name)
-def test_case(shared: Fleet, second: FakeClamd, case: Case) -> None:
+def test_case(shared: Fleet, second: FakeClamd, spamd: FakeAntispam, case: Case) -> None:
     """The reply to the MTA and the edits that it is asked for are those that the file expects."""
-    tables = case.tables_with(["OWN", second.address])
+    tables = case.tables_with(case.servers(["OWN", second.address], str(spamd.address)))
     settings = {
         f"{table}.{key}".lstrip("."): value for table, values in tables.items() for key, value in values.items()
     }
@@ -44,9 +52,10 @@ def test_case(shared: Fleet, second: FakeClamd, case: Case) -> None:
     )
 
     with ExitStack() as stack:
-        for (engine, answer), clamd in zip(case.answers.items(), (daemon.clamd, second), strict=False):
+        fakes: list[FakeClamd | FakeAntispam] = case.servers((daemon.clamd, second), spamd)
+        for (engine, answer), fake in zip(case.answers.items(), fakes, strict=False):
             down = partial(wait_until_down, daemon, engine)
-            stack.enter_context(decisions.answering(clamd, answer, down))
+            stack.enter_context(decisions.answering(fake, answer, down))
         reads = partial(_reads, daemon)
         stack.enter_context(decisions.in_force(case, daemon.folder / "lists.jsonl", reads))
         mta = stack.enter_context(daemon.mta())

@@ -17,7 +17,7 @@ from deploy.grafana.generator.queries import grown, increase, or_none, quantile,
 
 _MESSAGES = "miltscan_messages_total"
 _INFECTED = 'miltscan_messages_total{outcome="infected"}'
-_COMPLETE = 'miltscan_messages_total{outcome=~"clean|infected"}'
+_COMPLETE = 'miltscan_messages_total{outcome=~"clean|spam|infected"}'
 _UNSCANNED = 'miltscan_messages_total{outcome=~"unscanned|error", action=~"accept|hold"}'
 _TEMPFAILED = 'miltscan_smtp_replies_total{code=~"4.."}'
 _TIME = "miltscan_message_duration_seconds"

@@ -7,12 +7,11 @@ It is needed because clamd replies OK when it could not scan: when its temporary
 import os
 import zipfile
 from base64 import encodebytes
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 
 from miltscan.core.message import PREFACE
-from miltscan.engines.clamd.reply import ClamdReply, Clean, Failed, Found, Limited
+from miltscan.engines.clamd.reply import ClamdReply, Clean, Found
+from miltscan.engines.reply import Failed, Limited
 
 _MAIL = b"""\
 From: %(what)s@miltscan.invalid
@@ -62,17 +61,6 @@ def large_attachment(attachment: bytes) -> bytes:
     with zipfile.ZipFile(outer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("archive.zip", inner.getvalue())
     return outer.getvalue()
-
-
-@contextmanager
-def spooled(data: bytes) -> Iterator[int]:
-    """A descriptor of a memory file with this content, like the spool of a small message."""
-    descriptor = os.memfd_create("miltscan-canary")
-    try:
-        os.write(descriptor, data)  # memory takes it whole
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def missed(reply: ClamdReply) -> str:

@@ -4,7 +4,6 @@ pyclamd's own scan_stream reports clean when clamd dies, and waits five times as
 VERSION, STATS, RELOAD) are used unchanged, but on a connection that keeps our deadline.
 """
 
-import os
 import re
 import struct
 import time
@@ -16,12 +15,12 @@ import pyclamd
 
 from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
-from miltscan.engines.clamd.reply import CLEAN, MAX_REPLY, ClamdReply, Failed, Form, parse_numbered, parse_reply
+from miltscan.engines.clamd.reply import CLEAN, MAX_REPLY, ClamdReply, Form, parse_numbered, parse_reply
 from miltscan.engines.clamd.stats import parse_stats
+from miltscan.engines.files import file_chunks
+from miltscan.engines.reply import Failed
 from miltscan.engines.wire import Target, Wire
-from miltscan.errors import SpoolError
 
-_CHUNK = 128 * 1024  # bytes of a message held in memory at once
 _LENGTH = struct.Struct("!I")
 _MAX_ANSWER = 64 * 1024  # bytes of the answer to a command: STATS has a line for each thread that works
 _VERSION = re.compile(r"ClamAV [^/]*/(\d+)/(\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4})")
@@ -116,18 +115,9 @@ def open_client(target: Target, deadline: float, tick: Callable[[], None]) -> Cl
 def _frames(descriptor: int) -> Iterator[bytes]:
     """The command INSTREAM with the file from its first byte, in chunks with their length in front (clamd(8))."""
     yield b"zINSTREAM\0"
-    offset = 0
-    while chunk := _read(descriptor, offset):
+    for chunk in file_chunks(descriptor):
         yield _LENGTH.pack(len(chunk)) + chunk
-        offset += len(chunk)
     yield _LENGTH.pack(0)
-
-
-def _read(descriptor: int, offset: int) -> bytes:
-    try:
-        return os.pread(descriptor, _CHUNK, offset)
-    except OSError as error:
-        raise SpoolError(f"cannot read the spooled message: {error}") from error
 
 
 class Version(NamedTuple):

@@ -1,38 +1,32 @@
 """The clamd engine: has a message scanned by the first of its servers that gives a verdict.
 
-It knows no protocol (`reply`, `client`), holds no connection (`server`) and does not decide which server is up
-(`watch`). A server is used only while it passes its self-test (the canary). One that fails at a message is used last
-until its next self-test. Only the self-test decides whether it is down: no message can take a server away from others.
+It knows no protocol (`reply`, `client`), holds no connection (`server`), does not decide which server is up (`watch`)
+and does not select it (`engines.pool`).
 An OK counts only if the server had room to unpack the message (`room`), and after a failure or restart of the server
 only if a self-test confirms it.
 """
 
 from collections.abc import Sequence
-from itertools import count
 from time import monotonic, sleep
 from typing import assert_never
-from weakref import finalize
 
 from miltscan.core.address import Address
 from miltscan.core.message import Message
 from miltscan.core.verdict import Fault, Limit, Verdict
-from miltscan.engines.base import Observer, Tick, at_once
-from miltscan.engines.clamd.reply import ClamdReply, Clean, Failed, Found, Limited
+from miltscan.engines.base import Observer, Tick
+from miltscan.engines.clamd.reply import ClamdReply, Clean, Found
 from miltscan.engines.clamd.room import Glance
-from miltscan.engines.clamd.server import PROBATION, AbandonedError, ClamdServer
-from miltscan.engines.clamd.watch import PATIENCE, ServerWatch
+from miltscan.engines.clamd.server import PROBATION, ClamdServer
+from miltscan.engines.clamd.watch import ClamdWatch
+from miltscan.engines.pool import POLL, ServerPool
+from miltscan.engines.reply import Failed, Limited
+from miltscan.engines.watch import PATIENCE, AbandonedError
 
-_FIRST_TESTS = 3.0  # seconds that a start may wait for the first self-tests; a server in order takes milliseconds
-_POLL = 0.005  # seconds between two looks at them
 _TICK = 0.25  # seconds between two progress messages to the MTA
 
 
-class ClamdEngine:
-    """An engine (see `base.Engine`) for many threads; `canary_interval` in seconds.
-
-    Up to `sessions` connections to each server are kept open between scans. Until `start` (for a service, ended by
-    `stop`) or `probe` (for a command that scans a few messages) every server counts as down.
-    """
+class ClamdEngine(ServerPool[ClamdServer]):
+    """See `ServerPool`; `canary_interval` in seconds. Up to `sessions` connections to each server are kept open."""
 
     def __init__(  # noqa: PLR0913 - a row of settings each
         self,
@@ -44,69 +38,12 @@ class ClamdEngine:
         *,
         required: bool = True,
     ) -> None:
-        self.name = name
-        self.required = required
-        self._no_server = Verdict.unscanned(name, Limit.NO_ENGINE, "no server passes its self-test")
-        self._servers = [ClamdServer(name, address, sessions) for address in dict.fromkeys(servers)]
-        self._observer = observer
-        self._watches = {server.name: ServerWatch(server, canary_interval, observer) for server in self._servers}
-        self._turn = count()
-        for server in self._servers:
-            finalize(self, server.sweep, 0.0)
+        mine = [ClamdServer(name, address, sessions) for address in dict.fromkeys(servers)]
+        self._watches = {server.name: ClamdWatch(server, canary_interval, observer) for server in mine}
+        super().__init__(name, mine, self._watches, observer, required=required)
 
-    def start(self) -> None:
-        """Keep testing each server in its own daemon thread; return when one is up, all are tested, or time is up.
-
-        The threads end with `stop`, or with the last reference to the engine: after a reload the last message that
-        began with it must not be scanned by a server that is no longer tested.
-        """
-        for watch in self._watches.values():
-            watch.start()
-            finalize(self, watch.stop)
-        # Wait a little: otherwise each restart would tempfail the mail of its first moment. Never for long: a server
-        # that answers PING but scans nothing fails only after a minute, and one without a resolver for its name later.
-        given_up = monotonic() + _FIRST_TESTS
-        while monotonic() < given_up and not self.ready and not all(server.reported for server in self._servers):
-            sleep(_POLL)
-
-    def stop(self) -> None:
-        """End the threads; open scans go on."""
-        for watch in self._watches.values():
-            watch.stop()
-        for watch in self._watches.values():
-            watch.join()
-
-    def probe(self) -> None:
-        """Test every server once, all at the same time."""
-        at_once([watch.probe for watch in self._watches.values()])
-
-    @property
-    def ready(self) -> bool:
-        """Whether a server passed its last self-test."""
-        return any(server.up for server in self._servers)
-
-    def scan(self, message: Message, deadline: float, tick: Tick) -> Verdict:
-        """The first verdict of a server that was able to scan, else the last one; NO_ENGINE if no server is up."""
-        verdict = self._no_server
-        try:
-            for server in self._in_rotation():
-                if server.up:  # it may have gone down while another one was asked
-                    verdict = self._ask(server, message, deadline, tick)
-                    if not (isinstance(verdict.reason, Fault) or verdict.reason is Limit.ENGINE_UNABLE):
-                        break
-        except Exception as error:  # noqa: BLE001 - an engine never raises
-            return Verdict.error(self.name, Fault.EXCEPTION, f"{type(error).__name__}: {error}")
-        return verdict
-
-    def _in_rotation(self) -> list[ClamdServer]:
-        """The servers, beginning with the next one in rotation; those that failed lately come last."""
-        servers = self._servers
-        if len(servers) <= 1:
-            return servers
-        first = next(self._turn) % len(servers)
-        return sorted(servers[first:] + servers[:first], key=lambda server: server.suspect)
-
-    def _ask(self, server: ClamdServer, message: Message, deadline: float, tick: Tick) -> Verdict:
+    def ask(self, server: ClamdServer, message: Message, deadline: float, tick: Tick) -> Verdict:
+        """The verdict of one clamd."""
         glance = server.room.glance(message.size)
         wait = ScanWait(server, self._watches[server.name], glance, tick)
         reply = server.exchange(message.content.fileno(), deadline, wait)
@@ -129,7 +66,7 @@ class ClamdEngine:
             if not server.up or monotonic() >= deadline:
                 return False
             watch.doubt()
-            sleep(_POLL)
+            sleep(POLL)
             if not watch.runs and server.due <= monotonic():  # in a command, which has no threads
                 watch.probe()
             try:
@@ -165,10 +102,6 @@ class ClamdEngine:
             server.degraded = why
             self._observer.server_degraded(self.name, server.name, why)
 
-    def _suspect(self, server: ClamdServer) -> None:
-        server.suspect = True
-        self._watches[server.name].doubt()
-
 
 class ScanWait:
     """The tick of a scan: it looks at the folder each time, and calls the tick of the message every `_TICK` seconds.
@@ -178,7 +111,7 @@ class ScanWait:
 
     __slots__ = ("_began", "_glance", "_next", "_server", "_tick", "_watch")
 
-    def __init__(self, server: ClamdServer, watch: ServerWatch, glance: Glance | None, tick: Tick) -> None:
+    def __init__(self, server: ClamdServer, watch: ClamdWatch, glance: Glance | None, tick: Tick) -> None:
         self._server = server
         self._watch = watch
         self._glance = glance

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from miltscan.core.verdict import Fault, Limit
+from miltscan.engines.reply import Failed, Limited
 
 MAX_REPLY = 4096
 """Bytes of the longest reply that is read; the name of a signature has about a hundred at most."""
@@ -31,26 +32,6 @@ class Found:
     """clamd found what `signature` names (any characters)."""
 
     signature: str
-
-
-@dataclass(frozen=True, slots=True)
-class Limited:
-    """clamd did not look at the whole message."""
-
-    limit: Limit
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """No opinion: clamd is gone, or replied with an error or with something unknown.
-
-    `refused` means that it accepts no file descriptor (access control dropped it, or a relay is in between).
-    """
-
-    fault: Fault
-    detail: str
-    refused: bool = False
 
 
 ClamdReply = Clean | Found | Limited | Failed

@@ -8,8 +8,10 @@ from miltscan.core.address import Address, UnixAddress
 from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.engines.base import Tick
 from miltscan.engines.clamd.client import Client, Version, open_client
-from miltscan.engines.clamd.reply import ClamdReply, Failed, Limited
+from miltscan.engines.clamd.reply import ClamdReply
 from miltscan.engines.clamd.room import Room
+from miltscan.engines.reply import Failed, Limited
+from miltscan.engines.watch import AbandonedError, Server
 from miltscan.engines.wire import DeadlineError, Target
 from miltscan.errors import MtaGoneError, SpoolError
 
@@ -19,65 +21,45 @@ PROBATION = 10.0
 """Seconds after the end of a clamd during which its successor must confirm each OK: it may end for the same reason."""
 
 
-class AbandonedError(Exception):
-    """Raised by a tick to end the wait for a server that will not reply."""
+class ClamdServer(Server):
+    """The state of a `Server`, and what only a clamd has.
 
-
-class ClamdServer:
-    """State shared by scans and self-tests. Each field is one reference, so that no lock is needed.
-
-    Only the self-test writes `up`. `reported`: an observer was notified of it. `suspect`: an exchange failed since the
-    last self-test. `room`: its temporary folder. `degraded`: why it lately had no room for a message, or empty. In
-    time.monotonic seconds: `answered` is when a scan last received a reply, `unable` when one last found no room,
-    `tested` when a self-test last began, `due` when the next one begins; until `doubted` an OK counts only if a
-    self-test confirms it, and `proven` is when the last one began that left no doubt. Up to `keep` connections are
-    kept open between scans: idle ones count against clamd's MaxQueue, and too many would lock out other clients.
+    `room` is its temporary folder, `degraded` why it lately had no room for a message, or empty. In time.monotonic
+    seconds: `answered` is when a scan last received a reply, `unable` when one last found no room; until `doubted` an
+    OK counts only if a self-test confirms it, and `proven` is when the last one began that left no doubt. Up to `keep`
+    connections are kept open between scans: idle ones count against clamd's MaxQueue, and too many would lock out
+    other clients.
     """
 
     __slots__ = (
         "_keep",
         "_sessions",
-        "address",
         "answered",
         "clean",
         "degraded",
         "doubted",
-        "due",
-        "engine",
-        "name",
         "proven",
-        "reported",
         "room",
-        "suspect",
         "takes_descriptor",
-        "target",
-        "tested",
         "unable",
-        "up",
         "version",
     )
 
     def __init__(self, engine: str, address: Address, keep: int = 0) -> None:
-        self.engine = engine
-        self.address = address
+        super().__init__(engine, address)
         self._keep = keep
         self._sessions: deque[Client] = deque()
-        self.name = str(address)
         self.clean = Verdict.clean(engine, self.name)  # made once, as most messages receive it
-        self.target: Target | None = None
         self.version: Version | None = None
-        self.up = False
-        self.reported = False
-        self.suspect = False
         self.room = Room(address)
         self.degraded = ""
-        self.answered = self.unable = self.tested = self.due = self.doubted = self.proven = 0.0
+        self.answered = self.unable = self.doubted = self.proven = 0.0
         self.takes_descriptor = isinstance(address, UnixAddress)
 
     def forget(self, target: Target) -> None:
         """Begin with what may be another clamd: it may accept descriptors although the last one did not."""
         self.sweep(0.0)
-        self.target = target
+        super().forget(target)
         self.takes_descriptor = isinstance(self.address, UnixAddress)
 
     def exchange(self, descriptor: int, deadline: float, tick: Tick, *, new: bool = False) -> ClamdReply:

@@ -5,7 +5,7 @@ const INTERVAL = 3000; // milliseconds between two requests
 const TIMEOUT = 8000; // milliseconds for a response
 const SVG = "http://www.w3.org/2000/svg";
 const MARKS = { ok: "✓", warning: "!", error: "✕", lost: "?", unknown: "…" };
-const OUTCOMES = ["clean", "unscanned", "error", "infected"];
+const OUTCOMES = ["clean", "spam", "unscanned", "error", "infected"];
 let last = null;
 
 const $ = (id) => document.getElementById(id);

@@ -20,6 +20,7 @@ servers = ["unix:/run/a.sock", "inet:3310@clamd.example.test"]
 canary_interval = "30s"
 [policy]
 on_infected = "hold"
+on_spam = "reject"
 on_error = "reject"
 [policy.on_unscanned]
 too_large = "accept"

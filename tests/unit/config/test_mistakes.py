@@ -111,7 +111,7 @@ _CLAMD = "type = 'clamd'"
         (f"[engine]\n{_CLAMD}", 'engine = {"type": "clamd"}: expected tables [[engine]]'),
         ("engine = []", "engine = []: expected at least 1 item"),
         ("[[engine]]\nname = 'a'", "engine[1].type: required key is missing"),
-        ("[[engine]]\ntype = 'x'", 'engine[1].type = "x": expected "clamd"'),
+        ("[[engine]]\ntype = 'x'", 'engine[1].type = "x": expected "clamd", "rspamd", "spamd"'),
         (
             f"[[engine]]\n{_CLAMD}\nname = 'Über'",
             'engine[1].name = "Über": expected 1 to 20 lower-case letters, digits and dashes',
@@ -174,7 +174,7 @@ def test_a_wrong_value_comes_with_what_is_expected(text: str, line: str) -> None
         (
             f"[[engine]]\n{_CLAMD}\nrequired = false\n[verify]\nsocket = 'unix:/run/miltscan/miltscan.sock'",
             [
-                "engine: expected required = true for at least one engine",
+                "engine: expected required = true for at least one engine that detects viruses",
                 'verify.socket = "unix:/run/miltscan/miltscan.sock": expected another socket than milter.socket',
             ],
         ),

@@ -2,20 +2,8 @@
 
 import pytest
 
-from miltscan.core.action import (
-    Accept,
-    Action,
-    Decision,
-    Discard,
-    HeaderEdit,
-    Hold,
-    InsertHeader,
-    Reject,
-    RemoveHeader,
-    Reply,
-    TempFail,
-    removals,
-)
+from miltscan.core.action import Accept, Action, Decision, Discard, Hold, Reject, Reply, TempFail
+from miltscan.core.edits import HeaderEdit, InsertHeader, RemoveHeader, removals
 
 REPLY = Reply(451, "4.3.0", "later")
 OWN: tuple[HeaderEdit, ...] = (InsertHeader("X-Virus-Status", "Clean"),)

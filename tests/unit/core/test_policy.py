@@ -9,19 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.core.action import (
-    Accept,
-    ActionName,
-    Choice,
-    Decision,
-    Discard,
-    Hold,
-    InsertHeader,
-    Quarantine,
-    RemoveHeader,
-    Reply,
-    TempFail,
-)
+from miltscan.core.action import Accept, ActionName, Choice, Decision, Discard, Hold, Quarantine, Reply, TempFail
+from miltscan.core.edits import InsertHeader, RemoveHeader
 from miltscan.core.message import Message
 from miltscan.core.policy import (
     MISSING_HEADER,

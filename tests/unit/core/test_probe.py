@@ -7,20 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.core import receipt
-from miltscan.core.action import (
-    Accept,
-    Action,
-    ActionName,
-    Decision,
-    Discard,
-    Hold,
-    Reject,
-    RemoveHeader,
-    Reply,
-    TempFail,
-)
+from miltscan.core.action import Accept, Action, ActionName, Decision, Discard, Hold, Reject, Reply, TempFail
+from miltscan.core.edits import Header, RemoveHeader
 from miltscan.core.keys import Key
-from miltscan.core.message import Header
 from miltscan.core.probe import (
     FRESH,
     PROBE_HEADER,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.core import receipt
+from miltscan.core.edits import Header
 from miltscan.core.keys import Key
-from miltscan.core.message import Header
 from miltscan.core.receipt import (
     RECEIPT_HEADER,
     AcceptedBy,

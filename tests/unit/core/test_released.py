@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miltscan.core.edits import Header
 from miltscan.core.keys import Key
-from miltscan.core.message import Client, Header
+from miltscan.core.message import Client
 from miltscan.core.receipt import AcceptedBy, Claim, ReceiptResult, sign_receipt, verify_receipt
 from miltscan.core.released import Passport, as_head, head_and_body, parse_head, released
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict

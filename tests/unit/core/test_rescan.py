@@ -49,6 +49,11 @@ def test_only_the_engine_that_detected_it_clears() -> None:
     assert judge(Outcome.INFECTED, "Old.Name", "second", report(CLEAN, OTHER)) is RescanResult.CLEARED
 
 
+def test_engines_against_viruses_do_not_clear_spam() -> None:
+    """They know nothing of it; otherwise an update of their signatures would release it."""
+    assert judge(Outcome.SPAM, None, "rspamd", report(CLEAN, OTHER)) is RescanResult.UNSCANNED
+
+
 @pytest.mark.parametrize("outcome", [Outcome.UNSCANNED, Outcome.ERROR])
 def test_an_unscanned_message(outcome: Outcome) -> None:
     """It was never detected, so a complete scan by the present engines clears it."""

@@ -163,7 +163,7 @@ def test_a_missing_field_is_reported() -> None:
     ("change", "expected"),
     [
         ({}, []),
-        ({"outcome": "fine"}, ["outcome = 'fine': expected one of clean, unscanned, error, infected"]),
+        ({"outcome": "fine"}, ["outcome = 'fine': expected one of clean, spam, unscanned, error, infected"]),
         ({"ms": -1}, ["ms = -1 is out of bounds"]),
         ({"more": 1}, ["more is not documented"]),
     ],

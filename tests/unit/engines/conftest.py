@@ -2,6 +2,7 @@
 
 import pytest
 
+from miltscan.engines import watch as engine_watch
 from miltscan.engines.clamd import canary
 from miltscan.engines.clamd import engine as clamd_engine
 from miltscan.engines.clamd import watch as clamd_watch
@@ -16,8 +17,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clamd_engine, "_TICK", 0.05)
     monkeypatch.setattr(canary, "LARGE", 2**16)
     monkeypatch.setattr(canary, "_RANDOM", 2**12)
-    monkeypatch.setattr(clamd_watch, "RETRY", 0.05)
-    monkeypatch.setattr(clamd_watch, "_SHORTEST_GAP", 0.05)
+    monkeypatch.setattr(engine_watch, "RETRY", 0.05)
+    monkeypatch.setattr(engine_watch, "_SHORTEST_GAP", 0.05)
     monkeypatch.setattr(clamd_engine, "PATIENCE", 0.25)  # after it a scan asks whether its server still works
     monkeypatch.setattr(clamd, "POLL", 0.002)
 

@@ -4,13 +4,17 @@ import pytest
 
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
-from miltscan.core.action import Decision, Discard, Hold, InsertHeader, Quarantine
+from miltscan.core.action import Decision, Discard, Hold, Quarantine
+from miltscan.core.edits import InsertHeader
 from miltscan.core.lists import Consultation, Lists
 from miltscan.core.message import Client, Message
 from miltscan.core.policy import decide, denial
 from miltscan.core.session import Session
-from miltscan.core.verdict import Limit, Verdict, worst
-from miltscan.engines.clamd.reply import Clean, Failed, Form, Found, Limited, parse_reply
+from miltscan.core.verdict import Advice, Limit, Verdict, worst
+from miltscan.engines.antispam.reply import Scored, SpamReply
+from miltscan.engines.clamd.reply import Clean, Form, Found, parse_reply
+from miltscan.engines.reply import Failed, Limited
+from miltscan.engines.spamd.reply import parse_spamd
 from miltscan.scanning.assemble import policy_for
 from tests.fakes.messages import NoContent
 from tests.harness import decisions
@@ -19,16 +23,30 @@ from tests.harness.decisions import Case
 LIMITS = {"(no answer)": Limit.TIMEOUT, "(fails its self-test)": Limit.NO_ENGINE, "(busy)": Limit.BUSY}
 
 
-def verdict_on(engine: str, answer: str) -> Verdict:
-    """The verdict of this engine, a clamd, that follows from its words in a case."""
+def verdict_on(engine: str, answer: str, kind: str) -> Verdict:
+    """The verdict of this engine that follows from its words in a case."""
     if answer in LIMITS:
         return Verdict.unscanned(engine, LIMITS[answer])
+    if kind == "spamd":
+        return opinion_of(engine, parse_spamd(decisions.spamd_words(answer), 1))
     words = b"" if answer == "(closes)" else f"stream: {answer}\0".encode()
     match parse_reply(words, Form.STREAM):
         case Clean():
             return Verdict.clean(engine)
         case Found(signature):
             return Verdict.infected(engine, signature)
+        case Limited(limit, detail):
+            return Verdict.unscanned(engine, limit, detail)
+        case Failed(fault, detail):
+            return Verdict.error(engine, fault, detail)
+
+
+def opinion_of(engine: str, reply: SpamReply) -> Verdict:
+    """The verdict of an anti-spam engine with this reply."""
+    match reply:
+        case Scored():
+            advice = Advice(reply.action, reply.threshold, reply.symbols)
+            return Verdict.scored(engine, "", reply.score, advice, spam=reply.spam)
         case Limited(limit, detail):
             return Verdict.unscanned(engine, limit, detail)
         case Failed(fault, detail):
@@ -55,7 +73,10 @@ def decided(case: Case, settings: Settings) -> Decision:
     if message.settled:
         return decide(policy, message, message.settled)
     lists = Consultation(Lists(case.entries), message, 0.0, str)
-    verdicts = [lists.allowed(verdict_on(engine, answer)) for engine, answer in case.answers.items()]
+    asked = zip(case.answers.items(), case.types, strict=False)
+    verdicts = [
+        lists.allowed(verdict_on(engine, answer, kind)) for (engine, answer), kind in asked if answer != "(not asked)"
+    ]
     if entry := lists.denied(verdicts):
         return denial(entry, message.queue_id)
     return decide(policy, message, worst(verdicts, policy.optional), verdicts)

@@ -12,7 +12,7 @@ from miltscan.config.engines import ClamdEngineSettings
 from miltscan.core.address import parse_address
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.engines.base import ServedEngine
-from miltscan.engines.clamd.watch import ServerWatch
+from miltscan.engines.clamd.watch import ClamdWatch
 from miltscan.scanning.assemble import probe_engines
 from miltscan.scanning.engine_set import EngineSet
 from miltscan.scanning.servers import ServerRecords
@@ -125,7 +125,7 @@ def test_reloads_leak_nothing(chosen: Chosen) -> None:
 
     def held() -> tuple[int, int]:
         gc.collect()
-        watches = [thread for thread in threading.enumerate() if thread.name == "clamd-canary"]
+        watches = [thread for thread in threading.enumerate() if thread.name == "engine-canary"]
         return len(watches), len([*Path("/proc/self/fd").iterdir()])
 
     before = held()
@@ -144,8 +144,8 @@ def test_reloads_leak_nothing(chosen: Chosen) -> None:
 def test_engines_and_servers_are_tested_at_the_same_time(chosen: Chosen, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that hangs takes four seconds: an optional engine's must not add them up before the first message."""
     all_begun = threading.Barrier(3)
-    monkeypatch.setattr(ServerWatch, "probe", lambda _: all_begun.wait(PATIENCE))
-    monkeypatch.setattr(ServerWatch, "start", lambda _: None)  # its thread would test a fourth time
+    monkeypatch.setattr(ClamdWatch, "probe", lambda _: all_begun.wait(PATIENCE))
+    monkeypatch.setattr(ClamdWatch, "start", lambda _: None)  # its thread would test a fourth time
     both = chosen("a").model_copy(update={"servers": (*chosen("a").servers, *chosen("b").servers)})
     engines = [both, chosen("b", required=False)]
     EngineSet(1).follow(engines, log.logger())
@@ -156,9 +156,9 @@ def test_engines_and_servers_are_tested_at_the_same_time(chosen: Chosen, monkeyp
 def test_an_engine_that_cannot_be_started_is_an_error(chosen: Chosen, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker ends with it and is replaced: without its threads no server of the engine would be tested again."""
 
-    def no_thread(_watch: ServerWatch) -> None:
+    def no_thread(_watch: ClamdWatch) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(ServerWatch, "start", no_thread)
+    monkeypatch.setattr(ClamdWatch, "start", no_thread)
     with pytest.raises(RuntimeError, match="new thread"):
         EngineSet(1).follow([chosen("a"), chosen("b")], log.logger())

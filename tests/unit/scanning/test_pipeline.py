@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from miltscan.core.action import Accept, ActionName, InsertHeader, Reject, TempFail
+from miltscan.core.action import Accept, ActionName, Reject, TempFail
+from miltscan.core.edits import InsertHeader
 from miltscan.core.lists import Consultation, ListEntry, ListName, Lists
 from miltscan.core.message import Message
 from miltscan.core.report import Listed, Report

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.core.action import Accept, ActionName, InsertHeader, RemoveHeader
+from miltscan.core.action import Accept, ActionName
+from miltscan.core.edits import InsertHeader, RemoveHeader
 from miltscan.core.keys import Key
 from miltscan.core.message import Message
 from miltscan.core.probe import PROBE_HEADER, Answer, Probe, ProbeKind, read_answer

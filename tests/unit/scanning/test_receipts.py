@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from miltscan.core.action import Accept, ActionName, Decision, Hold, InsertHeader, Reject, RemoveHeader
+from miltscan.core.action import Accept, ActionName, Decision, Hold, Reject
+from miltscan.core.edits import Header, InsertHeader, RemoveHeader, edited
 from miltscan.core.keys import Key
-from miltscan.core.message import Header, Message
-from miltscan.core.receipt import RECEIPT_HEADER, AcceptedBy, Claim, ReceiptResult, sign_receipt
+from miltscan.core.message import Message
+from miltscan.core.receipt import RECEIPT_HEADER, AcceptedBy, Claim, ReceiptResult, sign_receipt, verify_receipt
 from miltscan.core.report import Report
 from miltscan.core.session import head, too_large
-from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
+from miltscan.core.verdict import Advice, Fault, Limit, Outcome, SpamAction, Verdict
 from miltscan.scanning.pipeline import Pipeline, scan_slots
 from miltscan.scanning.receipts import Signing, Verifying, body_digest
 from miltscan.scanning.spool import Spool
@@ -69,6 +70,43 @@ def receipts(report: Report) -> Sequence[str]:
     """The receipts that a message gets."""
     edits = report.decision.edits
     return [edit.value for edit in edits if isinstance(edit, InsertHeader) and edit.name == RECEIPT_HEADER]
+
+
+SPAM_ADVICE = Advice(
+    SpamAction.ADD_HEADER,
+    5.0,
+    ("A",),
+    (
+        RemoveHeader("X-Spam", 2),
+        RemoveHeader("Authentication-Results", 1),
+        RemoveHeader("subject", 1),
+        InsertHeader("X-Spamd-Result", "one;\n\ttwo"),
+        InsertHeader("Authentication-Results", "mx; spf=pass"),
+    ),
+)
+EDITED: tuple[tuple[Header, ...], ...] = (
+    (),
+    ((b"X-Virus-Status", b" forged"),),
+    ((b"X-Spam-Flag", b" NO"), (b"x-spam-flag", b" NO"), (b"X-Miltscan-Receipt", b" forged")),
+    ((b"X-Spam", b" a"), (b"X-Spam", b" b"), (b"Authentication-Results", b" mx; dkim=pass")),
+)
+
+
+@pytest.mark.parametrize("advice", [None, Advice(SpamAction.NONE, 5.0), SPAM_ADVICE])
+@pytest.mark.parametrize("more", EDITED)
+def test_the_receipt_holds_after_our_edits(spool: Spool, more: tuple[Header, ...], advice: Advice | None) -> None:
+    """It is signed over the headers as the MTA hands them over: with what we insert, without what we remove."""
+    verdict = Verdict.scored("fake", "s", 8.0, advice, spam=True) if advice else CLEAN
+    chosen = policy(foreign=(b"x-virus-", b"x-spam-", b"x-miltscan-"), filters=frozenset({"fake"}))
+    scanning = Pipeline([ScriptedEngine(verdict)], chosen, scan_slots(1), 60.0, 0.0)
+    arrived = whole(spool, *more)
+    report = Signing(scanning, KEYS, lambda _engine, _server: 1, raised).process(arrived, nothing)
+    assert len(report.decision.edits) > 1
+    passed_on = edited(arrived.headers, report.decision.edits)
+    checked = verify_receipt(KEYS, passed_on, lambda: body_digest(arrived), time.time(), 60.0)
+    assert checked.receipt is ReceiptResult.VALID
+    changed = [(name, b" " if name == b"X-Fold" else value) for name, value in passed_on]
+    assert verify_receipt(KEYS, changed, lambda: body_digest(arrived), time.time(), 60.0).claim is None
 
 
 def test_what_could_not_be_signed_has_no_receipt(spool: Spool) -> None:

@@ -50,7 +50,7 @@ def test_a_counter_that_was_reset_never_shows_a_negative_rate() -> None:
 def test_the_first_message_of_an_outcome_counts() -> None:
     """The first message of an outcome counts although its series did not exist before."""
     past = _watched(_numbers(10), _numbers(10, infected=2))
-    assert history.messages(past.points) == {"clean": 0, "unscanned": 0, "error": 0, "infected": 2}
+    assert history.messages(past.points) == {"clean": 0, "spam": 0, "unscanned": 0, "error": 0, "infected": 2}
 
 
 def test_a_series_that_vanished_is_no_growth() -> None:

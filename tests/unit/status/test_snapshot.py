@@ -103,7 +103,7 @@ def test_totals_are_the_counters() -> None:
     """Totals are the counters, summed over all labels but one."""
     totals = FULL.totals
     assert totals.messages == 100
-    assert totals.outcomes == {"clean": 95, "unscanned": 1, "error": 0, "infected": 4}
+    assert totals.outcomes == {"clean": 95, "spam": 0, "unscanned": 1, "error": 0, "infected": 4}
     assert totals.directions == {"inbound": 95, "outbound": 5}
     assert totals.actions == {"accept": 95, "reject": 4, "tempfail": 1}
     assert (totals.unscanned, totals.replies, totals.classes) == ({"busy": 1}, {"250": 95}, {"Trojan": 4})

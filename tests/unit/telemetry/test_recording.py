@@ -10,7 +10,7 @@ from prometheus_client import Histogram
 
 from miltscan.core.action import Decision, Reject, Reply
 from miltscan.core.report import Kept, Report
-from miltscan.core.verdict import Verdict
+from miltscan.core.verdict import Advice, SpamAction, Verdict
 from miltscan.telemetry import exemplars, family, metrics, recording
 from miltscan.telemetry.exemplars import Exemplar, Exemplars
 from miltscan.telemetry.family import observe
@@ -92,6 +92,19 @@ def test_signatures_have_a_bounded_number_of_series(make_report: MakeReport) -> 
     assert found["('signature', 'Win.Trojan.A-0')"] == 2
     assert all(name.isprintable() and len(name) < 150 for name in found)
     assert metrics.DETECTIONS.child("Trojan")._value.get() == 501  # noqa: SLF001
+
+
+def test_rules_of_anti_spam_engines_have_a_bounded_number_of_series(make_report: MakeReport) -> None:
+    """Those of all engines together; scores and proposed actions are counted by engine."""
+    names = [f"RULE_{number}" for number in range(200)]
+    for name in names + names[:2]:
+        advice = Advice(SpamAction.ADD_HEADER, 5.0, (name,))
+        recording.record_reports([make_report(Verdict.scored("rspamd", "s", 7.0, advice, spam=True))])
+    found = {labels[2]: value for labels, value in _samples(metrics.SPAM_SYMBOLS).items()}
+    assert len(found) == metrics.SYMBOLS_NAMED + 1
+    assert (sum(found.values()), found["('symbol', 'RULE_0')"]) == (202, 2)
+    assert metrics.SPAM_ACTIONS.child("rspamd", "add header")._value.get() == 202  # noqa: SLF001
+    assert _total(metrics.SPAM_SCORE, "_count") == 202
 
 
 def test_exemplars_are_the_newest_of_all_processes(tmp_path: Path) -> None:

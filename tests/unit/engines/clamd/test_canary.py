@@ -10,7 +10,8 @@ import pytest
 from miltscan.core.message import PREFACE
 from miltscan.core.verdict import Fault, Limit
 from miltscan.engines.clamd.canary import canary_mail, large_attachment, missed
-from miltscan.engines.clamd.reply import CLEAN, ClamdReply, Failed, Found, Limited
+from miltscan.engines.clamd.reply import CLEAN, ClamdReply, Found
+from miltscan.engines.reply import Failed, Limited
 from tests.fakes.eicar import EICAR, holds_zipped_eicar
 
 

@@ -13,7 +13,8 @@ from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
 from miltscan.engines.clamd import client as clamd_client
 from miltscan.engines.clamd.client import Version, parse_version, ping, reload, stats, version
-from miltscan.engines.clamd.reply import CLEAN, ClamdReply, Failed, Found
+from miltscan.engines.clamd.reply import CLEAN, ClamdReply, Found
+from miltscan.engines.reply import Failed
 from miltscan.engines.wire import Target, targets
 from miltscan.errors import SpoolError
 from tests.fakes import clamd_lies as lies

@@ -10,7 +10,8 @@ import pytest
 
 from miltscan.core.address import Address, InetAddress, parse_address
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
-from miltscan.engines.clamd import engine as clamd_engine
+from miltscan.engines import pool as engine_pool
+from miltscan.engines import watch as engine_watch
 from miltscan.engines.clamd import watch as clamd_watch
 from miltscan.engines.clamd.engine import ClamdEngine, ScanWait
 from miltscan.engines.clamd.reply import CLEAN as CLEAN_REPLY
@@ -486,7 +487,7 @@ def test_stop_ends_a_canary_in_flight(tmp_path: Path) -> None:
             clamd.behaviour = slow
             engine._watches[clamd.address].request_self_test()  # noqa: SLF001 - as a scan that fails does
             until(slow.entered.is_set)
-        assert "clamd-canary" not in {thread.name for thread in threading.enumerate()}
+        assert "engine-canary" not in {thread.name for thread in threading.enumerate()}
     assert [up for _, up, _ in memo.states] == [True]
 
 
@@ -500,12 +501,12 @@ def test_a_start_does_not_wait_for_a_resolver(tmp_path: Path, monkeypatch: pytes
             raise OSError("no such host")
         return targets(address)
 
-    monkeypatch.setattr(clamd_watch, "targets", hang_for_names)
+    monkeypatch.setattr(engine_watch, "targets", hang_for_names)
     hung = [InetAddress(f"scanner{number}.example.test", 3310) for number in range(20)]
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         engines = []
         for servers, patience in ((hung, 0.1), ([*hung, parse_address(clamd.address)], NEVER)):
-            monkeypatch.setattr(clamd_engine, "_FIRST_TESTS", patience)
+            monkeypatch.setattr(engine_pool, "_FIRST_TESTS", patience)
             engines.append(ClamdEngine("clamd", servers, NEVER, Memo()))
             engines[-1].start()
         assert [engine.ready for engine in engines] == [False, True]
@@ -519,7 +520,7 @@ def test_an_engine_that_nobody_has_any_more_ends_its_watch(tmp_path: Path) -> No
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         engine = ClamdEngine("clamd", [parse_address(clamd.address)], NEVER, Memo())
         engine.start()
-        (watch,) = [thread for thread in threading.enumerate() if thread.name == "clamd-canary"]
+        (watch,) = [thread for thread in threading.enumerate() if thread.name == "engine-canary"]
         del engine
         until(lambda: not watch.is_alive())
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.core.verdict import Fault, Limit
-from miltscan.engines.clamd.reply import CLEAN, Failed, Form, Found, Limited, parse_numbered, parse_reply
+from miltscan.engines.clamd.reply import CLEAN, Form, Found, parse_numbered, parse_reply
+from miltscan.engines.reply import Failed, Limited
 
 FD, STREAM = Form.DESCRIPTOR, Form.STREAM
 NAME = {FD: b"fd[10]", STREAM: b"stream"}

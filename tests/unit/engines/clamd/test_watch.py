@@ -10,9 +10,10 @@ import pytest
 from miltscan.core.address import parse_address
 from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
+from miltscan.engines import watch as engine_watch
 from miltscan.engines.clamd import watch as clamd_watch
 from miltscan.engines.clamd.server import ClamdServer
-from miltscan.engines.clamd.watch import ServerWatch
+from miltscan.engines.clamd.watch import ClamdWatch
 from miltscan.engines.wire import DeadlineError, Target
 from tests.fakes import clamd_lies as lies
 from tests.fakes.clamd import FakeClamd
@@ -21,10 +22,10 @@ from tests.unit.engines.support import Memo, until
 NEVER = 3600.0
 
 
-def watch(clamd: FakeClamd, interval: float = NEVER) -> tuple[ServerWatch, ClamdServer, Memo]:
+def watch(clamd: FakeClamd, interval: float = NEVER) -> tuple[ClamdWatch, ClamdServer, Memo]:
     """A watch over one server, not started."""
     server, memo = ClamdServer("clamd", parse_address(clamd.address)), Memo()
-    return ServerWatch(server, interval, memo), server, memo
+    return ClamdWatch(server, interval, memo), server, memo
 
 
 def test_every_canary_differs(tmp_path: Path) -> None:
@@ -112,16 +113,16 @@ def test_a_busy_server_is_not_a_hung_one(
 ) -> None:
     """A late self-test goes on while scans or PING get replies, and fails when neither does."""
     slow = lies.Slow()
-    wait, waits = ServerWatch._wait, []  # noqa: SLF001  # to see it wait
+    wait, waits = ClamdWatch._wait, []  # noqa: SLF001  # to see it wait
 
-    def counted(self: ServerWatch, server: ClamdServer, began: float) -> None:
+    def counted(self: ClamdWatch, server: ClamdServer, began: float) -> None:
         waits.append(began)
         if len(waits) == 3:
             slow.released.set()
         wait(self, server, began)
 
-    monkeypatch.setattr(ServerWatch, "_wait", counted)
-    monkeypatch.setattr(clamd_watch, "PATIENCE", 0.01)
+    monkeypatch.setattr(ClamdWatch, "_wait", counted)
+    monkeypatch.setattr(engine_watch, "PATIENCE", 0.01)
     with FakeClamd.unix(tmp_path / "clamd.ctl", slow) as clamd:
         made, server, _ = watch(clamd)
         server.answered = answered
@@ -158,7 +159,7 @@ def test_each_address_of_a_server_is_tried_until_one_passes(
 ) -> None:
     """A host name may have an address at which no clamd listens, before or after the one that works."""
     addresses = [Target(socket.AF_UNIX, str(tmp_path / name)) for name in order]
-    monkeypatch.setattr(clamd_watch, "targets", lambda _: addresses)
+    monkeypatch.setattr(engine_watch, "targets", lambda _: addresses)
     with FakeClamd.unix(tmp_path / "up") as clamd:
         made, server, _ = watch(clamd)
         made.probe()
@@ -168,10 +169,10 @@ def test_each_address_of_a_server_is_tried_until_one_passes(
 def test_a_server_that_is_down_is_tested_after_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next self-test is due after the interval, or after a shorter pause where the server failed one."""
     now = time.monotonic()
-    monkeypatch.setattr(clamd_watch, "monotonic", lambda: now)
+    monkeypatch.setattr(engine_watch, "monotonic", lambda: now)
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         made, server, _ = watch(clamd)
-        for behaviour, gap in ((lies.honest, NEVER), (lies.always_ok, clamd_watch.RETRY)):
+        for behaviour, gap in ((lies.honest, NEVER), (lies.always_ok, engine_watch.RETRY)):
             clamd.behaviour = behaviour
             made.probe()
             assert (server.tested, server.due) == (now, now + gap)
@@ -182,7 +183,7 @@ def test_requests_for_a_self_test_do_not_flood_a_server(tmp_path: Path) -> None:
     with FakeClamd.unix(tmp_path / "clamd.ctl") as clamd:
         made, server, _ = watch(clamd)
         server.tested = 100.0
-        for due, expected in ((110.0, 100.0 + clamd_watch._SHORTEST_GAP), (100.0, 100.0)):  # noqa: SLF001 - short here
+        for due, expected in ((110.0, 100.0 + engine_watch._SHORTEST_GAP), (100.0, 100.0)):  # noqa: SLF001 - short here
             server.due = due
             made.request_self_test()
             assert server.due == expected

@@ -1,0 +1,71 @@
+"""Header fields, and edits of them in the order in which the milter makes them. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+Header = tuple[bytes, bytes]
+"""One header field: name, and value with its leading space and its folds (a line feed and white space), unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveHeader:
+    """Removes the `index`-th header (from 1) of this name."""
+
+    name: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class InsertHeader:
+    """Inserts a header above all others; the value is ASCII, and its folds are a line feed and a tab."""
+
+    name: str
+    value: str
+
+
+HeaderEdit = RemoveHeader | InsertHeader
+
+_X = (b"x", b"X")
+
+
+def removals(headers: Sequence[Header], names: tuple[bytes, ...]) -> tuple[RemoveHeader, ...]:
+    """Remove each header whose name begins, in any case, with one of `names`: lower case, and `x` is their first byte.
+
+    The last comes first: removing one moves the index of those behind it.
+    """
+    # every message passes here: the first byte rules out most names
+    found = [name for name, _ in headers if name[:1] in _X and name.lower().startswith(names)]
+    if not found:
+        return ()
+    seen: Counter[bytes] = Counter()
+    edits: list[RemoveHeader] = []
+    for name in found:
+        seen[name.lower()] += 1
+        edits.append(RemoveHeader(name.decode("utf-8", "replace"), seen[name.lower()]))
+    return tuple(reversed(edits))
+
+
+def in_order(edits: Iterable[HeaderEdit]) -> tuple[HeaderEdit, ...]:
+    """The edits of several proposers together: each removal once, the last of a name first, before all insertions.
+
+    Their removals all count on the headers of the message as it was received.
+    """
+    given = [*edits]
+    removed = {(edit.name.lower(), edit.index): edit for edit in given if isinstance(edit, RemoveHeader)}
+    removing = [removed[key] for key in sorted(removed, key=lambda key: (key[0], -key[1]))]
+    return (*removing, *(edit for edit in given if isinstance(edit, InsertHeader)))
+
+
+def edited(headers: Sequence[Header], edits: Iterable[HeaderEdit]) -> list[Header]:
+    """The headers after these edits, made one after the other; one that names no header changes nothing."""
+    result = [*headers]
+    for edit in edits:
+        name = edit.name.encode("utf-8", "replace")
+        if isinstance(edit, InsertHeader):
+            result.insert(0, (name, b" " + edit.value.encode("ascii", "replace")))
+            continue
+        places = [place for place, (one, _) in enumerate(result) if one.lower() == name.lower()]
+        if 0 < edit.index <= len(places):
+            del result[places[edit.index - 1]]
+    return result

@@ -1,0 +1,1 @@
+"""The rspamd engine: HTTP to a normal worker of rspamd."""

@@ -1,0 +1,1 @@
+"""The spamd engine: the SPAMC protocol to the spamd of SpamAssassin."""
