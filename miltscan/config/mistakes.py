@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from miltscan.config import units
 from miltscan.config.units import toml
 
 _LONGEST = 100  # characters of a value that are shown: about a line
@@ -102,13 +103,14 @@ def _tables(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - an 
 
 
 def _shown(given: object) -> str:
-    """What the user wrote, close enough to find it in the file; cut, because it may be long."""
+    """What the user wrote, close enough to find it in the file; cut, because it may be long. No password of a URL."""
     try:
         text = toml(given)  # type: ignore[arg-type]  # any TOML value
     except TypeError:  # JSON has no dates
         text = str(given)
     except ValueError:  # Python writes no number with thousands of digits, though it reads one in hexadecimal
         return "a number with thousands of digits"
+    text = units.without_password(text)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 

@@ -48,7 +48,7 @@ def _clock(value: object) -> time:
 
 
 _PUBLIC = units.Notation("an age public key (age1...)", _public_key, str, {"type": "string", "pattern": "^age1"})
-_URL = units.Notation('a URL such as "postgresql+psycopg:///miltscan", or "" for SQLite', _url, str)
+_URL = units.Notation('a URL such as "postgresql+psycopg:///miltscan", or "" for SQLite', _url, units.without_password)
 _CLOCK = units.Notation('a time of day such as "06:00"', _clock, lambda one: f"{one:%H:%M}")
 
 
@@ -79,7 +79,7 @@ class QuarantineSettings(Table):
     directory: Annotated[str, places.FOLDER, RESTART] = "/var/lib/miltscan/quarantine"
     """Folder of the messages."""
     index: Annotated[str, _URL, RESTART] = ""
-    """SQLAlchemy URL of the index; SQLite is in the folder."""
+    """SQLAlchemy URL of the index; SQLite is in the folder. No output of miltscan shows its password."""
     identity: Annotated[str, places.FILE] = ""
     """File of private keys (age identities), with which the service reads messages of areas with encrypt_to."""
     rescan: Annotated[bool, units.FLAG] = True

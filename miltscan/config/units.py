@@ -21,6 +21,7 @@ N = TypeVar("N", int, float)
 _SIZES = {"GiB": 2**30, "GB": 10**9, "MiB": 2**20, "MB": 10**6, "KiB": 2**10, "KB": 10**3, "B": 1}
 _MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _QUANTITY = re.compile(r"([0-9]{1,15}) ?([A-Za-z]{1,3})", re.ASCII)
+_PASSWORD = re.compile(r"(://[^:/@\s]*):.*@")
 _LAST_OF_FOUR = 0xFFFF  # the last character that four digits can name
 _SECONDS_UP_TO = 60_000  # milliseconds; "60s" and not "1m": the longest that people write in seconds
 
@@ -59,6 +60,11 @@ def toml(value: Toml) -> str:
     r"""The value as TOML, whose basic strings are those of JSON; what could control a terminal is `\uXXXX`."""
     text = json.dumps(value, ensure_ascii=False)
     return text if text.isprintable() else "".join(one if one.isprintable() else _escape(one) for one in text)
+
+
+def without_password(text: str) -> str:
+    """The text with `***` for the password of a URL in it."""
+    return _PASSWORD.sub(r"\1:***@", text)
 
 
 def _escape(character: str) -> str:

@@ -40,11 +40,6 @@ class Job:
         """Wait for the present call, up to `patience` seconds: the thread does not outlive the process."""
         self._thread.join(patience)
 
-    @property
-    def ended(self) -> bool:
-        """Whether it must end; for work that takes long."""
-        return self._ended
-
     def _run(self) -> None:
         while not self._ended:
             self._wake.clear()

@@ -32,6 +32,8 @@ _MEASURE = 5.0  # seconds between two measurements, or the time of one times _SH
 _SHARE = 50
 _EXPIRE = 60.0  # seconds between two looks for what exceeds the bounds of its area
 _EXPIRED_AT_ONCE = 100  # entries
+_JUMP = 3600.0  # seconds by which the clock is set ahead that stop the expiry
+_TRUST = 86400.0  # seconds after which the clock is believed
 _BREATH = 0.2  # seconds between two batches of deletions, in which others may write
 
 Current = Callable[[], Loaded]
@@ -89,6 +91,30 @@ class Health:
         self._why = ""
 
 
+class ClockWatch:
+    """Knows whether the clock was set ahead: then all messages look old, and a deletion is final.
+
+    After `_TRUST` seconds it is believed, as an administrator may have set it right.
+    """
+
+    def __init__(self) -> None:
+        self._set_to: float | None = None  # the time (epoch) at the boot of the host, by the clock
+        self._ahead_since: float | None = None
+
+    def is_ahead(self, now: float, running: float) -> bool:
+        """Whether the clock jumped; `now` is what it shows (epoch), `running` are the seconds since the boot."""
+        set_to = now - running
+        if self._set_to is None or set_to < self._set_to + _JUMP:
+            self._set_to, self._ahead_since = set_to, None
+            return False
+        if self._ahead_since is None:
+            self._ahead_since = running
+        if running < self._ahead_since + _TRUST:
+            return True
+        self._set_to, self._ahead_since = set_to, None
+        return False
+
+
 class Keeping:
     """The index, the expiry and the metrics of the quarantine `files`."""
 
@@ -97,6 +123,7 @@ class Keeping:
         self._files = files
         self._indexing, self._expiring = Stores(current), Stores(current)
         self._index_health, self._expiry_health = Health("index"), Health("expire")
+        self._clock = ClockWatch()
         self._measured = 0.0
         self._areas: set[str] = set()
 
@@ -128,8 +155,12 @@ class Keeping:
 
     def expire(self) -> float:
         """Delete what exceeds the bounds of its area, in batches; return the seconds until the next look."""
+        now = time.time()
+        if self._clock.is_ahead(now, time.clock_gettime(time.CLOCK_BOOTTIME)):
+            self._expiry_health.fails("the clock was set ahead by more than an hour: nothing is deleted for a day")
+            return _EXPIRE
         try:
-            gone = self._expiring.get().expire(time.time(), _EXPIRED_AT_ONCE)
+            gone = self._expiring.get().expire(now, _EXPIRED_AT_ONCE)
         except StoreError as error:
             self._expiry_health.fails(str(error))
             return _EXPIRE

@@ -22,6 +22,7 @@ from structlog.typing import FilteringBoundLogger
 
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
+from miltscan.core.action import ActionName
 from miltscan.core.report import Place, Report
 from miltscan.daemon.gate import Gate
 from miltscan.daemon.watch import LibmilterWatch
@@ -262,7 +263,9 @@ class Worker:
         )
         processor = processor_for(loaded, pipeline, self._engines.version, recorder.exception, verifies=self._verifies)
         size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
-        keeps_large = bool(settings.policy.on_unscanned.too_large.area)
+        too_large = settings.policy.on_unscanned.too_large
+        # what is held needs a receipt for its release, and only of a whole message there is one
+        keeps_large = bool(too_large.area) or (too_large.action is ActionName.HOLD and settings.has_verifier)
         return Runtime(
             processor,
             pipeline,

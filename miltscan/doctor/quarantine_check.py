@@ -35,7 +35,7 @@ def quarantine_findings(settings: Settings) -> Iterator[Finding]:
         sent = transfer((server.host, server.port), nobody, min(settings.delivery.timeout, _TIMEOUT))
         yield delivery_finding(str(server), sent.reply)
         if settings.has_verifier and not settings.keys.file:
-            text = "without a key a release has no receipt: the delivery side scans it, and may quarantine it again"
+            text = "without a key a release has no receipt: the delivery side scans it, and may refuse it"
             yield warning("keys.file", text, "set keys.file and run: miltscan keys new")
 
 

@@ -8,7 +8,7 @@ milliseconds and 50 random bits. IDs sort by time, and the UTC day, which names 
 ID. IDs come from users, too: `is_entry_id` comes before any path.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -189,11 +189,6 @@ def is_prefix(text: str) -> bool:
 def is_entry_id(text: str) -> bool:
     """Whether `text` is an ID, of a day that has a date."""
     return len(text) == LENGTH and is_prefix(text) and _milliseconds(text) <= _LATEST
-
-
-def unknown_recipients(entry: Entry, recipients: Iterable[bytes]) -> list[bytes]:
-    """Those of `recipients` that the entry does not have."""
-    return [recipient for recipient in recipients if recipient not in entry.recipients]
 
 
 def shown_address(data: bytes) -> str:

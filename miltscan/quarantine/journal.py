@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from miltscan.errors import StoreError
 from miltscan.quarantine.audience import Addressee, AddresseeKey, Attempt, MailStep, stepped
+from miltscan.quarantine.entry import first_id
 from miltscan.quarantine.writing import append, locked, sync
 
 SETTLING = 60.0
@@ -81,7 +82,7 @@ class Journal:
 
     def learn(self, fields: dict[str, Any]) -> None:
         """Take in a line; one that cannot be read is as if it had not been written."""
-        with suppress(KeyError, ValueError, TypeError, AttributeError):
+        with suppress(KeyError, ValueError, TypeError, AttributeError, OverflowError):
             if fields.get("done"):
                 self.done = True
                 return
@@ -150,7 +151,8 @@ class Journals:
         records = [record for line in lines[:-1] if isinstance(record := _parsed(line), dict)]
         try:
             window = Window(day, float(records[0]["since"]), float(records[0]["until"]))
-        except (IndexError, KeyError, TypeError, ValueError):
+            first_id(window.since), first_id(window.until)  # no infinite time
+        except (IndexError, KeyError, TypeError, ValueError, OverflowError):
             return None
         journal = Journal(self.folder / day, window)
         for record in records[1:]:
@@ -161,7 +163,7 @@ class Journals:
 def _parsed(line: bytes) -> object:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

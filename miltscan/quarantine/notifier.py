@@ -9,6 +9,7 @@ from miltscan.quarantine.store import Store
 from miltscan.quarantine.summaries import Summaries
 
 _AT_ONCE = 50  # mails
+_STEP = 60.0  # seconds by which a clock may be set back, as time servers do
 
 
 class Notifier:
@@ -26,14 +27,23 @@ class Notifier:
         key: Key | None = None,
         broken: Callable[[str], None] = lambda _: None,
     ) -> None:
-        post = Post(mails, key, broken)
-        self._notices = Notices(store, mails, post, now)
-        self._summaries = Summaries(store, mails, post)
+        self._store, self._mails, self._key, self._broken = store, mails, key, broken
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        """Know what the files say, and nothing else."""
+        post = Post(self._mails, self._key, self._broken)
+        self._notices = Notices(self._store, self._mails, post, now)
+        self._summaries = Summaries(self._store, self._mails, post)
+        self._last = now
 
     def work(self, now: float, limit: int = _AT_ONCE) -> list[Mailed]:
         """Send mails that are due at `now` (epoch, seconds), about `limit` at most: then call it again.
 
         The entries that wait for the index must have been put into it before. Raises StoreError.
         """
+        if now < self._last - _STEP:  # the clock was ahead: pauses and windows of that time would last until then
+            self._begin(now)
+        self._last = now
         done = self._notices.work(now, limit)
         return done + self._summaries.work(now, limit - len(done))

@@ -191,11 +191,11 @@ def chosen(standing: Standing, order: Order) -> tuple[bytes, ...]:
     if standing.state is State.DELETED:
         raise EntryError(f"entry {entry.id}: was deleted")
     named = _named(entry, order.recipients)
-    waiting = [one for one in named or states if states[one] not in {State.RELEASED, State.DELETED}]
+    waiting = {one for one in named or states if states[one] not in {State.RELEASED, State.DELETED}}
     done = [one for one in named or states if states[one] is State.RELEASED]
     if done and (named or not waiting) and not order.again and not order.to:
         raise EntryError(f"entry {entry.id}: was released to {_some(done)}. To send it again, use --again.")
-    targets = [one for one in named or states if one in waiting or (order.again and one in done)]
+    targets = [one for one in named or states if one in waiting or (order.again and states[one] is State.RELEASED)]
     outcome, signature, _ = standing.scan
     cleared = bool(targets) and all(states[one] is State.CLEARED for one in targets)
     if outcome is Outcome.INFECTED and not cleared and not (order.infected and order.reason):

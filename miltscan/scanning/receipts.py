@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from miltscan.core.action import KEPT, Accept, Decision, Hold
+from miltscan.core.action import KEPT, Accept, Decision, Discard, Hold, Quarantine, Reply, TempFail
 from miltscan.core.edits import InsertHeader, edited, removals
 from miltscan.core.keys import Keyring
-from miltscan.core.message import Message
+from miltscan.core.message import PREFACE, Message
 from miltscan.core.receipt import (
     RECEIPT_HEADER,
     AcceptedBy,
@@ -23,6 +23,7 @@ from miltscan.core.receipt import (
     sign_receipt,
     verify_receipt,
 )
+from miltscan.core.released import RELEASED_HEADER
 from miltscan.core.report import Report
 from miltscan.core.session import head
 from miltscan.core.verdict import Outcome, Verdict
@@ -35,6 +36,7 @@ sendmail together are no more (MaxHeadersLength)."""
 
 RECEIPT_FIELD = (RECEIPT_HEADER.lower().encode(),)
 """The header that the delivery side removes, for `action.removals`."""
+_RELEASED = RELEASED_HEADER.lower().encode()
 _CHUNK = 256 * 1024  # bytes
 _PASS = Accept()
 
@@ -56,7 +58,7 @@ class Signing:
     def process(self, message: Message, tick: Tick) -> Report:
         """As the pipeline's."""
         report = self.pipeline.process(message, tick)
-        if message.settled or not isinstance(report.decision.action, KEPT):  # incomplete: nothing to sign
+        if not (isinstance(report.decision.action, KEPT) and _is_whole(message)):
             return report
         began = time.monotonic()
         try:
@@ -93,12 +95,12 @@ class Verifying:
 
     def process(self, message: Message, tick: Tick) -> Report:
         """As the pipeline's."""
-        if message.settled:  # incomplete, or at MAIL: there is nothing to compare
-            return self.pipeline.process(message, tick)
+        if not _is_whole(message):  # there is nothing to compare
+            return _delivered(self.pipeline.process(message, tick))
         began = time.monotonic()
         checked = self._check(message)
         if checked.claim is None:
-            return self.pipeline.process(message, tick)._replace(receipt=checked.receipt)
+            return _delivered(self.pipeline.process(message, tick)._replace(receipt=checked.receipt))
         if checked.claim.curable and (better := self._scanned_again(message, tick)):
             return better
         verdict = Verdict.vouched(checked.claim.outcome, checked.claim.reason)
@@ -129,6 +131,24 @@ class Verifying:
 def _passing(message: Message) -> Decision:
     """The message passes as incoming decided, without its receipt."""
     return Decision(_PASS, "receipt", removals(message.headers, RECEIPT_FIELD))
+
+
+def _delivered(report: Report) -> Report:
+    """The report, but no 250 for a released message that is not delivered: its release would report success."""
+    if not isinstance(report.decision.action, Quarantine | Discard | Hold):
+        return report
+    if not any(name.lower() == _RELEASED for name, _ in report.message.headers):
+        return report
+    text = f"Released message stopped again: its receipt is {report.receipt or 'missing'}; see: miltscan check"
+    return report._replace(decision=Decision(TempFail(Reply(451, "4.7.1", text)), "receipt"))
+
+
+def _is_whole(message: Message) -> bool:
+    """Whether all of its bytes are in the spool: those of a message above the limit are, if the policy keeps it."""
+    if not message.settled:
+        return True
+    descriptor = message.content.fileno()
+    return descriptor >= 0 and os.fstat(descriptor).st_size == len(PREFACE) + message.size
 
 
 def body_digest(message: Message) -> bytes:

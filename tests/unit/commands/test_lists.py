@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import syslog
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from rich.cells import cell_len
@@ -320,13 +323,20 @@ def test_without_a_file_in_the_settings(lists: Lists) -> None:
     )
 
 
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that every user can reach, unlike those of pytest."""
+    folder = Path(mkdtemp(dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_root_makes_the_folder_for_the_service(lists: Lists, tmp_path: Path) -> None:
+def test_root_makes_the_folder_for_the_service(lists: Lists, reachable: Path) -> None:
     """Folder and file belong to miltscan's user, the owner of the spool; a child writes."""
-    spool, state = tmp_path / "spool", tmp_path / "state"
+    spool, state = reachable / "spool", reachable / "state"
     spool.mkdir()
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
     os.chown(spool, 65534, 65534)
     lists.config.write_text(f'spool.directory = "{spool}"\nlists.file = "{state}/lists.jsonl"\n')
     child = os.fork()

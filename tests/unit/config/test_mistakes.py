@@ -11,6 +11,7 @@ from miltscan.config import places, units
 from miltscan.config.engines import ClamdEngineSettings
 from miltscan.config.load import parse_settings
 from miltscan.config.mistakes import mistakes
+from miltscan.config.render import settings_toml
 from miltscan.config.settings import Settings
 from miltscan.config.table import Table
 from miltscan.errors import ConfigError
@@ -51,6 +52,15 @@ def mistakes_in(text: str) -> list[str]:
 def test_an_unknown_key_comes_with_the_nearest_known_one(text: str, line: str) -> None:
     """A key of the same table is nearest, then the same key of another table."""
     assert mistakes_in(text) == [f"f: {line}"]
+
+
+def test_no_password_is_shown() -> None:
+    """Neither an error nor `miltscan config`, which people send to others, has the password of a URL."""
+    (line,) = mistakes_in("quarantine.index = 'mysql://ann:p@ss/w@host/db'")
+    assert line.startswith('f: quarantine.index = "mysql://ann:***@host/db": expected a URL')
+    settings = parse_settings(b"quarantine.index = 'postgresql://ann:secret@host/db'", "f")
+    assert settings.quarantine.index == "postgresql://ann:secret@host/db"
+    assert 'index = "postgresql://ann:***@host/db"' in settings_toml(settings)
 
 
 _LONG = f"milter.workers = 0x{'f' * 5000}"

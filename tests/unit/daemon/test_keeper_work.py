@@ -6,7 +6,7 @@ import pytest
 
 from miltscan.config.load import parse_settings
 from miltscan.core.verdict import Outcome
-from miltscan.daemon.keeping import Health
+from miltscan.daemon.keeping import ClockWatch, Health
 from miltscan.daemon.notifying import mails_of
 from miltscan.daemon.releases import results_of, resumed
 from miltscan.quarantine.audience import Told
@@ -80,3 +80,20 @@ def test_a_fault_is_logged_once(capfd: pytest.CaptureFixture[str]) -> None:
         ("keeper_fails", "b"),
         ("keeper_works", None),
     ]
+
+
+def test_a_clock_that_was_set_ahead_deletes_nothing() -> None:
+    """All messages look old then. After a day the clock is believed; small corrections are not noticed."""
+    watch, boot = ClockWatch(), 1_790_000_000.0
+    assert [watch.is_ahead(boot + running, running) for running in (0.0, 60.0)] == [False, False]
+    year = boot + 365 * 86400
+    assert [watch.is_ahead(year + running, running) for running in (120.0, 180.0, 3600.0)] == [True] * 3
+    assert not watch.is_ahead(boot + 4000, 4000)
+    assert [watch.is_ahead(year + 5000 + after, 5000 + after) for after in (0.0, 86399.0, 86400.0, 86460.0)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert not watch.is_ahead(year + 3500 + 90_000, 90_000)
+    assert not watch.is_ahead(boot + 90_060, 90_060)

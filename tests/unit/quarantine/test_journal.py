@@ -163,7 +163,21 @@ def test_a_torn_line(tmp_path: Path) -> None:
     assert steps(found) == {ANN.key: MailStep.SENDING, BOB.key: MailStep.SENDING}
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]\n", b'{"since": 1}\n', b"\xff\n", b'{"since": "x", "until": 2}\n'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"[]\n",
+        b'{"since": 1}\n',
+        b"\xff\n",
+        b'{"since": "x", "until": 2}\n',
+        b'{"since": 1, "until": 1e999}\n',
+        b'{"since": 1, "until": NaN}\n',
+        b'{"since": 1, "until": 1' + b"0" * 400 + b"}\n",
+        b"[" * 100_000 + b"\n",
+    ],
+)
 def test_a_torn_journal(tmp_path: Path, text: bytes) -> None:
     """A journal without its first line is begun again: no mail had been sent."""
     Journals(tmp_path).begin(WINDOW)

@@ -275,6 +275,18 @@ def test_administrators(store: Store, server: FakeDelivery) -> None:
     assert "10 older messages are not listed" in found
 
 
+def test_a_clock_that_was_ahead_for_a_while(store: Store, server: FakeDelivery) -> None:
+    """When it is right again, notices and summaries are sent as before, and none a second time."""
+    keeper = notifier(store, mails(server, RECIPIENTS, RECIPIENTS))
+    stored(store, recipients=(ANN,))
+    assert steps(keeper.work(STORED + 1, 9)) == [(ANN, MailStep.SENT)]
+    keeper.work(STORED + 300 * DAY, 9)
+    stored(store, recipients=(BOB,), time=STORED + 60)
+    assert steps(keeper.work(STORED + 61, 9)) == [(BOB, MailStep.SENT)]
+    assert {one.kind for one in keeper.work(MORNING, 9)} == {"summary"}
+    assert keeper.work(MORNING + 60, 9) == []
+
+
 def test_strangers_and_unknown_areas(store: Store, server: FakeDelivery) -> None:
     """Recipients of outgoing mail, and messages of an area without settings, are in no summary."""
     stored(store, direction=Direction.OUTBOUND)
