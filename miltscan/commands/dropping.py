@@ -5,6 +5,7 @@ reads the configuration and opens the administrator's files as root, and then gi
 touches the quarantine.
 """
 
+import codecs
 import os
 import pwd
 import sys
@@ -39,6 +40,7 @@ def become_owner(settings: Settings, folder: Path | None = None) -> None:
     owner = _new_owner(settings, folder)
     if owner is None:
         return
+    codecs.lookup("idna")  # loaded at the first connection: too late where the new user cannot read the interpreter
     user, group = owner.st_uid, owner.st_gid
     try:
         account = pwd.getpwuid(user)

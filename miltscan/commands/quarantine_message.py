@@ -111,7 +111,8 @@ def download_entry(
     with exit_on_error(), os.fdopen(os.memfd_create("archive"), "w+b") as archive:  # no copy of the message on disk
         settings = load_settings(config)
         found = Opened(settings, acting_user(), identity_text(settings, identity))
-        run_as_owner(settings, lambda: _pack(found, entry, archive))
+        with found.at_end:
+            run_as_owner(settings, lambda: _pack(found, entry, archive))
         archive.seek(0)
         if target == _STDOUT:
             say_bytes(archive)

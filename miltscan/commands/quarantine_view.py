@@ -129,7 +129,7 @@ def next_step(standing: Standing) -> Iterator[str]:
     if standing.state is State.RELEASING:
         yield "It is being released."
         return
-    infected = standing.scan[0] is Outcome.INFECTED and not released
+    infected = standing.scan[0] is Outcome.INFECTED
     options = " --again" * released + " --infected --reason TEXT" * infected
     yield f"To release it{' again' * released}:"
     yield f"{_INDENT}miltscan quarantine release {standing.entry.id}{options}"

@@ -118,7 +118,12 @@ class _Comparison:
         self._row = next(self._rows, None)
 
     def _write(self) -> None:
-        self._index.save([*self._new, *self._stale])
+        saved = [*self._new, *self._stale]
+        self._index.save(saved)
+        for standing in (one.standing for one in saved):
+            # what has changed since it was read may have had a newer row: the index looks at it again
+            if len(self._files.events(standing.entry.id)) != len(standing.events):
+                self._files.mark(standing.entry.id)
         self._index.forget(self._gone)
         self._report.added += len(self._new)
         self._report.changed += len(self._stale)

@@ -80,7 +80,7 @@ def test_nothing_private_is_shown(watched: Watched) -> None:
 def test_the_numbers_are_those_of_the_metrics(watched: Watched) -> None:
     """Once no more mail arrives, both show the same."""
     metric = watched.sandwich.miltscan.metric
-    outcomes = ("clean", "unscanned", "error", "infected")
+    outcomes = ("clean", "spam", "unscanned", "error", "infected")
     cells = "Object.fromEntries([...document.querySelectorAll('#outcomes tbody tr')].map((row) => "
     cells += "[row.cells[0].textContent, Number(row.cells[2].textContent.replaceAll(',', ''))]))"
 

@@ -138,6 +138,11 @@ def test_an_event_of_several_recipients_names_one() -> None:
         (State.CLEARED, Outcome.CLEAN, f"To release it:\n  miltscan quarantine release {ID}"),
         (State.RELEASING, Outcome.CLEAN, "It is being released."),
         (State.RELEASED, Outcome.CLEAN, f"To release it again:\n  miltscan quarantine release {ID} --again"),
+        (
+            State.RELEASED,
+            Outcome.INFECTED,
+            f"To release it again:\n  miltscan quarantine release {ID} --again --infected --reason TEXT",
+        ),
     ],
 )
 def test_the_next_step(state: State, outcome: Outcome, text: str) -> None:

@@ -1,7 +1,7 @@
 """The check of the quarantine: the index becomes what the files say, and what is wrong with the files is reported."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,9 @@ import pytest
 from miltscan.quarantine import check
 from miltscan.quarantine.check import CheckReport
 from miltscan.quarantine.entry import Entry, Event, State
+from miltscan.quarantine.selection import Selection
 from miltscan.quarantine.store import Store
+from miltscan.quarantine.tables import Stored
 from tests.fakes.entries import DAY, NOW, put
 
 TWO_DAYS = 2 * 86400
@@ -165,3 +167,21 @@ def test_without_digests_bytes_are_not_read(store: Store, entries: list[Entry]) 
     path.write_bytes(path.read_bytes()[:-1])
     store._index.forget([entries[0].id])  # noqa: SLF001 - a row that is lost
     assert store.check(digests=False) == CheckReport(entries=5, added=1)
+
+
+def test_a_release_during_the_check(store: Store, entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its newer row, which the check overwrites with what it had read, is written again."""
+    store._index.forget([entries[1].id])  # noqa: SLF001 - a row that is lost, so that the check writes it
+    save = store._index.save  # noqa: SLF001 - between reading and writing
+
+    def released_before(found: Sequence[Stored]) -> None:
+        monkeypatch.undo()
+        store.record(entries[1].id, Event(NOW, "ann", State.RELEASING))
+        store.record(entries[1].id, Event(NOW, "ann", State.RELEASED, queue_id="Q"))
+        save(found)
+
+    monkeypatch.setattr(store._index, "save", released_before)  # noqa: SLF001 - as above
+    store.check()
+    store.refresh()
+    (row,) = store.rows(Selection(state=State.RELEASED))
+    assert row.id == entries[1].id
