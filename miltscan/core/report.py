@@ -49,13 +49,21 @@ class Listed(NamedTuple):
     entry: str
 
 
+class Group(NamedTuple):
+    """Recipients for whom the same was decided, by their positions in the envelope (from 0, ascending)."""
+
+    recipients: tuple[int, ...]
+    decision: Decision
+
+
 class Report(NamedTuple):
     """One message, its verdicts (the deciding one as `verdict`) and the decision.
 
     `waited` is the time for a scan slot, `seconds` the whole time from EOM to the decision. `missing` are the verdicts
     of optional engines that did not look at the whole message. `receipt` is the result of the receipt check, None where
     receipts are not checked. `probe` is the kind of probe, None for mail. `kept` is None where nothing had to be
-    stored. `listed` is None where no entry of a list applied.
+    stored. `listed` is None where no entry of a list applied. `groups` are the decisions for recipients where these
+    differ; each recipient is in one of them. Empty where `decision` applies to all.
     """
 
     message: Message
@@ -69,3 +77,4 @@ class Report(NamedTuple):
     probe: ProbeKind | None = None
     kept: Kept | None = None
     listed: Listed | None = None
+    groups: tuple[Group, ...] = ()
