@@ -75,7 +75,7 @@ class _Tally:
         self.scores: defaultdict[str, list[Measured]] = defaultdict(list)
 
     def add(self, report: Report) -> None:
-        message, verdict, decision, verdicts, waited, total, missing, receipt, _probe, kept, listed = report
+        message, verdict, decision, verdicts, waited, total, missing, receipt, _probe, kept, listed, _groups = report
         if receipt is not None:
             metrics.RECEIPTS.child(receipt).inc()
         if receipt is ReceiptResult.VALID:  # it was counted at the incoming side
