@@ -3,13 +3,15 @@
 from miltscan.config.units import LABEL, Notation, string
 from miltscan.core.action import DEFAULT_AREA, WITH_AREA, ActionName, Choice
 
-_PLAIN = [f'"{name}"' for name in ActionName]
+_NAMES = tuple(name for name in ActionName if name not in {ActionName.REDIRECT, ActionName.COPY})
+"""The actions that need no address."""
+_PLAIN = [f'"{name}"' for name in _NAMES]
 
 
 def _choice(value: object) -> Choice:
     """`quarantine` alone means the area `default`; `discard` alone keeps no copy."""
     name, colon, area = string(value).partition(":")
-    if name not in set(ActionName):
+    if name not in _NAMES:
         raise ValueError
     action = ActionName(name)
     if colon:
@@ -23,5 +25,5 @@ CHOICE = Notation(
     f'one of {", ".join(_PLAIN)}, "quarantine:AREA" or "discard:AREA"',
     _choice,
     str,
-    {"type": "string", "pattern": f"^({'|'.join(ActionName)}|({'|'.join(WITH_AREA)}):[a-z0-9-]{{1,20}})$"},
+    {"type": "string", "pattern": f"^({'|'.join(_NAMES)}|({'|'.join(WITH_AREA)}):[a-z0-9-]{{1,20}})$"},
 )

@@ -16,20 +16,26 @@ class ActionName(StrEnum):
     DISCARD = "discard"
     HOLD = "hold"
     QUARANTINE = "quarantine"
+    REDIRECT = "redirect"
+    COPY = "copy"
 
 
 DEFAULT_AREA = "default"
 """The area of the quarantine that exists in every configuration."""
+REFUSED_AREA = "refused"
+"""The area for mail of recipients that were refused while the message was accepted for others."""
 
 
 class Choice(NamedTuple):
     """An action as the administrator names it: `quarantine:AREA`; `area` is empty where none is meant.
 
-    Only two actions have an area: `quarantine`, and `discard` with a copy that is kept there.
+    Only two actions have an area: `quarantine`, and `discard` with a copy that is kept there. Only `redirect` and
+    `copy` have addresses, `to`.
     """
 
     action: ActionName
     area: str = ""
+    to: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.action}:{self.area}" if self.area else str(self.action)
@@ -98,18 +104,56 @@ class Quarantine:
     name = ActionName.QUARANTINE
 
 
-Action = Accept | TempFail | Reject | Discard | Hold | Quarantine
-KEPT = (Accept, Hold)
-"""With these actions the message is kept, so that its headers are edited."""
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """The client receives 250, and the delivery sendmail the message for the addresses `to`, not for the recipients."""
+
+    to: tuple[bytes, ...]
+    name = ActionName.REDIRECT
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The MTA accepts the message, and the delivery sendmail receives a copy for the addresses `to`."""
+
+    to: tuple[bytes, ...]
+    name = ActionName.COPY
+
+
+Action = Accept | TempFail | Reject | Discard | Hold | Quarantine | Redirect | Copy
+KEPT = (Accept, Hold, Redirect, Copy)
+"""With these actions somebody receives the message, so that its headers are edited."""
 _REFUSALS = (TempFail, Reject)
 
 
+@dataclass(frozen=True, slots=True)
+class RemoveRecipient:
+    """Removes a recipient from the MTA's message; the address is as RCPT gave it."""
+
+    address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AddRecipient:
+    """Adds a recipient to the MTA's message, with the ESMTP arguments of its RCPT."""
+
+    address: bytes
+    arguments: tuple[bytes, ...] = ()
+
+
+RecipientEdit = RemoveRecipient | AddRecipient
+
+
 class Decision(NamedTuple):
-    """The action, the name of the rule that chose it, and the header edits in the order in which they are made."""
+    """The action, the name of the rule that chose it, and the header edits in the order in which they are made.
+
+    `recipients` are the edits of the MTA's envelope, in their order; there are none where all recipients are alike.
+    """
 
     action: Action
     rule: str
     edits: tuple[HeaderEdit, ...] = ()
+    recipients: tuple[RecipientEdit, ...] = ()
 
     @property
     def reply(self) -> Reply | None:

@@ -34,13 +34,31 @@ class Client(NamedTuple):
     address: str
 
 
+class Destination(NamedTuple):
+    """The ESMTP arguments of a RCPT, and the `target` that the MTA makes of its address: mailer, host and address.
+
+    A part of the target is empty where the MTA does not name it.
+    """
+
+    arguments: tuple[bytes, ...] = ()
+    target: tuple[str, str, str] = ("", "", "")
+
+
 class Envelope(NamedTuple):
-    """Sender and recipients as in MAIL and RCPT; `local` means that every recipient's mailer is the local one."""
+    """Sender and recipients as in MAIL and RCPT; `local` means that every recipient's mailer is the local one.
+
+    `arguments` are the ESMTP arguments of MAIL. `destinations` are those of the recipients, in their order; there are
+    none where recipients cannot have different decisions. `editable` means that the MTA lets us add and remove
+    recipients.
+    """
 
     sender: bytes
     recipients: tuple[bytes, ...] = ()
     authenticated: bool = False
     local: bool = False
+    arguments: tuple[bytes, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    editable: bool = False
 
 
 class Circumstances(NamedTuple):

@@ -17,10 +17,12 @@ from miltscan.core.action import (
     Action,
     ActionName,
     Choice,
+    Copy,
     Decision,
     Discard,
     Hold,
     Quarantine,
+    Redirect,
     Reject,
     Reply,
     TempFail,
@@ -82,7 +84,7 @@ def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequenc
             if stopping.action is not ActionName.ACCEPT:
                 deciding, rule, choice = one, other, stopping
                 break
-    action = _action(choice, deciding, message.queue_id)
+    action = _elsewhere(choice) or _action(choice, deciding, message.queue_id)
     if not isinstance(action, KEPT):
         return Decision(action, rule)
     unscanned_by = [one for one in absent if one.engine not in policy.filters]
@@ -129,7 +131,7 @@ def _engine_rule(engine: str) -> str:
 
 def _action(choice: Choice, verdict: Verdict, queue_id: str) -> Action:
     match choice.action:
-        case ActionName.ACCEPT:
+        case ActionName.ACCEPT | ActionName.REDIRECT | ActionName.COPY:  # the last two without an address
             return _ACCEPT
         case ActionName.DISCARD:
             return Discard(choice.area)
@@ -142,6 +144,14 @@ def _action(choice: Choice, verdict: Verdict, queue_id: str) -> Action:
         case ActionName.REJECT:
             return Reject(_refusal(verdict, queue_id))
     assert_never(choice.action)
+
+
+def _elsewhere(choice: Choice) -> Action | None:
+    """The action that sends the message to other addresses; None for others."""
+    to = tuple(map(str.encode, choice.to))
+    if not to:
+        return None
+    return Copy(to) if choice.action is ActionName.COPY else Redirect(to)
 
 
 def _refusal(verdict: Verdict, queue_id: str) -> Reply:

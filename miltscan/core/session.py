@@ -9,7 +9,7 @@ tempfailed.
 from enum import IntEnum, auto
 
 from miltscan.core.edits import Header
-from miltscan.core.message import NO_CIRCUMSTANCES, PREFACE, Client, Content, Envelope, Message
+from miltscan.core.message import NO_CIRCUMSTANCES, PREFACE, Client, Content, Destination, Envelope, Message
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.errors import ProtocolError
 
@@ -37,14 +37,29 @@ _NEXT = {
 class _Transaction:
     """A message being built: from MAIL to EOM or abort."""
 
-    __slots__ = ("authenticated", "headers", "keep", "limit", "local", "recipients", "sender", "size")
+    __slots__ = (
+        "arguments",
+        "authenticated",
+        "destinations",
+        "headers",
+        "keep",
+        "limit",
+        "local",
+        "recipients",
+        "sender",
+        "size",
+    )
 
-    def __init__(self, sender: bytes, limit: int, *, authenticated: bool, keep: bool) -> None:
+    def __init__(
+        self, sender: bytes, arguments: tuple[bytes, ...], limit: int, *, authenticated: bool, keep: bool
+    ) -> None:
         self.sender = sender
+        self.arguments = arguments
         self.limit = limit
         self.authenticated = authenticated
         self.keep = keep
         self.recipients: list[bytes] = []
+        self.destinations: list[Destination] = []
         self.local = True
         self.headers: list[Header] = []
         self.size = 0
@@ -62,17 +77,19 @@ class Session:
     """One MTA connection. Each method is a step of the milter protocol; all raise ProtocolError out of order.
 
     `lead` is what the MTA has removed from each header's value: a space, if it cannot keep it. `circumstances` are
-    those of the open transaction, as far as they are asked for.
+    those of the open transaction, as far as they are asked for. `editable` means that the MTA lets us add and remove
+    recipients.
     """
 
-    __slots__ = ("_state", "_transaction", "circumstances", "client", "lead")
+    __slots__ = ("_state", "_transaction", "circumstances", "client", "editable", "lead")
 
     def __init__(self, client: Client = UNKNOWN_CLIENT, lead: bytes = b"") -> None:
         self.client = client
         self.circumstances = NO_CIRCUMSTANCES
         self.lead = lead
+        self.editable = False
         self._state = _State.IDLE
-        self._transaction = _Transaction(b"", 0, authenticated=False, keep=False)
+        self._transaction = _Transaction(b"", (), 0, authenticated=False, keep=False)
 
     def mail(
         self, sender: bytes, arguments: tuple[bytes, ...], limit: int, *, authenticated: bool, keep: bool = False
@@ -83,14 +100,19 @@ class Session:
         stored above the limit, too.
         """
         self._go("mail")
-        self._transaction = _Transaction(sender, limit, authenticated=authenticated, keep=keep)
+        self._transaction = _Transaction(sender, arguments, limit, authenticated=authenticated, keep=keep)
         size = announced_size(arguments)
         return too_large(size, limit) if size > limit else None
 
-    def rcpt(self, recipient: bytes, *, local: bool) -> None:
-        """One recipient; `local` means that the local mailer delivers to it."""
+    def rcpt(self, recipient: bytes, *, local: bool, destination: Destination | None = None) -> None:
+        """One recipient; `local` means that the local mailer delivers to it.
+
+        All recipients of a transaction have a `destination`, or none.
+        """
         self._go("rcpt")
         self._transaction.recipients.append(recipient)
+        if destination is not None:
+            self._transaction.destinations.append(destination)
         self._transaction.local &= local
 
     def header(self, name: bytes, value: bytes) -> None:
@@ -134,7 +156,15 @@ class Session:
         done = self._transaction
         if done.size > done.limit:
             settled = too_large(done.size, done.limit)
-        envelope = Envelope(done.sender, tuple(done.recipients), done.authenticated, done.local)
+        envelope = Envelope(
+            done.sender,
+            tuple(done.recipients),
+            done.authenticated,
+            done.local,
+            done.arguments,
+            tuple(done.destinations),
+            self.editable,
+        )
         identity = message_id or _message_id(done.headers)
         return Message(
             self.client,

@@ -4,7 +4,19 @@ from typing import Any, assert_never
 
 import milter
 
-from miltscan.core.action import Accept, Decision, Discard, Hold, Quarantine, Reject, TempFail
+from miltscan.core.action import (
+    Accept,
+    AddRecipient,
+    Copy,
+    Decision,
+    Discard,
+    Hold,
+    Quarantine,
+    Redirect,
+    Reject,
+    RemoveRecipient,
+    TempFail,
+)
 from miltscan.core.edits import InsertHeader, RemoveHeader
 
 Context = Any
@@ -26,19 +38,34 @@ def carry_out(ctx: Context, decision: Decision) -> int:
                 ctx.addheader(name, space + value, 0)
             case RemoveHeader(name, index):
                 ctx.chgheader(name, index, None)
+    if decision.recipients:
+        _edit_recipients(ctx, decision)
     match decision.action:
-        case Accept():
+        case Accept() | Copy():
             return CONTINUE
         case Hold(reason):
             ctx.quarantine(reason)
             return CONTINUE
-        case Discard() | Quarantine():  # it was stored
+        case Discard() | Quarantine() | Redirect():  # it was stored, or handed over
             return _DISCARD
         case TempFail(reply) | Reject(reply):
             # libmilter formats the text: a bare % would be a directive; its class must fit the code we return
             ctx.setreply(str(reply.code), reply.status, reply.text.replace("%", "%%"))
             return TEMPFAIL if isinstance(decision.action, TempFail) else _REJECT
     assert_never(decision.action)
+
+
+def _edit_recipients(ctx: Context, decision: Decision) -> None:
+    takes_arguments = ctx.getpriv().adds_with_arguments
+    for edit in decision.recipients:
+        address = edit.address.decode()
+        match edit:
+            case RemoveRecipient():
+                ctx.delrcpt(address)
+            case AddRecipient(_, arguments) if arguments and takes_arguments:
+                ctx.addrcpt(address, b" ".join(arguments).decode())
+            case AddRecipient():
+                ctx.addrcpt(address)
 
 
 def is_connected(ctx: Context) -> bool:

@@ -20,12 +20,17 @@ from miltscan.core.verdict import Fault, Verdict
 from miltscan.errors import MtaGoneError
 from miltscan.milter.answer import CONTINUE, TEMPFAIL, Context, carry_out, is_connected
 from miltscan.milter.session import MtaSession, Runtime, catch_what_c_raises
-from miltscan.milter.steps import take_chunk, take_eoh, take_header, take_recipient
+from miltscan.milter.steps import any_macro, take_chunk, take_eoh, take_header, take_recipient
 
 _NAME = "miltscan"  # a constant: libmilter keeps the pointer
 _NOREPLY: int = milter.NOREPLY
 _REJECT: int = milter.REJECT
-_ACTIONS: int = milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE
+_RECIPIENT_ACTIONS: int = milter.ADDRCPT | milter.DELRCPT
+_ACTIONS: int = (
+    milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE | _RECIPIENT_ACTIONS | milter.ADDRCPT_PAR  # granted or not
+)
+_ASKED_OF_RECIPIENTS = "{rcpt_mailer} {rcpt_host} {rcpt_addr}"
+"""The macros at RCPT where recipients may have different decisions, instead of the MTA's own list."""
 _ASKED = "i {auth_type} {auth_authen} {tls_version} {cipher} s j"
 """The macros at MAIL where an engine uses them, instead of the MTA's own list: `s` is the name in HELO."""
 _STEPS: int = (  # no HELO callback: its name is decoded as strict UTF-8 in C, and nothing needs it
@@ -121,12 +126,19 @@ class Milter:
         except Exception as error:  # noqa: BLE001 - who the peer is, is unknown: fail closed
             self._recorder.exception(Place.CONNECT, error)
             return _REJECT
-        steps = options[1] & _STEPS
-        actions = options[0] & (_ACTIONS | milter.SETSYMLIST if self.runtime.inquires else _ACTIONS)
+        runtime, steps = self.runtime, options[1] & _STEPS
+        asks = milter.SETSYMLIST if runtime.inquires or runtime.splits else 0
+        actions = options[0] & (_ACTIONS | asks)
         options[:] = [actions, steps, 0, 0]
         if actions & milter.SETSYMLIST:
-            ctx.setsymlist(milter.M_ENVFROM, _ASKED)
-        ctx.setpriv(MtaSession(b"" if steps & milter.P_HDR_LEADSPC else b" ", self.runtime))
+            if runtime.inquires:
+                ctx.setsymlist(milter.M_ENVFROM, _ASKED)
+            if runtime.splits:
+                ctx.setsymlist(milter.M_ENVRCPT, _ASKED_OF_RECIPIENTS)
+        session = MtaSession(b"" if steps & milter.P_HDR_LEADSPC else b" ", runtime)
+        session.steps.editable = actions & _RECIPIENT_ACTIONS == _RECIPIENT_ACTIONS
+        session.adds_with_arguments = bool(actions & milter.ADDRCPT_PAR)
+        ctx.setpriv(session)
         return CONTINUE
 
     def _connect(self, ctx: Context, name: str, _family: int, address: tuple[str, int] | str | None) -> int:
@@ -268,14 +280,7 @@ def _macro(ctx: Context, name: str) -> str:
 
 def _circumstances(ctx: Context) -> Circumstances:
     """What the macros say of the session; each text may hold any bytes, which are kept as escapes."""
-    return Circumstances(*(_any_macro(ctx, name) for name in ("s", "{auth_authen}", "{tls_version}", "{cipher}", "j")))
-
-
-def _any_macro(ctx: Context, name: str) -> str:
-    try:
-        return ctx.getsymval(name) or ""
-    except UnicodeDecodeError as error:  # as above; the bytes are in the error
-        return error.object.decode("utf-8", "backslashreplace")
+    return Circumstances(*(any_macro(ctx, name) for name in ("s", "{auth_authen}", "{tls_version}", "{cipher}", "j")))
 
 
 def _nothing() -> None:

@@ -32,7 +32,8 @@ class Runtime:
 
     `pipeline` processes whole messages; `announced` decides at MAIL about a size above `message_size`, and stores
     nothing. `keeps_large` means that such a message is needed whole. `inquires` means that an engine uses what else
-    the MTA knows of a session (`core.message.Circumstances`).
+    the MTA knows of a session (`core.message.Circumstances`). `splits` means that recipients of a message may have
+    different decisions, for which their destinations are needed.
     """
 
     pipeline: Processor
@@ -42,15 +43,17 @@ class Runtime:
     spool_directory: Path
     spool_memory: int
     inquires: bool = False
+    splits: bool = False
 
 
 class MtaSession:
     """One connection; `lead` and `steps` as for `core.session.Session`.
 
     For its EOM: `queue_id`, when it last made progress (`alive`), and when the next progress packet is due.
+    `adds_with_arguments` means that the MTA takes ESMTP arguments for a recipient that we add.
     """
 
-    __slots__ = ("alive", "error", "next_progress", "queue_id", "runtime", "spool", "steps")
+    __slots__ = ("adds_with_arguments", "alive", "error", "next_progress", "queue_id", "runtime", "spool", "steps")
 
     def __init__(self, lead: bytes, runtime: Runtime) -> None:
         self.steps = Session(lead=lead)
@@ -58,6 +61,7 @@ class MtaSession:
         self.runtime = runtime
         self.spool: Spool | None = None
         self.queue_id = ""
+        self.adds_with_arguments = False
         self.alive = self.next_progress = 0.0
 
     def begin(self, runtime: Runtime) -> None:

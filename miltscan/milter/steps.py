@@ -5,6 +5,7 @@ from typing import Any
 
 import milter
 
+from miltscan.core.message import Destination
 from miltscan.milter.answer import Context
 from miltscan.milter.session import MtaSession
 
@@ -26,8 +27,20 @@ def _unanswered(step: Callable[..., None]) -> Callable[..., int]:
     return guarded
 
 
-def _add_recipient(session: MtaSession, ctx: Context, recipient: bytes, *_arguments: bytes) -> None:
-    session.steps.rcpt(recipient, local=ctx.getsymval("{rcpt_mailer}") == "local")
+def _add_recipient(session: MtaSession, ctx: Context, recipient: bytes, *arguments: bytes) -> None:
+    if not session.runtime.splits:
+        session.steps.rcpt(recipient, local=ctx.getsymval("{rcpt_mailer}") == "local")
+        return
+    target = (any_macro(ctx, "{rcpt_mailer}"), any_macro(ctx, "{rcpt_host}"), any_macro(ctx, "{rcpt_addr}"))
+    session.steps.rcpt(recipient, local=target[0] == "local", destination=Destination(arguments, target))
+
+
+def any_macro(ctx: Context, name: str) -> str:
+    """The value of a macro that may hold any bytes, which are kept as escapes; empty if the MTA sends none."""
+    try:
+        return ctx.getsymval(name) or ""
+    except UnicodeDecodeError as error:  # pymilter decodes as strict UTF-8; the bytes are in the error
+        return error.object.decode("utf-8", "backslashreplace")
 
 
 def take_header(ctx: Context, name: str, value: bytes) -> int:

@@ -44,11 +44,11 @@ def message(**fields: Any) -> Message:  # noqa: ANN401 - any field of a message
 
 
 def policy(**fields: Any) -> Policy:  # noqa: ANN401 - any field of a policy
-    """A policy with these choices; an action without an area may be named alone."""
+    """A policy with these choices; an action without an area may be named alone, and one with addresses has one."""
     return replace(_POLICY, **{name: _chosen(value) for name, value in fields.items()})
 
 
 def _chosen(value: Any) -> Any:  # noqa: ANN401 - any value of a policy
     if isinstance(value, ActionName):
-        return Choice(value)
+        return Choice(value, to=("other@example.test",) if value in {ActionName.REDIRECT, ActionName.COPY} else ())
     return {key: _chosen(one) for key, one in value.items()} if isinstance(value, dict) else value

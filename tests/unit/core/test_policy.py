@@ -37,6 +37,8 @@ OURS = (
     InsertHeader(SCANNED_HEADER, "miltscan 1 at mx.example.test"),
 )
 
+RECEIVED = {ActionName.ACCEPT, ActionName.HOLD, ActionName.REDIRECT, ActionName.COPY}
+
 
 def _always(name: ActionName) -> Policy:
     """A policy of one action for all that is not clean."""
@@ -62,7 +64,7 @@ def test_policy_names_the_action() -> None:
         for decision, name in decisions
         if decision.action.name is not name
         or (decision.reply is not None) != (name in {ActionName.TEMPFAIL, ActionName.REJECT})
-        or (STATUS_HEADER in _headers(decision)) != (name in {ActionName.ACCEPT, ActionName.HOLD})
+        or (STATUS_HEADER in _headers(decision)) != (name in RECEIVED)
         or _headers(decision).get(STATUS_HEADER) == "Clean"
     ]
     assert wrong == []

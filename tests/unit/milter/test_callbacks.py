@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -9,9 +10,11 @@ from unittest import mock
 import milter
 import pytest
 
-from miltscan.core.action import ActionName
+from miltscan.core.action import Accept, ActionName, AddRecipient, Decision, RemoveRecipient
+from miltscan.core.message import Destination, Envelope, Message
 from miltscan.core.report import Report
 from miltscan.core.verdict import Limit, Verdict
+from miltscan.engines.base import Tick
 from miltscan.milter.callbacks import Milter
 from miltscan.milter.session import MtaSession, Runtime
 from miltscan.milter.steps import take_chunk, take_eoh, take_header, take_recipient
@@ -60,6 +63,18 @@ class FakeContext:
 
     def progress(self) -> None:
         """A sign of life."""
+
+    def delrcpt(self, *words: object) -> None:
+        """An edit of the envelope."""
+        self.told.append(("delrcpt", *words))
+
+    def addrcpt(self, *words: object) -> None:
+        """An edit of the envelope."""
+        self.told.append(("addrcpt", *words))
+
+    def setsymlist(self, *words: object) -> None:
+        """The macros that are asked for."""
+        self.told.append(("setsymlist", *words))
 
 
 class FakeRecorder:
@@ -279,3 +294,56 @@ def test_only_slow_eoms_ask_libmilter_for_a_thread() -> None:
     assert len(kicks) == 1
     pace._enter(session(), 0.0)  # noqa: SLF001 - as above
     assert len(kicks) == 2
+
+
+class Edits:
+    """A processor whose decision edits the recipients of the MTA."""
+
+    def __init__(self) -> None:
+        self.envelope = Envelope(b"")
+
+    def process(self, message: Message, _tick: Tick) -> Report:
+        """Remove one recipient, and add two."""
+        self.envelope = message.envelope
+        edits = (
+            RemoveRecipient(b"<a@example.test>"),
+            AddRecipient(b"<b@example.test>"),
+            AddRecipient(b"<c@example.test>", (b"NOTIFY=NEVER", b"ORCPT=rfc822;c@example.test")),
+        )
+        return Report(message, CLEAN, Decision(Accept(), "rule", recipients=edits), (), 0.0, 0.0)
+
+
+REMOVED, ADDED, ADDED_WITH = milter.DELRCPT, milter.ADDRCPT, milter.ADDRCPT_PAR
+
+
+@pytest.mark.parametrize("splits", [True, False])
+@pytest.mark.parametrize(
+    ("offered", "editable", "last"),
+    [
+        (0x1FF, True, ("addrcpt", "<c@example.test>", "NOTIFY=NEVER ORCPT=rfc822;c@example.test")),
+        (0x1FF & ~ADDED_WITH, True, ("addrcpt", "<c@example.test>")),
+        (0x1FF & ~ADDED, False, ("addrcpt", "<c@example.test>", "NOTIFY=NEVER ORCPT=rfc822;c@example.test")),
+        (0x1FF & ~REMOVED, False, ("addrcpt", "<c@example.test>", "NOTIFY=NEVER ORCPT=rfc822;c@example.test")),
+    ],
+)
+def test_recipients_are_edited(
+    tmp_path: Path, offered: int, last: tuple[str, ...], *, editable: bool, splits: bool
+) -> None:
+    """What the MTA offers is always requested; only where recipients may differ are their macros asked for."""
+    setup, edits = Setup(tmp_path, CLEAN), Edits()
+    setup.milter.runtime = replace(setup.milter.runtime, pipeline=edits, splits=splits)
+    setup.ctx = FakeContext()
+    setup.ctx.macros |= {"{rcpt_mailer}": "local", "{rcpt_addr}": "b"}
+    options = [offered, 0x1FFFFF, 0, 0]
+    setup.milter._negotiate(setup.ctx, options)  # noqa: SLF001 - as libmilter calls it
+    wanted = REMOVED | ADDED | ADDED_WITH
+    assert options[0] & wanted == offered & wanted
+    asked = [("setsymlist", milter.M_ENVRCPT, "{rcpt_mailer} {rcpt_host} {rcpt_addr}")]
+    assert setup.ctx.told == (asked if splits else [])
+    setup.mail(b"RET=HDRS")
+    STEPS["rcpt"](setup.ctx, b"<b@example.test>", b"NOTIFY=NEVER")
+    assert setup.milter._eom(setup.ctx) == CONTINUE  # noqa: SLF001 - as libmilter calls it
+    assert setup.ctx.told[-3:] == [("delrcpt", "<a@example.test>"), ("addrcpt", "<b@example.test>"), last]
+    assert (edits.envelope.editable, edits.envelope.arguments, edits.envelope.local) == (editable, (b"RET=HDRS",), True)
+    destination = Destination((b"NOTIFY=NEVER",), ("local", "", "b"))
+    assert edits.envelope.destinations == ((destination,) if splits else ())
