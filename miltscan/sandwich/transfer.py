@@ -1,6 +1,7 @@
 """Sends one message in one SMTP transaction: a reply for each recipient, the message as a stream of chunks.
 
-A message of any size takes the memory of one chunk. Addresses are bytes and reach the server unchanged.
+A message of any size takes the memory of one chunk. Addresses are bytes and reach the server unchanged. A `Transaction`
+offers the envelope before it is decided whether the message is sent.
 """
 
 import re
@@ -42,7 +43,8 @@ class Transfer(NamedTuple):
 
     Addresses are as MAIL and RCPT had them, with or without angle brackets. `chunks` are as `crlf` makes them and have
     `size` bytes together; `eight_bit` tells whether any byte is above 127. Where `chunks` raises neither OSError nor
-    ValueError, its exception passes, and the server drops the message for want of a final dot.
+    ValueError, its exception passes, and the server drops the message for want of a final dot. `arguments` of MAIL, and
+    of each RCPT in order, are those of RFC 3461 (DSN); a server that does not offer it receives none.
     """
 
     sender: bytes
@@ -50,6 +52,8 @@ class Transfer(NamedTuple):
     chunks: Iterable[bytes]
     size: int
     eight_bit: bool = False
+    arguments: tuple[bytes, ...] = ()
+    recipient_arguments: tuple[tuple[bytes, ...], ...] = ()
 
 
 class Sent(NamedTuple):
@@ -82,32 +86,102 @@ class _StageClock:
             self.seconds[stage] = time.monotonic() - began
 
 
+class Transaction:
+    """One message for `server` (host and port): `offer` its envelope, then `send` it, then `close` in any case.
+
+    Each reply takes up to `timeout` seconds. No failure of the server or of the network raises: each is a reply, with
+    code 0 where the server sent none.
+    """
+
+    def __init__(self, server: tuple[str, int], mail: Transfer, timeout: float) -> None:
+        self._server, self._mail, self._timeout = server, mail, timeout
+        self._clock = _StageClock()
+        self._client: smtplib.SMTP | None = None
+        self._refused: dict[int, ServerReply] = {}
+        self._reply = ServerReply(0, "")
+        self._dotted = False
+
+    @property
+    def sent(self) -> Sent:
+        """What is known so far."""
+        replies = tuple(self._refused.get(number, self._reply) for number in range(len(self._mail.recipients)))
+        return Sent(replies, self._reply, self._clock.stage, self._clock.seconds)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the server has the whole message, and did not reply to it: it may have accepted it."""
+        return self._dotted and self._reply.code == 0
+
+    def offer(self) -> Sent:
+        """Connect, and send MAIL and RCPT."""
+        with self._failing():
+            with self._clock.time(Stage.CONNECT):
+                self._client = client = smtplib.SMTP(*self._server, socket.gethostname(), self._timeout)
+            with self._clock.time(Stage.ENVELOPE):
+                self._reply = _open(client, self._mail)
+                if self._reply.accepted:
+                    self._refused.update(_refusals(client, self._mail))
+        return self.sent
+
+    def send(self) -> Sent:
+        """Send DATA and the message to a server that has accepted any recipient; others keep their reply."""
+        client = self._client
+        if client is not None and self._reply.accepted and len(self._refused) < len(self._mail.recipients):
+            with self._failing(), self._clock.time(Stage.DATA):
+                self._reply = self._send(client)
+        return self.sent
+
+    def close(self) -> None:
+        """End the session; all replies are known, whatever happens to QUIT."""
+        client, self._client = self._client, None
+        if client is not None:
+            with closing(client), suppress(OSError, smtplib.SMTPException):
+                client.quit()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """A failure becomes the reply; whatever is raised ends the session without a QUIT."""
+        client = None
+        try:
+            yield
+            client = self._client
+        except smtplib.SMTPResponseException as answer:  # the reply to the connection, EHLO, STARTTLS or DATA
+            self._reply = _reply(answer.smtp_code, answer.smtp_error)
+        except (OSError, ValueError, smtplib.SMTPException) as problem:  # ValueError: a text that SMTP cannot carry
+            why = getattr(problem, "strerror", None) or problem or type(problem).__name__
+            host, port = self._server
+            self._reply = ServerReply(0, f"no reply from port {port} of {host}: {why}")
+        finally:
+            if client is None and self._client is not None:
+                self._client.close()
+            self._client = client
+
+    def _send(self, client: smtplib.SMTP) -> ServerReply:
+        """DATA and the message; the reply to either."""
+        code, text = client.docmd("DATA")
+        if code != _START_INPUT:
+            return _reply(code, text)
+        assert client.sock is not None  # noqa: S101 - for mypy: the reply came from it
+        for chunk in stuffed(self._mail.chunks):
+            try:
+                client.sock.sendall(chunk)
+            except OSError as problem:
+                with suppress(OSError, smtplib.SMTPServerDisconnected):  # what a server says before it hangs up
+                    return _reply(*client.getreply())
+                raise smtplib.SMTPServerDisconnected(problem.strerror or str(problem)) from problem
+        self._dotted = True
+        client.send(b".\r\n")
+        return _reply(*client.getreply())
+
+
 def transfer(server: tuple[str, int], mail: Transfer, timeout: float) -> Sent:
     """Send one message to `server` (host and port), waiting up to `timeout` seconds for each reply.
 
-    No failure of the server or of the network raises: each is a reply, with code 0 where the server sent none.
+    It fails as a `Transaction` does.
     """
-    clock, refused = _StageClock(), dict[int, ServerReply]()
-    try:
-        with clock.time(Stage.CONNECT):
-            client = smtplib.SMTP(*server, socket.gethostname(), timeout)
-        with closing(client):
-            with clock.time(Stage.ENVELOPE):
-                reply = _open(client, mail)
-                if reply.accepted:
-                    refused.update(_refusals(client, mail.recipients))
-            if reply.accepted and len(refused) < len(mail.recipients):
-                with clock.time(Stage.DATA):
-                    reply = _send(client, mail.chunks)
-            with suppress(OSError, smtplib.SMTPException):  # the reply is known, whatever happens to QUIT
-                client.quit()
-    except smtplib.SMTPResponseException as answer:  # the reply to the connection, EHLO, STARTTLS or DATA
-        reply = _reply(answer.smtp_code, answer.smtp_error)
-    except (OSError, ValueError, smtplib.SMTPException) as problem:  # ValueError: a text that SMTP cannot carry
-        why = getattr(problem, "strerror", None) or problem or type(problem).__name__
-        reply = ServerReply(0, f"no reply from port {server[1]} of {server[0]}: {why}")
-    replies = tuple(refused.get(number, reply) for number in range(len(mail.recipients)))
-    return Sent(replies, reply, clock.stage, clock.seconds)
+    with closing(Transaction(server, mail, timeout)) as transaction:
+        transaction.offer()
+        return transaction.send()
 
 
 def _open(client: smtplib.SMTP, mail: Transfer) -> ServerReply:
@@ -131,34 +205,21 @@ def _mail(client: smtplib.SMTP, mail: Transfer) -> ServerReply:
         options.append("BODY=8BITMIME")
     if not all(map(bytes.isascii, (mail.sender, *mail.recipients))) and client.has_extn("smtputf8"):
         options.append("SMTPUTF8")
+    if client.has_extn("dsn"):
+        options += [argument.decode("latin-1") for argument in mail.arguments]
     return _reply(*client.docmd("MAIL", " ".join([f"FROM:{_path(mail.sender)}", *options])))
 
 
-def _refusals(client: smtplib.SMTP, recipients: Iterable[bytes]) -> Iterator[tuple[int, ServerReply]]:
+def _refusals(client: smtplib.SMTP, mail: Transfer) -> Iterator[tuple[int, ServerReply]]:
     """RCPT for each recipient: the number and the reply of each one that is refused."""
-    for number, recipient in enumerate(recipients):
-        code, text = client.docmd("RCPT", f"TO:{_path(recipient)}")
+    has_dsn = bool(mail.recipient_arguments) and client.has_extn("dsn")
+    for number, recipient in enumerate(mail.recipients):
+        options = [one.decode("latin-1") for one in mail.recipient_arguments[number]] if has_dsn else []
+        code, text = client.docmd("RCPT", " ".join([f"TO:{_path(recipient)}", *options]))
         if code == _CLOSING:
             raise smtplib.SMTPResponseException(code, text)
         if code not in _DONE:
             yield number, _reply(code, text)
-
-
-def _send(client: smtplib.SMTP, chunks: Iterable[bytes]) -> ServerReply:
-    """DATA and the message; the reply to either."""
-    code, text = client.docmd("DATA")
-    if code != _START_INPUT:
-        return _reply(code, text)
-    assert client.sock is not None  # noqa: S101 - for mypy: the reply came from it
-    for chunk in stuffed(chunks):
-        try:
-            client.sock.sendall(chunk)
-        except OSError as problem:
-            with suppress(OSError, smtplib.SMTPServerDisconnected):  # what a server says before it hangs up
-                return _reply(*client.getreply())
-            raise smtplib.SMTPServerDisconnected(problem.strerror or str(problem)) from problem
-    client.send(b".\r\n")
-    return _reply(*client.getreply())
 
 
 def _path(address: bytes) -> str:

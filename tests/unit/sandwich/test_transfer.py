@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from miltscan.core.probe import Stage
 from miltscan.errors import MiltscanError
-from miltscan.sandwich.transfer import Sent, ServerReply, Transfer, crlf, stuffed, transfer
+from miltscan.sandwich.transfer import Sent, ServerReply, Transaction, Transfer, crlf, stuffed, transfer
 
 TIMEOUT = 30.0
 OFFERS = b"250-x\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
@@ -112,6 +112,51 @@ def test_every_failure_is_a_reply(replies: Sequence[bytes], codes: list[int]) ->
     assert all(reply.text for reply in sent.replies)
     assert not any(reply.accepted for reply in sent.replies)
     assert bool(script.message) is (b"354 go\r\n" in replies)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_only_a_message_without_a_reply_is_doubtful(name: str) -> None:
+    """The server may have accepted it; after any reply it is known."""
+    replies, _ = CASES[name]
+    with played(b"220 hello\r\n", *replies) as (_, place):
+        transaction = Transaction(place, two(), TIMEOUT)
+        transaction.offer()
+        assert not transaction.doubtful
+        transaction.send()
+        transaction.close()
+    assert transaction.doubtful is (name in {"gone after the dot", "garbled at the end"})
+
+
+def test_an_offer_sends_no_message() -> None:
+    """The replies to the envelope are known; QUIT ends the session."""
+    with played(b"220 hello\r\n", OFFERS, OK, b"550 5.1.1 no\r\n", OK, b"221 bye\r\n") as (script, place):
+        transaction = Transaction(place, two(), TIMEOUT)
+        sent = transaction.offer()
+        transaction.close()
+    assert [reply.code for reply in sent.replies] == [550, 250]
+    assert script.commands[-2:] == [b"quit\r\n", b""]
+    assert transaction.send() == sent  # closed
+
+
+@pytest.mark.parametrize(
+    ("offers", "mail", "rcpt"),
+    [
+        (b"250-x\r\n250 DSN\r\n", b" RET=HDRS ENVID=x+2B", b" NOTIFY=SUCCESS ORCPT=rfc822;b@example.test"),
+        (b"250 x\r\n", b"", b""),
+    ],
+)
+def test_arguments_of_rfc_3461(offers: bytes, mail: bytes, rcpt: bytes) -> None:
+    """Only a server that offers them receives them."""
+    asked = two()._replace(
+        arguments=(b"RET=HDRS", b"ENVID=x+2B"),
+        recipient_arguments=((b"NOTIFY=SUCCESS", b"ORCPT=rfc822;b@example.test"), ()),
+    )
+    script, _ = sent_to(offers, OK, OK, OK, b"354 go\r\n", QUEUED, OK, mail=asked)
+    assert script.commands[1:4] == [
+        b"MAIL FROM:<a@example.org>%b\r\n" % mail,
+        b"RCPT TO:<b@example.test>%b\r\n" % rcpt,
+        b"RCPT TO:<c@example.test>\r\n",
+    ]
 
 
 @pytest.mark.parametrize(
