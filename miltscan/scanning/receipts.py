@@ -8,10 +8,10 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from miltscan.core.action import KEPT, Accept, Decision, Discard, Hold, Quarantine, Reply, TempFail
-from miltscan.core.edits import InsertHeader, edited, removals
+from miltscan.core.edits import HeaderEdit, InsertHeader, edited, removals
 from miltscan.core.keys import Keyring
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.receipt import (
@@ -45,8 +45,9 @@ _PASS = Accept()
 class Signing:
     """The incoming side: each complete message that `pipeline` accepts or holds gets a receipt.
 
-    It is signed over the headers as they stand after our own edits, which the MTA makes. That of a held message is
-    valid at its release: whoever releases it knows the outcome and accepts the message.
+    It is signed over the headers as they stand after our own edits, which the MTA makes, or the copy for a group of
+    recipients has. That of a held message is valid at its release: whoever releases it knows the outcome and accepts
+    the message.
     `signatures` returns the signature database of an engine's server; `failed` is notified of exceptions here.
     """
 
@@ -58,22 +59,38 @@ class Signing:
     def process(self, message: Message, tick: Tick) -> Report:
         """As the pipeline's."""
         report = self.pipeline.process(message, tick)
-        if not (isinstance(report.decision.action, KEPT) and _is_whole(message)):
+        if not (report.groups or isinstance(report.decision.action, KEPT)) or not is_whole(message):
             return report
         began = time.monotonic()
         try:
-            headers = edited(message.headers, report.decision.edits)
-            value = sign_receipt(self.keys[0], self._claim(report), headers, body_digest(message))
+            signed = self._signed(report)
         except Exception as error:  # noqa: BLE001 - it was scanned: without a receipt it is scanned again
             self.failed(error)
             return report
-        decision = report.decision.edited((InsertHeader(RECEIPT_HEADER, value),))
-        return report._replace(decision=decision, seconds=report.seconds + time.monotonic() - began)
+        return signed._replace(seconds=report.seconds + time.monotonic() - began)
 
-    def _claim(self, report: Report) -> Claim:
+    def _signed(self, report: Report) -> Report:
+        """The report with a receipt in each decision by which somebody receives the message; equals have the same."""
+        body, now = body_digest(report.message), int(time.time())
+
+        @cache
+        def receipt(edits: tuple[HeaderEdit, ...], by: AcceptedBy) -> tuple[HeaderEdit, ...]:
+            headers = edited(report.message.headers, edits)
+            value = sign_receipt(self.keys[0], self._claim(report, by, now), headers, body)
+            return (InsertHeader(RECEIPT_HEADER, value),)
+
+        def sign(decision: Decision) -> Decision:
+            if not isinstance(decision.action, KEPT):
+                return decision
+            by = AcceptedBy.RELEASE if isinstance(decision.action, Hold) else AcceptedBy.SCAN
+            return decision.edited(receipt(decision.edits, by))
+
+        groups = tuple(group._replace(decision=sign(group.decision)) for group in report.groups)
+        return report._replace(decision=sign(report.decision), groups=groups)
+
+    def _claim(self, report: Report, by: AcceptedBy, now: int) -> Claim:
         """What the scan says. If several required engines failed, it names a failure that another scan may cure."""
-        by = AcceptedBy.RELEASE if isinstance(report.decision.action, Hold) else AcceptedBy.SCAN
-        version, now = self.signatures(report.verdict.engine, report.verdict.server), int(time.time())
+        version = self.signatures(report.verdict.engine, report.verdict.server)
         failures = [] if report.verdict.outcome is not Outcome.UNSCANNED else report.verdicts
         verdicts = [report.verdict, *(one for one, _ in failures if one not in report.missing)]
         claims = [Claim(now, one.outcome, version, by, one.reason) for one in verdicts]
@@ -95,7 +112,7 @@ class Verifying:
 
     def process(self, message: Message, tick: Tick) -> Report:
         """As the pipeline's."""
-        if not _is_whole(message):  # there is nothing to compare
+        if not is_whole(message):  # there is nothing to compare
             return _delivered(self.pipeline.process(message, tick))
         began = time.monotonic()
         checked = self._check(message)
@@ -143,7 +160,7 @@ def _delivered(report: Report) -> Report:
     return report._replace(decision=Decision(TempFail(Reply(451, "4.7.1", text)), "receipt"))
 
 
-def _is_whole(message: Message) -> bool:
+def is_whole(message: Message) -> bool:
     """Whether all of its bytes are in the spool: those of a message above the limit are, if the policy keeps it."""
     if not message.settled:
         return True

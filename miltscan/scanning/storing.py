@@ -8,9 +8,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from functools import partial
 
 from miltscan.config.settings import STORE_WAIT
 from miltscan.core.action import Action, Discard, Quarantine
@@ -19,6 +18,7 @@ from miltscan.core.policy import not_kept
 from miltscan.core.report import Kept, Report
 from miltscan.engines.base import Tick
 from miltscan.errors import StoreError
+from miltscan.scanning.background import Bounds, in_background
 from miltscan.scanning.pipeline import Processor
 
 _TICK = 1.0  # seconds between two progress messages to the MTA
@@ -36,7 +36,7 @@ class Storing:
     """What `processor` decides to quarantine, or to discard with a copy, goes through `keep` first.
 
     `patience` in seconds is the time for a message from its EOM to the answer; storing has at least `STORE_WAIT`.
-    What is `exempt` is not stored: a probe.
+    What is `exempt` is not stored: a probe. A report with groups was stored for each of them.
     """
 
     processor: Processor
@@ -48,7 +48,7 @@ class Storing:
         """As the processor's."""
         report = self.processor.process(message, tick)
         area = area_of(report.decision.action)
-        if not area or self.exempt(message):
+        if not area or report.groups or self.exempt(message):
             return report
         began = time.monotonic()
         try:
@@ -61,47 +61,23 @@ class Storing:
         return report._replace(kept=kept, seconds=report.seconds + seconds)
 
     def _stored(self, report: Report, area: str, tick: Tick) -> str:
-        """The ID of the entry; raises StoreError, also when the disk takes too long."""
-        places = _places
-        if not places.acquire(blocking=False):
-            raise StoreError(f"quarantine: {_AT_ONCE} messages already wait for the disk")
-        done: SimpleQueue[str | Exception] = SimpleQueue()
-        try:
-            content = _content(report.message)
-            threading.Thread(target=self._store, args=(report, area, content, done, places), daemon=True).start()
-        except BaseException:
-            places.release()
-            raise
-        given_up = time.monotonic() + max(STORE_WAIT, self.patience - report.seconds)
-        while (left := given_up - time.monotonic()) > 0:
-            with suppress(Empty):
-                result = done.get(timeout=min(left, _TICK))
-                if isinstance(result, Exception):
-                    raise result
-                return result
-            tick()
-        raise StoreError("quarantine: the disk takes too long")
+        """The ID of the entry; raises StoreError, also when the disk takes too long.
 
-    def _store(
-        self,
-        report: Report,
-        area: str,
-        content: int,
-        done: "SimpleQueue[str | Exception]",
-        places: threading.BoundedSemaphore,
-    ) -> None:
-        """Runs in the thread. After `_stored` gave up it may still succeed: the client sends the message again."""
-        try:
-            done.put(self.keep(report, area, content))
-        except Exception as error:  # noqa: BLE001 - the milter's thread raises it
-            done.put(error)
-        finally:
-            os.close(content)
-            places.release()
+        After the bound it may still succeed: the client sends the message again.
+        """
+        content = content_of(report.message)
+        bounds = Bounds(
+            _places,
+            time.monotonic() + max(STORE_WAIT, self.patience - report.seconds),
+            _TICK,
+            StoreError(f"quarantine: {_AT_ONCE} messages already wait for the disk"),
+            StoreError("quarantine: the disk takes too long"),
+        )
+        return in_background(partial(self.keep, report, area, content), bounds, tick, partial(os.close, content))
 
 
-def _content(message: Message) -> int:
-    """A descriptor of the content that lives as long as the thread; raises StoreError for an incomplete message."""
+def content_of(message: Message) -> int:
+    """A descriptor of the content, for a thread that closes it; raises StoreError for an incomplete message."""
     descriptor = message.content.fileno()
     size = os.fstat(descriptor).st_size - len(PREFACE) if descriptor >= 0 else 0
     if size != message.size:

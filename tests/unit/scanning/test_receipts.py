@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from miltscan.core.action import Accept, ActionName, Decision, Hold, Reject
+from miltscan.core.action import Accept, ActionName, Copy, Decision, Hold, Redirect, Reject, Reply
 from miltscan.core.edits import Header, InsertHeader, RemoveHeader, edited
 from miltscan.core.keys import Key
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.receipt import RECEIPT_HEADER, AcceptedBy, Claim, ReceiptResult, sign_receipt, verify_receipt
-from miltscan.core.report import Report
+from miltscan.core.report import Group, Report
 from miltscan.core.session import head, too_large
 from miltscan.core.verdict import Advice, Fault, Limit, Outcome, SpamAction, Verdict
 from miltscan.scanning.pipeline import Pipeline, scan_slots
@@ -108,6 +108,48 @@ def test_the_receipt_holds_after_our_edits(spool: Spool, more: tuple[Header, ...
     assert checked.receipt is ReceiptResult.VALID
     changed = [(name, b" " if name == b"X-Fold" else value) for name, value in passed_on]
     assert verify_receipt(KEYS, changed, lambda: body_digest(arrived), time.time(), 60.0).claim is None
+
+
+class Grouped:
+    """A pipeline with a decision for each of several groups."""
+
+    def __init__(self, *decisions: Decision) -> None:
+        self.decisions = decisions
+
+    def process(self, message: Message, _tick: object) -> Report:
+        """The message, which is clean."""
+        groups = tuple(Group((number,), decision) for number, decision in enumerate(self.decisions))
+        return Report(message, CLEAN, self.decisions[0], (), 0.0, 0.0, groups=groups)
+
+
+TAGGED = (InsertHeader("X-Tag", "yes"), RemoveHeader("X-Fold", 1))
+REFUSED = Decision(Reject(Reply(550, "5.7.1", "no")), "refused")
+
+
+def test_each_group_has_a_receipt_of_its_own(spool: Spool) -> None:
+    """It is signed over the edits of its decision; equal decisions stay equal, and a refusal has none."""
+    decisions = [
+        REFUSED,
+        Decision(Accept(), "plain"),
+        Decision(Copy((b"<c@example.test>",)), "plain"),
+        Decision(Redirect((b"<c@example.test>",)), "tagged", TAGGED),
+        Decision(Hold("because"), "held"),
+    ]
+    ours = Signing(Grouped(*decisions), KEYS, lambda _engine, _server: 1, raised)
+    report = ours.process(whole(spool), nothing)
+    assert report.decision == report.groups[0].decision == REFUSED
+    made = [group.decision.edits for group in report.groups]
+    assert made[1] == made[2]
+    by = [
+        checked.claim.by
+        for edits in made[1:]
+        if (
+            checked := verify_receipt(
+                KEYS, edited(HEADERS, edits), lambda: body_digest(report.message), time.time(), 60.0
+            )
+        ).claim
+    ]
+    assert by == [AcceptedBy.SCAN, AcceptedBy.SCAN, AcceptedBy.SCAN, AcceptedBy.RELEASE]
 
 
 def cut_off(spool: Spool) -> Message:
