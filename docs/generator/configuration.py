@@ -6,6 +6,7 @@ from pathlib import Path
 from miltscan.config.engines import ClamdEngineSettings, RspamdEngineSettings, SpamdEngineSettings
 from miltscan.config.quarantine import AreaSettings, QuarantineSettings
 from miltscan.config.render import ShownKey, keys
+from miltscan.config.rules import RuleSettings
 from miltscan.config.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "configuration.md"
@@ -17,6 +18,7 @@ EVERY_TABLE = Settings().model_copy(
             RspamdEngineSettings(type="rspamd"),
             SpamdEngineSettings(type="spamd"),
         ),
+        "rule": (RuleSettings.model_validate({"name": "NAME", "action": "accept"}),),
         "quarantine": QuarantineSettings().model_copy(update={"area": {"NAME": AreaSettings()}}),
     }
 )

@@ -175,7 +175,8 @@ _MESSAGE = (
     Field(
         "rule",
         Type.TEXT,
-        "The rule that decided: a key of `[policy]`, `engine.NAME.on_error`, `list.deny`, `clean`, `receipt`, `probe`, "
+        "The rule that decided: the name of a `[[rule]]`, a key of `[policy]`, "
+        "`engine.NAME.on_error`, `list.deny`, `clean`, `receipt`, `probe`, "
         "`exception`, `mta-gone`, `quarantine` (the message could not be stored).",
         _ANY,
     ),
@@ -188,6 +189,12 @@ _MESSAGE = (
         "miltscan's SMTP reply; null where the client receives the MTA's own 250.",
         "one line, printable ASCII",
         null=True,
+    ),
+    Field(
+        "observed",
+        Type.TEXTS,
+        "Rules with `enforce = false` that would have decided, had they been enforced.",
+        "names of rules",
     ),
     Field(
         "engines",

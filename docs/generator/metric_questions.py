@@ -93,6 +93,7 @@ QUESTIONS = {
         "When did the keeper last complete a round? It needs about a second for one. A keeper that waits for the lock "
         "of another service completes rounds, too."
     ),
+    "rule_matches_total": "How many messages did each rule match? With enforced=no it only would have decided.",
     "list_hits_total": "To how many messages did an entry of the allow or deny list apply?",
     "list_entries": "How many entries are in force?",
     "lists_stale": (

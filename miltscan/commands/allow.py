@@ -21,7 +21,8 @@ from miltscan.commands.tables import indented, terminal_width
 from miltscan.commands.terminal import say
 from miltscan.config.load import load_settings
 from miltscan.core.address import Network
-from miltscan.core.lists import DIGEST, HEURISTICS, ListEntry, ListName, pattern
+from miltscan.core.lists import DIGEST, HEURISTICS, ListEntry, ListName
+from miltscan.core.patterns import pattern
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 
 _WHAT = "SIGNATURE|SHA256|SENDER"

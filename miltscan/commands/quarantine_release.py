@@ -16,7 +16,8 @@ from miltscan.commands.progress import progress
 from miltscan.commands.quarantine_common import IdentityFile, Json, Opened, opened
 from miltscan.commands.tables import indented, terminal_width
 from miltscan.commands.terminal import complain, say, say_json
-from miltscan.core.lists import ListEntry, ListName, pattern
+from miltscan.core.lists import ListEntry, ListName
+from miltscan.core.patterns import pattern
 from miltscan.errors import ListError, MiltscanError
 from miltscan.quarantine.audit import release_lines
 from miltscan.quarantine.entry import Entry, shown_address

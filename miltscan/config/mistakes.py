@@ -14,8 +14,6 @@ from pydantic_core import ErrorDetails
 from miltscan.config import units
 from miltscan.config.units import toml
 
-_LONGEST = 100  # characters of a value that are shown: about a line
-
 
 def syntax(text: str, document: str) -> str:
     """`line 3, column 5: ...` from the TOML parser's `... (at line 3, column 5)` or `... (at end of document)`."""
@@ -49,7 +47,10 @@ def _line(error: ErrorDetails, known: Sequence[str]) -> str:
             return f"{name}.type: required key is missing"
         case "union_tag_invalid":
             name, given = f"{name}.type", error["ctx"]["tag"]
-    return f"{name} = {_shown(given)}: {_expected(error, name, known)}"
+    expected = _expected(error, name, known)
+    if expected.startswith((".", "[")):  # lines about what is below the key
+        return "\n".join(f"{name}{line.replace('.:', ':', 1)}" for line in expected.split("\n"))
+    return f"{name} = {units.shortened(given)}: {expected}"
 
 
 def _expected(error: ErrorDetails, name: str, known: Sequence[str]) -> str:
@@ -100,18 +101,6 @@ def _tables(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - an 
         yield annotation
     for inner in get_args(annotation):
         yield from _tables(inner)
-
-
-def _shown(given: object) -> str:
-    """What the user wrote, close enough to find it in the file; cut, because it may be long. No password of a URL."""
-    try:
-        text = toml(given)  # type: ignore[arg-type]  # any TOML value
-    except TypeError:  # JSON has no dates
-        text = str(given)
-    except ValueError:  # Python writes no number with thousands of digits, though it reads one in hexadecimal
-        return "a number with thousands of digits"
-    text = units.without_password(text)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -125,6 +125,7 @@ FILE = Notation(
 FOLDER_OR_NONE = Notation(
     "the absolute path of a folder, or an empty string for none", _or_empty(_path), str, _PATH_OR_EMPTY_SCHEMA
 )
+FILES = Notation('the absolute path of a file, which may have the wildcard "*"', _path, str, _PATH_SCHEMA)
 QUEUE = Notation(
     "the absolute path of a queue folder, which may end in *, or an empty string for none",
     _or_empty(_path),

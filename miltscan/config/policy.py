@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
+from miltscan.config import places
 from miltscan.config.choices import CHOICE
 from miltscan.config.table import Table
 from miltscan.core.action import ActionName, Choice
@@ -32,7 +33,7 @@ class UnscannedSettings(Table):
 
 
 class PolicySettings(Table):
-    """`[policy]`: the action for each outcome."""
+    """`[policy]`: the action for each outcome, if no rule decides."""
 
     on_infected: _Choice = Choice(ActionName.REJECT)
     """Action when an engine detects a virus."""
@@ -40,6 +41,8 @@ class PolicySettings(Table):
     """Action when an anti-spam engine calls the message spam; accepted spam is marked by X-Spam-* headers."""
     on_error: _Choice = Choice(ActionName.TEMPFAIL)
     """Action when an engine fails."""
+    rule_files: tuple[Annotated[str, places.FILES], ...] = ()
+    """Files of further tables [[rule]], which come after those of this file; a name may have the wildcard `*`."""
     on_unscanned: UnscannedSettings = UnscannedSettings()
 
     def choices(self) -> Mapping[str, Choice]:

@@ -45,7 +45,7 @@ def _keys(table: Table, path: str = "") -> Iterator[ShownKey]:
         match getattr(table, name):
             case Table() as inner:
                 yield from _keys(inner, f"{path}.{name}".removeprefix("."))
-            case dict() as tables:
+            case dict() as tables if all(isinstance(one, Table) for one in tables.values()):
                 for key, inner in tables.items():
                     yield from _keys(inner, f"{path}.{name}.{key}")
             case (Table(), *_) as several:

@@ -15,6 +15,7 @@ from miltscan.config import places, units
 from miltscan.config.engines import AntispamEngineTable, ClamdEngineSettings, ClamdSettings, EngineSettings
 from miltscan.config.policy import PolicySettings
 from miltscan.config.quarantine import DeliverySettings, NoticeSettings, QuarantineSettings
+from miltscan.config.rules import RuleSettings, unreachable
 from miltscan.config.table import RESTART, Table
 from miltscan.core.action import Choice
 from miltscan.core.address import Address, InetAddress, Network, UnixAddress
@@ -225,6 +226,7 @@ class Settings(Table):
     clamd: ClamdSettings | None = None
     engine: Annotated[tuple[EngineSettings, ...], Field(min_length=1)] = ()
     policy: PolicySettings = PolicySettings()
+    rule: tuple[RuleSettings, ...] = ()
     lists: ListSettings = ListSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
     delivery: DeliverySettings = DeliverySettings()
@@ -294,7 +296,8 @@ class Settings(Table):
         """Every action that the settings name, by its key."""
         policy = {f"policy.{name}": choice for name, choice in self.policy.choices().items()}
         engines = {f"engine[{position}].on_error": one.on_error for position, one in enumerate(self.engine, 1)}
-        return policy | {key: choice for key, choice in engines.items() if choice}
+        rules = {f"rule[{position}].action": one.action for position, one in enumerate(self.rule, 1)}
+        return policy | {key: choice for key, choice in (engines | rules).items() if choice}
 
     @property
     def quarantines(self) -> bool:
@@ -304,6 +307,7 @@ class Settings(Table):
     def conflicts(self) -> Iterator[str]:
         """Yield a line for each rule between tables that is broken."""
         yield from self._quarantine_conflicts()
+        yield from unreachable(self.rule)
         names = [engine.name for engine in self.engines]
         for position, engine in enumerate(self.engine, 1):
             if self.clamd and engine.type == "clamd":

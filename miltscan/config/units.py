@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic_core import CoreSchema, core_schema
 
-Toml = str | int | list[str]
+Toml = str | int | float | list[Any] | dict[str, Any]
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 N = TypeVar("N", int, float)
@@ -22,6 +22,8 @@ _SIZES = {"GiB": 2**30, "GB": 10**9, "MiB": 2**20, "MB": 10**6, "KiB": 2**10, "K
 _MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _QUANTITY = re.compile(r"([0-9]{1,15}) ?([A-Za-z]{1,3})", re.ASCII)
 _PASSWORD = re.compile(r"(://[^:/@\s]*):.*@")
+_BARE = re.compile("[A-Za-z0-9_-]+")
+_LONGEST = 100  # characters of a value that are shown: about a line
 _LAST_OF_FOUR = 0xFFFF  # the last character that four digits can name
 _SECONDS_UP_TO = 60_000  # milliseconds; "60s" and not "1m": the longest that people write in seconds
 
@@ -57,9 +59,31 @@ class Notation(Generic[T]):
 
 
 def toml(value: Toml) -> str:
-    r"""The value as TOML, whose basic strings are those of JSON; what could control a terminal is `\uXXXX`."""
+    r"""The value as TOML, on one line; in its strings, which are those of JSON, no control character is left."""
+    match value:
+        case dict():
+            pairs = (f"{_key(key)} = {toml(one)}" for key, one in value.items())
+            return f"{{ {', '.join(pairs)} }}" if value else "{}"
+        case list():
+            return f"[{', '.join(map(toml, value))}]"
     text = json.dumps(value, ensure_ascii=False)
     return text if text.isprintable() else "".join(one if one.isprintable() else _escape(one) for one in text)
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else toml(name)
+
+
+def shortened(given: object) -> str:
+    """What the user wrote, close enough to find it in the file; cut, because it may be long. No password of a URL."""
+    try:
+        text = toml(given)  # type: ignore[arg-type]  # any TOML value
+    except TypeError:  # JSON has no dates
+        text = str(given)
+    except ValueError:  # Python writes no number with thousands of digits, though it reads one in hexadecimal
+        return "a number with thousands of digits"
+    text = without_password(text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def without_password(text: str) -> str:

@@ -15,7 +15,8 @@ from ipaddress import ip_network
 from math import isfinite
 from typing import Any
 
-from miltscan.core.lists import DIGEST, LIST_ID, ListEntry, ListName, Lists, pattern
+from miltscan.core.lists import DIGEST, LIST_ID, ListEntry, ListName, Lists
+from miltscan.core.patterns import pattern
 
 FIRST = b'{"format": "miltscan lists", "version": 1}\n'
 LONGEST = 4096

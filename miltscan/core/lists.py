@@ -14,6 +14,7 @@ from functools import cached_property
 
 from miltscan.core.address import Network
 from miltscan.core.message import Envelope, Message
+from miltscan.core.patterns import address_keys
 from miltscan.core.verdict import Outcome, Verdict
 
 HEURISTICS = "Heuristics."
@@ -22,7 +23,6 @@ the message (clamd.conf(5)), so a message with an allowed one was scanned comple
 DIGEST = re.compile("[0-9a-f]{64}")
 LIST_ID = re.compile("[0-9a-hjkmnp-tv-z]{8}")
 """The ID of an entry: 40 random bits in Crockford's base 32, in lower case."""
-_DOMAIN = re.compile(r"[^\s@<>]+")
 
 
 class ListName(StrEnum):
@@ -37,8 +37,8 @@ class ListEntry:
     """One entry: what it names, where it applies, and who added it, when and why.
 
     It names a `signature` (exactly), a `digest` (SHA-256 in hexadecimal), a `sender`, or several of them; all must
-    match. `sender` and `recipient` are a pattern of addresses (see `pattern`), "" for any. Times are in seconds of the
-    epoch; `until` is None where the entry does not expire.
+    match. `sender` and `recipient` are a pattern of addresses (`patterns.pattern`), "" for any. Times are in seconds of
+    the epoch; `until` is None where the entry does not expire.
     """
 
     id: str
@@ -76,37 +76,6 @@ class ListEntry:
             return True
         # without this test an entry for a recipient would match a message whose recipients are not known yet
         return bool(envelope.recipients) and all(self.recipient in address_keys(one) for one in envelope.recipients)
-
-
-def pattern(text: str) -> str:
-    """The pattern of addresses that `text` is, in lower case; ValueError with what was expected.
-
-    `user@domain`, `@domain`, `.domain` for a domain and those below it, `<>` for the empty sender.
-    """
-    bare = text.strip().lower()
-    if bare == "<>":
-        return bare
-    bare = bare.removeprefix("<").removesuffix(">")
-    _user, at, domain = bare.rpartition("@")
-    domain = domain if at else bare.removeprefix(".")
-    if not (at or bare.startswith(".")) or not _DOMAIN.fullmatch(domain) or not bare.isprintable() or " " in bare:
-        raise ValueError('expected an address, @domain, .domain for a domain and those below it, or "<>"')
-    return bare
-
-
-def address_keys(path: bytes) -> tuple[str, ...]:
-    """The patterns that match an address of the envelope, as RCPT or MAIL gave it; the most special first."""
-    address = path.strip().removeprefix(b"<").removesuffix(b">").decode("utf-8", "backslashreplace").lower()
-    if not address:
-        return ("<>",)
-    _user, at, domain = address.rpartition("@")
-    if not at:
-        return (address,)
-    labels = domain.split(".")[-_LABELS:]
-    return (address, f"@{domain}", *("." + ".".join(labels[start:]) for start in range(len(labels))))
-
-
-_LABELS = 32  # of a domain: a hostile one of thousands would make as many keys
 
 
 def sender_keys(envelope: Envelope) -> tuple[str, ...]:

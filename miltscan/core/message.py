@@ -62,9 +62,10 @@ class Envelope(NamedTuple):
 
 
 class Circumstances(NamedTuple):
-    """What else the MTA knows of the session, for anti-spam engines; each text is hostile, and empty if unknown.
+    """What else the MTA knows of the session, for anti-spam engines and rules; each text is hostile, empty if unknown.
 
-    `helo` is the name in HELO or EHLO, `user` the one who authenticated, `mta` the name of our MTA's host.
+    `helo` is the name in HELO or EHLO, `user` the one who authenticated, `mta` the name of our MTA's host, `daemon`
+    that of its port (DaemonPortOptions).
     """
 
     helo: str = ""
@@ -72,6 +73,7 @@ class Circumstances(NamedTuple):
     tls_version: str = ""
     cipher: str = ""
     mta: str = ""
+    daemon: str = ""
 
 
 NO_CIRCUMSTANCES = Circumstances()

@@ -30,6 +30,7 @@ from miltscan.core.action import (
 from miltscan.core.edits import HeaderEdit, InsertHeader, in_order, removals
 from miltscan.core.lists import ListEntry
 from miltscan.core.message import Message
+from miltscan.core.rules import NO_RULES, Rules
 from miltscan.core.text import printable_ascii, readable
 from miltscan.core.verdict import Limit, Outcome, Verdict, missing
 
@@ -46,6 +47,10 @@ DENY_RULE = "list.deny"
 """The name of the rule that refuses what an entry of the deny list names."""
 SPAM_RULE = "policy.on_spam"
 """The rule of a decision for which spam is the reason."""
+BUILTIN_RULES = frozenset({"clean", "exception", "mta-gone", "other", "probe", "quarantine", "receipt", "undecided"})
+"""Names of decisions that no rule of the configuration makes; `other` is a metric label."""
+BUILTIN_PREFIXES = ("policy.", "list.", "engine.")
+"""How further ones begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Policy:
 
     `foreign` is how the names of headers begin that are removed because only miltscan may add them, in lower case.
     `optional` names the engines that are not required, `on_engine_error` the action at a failure of those engines that
-    have one of their own. `filters` names the anti-spam engines.
+    have one of their own. `filters` names the anti-spam engines. `rules` come first (`ruled`).
     """
 
     on_infected: Choice
@@ -66,10 +71,16 @@ class Policy:
     on_engine_error: Mapping[str, Choice] = field(default_factory=dict)
     on_spam: Choice = _ACCEPTED
     filters: frozenset[str] = frozenset()
+    rules: Rules = NO_RULES
+
+
+def is_builtin(rule: str) -> bool:
+    """Whether this is the name of a decision that no rule of the configuration made."""
+    return rule in BUILTIN_RULES or rule.startswith(BUILTIN_PREFIXES)
 
 
 def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequence[Verdict] = ()) -> Decision:
-    """The decision on a message on which `verdict` is the worst of `verdicts`, those of all engines."""
+    """The decision of the policy without its rules; `verdict` is the worst of `verdicts`, those of all engines."""
     forged = removals(message.headers, policy.foreign)
     absent = missing(verdicts, policy.optional) if policy.optional else ()
     opinions = [one for one in verdicts if one.engine in policy.filters] if policy.filters else ()
@@ -84,15 +95,22 @@ def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequenc
             if stopping.action is not ActionName.ACCEPT:
                 deciding, rule, choice = one, other, stopping
                 break
-    action = _elsewhere(choice) or _action(choice, deciding, message.queue_id)
-    if not isinstance(action, KEPT):
-        return Decision(action, rule)
+    action = action_of(choice, deciding, message.queue_id)
+    edits = marks(policy, message, verdict, verdicts) if isinstance(action, KEPT) else ()
+    return Decision(action, rule, edits)
+
+
+def marks(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequence[Verdict]) -> tuple[HeaderEdit, ...]:
+    """The header edits of a message that is kept: forged fields out, the result of the scan in."""
+    forged = removals(message.headers, policy.foreign)
+    absent = missing(verdicts, policy.optional) if policy.optional else ()
+    opinions = [one for one in verdicts if one.engine in policy.filters] if policy.filters else ()
     unscanned_by = [one for one in absent if one.engine not in policy.filters]
     ours = (*_ours(policy.scanned_by, status(verdict), unscanned_by), *_about_spam(policy, opinions))
-    if opinions:
-        advised = [edit for one in opinions if one.advice for edit in one.advice.edits]
-        return Decision(action, rule, in_order([*forged, *advised, *ours]))
-    return Decision(action, rule, (*forged, *ours))
+    if not opinions:
+        return (*forged, *ours)
+    advised = [edit for one in opinions if one.advice for edit in one.advice.edits]
+    return in_order([*forged, *advised, *ours])
 
 
 @lru_cache(maxsize=8)
@@ -129,7 +147,8 @@ def _engine_rule(engine: str) -> str:
     return f"engine.{readable(engine)}.on_error"
 
 
-def _action(choice: Choice, verdict: Verdict, queue_id: str) -> Action:
+def action_of(choice: Choice, verdict: Verdict, queue_id: str) -> Action:
+    """The action that was chosen, with the reply that fits the verdict."""
     match choice.action:
         case ActionName.ACCEPT | ActionName.REDIRECT | ActionName.COPY:  # the last two without an address
             return _ACCEPT
@@ -204,6 +223,8 @@ def _explain(verdict: Verdict) -> str:
         return f"Virus found: {printable_ascii(verdict.signature or 'unnamed')}"
     if verdict.outcome is Outcome.SPAM:
         return "Message detected as spam"
+    if verdict.outcome is Outcome.CLEAN:
+        return "Message not accepted here"
     if verdict.reason is Limit.TOO_LARGE:
         return f"Message too large: {printable_ascii(verdict.detail)}"
     if isinstance(verdict.reason, Limit):

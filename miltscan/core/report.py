@@ -63,7 +63,8 @@ class Report(NamedTuple):
     of optional engines that did not look at the whole message. `receipt` is the result of the receipt check, None where
     receipts are not checked. `probe` is the kind of probe, None for mail. `kept` is None where nothing had to be
     stored. `listed` is None where no entry of a list applied. `groups` are the decisions for recipients where these
-    differ; each recipient is in one of them. Empty where `decision` applies to all.
+    differ; each recipient is in one of them. Empty where `decision` applies to all. `observed` are the names of the
+    rules that would have decided, were they enforced.
     """
 
     message: Message
@@ -78,3 +79,4 @@ class Report(NamedTuple):
     kept: Kept | None = None
     listed: Listed | None = None
     groups: tuple[Group, ...] = ()
+    observed: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from structlog.typing import FilteringBoundLogger
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
 from miltscan.core.action import ActionName
+from miltscan.core.facts import OF_CIRCUMSTANCES
 from miltscan.core.report import Place, Report
 from miltscan.daemon.gate import Gate
 from miltscan.daemon.watch import LibmilterWatch
@@ -33,11 +34,12 @@ from miltscan.processes.admission import Admission, has_connection
 from miltscan.processes.link import DRAIN, READY, ChildLink
 from miltscan.processes.listener_channel import received_listener
 from miltscan.processes.signals import Signals
-from miltscan.scanning.assemble import pipeline_for, processor_for
+from miltscan.scanning.assemble import choices_for_large, pipeline_for, processor_for, rules_for
 from miltscan.scanning.engine_set import EngineSet
 from miltscan.scanning.listwatch import ListWatch
-from miltscan.scanning.pipeline import Slots, scan_slots
+from miltscan.scanning.pipeline import AtTheEnd, Slots, scan_slots
 from miltscan.scanning.receipts import HEADROOM
+from miltscan.scanning.sources import Sources
 from miltscan.scanning.spool import on_disk
 from miltscan.status.events import Reporter
 from miltscan.telemetry import log, metrics, recording
@@ -154,6 +156,7 @@ class Worker:
         self._slots = _slots(settings)
         self._engines = EngineSet(_SESSIONS // settings.workers)
         self._lists = self._watch_lists(settings)
+        self._sources = Sources()
         self._thread = threading.Thread(target=self._serve, name="libmilter", daemon=True)
         self._pool = Pool(self._thread)
         self._milter = Milter(self._runtime(loaded), self._recorder, self._pool.kick)
@@ -257,23 +260,28 @@ class Worker:
         if self._verifies:  # its client is the incoming sendmail, and the message has the headers about spam
             settings = settings.without_filters()
         engines = self._engines.follow(settings.engines, recorder.log)
+        made = pipeline_for(settings, engines, self._slots, self._hostname, verifies=self._verifies)
+        rules = rules_for(settings, self._sources.open, verifies=self._verifies)
         pipeline = replace(
-            pipeline_for(settings, engines, self._slots, self._hostname, verifies=self._verifies),
+            made,
             consult=partial(self._lists.consult, at_delivery=self._verifies),
+            policy=replace(made.policy, rules=rules),
         )
         processor = processor_for(loaded, pipeline, self._engines.version, recorder.exception, verifies=self._verifies)
         size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
-        too_large = settings.policy.on_unscanned.too_large
         # what is held needs a receipt for its release, and only of a whole message there is one
-        keeps_large = bool(too_large.area) or (too_large.action is ActionName.HOLD and settings.has_verifier)
+        keeps_large = any(
+            one.area or (one.action is ActionName.HOLD and settings.has_verifier)
+            for one in choices_for_large(settings, rules)
+        )
         return Runtime(
             processor,
-            pipeline,
+            pipeline if not rules else AtTheEnd(),
             size,
             keeps_large,
             Path(settings.spool.directory),
             settings.spool.memory,
-            bool(settings.filters),
+            bool(settings.filters) or not rules.reads.isdisjoint(OF_CIRCUMSTANCES),
         )
 
     def _drain(self, link: ChildLink, place: object) -> None:

@@ -31,8 +31,10 @@ _ACTIONS: int = (
 )
 _ASKED_OF_RECIPIENTS = "{rcpt_mailer} {rcpt_host} {rcpt_addr}"
 """The macros at RCPT where recipients may have different decisions, instead of the MTA's own list."""
-_ASKED = "i {auth_type} {auth_authen} {tls_version} {cipher} s j"
-"""The macros at MAIL where an engine uses them, instead of the MTA's own list: `s` is the name in HELO."""
+_ASKED = "i {auth_type} {auth_authen} {tls_version} {cipher} s j {daemon_name}"
+"""The macros at MAIL where an engine or a rule uses them, instead of the MTA's own list: `s` is the name in HELO."""
+_MACROS = ("s", "{auth_authen}", "{tls_version}", "{cipher}", "j", "{daemon_name}")
+"""In the order of `Circumstances`."""
 _STEPS: int = (  # no HELO callback: its name is decoded as strict UTF-8 in C, and nothing needs it
     milter.P_NOHELO
     | milter.P_NOEOH
@@ -280,7 +282,7 @@ def _macro(ctx: Context, name: str) -> str:
 
 def _circumstances(ctx: Context) -> Circumstances:
     """What the macros say of the session; each text may hold any bytes, which are kept as escapes."""
-    return Circumstances(*(any_macro(ctx, name) for name in ("s", "{auth_authen}", "{tls_version}", "{cipher}", "j")))
+    return Circumstances(*(any_macro(ctx, name) for name in _MACROS))
 
 
 def _nothing() -> None:

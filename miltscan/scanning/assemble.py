@@ -3,7 +3,7 @@
 A new engine is a module in `engines/` and a row in `_BUILDERS`. Nothing is judged or scanned here.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,12 +17,16 @@ from miltscan.config.engines import (
     SpamdEngineSettings,
 )
 from miltscan.config.keyfile import Loaded
+from miltscan.config.rules import Side
 from miltscan.config.settings import HeaderMode, Settings
 from miltscan.core.action import ActionName, Choice
+from miltscan.core.conditions import OpenSource
+from miltscan.core.facts import NOTHING_KNOWN
 from miltscan.core.message import Direction
 from miltscan.core.policy import Policy
 from miltscan.core.report import Place
-from miltscan.core.verdict import Limit
+from miltscan.core.rules import Rules, residual
+from miltscan.core.verdict import Limit, Outcome
 from miltscan.engines.antispam.engine import AntispamEngine, Dialect
 from miltscan.engines.base import Engine, Observer, ServedEngine, at_once
 from miltscan.engines.clamd.engine import ClamdEngine
@@ -81,7 +85,7 @@ def probe_engines(engines: Iterable[EngineSettings], observer: Observer) -> list
 
 
 def policy_for(settings: Settings, hostname: str, *, verifies: bool = False) -> Policy:
-    """The policy of the core; `hostname` is what X-Virus-Scanned names.
+    """The policy of the core, without rules; `hostname` is what X-Virus-Scanned names.
 
     Fields X-Miltscan-* that come from outside are removed, and with an anti-spam engine X-Spam-*. The delivery side,
     which `verifies`, removes only the receipt: the others are those of the incoming side.
@@ -139,6 +143,19 @@ def pipeline_for(
         limits.queue_wait,
         filters,
     )
+
+
+def rules_for(settings: Settings, open_source: OpenSource, *, verifies: bool) -> Rules:
+    """The rules of one side. Raises what `open_source` does."""
+    side = Side.DELIVERY if verifies else Side.INCOMING
+    return Rules(tuple(one.rule(open_source) for one in settings.rule if one.at is side))
+
+
+def choices_for_large(settings: Settings, rules: Rules) -> Iterator[Choice]:
+    """What may be done with a message above `limits.message_size`."""
+    yield settings.policy.on_unscanned.too_large
+    facts = NOTHING_KNOWN._replace(outcome=Outcome.UNSCANNED, reason=Limit.TOO_LARGE)
+    yield from (rule.effect.choice for rule in residual(rules, facts) if rule.enforce)
 
 
 def _spared(chosen: AntispamEngineTable) -> frozenset[Direction]:

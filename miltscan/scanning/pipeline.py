@@ -10,10 +10,12 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from miltscan.core.action import Accept, Decision
+from miltscan.core.facts import WeekTime
 from miltscan.core.lists import Consultation, ListName
 from miltscan.core.message import Direction, Message, direction
-from miltscan.core.policy import Policy, decide, denial
+from miltscan.core.policy import DENY_RULE, Policy, decide, denial
 from miltscan.core.report import Listed, Report, Timed
+from miltscan.core.ruled import Ruling, Scanned, may_accept, rule_on
 from miltscan.core.verdict import Limit, Outcome, Verdict, missing, worst
 from miltscan.engines.base import Engine, Tick
 
@@ -138,10 +140,17 @@ class Pipeline:
             self.slots.put(None)
         times = (began, scanning)
         report = self._report(message, lists, verdicts, times)
-        if self.filters and isinstance(report.decision.action, Accept):
+        if self.filters and self._may_accept(report):
             filtered = self._filtered(message, scanning + self.timeout, tick)
             report = self._report(message, lists, (*verdicts, *filtered), times)
         return report
+
+    def _may_accept(self, report: Report) -> bool:
+        """Whether the message might be accepted, whatever the anti-spam engines say."""
+        if not self.policy.rules or report.decision.rule == DENY_RULE:
+            return isinstance(report.decision.action, Accept)
+        verdicts = [timed.verdict for timed in report.verdicts]
+        return may_accept(self.policy, Scanned(report.message, report.verdict, verdicts, week_time()))
 
     def _scanned(self, message: Message, lists: Consultation | None, now: float, tick: Tick) -> tuple[Timed, ...]:
         deadline = now + self.timeout
@@ -174,15 +183,26 @@ class Pipeline:
         policy, opinions = self.policy, [timed.verdict for timed in verdicts]
         verdict = worst(opinions, policy.optional)
         absent = missing(opinions, policy.optional) if policy.optional else ()
-        decision, listed = _decided(policy, message, verdict, opinions, lists)
+        ruling, listed = _decided(policy, message, verdict, opinions, lists)
         waited, seconds = scanning - began, time.monotonic() - began
-        return Report(message, verdict, decision, verdicts, waited, seconds, absent, listed=listed)
+        report = Report(message, verdict, ruling.decision, verdicts, waited, seconds, absent, listed=listed)
+        return report._replace(groups=ruling.groups, observed=ruling.observed) if policy.rules else report
 
     def _unasked(self, message: Message, verdict: Verdict, began: float, tick: Tick) -> Report:
         """The report where the verdict is known without an engine, which took the time since `began` to learn."""
-        decision, listed = _decided(self.policy, message, verdict, (), self.consult(message, tick))
+        ruling, listed = _decided(self.policy, message, verdict, (), self.consult(message, tick))
         seconds = time.monotonic() - began
-        return Report(message, verdict, decision, (Timed(verdict, 0.0),), seconds, seconds, listed=listed)
+        report = Report(message, verdict, ruling.decision, (Timed(verdict, 0.0),), seconds, seconds, listed=listed)
+        return report._replace(groups=ruling.groups, observed=ruling.observed)
+
+
+class AtTheEnd:
+    """Decides at MAIL that the end of the message must be awaited: a rule may decide there."""
+
+    def process(self, message: Message, _tick: Tick) -> Report:
+        """A report that accepts, and is not recorded."""
+        verdict = message.settled or Verdict.clean("session")
+        return Report(message, verdict, Decision(Accept(), "undecided"), (), 0.0, 0.0)
 
 
 def _took(slots: Slots, deadline: float, tick: Tick) -> bool:
@@ -204,11 +224,19 @@ def _took(slots: Slots, deadline: float, tick: Tick) -> bool:
 
 def _decided(
     policy: Policy, message: Message, verdict: Verdict, opinions: Sequence[Verdict], lists: Consultation | None
-) -> tuple[Decision, Listed | None]:
-    """The decision of the deny list, else of the policy; and the entry of a list that applied."""
-    if lists is None:
-        return decide(policy, message, verdict, opinions), None
-    if entry := lists.denied(opinions):
-        return denial(entry, message.queue_id), Listed(ListName.DENY, entry.id)
-    allowing = next((one.allowed for one in (verdict, *opinions) if one.allowed), "")
-    return decide(policy, message, verdict, opinions), Listed(ListName.ALLOW, allowing) if allowing else None
+) -> tuple[Ruling, Listed | None]:
+    """The decision of the deny list, else of rules and policy; and the entry of a list that applied."""
+    if lists and (entry := lists.denied(opinions)):
+        return Ruling(denial(entry, message.queue_id)), Listed(ListName.DENY, entry.id)
+    if policy.rules:
+        ruling = rule_on(policy, Scanned(message, verdict, opinions, week_time()))
+    else:
+        ruling = Ruling(decide(policy, message, verdict, opinions))
+    allowing = next((one.allowed for one in (verdict, *opinions) if one.allowed), "") if lists else ""
+    return ruling, Listed(ListName.ALLOW, allowing) if allowing else None
+
+
+def week_time() -> WeekTime:
+    """The time of the week on this host."""
+    now = time.localtime()
+    return WeekTime(now.tm_wday, now.tm_hour * 60 + now.tm_min)

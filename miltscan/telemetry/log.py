@@ -109,6 +109,7 @@ def message_fields(report: Report, worker: int) -> dict[str, object]:
         "area": kept.area if kept else None,
         "entry": (kept.entry or None) if kept else None,
         "reply": str(reply) if reply else None,
+        "observed": list(report.observed),
         "engines": [_engine_fields(timed) for timed in report.verdicts],
         "waited_ms": round(report.waited * 1000, 1),
         "total_ms": round(report.seconds * 1000, 1),

@@ -22,6 +22,9 @@ SIGNATURES_NAMED = 50
 """How many signatures have a series of their own in each worker; the others share `OTHER_SIGNATURE`."""
 OTHER_SIGNATURE = "other"
 
+RULES_NAMED = 200
+"""How many rules have a series of their own in each worker."""
+OTHER_RULE = "other"
 SYMBOLS_NAMED = 50
 """How many rules of anti-spam engines have a series of their own in each worker."""
 OTHER_SYMBOL = "other"
@@ -71,7 +74,11 @@ _PROCESS = Label(
     "one of supervisor, exporter, keeper, prober, tracer, and a number from 0 for each worker of both sockets",
 )
 _AREA = Label("area", "the areas of the quarantine, and those of former settings in which messages remain")
-_CODE = Label("code", "reply codes of the policy and of the milter: 250, 451, 550, 552", ("250", "451", "550", "552"))
+_CODE = Label(
+    "code",
+    "reply codes of the policy and of the milter: 250, 451, 550, 552; and those of rules",
+    ("250", "451", "550", "552"),
+)
 _SIGNATURE = Label(
     "signature", f"the first {SIGNATURES_NAMED} that each worker finds, and other for the rest; the log has every name"
 )
@@ -79,6 +86,11 @@ _SIGNATURE = Label(
 _SYMBOL = Label(
     "symbol",
     f"the first {SYMBOLS_NAMED} rules that each worker sees match, and other for the rest; the log has more",
+)
+
+_RULE = Label(
+    "rule",
+    f"the first {RULES_NAMED} rules that each worker sees match, and other for the rest; the log has all",
 )
 
 # Messages
@@ -338,6 +350,16 @@ KEEPER_LAST_ROUND = Family(
     "keeper_last_round_timestamp_seconds",
     "seconds since 1970",
     "Time when the keeper last completed a round, in seconds since 1970.",
+)
+
+# Rules
+
+RULE_MATCHES = Family(
+    Counter,
+    "rule_matches_total",
+    "messages",
+    "Messages that a rule matched, by rule; one that is not enforced decides nothing.",
+    (_RULE, closed("enforced", ("yes", "no"))),
 )
 
 # Allow and deny lists

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from miltscan import __version__
 from miltscan.core.message import direction
+from miltscan.core.policy import is_builtin
 from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Report, Timed
 from miltscan.core.signature import signature_class
@@ -75,7 +76,7 @@ class _Tally:
         self.scores: defaultdict[str, list[Measured]] = defaultdict(list)
 
     def add(self, report: Report) -> None:
-        message, verdict, decision, verdicts, waited, total, missing, receipt, _probe, kept, listed, _groups = report
+        message, verdict, decision, verdicts, waited, total, missing, receipt, _probe, kept, listed = report[:11]
         if receipt is not None:
             metrics.RECEIPTS.child(receipt).inc()
         if receipt is ReceiptResult.VALID:  # it was counted at the incoming side
@@ -94,6 +95,7 @@ class _Tally:
             metrics.QUARANTINE_PUT_ERRORS.child().inc()
         elif kept:
             self.puts.append((kept.seconds, queue_id))
+        _record_rules(report)
         if listed:
             metrics.LIST_HITS.child(listed.list).inc()
         if verdict.outcome is not Outcome.CLEAN or verdict.allowed:
@@ -132,6 +134,22 @@ def _record_advice(engine: str, advice: Advice) -> None:
     for name in advice.symbols:
         full = family.used >= metrics.SYMBOLS_NAMED and not family.knows(engine, name)
         family.child(engine, metrics.OTHER_SYMBOL if full else name).inc()
+
+
+def _record_rules(report: Report) -> None:
+    """Count the rules of the configuration that decided, each once for a message, and those that only would have."""
+    names = {group.decision.rule for group in report.groups} if report.groups else (report.decision.rule,)
+    for name in names:
+        if not is_builtin(name):
+            _record_match(name, "yes")
+    for name in report.observed:
+        _record_match(name, "no")
+
+
+def _record_match(rule: str, enforced: str) -> None:
+    family = metrics.RULE_MATCHES
+    full = family.used >= metrics.RULES_NAMED and not family.knows(rule, enforced)
+    family.child(metrics.OTHER_RULE if full else rule, enforced).inc()
 
 
 def _record_unclean(verdict: Verdict, queue_id: str, now: float) -> None:

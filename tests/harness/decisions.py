@@ -93,7 +93,7 @@ class Case:
         tables = self.tables
         if engines := tables.get("", {}).get("engine"):
             uses = [{"servers": [server], "canary_interval": "3s"} for server in servers]
-            tables[""] = {"engine": [{**one, **its} for one, its in zip(engines, uses, strict=True)]}
+            tables[""] |= {"engine": [{**one, **its} for one, its in zip(engines, uses, strict=True)]}
         return tables
 
     @property

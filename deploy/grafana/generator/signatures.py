@@ -1,4 +1,4 @@
-"""Row "Signatures": which signatures are found, and what do the allow and deny lists do?"""
+"""Row "Signatures": which signatures are found, and what do rules and the allow and deny lists do?"""
 
 from grafana_foundation_sdk.models.units import Short
 
@@ -25,6 +25,17 @@ PANELS: tuple[Panel, ...] = (
         ),
         width=12,
         note="Which signatures were detected most often in the time shown? Rare ones are counted together as other.",
+    ),
+    rows(
+        "Most frequent rules",
+        ("rule", "enforced"),
+        (
+            or_none(f"topk({_TOP}, {grown('miltscan_rule_matches_total', 'rule, enforced')})", "rule"),
+            "messages",
+            Short,
+        ),
+        width=12,
+        note="Which rules matched most often in the time shown? Those with enforced=no decide nothing.",
     ),
     graph("Allowed and denied", PER_SECOND, (rate("miltscan_list_hits_total", "list"), "{{list}}"), width=12),
     number("Entries of the lists", Short, "sum(max by (instance, list) (miltscan_list_entries)) or vector(0)", width=4),

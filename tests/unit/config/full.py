@@ -22,6 +22,7 @@ canary_interval = "30s"
 on_infected = "hold"
 on_spam = "reject"
 on_error = "reject"
+rule_files = ["/srv/rules/*.toml"]
 [policy.on_unscanned]
 too_large = "accept"
 timeout = "reject"
@@ -121,3 +122,21 @@ summary = "both"
 summary = "recipients"
 """
 """Areas of the quarantine, and actions that use them."""
+
+RULES = """
+[[rule]]
+name = "macros from outside"
+when = { class = "Macro", direction = "inbound" }
+unless = { sender = ["@partner.example", ".gov.example", "file:/etc/miltscan/partners"] }
+action = "quarantine"
+[[rule]]
+name = "either"
+when = [{ size_from = "1MiB", header = { "List-Id" = ["*.example", "<b>"] } }, { score_from = { rspamd = 12.5 } }]
+action = "reject"
+enforce = false
+at = "delivery"
+[[rule]]
+name = "all"
+action = "tempfail"
+"""
+"""Rules with each kind of value that a condition may have."""

@@ -118,7 +118,7 @@ _CLAMD = "type = 'clamd'"
             'clamd.servers = ["unix:/a", "unix:/a"]: expected each address once',
         ),
         ("clamd.servers = ['unix:/a', 'b']", 'clamd.servers[2] = "b": expected unix:/absolute/path or inet:PORT@HOST'),
-        (f"[engine]\n{_CLAMD}", 'engine = {"type": "clamd"}: expected tables [[engine]]'),
+        (f"[engine]\n{_CLAMD}", 'engine = { type = "clamd" }: expected tables [[engine]]'),
         ("engine = []", "engine = []: expected at least 1 item"),
         ("[[engine]]\nname = 'a'", "engine[1].type: required key is missing"),
         ("[[engine]]\ntype = 'x'", 'engine[1].type = "x": expected "clamd", "rspamd", "spamd"'),

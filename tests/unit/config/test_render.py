@@ -19,7 +19,7 @@ from miltscan.config.render import (
     without_restart,
 )
 from miltscan.config.settings import Settings
-from tests.unit.config.full import AREAS, ENGINES, FULL
+from tests.unit.config.full import AREAS, ENGINES, FULL, RULES
 
 
 def parsed(text: str) -> Settings:
@@ -33,10 +33,10 @@ def test_every_key_can_be_set() -> None:
     assert [str(key) for key in defaults] == [
         str(key) for key, default in zip(changed, defaults, strict=True) if key.value != default.value
     ]
-    assert all(key.meaning and key.expected for key in keys(parsed(ENGINES)))
+    assert all(key.meaning and key.expected for key in keys(parsed(ENGINES + RULES)))
 
 
-@pytest.mark.parametrize("text", ["", FULL, ENGINES, AREAS])
+@pytest.mark.parametrize("text", ["", FULL, ENGINES, AREAS, RULES])
 def test_printed_settings_are_a_file_that_means_the_same(text: str) -> None:
     """TOML and JSON that `miltscan config` prints give the same settings again."""
     settings = parsed(text)

@@ -1,25 +1,31 @@
 """The cases of tests/corpus/decisions without a process: settings, session, the words of the engine, decision."""
 
+from dataclasses import replace
+
 import pytest
 
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.core.action import Decision, Discard, Hold, Quarantine
 from miltscan.core.edits import InsertHeader
+from miltscan.core.facts import WeekTime
 from miltscan.core.lists import Consultation, Lists
+from miltscan.core.lookup import Source
 from miltscan.core.message import Client, Message
 from miltscan.core.policy import decide, denial
+from miltscan.core.ruled import Scanned, rule_on
 from miltscan.core.session import Session
 from miltscan.core.verdict import Advice, Limit, Verdict, worst
 from miltscan.engines.antispam.reply import Scored, SpamReply
 from miltscan.engines.clamd.reply import Clean, Form, Found, parse_reply
 from miltscan.engines.reply import Failed, Limited
 from miltscan.engines.spamd.reply import parse_spamd
-from miltscan.scanning.assemble import policy_for
+from miltscan.scanning.assemble import policy_for, rules_for
 from tests.fakes.messages import NoContent
 from tests.harness import decisions
 from tests.harness.decisions import Case
 
+NOW = WeekTime(0, 600)
 LIMITS = {"(no answer)": Limit.TIMEOUT, "(fails its self-test)": Limit.NO_ENGINE, "(busy)": Limit.BUSY}
 
 
@@ -53,14 +59,20 @@ def opinion_of(engine: str, reply: SpamReply) -> Verdict:
             return Verdict.error(engine, fault, detail)
 
 
+def no_source(_text: str) -> Source:
+    """The cases name no file."""
+    raise AssertionError
+
+
 def decided(case: Case, settings: Settings) -> Decision:
     """The decision at MAIL where it is a refusal, else the one at the end of the message."""
-    policy = policy_for(settings, "mx.example.test")
+    rules = rules_for(settings, no_source, verifies=False)
+    policy = replace(policy_for(settings, "mx.example.test"), rules=rules)
     session = Session(Client(*case.client))
     sender = case.sender
     arguments = tuple(argument.encode() for argument in sender.arguments)
     announced = session.mail(sender.path.encode(), arguments, settings.limits.message_size, authenticated=False)
-    if announced and (refusal := decide(policy, made(session, announced), announced)).reply:
+    if announced and not rules and (refusal := decide(policy, made(session, announced), announced)).reply:
         return refusal
     for recipient in case.recipients:
         session.rcpt(recipient.encode(), local=True)
@@ -71,7 +83,7 @@ def decided(case: Case, settings: Settings) -> Decision:
     session.eom()
     message = made(session)
     if message.settled:
-        return decide(policy, message, message.settled)
+        return rule_on(policy, Scanned(message, message.settled, (), NOW)).decision
     lists = Consultation(Lists(case.entries), message, 0.0, str)
     asked = zip(case.answers.items(), case.types, strict=False)
     verdicts = [
@@ -79,7 +91,7 @@ def decided(case: Case, settings: Settings) -> Decision:
     ]
     if entry := lists.denied(verdicts):
         return denial(entry, message.queue_id)
-    return decide(policy, message, worst(verdicts, policy.optional), verdicts)
+    return rule_on(policy, Scanned(message, worst(verdicts, policy.optional), verdicts, NOW)).decision
 
 
 def made(session: Session, settled: Verdict | None = None) -> Message:

@@ -1,0 +1,193 @@
+"""The tables `[[rule]]`: settings as they stand in the file, and the rules of the core that they mean.
+
+A mistake is found when the file is read: every condition is made once then, with sources that are not opened.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+from miltscan.config import units
+from miltscan.config.choices import CHOICE
+from miltscan.config.table import Table
+from miltscan.core.action import Choice
+from miltscan.core.conditions import CONDITIONS, RESERVED, Condition, OpenSource, UnfitError, condition
+from miltscan.core.effect import Effect
+from miltscan.core.lookup import Source, source_mistake
+from miltscan.core.policy import is_builtin
+from miltscan.core.rules import ALWAYS, Rule
+
+_Conditions = Mapping[str, Any]
+_SIZES = ("size_from", "size_to")
+_LONGEST_NAME = 60
+
+
+class Side(StrEnum):
+    """Where a rule decides: at the socket for the incoming sendmail, or at the one for the delivery sendmail."""
+
+    INCOMING = "incoming"
+    DELIVERY = "delivery"
+
+
+def _tables(value: object) -> tuple[_Conditions, ...]:
+    given = [value] if isinstance(value, dict) else value
+    if not isinstance(given, list) or not given or not all(isinstance(one, dict) and one for one in given):
+        raise ValueError
+    places = [f"[{position}]" for position in range(1, len(given) + 1)] if isinstance(value, list) else [""]
+    _refuse(line for table, place in zip(given, places, strict=True) for line in _mistakes(table, place))
+    return tuple(given)
+
+
+def _table(value: object) -> _Conditions:
+    if not isinstance(value, dict) or not value:
+        raise ValueError
+    _refuse(_mistakes(value, ""))
+    return value
+
+
+def _refuse(mistakes: Iterator[str]) -> None:
+    if lines := [*mistakes]:
+        raise ValueError("\n".join(lines))
+
+
+def _shown_tables(tables: Sequence[_Conditions]) -> Any:  # noqa: ANN401 - any TOML value
+    return dict(tables[0]) if len(tables) == 1 else [dict(one) for one in tables]
+
+
+def _rule_name(value: object) -> str:
+    name = units.string(value)
+    if not name.strip() or len(name) > _LONGEST_NAME or not (name.isascii() and name.isprintable()) or '"' in name:
+        raise ValueError
+    if is_builtin(name):
+        raise ValueError("expected another name; miltscan itself decides under this one")
+    return name
+
+
+_OBJECT = {"type": "object", "propertyNames": {"enum": [*CONDITIONS]}, "minProperties": 1}
+_WHEN = units.Notation(
+    'a table of conditions such as { outcome = "infected" }, or a list of them, of which one must hold',
+    _tables,
+    _shown_tables,
+    {"anyOf": [_OBJECT, {"type": "array", "items": _OBJECT, "minItems": 1}]},
+)
+_UNLESS = units.Notation("a table of conditions, of which none may hold", _table, dict, _OBJECT)
+_RULE_NAME = units.Notation(f"a unique name of at most {_LONGEST_NAME} printable ASCII characters", _rule_name, str)
+
+
+class RuleSettings(Table):
+    """`[[rule]]`: the first rule that matches a message decides, before `[policy]`: docs/rules.md."""
+
+    name: Annotated[str, _RULE_NAME]
+    """Unique name in replies, log and metrics."""
+    when: Annotated[tuple[_Conditions, ...] | None, units.optional(_WHEN)] = None
+    """Conditions, which must all hold; of several tables one must hold, and without any the rule always matches."""
+    unless: Annotated[_Conditions | None, units.optional(_UNLESS)] = None
+    """Conditions, of which none may hold."""
+    action: Annotated[Choice, CHOICE]
+    """Action."""
+    enforce: Annotated[bool, units.FLAG] = True
+    """Whether the rule decides; otherwise its matches are only logged and counted."""
+    at: Annotated[Side, units.choice(Side)] = Side.INCOMING
+    """Side at which it decides; delivery means the messages that verify.socket scans."""
+
+    def rule(self, open_source: OpenSource) -> Rule:
+        """The rule of the core. Raises what `open_source` does."""
+        when = tuple(_conditions(table, open_source) for table in self.when or ()) or ALWAYS
+        unless = _conditions(self.unless or {}, open_source)
+        return Rule(self.name, when, unless, Effect(self.action), self.enforce)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources of values that its conditions name."""
+        named: list[str] = []
+
+        def note(text: str) -> Source:
+            named.append(text)
+            return NO_SOURCE
+
+        self.rule(note)
+        return tuple(named)
+
+
+class _NoSource:
+    """Stands for a source that is not opened."""
+
+    def has(self, _kind: object, _value: str) -> bool:
+        """It has nothing."""
+        return False
+
+
+NO_SOURCE = _NoSource()
+
+
+def _unopened(text: str) -> Source:
+    """Check how a source is named. Raises ValueError."""
+    if mistake := source_mistake(text):
+        raise ValueError(mistake)
+    return NO_SOURCE
+
+
+def _condition(key: str, value: object, open_source: OpenSource) -> Condition:
+    return condition(key, units.parse_size(value) if key in _SIZES else value, open_source)
+
+
+def _conditions(table: _Conditions, open_source: OpenSource) -> tuple[Condition, ...]:
+    return tuple(_condition(key, value, open_source) for key, value in table.items())
+
+
+def _mistakes(table: _Conditions, place: str) -> Iterator[str]:
+    """Yield a line for each mistake, which begins with its place below the key."""
+    for key, value in table.items():
+        shown = key if key.isprintable() else units.toml(key)
+        if key in RESERVED:
+            yield f"{place}.{shown}: not available yet: miltscan does not read the parts of a message"
+            continue
+        try:
+            _condition(key, value, _unopened)
+        except KeyError:
+            yield f"{place}.{shown}: unknown condition; expected one of {', '.join(CONDITIONS)}"
+        except UnfitError as error:
+            for below, given, expected in error.mistakes:
+                yield f"{place}.{key}{below} = {units.shortened(given)}: {expected}"
+        except ValueError:
+            yield f'{place}.{key} = {units.shortened(value)}: expected a size such as "1MiB"'
+    yield from (f"{place or '.'}: {line}" for line in _contradictions(table))
+
+
+_REASONED = {"unscanned", "error"}
+
+
+def _contradictions(table: _Conditions) -> Iterator[str]:
+    """Yield a line for each pair of conditions that no message can meet."""
+    given = table.get("outcome", [])
+    outcomes = {given} if isinstance(given, str) else {*map(str, given)} if isinstance(given, list) else set()
+    if "reason" in table and outcomes and not outcomes & _REASONED:
+        yield 'no message matches: only outcomes "unscanned" and "error" have a reason'
+    if ("signature" in table or "class" in table) and outcomes and not outcomes - {"spam", "error"}:
+        yield "no message matches: such an outcome has no signature"
+    if table.get("authenticated") is False and ("user" in table or table.get("direction") == "submission"):
+        yield "no message matches: only authenticated clients have a user, and only their mail is submission"
+    if table.get("authenticated") is True and table.get("direction", "submission") in {
+        "inbound",
+        "outbound",
+        "internal",
+    }:
+        yield 'no message matches: the mail of authenticated clients has the direction "submission"'
+    try:
+        if units.parse_size(table.get("size_from", 0)) > units.parse_size(table.get("size_to", 2**63)):
+            yield "no message matches: size_from is greater than size_to"
+    except ValueError:  # named by itself
+        return
+
+
+def unreachable(rules: Sequence[RuleSettings]) -> Iterator[str]:
+    """Yield a line for each name that two rules have, and for each rule behind one that always decides."""
+    names = [one.name for one in rules]
+    last: dict[Side, str] = {}
+    for position, one in enumerate(rules, 1):
+        if one.name in names[: position - 1]:
+            yield f'rule[{position}].name = "{one.name}": expected a name that no other rule has'
+        if one.at in last:
+            yield f'rule[{position}]: "{one.name}" is never reached: "{last[one.at]}" before it matches every message'
+        elif one.enforce and not one.when and not one.unless:
+            last[one.at] = one.name

@@ -1,0 +1,318 @@
+"""The conditions of rules: one constructor for each key. A condition never raises, and may not be decided yet.
+
+A condition on a fact that is not known (None) is neither met nor failed: `test` returns None. Pure.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any, TypeVar
+
+from miltscan.core.address import Network, is_in
+from miltscan.core.facts import Facts
+from miltscan.core.lookup import Kind, Source
+from miltscan.core.message import Direction
+from miltscan.core.patterns import address_keys, pattern
+from miltscan.core.signature import CLASSES, signature_class
+from miltscan.core.text import readable
+from miltscan.core.verdict import Fault, Limit, Outcome
+from miltscan.core.weektime import hours
+from miltscan.core.wildcards import Glob
+
+T = TypeVar("T")
+Test = Callable[[Facts], bool | None]
+OpenSource = Callable[[str], Source]
+"""Opens `file:/path` or `access:TAG`; raises ValueError with what was expected."""
+
+RESERVED = ("attachment", "type", "encrypted", "macro", "anomaly")
+"""Keys of the grammar that need the parts of a message, which nothing reads yet."""
+_SOURCES = ("file:", "access:")
+_MOST = 10_000  # values of one list: more belong into a file
+
+
+class UnfitError(ValueError):
+    """Values that a condition cannot have: for each its place below the key (`[2]`), itself, and what is expected."""
+
+    def __init__(self, *mistakes: tuple[str, object, str]) -> None:
+        super().__init__(*(f"{place} {expected}" for place, _, expected in mistakes))
+        self.mistakes = mistakes
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition: its key and values as text, the fields of `Facts` that it reads, and its test."""
+
+    key: str
+    text: str
+    reads: tuple[str, ...] = field(compare=False)
+    test: Test = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.key} = {self.text}"
+
+
+def condition(key: str, value: object, open_source: OpenSource) -> Condition:
+    """The condition `key = value`; sizes are in bytes. Raises KeyError for an unknown key, UnfitError for a value."""
+    reads, make = _MAKERS[key]
+    test = make(value, open_source)
+    return Condition(key, _text(value), reads, test)
+
+
+def _text(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{readable(value, 200)}"'
+        case Mapping():
+            return "{ " + ", ".join(f"{readable(str(name), 80)} = {_text(one)}" for name, one in value.items()) + " }"
+        case list() | tuple():
+            return "[" + ", ".join(map(_text, value)) + "]"
+    return readable(str(value), 200)
+
+
+def _values(value: object, read: Callable[[str], T]) -> list[T]:
+    """Each value of a list, or the only one, as `read` returns it; raises UnfitError with all that it refuses."""
+    given = value if isinstance(value, list) else [value]
+    if not given:
+        raise UnfitError(("", value, "expected at least one value; a condition without any never matches"))
+    if len(given) > _MOST:
+        raise UnfitError(("", "...", f"expected at most {_MOST} values; put more into a file, and name it file:/path"))
+    result, mistakes = [], []
+    for position, one in enumerate(given, 1):
+        try:
+            if not isinstance(one, str) or not one.strip():
+                raise ValueError("expected a text in quotation marks")  # noqa: TRY301 - collected below
+            result.append(read(one))
+        except ValueError as error:
+            mistakes.append((f"[{position}]" if isinstance(value, list) else "", one, str(error)))
+    if mistakes:
+        raise UnfitError(*mistakes)
+    return result
+
+
+def _one_of(names: Iterable[str]) -> Callable[[str], str]:
+    known = tuple(map(str, names))
+
+    def read(text: str) -> str:
+        if text not in known:
+            raise ValueError("expected one of " + ", ".join(f'"{name}"' for name in known))
+        return text
+
+    return read
+
+
+def _of(attribute: str, holds: Callable[[Any], bool]) -> Test:
+    def test(facts: Facts) -> bool | None:
+        fact = getattr(facts, attribute)
+        return None if fact is None else holds(fact)
+
+    return test
+
+
+def _choice(attribute: str, names: Iterable[str]) -> Callable[[object, OpenSource], Test]:
+    read = _one_of(names)
+
+    def make(value: object, _open: OpenSource) -> Test:
+        return _of(attribute, frozenset(_values(value, read)).__contains__)
+
+    return make
+
+
+def _class(value: object, _open: OpenSource) -> Test:
+    wanted = frozenset(_values(value, _one_of(CLASSES)))
+    return _of("signature", lambda name: bool(name) and signature_class(name) in wanted)
+
+
+def _globs(attribute: str) -> Callable[[object, OpenSource], Test]:
+    """An empty fact has no form: `*` must not match the signature of a message without one."""
+
+    def make(value: object, open_source: OpenSource) -> Test:
+        sources, globs = _sources(value, Glob, open_source)
+
+        def holds(text: str) -> bool:
+            return bool(text) and (
+                any(one.matches(text) for one in globs) or any(one.has(Kind.TEXT, text) for one in sources)
+            )
+
+        return _of(attribute, holds)
+
+    return make
+
+
+def _exactly(attribute: str) -> Callable[[object, OpenSource], Test]:
+    def make(value: object, _open: OpenSource) -> Test:
+        return _of(attribute, frozenset(_values(value, str)).__contains__)
+
+    return make
+
+
+def _sources(value: object, read: Callable[[str], T], open_source: OpenSource) -> tuple[list[Source], list[T]]:
+    """The sources that a list names, and its other values."""
+    opened: list[Source] = []
+
+    def each(text: str) -> list[T]:
+        if text.startswith(_SOURCES):
+            opened.append(open_source(text))
+            return []
+        return [read(text)]
+
+    return opened, [one for several in _values(value, each) for one in several]
+
+
+def _address(attribute: str) -> Callable[[object, OpenSource], Test]:
+    def make(value: object, open_source: OpenSource) -> Test:
+        sources, patterns = _sources(value, pattern, open_source)
+        wanted = frozenset(patterns)
+
+        def holds(path: bytes) -> bool:
+            keys = address_keys(path)
+            return not wanted.isdisjoint(keys) or any(one.has(Kind.ADDRESS, keys[0]) for one in sources)
+
+        return _of(attribute, holds)
+
+    return make
+
+
+def _client(value: object, open_source: OpenSource) -> Test:
+    sources, places = _sources(value, _place, open_source)
+    networks = [one for one in places if not isinstance(one, str)]
+    names = frozenset(one for one in places if isinstance(one, str))
+
+    def test(facts: Facts) -> bool | None:
+        if facts.client is None or facts.client_name is None:
+            return None
+        name = facts.client_name.lower().rstrip(".")
+        return (
+            _is_in(facts.client, networks)
+            or (bool(names) and not names.isdisjoint(_host_keys(name)))
+            or any(one.has(Kind.NETWORK, facts.client) or one.has(Kind.HOST, name) for one in sources)
+        )
+
+    return test
+
+
+def _is_in(address: str, networks: Sequence[Network]) -> bool:
+    try:
+        return bool(networks) and is_in(address, networks)
+    except ValueError:  # a program on the MTA's host, or unknown
+        return False
+
+
+def _place(text: str) -> Network | str:
+    """A network or an address, or else the name of a host or of a domain."""
+    if text[:1].isdigit() or ":" in text:
+        try:
+            return ip_network(text)
+        except ValueError:
+            raise ValueError("expected an address or a network such as 192.0.2.0/24, without bits after it") from None
+    name = text.lower()
+    if not name.isascii() or not name.replace("-", "").replace(".", "").replace("_", "").isalnum():
+        raise ValueError("expected a network, an address, a host's name, or .domain for a domain and those below it")
+    return name
+
+
+def _host_keys(name: str) -> tuple[str, ...]:
+    """The literals that match a host's name: itself, and `.domain` for it and each domain above it."""
+    return (name, *address_keys(b"@" + name.encode("utf-8", "backslashreplace"))[2:])
+
+
+def _flag(attribute: str) -> Callable[[object, OpenSource], Test]:
+    def make(value: object, _open: OpenSource) -> Test:
+        if not isinstance(value, bool):
+            raise UnfitError(("", value, "expected true or false"))
+        return _of(attribute, lambda fact: fact is value)
+
+    return make
+
+
+def _size(fits: Callable[[int, int], bool]) -> Callable[[object, OpenSource], Test]:
+    def make(value: object, _open: OpenSource) -> Test:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise UnfitError(("", value, 'expected a size such as "1MiB"'))
+        return _of("size", lambda size: fits(size, value))
+
+    return make
+
+
+def _score(value: object, _open: OpenSource) -> Test:
+    """A number for any engine, or a table of a number for each named one, of which one must be reached."""
+    limits = value if isinstance(value, Mapping) else {"": value}
+    unfit = [
+        (f".{name}" if name else "", limit, "expected a number such as 8.5")
+        for name, limit in limits.items()
+        if not isinstance(limit, int | float) or isinstance(limit, bool)
+    ]
+    if unfit or not limits:
+        raise UnfitError(*unfit or [("", value, "expected a number such as 8.5")])
+    if "" in limits:
+        return _of("scores", lambda scores: any(score >= limits[""] for score in scores.values()))
+    return _of("scores", lambda scores: any(name in scores and scores[name] >= limits[name] for name in limits))
+
+
+def _header(value: object, _open: OpenSource) -> Test:
+    """Every named header must have one of its forms, in any of its occurrences."""
+    if not isinstance(value, Mapping) or not value:
+        raise UnfitError(("", value, 'expected a table such as { "List-Id" = "*" }'))
+    forms: list[tuple[bytes, list[Glob]]] = []
+    mistakes = []
+    for name, given in value.items():
+        try:
+            forms.append((_header_name(name), _values(given, Glob)))
+        except UnfitError as error:
+            mistakes += [(f".{name}{place}", one, expected) for place, one, expected in error.mistakes]
+        except ValueError as error:
+            mistakes.append(("", name, str(error)))
+    if mistakes:
+        raise UnfitError(*mistakes)
+
+    def test(facts: Facts) -> bool | None:
+        if facts.headers is None:
+            return None
+        for name, globs in forms:
+            values = [_unfolded(one) for one in facts.headers.values_of(name)]
+            if not any(one.matches(text) for one in globs for text in values):
+                return False
+        return True
+
+    return test
+
+
+def _header_name(name: str) -> bytes:
+    if not name.isascii() or not name.isprintable() or ":" in name or " " in name or not name:
+        raise ValueError("expected the name of a header")
+    return name.lower().encode()
+
+
+def _unfolded(value: bytes) -> str:
+    return value.replace(b"\r\n", b"").replace(b"\n", b"").decode("utf-8", "backslashreplace").strip()
+
+
+def _time(value: object, _open: OpenSource) -> Test:
+    wanted = _values(value, hours)
+    return _of("now", lambda now: any(one.contains(now) for one in wanted))
+
+
+_MAKERS: Mapping[str, tuple[tuple[str, ...], Callable[[object, OpenSource], Test]]] = {
+    "outcome": (("outcome",), _choice("outcome", Outcome)),
+    "reason": (("reason",), _choice("reason", (*Limit, *Fault))),
+    "engine": (("engine",), _exactly("engine")),
+    "signature": (("signature",), _globs("signature")),
+    "class": (("signature",), _class),
+    "score_from": (("scores",), _score),
+    "sender": (("sender",), _address("sender")),
+    "recipient": (("recipient",), _address("recipient")),
+    "client": (("client", "client_name"), _client),
+    "direction": (("direction",), _choice("direction", Direction)),
+    "authenticated": (("authenticated",), _flag("authenticated")),
+    "user": (("user",), _globs("user")),
+    "tls": (("tls",), _flag("tls")),
+    "size_from": (("size",), _size(lambda size, limit: size >= limit)),
+    "size_to": (("size",), _size(lambda size, limit: size <= limit)),
+    "header": (("headers",), _header),
+    "daemon": (("daemon",), _exactly("daemon")),
+    "time": (("now",), _time),
+}
+"""For each key the facts that it reads, and what makes its test."""
+CONDITIONS = (*_MAKERS, *RESERVED)
+"""Every key of the grammar."""

@@ -1,0 +1,66 @@
+"""What rules may ask of one message and one of its recipients, as an immutable value. Pure; it decides nothing."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from miltscan.core.edits import Header
+from miltscan.core.message import Direction
+from miltscan.core.verdict import Fault, Limit, Outcome
+
+
+class WeekTime(NamedTuple):
+    """A time of the week where the host is: Monday is weekday 0, and `minute` counts from midnight."""
+
+    weekday: int
+    minute: int
+
+
+class HeaderIndex:
+    """The values of a message's headers by name; made at the first question, as most messages are asked none."""
+
+    def __init__(self, headers: Sequence[Header]) -> None:
+        self._headers = headers
+
+    @cached_property
+    def _by_name(self) -> Mapping[bytes, list[bytes]]:
+        index: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        for name, value in self._headers:
+            index[name.lower()].append(value)
+        return dict(index)
+
+    def values_of(self, name: bytes) -> Sequence[bytes]:
+        """The values of all headers of this name (in lower case), each with its folds."""
+        return self._by_name.get(name, ())
+
+
+class Facts(NamedTuple):
+    """The facts; None is one that is not known yet, such as the outcome while the envelope arrives.
+
+    An empty text means that there is none: no `signature`, no `user`. `client` is an IP address, or what stands for it
+    in `message.Client`. `engine` is the one whose verdict decides. `scores` holds that of each anti-spam engine.
+    """
+
+    now: WeekTime | None = None
+    client: str | None = None
+    client_name: str | None = None
+    daemon: str | None = None
+    tls: bool | None = None
+    authenticated: bool | None = None
+    user: str | None = None
+    sender: bytes | None = None
+    recipient: bytes | None = None
+    direction: Direction | None = None
+    size: int | None = None
+    headers: HeaderIndex | None = None
+    outcome: Outcome | None = None
+    reason: Limit | Fault | str | None = None
+    engine: str | None = None
+    signature: str | None = None
+    scores: Mapping[str, float] | None = None
+
+
+NOTHING_KNOWN = Facts()
+OF_CIRCUMSTANCES = frozenset({"daemon", "tls", "user"})
+"""The fields that need `message.Circumstances`."""

@@ -1,0 +1,34 @@
+"""Addresses of the envelope, and the patterns by which lists and rules name them. Pure."""
+
+import re
+
+_DOMAIN = re.compile(r"[^\s@<>]+")
+_LABELS = 32  # of a domain: a hostile one of thousands would make as many keys
+
+
+def pattern(text: str) -> str:
+    """The pattern of addresses that `text` is, in lower case; ValueError with what was expected.
+
+    `user@domain`, `@domain`, `.domain` for a domain and those below it, `<>` for the empty sender.
+    """
+    bare = text.strip().lower()
+    if bare == "<>":
+        return bare
+    bare = bare.removeprefix("<").removesuffix(">")
+    _user, at, domain = bare.rpartition("@")
+    domain = domain if at else bare.removeprefix(".")
+    if not (at or bare.startswith(".")) or not _DOMAIN.fullmatch(domain) or not bare.isprintable() or " " in bare:
+        raise ValueError('expected an address, @domain, .domain for a domain and those below it, or "<>"')
+    return bare
+
+
+def address_keys(path: bytes) -> tuple[str, ...]:
+    """The patterns that match an address of the envelope, as RCPT or MAIL gave it; the most special first."""
+    address = path.strip().removeprefix(b"<").removesuffix(b">").decode("utf-8", "backslashreplace").lower()
+    if not address:
+        return ("<>",)
+    _user, at, domain = address.rpartition("@")
+    if not at:
+        return (address,)
+    labels = domain.split(".")[-_LABELS:]
+    return (address, f"@{domain}", *("." + ".".join(labels[start:]) for start in range(len(labels))))

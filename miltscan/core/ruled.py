@@ -1,0 +1,138 @@
+"""Decides with the rules, and after them with the policy: for each recipient, where their decisions differ. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from miltscan.core.action import KEPT, ActionName, Decision, Reject, TempFail
+from miltscan.core.effect import edits_of, reply_of
+from miltscan.core.facts import Facts, HeaderIndex, WeekTime
+from miltscan.core.message import Message, direction
+from miltscan.core.policy import Policy, action_of, decide, marks
+from miltscan.core.report import Group
+from miltscan.core.rules import Rule, first, residual
+from miltscan.core.signature import signature_class
+from miltscan.core.verdict import Outcome, Verdict
+
+_STRICTEST = (
+    ActionName.REJECT,
+    ActionName.TEMPFAIL,
+    ActionName.DISCARD,
+    ActionName.QUARANTINE,
+    ActionName.HOLD,
+    ActionName.ACCEPT,
+)
+
+
+class Ruling(NamedTuple):
+    """The decision on a message; `groups` where recipients differ, of which `decision` is then the strictest.
+
+    `observed` are the names of the rules that would have decided, were they enforced.
+    """
+
+    decision: Decision
+    groups: tuple[Group, ...] = ()
+    observed: tuple[str, ...] = ()
+
+
+class Scanned(NamedTuple):
+    """A message to decide on, with `verdict` as the worst of `verdicts`, those of all engines."""
+
+    message: Message
+    verdict: Verdict
+    verdicts: Sequence[Verdict]
+    now: WeekTime
+
+
+def facts_of(scanned: Scanned) -> Facts:
+    """What rules may ask of a whole message; the recipient is not part of it."""
+    message, verdict, verdicts, now = scanned
+    client, envelope, given = message.client, message.envelope, message.circumstances
+    return Facts(
+        now,
+        client.address,
+        client.name,
+        given.daemon,
+        bool(given.tls_version),
+        envelope.authenticated,
+        given.user,
+        envelope.sender,
+        None,
+        direction(client, envelope),
+        message.size,
+        HeaderIndex(message.headers),
+        verdict.outcome,
+        verdict.reason or "",
+        verdict.engine,
+        verdict.signature or "",
+        {one.engine: one.score for one in verdicts if one.score is not None},
+    )
+
+
+def rule_on(policy: Policy, scanned: Scanned) -> Ruling:
+    """The decision on a message by the rules, else by the policy."""
+    facts = facts_of(scanned)
+    left = policy.rules.left(facts)
+    match = first(left, facts)
+    if match.settled:
+        return Ruling(_decision(policy, scanned, match.rule), observed=match.observed)
+    left = residual(left, facts)
+    recipients = scanned.message.envelope.recipients
+    matches = [first(left, facts._replace(recipient=one)) for one in recipients]
+    observed = tuple(dict.fromkeys(name for one in matches for name in one.observed))
+    names = [one.rule.name if one.rule else "" for one in matches]
+    decided = {name: _decision(policy, scanned, one.rule) for name, one in zip(names, matches, strict=True)}
+    if len(decided) == 1:
+        return Ruling(decided[names[0]], observed=observed)
+    groups = tuple(
+        Group(tuple(at for at, one in enumerate(names) if one == name), decision) for name, decision in decided.items()
+    )
+    strictest = min(decided.values(), key=lambda one: _STRICTEST.index(one.action.name))
+    return Ruling(strictest, groups, observed)
+
+
+def may_accept(policy: Policy, scanned: Scanned) -> bool:
+    """Whether a message might be accepted after the anti-spam engines, which can make a clean one spam."""
+    facts = facts_of(scanned)._replace(scores=None)
+    if scanned.verdict.outcome is Outcome.CLEAN:
+        facts = facts._replace(outcome=None, engine=None)
+    match = first(policy.rules.left(facts), facts)
+    if match.settled and match.rule:
+        return match.rule.effect.choice.action is ActionName.ACCEPT
+    return not match.settled or decide(policy, *scanned[:3]).action.name is ActionName.ACCEPT
+
+
+def _decision(policy: Policy, scanned: Scanned, rule: Rule | None) -> Decision:
+    message, verdict, verdicts, _ = scanned
+    if rule is None:
+        return decide(policy, message, verdict, verdicts)
+    effect = rule.effect
+    action = action_of(effect.choice, verdict, message.queue_id)
+    values = _values(scanned, rule.name)
+    if isinstance(action, Reject | TempFail):
+        reply = reply_of(effect, values, action.reply)
+        return Decision(type(action)(reply), rule.name)
+    if not isinstance(action, KEPT):
+        return Decision(action, rule.name)
+    edits = (*marks(policy, message, verdict, verdicts), *edits_of(effect, message.headers, values))
+    return Decision(action, rule.name, edits)
+
+
+def _values(scanned: Scanned, rule: str) -> Mapping[str, str]:
+    """The values of placeholders, as the message has them."""
+    message, verdict, verdicts, _ = scanned
+    scores = [one.score for one in verdicts if one.score is not None]
+    recipients = message.envelope.recipients
+    return {
+        "class": signature_class(verdict.signature) if verdict.signature else "",
+        "client": message.client.address,
+        "engine": verdict.engine,
+        "outcome": verdict.outcome,
+        "queue_id": message.queue_id,
+        "reason": verdict.reason or "",
+        "recipient": recipients[0].decode("utf-8", "backslashreplace") if len(recipients) == 1 else "",
+        "rule": rule,
+        "score": f"{max(scores):.1f}" if scores else "",
+        "sender": message.envelope.sender.decode("utf-8", "backslashreplace"),
+        "signature": verdict.signature or "",
+        "size": str(message.size),
+    }

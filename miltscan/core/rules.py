@@ -1,0 +1,180 @@
+"""Rules: the first one that matches decides. `residual` is what is left of them once some facts are known. Pure.
+
+A rule matches if one of its tables `when` holds with all its conditions, and no condition of `unless` does. A condition
+may be undecided (see `conditions`), and so may a rule.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+
+from miltscan.core.conditions import Condition
+from miltscan.core.effect import Effect
+from miltscan.core.facts import NOTHING_KNOWN, Facts
+from miltscan.core.message import Direction
+from miltscan.core.verdict import Outcome
+
+ALWAYS: tuple[tuple[Condition, ...], ...] = ((),)
+"""The tables `when` of a rule without conditions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; one that is not to be enforced (`enforce`) is only logged and counted."""
+
+    name: str
+    when: tuple[tuple[Condition, ...], ...]
+    unless: tuple[Condition, ...]
+    effect: Effect
+    enforce: bool = True
+
+    def matches(self, facts: Facts) -> bool | None:
+        """Whether it matches; None if that depends on a fact that is not known."""
+        result: bool | None = False
+        for table in self.when:
+            held = _all(table, facts)
+            if held:
+                result = True
+                break
+            if held is None:
+                result = None
+        if result is False:
+            return False
+        for one in self.unless:
+            excluded = one.test(facts)
+            if excluded:
+                return False
+            if excluded is None:
+                result = None
+        return result
+
+    def rest(self, facts: Facts) -> "Rule | None":
+        """The rule that decides as this one does wherever these facts are known; None if it cannot match any more."""
+        if any(one.test(facts) for one in self.unless):
+            return None
+        tables = [rest for table in self.when if (rest := _rest(table, facts)) is not None]
+        if not tables:
+            return None
+        when = ALWAYS if () in tables else tuple(dict.fromkeys(tables))
+        unless = tuple(one for one in self.unless if one.test(facts) is None)
+        return replace(self, when=when, unless=unless)
+
+    @property
+    def always(self) -> bool:
+        """Whether it matches every message."""
+        return () in self.when and not self.unless
+
+
+def _all(table: Iterable[Condition], facts: Facts) -> bool | None:
+    result: bool | None = True
+    for one in table:
+        held = one.test(facts)
+        if held is False:
+            return False
+        if held is None:
+            result = None
+    return result
+
+
+def _rest(table: Sequence[Condition], facts: Facts) -> tuple[Condition, ...] | None:
+    """The conditions that are still undecided; None if one has failed."""
+    left = []
+    for one in table:
+        held = one.test(facts)
+        if held is False:
+            return None
+        if held is None:
+            left.append(one)
+    return tuple(left)
+
+
+Residual = tuple[Rule, ...]
+"""The rules that may still decide, in their order."""
+
+
+def residual(rules: Iterable[Rule], facts: Facts) -> Residual:
+    """What is left of the rules where these facts are known: it decides as they do, whatever the other facts are.
+
+    Recipients with equal residuals receive the same decision for any content.
+    """
+    left: list[Rule] = []
+    for rule in rules:
+        rest = rule.rest(facts)
+        if rest is None:
+            continue
+        left.append(rest)
+        if rest.enforce and rest.always:
+            break
+    return tuple(left)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The rule that decides (None: none matches), and the names of those that would, were they enforced.
+
+    `settled` is False where a fact that is not known could make an earlier rule decide.
+    """
+
+    rule: Rule | None
+    observed: tuple[str, ...] = ()
+    settled: bool = True
+
+
+NO_MATCH = Match(None)
+
+
+def first(rules: Sequence[Rule], facts: Facts) -> Match:
+    """The first rule that matches."""
+    observed: list[str] = []
+    for rule in rules:
+        matched = rule.matches(facts)
+        if matched is False:
+            continue
+        if not rule.enforce:
+            if matched:
+                observed.append(rule.name)
+            continue
+        return Match(rule if matched else None, tuple(observed), matched is True)
+    return Match(None, tuple(observed)) if observed else NO_MATCH
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of one configuration, in their order."""
+
+    rules: tuple[Rule, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.rules)
+
+    def __iter__(self) -> Iterator[Rule]:
+        return iter(self.rules)
+
+    @cached_property
+    def _partitions(self) -> Mapping[tuple[Outcome, Direction], Residual]:
+        """For each outcome and direction the rules that can match: most mail is clean, most rules are about other."""
+        return {
+            (outcome, direction): residual(self.rules, NOTHING_KNOWN._replace(outcome=outcome, direction=direction))
+            for outcome, direction in product(Outcome, Direction)
+        }
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """The fields of `Facts` that the conditions read."""
+        return frozenset(
+            name for rule in self.rules for table in (*rule.when, rule.unless) for one in table for name in one.reads
+        )
+
+    def left(self, facts: Facts) -> Residual:
+        """The rules that can still match where outcome and direction are as in `facts`; all, where one is unknown."""
+        if facts.outcome is None or facts.direction is None:
+            return self.rules
+        return self._partitions[facts.outcome, facts.direction]
+
+    def decide(self, facts: Facts) -> Match:
+        """The first rule that matches."""
+        return first(self.left(facts), facts)
+
+
+NO_RULES = Rules()

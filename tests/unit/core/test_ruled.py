@@ -1,0 +1,135 @@
+"""Rules and policy together: the facts of a message, one decision or one for each recipient, and its traces."""
+
+from typing import Any
+
+import pytest
+
+from miltscan.config.load import parse_settings
+from miltscan.core.action import Accept, Decision, Quarantine, Reject, TempFail
+from miltscan.core.edits import InsertHeader
+from miltscan.core.facts import Facts, WeekTime
+from miltscan.core.lookup import Source
+from miltscan.core.message import Circumstances, Client, Direction, Envelope, Message
+from miltscan.core.policy import Policy, decide
+from miltscan.core.report import Group
+from miltscan.core.ruled import Ruling, Scanned, facts_of, may_accept, rule_on
+from miltscan.core.verdict import Advice, Limit, Outcome, SpamAction, Verdict
+from miltscan.scanning.assemble import rules_for
+from tests.fakes.messages import message, policy
+
+NOW = WeekTime(2, 600)
+CLEAN, INFECTED = Verdict.clean("clamd"), Verdict.infected("clamd", "Eicar-Test-Signature")
+THREE = message(envelope=Envelope(b"<s@example.org>", (b"<a@example.test>", b"<b@other.test>", b"<c@example.test>")))
+
+
+def no_source(_text: str) -> Source:
+    """None is named here."""
+    raise AssertionError
+
+
+def ruled(text: str, **fields: Any) -> Policy:  # noqa: ANN401 - any field of a policy
+    """A policy with these rules."""
+    return policy(rules=rules_for(parse_settings(text.encode(), "f"), no_source, verifies=False), **fields)
+
+
+def on(chosen: Policy, one: Message = THREE, verdict: Verdict = CLEAN, *others: Verdict) -> Ruling:
+    """The ruling on a message."""
+    return rule_on(chosen, Scanned(one, verdict, (verdict, *others), NOW))
+
+
+def test_the_facts_of_a_message() -> None:
+    """All but the recipient are known at the end of a message."""
+    known = message(
+        client=Client("c.example", "192.0.2.1"),
+        envelope=Envelope(b"<s@example.org>", (b"<a@example.test>",), authenticated=True),
+        circumstances=Circumstances("helo", "alice", "TLSv1.3", "x", "mx", "MSA"),
+        headers=[(b"X-Foo", b" bar")],
+    )
+    score = Verdict.scored("rspamd", "s", 3.5, Advice(SpamAction.NONE, 5.0), spam=False)
+    facts = facts_of(Scanned(known, Verdict.unscanned("clamd", Limit.TIMEOUT), (score,), NOW))
+    assert facts.headers
+    assert facts.headers.values_of(b"x-foo") == [b" bar"]
+    assert facts._replace(headers=None) == Facts(
+        now=NOW,
+        client="192.0.2.1",
+        client_name="c.example",
+        daemon="MSA",
+        tls=True,
+        authenticated=True,
+        user="alice",
+        sender=b"<s@example.org>",
+        direction=Direction.SUBMISSION,
+        size=100,
+        outcome=Outcome.UNSCANNED,
+        reason=Limit.TIMEOUT,
+        engine="clamd",
+        signature="",
+        scores={"rspamd": 3.5},
+    )
+
+
+def test_without_a_match_the_policy_decides() -> None:
+    """Its decision is unchanged, header edits included."""
+    chosen = ruled('[[rule]]\nname = "r"\nwhen = { sender = "@none.test" }\naction = "reject"')
+    assert on(chosen) == Ruling(decide(chosen, THREE, CLEAN, (CLEAN,)))
+    assert on(chosen, THREE, INFECTED) == Ruling(decide(chosen, THREE, INFECTED, (INFECTED,)))
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [("accept", Accept), ("reject", Reject), ("tempfail", TempFail), ("quarantine", Quarantine)],
+)
+def test_a_rule_names_itself(action: str, expected: type) -> None:
+    """Its name is that of the decision; a message that is kept has the headers of the policy."""
+    decision = on(ruled(f'[[rule]]\nname = "my rule"\naction = "{action}"'), THREE, INFECTED).decision
+    assert isinstance(decision.action, expected)
+    assert decision.rule == "my rule"
+    marks = [edit.value for edit in decision.edits if isinstance(edit, InsertHeader)]
+    assert marks == (["Infected (Eicar-Test-Signature)", "miltscan 1 at mx.example.test"] if action == "accept" else [])
+
+
+BY_DOMAIN = """
+[[rule]]
+name = "watched"
+when = { recipient = ".test" }
+action = "discard"
+enforce = false
+[[rule]]
+name = "theirs"
+when = { recipient = "@other.test" }
+action = "quarantine"
+"""
+
+
+def test_recipients_with_different_decisions() -> None:
+    """Each is in one group; the decision on the whole is the strictest."""
+    ruling = on(ruled(BY_DOMAIN))
+    stored = Decision(Quarantine("default"), "theirs")
+    clean = decide(policy(), THREE, CLEAN, (CLEAN,))
+    assert ruling == Ruling(stored, (Group((0, 2), clean), Group((1,), stored)), ("watched",))
+
+
+def test_recipients_with_the_same_decision_are_no_groups() -> None:
+    """The usual case: one rule for all of them, or none."""
+    for recipients in ((b"<a@example.test>", b"<c@example.test>"), (b"<b@other.test>", b"<d@other.test>")):
+        one = message(envelope=Envelope(b"<s@example.org>", recipients))
+        assert on(ruled(BY_DOMAIN), one).groups == ()
+
+
+@pytest.mark.parametrize(
+    ("rules", "verdict", "asked"),
+    [
+        ("", CLEAN, True),
+        ("", INFECTED, False),
+        ('[[rule]]\nname = "r"\naction = "reject"', CLEAN, False),
+        ('[[rule]]\nname = "r"\naction = "accept"', INFECTED, True),
+        ('[[rule]]\nname = "r"\nwhen = { outcome = "clean" }\naction = "reject"', CLEAN, True),
+        ('[[rule]]\nname = "r"\nwhen = { outcome = "infected" }\naction = "accept"', INFECTED, True),
+        ('[[rule]]\nname = "r"\nwhen = { score_from = 5 }\naction = "reject"', CLEAN, True),
+        ('[[rule]]\nname = "r"\nwhen = { recipient = "@other.test" }\naction = "accept"', INFECTED, True),
+        ('[[rule]]\nname = "r"\nwhen = { sender = "@none.test" }\naction = "accept"', INFECTED, False),
+    ],
+)
+def test_whether_anti_spam_engines_are_asked(rules: str, verdict: Verdict, asked: bool) -> None:  # noqa: FBT001 - a table
+    """Where the message might be accepted in the end."""
+    assert may_accept(ruled(rules), Scanned(THREE, verdict, (verdict,), NOW)) is asked
