@@ -38,7 +38,7 @@ def _line(error: ErrorDetails, known: Sequence[str]) -> str:
     name, given = _dotted(error["loc"], known), error["input"]
     match error["type"]:
         case "conflict":
-            return error["msg"]
+            return _below(name, error["msg"])
         case "extra_forbidden":
             return f"{name if name.isprintable() else toml(name)}: unknown key{_nearest(name, known)}"
         case "missing":
@@ -49,8 +49,15 @@ def _line(error: ErrorDetails, known: Sequence[str]) -> str:
             name, given = f"{name}.type", error["ctx"]["tag"]
     expected = _expected(error, name, known)
     if expected.startswith((".", "[")):  # lines about what is below the key
-        return "\n".join(f"{name}{line.replace('.:', ':', 1)}" for line in expected.split("\n"))
+        return _below(name, expected)
     return f"{name} = {units.shortened(given)}: {expected}"
+
+
+def _below(name: str, lines: str) -> str:
+    """Lines whose places are below this key, or whole ones of their own; `.:` is about the key itself."""
+    return "\n".join(
+        f"{name}{line.replace('.:', ':', 1)}" if line.startswith((".", "[")) else line for line in lines.split("\n")
+    )
 
 
 def _expected(error: ErrorDetails, name: str, known: Sequence[str]) -> str:

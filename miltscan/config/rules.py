@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
-from miltscan.config import units
-from miltscan.config.choices import CHOICE
+from miltscan.config import places, units
+from miltscan.config.choices import ELSEWHERE, RULE_CHOICE
 from miltscan.config.table import Table
 from miltscan.core.action import Choice
 from miltscan.core.conditions import CONDITIONS, RESERVED, Condition, OpenSource, UnfitError, condition
@@ -83,18 +83,30 @@ class RuleSettings(Table):
     """Conditions, which must all hold; of several tables one must hold, and without any the rule always matches."""
     unless: Annotated[_Conditions | None, units.optional(_UNLESS)] = None
     """Conditions, of which none may hold."""
-    action: Annotated[Choice, CHOICE]
+    action: Annotated[Choice, RULE_CHOICE]
     """Action."""
+    to: tuple[Annotated[str, places.MAILBOX], ...] = ()
+    """Addresses to which the delivery sendmail brings the message instead (redirect) or as well (copy)."""
     enforce: Annotated[bool, units.FLAG] = True
     """Whether the rule decides; otherwise its matches are only logged and counted."""
     at: Annotated[Side, units.choice(Side)] = Side.INCOMING
     """Side at which it decides; delivery means the messages that verify.socket scans."""
 
+    def conflicts(self) -> Iterator[str]:
+        """Yield a line for addresses without use, or without which nothing could be done."""
+        if (self.action.action in ELSEWHERE) is not bool(self.to):
+            yield '.to: expected addresses with the actions "redirect" and "copy", and none with others'
+
+    @property
+    def choice(self) -> Choice:
+        """The action with its addresses."""
+        return self.action._replace(to=tuple(f"<{one}>" for one in self.to))
+
     def rule(self, open_source: OpenSource) -> Rule:
         """The rule of the core. Raises what `open_source` does."""
         when = tuple(_conditions(table, open_source) for table in self.when or ()) or ALWAYS
         unless = _conditions(self.unless or {}, open_source)
-        return Rule(self.name, when, unless, Effect(self.action), self.enforce)
+        return Rule(self.name, when, unless, Effect(self.choice), self.enforce)
 
     @property
     def sources(self) -> tuple[str, ...]:

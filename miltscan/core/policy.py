@@ -149,6 +149,10 @@ def _engine_rule(engine: str) -> str:
 
 def action_of(choice: Choice, verdict: Verdict, queue_id: str) -> Action:
     """The action that was chosen, with the reply that fits the verdict."""
+    return _elsewhere(choice) or _here(choice, verdict, queue_id)
+
+
+def _here(choice: Choice, verdict: Verdict, queue_id: str) -> Action:
     match choice.action:
         case ActionName.ACCEPT | ActionName.REDIRECT | ActionName.COPY:  # the last two without an address
             return _ACCEPT

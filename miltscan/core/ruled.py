@@ -11,16 +11,8 @@ from miltscan.core.policy import Policy, action_of, decide, marks
 from miltscan.core.report import Group
 from miltscan.core.rules import Rule, first, residual
 from miltscan.core.signature import signature_class
+from miltscan.core.split import strictest
 from miltscan.core.verdict import Outcome, Verdict
-
-_STRICTEST = (
-    ActionName.REJECT,
-    ActionName.TEMPFAIL,
-    ActionName.DISCARD,
-    ActionName.QUARANTINE,
-    ActionName.HOLD,
-    ActionName.ACCEPT,
-)
 
 
 class Ruling(NamedTuple):
@@ -86,8 +78,7 @@ def rule_on(policy: Policy, scanned: Scanned) -> Ruling:
     groups = tuple(
         Group(tuple(at for at, one in enumerate(names) if one == name), decision) for name, decision in decided.items()
     )
-    strictest = min(decided.values(), key=lambda one: _STRICTEST.index(one.action.name))
-    return Ruling(strictest, groups, observed)
+    return Ruling(strictest(groups), groups, observed)
 
 
 def may_accept(policy: Policy, scanned: Scanned) -> bool:

@@ -75,7 +75,7 @@ def plan(mode: RecipientMode, envelope: Envelope, groups: Sequence[Group], *, wh
     if _are_alike(groups):
         return _alike(envelope, groups[0].decision)
     if mode is not RecipientMode.EACH or not whole or not _is_editable(envelope):
-        return _alike(envelope, _strictest(groups))
+        return _alike(envelope, strictest(groups))
     decisions = [group.decision for group in groups]
     if tempfailed := [one for one in decisions if isinstance(one.action, TempFail)]:
         return Plan(tempfailed[0])
@@ -133,7 +133,7 @@ def _share(envelope: Envelope, group: Group, main: Decision | None) -> Share:
             return Share(group, to=(*dict.fromkeys(envelope.recipients[one] for one in group.recipients), *others))
 
 
-def _strictest(groups: Sequence[Group]) -> Decision:
+def strictest(groups: Sequence[Group]) -> Decision:
     """Of the decisions the strictest, and of equals the one with most edits; it drops no mail of others."""
     decisions = [group.decision for group in groups]
     chosen = min(decisions, key=lambda one: (_SEVEREST.index(type(one.action)), -len(one.edits)))

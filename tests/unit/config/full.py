@@ -136,6 +136,11 @@ action = "reject"
 enforce = false
 at = "delivery"
 [[rule]]
+name = "elsewhere"
+when = { recipient = "sales@example.test" }
+action = "redirect"
+to = ["sales@other.test"]
+[[rule]]
 name = "all"
 action = "tempfail"
 """

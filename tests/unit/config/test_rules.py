@@ -52,6 +52,8 @@ def rule(body: str, name: str = "r", action: str = "reject") -> str:
         (rule("", name="clean"), 'rule[1].name = "clean": expected another name'),
         (rule("", name="x" * 61), "rule[1].name = "),
         (rule("", name="a\\u0007"), 'rule[1].name = "a\\u0007": expected a unique name of at most 60'),
+        (rule("", action="copy"), 'rule[1].to: expected addresses with the actions "redirect" and "copy"'),
+        (rule('to = ["a@b.test"]'), 'rule[1].to: expected addresses with the actions "redirect" and "copy"'),
         (rule("", action="refuse"), 'rule[1].action = "refuse": expected one of "accept"'),
         (rule("", action="quarantine:none"), 'rule[1].action = "quarantine:none": expected an area that exists'),
         (rule("", name="a") + rule("", name="b"), 'rule[2]: "b" is never reached: "a" before it matches every message'),
@@ -85,9 +87,9 @@ def test_a_rule_behind_one_of_the_other_side_is_reached() -> None:
 
 
 def test_the_sources_that_rules_name() -> None:
-    """Wherever they stand."""
+    """They are found wherever they stand."""
     rules = parse_settings(RULES.encode(), "f").rule
-    assert [one.sources for one in rules] == [("file:/etc/miltscan/partners",), (), ()]
+    assert [one.sources for one in rules] == [("file:/etc/miltscan/partners",), (), (), ()]
 
 
 def test_rules_from_further_files(tmp_path: Path) -> None:
