@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 _EXPECTED = "expected unix:/absolute/path or inet:PORT@HOST"
 LONGEST_PATH = 107
@@ -64,6 +65,7 @@ def is_in(address: str, networks: Iterable[Network]) -> bool:
     return any(ip_address in network for network in networks)
 
 
+@lru_cache(maxsize=64)  # many rules ask about the same client
 def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Return the address without brackets, prefix and zone; an IPv4-mapped address is its IPv4 address. ValueError."""
     bare = text.strip("[]").lower().removeprefix("ipv6:").partition("%")[0]

@@ -103,8 +103,10 @@ def _one_of(names: Iterable[str]) -> Callable[[str], str]:
 
 
 def _of(attribute: str, holds: Callable[[Any], bool]) -> Test:
+    at = Facts._fields.index(attribute)
+
     def test(facts: Facts) -> bool | None:
-        fact = getattr(facts, attribute)
+        fact = facts[at]
         return None if fact is None else holds(fact)
 
     return test
@@ -165,11 +167,13 @@ def _address(attribute: str) -> Callable[[object, OpenSource], Test]:
         sources, patterns = _sources(value, pattern, open_source)
         wanted = frozenset(patterns)
 
-        def holds(path: bytes) -> bool:
-            keys = address_keys(path)
-            return not wanted.isdisjoint(keys) or any(one.has(Kind.ADDRESS, keys[0]) for one in sources)
+        def named(path: bytes) -> bool:
+            return not wanted.isdisjoint(address_keys(path))
 
-        return _of(attribute, holds)
+        def holds(path: bytes) -> bool:
+            return named(path) or any(one.has(Kind.ADDRESS, address_keys(path)[0]) for one in sources)
+
+        return _of(attribute, holds if sources else named)
 
     return make
 

@@ -1,6 +1,7 @@
 """Addresses of the envelope, and the patterns by which lists and rules name them. Pure."""
 
 import re
+from functools import lru_cache
 
 _DOMAIN = re.compile(r"[^\s@<>]+")
 _LABELS = 32  # of a domain: a hostile one of thousands would make as many keys
@@ -22,6 +23,7 @@ def pattern(text: str) -> str:
     return bare
 
 
+@lru_cache(maxsize=64)  # many rules ask about the same few addresses
 def address_keys(path: bytes) -> tuple[str, ...]:
     """The patterns that match an address of the envelope, as RCPT or MAIL gave it; the most special first."""
     address = path.strip().removeprefix(b"<").removesuffix(b">").decode("utf-8", "backslashreplace").lower()

@@ -5,7 +5,7 @@ may be undecided (see `conditions`), and so may a rule.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
@@ -51,14 +51,27 @@ class Rule:
 
     def rest(self, facts: Facts) -> "Rule | None":
         """The rule that decides as this one does wherever these facts are known; None if it cannot match any more."""
-        if any(one.test(facts) for one in self.unless):
+        unless: tuple[Condition, ...] = ()
+        for one in self.unless:
+            excluded = one.test(facts)
+            if excluded:
+                return None
+            if excluded is None:
+                unless = (*unless, one)
+        when: tuple[tuple[Condition, ...], ...] = ()
+        for table in self.when:
+            rest = _rest(table, facts)
+            if rest is not None and rest not in when:
+                when = (*when, rest)
+        if not when:
             return None
-        tables = [rest for table in self.when if (rest := _rest(table, facts)) is not None]
-        if not tables:
-            return None
-        when = ALWAYS if () in tables else tuple(dict.fromkeys(tables))
-        unless = tuple(one for one in self.unless if one.test(facts) is None)
-        return replace(self, when=when, unless=unless)
+        if () in when:
+            when = ALWAYS
+        return (
+            self
+            if (when, unless) == (self.when, self.unless)
+            else Rule(self.name, when, unless, self.effect, self.enforce)
+        )
 
     @property
     def always(self) -> bool:
@@ -79,14 +92,14 @@ def _all(table: Iterable[Condition], facts: Facts) -> bool | None:
 
 def _rest(table: Sequence[Condition], facts: Facts) -> tuple[Condition, ...] | None:
     """The conditions that are still undecided; None if one has failed."""
-    left = []
+    left: tuple[Condition, ...] = ()
     for one in table:
         held = one.test(facts)
         if held is False:
             return None
         if held is None:
-            left.append(one)
-    return tuple(left)
+            left = (*left, one)
+    return left
 
 
 Residual = tuple[Rule, ...]
@@ -152,11 +165,11 @@ class Rules:
         return iter(self.rules)
 
     @cached_property
-    def _partitions(self) -> Mapping[tuple[Outcome, Direction], Residual]:
-        """For each outcome and direction the rules that can match: most mail is clean, most rules are about other."""
+    def _partitions(self) -> Mapping[tuple[Outcome | None, Direction], Residual]:
+        """For each outcome, or none yet, and direction the rules that can match: most rules are not about most mail."""
         return {
             (outcome, direction): residual(self.rules, NOTHING_KNOWN._replace(outcome=outcome, direction=direction))
-            for outcome, direction in product(Outcome, Direction)
+            for outcome, direction in product((*Outcome, None), Direction)
         }
 
     @cached_property
@@ -167,10 +180,8 @@ class Rules:
         )
 
     def left(self, facts: Facts) -> Residual:
-        """The rules that can still match where outcome and direction are as in `facts`; all, where one is unknown."""
-        if facts.outcome is None or facts.direction is None:
-            return self.rules
-        return self._partitions[facts.outcome, facts.direction]
+        """The rules that can still match with the outcome and the direction in `facts`."""
+        return self.rules if facts.direction is None else self._partitions[facts.outcome, facts.direction]
 
     def decide(self, facts: Facts) -> Match:
         """The first rule that matches."""

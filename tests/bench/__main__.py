@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tests.bench import alone, filters, loads, measure, report, where, whole
+from tests.bench import alone, filters, loads, measure, report, ruling, where, whole
 from tests.bench.filters import FILTERS, Compared, RawClient
 from tests.bench.load import Load
 from tests.bench.options import at_least
@@ -76,12 +76,13 @@ def run(chosen_loads: Sequence[Load], rounds: int, names: Sequence[str] = tuple(
 
 
 def by_itself() -> list[Figure]:
-    """Start clamd, and measure miltscan alone: memory, start, slow scans, idle sessions."""
+    """Start clamd, and measure miltscan alone: memory, start, slow scans, idle sessions, rules."""
     with private_folder() as folder, Programs(folder) as programs:
         clamd = Clamd.prepare(programs, test_database=True)
         clamd.start()
         clamd.wait_ready()
-        return alone.measured(programs, f"unix:{clamd.socket}")
+        server = f"unix:{clamd.socket}"
+        return [*alone.measured(programs, server), *ruling.measured(programs, server)]
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

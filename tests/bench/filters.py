@@ -158,9 +158,11 @@ def miltscan_as(  # noqa: PLR0913 - what differs from the usual
     socket: Path | None = None,
     program: Sequence[str | Path] = (Path(sys.executable).with_name("miltscan"),),
     version: str = __version__,
+    more: str = "",
 ) -> Filter:
-    """Start miltscan under another name, with other servers or workers, or by another program."""
-    settings, socket = _prepare(owner, name, _MILTSCAN, socket, servers=json.dumps(servers), workers=workers)
+    """Start miltscan under another name, with other servers or workers, `more` tables, or by another program."""
+    template = _MILTSCAN + more.replace("{", "{{").replace("}", "}}")
+    settings, socket = _prepare(owner, name, template, socket, servers=json.dumps(servers), workers=workers)
     command: list[str | Path] = [*program, "run", "--config", settings]
     return _started(Filter(name, version, Milter(owner, command, socket, name=name)))
 
