@@ -45,7 +45,7 @@ def _keys(table: Table, path: str = "") -> Iterator[ShownKey]:
         match getattr(table, name):
             case Table() as inner:
                 yield from _keys(inner, f"{path}.{name}".removeprefix("."))
-            case dict() as tables if all(isinstance(one, Table) for one in tables.values()):
+            case dict() as tables if not any(isinstance(one, Notation) for one in field.metadata):
                 for key, inner in tables.items():
                     yield from _keys(inner, f"{path}.{name}.{key}")
             case (Table(), *_) as several:
@@ -104,7 +104,8 @@ class _Schema(GenerateJsonSchema):
         for name, field in described["properties"].items():
             default = defaults.get(name)
             forbidden = default == [] and "minItems" in field  # `engine`, which may be missing but not empty
-            if default is not None and not isinstance(default, dict) and not forbidden:
+            is_table = isinstance(default, dict) and "$ref" in str(field)
+            if default is not None and not is_table and not forbidden:
                 field["default"] = default
         return described
 

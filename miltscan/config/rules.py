@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
+from pydantic import Field
+
 from miltscan.config import places, units
 from miltscan.config.choices import ELSEWHERE, RULE_CHOICE
 from miltscan.config.table import Table
-from miltscan.core.action import Choice
+from miltscan.core.action import ActionName, Choice
 from miltscan.core.conditions import CONDITIONS, RESERVED, Condition, OpenSource, UnfitError, condition
-from miltscan.core.effect import Effect
+from miltscan.core.effect import LONGEST_TAG, Effect, code_of, header_name, tag_of
 from miltscan.core.lookup import Source, source_mistake
 from miltscan.core.policy import is_builtin
 from miltscan.core.rules import ALWAYS, Rule
+from miltscan.core.template import Template
 
 _Conditions = Mapping[str, Any]
 _SIZES = ("size_from", "size_to")
@@ -74,6 +77,51 @@ _UNLESS = units.Notation("a table of conditions, of which none may hold", _table
 _RULE_NAME = units.Notation(f"a unique name of at most {_LONGEST_NAME} printable ASCII characters", _rule_name, str)
 
 
+_KEEPING = (ActionName.ACCEPT, ActionName.HOLD, ActionName.REDIRECT, ActionName.COPY)
+
+
+def _code(value: object) -> str:
+    """Checked with the action, in `RuleSettings.conflicts`."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else units.string(value)
+
+
+def _text(value: object) -> str:
+    Template.parse(units.string(value))
+    return units.string(value)
+
+
+def _tag(value: object) -> str:
+    if value != "":
+        tag_of(units.string(value))
+    return units.string(value)
+
+
+def _added(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError  # noqa: TRY004 - pydantic collects no TypeError
+    lines = []
+    for name, text in value.items():
+        try:
+            header_name(name)
+            _text(text)
+        except ValueError as error:
+            lines.append(f".{units.toml(name)} = {units.shortened(text)}: {str(error) or 'expected a text'}")
+    _refuse(iter(lines))
+    return value
+
+
+_CODE = units.Notation('a code such as 550 or "550 5.7.1", or an empty string for the usual one', _code, str)
+_TEXT = units.Notation("a text in printable ASCII, or an empty string for the usual one", _text, str)
+_ADDED = units.Notation(
+    'a table such as { "X-Scanned-For" = "{recipient}" }',
+    _added,
+    dict,
+    {"type": "object", "additionalProperties": {"type": "string"}},
+)
+_REMOVED = units.Notation("the name of a header", lambda value: header_name(units.string(value)), str)
+_TAG = units.Notation(f'a text such as "[SPAM]" of at most {LONGEST_TAG} characters, or an empty string', _tag, str)
+
+
 class RuleSettings(Table):
     """`[[rule]]`: the first rule that matches a message decides, before `[policy]`: docs/rules.md."""
 
@@ -87,15 +135,36 @@ class RuleSettings(Table):
     """Action."""
     to: tuple[Annotated[str, places.MAILBOX], ...] = ()
     """Addresses to which the delivery sendmail brings the message instead (redirect) or as well (copy)."""
+    code: Annotated[str, _CODE] = ""
+    """Code of the reply, with or without the enhanced status; only with the actions reject and tempfail."""
+    text: Annotated[str, _TEXT] = ""
+    """Text of the reply, with placeholders such as {signature}: docs/rules.md."""
+    add_headers: Annotated[Mapping[str, str], _ADDED] = Field(default_factory=dict)
+    """Headers to add to a message that is kept, with placeholders; they replace the sender's own of that name."""
+    remove_headers: tuple[Annotated[str, _REMOVED], ...] = ()
+    """Names of headers to remove from a message that is kept."""
+    tag: Annotated[str, _TAG] = ""
+    """Text before the subject of a message that is kept; this breaks the sender's DKIM signature."""
     enforce: Annotated[bool, units.FLAG] = True
     """Whether the rule decides; otherwise its matches are only logged and counted."""
     at: Annotated[Side, units.choice(Side)] = Side.INCOMING
     """Side at which it decides; delivery means the messages that verify.socket scans."""
 
     def conflicts(self) -> Iterator[str]:
-        """Yield a line for addresses without use, or without which nothing could be done."""
-        if (self.action.action in ELSEWHERE) is not bool(self.to):
+        """Yield a line for each key that does not fit the action."""
+        name = self.action.action
+        if (name in ELSEWHERE) is not bool(self.to):
             yield '.to: expected addresses with the actions "redirect" and "copy", and none with others'
+        if self.code:
+            try:
+                code_of(name, self.code)
+            except ValueError as error:
+                yield f".code = {units.toml(self.code)}: {error}"
+        if self.text and name not in {ActionName.REJECT, ActionName.TEMPFAIL}:
+            yield '.text: expected none: only the actions "reject" and "tempfail" have a reply'
+        if (self.add_headers or self.remove_headers or self.tag) and name not in _KEEPING:
+            keeping = ", ".join(f'"{one}"' for one in _KEEPING)
+            yield f".action: expected one of {keeping} with add_headers, remove_headers and tag: others keep no message"
 
     @property
     def choice(self) -> Choice:
@@ -106,7 +175,20 @@ class RuleSettings(Table):
         """The rule of the core. Raises what `open_source` does."""
         when = tuple(_conditions(table, open_source) for table in self.when or ()) or ALWAYS
         unless = _conditions(self.unless or {}, open_source)
-        return Rule(self.name, when, unless, Effect(self.choice), self.enforce)
+        return Rule(self.name, when, unless, self._effect, self.enforce)
+
+    @property
+    def _effect(self) -> Effect:
+        code, status = code_of(self.action.action, self.code) if self.code else (None, "")
+        return Effect(
+            self.choice,
+            code,
+            status,
+            Template.parse(self.text) if self.text else None,
+            tuple((name, Template.parse(value)) for name, value in self.add_headers.items()),
+            self.remove_headers,
+            tag_of(self.tag) if self.tag else None,
+        )
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -171,25 +253,25 @@ _REASONED = {"unscanned", "error"}
 
 def _contradictions(table: _Conditions) -> Iterator[str]:
     """Yield a line for each pair of conditions that no message can meet."""
-    given = table.get("outcome", [])
-    outcomes = {given} if isinstance(given, str) else {*map(str, given)} if isinstance(given, list) else set()
+    outcomes, directions = _named(table.get("outcome")), _named(table.get("direction"))
     if "reason" in table and outcomes and not outcomes & _REASONED:
         yield 'no message matches: only outcomes "unscanned" and "error" have a reason'
     if ("signature" in table or "class" in table) and outcomes and not outcomes - {"spam", "error"}:
         yield "no message matches: such an outcome has no signature"
-    if table.get("authenticated") is False and ("user" in table or table.get("direction") == "submission"):
+    if table.get("authenticated") is False and ("user" in table or directions == {"submission"}):
         yield "no message matches: only authenticated clients have a user, and only their mail is submission"
-    if table.get("authenticated") is True and table.get("direction", "submission") in {
-        "inbound",
-        "outbound",
-        "internal",
-    }:
+    if table.get("authenticated") is True and directions and "submission" not in directions:
         yield 'no message matches: the mail of authenticated clients has the direction "submission"'
     try:
         if units.parse_size(table.get("size_from", 0)) > units.parse_size(table.get("size_to", 2**63)):
             yield "no message matches: size_from is greater than size_to"
     except ValueError:  # named by itself
         return
+
+
+def _named(value: object) -> set[str]:
+    """The texts of a condition, a single one or a list."""
+    return {*map(str, value)} if isinstance(value, list) else {str(value)} - {"None"}
 
 
 def unreachable(rules: Sequence[RuleSettings]) -> Iterator[str]:

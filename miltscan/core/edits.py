@@ -24,7 +24,16 @@ class InsertHeader:
     value: str
 
 
-HeaderEdit = RemoveHeader | InsertHeader
+@dataclass(frozen=True, slots=True)
+class ChangeHeader:
+    """Gives the `index`-th header (from 1) of this name another value; its folds are a line feed and white space."""
+
+    name: str
+    index: int
+    value: str
+
+
+HeaderEdit = RemoveHeader | InsertHeader | ChangeHeader
 
 _X = (b"x", b"X")
 
@@ -47,14 +56,15 @@ def removals(headers: Sequence[Header], names: tuple[bytes, ...]) -> tuple[Remov
 
 
 def in_order(edits: Iterable[HeaderEdit]) -> tuple[HeaderEdit, ...]:
-    """The edits of several proposers together: each removal once, the last of a name first, before all insertions.
+    """The edits of several proposers together: changes, each removal once, the last of a name first, then insertions.
 
     Their removals all count on the headers of the message as it was received.
     """
     given = [*edits]
     removed = {(edit.name.lower(), edit.index): edit for edit in given if isinstance(edit, RemoveHeader)}
     removing = [removed[key] for key in sorted(removed, key=lambda key: (key[0], -key[1]))]
-    return (*removing, *(edit for edit in given if isinstance(edit, InsertHeader)))
+    changing = (edit for edit in given if isinstance(edit, ChangeHeader))
+    return (*changing, *removing, *(edit for edit in given if isinstance(edit, InsertHeader)))
 
 
 def edited(headers: Sequence[Header], edits: Iterable[HeaderEdit]) -> list[Header]:
@@ -66,6 +76,11 @@ def edited(headers: Sequence[Header], edits: Iterable[HeaderEdit]) -> list[Heade
             result.insert(0, (name, b" " + edit.value.encode("ascii", "replace")))
             continue
         places = [place for place, (one, _) in enumerate(result) if one.lower() == name.lower()]
-        if 0 < edit.index <= len(places):
-            del result[places[edit.index - 1]]
+        if not 0 < edit.index <= len(places):
+            continue
+        place = places[edit.index - 1]
+        if isinstance(edit, ChangeHeader):
+            result[place] = (result[place][0], b" " + edit.value.encode())
+        else:
+            del result[place]
     return result

@@ -147,12 +147,12 @@ def _engine_rule(engine: str) -> str:
     return f"engine.{readable(engine)}.on_error"
 
 
-def action_of(choice: Choice, verdict: Verdict, queue_id: str) -> Action:
-    """The action that was chosen, with the reply that fits the verdict."""
-    return _elsewhere(choice) or _here(choice, verdict, queue_id)
+def action_of(choice: Choice, verdict: Verdict, queue_id: str, rule: str = "") -> Action:
+    """The action that was chosen, with a reply that fits the verdict and names the `rule` of the configuration."""
+    return _elsewhere(choice) or _here(choice, verdict, queue_id, f" [{rule}]" if rule else "")
 
 
-def _here(choice: Choice, verdict: Verdict, queue_id: str) -> Action:
+def _here(choice: Choice, verdict: Verdict, queue_id: str, by: str) -> Action:
     match choice.action:
         case ActionName.ACCEPT | ActionName.REDIRECT | ActionName.COPY:  # the last two without an address
             return _ACCEPT
@@ -163,9 +163,9 @@ def _here(choice: Choice, verdict: Verdict, queue_id: str) -> Action:
         case ActionName.QUARANTINE:
             return Quarantine(choice.area or DEFAULT_AREA)
         case ActionName.TEMPFAIL:
-            return TempFail(Reply(451, "4.7.1", f"{_explain(verdict)}, try again later{_mark(queue_id)}"))
+            return TempFail(Reply(451, "4.7.1", f"{_explain(verdict)}{by}, try again later{_mark(queue_id)}"))
         case ActionName.REJECT:
-            return Reject(_refusal(verdict, queue_id))
+            return Reject(_refusal(verdict, queue_id, by))
     assert_never(choice.action)
 
 
@@ -177,11 +177,11 @@ def _elsewhere(choice: Choice) -> Action | None:
     return Copy(to) if choice.action is ActionName.COPY else Redirect(to)
 
 
-def _refusal(verdict: Verdict, queue_id: str) -> Reply:
+def _refusal(verdict: Verdict, queue_id: str, by: str) -> Reply:
     """5xx: 552 5.3.4 for a message that is too big (RFC 1870 section 6.1, RFC 3463), 550 5.7.1 for all else."""
     code, enhanced = (552, "5.3.4") if verdict.reason is Limit.TOO_LARGE else (550, "5.7.1")
     advised = verdict.advice.text if verdict.outcome is Outcome.SPAM and verdict.advice else ""
-    return Reply(code, enhanced, f"{advised or _explain(verdict)}{_mark(queue_id)}")
+    return Reply(code, enhanced, f"{advised or _explain(verdict)}{by}{_mark(queue_id)}")
 
 
 def denial(entry: ListEntry, queue_id: str) -> Decision:

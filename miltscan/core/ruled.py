@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from miltscan.core.action import KEPT, ActionName, Decision, Reject, TempFail
+from miltscan.core.edits import in_order
 from miltscan.core.effect import edits_of, reply_of
 from miltscan.core.facts import Facts, HeaderIndex, WeekTime
 from miltscan.core.message import Message, direction
@@ -97,15 +98,15 @@ def _decision(policy: Policy, scanned: Scanned, rule: Rule | None) -> Decision:
     if rule is None:
         return decide(policy, message, verdict, verdicts)
     effect = rule.effect
-    action = action_of(effect.choice, verdict, message.queue_id)
+    action = action_of(effect.choice, verdict, message.queue_id, rule.name)
     values = _values(scanned, rule.name)
     if isinstance(action, Reject | TempFail):
         reply = reply_of(effect, values, action.reply)
         return Decision(type(action)(reply), rule.name)
     if not isinstance(action, KEPT):
         return Decision(action, rule.name)
-    edits = (*marks(policy, message, verdict, verdicts), *edits_of(effect, message.headers, values))
-    return Decision(action, rule.name, edits)
+    ours, own = marks(policy, message, verdict, verdicts), edits_of(effect, message.headers, values)
+    return Decision(action, rule.name, in_order([*ours, *own]) if own else ours)
 
 
 def _values(scanned: Scanned, rule: str) -> Mapping[str, str]:

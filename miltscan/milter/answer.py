@@ -17,7 +17,7 @@ from miltscan.core.action import (
     RemoveRecipient,
     TempFail,
 )
-from miltscan.core.edits import InsertHeader, RemoveHeader
+from miltscan.core.edits import ChangeHeader, InsertHeader, RemoveHeader
 
 Context = Any
 """pymilter's context of a connection; the package has no types."""
@@ -36,6 +36,8 @@ def carry_out(ctx: Context, decision: Decision) -> int:
             case InsertHeader(name, value):
                 # an MTA that keeps the leading space of the sender's headers adds none to ours
                 ctx.addheader(name, space + value, 0)
+            case ChangeHeader(name, index, value):
+                ctx.chgheader(name, index, space + value)
             case RemoveHeader(name, index):
                 ctx.chgheader(name, index, None)
     if decision.recipients:

@@ -133,6 +133,8 @@ action = "quarantine"
 name = "either"
 when = [{ size_from = "1MiB", header = { "List-Id" = ["*.example", "<b>"] } }, { score_from = { rspamd = 12.5 } }]
 action = "reject"
+code = "554 5.7.9"
+text = "{signature} found, call extension 42 ({queue_id})"
 enforce = false
 at = "delivery"
 [[rule]]
@@ -140,6 +142,9 @@ name = "elsewhere"
 when = { recipient = "sales@example.test" }
 action = "redirect"
 to = ["sales@other.test"]
+add_headers = { "X-Former-Recipient" = "{recipient}" }
+remove_headers = ["X-Internal"]
+tag = "[sales]"
 [[rule]]
 name = "all"
 action = "tempfail"

@@ -117,7 +117,7 @@ def described(schema: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa
         tables = [each["$ref"].rpartition("/")[2] for each in references if "$ref" in each]
         for table in tables:
             yield from described(SCHEMA["$defs"][table], f"{path}{name}.")
-        if named := one.get("additionalProperties"):
+        if "$ref" in (named := one.get("additionalProperties", {})):
             tables = [named["$ref"].rpartition("/")[2]]
             yield from described(SCHEMA["$defs"][tables[0]], f"{path}{name}.NAME.")
         if not tables:

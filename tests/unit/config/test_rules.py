@@ -52,6 +52,25 @@ def rule(body: str, name: str = "r", action: str = "reject") -> str:
         (rule("", name="clean"), 'rule[1].name = "clean": expected another name'),
         (rule("", name="x" * 61), "rule[1].name = "),
         (rule("", name="a\\u0007"), 'rule[1].name = "a\\u0007": expected a unique name of at most 60'),
+        (rule('code = "451"'), 'rule[1].code = "451": expected a code such as "550"'),
+        (rule("code = 421", action="tempfail"), 'rule[1].code = "421": expected a code such as "450"'),
+        (rule('code = "550 4.7.1"'), 'rule[1].code = "550 4.7.1": expected a code'),
+        (rule("code = 550", action="accept"), 'rule[1].code = "550": expected none'),
+        (rule('text = "no"', action="accept"), "rule[1].text: expected none"),
+        (rule('text = "{nobody}"'), 'rule[1].text = "{nobody}": unknown placeholder {nobody}; expected one of {class}'),
+        (rule('text = "{size!r}"'), 'rule[1].text = "{size!r}": unknown placeholder'),
+        (rule('text = "{size"'), 'rule[1].text = "{size": expected pairs of braces'),
+        (rule('text = "a\\tb"'), 'rule[1].text = "a\\tb": expected printable ASCII'),
+        (rule('tag = "[x]"'), 'rule[1].action: expected one of "accept", "hold"'),
+        (rule(f'tag = "{"x" * 41}"', action="accept"), "rule[1].tag = "),
+        (
+            rule('add_headers = { "X A" = "b", "X-Virus-Status" = "Clean", "X-C" = "{d}" }', action="accept"),
+            'rule[1].add_headers."X A" = "b": expected the name of a header',
+        ),
+        (
+            rule('remove_headers = ["Received"]', action="accept"),
+            'rule[1].remove_headers[1] = "Received": expected another',
+        ),
         (rule("", action="copy"), 'rule[1].to: expected addresses with the actions "redirect" and "copy"'),
         (rule('to = ["a@b.test"]'), 'rule[1].to: expected addresses with the actions "redirect" and "copy"'),
         (rule("", action="refuse"), 'rule[1].action = "refuse": expected one of "accept"'),
@@ -65,7 +84,8 @@ def rule(body: str, name: str = "r", action: str = "reject") -> str:
 )
 def test_a_mistake(text: str, mistake: str) -> None:
     """One line with the place, the value and what is expected."""
-    (line,) = lines_of(text)
+    line, *more = lines_of(text)
+    assert len(more) == text.count("X-Virus-Status") * 2
     assert line.startswith(f"f: {mistake}")
 
 

@@ -7,7 +7,7 @@ import pytest
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.core.action import Decision, Discard, Hold, Quarantine
-from miltscan.core.edits import InsertHeader
+from miltscan.core.edits import edited
 from miltscan.core.facts import WeekTime
 from miltscan.core.lists import Consultation, Lists
 from miltscan.core.lookup import Source
@@ -117,13 +117,7 @@ def fate_of(decision: Decision) -> tuple[str, str]:
 def test_case(case: Case) -> None:
     """The decision is the one that the file expects."""
     decision = decided(case, parse_settings(case.configuration.encode(), case.name))
-    edits = [
-        (edit.name.encode(), edit.value.encode(), 0)
-        if isinstance(edit, InsertHeader)
-        else (edit.name.encode(), b"", edit.index)
-        for edit in decision.edits
-    ]
-    headers = decisions.edited(case.headers, edits)
+    headers = [(name.decode(), value.decode()) for name, value in edited(case.headers, decision.edits)]
     assert case.deviations(str(decision.reply or "250"), *fate_of(decision), headers) == []
 
 
