@@ -7,6 +7,7 @@
     ├── SpoolError       a message could not be written to the spool: the message is tempfailed
     ├── StoreError       the quarantine cannot be used: a message is tempfailed, a command has exit status 1
     │   └── CorruptIndexError   the index is damaged or incomplete: it can be built again from the files
+    ├── HandoverError    the delivery sendmail did not take a copy: the message is tempfailed
     ├── EntryError       an entry of the quarantine does not exist, or its file is broken: exit status 1
     ├── QueueError       a held message is not in sendmail's queue, or in use: exit status 1
     ├── ListError        the file of the allow and deny lists cannot be used: exit status 1
@@ -54,6 +55,10 @@ class StoreError(MiltscanError):
 
 class CorruptIndexError(StoreError):
     """The index of the quarantine is damaged, missing or incomplete; its files are not."""
+
+
+class HandoverError(MiltscanError):
+    """The delivery sendmail did not take a copy of a message, or did not answer."""
 
 
 class EntryError(MiltscanError):

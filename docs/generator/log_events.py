@@ -16,7 +16,7 @@ from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import RECIPIENTS_SHOWN, Place
 from miltscan.core.rescan import RescanResult
 from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
-from miltscan.telemetry.log import CHAIN_SHOWN, FRAMES_SHOWN, SYMBOLS_SHOWN
+from miltscan.telemetry.log import CHAIN_SHOWN, DECISIONS_SHOWN, FRAMES_SHOWN, SYMBOLS_SHOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,22 @@ ENGINE_ENTRY = (
         optional=True,
     ),
 )
+DECISION_ENTRY = (
+    Field(
+        "recipients",
+        Type.TEXTS,
+        "The first recipients of the group.",
+        f"{RECIPIENTS_SHOWN} texts in all groups",
+        most=RECIPIENTS_SHOWN,
+    ),
+    Field("recipients_count", Type.INTEGER, "The number of its recipients.", "1 and more", least=1),
+    Field("rule", Type.TEXT, "The rule that decided for them.", _ANY),
+    Field("action", Type.TEXT, "What miltscan did for them.", values=tuple(ActionName)),
+    Field("area", Type.TEXT, "The area of the quarantine that keeps their mail.", _ANY, null=True),
+    Field("entry", Type.TEXT, "ID of the entry in the quarantine.", "20 characters", null=True),
+    Field("delivery", Type.TEXT, "The queue ID that the delivery sendmail gave their copy; else empty.", _ANY),
+    Field("refusal", Type.TEXT, "Why the delivery sendmail did not accept their copy; else empty.", _ANY),
+)
 _MESSAGE = (
     Field("queue_id", Type.TEXT, "The MTA's queue ID, by which sendmail's own log lines can be found.", _ANY),
     Field("message_id", Type.TEXT, "The Message-ID header; empty if there is none.", _ANY),
@@ -177,7 +193,8 @@ _MESSAGE = (
         Type.TEXT,
         "The rule that decided: the name of a `[[rule]]`, a key of `[policy]`, "
         "`engine.NAME.on_error`, `list.deny`, `clean`, `receipt`, `probe`, "
-        "`exception`, `mta-gone`, `quarantine` (the message could not be stored).",
+        "`exception`, `mta-gone`, `quarantine` (the message could not be stored), `handover` (a copy could not be "
+        "handed over).",
         _ANY,
     ),
     Field("action", Type.TEXT, "What miltscan did with the message.", values=tuple(ActionName)),
@@ -190,6 +207,16 @@ _MESSAGE = (
         "one line, printable ASCII",
         null=True,
     ),
+    Field(
+        "decisions",
+        Type.OBJECTS,
+        "Where recipients have different decisions, an entry for each of the first ones: see below. `action`, `rule` "
+        "and `reply` are then those of the message that the MTA has.",
+        f"{DECISIONS_SHOWN} entries",
+        most=DECISIONS_SHOWN,
+        parts=DECISION_ENTRY,
+    ),
+    Field("decisions_count", Type.INTEGER, "The number of all these decisions.", "0 and more", least=0),
     Field(
         "observed",
         Type.TEXTS,
@@ -312,6 +339,17 @@ EVENTS = (
             Field("queue_id", Type.TEXT, "The MTA's queue ID of the message.", _ANY),
             Field("area", Type.TEXT, "The area of the quarantine.", _ANY),
             Field("why", Type.TEXT, "The text of the system, with the path.", _ANY),
+            _WORKER,
+        ),
+    ),
+    Event(
+        "copy_fails",
+        ("error",),
+        "A copy of a message for some recipients could not be handed over; its client received a tempfail and sends it "
+        "again.",
+        (
+            Field("queue_id", Type.TEXT, "The MTA's queue ID of the message.", _ANY),
+            Field("why", Type.TEXT, "The reply of the delivery sendmail, or why there was none.", _ANY),
             _WORKER,
         ),
     ),

@@ -2,7 +2,7 @@
 
 import sys
 
-from docs.generator.log_events import ENGINE_ENTRY, EVENTS, EVERY_LINE
+from docs.generator.log_events import DECISION_ENTRY, ENGINE_ENTRY, EVENTS, EVERY_LINE
 from docs.generator.log_fields import Field
 from miltscan.telemetry.log import LINE_LIMIT
 from miltscan.telemetry.output import BUFFER
@@ -16,6 +16,7 @@ def documentation() -> str:
     ]
     fields = _table(EVERY_LINE)
     entry = ["### An entry of `engines`", "", *_table(ENGINE_ENTRY), ""]
+    entry += ["### An entry of `decisions`", "", *_table(DECISION_ENTRY), ""]
     return "\n".join([_HEAD, *fields, _EVENTS_HEAD, *events, "", "## Fields", "", *tables, *entry, _TAIL])
 
 

@@ -66,6 +66,11 @@ QUESTIONS = {
     "quarantine_put_errors_total": (
         "How many messages could not be stored? Their clients received 451 and send them again."
     ),
+    "copies_total": (
+        "How many copies for recipients with a decision of their own did the delivery sendmail accept, how many did it "
+        "refuse (they are in the area refused), and how many messages were tempfailed because a copy failed?"
+    ),
+    "copy_duration_seconds": "How long does a message wait at EOM until its copies are handed over?",
     "quarantine_entries": "How many messages are in each area?",
     "quarantine_bytes": "How large are the messages of each area together, as received?",
     "quarantine_oldest_timestamp_seconds": "When did the oldest message arrive? An empty area has no series.",

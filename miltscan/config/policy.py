@@ -1,12 +1,13 @@
-"""The tables of `[policy]`: the action for each outcome."""
+"""The tables of `[policy]`: the action for each outcome, and for recipients with different decisions."""
 
 from collections.abc import Mapping
 from typing import Annotated
 
-from miltscan.config import places
+from miltscan.config import places, units
 from miltscan.config.choices import CHOICE
 from miltscan.config.table import Table
 from miltscan.core.action import ActionName, Choice
+from miltscan.core.split import RecipientMode
 
 _Choice = Annotated[Choice, CHOICE]
 
@@ -41,6 +42,8 @@ class PolicySettings(Table):
     """Action when an anti-spam engine calls the message spam; accepted spam is marked by X-Spam-* headers."""
     on_error: _Choice = Choice(ActionName.TEMPFAIL)
     """Action when an engine fails."""
+    recipients: Annotated[RecipientMode, units.choice(RecipientMode)] = RecipientMode.EACH
+    """What is done if recipients of one message have different decisions: docs/recipients.md."""
     rule_files: tuple[Annotated[str, places.FILES], ...] = ()
     """Files of further tables [[rule]], which come after those of this file; a name may have the wildcard `*`."""
     on_unscanned: UnscannedSettings = UnscannedSettings()

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from miltscan.config import places, units
 from miltscan.config.table import RESTART, Table
-from miltscan.core.action import DEFAULT_AREA
+from miltscan.core.action import DEFAULT_AREA, REFUSED_AREA
 from miltscan.core.address import InetAddress
 
 _PUBLIC_KEY = re.compile("age1[02-9ac-hj-np-z]{58}")  # Bech32, age-encryption.org/v1
@@ -53,7 +53,7 @@ _CLOCK = units.Notation('a time of day such as "06:00"', _clock, lambda one: f"{
 
 
 class AreaSettings(Table):
-    """`[quarantine.area.NAME]`: how long messages are kept, and who is told; the area `default` always exists."""
+    """`[quarantine.area.NAME]`: how long messages are kept, and who is told; `default` and `refused` always exist."""
 
     max_age: Annotated[float, units.duration("1h", "3650d")] = 30 * 86400.0
     """Age at which a message is deleted."""
@@ -89,8 +89,8 @@ class QuarantineSettings(Table):
 
     @property
     def areas(self) -> Mapping[str, AreaSettings]:
-        """All areas; `default` exists without a table."""
-        return {DEFAULT_AREA: AreaSettings(), **self.area}
+        """All areas; `default` and `refused` exist without a table."""
+        return {DEFAULT_AREA: AreaSettings(), REFUSED_AREA: AreaSettings(), **self.area}
 
     def conflicts(self) -> Iterator[str]:
         """Yield a line for each name that cannot be one of an area, and for a key without use."""

@@ -165,11 +165,18 @@ class RuleSettings(Table):
         if (self.add_headers or self.remove_headers or self.tag) and name not in _KEEPING:
             keeping = ", ".join(f'"{one}"' for one in _KEEPING)
             yield f".action: expected one of {keeping} with add_headers, remove_headers and tag: others keep no message"
+        if self.to and self.at is Side.DELIVERY:
+            yield f'.action = "{self.action}": expected another action at the delivery side, which receives the copies'
 
     @property
     def choice(self) -> Choice:
         """The action with its addresses."""
         return self.action._replace(to=tuple(f"<{one}>" for one in self.to))
+
+    @property
+    def splits(self) -> bool:
+        """Whether it may decide for some recipients of a message only, or sends mail to other addresses."""
+        return bool(self.to) or any("recipient" in table for table in (*(self.when or ()), self.unless or {}))
 
     def rule(self, open_source: OpenSource) -> Rule:
         """The rule of the core. Raises what `open_source` does."""

@@ -23,6 +23,7 @@ from miltscan.core.verdict import OWN_VERDICTS
 
 MTA_PATIENCE = 300.0  # seconds: sendmail's milter timeout `E:`, 5m by default, from the end of the message to its reply
 STORE_WAIT = 10.0  # seconds for which a message is stored even if its scan used up the time
+COPY_WAIT = 30.0  # seconds for which copies are handed over even if the scan used up the time
 _MIB = 2**20
 _LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
@@ -277,6 +278,11 @@ class Settings(Table):
                 f'limits.queue_wait + limits.scan_timeout = "{units.show_duration(total)}": expected less than '
                 f"{units.show_duration(MTA_PATIENCE - STORE_WAIT)} with a quarantine, which stores after the scan"
             )
+        elif self.splits and MTA_PATIENCE - COPY_WAIT <= total < MTA_PATIENCE:
+            yield (
+                f'limits.queue_wait + limits.scan_timeout = "{units.show_duration(total)}": expected less than '
+                f"{units.show_duration(MTA_PATIENCE - COPY_WAIT)} with rules for recipients, which may need copies"
+            )
         for key, choice in self.choices.items():
             if choice.area not in {"", *self.quarantine.areas}:
                 yield f'{key} = "{choice}": expected an area that exists; add a table [quarantine.area.{choice.area}]'
@@ -302,7 +308,12 @@ class Settings(Table):
     @property
     def quarantines(self) -> bool:
         """Whether a message can get into the quarantine."""
-        return any(choice.area for choice in self.choices.values())
+        return self.splits or any(choice.area for choice in self.choices.values())
+
+    @property
+    def splits(self) -> bool:
+        """Whether recipients of one message may have different decisions, or other addresses receive mail."""
+        return any(one.splits for one in self.rule)
 
     def conflicts(self) -> Iterator[str]:
         """Yield a line for each rule between tables that is broken."""

@@ -206,6 +206,12 @@ def not_kept(queue_id: str) -> Decision:
     )
 
 
+def not_handed_over(queue_id: str) -> Decision:
+    """The decision on a message of which the delivery sendmail did not take a copy: the client keeps its mail."""
+    text = f"Message could not be handed over, try again later{_mark(queue_id)}"
+    return Decision(TempFail(Reply(451, "4.3.0", text)), "handover")
+
+
 def connection_lost(queue_id: str) -> Decision:
     """The decision where the MTA closed the connection before it received one: the client keeps its mail."""
     return Decision(TempFail(Reply(451, "4.4.2", f"Connection to the MTA lost{_mark(queue_id)}")), "mta-gone")

@@ -61,12 +61,20 @@ def _added(passport: Passport) -> Iterator[Header]:
     if passport.scanned_by is not None:
         yield _field(SCANNED_HEADER, passport.scanned_by)
         yield _field(STATUS_HEADER, status(passport.verdict))
-    name, address = (text if _NAME.fullmatch(text) else "unknown" for text in passport.client)
+    yield received_field(passport.client, passport.queue_id, passport.host, "quarantine", passport.received)
+
+
+def received_field(client: Client, queue_id: str, host: str, by: str, date: str) -> Header:
+    """A trace field for a message of `client` that `host` received as `queue_id` on `date` and sends on: see above.
+
+    `by` is the part of miltscan that does.
+    """
+    name, address = (text if _NAME.fullmatch(text) else "unknown" for text in client)
     literal = f"IPv6:{address}" if address.count(":") > 1 and not address.startswith("IPv6:") else address
     source = f"{name} ([{literal}])" if address != name else name
-    queue_id = printable_ascii(passport.queue_id, 64)
-    made = f" id {queue_id}" if queue_id else ""
-    yield _field("Received", f"from {source} by {passport.host} (miltscan quarantine){made}; {passport.received}")
+    known = printable_ascii(queue_id, 64)
+    made = f" id {known}" if known else ""
+    return _field("Received", f"from {source} by {host} (miltscan {by}){made}; {date}")
 
 
 def _field(name: str, value: str) -> Header:

@@ -50,10 +50,29 @@ class Listed(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Recipients for whom the same was decided, by their positions in the envelope (from 0, ascending)."""
+    """Recipients for whom the same was decided, by their positions in the envelope (from 0, ascending).
+
+    What was done then: `kept` is the entry that was stored for them. `queue_id` is that of the delivery sendmail, which
+    has a copy; `refusal` is its reply where it refused the copy, which was stored then.
+    """
 
     recipients: tuple[int, ...]
     decision: Decision
+    kept: Kept | None = None
+    queue_id: str = ""
+    refusal: str = ""
+
+
+class Copies(NamedTuple):
+    """The copies of a message that the delivery sendmail accepted and refused, by recipients; the seconds they took.
+
+    With an `error` the message was tempfailed.
+    """
+
+    accepted: int
+    refused: int
+    seconds: float
+    error: str = ""
 
 
 class Report(NamedTuple):
@@ -64,7 +83,7 @@ class Report(NamedTuple):
     receipts are not checked. `probe` is the kind of probe, None for mail. `kept` is None where nothing had to be
     stored. `listed` is None where no entry of a list applied. `groups` are the decisions for recipients where these
     differ; each recipient is in one of them. Empty where `decision` applies to all. `observed` are the names of the
-    rules that would have decided, were they enforced.
+    rules that would have decided, were they enforced. `copies` is None where no copy was to be handed over.
     """
 
     message: Message
@@ -80,3 +99,4 @@ class Report(NamedTuple):
     listed: Listed | None = None
     groups: tuple[Group, ...] = ()
     observed: tuple[str, ...] = ()
+    copies: Copies | None = None

@@ -78,6 +78,8 @@ class MessageRecorder:
             if report.kept and report.kept.error:
                 kept = report.kept
                 self.log.error("store_fails", queue_id=report.message.queue_id, area=kept.area, why=kept.error)
+            if report.copies and report.copies.error:
+                self.log.error("copy_fails", queue_id=report.message.queue_id, why=report.copies.error)
             if self._reporter and is_mail:
                 self._reporter.message(report)
         except Exception as error:  # noqa: BLE001 - the MTA must receive the decision even if it cannot be logged
@@ -267,12 +269,14 @@ class Worker:
             consult=partial(self._lists.consult, at_delivery=self._verifies),
             policy=replace(made.policy, rules=rules),
         )
-        processor = processor_for(loaded, pipeline, self._engines.version, recorder.exception, verifies=self._verifies)
+        processor = processor_for(
+            loaded, pipeline, self._engines.version, recorder.exception, self._hostname, verifies=self._verifies
+        )
         size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
+        choices = {*choices_for_large(settings, rules)}
         # what is held needs a receipt for its release, and only of a whole message there is one
-        keeps_large = any(
-            one.area or (one.action is ActionName.HOLD and settings.has_verifier)
-            for one in choices_for_large(settings, rules)
+        keeps_large = (settings.splits and len(choices) > 1) or any(
+            one.area or one.to or (one.action is ActionName.HOLD and settings.has_verifier) for one in choices
         )
         return Runtime(
             processor,
@@ -282,6 +286,7 @@ class Worker:
             Path(settings.spool.directory),
             settings.spool.memory,
             bool(settings.filters) or not rules.reads.isdisjoint(OF_CIRCUMSTANCES),
+            settings.splits,
         )
 
     def _drain(self, link: ChildLink, place: object) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from miltscan.config.ownership import service_user
 from miltscan.config.settings import Settings
+from miltscan.core.action import REFUSED_AREA
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.mounts import mounted_path
 from miltscan.doctor.host import room_finding
@@ -123,7 +124,8 @@ def _disk(folder: Path, status: os.stat_result, settings: Settings) -> Iterator[
         yield error(_SUBJECT, text, "mount it writable, or choose another folder")
     queues = {"incoming": settings.queues.incoming, "delivery": settings.queues.delivery}
     shared = [*_sharing(status.st_dev, queues)]
-    unbounded = [name for name, area in settings.quarantine.areas.items() if not area.max_size]
+    unused = () if settings.splits else (REFUSED_AREA,)
+    unbounded = [name for name, area in settings.quarantine.areas.items() if not area.max_size and name not in unused]
     if shared and unbounded:
         text = f"{folder} is on the file system of {' and '.join(shared)}: a full quarantine stops all mail"
         remedy = f"set max_size in [quarantine.area.{unbounded[0]}], or use a file system of its own"

@@ -6,6 +6,7 @@ A new engine is a module in `engines/` and a row in `_BUILDERS`. Nothing is judg
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from miltscan import __version__
@@ -26,6 +27,7 @@ from miltscan.core.message import Direction
 from miltscan.core.policy import Policy
 from miltscan.core.report import Place
 from miltscan.core.rules import Rules, residual
+from miltscan.core.split import RecipientMode
 from miltscan.core.verdict import Limit, Outcome
 from miltscan.engines.antispam.engine import AntispamEngine, Dialect
 from miltscan.engines.base import Engine, Observer, ServedEngine, at_once
@@ -35,11 +37,14 @@ from miltscan.engines.rspamd.reply import Honoured
 from miltscan.engines.spamd.engine import SPAMD_DIALECT
 from miltscan.quarantine.entry import Event
 from miltscan.quarantine.files import Files
+from miltscan.quarantine.ledger import CopyLedger
 from miltscan.quarantine.release import Releaser
+from miltscan.scanning.copies import CopySender
 from miltscan.scanning.entries import keep_for
 from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, SpamFilter, no_lists, scan_slots
 from miltscan.scanning.probing import Probing, recognized
 from miltscan.scanning.receipts import HEADROOM, RECEIPT_FIELD, Signing, Verifying
+from miltscan.scanning.splitting import Splitting
 from miltscan.scanning.storing import Storing
 
 
@@ -196,11 +201,12 @@ def releaser_for(
     )
 
 
-def processor_for(
+def processor_for(  # noqa: PLR0913 - what only a worker has
     loaded: Loaded,
     pipeline: Pipeline,
     signatures: Callable[[str, str], int],
     exception: Callable[[Place, Exception], None],
+    hostname: str,
     *,
     verifies: bool,
 ) -> Processor:
@@ -210,7 +216,8 @@ def processor_for(
     `signatures` returns the version of the signature database that the server of an engine uses. Faults of receipts and
     probes are reported to `exception`. A probe at the delivery side is ordinary mail: a rejection would be a bounce.
     No list applies to a probe.
-    What is to be kept is stored at either side, except probes.
+    What is to be kept is stored at either side, except probes. Where recipients may have different decisions, each has
+    its own at the incoming side; at the delivery side the strictest one applies.
     """
     settings, keys = loaded.settings, loaded.keys
     receipt_failed, probe_failed = partial(exception, Place.RECEIPT), partial(exception, Place.PROBE)
@@ -219,8 +226,18 @@ def processor_for(
         ordinary = Verifying(pipeline, keys, settings.receipt.max_age, receipt_failed)
     elif keys and settings.has_verifier:
         ordinary = Signing(pipeline, keys, signatures, receipt_failed)
+    patience = settings.limits.queue_wait + settings.limits.scan_timeout
+    if settings.splits:
+        ordinary = Splitting(
+            ordinary,
+            RecipientMode.STRICTEST if verifies else settings.policy.recipients,
+            keep_for(settings, signatures),
+            CopyLedger(Path(settings.quarantine.directory)),
+            CopySender((settings.delivery.server.host, settings.delivery.server.port), settings.delivery.timeout),
+            hostname,
+            patience,
+        )
     if settings.quarantines:
-        patience = settings.limits.queue_wait + settings.limits.scan_timeout
         is_probe = partial(recognized, keys, raised=probe_failed)
         ordinary = Storing(ordinary, keep_for(settings, signatures), patience, is_probe)
     # what a list or an anti-spam engine says of a probe is no part of its proof

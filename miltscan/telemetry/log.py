@@ -23,7 +23,7 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from miltscan.core.action import ActionName
 from miltscan.core.message import direction
-from miltscan.core.report import RECIPIENTS_SHOWN, Report, Timed
+from miltscan.core.report import RECIPIENTS_SHOWN, Group, Report, Timed
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.telemetry.output import Output
@@ -32,6 +32,8 @@ LINE_LIMIT = 4095  # bytes with the line feed: below PIPE_BUF of Linux (4,096), 
 FRAMES_SHOWN = 8
 SYMBOLS_SHOWN = 20
 """Rules of an anti-spam engine that the line of a message names: those with the greatest effect."""
+DECISIONS_SHOWN = 5
+"""Decisions for groups of recipients that the line of a message has: the first ones."""
 CHAIN_SHOWN = 3
 _TEXT_LIMITS = (1000, 500, 250, 125, 62, 31, 15)  # characters of each text, tried in turn until the line fits
 _INTEGERS = range(-(2**63), 2**64)  # what orjson can encode
@@ -109,11 +111,35 @@ def message_fields(report: Report, worker: int) -> dict[str, object]:
         "area": kept.area if kept else None,
         "entry": (kept.entry or None) if kept else None,
         "reply": str(reply) if reply else None,
+        "decisions": [*_decisions(report)] if report.groups else [],
+        "decisions_count": len(report.groups),
         "observed": list(report.observed),
         "engines": [_engine_fields(timed) for timed in report.verdicts],
         "waited_ms": round(report.waited * 1000, 1),
         "total_ms": round(report.seconds * 1000, 1),
         "worker": worker,
+    }
+
+
+def _decisions(report: Report) -> Iterator[dict[str, object]]:
+    """The first decisions for groups of recipients; together they name as many recipients as the message does."""
+    left = RECIPIENTS_SHOWN
+    for group in report.groups[:DECISIONS_SHOWN]:
+        shown = group.recipients[:left]
+        left -= len(shown)
+        yield _decision_fields(group, [report.message.envelope.recipients[one] for one in shown])
+
+
+def _decision_fields(group: Group, shown: list[bytes]) -> dict[str, object]:
+    return {
+        "recipients": [one.decode("utf-8", "backslashreplace") for one in shown],
+        "recipients_count": len(group.recipients),
+        "rule": group.decision.rule,
+        "action": group.decision.action.name,
+        "area": group.kept.area if group.kept else None,
+        "entry": (group.kept.entry or None) if group.kept else None,
+        "delivery": group.queue_id,
+        "refusal": group.refusal,
     }
 
 

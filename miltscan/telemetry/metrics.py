@@ -64,6 +64,14 @@ class ReleaseResult(StrEnum):
     FAILED = "failed"
 
 
+class CopyFate(StrEnum):
+    """What the delivery sendmail did with a copy for a recipient; `failed` once for a message that was tempfailed."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
 _ENGINE = Label("engine", "the names of the configured engines")
 _SERVER = Label("server", "the configured servers of each engine")
 _SIZE = Label("size", "one of small (up to 32 KiB), medium (1 MiB), large (10 MiB), huge", tuple(SizeClass))
@@ -290,6 +298,20 @@ QUARANTINE_PUT_ERRORS = Family(
     "quarantine_put_errors_total",
     "messages",
     "Messages that could not be stored, so that their clients received 451.",
+)
+COPIES = Family(
+    Counter,
+    "copies_total",
+    "copies",
+    "Copies that were handed over to the delivery sendmail, by recipients; a message that was tempfailed counts once.",
+    (closed("result", CopyFate),),
+)
+COPY_SECONDS = Family(
+    Histogram,
+    "copy_duration_seconds",
+    "seconds",
+    "Time that it takes to hand all copies of a message over to the delivery sendmail, in seconds.",
+    buckets=_SECONDS,
 )
 QUARANTINE_ENTRIES = Family(Gauge, "quarantine_entries", "entries", "Messages in an area of the quarantine.", (_AREA,))
 QUARANTINE_BYTES = Family(

@@ -10,14 +10,14 @@ from miltscan import __version__
 from miltscan.core.message import direction
 from miltscan.core.policy import is_builtin
 from miltscan.core.receipt import ReceiptResult
-from miltscan.core.report import Report, Timed
+from miltscan.core.report import Copies, Report, Timed
 from miltscan.core.signature import signature_class
 from miltscan.core.text import readable
 from miltscan.core.verdict import Advice, Fault, Limit, Outcome, Verdict
 from miltscan.telemetry import metrics
 from miltscan.telemetry.exemplars import EXEMPLARS
 from miltscan.telemetry.family import Measured, mark, observe
-from miltscan.telemetry.metrics import SIZE_LIMITS, SizeClass
+from miltscan.telemetry.metrics import SIZE_LIMITS, CopyFate, SizeClass
 
 _MTA_ACCEPTS = 250
 _SIGNATURE_LENGTH = 100  # characters of a signature in a label
@@ -72,6 +72,7 @@ class _Tally:
         self.totals: list[Measured] = []
         self.waits: list[Measured] = []
         self.puts: list[Measured] = []
+        self.copies: list[Measured] = []
         self.scans: defaultdict[tuple[str, ...], list[Measured]] = defaultdict(list)
         self.scores: defaultdict[str, list[Measured]] = defaultdict(list)
 
@@ -96,10 +97,23 @@ class _Tally:
         elif kept:
             self.puts.append((kept.seconds, queue_id))
         _record_rules(report)
+        if report.copies:
+            self._add_copies(report.copies, queue_id)
+        self.puts += [(group.kept.seconds, queue_id) for group in report.groups if group.kept]
         if listed:
             metrics.LIST_HITS.child(listed.list).inc()
         if verdict.outcome is not Outcome.CLEAN or verdict.allowed:
             _record_unclean(verdict, queue_id, self.now)
+
+    def _add_copies(self, copies: Copies, queue_id: str) -> None:
+        counts = {
+            CopyFate.ACCEPTED: copies.accepted,
+            CopyFate.REFUSED: copies.refused,
+            CopyFate.FAILED: int(bool(copies.error)),
+        }
+        for fate, number in counts.items():
+            metrics.COPIES.child(fate).inc(number)
+        self.copies.append((copies.seconds, queue_id))
 
     def _add_scan(self, timed: Timed, size: int, queue_id: str) -> None:
         one, seconds = timed
@@ -120,6 +134,8 @@ class _Tally:
             observe(metrics.SLOT_WAIT_SECONDS, (), self.waits, self.now)
         if self.puts:
             observe(metrics.QUARANTINE_PUT_SECONDS, (), self.puts, self.now)
+        if self.copies:
+            observe(metrics.COPY_SECONDS, (), self.copies, self.now)
         for labels, measured in self.scans.items():
             observe(metrics.SCAN_SECONDS, labels, measured, self.now)
         for engine, measured in self.scores.items():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 QUEUED = "250 2.0.0 6AMG4FiU{:06} Message accepted for delivery"
-_OFFERS = ("250-fake", "250-8BITMIME", "250-SIZE", "250 SMTPUTF8")
+_OFFERS = ("250-fake", "250-8BITMIME", "250-SIZE", "250-DSN", "250 SMTPUTF8")
 
 
 class Received(NamedTuple):
@@ -23,15 +23,20 @@ class Received(NamedTuple):
 class FakeDelivery:
     """The server; `refusals` are replies to RCPT by address, `reply` is that to each message, None to close then.
 
-    `messages` are those that it has got up to the final dot, whatever it replied; `commands` are the verbs so far.
+    `replies` are those to messages by their first recipient, where they differ.
+
+    `messages` are those that it has got up to the final dot, whatever it replied; `commands` are the verbs so far, and
+    `arguments` those of RCPT by address.
     """
 
     port: int
     refusals: Mapping[str, str] = field(default_factory=dict)
     reply: str | None = QUEUED
+    replies: dict[str, str | None] = field(default_factory=dict)
     greeting: str = "220 fake"
     messages: list[Received] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    arguments: dict[str, str] = field(default_factory=dict)
     at_dot: threading.Event = field(default_factory=threading.Event)
     may_reply: threading.Event = field(default_factory=threading.Event)
 
@@ -63,7 +68,9 @@ class FakeDelivery:
                         sender, recipients = rest, []
                         say("250 2.1.0 ok")
                     case "RCPT":
-                        address = rest.removeprefix("TO:")
+                        path, bracket, arguments = rest.removeprefix("TO:").rpartition(">")
+                        address = path + bracket or arguments
+                        self.arguments[address] = arguments.lstrip()
                         refusal = self.refusals.get(address)
                         recipients += [] if refusal else [address]
                         say(refusal or "250 2.1.5 ok")
@@ -75,9 +82,10 @@ class FakeDelivery:
                         self.messages.append(Received(sender, recipients, content))
                         self.at_dot.set()
                         self.may_reply.wait(30)
-                        if self.reply is None:
+                        reply = self.replies.get(recipients[0], self.reply)
+                        if reply is None:
                             return
-                        say(self.reply.format(len(self.messages)))
+                        say(reply.format(len(self.messages)))
                     case "QUIT":
                         say("221 bye")
                         return

@@ -105,6 +105,7 @@ UNSEEN = {
     "child_hangs",
     "sessions_full",
     "store_fails",
+    "copy_fails",
     "store_warning",
     "keeper_waits",
     "keeper_fails",

@@ -12,6 +12,7 @@ _ENTRIES = "miltscan_quarantine_entries"
 _OLDEST = "miltscan_quarantine_oldest_timestamp_seconds"
 _FREE = "miltscan_quarantine_free_bytes"
 _PUT = "miltscan_quarantine_put_duration_seconds"
+_COPY = "miltscan_copy_duration_seconds"
 _KEEPER = "time() - miltscan_keeper_last_round_timestamp_seconds < bool 60"
 
 PANELS: tuple[Panel, ...] = (
@@ -70,6 +71,17 @@ PANELS: tuple[Panel, ...] = (
         BytesIEC,
         (f"min by (instance) ({_FREE}) or on() vector(0)", "free {{instance}}"),
         ("max by (instance) (miltscan_quarantine_disk_bytes) or on() vector(0)", "size {{instance}}"),
+    ),
+    graph(
+        "Copies",
+        Short,
+        (or_none(increase("miltscan_copies_total", "result", "$__rate_interval"), "result"), "{{result}}"),
+    ),
+    graph(
+        "Time to hand copies over",
+        Seconds,
+        *((f"{quantile(share, _COPY)} > 0 or on() vector(0)", f"{share:.0%}") for share in (0.5, 0.95, 0.99)),
+        steps=rising(1, 10),
     ),
     graph(
         "Releases",

@@ -186,7 +186,7 @@ def test_what_the_policy_keeps_is_stored_on_both_sides() -> None:
 def processor(settings: Settings, keys: Keyring, *, verifies: bool = False) -> Processor:
     """The processor of a service with these settings and keys."""
     pipeline = pipeline_for(settings, scripted(settings), scan_slots(1), "")
-    return processor_for(Loaded(settings, keys), pipeline, lambda *_: 0, lambda *_: None, verifies=verifies)
+    return processor_for(Loaded(settings, keys), pipeline, lambda *_: 0, lambda *_: None, "mx", verifies=verifies)
 
 
 @pytest.mark.parametrize(

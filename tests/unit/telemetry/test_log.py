@@ -83,6 +83,8 @@ def test_the_line_of_a_clean_message(make_report: MakeReport, capfd: pytest.Capt
         "area": None,
         "entry": None,
         "reply": None,
+        "decisions": [],
+        "decisions_count": 0,
         "observed": [],
         "engines": [{"engine": "clamd", "outcome": "clean", "server": "unix:/run/clamd.ctl", "ms": 12.3}],
         "waited_ms": 0.1,
