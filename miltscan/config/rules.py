@@ -263,8 +263,8 @@ def _contradictions(table: _Conditions) -> Iterator[str]:
     outcomes, directions = _named(table.get("outcome")), _named(table.get("direction"))
     if "reason" in table and outcomes and not outcomes & _REASONED:
         yield 'no message matches: only outcomes "unscanned" and "error" have a reason'
-    if ("signature" in table or "class" in table) and outcomes and not outcomes - {"spam", "error"}:
-        yield "no message matches: such an outcome has no signature"
+    if ("signature" in table or "class" in table) and outcomes and "infected" not in outcomes:
+        yield 'no message matches: only the outcome "infected" has a signature'
     if table.get("authenticated") is False and ("user" in table or directions == {"submission"}):
         yield "no message matches: only authenticated clients have a user, and only their mail is submission"
     if table.get("authenticated") is True and directions and "submission" not in directions:

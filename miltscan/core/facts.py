@@ -38,8 +38,9 @@ class HeaderIndex:
 class Facts(NamedTuple):
     """The facts; None is one that is not known yet, such as the outcome while the envelope arrives.
 
-    An empty text means that there is none: no `signature`, no `user`. `client` is an IP address, or what stands for it
-    in `message.Client`. `engine` is the one whose verdict decides. `scores` holds that of each anti-spam engine.
+    An empty text means that there is none: no `signature` (also where the allow list names it), no `user`. `client` is
+    an IP address, or what stands for it in `message.Client`. `engine` is the one whose verdict decides. `scores` holds
+    that of each anti-spam engine.
     """
 
     now: WeekTime | None = None

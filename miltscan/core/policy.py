@@ -159,7 +159,7 @@ def _here(choice: Choice, verdict: Verdict, queue_id: str, by: str) -> Action:
         case ActionName.DISCARD:
             return Discard(choice.area)
         case ActionName.HOLD:
-            return Hold(f"miltscan: {_explain(verdict) if verdict.outcome is Outcome.SPAM else status(verdict)}")
+            return Hold(f"miltscan: {_explain(verdict) if verdict.outcome is Outcome.SPAM else status(verdict)}{by}")
         case ActionName.QUARANTINE:
             return Quarantine(choice.area or DEFAULT_AREA)
         case ActionName.TEMPFAIL:

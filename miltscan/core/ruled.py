@@ -56,7 +56,7 @@ def facts_of(scanned: Scanned) -> Facts:
         verdict.outcome,
         verdict.reason or "",
         verdict.engine,
-        verdict.signature or "",
+        "" if verdict.allowed else verdict.signature or "",  # what is allowed was not found, as far as rules go
         {one.engine: one.score for one in verdicts if one.score is not None},
     )
 

@@ -42,7 +42,10 @@ def rule(body: str, name: str = "r", action: str = "reject") -> str:
         (rule("unless = {}"), "rule[1].unless = {}: expected a table of conditions"),
         (rule('when = { size_from = "2KiB", size_to = "1KiB" }'), "rule[1].when: no message matches: size_from"),
         (rule('when = { outcome = "clean", reason = "busy" }'), "rule[1].when: no message matches: only outcomes"),
-        (rule('when = { outcome = "error", class = "Macro" }'), "rule[1].when: no message matches: such an outcome"),
+        (
+            rule('when = { outcome = "error", class = "Macro" }'),
+            'rule[1].when: no message matches: only the outcome "infected"',
+        ),
         (rule('when = { authenticated = false, user = "a" }'), "rule[1].when: no message matches: only authenticated"),
         (
             rule('when = { authenticated = true, direction = "inbound" }'),

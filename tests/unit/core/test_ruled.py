@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from miltscan.config.load import parse_settings
-from miltscan.core.action import Accept, Decision, Quarantine, Reject, TempFail
+from miltscan.core.action import Accept, Decision, Hold, Quarantine, Reject, TempFail
 from miltscan.core.edits import InsertHeader
 from miltscan.core.facts import Facts, WeekTime
 from miltscan.core.lookup import Source
@@ -86,6 +86,19 @@ def test_a_rule_names_itself(action: str, expected: type) -> None:
     assert decision.rule == "my rule"
     marks = [edit.value for edit in decision.edits if isinstance(edit, InsertHeader)]
     assert marks == (["Infected (Eicar-Test-Signature)", "miltscan 1 at mx.example.test"] if action == "accept" else [])
+
+
+def test_what_is_allowed_was_not_found() -> None:
+    """A rule about a signature does not stop what an entry of the allow list lets pass."""
+    allowed = Verdict.infected("clamd", "Heuristics.X").allowed_by("7k2m9q4w", complete=True)
+    chosen = ruled('[[rule]]\nname = "r"\nwhen = { signature = "*" }\naction = "reject"')
+    assert on(chosen, THREE, allowed).decision.rule == "clean"
+
+
+def test_a_held_message_shows_the_rule() -> None:
+    """Its reason stands in the MTA's queue."""
+    held = on(ruled('[[rule]]\nname = "at night"\naction = "hold"')).decision.action
+    assert held == Hold("miltscan: Clean [at night]")
 
 
 BY_DOMAIN = """
