@@ -9,7 +9,8 @@ from miltscan.core.edits import ChangeHeader, Header, HeaderEdit, InsertHeader, 
 from miltscan.core.template import Template
 
 _REPLY = 400  # characters of a text: RFC 5321 section 4.5.3.1.5 allows a reply of 512 bytes
-_VALUE = 700  # characters of a header's value, whose line RFC 5322 section 2.1.1 limits to 998
+_LINE = 998  # bytes of a line: RFC 5322 section 2.1.1
+_VALUE = 700  # characters of a header's value, on one line
 LONGEST_TAG = 40
 """Characters of a subject tag, placeholders unfilled."""
 _SUBJECT = b"subject"
@@ -73,8 +74,12 @@ def _tagged(tag: str, headers: Sequence[Header]) -> tuple[HeaderEdit, ...]:
         text = subject.decode()
     except UnicodeDecodeError:
         text = subject.decode("latin-1")
-    text = text.lstrip(" \t")
-    return () if text.startswith(tag) else (ChangeHeader("Subject", 1, f"{tag} {text}"),)
+    text = text.lstrip(" \t\n")
+    if text.startswith(tag):
+        return ()
+    line, _, _ = f"Subject: {tag} {text}".partition("\n")
+    space = " " if len(line.encode()) <= _LINE else "\n "
+    return (ChangeHeader("Subject", 1, f"{tag}{space}{text}".rstrip(" ")),)
 
 
 def code_of(action: ActionName, text: str) -> tuple[int, str]:

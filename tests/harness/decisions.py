@@ -288,7 +288,7 @@ def _clamd(clamd: FakeClamd, answer: str, wait_until_down: Callable[[], None]) -
         clamd.behaviour = honest
 
 
-def edited(headers: Sequence[Header], edits: Iterable[tuple[bytes, bytes, int]]) -> list[tuple[str, str]]:
+def edited(headers: Sequence[Header], edits: Iterable[tuple[bytes, bytes, int]]) -> list[Header]:
     """The headers after these edits, each a name, a value and an index.
 
     As sendmail does it: an index counts the headers of one name from 1, whose value is changed, or which is removed if
@@ -304,4 +304,4 @@ def edited(headers: Sequence[Header], edits: Iterable[tuple[bytes, bytes, int]])
             result[places[index - 1]] = (name, value)
         else:
             del result[places[index - 1]]
-    return [(name.decode(), value.decode()) for name, value in result]
+    return result

@@ -62,7 +62,8 @@ def test_case(shared: Fleet, second: FakeClamd, spamd: FakeAntispam, case: Case)
         name, address = (text.encode() for text in case.client)
         mta.values |= {b"_": b"%b [%b]" % (name, address), b"{client_name}": name, b"{client_addr}": address}
         result = mta.send_message(message)
-    headers = decisions.edited(case.headers, [(edit.name, edit.value, edit.index or 0) for edit in result.edits])
+    edits = [(edit.name, edit.value, edit.index or 0) for edit in result.edits]
+    headers = [(name.decode(), value.decode()) for name, value in decisions.edited(case.headers, edits)]
     fate = fate_of(daemon, queue_id, result)
     assert case.deviations(result.reply.smtp.decode(), *fate, headers) == []
 

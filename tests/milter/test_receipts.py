@@ -21,6 +21,7 @@ from tests.fakes.clamd_lies import unless_canary
 from tests.fakes.eicar import EICAR
 from tests.fakes.milter_wire import Code, HeaderEdit
 from tests.fakes.mta import MTA, Message, Result
+from tests.harness import decisions
 from tests.milter.conftest import Fleet
 from tests.milter.daemon import Daemon, scanned
 
@@ -94,6 +95,57 @@ def test_receipts_from_outside_are_removed(both: Daemon) -> None:
     ]
     assert len(receipts(result)) == 1
     assert receipts(result) != [foreign]
+
+
+EDITS: dict[str, dict[str, Any]] = {
+    "insert": {"add_headers": {"X-Sort": "{rule} {signature}"}},
+    "replace": {"add_headers": {"X-Fold": "{sender}"}},
+    "remove": {"remove_headers": ["x-fold", "X-Missing"]},
+    "tag": {"tag": "[{outcome}]"},
+    "hold": {"action": "hold", "tag": "[held]", "remove_headers": ["X-Fold"]},
+    "all": {"add_headers": {"X-Sort": "a", "X-Other": "b"}, "remove_headers": ["X-Fold"], "tag": "[{rule}]"},
+}
+SUBJECTS: dict[str, tuple[tuple[bytes, bytes], ...]] = {
+    "plain": ((b"Subject", b" test"),),
+    "no-blank": ((b"SUBJECT", b"test"),),
+    "folded": ((b"Subject", b" a  long\n\tsubject\n of three lines"),),
+    "folded-at-once": ((b"Subject", b"\n\tsubject"),),
+    "encoded": ((b"Subject", b" =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\n =?utf-8?B?w7w=?="),),
+    "utf-8": ((b"Subject", " Grüße “x”".encode()),),
+    "latin-1": ((b"Subject", b" Gr\xfc\xdfe \x93x\x94"),),
+    "surrogate": ((b"Subject", b" \xed\xb3\xbf"),),
+    "missing": (),
+    "empty": ((b"Subject", b""),),
+    "blank": ((b"Subject", b"  "),),
+    "two": ((b"Subject", b" one"), (b"subject", b" two")),
+    "tagged": ((b"Subject", b" [clean] test"),),
+    "long": ((b"Subject", b" " + b"x" * 985),),
+}
+MARKED = ((b"X-Virus-Status", b" Clean"), (b"X-Fold", b" a\n\tb"), (b"x-fold", b" c"))
+RULED = [{"name": name, "when": {"sender": f"{name}@example.org"}, "action": "accept", **EDITS[name]} for name in EDITS]
+
+
+@pytest.mark.parametrize(
+    ("edits", "subject"),
+    [*((edits, "plain") for edits in EDITS if edits != "tag"), *(("tag", one) for one in SUBJECTS)],
+)
+def test_the_receipt_holds_after_the_edits_of_a_rule(shared: Fleet, folder: Path, edits: str, subject: str) -> None:
+    """The delivery side believes the message as the MTA hands it over, and nothing of its subject is lost."""
+    both = shared(keys__file=f"{folder}/keys", verify__socket=f"unix:{folder}/verify-ruled", rule=RULED)
+    name = f"{edits}-{subject}"
+    sender = f"<{edits}@example.org>".encode()
+    message = Message(sender, headers=(*SUBJECTS[subject], *MARKED), queue_id=f"IN-{name}".encode())
+    result = both.send(message)
+    assert result.accepted
+    changes = [(edit.name, edit.value, edit.index or 0) for edit in result.edits]
+    headers = decisions.edited(message.headers, changes)
+    with MTA.open(f"unix:{folder}/verify-ruled") as mta:
+        second = mta.send_message(replace(message, headers=tuple(headers), queue_id=f"OUT-{name}".encode()))
+    assert second.edits == (HeaderEdit(Code.CHANGE_HEADER, NAME, b"", 1),)
+    assert both.line_of(f"OUT-{name}")["receipt"] == "valid"
+    subjects = [value for one, value in headers if one.lower() == b"subject"]
+    assert len(subjects) == max(1 if "tag" in EDITS[edits] else 0, len(SUBJECTS[subject]))
+    assert all(len(line) <= 998 for value in subjects for line in (b"Subject:" + value).split(b"\n"))
 
 
 CASES: dict[ReceiptResult, bytes] = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from miltscan.core.edits import Header, HeaderEdit, InsertHeader, RemoveHeader, edited, in_order, removals
+from miltscan.core.edits import ChangeHeader, Header, HeaderEdit, InsertHeader, RemoveHeader, edited, in_order, removals
 
 HEADERS: list[Header] = [(b"A", b" 1"), (b"X-Spam", b" 2"), (b"b", b" 3"), (b"x-spam", b" 4"), (b"a", b" 5")]
 
@@ -20,6 +20,9 @@ HEADERS: list[Header] = [(b"A", b" 1"), (b"X-Spam", b" 2"), (b"b", b" 3"), (b"x-
         ([RemoveHeader("a", 2), RemoveHeader("a", 1)], HEADERS[1:4]),
         ([RemoveHeader("a", 3), RemoveHeader("a", 0), RemoveHeader("c", 1)], HEADERS),
         ([RemoveHeader("a", 1), InsertHeader("a", "n")], [(b"a", b" n"), *HEADERS[1:]]),
+        ([ChangeHeader("B", 1, "ü\n x")], [*HEADERS[:2], (b"b", b" \xc3\xbc\n x"), *HEADERS[3:]]),
+        ([ChangeHeader("a", 2, "n")], [*HEADERS[:4], (b"a", b" n")]),
+        ([ChangeHeader("a", 3, "n"), ChangeHeader("a", 0, "n"), ChangeHeader("c", 1, "n")], HEADERS),
     ],
 )
 def test_edits_are_made_one_after_the_other(edits: Sequence[HeaderEdit], expected: list[Header]) -> None:
@@ -40,3 +43,9 @@ def test_a_header_that_two_proposers_remove_is_removed_once() -> None:
     assert ordered[-1] == InsertHeader("N", "v")
     assert len(ordered) == 5
     assert edited(HEADERS, ordered) == [(b"N", b" v"), (b"b", b" 3")]
+
+
+def test_a_header_is_changed_before_others_move_it() -> None:
+    """Its index counts on the headers as they were received."""
+    ordered = in_order([InsertHeader("a", "n"), RemoveHeader("A", 1), ChangeHeader("A", 2, "c")])
+    assert edited(HEADERS, ordered) == [(b"a", b" n"), *HEADERS[1:4], (b"a", b" c")]
