@@ -17,6 +17,7 @@ from miltscan.quarantine.audit import AuditLine, expiry_line
 from miltscan.quarantine.encoder import identities
 from miltscan.quarantine.entry import State
 from miltscan.quarantine.files import Files
+from miltscan.quarantine.ledger import CopyLedger
 from miltscan.quarantine.selection import Selection
 from miltscan.quarantine.store import Store
 from miltscan.scanning.entries import retentions
@@ -121,6 +122,7 @@ class Keeping:
     def __init__(self, current: Current, files: Files) -> None:
         self._current = current
         self._files = files
+        self._copies = CopyLedger(files.directory)
         self._indexing, self._expiring = Stores(current), Stores(current)
         self._index_health, self._expiry_health = Health("index"), Health("expire")
         self._clock = ClockWatch()
@@ -154,13 +156,17 @@ class Keeping:
         metrics.KEEPER_LAST_ROUND.child().set(time.time())
 
     def expire(self) -> float:
-        """Delete what exceeds the bounds of its area, in batches; return the seconds until the next look."""
+        """Delete what exceeds the bounds of its area, in batches, and what was remembered of copies long enough.
+
+        Returns the seconds until the next look.
+        """
         now = time.time()
         if self._clock.is_ahead(now, time.clock_gettime(time.CLOCK_BOOTTIME)):
             self._expiry_health.fails("the clock was set ahead by more than an hour: nothing is deleted for a day")
             return _EXPIRE
         try:
             gone = self._expiring.get().expire(now, _EXPIRED_AT_ONCE)
+            self._copies.prune(now)
         except StoreError as error:
             self._expiry_health.fails(str(error))
             return _EXPIRE

@@ -13,7 +13,7 @@ from tests.fakes.antispam import SPAMD_GTUBE, FakeAntispam, spamd_says
 from tests.fakes.clamd import FakeClamd
 from tests.harness import decisions
 from tests.harness.client import new_message_id
-from tests.harness.decisions import Case
+from tests.harness.decisions import Case, Fate
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
@@ -52,6 +52,9 @@ def test_case(parts: Parts, case: Case) -> None:
         reads = partial(_reads, sandwich)
         stack.enter_context(decisions.in_force(case, sandwich.folder / "lists.jsonl", reads))
         reply = sent(sandwich.incoming.port, case, message)
+    if case.expected.each:
+        assert case.deviations_of_each(reply, fates_of(sandwich, case, reply, message_id)) == []
+        return
     fate, reason, headers = found(sandwich, reply, message_id)
     assert case.deviations(reply, fate, reason, headers) == []
 
@@ -75,6 +78,27 @@ def sent(port: int, case: Case, message: bytes) -> str:
                 return f"{code} {text.decode()}"
         code, text = session.data(message)
         return f"{code} {text.decode()}"
+
+
+def fates_of(sandwich: ScanningSandwich, case: Case, reply: str, message_id: str) -> dict[str, Fate]:
+    """What became of each address: in the log, in the mailbox (by local part), or held in the queue."""
+    queue_id = reply.split()[2]
+    line = sandwich.miltscan.wait_for_message(queue_id=queue_id)
+    fates = decisions.fates_in_log(line)
+    held = sandwich.incoming.queue / f"hf{queue_id}"
+    if held.exists():
+        _, reason, headers = found(sandwich, reply, message_id)
+        named = re.findall(r"^R[^:]*:(<[^>]*>)$", held.read_text(errors="replace"), re.MULTILINE)
+        fates |= dict.fromkeys(named, (decisions.HELD, reason, headers))
+        held.rename(sandwich.folder / held.name)
+    wait_until(lambda: not (sandwich.incoming.queued() or sandwich.delivery.queued()), PATIENCE, "two empty queues")
+    by_name = {address.strip("<>").partition("@")[0]: address for address in case.expected.each}
+    for delivered in sandwich.mailbox.find(message_id):
+        for one in delivered.recipients:
+            address = by_name.get(one.partition("@")[0], one)
+            assert address not in fates, f"{address} has the message twice"
+            fates[address] = (decisions.DELIVERED, "", delivered.message.items())
+    return fates
 
 
 def found(sandwich: ScanningSandwich, reply: str, message_id: str) -> tuple[str, str, list[tuple[str, str]]]:

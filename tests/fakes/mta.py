@@ -97,6 +97,7 @@ class Result:
     reply: Reply
     log: tuple[Reply, ...]
     refused: tuple[bytes, ...]  # recipients the milter did not want
+    named: tuple[bytes, ...] = ()  # those of the message
 
     @property
     def accepted(self) -> bool:
@@ -107,6 +108,19 @@ class Result:
     def edits(self) -> tuple[HeaderEdit, ...]:
         """The header changes, in the order in which they were asked for."""
         return tuple(parse_header_edit(reply) for reply in self.log if reply.code in HEADER_EDITS)
+
+    @property
+    def recipients(self) -> tuple[bytes, ...]:
+        """Those who receive the message from the MTA, as the milter has edited them; none if it does not go on."""
+        left = dict.fromkeys(one for one in self.named if one.strip(b"<>") not in self.refused) if self.accepted else {}
+        for reply in self.log:
+            address = reply.payload.split(b"\0")[0]
+            match reply.code:
+                case Code.DELETE_RECIPIENT:
+                    left.pop(address, None)
+                case Code.ADD_RECIPIENT | Code.ADD_RECIPIENT_ARGS if self.accepted:
+                    left[address] = None
+        return tuple(left)
 
     @property
     def quarantine(self) -> bytes | None:
@@ -347,4 +361,4 @@ class MTA:
                 break
         if command is not Command.EOM:
             self.abort()
-        return Result(command, reply, tuple(log), tuple(refused))
+        return Result(command, reply, tuple(log), tuple(refused), message.recipients)

@@ -6,7 +6,7 @@ import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,12 +21,16 @@ from tests.harness.programs import CHECKOUT
 FOLDER = CHECKOUT / "tests" / "corpus" / "decisions"
 LEVELS = ("unit", "milter", "e2e")
 DELIVERED, REFUSED, DISCARDED, HELD, QUARANTINED = "delivered", "refused", "discarded", "held", "quarantined"
+REDIRECTED = "redirected"
 Header = tuple[bytes, bytes]
+Fate = tuple[str, str, Sequence[tuple[str, str]]]
+"""What becomes of a recipient's mail, the reason or the area, and its headers."""
 
 _SECTIONS = ("configuration", "lists", "session", "message", "engine", "expected")
 _HEADING = re.compile(r"^--- (\w+)\n", re.MULTILINE)
 _LEVELS = re.compile(r"levels: ([a-z0-9 ]+) - .+")
 _COMMAND = re.compile(r"(MAIL FROM|RCPT TO):(<\S*>)((?: \S+)*)")
+_RECIPIENT = re.compile(r"(<\S+>): (.+)")
 _MANY_BYTES = re.compile(r"\((\d+) bytes\)")
 _QUEUE_ID = re.compile(r" \(\w+\)$")
 _SESSION = "MAIL FROM:<sender@example.org>\nRCPT TO:<user@example.test>\n"
@@ -48,12 +52,16 @@ class MailCommand(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The reply (of 250 only the code), what becomes of the message, and patterns of the headers in _OURS."""
+    """The reply (of 250 only the code), what becomes of the message, and patterns of the headers in _OURS.
+
+    `each` has the same for addresses, where these differ.
+    """
 
     reply: str
     fate: str
     reason: str
     headers: tuple[str, ...]
+    each: Mapping[str, "Expected"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +116,26 @@ class Case:
 
     def deviations(self, reply: str, fate: str, reason: str, headers: Iterable[tuple[str, str]]) -> list[str]:
         """What differs from the expectation: a line for each of reply, fate, miltscan's headers and other headers."""
+        return self._deviations(self.expected, reply, (fate, reason, [*headers]))
+
+    def deviations_of_each(self, reply: str, fates: Mapping[str, Fate]) -> list[str]:
+        """The same for the addresses whose mail has these fates."""
+        wanted = self.expected.each
+        nothing: Fate = ("nothing", "", ())
+        return [
+            f"{address}: {line}"
+            for address in sorted({*wanted, *fates})
+            for line in self._deviations(
+                wanted.get(address, Expected(self.expected.reply, *nothing[:2], ())), reply, fates.get(address, nothing)
+            )
+        ]
+
+    def _deviations(self, wanted: Expected, reply: str, found: Fate) -> list[str]:
+        fate, reason, headers = found
         heard = _QUEUE_ID.sub("", reply)
         has = [f"{name}: {value.strip()}" for name, value in headers]
         marks = [header for header in has if header.lower().startswith(_OURS)]
         sent = [f"{name.decode()}: {value.decode().strip()}" for name, value in self.headers]
-        wanted = self.expected
         gone = tuple(f"{line[2:].lower()}:" for line in wanted.headers if line.startswith("- "))
         lost = [header for header in sent if not header.lower().startswith((*_OURS, *gone)) and header not in has]
         lost += [header for header in has if gone and header.lower().startswith(gone) and header not in wanted.headers]
@@ -221,13 +244,37 @@ def _message(text: str) -> tuple[tuple[Header, ...], bytes]:
 
 
 def _expected(name: str, text: str) -> Expected:
-    reply, fate, *headers = text.strip("\n").split("\n")
+    reply, *lines = text.strip("\n").split("\n")
+    if not any(map(_RECIPIENT.fullmatch, lines[:1])):
+        return _fate(name, reply, lines)
+    blocks: list[tuple[str, list[str]]] = []
+    for line in lines:
+        if found := _RECIPIENT.fullmatch(line):
+            blocks.append((found[1], [found[2]]))
+        else:
+            blocks[-1][1].append(line)
+    return Expected(reply, "", "", (), {address: _fate(name, reply, block) for address, block in blocks})
+
+
+def _fate(name: str, reply: str, lines: Sequence[str]) -> Expected:
+    fate, *headers = lines
     kind, _, reason = fate.partition(": ")
-    fates = {DELIVERED: False, REFUSED: False, DISCARDED: False, HELD: True, QUARANTINED: True}
+    fates = dict.fromkeys((DELIVERED, REFUSED, DISCARDED, REDIRECTED), False) | {HELD: True, QUARANTINED: True}
     if fates.get(kind) is not bool(reason):
         expected = "delivered, refused, discarded, held: REASON or quarantined: AREA"
         raise ValueError(f"{name}: expected {expected}, got {fate!r}")
     return Expected(reply, kind, reason, tuple(headers))
+
+
+def fates_in_log(line: Mapping[str, Any]) -> dict[str, Fate]:
+    """The fates of those recipients who receive neither the message nor a copy, by miltscan's line about it."""
+    kinds = {"redirect": REDIRECTED, "discard": DISCARDED}
+    return {
+        recipient: (kinds.get(one["action"], QUARANTINED), "" if one["action"] in kinds else one["area"], ())
+        for one in line["decisions"]
+        for recipient in one["recipients"]
+        if one["area"] or one["action"] in kinds
+    }
 
 
 def _flatten(name: str, table: Mapping[str, Any], found: dict[str, dict[str, Any]]) -> None:

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from email import message_from_bytes
 from functools import partial
 
 import pytest
 
 from tests.fakes.antispam import SPAMD_GTUBE, FakeAntispam, spamd_says
 from tests.fakes.clamd import FakeClamd
+from tests.fakes.delivery import FakeDelivery, fake_delivery
 from tests.fakes.milter_wire import Code
 from tests.fakes.mta import Message, Result
 from tests.harness import decisions
-from tests.harness.decisions import Case
+from tests.harness.decisions import Case, Fate
 from tests.harness.processes import PATIENCE, wait_until
 from tests.milter.conftest import Fleet
 from tests.milter.daemon import Daemon
@@ -31,13 +33,23 @@ def spamd() -> Iterator[FakeAntispam]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def delivery() -> Iterator[FakeDelivery]:
+    """A delivery sendmail for copies."""
+    with fake_delivery() as server:
+        yield server
+
+
 @pytest.mark.parametrize("case", decisions.cases("milter"), ids=lambda case: case.name)
-def test_case(shared: Fleet, second: FakeClamd, spamd: FakeAntispam, case: Case) -> None:
+def test_case(shared: Fleet, second: FakeClamd, spamd: FakeAntispam, delivery: FakeDelivery, case: Case) -> None:
     """The reply to the MTA and the edits that it is asked for are those that the file expects."""
     tables = case.tables_with(case.servers(["OWN", second.address], str(spamd.address)))
     settings = {
         f"{table}.{key}".lstrip("."): value for table, values in tables.items() for key, value in values.items()
     }
+    if case.expected.each:
+        settings["delivery.server"] = f"inet:{delivery.port}@127.0.0.1"
+        delivery.messages.clear()
     daemon = shared(**{name.replace(".", "__"): value for name, value in settings.items()})
     # an optional engine delays no start: without its first self-test it would count as down already
     daemon.wait_metric("engine_up", max(1, len(tables.get("", {}).get("engine", []))))
@@ -65,7 +77,21 @@ def test_case(shared: Fleet, second: FakeClamd, spamd: FakeAntispam, case: Case)
     edits = [(edit.name, edit.value, edit.index or 0) for edit in result.edits]
     headers = [(name.decode(), value.decode()) for name, value in decisions.edited(case.headers, edits)]
     fate = fate_of(daemon, queue_id, result)
+    if case.expected.each:
+        fates = decisions.fates_in_log(daemon.line_of(queue_id)) | _copied(delivery)
+        fates |= {one.decode(): (*fate, headers) for one in result.recipients} if result.recipients else {}
+        assert case.deviations_of_each(result.reply.smtp.decode(), fates) == []
+        return
     assert case.deviations(result.reply.smtp.decode(), *fate, headers) == []
+
+
+def _copied(delivery: FakeDelivery) -> dict[str, Fate]:
+    """What the delivery sendmail has, by recipient."""
+    return {
+        recipient: (decisions.DELIVERED, "", message_from_bytes(one.content).items())
+        for one in delivery.messages
+        for recipient in one.recipients
+    }
 
 
 def _reads(daemon: Daemon) -> int:

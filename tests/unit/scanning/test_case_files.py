@@ -6,15 +6,17 @@ import pytest
 
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
-from miltscan.core.action import Decision, Discard, Hold, Quarantine
+from miltscan.core.action import Decision, Discard, Hold, Quarantine, Redirect
 from miltscan.core.edits import edited
 from miltscan.core.facts import WeekTime
 from miltscan.core.lists import Consultation, Lists
 from miltscan.core.lookup import Source
-from miltscan.core.message import Client, Message
+from miltscan.core.message import Client, Destination, Message
 from miltscan.core.policy import decide, denial
-from miltscan.core.ruled import Scanned, rule_on
+from miltscan.core.report import Group
+from miltscan.core.ruled import Ruling, Scanned, rule_on
 from miltscan.core.session import Session
+from miltscan.core.split import Plan, Share, plan
 from miltscan.core.verdict import Advice, Limit, Verdict, worst
 from miltscan.engines.antispam.reply import Scored, SpamReply
 from miltscan.engines.clamd.reply import Clean, Form, Found, parse_reply
@@ -23,7 +25,7 @@ from miltscan.engines.spamd.reply import parse_spamd
 from miltscan.scanning.assemble import policy_for, rules_for
 from tests.fakes.messages import NoContent
 from tests.harness import decisions
-from tests.harness.decisions import Case
+from tests.harness.decisions import Case, Fate
 
 NOW = WeekTime(0, 600)
 LIMITS = {"(no answer)": Limit.TIMEOUT, "(fails its self-test)": Limit.NO_ENGINE, "(busy)": Limit.BUSY}
@@ -64,8 +66,8 @@ def no_source(_text: str) -> Source:
     raise AssertionError
 
 
-def decided(case: Case, settings: Settings) -> Decision:
-    """The decision at MAIL where it is a refusal, else the one at the end of the message."""
+def decided(case: Case, settings: Settings) -> Plan:
+    """The decision at MAIL where it is a refusal, else the plan at the end of the message."""
     rules = rules_for(settings, no_source, verifies=False)
     policy = replace(policy_for(settings, "mx.example.test"), rules=rules)
     session = Session(Client(*case.client))
@@ -73,9 +75,10 @@ def decided(case: Case, settings: Settings) -> Decision:
     arguments = tuple(argument.encode() for argument in sender.arguments)
     announced = session.mail(sender.path.encode(), arguments, settings.limits.message_size, authenticated=False)
     if announced and not rules and (refusal := decide(policy, made(session, announced), announced)).reply:
-        return refusal
+        return Plan(refusal)
+    session.editable = True
     for recipient in case.recipients:
-        session.rcpt(recipient.encode(), local=True)
+        session.rcpt(recipient.encode(), local=True, destination=Destination((), ("local", "", recipient)))
     for name, value in case.headers:
         session.header(name, value)
     if case.body:
@@ -83,15 +86,41 @@ def decided(case: Case, settings: Settings) -> Decision:
     session.eom()
     message = made(session)
     if message.settled:
-        return rule_on(policy, Scanned(message, message.settled, (), NOW)).decision
+        return planned(settings, message, rule_on(policy, Scanned(message, message.settled, (), NOW)))
     lists = Consultation(Lists(case.entries), message, 0.0, str)
     asked = zip(case.answers.items(), case.types, strict=False)
     verdicts = [
         lists.allowed(verdict_on(engine, answer, kind)) for (engine, answer), kind in asked if answer != "(not asked)"
     ]
     if entry := lists.denied(verdicts):
-        return denial(entry, message.queue_id)
-    return rule_on(policy, Scanned(message, worst(verdicts, policy.optional), verdicts, NOW)).decision
+        return Plan(denial(entry, message.queue_id))
+    scanned = Scanned(message, worst(verdicts, policy.optional), verdicts, NOW)
+    return planned(settings, message, rule_on(policy, scanned))
+
+
+def planned(settings: Settings, message: Message, ruling: Ruling) -> Plan:
+    """The plan for a ruling."""
+    everybody = Group((*range(len(message.envelope.recipients)),), ruling.decision)
+    return plan(settings.policy.recipients, message.envelope, ruling.groups or (everybody,))
+
+
+def fates_of(case: Case, made: Plan) -> dict[str, Fate]:
+    """What becomes of each recipient, and of other addresses."""
+    fates: dict[str, Fate] = {}
+    everybody = Group((*range(len(case.recipients)),), made.decision)
+    for share in made.shares or (Share(everybody, stays=True),):
+        decision = made.decision if share.stays else share.group.decision
+        headers = [(name.decode(), value.decode()) for name, value in edited(case.headers, decision.edits)]
+        own = [case.recipients[one] for one in share.group.recipients]
+        fates |= {one.decode(): (decisions.DELIVERED, "", headers) for one in share.to}
+        if share.stays:
+            fates |= {one: (*fate_of(decision), headers) for one in own}
+        elif share.area and not isinstance(decision.action, Discard):
+            fates |= dict.fromkeys(own, (decisions.QUARANTINED, share.area, ()))
+        elif isinstance(decision.action, Redirect | Discard):
+            gone = decisions.REDIRECTED if isinstance(decision.action, Redirect) else decisions.DISCARDED
+            fates |= dict.fromkeys(own, (gone, "", ()))
+    return fates
 
 
 def made(session: Session, settled: Verdict | None = None) -> Message:
@@ -116,7 +145,11 @@ def fate_of(decision: Decision) -> tuple[str, str]:
 @pytest.mark.parametrize("case", decisions.cases("unit"), ids=lambda case: case.name)
 def test_case(case: Case) -> None:
     """The decision is the one that the file expects."""
-    decision = decided(case, parse_settings(case.configuration.encode(), case.name))
+    made = decided(case, parse_settings(case.configuration.encode(), case.name))
+    decision = made.decision
+    if case.expected.each:
+        assert case.deviations_of_each(str(decision.reply or "250"), fates_of(case, made)) == []
+        return
     headers = [(name.decode(), value.decode()) for name, value in edited(case.headers, decision.edits)]
     assert case.deviations(str(decision.reply or "250"), *fate_of(decision), headers) == []
 
@@ -167,6 +200,7 @@ def test_a_case_is_read() -> None:
         ("RCPT TO:<a@example.test>", "DATA", "expected client:, MAIL FROM: or RCPT TO:, got 'DATA'"),
         ("held: why", "held", "expected delivered, refused, discarded, held: REASON or quarantined: AREA, got 'held'"),
         ("held: why", "gone", "got 'gone'"),
+        ("held: why", "<a@example.test>: gone", "got 'gone'"),
         ("--- session\n", "--- lists\nkeep sender=@a\n--- session\n", "expected allow or deny and KEY=VALUE"),
     ],
 )
