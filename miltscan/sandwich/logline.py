@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
@@ -151,6 +151,30 @@ def accepted_as(reply: str) -> str | None:
 def entry_of(event: LogEvent) -> str | None:
     """The ID of an entry in the quarantine, in a line of miltscan."""
     return event.get("entry") if event.kind in {EventKind.SCAN, EventKind.QUARANTINE} else None
+
+
+def decisions_in(event: LogEvent) -> list[LogEvent]:
+    """An event `decision` for each group of recipients with a decision of its own, in miltscan's line about a message.
+
+    A group with a copy is a delivery attempt, which the delivery sendmail has accepted.
+    """
+    given = event.fields.get("decisions")
+    found = []
+    for one in given if event.kind is EventKind.SCAN and isinstance(given, list) else ():
+        if not isinstance(one, dict):
+            continue
+        fields, delivery = {**one, "event": "decision"}, str(one.get("delivery") or "")
+        if QUEUE_ID.fullmatch(delivery) and one.get("action") != "redirect":
+            fields |= {"dsn": "2.0.0", "stat": f"Sent ({delivery} Message accepted for delivery)"}
+            found.append(replace(event, kind=EventKind.DELIVERY, fields=fields))
+        else:
+            found.append(replace(event, fields=fields))
+    return found
+
+
+def entries_of(event: LogEvent) -> list[str]:
+    """The IDs of all entries in the quarantine that a line of miltscan names."""
+    return [entry for one in (event, *decisions_in(event)) if (entry := entry_of(one))]
 
 
 def addresses(event: LogEvent) -> list[str]:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from json import dumps
 
 from miltscan.sandwich.logforms import QUEUE_ID
-from miltscan.sandwich.logline import LINE_LIMIT, EventKind, LogEvent, entry_of, parse_line
+from miltscan.sandwich.logline import LINE_LIMIT, EventKind, LogEvent, entries_of, parse_line
 from miltscan.trace.links import Link, LinkKind, links
 from miltscan.trace.order import ordered
 from miltscan.trace.recipients import (
@@ -66,8 +66,8 @@ class Trace:
 
     @property
     def entry(self) -> str | None:
-        """The ID of its entry in the quarantine."""
-        return next((name for event in self.events if (name := entry_of(event))), None)
+        """The ID of its entry in the quarantine, the first one if it has several."""
+        return next((name for event in self.events for name in entries_of(event)), None)
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class _Search:
         """Keep an event that belongs to the message, and its queue IDs; whether it does."""
         here, found = event.queue_id, links(event)
         named = not self.full and not self.message_ids.isdisjoint({event.get("msgid"), event.get("message_id")})
-        named = named or (bool(self.entry) and entry_of(event) == self.entry)
+        named = named or (bool(self.entry) and self.entry in entries_of(event))
         linked = {one for link in found for one in (link.sender, link.receiver)}
         if here is None or not (named or any(one in self.queue_ids for one in (here, *linked))):
             return False

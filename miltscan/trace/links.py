@@ -1,6 +1,7 @@
 """Which queue IDs of one message a log line connects: handoffs, clones, splits, and notices about it. It reads no file.
 
     to=<b@example.test>, ..., stat=Sent (NEW Message accepted for delivery)    handoff to the next sendmail
+    {"event":"message", "decisions":[{"delivery":"NEW"}]}                       copies for some recipients, by miltscan
     NEW: clone: owner=<owner-list@example.test>           a copy for an alias with an owner; sendmail 8.12 and later
     clone OLD, owner=<owner-list@example.test>            the same of sendmail 8.9 to 8.11, in a line of NEW
     split: maxrcpts=1, rcpts=3, count=2, ids=NEW; NEW     recipients moved to other queue files (r= of a queue group)
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from miltscan.sandwich.logforms import QUEUE_ID
-from miltscan.sandwich.logline import EventKind, LogEvent, handoff_id
+from miltscan.sandwich.logline import EventKind, LogEvent, decisions_in, handoff_id
 
 
 class LinkKind(StrEnum):
@@ -49,6 +50,9 @@ def links(event: LogEvent) -> list[Link]:
     here = event.queue_id
     if here is None or here == "NOQUEUE":
         return []
+    if event.kind is EventKind.SCAN:
+        copies = (str(one.get("delivery") or "") for one in decisions_in(event))
+        return [Link(here, one, LinkKind.HANDOFF) for one in dict.fromkeys(copies) if QUEUE_ID.fullmatch(one)]
     if following := handoff_id(event):
         return [Link(here, following, LinkKind.HANDOFF)]
     return _made_here(here, event.text) if event.kind is EventKind.OTHER else []

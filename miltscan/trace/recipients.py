@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from miltscan.sandwich.logline import EventKind, LogEvent, addresses, entry_of, handoff_id
+from miltscan.sandwich.logline import EventKind, LogEvent, addresses, decisions_in, entry_of, handoff_id
 
 
 class DeliveryStatus(StrEnum):
@@ -19,6 +19,7 @@ class DeliveryStatus(StrEnum):
     QUARANTINED = "in the quarantine"
     UNKNOWN = "unknown"
     DISCARDED = "discarded"
+    REDIRECTED = "redirected"
     HANDED_OVER = "handed over"  # to a host whose lines are not in these logs
     DELIVERED = "delivered"
 
@@ -44,6 +45,8 @@ _BY_MILTER = {
     "tempfail": DeliveryStatus.TEMPFAILED,
     "reject": DeliveryStatus.REJECTED,
 }
+_GONE = {"discard", "redirect"}
+"""Actions after which a recipient has no further line."""
 _ATTEMPTS = {EventKind.DELIVERY, EventKind.QUARANTINE}
 _OF_ENTRY = {
     "release_failed": DeliveryStatus.QUARANTINED,
@@ -51,6 +54,7 @@ _OF_ENTRY = {
     "held_deleted": DeliveryStatus.DISCARDED,
     "quarantine": DeliveryStatus.QUARANTINED,
     "discard": DeliveryStatus.DISCARDED,
+    "redirect": DeliveryStatus.REDIRECTED,
 }
 """What became of a recipient's copy, by the event of the quarantine or the action in miltscan's line."""
 _MILTER_ACTION = re.compile(r"(?:milter=[^,=]+,(?: action=\w+,)?|Milter: (?:cmd=)?data,) (discard|tempfail|reject)")
@@ -77,10 +81,15 @@ def worst_status(statuses: Iterable[DeliveryStatus]) -> DeliveryStatus:
 def recipients_of(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterator[Recipient]:
     """Each recipient with its last attempt, and `refusal` for an attempt without a status code."""
     tried: dict[tuple[str | None, str], list[LogEvent]] = {}
+    events = [*_with_decisions(events)]
     for event in events:
         named = addresses(event) if event.kind in _ATTEMPTS or is_kept(event) else []
+        if event.get("event") == "decision" and event.get("action") in _GONE:
+            named = addresses(event)
         if event.get("event") in {"entry_deleted", "held_deleted"}:  # it is final for those who have not received it
-            named = [one for (queue_id, one), made in tried.items() if queue_id == event.queue_id and _waits(made[-1])]
+            named = [
+                one for (queue_id, one), made in tried.items() if queue_id == event.queue_id and _waits(made, event)
+            ]
         for address in named:
             tried.setdefault((event.queue_id, address), []).append(event)
     delivering = {event.queue_id for event in events if event.kind is EventKind.DELIVERY or is_kept(event)}
@@ -94,20 +103,31 @@ def recipients_of(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterat
             yield Recipient(address, status, sum(one.kind in _ATTEMPTS for one in made), made[-1])
 
 
+def _with_decisions(events: Iterable[LogEvent]) -> Iterator[LogEvent]:
+    """The events, each of miltscan followed by its decisions for groups of recipients."""
+    for event in events:
+        yield event
+        yield from decisions_in(event)
+
+
 def is_kept(event: LogEvent) -> bool:
     """Whether this is miltscan's line about a message of which the quarantine has a copy."""
     return event.kind is EventKind.SCAN and bool(entry_of(event))
 
 
-def _waits(last: LogEvent) -> bool:
+def _waits(made: Sequence[LogEvent], deletion: LogEvent) -> bool:
+    """Whether a recipient with these attempts had not received what was deleted."""
+    last, entry = made[-1], entry_of(deletion)
+    if entry and any(entry_of(one) not in {None, entry} for one in made):  # of an entry for others
+        return False
     if last.kind is EventKind.DELIVERY:  # held by sendmail, perhaps after a release that failed
         return _attempt_status(last, DeliveryStatus.UNKNOWN) in {DeliveryStatus.HELD, DeliveryStatus.DEFERRED}
-    return handoff_id(last) is None
+    return handoff_id(last) is None and last.get("action") != "redirect"
 
 
 def kept_without_result(events: Sequence[LogEvent]) -> bool:
     """Whether the quarantine has recipients that no line names: a line names only the first ones."""
-    kept = [_count(event) - len(addresses(event)) for event in events if is_kept(event)]
+    kept = [_count(event) - len(addresses(event)) for event in _with_decisions(events) if is_kept(event)]
     gone = [_count(event) - len(addresses(event)) for event in events if event.get("event") == "released"]
     return sum(kept) > sum(gone)
 
@@ -118,6 +138,8 @@ def _count(event: LogEvent) -> int:
 
 
 def _attempt_status(attempt: LogEvent, refusal: DeliveryStatus) -> DeliveryStatus:
+    if attempt.get("event") == "decision" and entry_of(attempt):
+        return DeliveryStatus.QUARANTINED
     if attempt.kind in {EventKind.SCAN, EventKind.QUARANTINE}:
         words = [attempt.get("event") or "", attempt.get("action") or ""]
         return next((_OF_ENTRY[word] for word in words if word in _OF_ENTRY), DeliveryStatus.UNKNOWN)

@@ -128,9 +128,25 @@ def _scan(fields: Mapping[str, object]) -> Iterator[str]:
     if fields.get("list"):
         yield f"lists: entry {fields.get('list')} applied (miltscan lists)"
     yield f"decision: {fields.get('action')}, by rule {fields.get('rule')}"
+    for one in _list(fields.get("decisions")):
+        if isinstance(one, dict):
+            yield _decision(one)
     if fields.get("entry"):
         yield f"in the quarantine: area {fields.get('area')}, entry {fields.get('entry')}"
     yield f"reply: {fields.get('reply') or 'the 250 of sendmail'} (after {fields.get('total_ms')} ms)"
+
+
+def _decision(fields: Mapping[str, object]) -> str:
+    """The decision for a group of recipients."""
+    to = _some(_list(fields.get("recipients")), fields.get("recipients_count"))
+    facts = [f"for {to}: {fields.get('action')}, by rule {fields.get('rule')}"]
+    if fields.get("delivery"):
+        facts.append(f"copy handed over as {fields.get('delivery')}")
+    if fields.get("refusal"):
+        facts.append(f"copy not accepted: {fields.get('refusal')}")
+    if fields.get("entry"):
+        facts.append(f"in the quarantine: area {fields.get('area')}, entry {fields.get('entry')}")
+    return "; ".join(facts)
 
 
 def _quarantine(event: LogEvent) -> Iterator[str]:

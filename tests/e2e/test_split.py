@@ -1,6 +1,9 @@
 """Recipients of one message with different decisions, with real sendmails on both sides: each receives its own."""
 
+import json
 import smtplib
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -257,6 +260,25 @@ def test_the_log_line_has_the_fate_of_each(sandwich: ScanningSandwich) -> None:
     }
     copy = next(one["delivery"] for one in line["decisions"] if one["delivery"])
     assert sandwich.miltscan.wait_for_message(queue_id=copy)["message_id"] == message_id
+
+
+def test_trace_shows_the_fate_of_each(sandwich: ScanningSandwich) -> None:
+    """By the queue ID of the message, or that of a copy."""
+    recipients = ("box@example.test", "user@refused.example", "t@tagged.example", "d@dropped.example")
+    message_id, reply = send(sandwich, recipients)
+    mailboxes(sandwich, message_id)
+    line = sandwich.miltscan.wait_for_message(queue_id=reply.queue_id)
+    copy = next(one["delivery"] for one in line["decisions"] if one["delivery"])
+    logs = [str(sandwich.syslog.file), str(sandwich.miltscan.running.log)]
+    for queue_id in (reply.queue_id, copy):
+        trace = [sys.executable, "-m", "miltscan", "trace", "--json", "--log", logs[0], "--log", logs[1], queue_id]
+        done = json.loads(subprocess.run(trace, check=True, capture_output=True, text=True).stdout)
+        assert {one["recipient"]: one["status"] for one in done["recipients"]} == {
+            "<box>": "delivered",
+            "<t@tagged.example>": "delivered",
+            "<user@refused.example>": "in the quarantine",
+            "<d@dropped.example>": "discarded",
+        }
 
 
 def test_who_is_held_does_not_hold_the_others(sandwich: ScanningSandwich) -> None:
