@@ -51,8 +51,8 @@ class Family(Generic[Kind]):
 
     `help_text` is a noun phrase with the unit, as Prometheus asks for. The values of a counter's only label exist from
     the start with 0: a series that appears with its first event shows no increase, and an alert on it stays silent. Of
-    a gauge that several processes set, the latest value counts unless `multiprocess_mode` differs. `labels` are names,
-    `bounds` the same labels with their bounds.
+    a counter with several labels, those in `known` do. Of a gauge that several processes set, the latest value counts
+    unless `multiprocess_mode` differs. `labels` are names, `bounds` the same labels with their bounds.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Family(Generic[Kind]):
         unit: str,
         help_text: str,
         labels: tuple[Label, ...] = (),
-        **options: Any,  # noqa: ANN401 - passed on: buckets, multiprocess_mode
+        **options: Any,  # noqa: ANN401 - known; passed on: buckets, multiprocess_mode
     ) -> None:
         self.kind: type[Kind] = kind
         self.name = f"miltscan_{name}"
@@ -70,6 +70,7 @@ class Family(Generic[Kind]):
         self.help_text = help_text
         self.bounds = labels
         self.labels = tuple(label.name for label in labels)
+        self._known: tuple[tuple[str, ...], ...] = tuple(options.pop("known", ()))
         self.file_type = kind.__name__.lower()
         if kind is Gauge:
             options = {"multiprocess_mode": "livemostrecent", **options}
@@ -125,6 +126,8 @@ class Family(Generic[Kind]):
         elif len(self.bounds) == 1 and self.kind is Counter:
             for value in self.bounds[0].values:
                 self.child(value)
+        for values_of_labels in self._known:
+            self.child(*values_of_labels)
 
 
 def observe(family: Family[Histogram], labels: tuple[str, ...], measured: Sequence[Measured], now: float) -> None:

@@ -4,6 +4,7 @@
 """
 
 from enum import StrEnum
+from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -109,6 +110,8 @@ MESSAGES = Family(
     "messages",
     "Messages, by direction, outcome and action.",
     (closed("direction", Direction), closed("outcome", Outcome), closed("action", ActionName)),
+    # the alert MiltscanInfectedOutgoing fires at the first one
+    known=product((Direction.OUTBOUND, Direction.SUBMISSION), (Outcome.INFECTED,), ActionName),
 )
 UNSCANNED = Family(
     Counter,

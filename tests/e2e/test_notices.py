@@ -154,3 +154,27 @@ def test_nothing_is_sent_again(sandwich: ScanningSandwich) -> None:
     sandwich.send(messages.as_wire(messages.infected()), recipients=["last@example.test"])
     wait_until(lambda: "last@example.test" in map(to, sandwich.mailbox.messages()), PATIENCE, "the new notice")
     assert len(sandwich.mailbox.messages()) == before + 1
+
+
+def test_infected_mail_of_our_own_alerts_the_postmaster(sandwich: ScanningSandwich) -> None:
+    """An area of its own, whose notices go to administrators; its recipients are strangers, who learn nothing."""
+    rule = {
+        "name": "infected mail of our own",
+        "when": {"outcome": "infected", "direction": ["outbound", "submission"]},
+        "action": "quarantine:outbound",
+    }
+    outbound = {"quarantine.area.outbound": {"notice": "administrators"}}
+    sandwich.run_with({**tables(sandwich.folder), "policy": {}, "": {"rule": [rule]}, **outbound})
+    before = len(sandwich.mailbox.messages())
+    virus = messages.as_wire(messages.infected())
+    assert sandwich.send(virus).code == 550
+    assert sandwich.send(virus, recipients=["someone@elsewhere.example"]).code == 250
+    wait_until(lambda: len(sandwich.mailbox.messages()) > before, PATIENCE, "the notice")
+    sandwich.wait_until_empty()
+    (notice,) = sandwich.mailbox.messages()[before:]
+    assert to(notice) == ADMINISTRATOR
+    line = sandwich.miltscan.wait_for_message(rule=rule["name"])
+    assert (line["direction"], line["action"], line["area"]) == ("outbound", "quarantine", "outbound")
+    body = read(notice).get_body(("plain",))
+    assert body is not None
+    assert line["entry"] in body.get_content()

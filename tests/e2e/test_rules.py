@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import programs, rules
+from tests.harness import messages, programs, rules
 from tests.harness.clamav import Clamd
 from tests.harness.client import new_message_id, text_message
 from tests.harness.miltscan import ScanningSandwich
@@ -112,3 +112,16 @@ def test_clamd_stops(watched: Watched) -> None:
     watched.clamd.start()
     watched.clamd.wait_ready()
     wait_until(lambda: not watched.prometheus.alerts(), PATIENCE, "no alert")
+
+
+def test_the_first_infected_message_of_our_own(watched: Watched) -> None:
+    """MiltscanInfectedOutgoing fires for mail from a private address to another site, and for no other direction."""
+    virus = messages.as_wire(messages.infected())
+    assert watched.sandwich.send(virus).code == 550
+    internal = partial(watched.sandwich.miltscan.metric, "messages_total", direction="internal", outcome="infected")
+    wait_until(lambda: internal() == 1, PATIENCE, "the count")
+    assert not watched.prometheus.alerts()
+    assert watched.sandwich.send(virus, recipients=["someone@elsewhere.example"]).code == 550
+    fires = lambda: "MiltscanInfectedOutgoing" in watched.prometheus.alerts("firing")  # noqa: E731
+    wait_until(fires, PATIENCE, "the alert")
+    assert watched.prometheus.alerts() == {"MiltscanInfectedOutgoing"}

@@ -106,6 +106,15 @@ def test_an_infected_message_is_not_unscanned(tmp_path: Path, make_report: MakeR
     assert all(_value(tmp_path, "unscanned_total", reason=reason) == 0 for reason in Limit)
 
 
+@pytest.mark.parametrize("direction", ["outbound", "submission"])
+def test_infected_mail_of_our_own_is_known_from_the_start(tmp_path: Path, direction: str) -> None:
+    """A series that began with the first message would show no increase, and the alert would miss it."""
+    _count(tmp_path, "0", lambda: None)
+    for action in ("reject", "quarantine", "accept"):
+        assert _value(tmp_path, "messages_total", direction=direction, outcome="infected", action=action) == 0
+    assert _value(tmp_path, "messages_total", direction=direction, outcome="clean", action="accept") is None
+
+
 def test_counters_go_on_when_a_worker_is_replaced(tmp_path: Path, make_report: MakeReport) -> None:
     """The next process with the same slot continues the same files."""
     _count(tmp_path, "0", lambda: recording.record_reports([make_report()]))
