@@ -19,6 +19,7 @@ from miltscan.config.rules import RuleSettings, unreachable
 from miltscan.config.table import RESTART, Table
 from miltscan.core.action import Choice
 from miltscan.core.address import Address, InetAddress, Network, UnixAddress
+from miltscan.core.split import RecipientMode
 from miltscan.core.verdict import OWN_VERDICTS
 
 MTA_PATIENCE = 300.0  # seconds: sendmail's milter timeout `E:`, 5m by default, from the end of the message to its reply
@@ -314,6 +315,11 @@ class Settings(Table):
     def splits(self) -> bool:
         """Whether recipients of one message may have different decisions, or other addresses receive mail."""
         return any(one.splits for one in self.rule)
+
+    @property
+    def splits_at_rcpt(self) -> bool:
+        """Whether recipients with another decision than the first one are refused at RCPT."""
+        return self.splits and self.policy.recipients is RecipientMode.SPLIT_AT_RCPT
 
     def conflicts(self) -> Iterator[str]:
         """Yield a line for each rule between tables that is broken."""

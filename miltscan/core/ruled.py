@@ -6,11 +6,11 @@ from typing import NamedTuple
 from miltscan.core.action import KEPT, ActionName, Decision, Reject, TempFail
 from miltscan.core.edits import in_order
 from miltscan.core.effect import edits_of, reply_of
-from miltscan.core.facts import Facts, HeaderIndex, WeekTime
+from miltscan.core.facts import NOTHING_KNOWN, Facts, HeaderIndex, WeekTime
 from miltscan.core.message import Message, direction
 from miltscan.core.policy import Policy, action_of, decide, marks
 from miltscan.core.report import Group
-from miltscan.core.rules import Rule, first, residual
+from miltscan.core.rules import Residual, Rule, Rules, first, residual
 from miltscan.core.signature import signature_class
 from miltscan.core.split import strictest
 from miltscan.core.verdict import Outcome, Verdict
@@ -80,6 +80,22 @@ def rule_on(policy: Policy, scanned: Scanned) -> Ruling:
         Group(tuple(at for at, one in enumerate(names) if one == name), decision) for name, decision in decided.items()
     )
     return Ruling(strictest(groups), groups, observed)
+
+
+def recipient_class(rules: Rules, message: Message) -> Residual:
+    """What the rules leave open for the only recipient of an envelope that is not complete yet.
+
+    Recipients of one message with equal classes receive the same decision, whatever follows.
+    """
+    client, envelope = message.client, message.envelope
+    facts = NOTHING_KNOWN._replace(
+        client=client.address,
+        client_name=client.name,
+        authenticated=envelope.authenticated,
+        sender=envelope.sender,
+        recipient=envelope.recipients[0],
+    )
+    return residual((rule for rule in rules if rule.enforce), facts)
 
 
 def may_accept(policy: Policy, scanned: Scanned) -> bool:

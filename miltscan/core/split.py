@@ -27,6 +27,7 @@ from miltscan.core.action import (
     Redirect,
     Reject,
     RemoveRecipient,
+    Reply,
     TempFail,
 )
 from miltscan.core.message import Destination, Envelope
@@ -44,6 +45,12 @@ class RecipientMode(StrEnum):
     EACH = "each"
     STRICTEST = "strictest"
     SPLIT_AT_RCPT = "split-at-rcpt"
+
+
+SPLIT = Decision(
+    TempFail(Reply(452, "4.5.3", "Recipients with different policies, send them one by one")), "recipients"
+)
+"""The answer to RCPT for a recipient who needs a transaction of his own: RFC 5321 section 4.5.3.1.10."""
 
 
 class Share(NamedTuple):

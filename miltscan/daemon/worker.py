@@ -25,6 +25,7 @@ from miltscan.config.settings import Settings
 from miltscan.core.action import ActionName
 from miltscan.core.facts import OF_CIRCUMSTANCES
 from miltscan.core.report import Place, Report
+from miltscan.core.ruled import recipient_class
 from miltscan.daemon.gate import Gate
 from miltscan.daemon.watch import LibmilterWatch
 from miltscan.milter.callbacks import Milter
@@ -287,6 +288,7 @@ class Worker:
             settings.spool.memory,
             bool(settings.filters) or not rules.reads.isdisjoint(OF_CIRCUMSTANCES),
             settings.splits,
+            partial(recipient_class, rules) if settings.splits_at_rcpt and not self._verifies else None,
         )
 
     def _drain(self, link: ChildLink, place: object) -> None:

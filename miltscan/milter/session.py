@@ -8,6 +8,7 @@ marks the connection: pymilter's `threading.local` belongs to the connection, no
 
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,8 @@ class Runtime:
     `pipeline` processes whole messages; `announced` decides at MAIL about a size above `message_size`, and stores
     nothing. `keeps_large` means that such a message is needed whole. `inquires` means that an engine uses what else
     the MTA knows of a session (`core.message.Circumstances`). `splits` means that recipients of a message may have
-    different decisions, for which their destinations are needed.
+    different decisions, for which their destinations are needed. `classify` returns the class of the only recipient of
+    a message that has not arrived yet, where those of another class than the first one are refused at RCPT.
     """
 
     pipeline: Processor
@@ -44,16 +46,29 @@ class Runtime:
     spool_memory: int
     inquires: bool = False
     splits: bool = False
+    classify: Callable[[Message], object] | None = None
 
 
 class MtaSession:
     """One connection; `lead` and `steps` as for `core.session.Session`.
 
     For its EOM: `queue_id`, when it last made progress (`alive`), and when the next progress packet is due.
-    `adds_with_arguments` means that the MTA takes ESMTP arguments for a recipient that we add.
+    `adds_with_arguments` means that the MTA takes ESMTP arguments for a recipient that we add, `answers_recipients`
+    that it waits for our answer to each RCPT. `first_class` is the class of the first recipient.
     """
 
-    __slots__ = ("adds_with_arguments", "alive", "error", "next_progress", "queue_id", "runtime", "spool", "steps")
+    __slots__ = (
+        "adds_with_arguments",
+        "alive",
+        "answers_recipients",
+        "error",
+        "first_class",
+        "next_progress",
+        "queue_id",
+        "runtime",
+        "spool",
+        "steps",
+    )
 
     def __init__(self, lead: bytes, runtime: Runtime) -> None:
         self.steps = Session(lead=lead)
@@ -61,7 +76,8 @@ class MtaSession:
         self.runtime = runtime
         self.spool: Spool | None = None
         self.queue_id = ""
-        self.adds_with_arguments = False
+        self.adds_with_arguments = self.answers_recipients = False
+        self.first_class: object = None
         self.alive = self.next_progress = 0.0
 
     def begin(self, runtime: Runtime) -> None:
@@ -89,6 +105,18 @@ class MtaSession:
         return self.steps.mail(
             sender, arguments, runtime.message_size, authenticated=authenticated, keep=runtime.keeps_large
         )
+
+    def needs_another(self, recipient: bytes) -> bool:
+        """Whether a recipient needs a transaction of its own; the first one never does."""
+        classify = self.runtime.classify
+        if classify is None or not self.answers_recipients:
+            return False
+        message = self.message(self.queue_id)
+        envelope = message.envelope
+        its = classify(message._replace(envelope=envelope._replace(recipients=(recipient,))))
+        if not envelope.recipients:
+            self.first_class = its
+        return its != self.first_class
 
     def body(self, chunk: bytes) -> None:
         """Add a chunk of the body."""

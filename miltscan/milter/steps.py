@@ -1,4 +1,7 @@
-"""The steps of a message to which the MTA expects no reply: functions of the context alone, as libmilter calls them."""
+"""The steps of a message between MAIL and EOM: functions of the context alone, as libmilter calls them.
+
+The MTA expects no reply to them, but to RCPT where `split-at-rcpt` is in force.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +9,8 @@ from typing import Any
 import milter
 
 from miltscan.core.message import Destination
-from miltscan.milter.answer import Context
+from miltscan.core.split import SPLIT
+from miltscan.milter.answer import CONTINUE, Context, carry_out
 from miltscan.milter.session import MtaSession
 
 _NOREPLY: int = milter.NOREPLY
@@ -33,6 +37,19 @@ def _add_recipient(session: MtaSession, ctx: Context, recipient: bytes, *argumen
         return
     target = (any_macro(ctx, "{rcpt_mailer}"), any_macro(ctx, "{rcpt_host}"), any_macro(ctx, "{rcpt_addr}"))
     session.steps.rcpt(recipient, local=target[0] == "local", destination=Destination(arguments, target))
+
+
+def take_recipient(ctx: Context, recipient: bytes, *arguments: bytes) -> int:
+    """As `_unanswered` does, unless the MTA waits for an answer; an error is kept for the EOM all the same."""
+    session: MtaSession = ctx.getpriv()
+    if session.error is None:
+        try:
+            if session.needs_another(recipient):
+                return carry_out(ctx, SPLIT)
+            _add_recipient(session, ctx, recipient, *arguments)
+        except Exception as error:  # noqa: BLE001 - as above
+            session.error = error
+    return CONTINUE if session.answers_recipients else _NOREPLY
 
 
 def any_macro(ctx: Context, name: str) -> str:
@@ -62,5 +79,4 @@ def _store(session: MtaSession, _ctx: Context, chunk: bytes) -> None:
     session.body(chunk)
 
 
-take_recipient = _unanswered(_add_recipient)
 take_chunk = _unanswered(_store)

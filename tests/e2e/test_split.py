@@ -1,10 +1,13 @@
 """Recipients of one message with different decisions, with real sendmails on both sides: each receives its own."""
 
 import json
+import os
+import re
 import smtplib
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,11 @@ from miltscan.quarantine.entry import Standing
 from miltscan.quarantine.files import Files
 from tests.e2e.test_receipt import both_sides, new_key, site
 from tests.fakes.way import CUT, Way, way_to
-from tests.harness import client
+from tests.harness import client, preload
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
+from tests.harness.sendmail import Sendmail
 
 DOMAINS = (
     "example.test refused.example kept.example held.example dropped.example moved.example copied.example"
@@ -369,3 +373,55 @@ def test_a_reload_between_two_messages_of_one_connection(sandwich: ScanningSandw
         sandwich.miltscan.configuration.write_text(before)
         sandwich.miltscan.reload()
         wait_until(lambda: code() == 250, PATIENCE, "the former mode in force")
+
+
+@pytest.fixture
+def at_rcpt(sandwich: ScanningSandwich) -> Iterator[ScanningSandwich]:
+    """The sandwich with `split-at-rcpt`, which is negotiated with each connection."""
+    before = sandwich.miltscan.configuration.read_text()
+    sandwich.miltscan.configuration.write_text(before.replace('"each"', '"split-at-rcpt"'))
+    sandwich.miltscan.stop()
+    sandwich.start_miltscan()
+    yield sandwich
+    sandwich.miltscan.configuration.write_text(before)
+    sandwich.miltscan.stop()
+    sandwich.start_miltscan()
+
+
+def test_recipients_of_another_class_come_later(at_rcpt: ScanningSandwich) -> None:
+    """They receive 452 4.5.3 at RCPT; the others receive the message, and nothing is copied."""
+    before, message_id = len(entries(at_rcpt)), client.new_message_id()
+    with smtplib.SMTP("127.0.0.1", at_rcpt.incoming.port) as session:
+        recipients = ["box@example.test", "user@kept.example", "t@tagged.example", "other@example.test"]
+        refused = session.sendmail(client.SENDER, recipients, client.text_message(message_id))
+    assert {name: code for name, (code, _) in refused.items()} == {"user@kept.example": 452, "t@tagged.example": 452}
+    assert refused["t@tagged.example"][1].startswith(b"4.5.3 ")
+    assert mailboxes(at_rcpt, message_id) == ["box", "other"]
+    assert kept_since(at_rcpt, before) == []
+
+
+def reaches(sandwich: ScanningSandwich, message_id: str, number: int) -> bool:
+    """Whether the message is in so many mailboxes."""
+    return len(mailboxes(sandwich, message_id)) == number
+
+
+def test_a_sendmail_as_client_sends_to_all(at_rcpt: ScanningSandwich) -> None:
+    """Each queue run brings the message to one more class."""
+    client_cf = at_rcpt.folder / "client.cf"
+    queue = at_rcpt.folder / "mqueueclient"
+    queue.mkdir(mode=0o700)
+    text = at_rcpt.delivery.configuration.read_text()
+    text = re.sub(rf"(?m)^(.*TCP \S+ ){at_rcpt.mailbox.port}$", rf"\g<1>{at_rcpt.incoming.port}", text)
+    text = text.replace(f"C{{w}}{DOMAINS}", "C{w}client.example.org")  # it delivers nothing itself
+    client_cf.write_text(text.replace(str(at_rcpt.delivery.queue), str(queue)))
+    sendmail = Sendmail(at_rcpt.programs, "client", 0)
+    message_id = client.new_message_id()
+    recipients = ["box@example.test", "t@tagged.example", "m@marked.example"]
+    environment = {**os.environ, **preload.environment(at_rcpt.folder)}
+    command = [*sendmail.command("-odq", "-f", client.SENDER, "-i"), *recipients]
+    subprocess.run(command, input=client.text_message(message_id), check=True, capture_output=True, env=environment)
+    for attempt in (1, 2, 3):
+        sendmail.run("-q")
+        wait_until(partial(reaches, at_rcpt, message_id, attempt), PATIENCE, f"{attempt} mailboxes")
+    wait_until(lambda: not [*queue.glob("qf*")], PATIENCE, "an empty queue of the client")
+    assert mailboxes(at_rcpt, message_id) == ["box", "m", "t"]

@@ -12,7 +12,7 @@ from miltscan.core.lookup import Source
 from miltscan.core.message import Circumstances, Client, Direction, Envelope, Message
 from miltscan.core.policy import Policy, decide
 from miltscan.core.report import Group
-from miltscan.core.ruled import Ruling, Scanned, facts_of, may_accept, rule_on
+from miltscan.core.ruled import Ruling, Scanned, facts_of, may_accept, recipient_class, rule_on
 from miltscan.core.verdict import Advice, Limit, Outcome, SpamAction, Verdict
 from miltscan.scanning.assemble import rules_for
 from tests.fakes.messages import message, policy
@@ -146,3 +146,34 @@ def test_recipients_with_the_same_decision_are_no_groups() -> None:
 def test_whether_anti_spam_engines_are_asked(rules: str, verdict: Verdict, asked: bool) -> None:  # noqa: FBT001 - a table
     """Where the message might be accepted in the end."""
     assert may_accept(ruled(rules), Scanned(THREE, verdict, (verdict,), NOW)) is asked
+
+
+def classes(chosen: Policy, *recipients: bytes) -> list[object]:
+    """The class of each recipient."""
+    return [recipient_class(chosen.rules, message(envelope=Envelope(b"<s@example.org>", (one,)))) for one in recipients]
+
+
+def test_recipients_of_one_class_are_decided_alike() -> None:
+    """Whatever follows: a rule that cannot match this sender, or is not enforced, makes no class."""
+    chosen = ruled(
+        """
+        [[rule]]
+        name = "infected, for some"
+        when = { outcome = "infected", recipient = "@example.test" }
+        action = "accept"
+        [[rule]]
+        name = "other senders"
+        when = { sender = "@elsewhere.example", recipient = "b@other.test" }
+        action = "hold"
+        [[rule]]
+        name = "only observed"
+        when = { recipient = "b@other.test" }
+        action = "reject"
+        enforce = false
+        """
+    )
+    a, b, c, d = classes(chosen, b"<a@example.test>", b"<c@EXAMPLE.test>", b"<b@other.test>", b"<d@third.test>")
+    assert (a == b, c == d, a == c) == (True, True, False)
+    for verdict in (CLEAN, INFECTED):
+        two = message(envelope=Envelope(b"<s@example.org>", (b"<a@example.test>", b"<c@example.test>")))
+        assert on(chosen, two, verdict).groups == ()

@@ -347,3 +347,58 @@ def test_recipients_are_edited(
     assert (edits.envelope.editable, edits.envelope.arguments, edits.envelope.local) == (editable, (b"RET=HDRS",), True)
     destination = Destination((b"NOTIFY=NEVER",), ("local", "", "b"))
     assert edits.envelope.destinations == ((destination,) if splits else ())
+
+
+def domain(message: Message) -> bytes:
+    """The class of a recipient, for which there must be one."""
+    (recipient,) = message.envelope.recipients
+    if recipient == b"<bug>":
+        raise ZeroDivisionError
+    return recipient.partition(b"@")[2]
+
+
+def negotiated(setup: Setup, **fields: Any) -> int:  # noqa: ANN401 - of the runtime
+    """A new session of a runtime with these fields; the steps that were negotiated."""
+    setup.milter.runtime = replace(setup.milter.runtime, splits=True, **fields)
+    setup.ctx = FakeContext()
+    options = [0x1FF, 0x1FFFFF, 0, 0]
+    setup.milter._negotiate(setup.ctx, options)  # noqa: SLF001 - as libmilter calls it
+    setup.ctx.told.clear()
+    return options[1]
+
+
+def test_recipients_of_another_class_are_refused(tmp_path: Path) -> None:
+    """With 452, to them alone; the next transaction begins anew."""
+    setup = Setup(tmp_path, CLEAN)
+    assert not negotiated(setup, classify=domain) & milter.P_NR_RCPT
+    for order in ((b"<a@x>", b"<b@y>", b"<c@x>"), (b"<b@y>", b"<a@x>", b"<d@y>")):
+        setup.mail()
+        answers = [STEPS["rcpt"](setup.ctx, one) for one in order]
+        assert answers == [CONTINUE, TEMPFAIL, CONTINUE]
+        assert setup.milter._eom(setup.ctx) == CONTINUE  # noqa: SLF001 - as libmilter calls it
+        assert setup.recorder.reports[-1].message.envelope.recipients == (order[0], order[2])
+    assert [words[:2] for words in setup.ctx.told if words[0] == "452"] == [("452", "4.5.3")] * 2
+
+
+def test_an_error_at_rcpt_waits_for_the_eom(tmp_path: Path) -> None:
+    """The MTA has its answer to RCPT, and the message is tempfailed."""
+    setup = Setup(tmp_path, CLEAN)
+    negotiated(setup, classify=domain)
+    setup.mail()
+    assert [STEPS["rcpt"](setup.ctx, one) for one in (b"<a@x>", b"<bug>", b"<b@y>")] == [CONTINUE] * 3
+    assert setup.milter._eom(setup.ctx) == TEMPFAIL  # noqa: SLF001 - as libmilter calls it
+
+
+def test_a_reload_changes_no_session(tmp_path: Path) -> None:
+    """What was negotiated stays: a session without answers refuses nobody at RCPT, and one with them answers."""
+    setup = Setup(tmp_path, CLEAN)
+    assert negotiated(setup) & milter.P_NR_RCPT
+    setup.milter.runtime = replace(setup.milter.runtime, classify=domain)
+    setup.mail()
+    assert [STEPS["rcpt"](setup.ctx, one) for one in (b"<a@x>", b"<b@y>")] == [NOREPLY] * 2
+    setup.milter._abort(setup.ctx)  # noqa: SLF001 - as libmilter calls it
+    negotiated(setup, classify=domain)
+    setup.milter.runtime = replace(setup.milter.runtime, classify=None)
+    setup.mail()
+    assert [STEPS["rcpt"](setup.ctx, one) for one in (b"<a@x>", b"<b@y>")] == [CONTINUE] * 2
+    setup.milter._abort(setup.ctx)  # noqa: SLF001 - as libmilter calls it
