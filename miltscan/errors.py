@@ -58,7 +58,7 @@ class CorruptIndexError(StoreError):
 
 
 class HandoverError(MiltscanError):
-    """The delivery sendmail did not take a copy of a message, or did not answer."""
+    """The delivery sendmail did not take a copy of a message, or did not answer; or another session sends it."""
 
 
 class EntryError(MiltscanError):

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from miltscan.errors import StoreError
+from miltscan.errors import HandoverError, StoreError
 from miltscan.quarantine.writing import FILE_MODE, append, sync
 
 AGE = 5 * 86400.0
@@ -33,7 +33,7 @@ class CopyLedger:
 
     @contextmanager
     def page(self, digest: bytes, sender: bytes) -> Iterator["LedgerPage"]:
-        """The page of a message, for one session at a time. Raises StoreError, also where another session has it."""
+        """The page of a message. Raises StoreError, and HandoverError where another session has it."""
         path = self.folder / hashlib.sha256(digest + sender).hexdigest()
         with _failing(self.folder):
             descriptor = self._open(path)
@@ -56,7 +56,7 @@ class CopyLedger:
                     return descriptor
             except BlockingIOError:
                 os.close(descriptor)
-                raise StoreError("copies: another session works on the same message") from None
+                raise HandoverError("copies: another session works on the same message") from None
             except BaseException:
                 os.close(descriptor)
                 raise

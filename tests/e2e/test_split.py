@@ -143,6 +143,34 @@ def test_a_removed_recipient_takes_nobody_along(
     assert (new.entry.area, new.entry.recipients) == ("refused", (f"<{removed}>".encode(),))
 
 
+ODD = (
+    "USER@Refused.Example",
+    "user+detail@refused.example",
+    '"a b"@refused.example',
+    '"a\\"b"@refused.example',
+    "user%elsewhere.example@refused.example",
+    "elsewhere.example!user@refused.example",
+    "@relay.example:user@refused.example",
+    "user(comment)@refused.example",
+    "a.b-c_d=e{f}@refused.example",
+)
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_recipient_is_removed_by_any_form_of_its_address(sandwich: ScanningSandwich, odd: str) -> None:
+    """As RCPT gave it; otherwise it would receive what is refused."""
+    before = len(entries(sandwich))
+    message_id = client.new_message_id()
+    with smtplib.SMTP("127.0.0.1", sandwich.incoming.port) as session:
+        session.ehlo()
+        session.docmd(f"MAIL FROM:<{client.SENDER}>")
+        session.docmd("RCPT TO:<box@example.test>")
+        code, _ = session.docmd(f"RCPT TO:<{odd}>")
+        assert session.data(client.text_message(message_id))[0] == 250
+    assert mailboxes(sandwich, message_id) == ["box"]
+    assert kept_since(sandwich, before) == ([("refused", [odd])] if code < 300 else [])
+
+
 def kept_since(sandwich: ScanningSandwich, before: int) -> list[tuple[str, list[str]]]:
     """The area and the recipients of each new entry."""
     return [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.errors import StoreError
+from miltscan.errors import HandoverError, StoreError
 from miltscan.quarantine.ledger import AGE, CopyLedger
 
 DIGEST, SENDER = b"d" * 32, b"<a@example.org>"
@@ -68,7 +68,11 @@ def test_a_torn_line_is_skipped(ledger: CopyLedger) -> None:
 
 def test_two_sessions_never_have_one_page(ledger: CopyLedger) -> None:
     """The second one is a tempfail; afterwards the page is free."""
-    with ledger.page(DIGEST, SENDER), pytest.raises(StoreError, match="another session"), ledger.page(DIGEST, SENDER):
+    with (
+        ledger.page(DIGEST, SENDER),
+        pytest.raises(HandoverError, match="another session"),
+        ledger.page(DIGEST, SENDER),
+    ):
         pass
     with ledger.page(DIGEST, SENDER), ledger.page(DIGEST, b"<>"):
         pass

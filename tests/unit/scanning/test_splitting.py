@@ -355,7 +355,7 @@ def test_a_delivery_sendmail_that_hangs_is_a_tempfail(site: Site, monkeypatch: p
     site.delivery.may_reply.set()
     monkeypatch.setattr(splitting, "COPY_WAIT", 30.0)
     while (report := site.process(mail, *decisions)).decision.reply:  # the first attempt has the page until it ends
-        assert "another session" in (report.kept.error if report.kept else "")
+        assert "another session" in (report.copies.error if report.copies else "")
     assert sorted(site.received) == [["<b@example.test>"], ["<c@example.test>"]]
 
 
