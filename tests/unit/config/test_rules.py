@@ -36,6 +36,14 @@ def rule(body: str, name: str = "r", action: str = "reject") -> str:
             rule('when = { sender = "file:x" }'),
             'rule[1].when.sender = "file:x": expected file:/absolute/path or',
         ),
+        (
+            rule('to = ["a@example.test"]\nat = "delivery"', action="copy"),
+            'rule[1].action = "copy": expected another action at the delivery side',
+        ),
+        (
+            rule('when = { recipient = "@a" }') + '[limits]\nscan_timeout = "4m"\nqueue_wait = "35s"\n',
+            'limits.queue_wait + limits.scan_timeout = "275s": expected less than 270s with rules for recipients',
+        ),
         (rule("when = {}"), "rule[1].when = {}: expected a table of conditions"),
         (rule("when = []"), "rule[1].when = []: expected a table of conditions"),
         (rule("when = 1"), "rule[1].when = 1: expected a table of conditions"),

@@ -10,6 +10,7 @@ from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.core.action import ActionName, Choice
 from miltscan.core.keys import Key, Keyring
+from miltscan.core.split import RecipientMode
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.quarantine.files import Files
 from miltscan.scanning.assemble import (
@@ -25,6 +26,7 @@ from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, scan_slots
 from miltscan.scanning.probing import Probing
 from miltscan.scanning.receipts import Signing, Verifying
 from miltscan.scanning.servers import ServerRecords
+from miltscan.scanning.splitting import Splitting
 from miltscan.scanning.storing import Storing
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.engine import ScriptedEngine
@@ -181,6 +183,36 @@ def test_what_the_policy_keeps_is_stored_on_both_sides() -> None:
     assert (type(made[2].ordinary), type(made[2].scanning)) == (Storing, Pipeline)
     assert isinstance(made[3], Storing)
     assert (type(made[3].processor), made[3].patience) == (Verifying, 70.0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "splits"),
+    [
+        ('action = "reject"\nwhen = { recipient = "a@example.test" }', True),
+        ('action = "reject"\nunless = { recipient = "a@example.test" }', True),
+        ('action = "reject"\nwhen = [{ outcome = "clean" }, { recipient = "a@example.test" }]', True),
+        ('action = "redirect"\nto = ["a@example.test"]', True),
+        ('action = "reject"\nwhen = { sender = "a@example.test" }', False),
+    ],
+)
+def test_rules_for_recipients_need_a_plan(rule: str, *, splits: bool) -> None:
+    """Each side has one, after receipts and before what stores; without such rules nothing is made."""
+    tables = "verify.socket = 'unix:/v'\nkeys.file = '/k'\npolicy.recipients = 'split-at-rcpt'\n"
+    settings = parse_settings(f"{tables}[[rule]]\nname = 'r'\n{rule}".encode(), "f")
+    assert (settings.splits, settings.quarantines, settings.splits_at_rcpt) == (splits,) * 3
+    probing, storing = processor(settings, KEYS), processor(settings, KEYS, verifies=True)
+    assert isinstance(probing, Probing)
+    if not splits:
+        assert (type(probing.ordinary), type(storing)) == (Signing, Verifying)
+        return
+    assert isinstance(probing.ordinary, Storing)
+    assert isinstance(storing, Storing)
+    incoming, delivery = probing.ordinary.processor, storing.processor
+    assert isinstance(incoming, Splitting)
+    assert isinstance(delivery, Splitting)
+    assert (type(incoming.processor), type(delivery.processor)) == (Signing, Verifying)
+    assert (incoming.mode, delivery.mode) == (RecipientMode.SPLIT_AT_RCPT, RecipientMode.STRICTEST)
+    assert (incoming.host, incoming.sender.server, incoming.patience) == ("mx", ("127.0.0.1", 19000), 70.0)
 
 
 def processor(settings: Settings, keys: Keyring, *, verifies: bool = False) -> Processor:

@@ -14,7 +14,7 @@ import structlog
 
 from miltscan.core.action import Accept, Action, Decision, Reject, Reply, TempFail
 from miltscan.core.message import Client
-from miltscan.core.report import Report
+from miltscan.core.report import Group, Kept, Report
 from miltscan.core.verdict import Fault, Limit, Verdict
 from miltscan.telemetry import log, metrics
 
@@ -35,6 +35,9 @@ HOSTILE = [
     b"\xff" * 70000,
     b'"\\' * 40000,
 ]
+
+
+REFUSED = Reject(Reply(550, "5.7.1", "no"))
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +94,54 @@ def test_the_line_of_a_clean_message(make_report: MakeReport, capfd: pytest.Capt
         "total_ms": 13.4,
         "worker": 3,
     }
+
+
+def test_the_line_has_the_decision_of_each_group(make_report: MakeReport, capfd: pytest.CaptureFixture[str]) -> None:
+    """The first groups, which together name as many recipients as the message does; the others are counted."""
+    log.configure("json", "info")
+    groups = [
+        Group((0, 1), Decision(Accept(), "clean")),
+        Group((2,), Decision(REFUSED, "no"), Kept("refused", "01jdq4xk2m8v3n7w5rst", 0.1)),
+        Group((3,), Decision(Accept(), "tag"), queue_id="6AMG4FiU001852"),
+        Group((4,), Decision(Accept(), "tag"), Kept("refused", "", 0.1), refusal="550 no"),
+        *(Group((*range(5 + 20 * number, 25 + 20 * number),), Decision(Accept(), "rest")) for number in range(9)),
+    ]
+    recipients = tuple(b"<%d@example.org>" % number for number in range(200))
+    log.message(make_report(recipients=recipients)._replace(groups=tuple(groups)), worker=0)
+    line = _one(capfd)
+    shown = line["decisions"]
+    assert (len(shown), line["decisions_count"]) == (log.DECISIONS_SHOWN, 13)
+    assert [len(one["recipients"]) for one in shown] == [2, 1, 1, 1, 15]
+    assert [one["recipients_count"] for one in shown] == [2, 1, 1, 1, 20]
+    assert shown[1] == {
+        "recipients": ["<2@example.org>"],
+        "recipients_count": 1,
+        "rule": "no",
+        "action": "reject",
+        "area": "refused",
+        "entry": "01jdq4xk2m8v3n7w5rst",
+        "delivery": "",
+        "refusal": "",
+    }
+    assert (shown[2]["delivery"], shown[3]["entry"], shown[3]["refusal"]) == ("6AMG4FiU001852", None, "550 no")
+
+
+@pytest.mark.parametrize("text", [one.decode("utf-8", "backslashreplace") for one in HOSTILE])
+def test_a_line_with_decisions_has_its_bound(
+    make_report: MakeReport, capfd: pytest.CaptureFixture[str], text: str
+) -> None:
+    """Whatever addresses, rules and replies contain."""
+    log.configure("json", "info")
+    recipients = tuple(text.encode() for _ in range(200))
+    groups = tuple(
+        Group((*range(20 * number, 20 * number + 20),), Decision(REFUSED, text), Kept(text, text, 0.1), text, text)
+        for number in range(10)
+    )
+    report = make_report(recipients=recipients, sender=text.encode(), message_id=text.encode(), engines=3)
+    log.message(report._replace(groups=groups), worker=0)
+    written = capfd.readouterr().out
+    assert len(written.encode()) <= log.LINE_LIMIT
+    assert json.loads(written)["decisions_count"] == 10
 
 
 def test_the_line_says_why_a_message_was_not_scanned(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from prometheus_client import Histogram
 
-from miltscan.core.action import Decision, Reject, Reply
-from miltscan.core.report import Kept, Report
+from miltscan.core.action import Accept, Decision, Reject, Reply
+from miltscan.core.report import Copies, Group, Kept, Report
 from miltscan.core.verdict import Advice, SpamAction, Verdict
 from miltscan.telemetry import exemplars, family, metrics, recording
 from miltscan.telemetry.exemplars import Exemplar, Exemplars
@@ -76,6 +76,18 @@ def test_what_is_stored_is_counted_apart_from_what_is_not(make_report: MakeRepor
     recording.record_reports([make_report()._replace(kept=kept) for kept in (None, stored, failed)])
     after = _total(seconds, "_sum"), _total(seconds, "_count"), _total(errors, "_total")
     assert [now - then for then, now in zip(before, after, strict=True)] == pytest.approx([0.2, 1, 1])
+
+
+def test_copies_are_counted_by_what_became_of_them(make_report: MakeReport) -> None:
+    """By recipients; a message that was tempfailed for its copies is one failure. What groups store is stored."""
+    stored = Group((1,), Decision(Accept(), "rule"), Kept("refused", "id", 0.2))
+    split = make_report()._replace(groups=(Group((0,), Decision(Accept(), "clean")), stored), copies=Copies(3, 1, 0.5))
+    failed = make_report()._replace(copies=Copies(0, 0, 1.5, "copies: 451 later"))
+    recording.record_reports([split, failed, make_report()])
+    counts = {labels[1]: value for labels, value in _samples(metrics.COPIES).items()}
+    assert counts == {"('result', 'accepted')": 3, "('result', 'refused')": 1, "('result', 'failed')": 1}
+    assert (_total(metrics.COPY_SECONDS, "_sum"), _total(metrics.COPY_SECONDS, "_count")) == (2.0, 2)
+    assert _total(metrics.QUARANTINE_PUT_SECONDS, "_count") == 1
 
 
 def _total(one: family.Family[Any], ending: str) -> float:
