@@ -4,14 +4,16 @@ import fnmatch
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from miltscan.core.facts import WeekTime
 from miltscan.core.listlines import FIRST, added_line
 from miltscan.core.lists import ListEntry, ListName
+from miltscan.core.message import NO_CIRCUMSTANCES, Circumstances
 from tests.fakes.antispam import FakeAntispam, spamd_says
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.clamd_lies import Slow, always_ok, close_without_answer, honest, says, unless_canary
@@ -29,12 +31,15 @@ Fate = tuple[str, str, Sequence[tuple[str, str]]]
 _SECTIONS = ("configuration", "lists", "session", "message", "engine", "expected")
 _HEADING = re.compile(r"^--- (\w+)\n", re.MULTILINE)
 _LEVELS = re.compile(r"levels: ([a-z0-9 ]+) - .+")
+_TERMS = ("circumstances", "now", "side")
 _COMMAND = re.compile(r"(MAIL FROM|RCPT TO):(<\S*>)((?: \S+)*)")
 _RECIPIENT = re.compile(r"(<\S+>): (.+)")
 _MANY_BYTES = re.compile(r"\((\d+) bytes\)")
 _QUEUE_ID = re.compile(r" \(\w+\)$")
 _SESSION = "MAIL FROM:<sender@example.org>\nRCPT TO:<user@example.test>\n"
 _ENGINE = "clamd: OK\n"
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONDAY_MORNING = WeekTime(0, 600)
 _OURS = ("x-virus-", "x-miltscan-", "x-spam-")
 _Server = TypeVar("_Server")
 
@@ -66,7 +71,11 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One file. `answers` has the words of each engine by its name; `body` has CRLF line ends."""
+    """One file. `answers` has the words of each engine by its name; `body` has CRLF line ends.
+
+    `circumstances` are those of the session; a case with a user is authenticated. Only the unit level can set `now` and
+    the delivery side.
+    """
 
     name: str
     levels: frozenset[str]
@@ -78,6 +87,14 @@ class Case:
     answers: Mapping[str, str]
     expected: Expected
     entries: tuple[ListEntry, ...] = ()
+    circumstances: Circumstances = NO_CIRCUMSTANCES
+    now: WeekTime = MONDAY_MORNING
+    at_delivery: bool = False
+
+    @property
+    def local(self) -> bool:
+        """Whether the local mailer delivers to all recipients: those of example.test."""
+        return all(one.endswith("@example.test>") for one in self.recipients)
 
     @property
     def tables(self) -> dict[str, dict[str, Any]]:
@@ -177,12 +194,25 @@ def parse_case(name: str, text: str) -> Case:
     runs = frozenset(levels[0] if levels else LEVELS)
     if not runs <= {*LEVELS} or ("levels:" in head) != bool(levels):
         raise ValueError(f"{name}: expected levels: {' '.join(LEVELS)} - REASON")
-    client, commands = _session(name, section.get("session", _SESSION))
+    client, commands, terms = _session(name, section.get("session", _SESSION))
     headers, body = _message(section["message"])
     answers = dict(line.split(": ", 1) for line in section.get("engine", _ENGINE).split("\n") if line)
-    expected = _expected(name, section["expected"])
-    configuration, entries = section.get("configuration", ""), _entries(name, section.get("lists", ""))
-    return Case(name, runs, configuration, client, commands, headers, body, answers, expected, entries)
+    _check_terms(name, terms, runs)
+    return Case(
+        name,
+        runs,
+        section.get("configuration", ""),
+        client,
+        commands,
+        headers,
+        body,
+        answers,
+        _expected(name, section["expected"]),
+        _entries(name, section.get("lists", "")),
+        _circumstances(terms.get("circumstances", "")),
+        _now(terms["now"]) if "now" in terms else MONDAY_MORNING,
+        at_delivery=terms.get("side") == "delivery",
+    )
 
 
 def _entries(name: str, text: str) -> tuple[ListEntry, ...]:
@@ -220,17 +250,43 @@ def _put(file: Path, lines: Iterable[bytes], reads: Callable[[], int]) -> None:
     wait_until(lambda: reads() > before, PATIENCE, "the lists of a case")
 
 
-def _session(name: str, text: str) -> tuple[tuple[str, str], tuple[MailCommand, ...]]:
-    client, commands = ("client.example.org", "192.0.2.1"), []
+def _session(name: str, text: str) -> tuple[tuple[str, str], tuple[MailCommand, ...], dict[str, str]]:
+    """The client, the commands, and the text of each other line by its name."""
+    client, commands, terms = ("client.example.org", "192.0.2.1"), [], {}
     for line in filter(None, text.split("\n")):
-        if line.startswith("client: "):
-            _, host, address = line.split(" ")
+        term, _, value = line.partition(": ")
+        if term == "client":
+            host, address = value.split(" ")
             client = host, address
+        elif term in _TERMS:
+            terms[term] = value
         elif found := _COMMAND.fullmatch(line):
             commands.append(MailCommand(found[1], found[2], tuple(found[3].split())))
         else:
             raise ValueError(f"{name}: expected client:, MAIL FROM: or RCPT TO:, got {line!r}")
-    return client, tuple(commands)
+    return client, tuple(commands), terms
+
+
+def _check_terms(name: str, terms: Mapping[str, str], runs: Collection[str]) -> None:
+    """Raise ValueError if a level of the case cannot set what its session has."""
+    if {"now", "side"} & {*terms} and runs != {"unit"}:
+        raise ValueError(f"{name}: expected levels: unit with now: and side:, which others cannot set")
+    if "circumstances" in terms and "e2e" in runs:
+        raise ValueError(f"{name}: expected levels: unit milter with circumstances:, which e2e cannot set")
+    if terms.get("side", "delivery") != "delivery":
+        raise ValueError(f"{name}: expected side: delivery, got {terms['side']!r}")
+
+
+def _circumstances(text: str) -> Circumstances:
+    """Those of `user=anna tls_version=TLSv1.3`."""
+    return Circumstances(**dict(one.split("=", 1) for one in text.split()))
+
+
+def _now(text: str) -> WeekTime:
+    """The time of `Mon 23:15`."""
+    day, clock = text.split(" ")
+    hour, minute = clock.split(":")
+    return WeekTime(_DAYS.index(day), int(hour) * 60 + int(minute))
 
 
 def _message(text: str) -> tuple[tuple[Header, ...], bytes]:

@@ -73,6 +73,10 @@ def test_case(shared: Fleet, second: FakeClamd, spamd: FakeAntispam, delivery: F
         mta = stack.enter_context(daemon.mta())
         name, address = (text.encode() for text in case.client)
         mta.values |= {b"_": b"%b [%b]" % (name, address), b"{client_name}": name, b"{client_addr}": address}
+        mta.values |= _values(case)
+        mta.greeted = True
+        mta.connect(name, address=address)
+        mta.helo()
         result = mta.send_message(message)
     edits = [(edit.name, edit.value, edit.index or 0) for edit in result.edits]
     headers = [(name.decode(), value.decode()) for name, value in decisions.edited(case.headers, edits)]
@@ -83,6 +87,19 @@ def test_case(shared: Fleet, second: FakeClamd, spamd: FakeAntispam, delivery: F
         assert case.deviations_of_each(result.reply.smtp.decode(), fates) == []
         return
     assert case.deviations(result.reply.smtp.decode(), *fate, headers) == []
+
+
+def _values(case: Case) -> dict[bytes, bytes]:
+    """The macros for the circumstances of a case and the mailer of its recipients."""
+    given = case.circumstances
+    values = {
+        "{auth_type}": "PLAIN" if given.user else "",
+        "{auth_authen}": given.user,
+        "{tls_version}": given.tls_version,
+        "{daemon_name}": given.daemon,
+        "{rcpt_mailer}": "local" if case.local else "esmtp",
+    }
+    return {name.encode(): value.encode() for name, value in values.items() if value}
 
 
 def _copied(delivery: FakeDelivery) -> dict[str, Fate]:

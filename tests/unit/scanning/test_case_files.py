@@ -8,10 +8,9 @@ from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.core.action import Decision, Discard, Hold, Quarantine, Redirect
 from miltscan.core.edits import edited
-from miltscan.core.facts import WeekTime
 from miltscan.core.lists import Consultation, Lists
 from miltscan.core.lookup import Source
-from miltscan.core.message import Client, Destination, Message
+from miltscan.core.message import Circumstances, Client, Destination, Message
 from miltscan.core.policy import decide, denial
 from miltscan.core.report import Group
 from miltscan.core.ruled import Ruling, Scanned, rule_on
@@ -27,8 +26,12 @@ from tests.fakes.messages import NoContent
 from tests.harness import decisions
 from tests.harness.decisions import Case, Fate
 
-NOW = WeekTime(0, 600)
-LIMITS = {"(no answer)": Limit.TIMEOUT, "(fails its self-test)": Limit.NO_ENGINE, "(busy)": Limit.BUSY}
+LIMITS = {
+    "(no answer)": Limit.TIMEOUT,
+    "(fails its self-test)": Limit.NO_ENGINE,
+    "(busy)": Limit.BUSY,
+    "(unable)": Limit.ENGINE_UNABLE,
+}
 
 
 def verdict_on(engine: str, answer: str, kind: str) -> Verdict:
@@ -68,17 +71,20 @@ def no_source(_text: str) -> Source:
 
 def decided(case: Case, settings: Settings) -> Plan:
     """The decision at MAIL where it is a refusal, else the plan at the end of the message."""
-    rules = rules_for(settings, no_source, verifies=False)
+    rules = rules_for(settings, no_source, verifies=case.at_delivery)
     policy = replace(policy_for(settings, "mx.example.test"), rules=rules)
     session = Session(Client(*case.client))
     sender = case.sender
     arguments = tuple(argument.encode() for argument in sender.arguments)
-    announced = session.mail(sender.path.encode(), arguments, settings.limits.message_size, authenticated=False)
+    announced = session.mail(
+        sender.path.encode(), arguments, settings.limits.message_size, authenticated=bool(case.circumstances.user)
+    )
     if announced and not rules and (refusal := decide(policy, made(session, announced), announced)).reply:
         return Plan(refusal)
     session.editable = True
+    session.circumstances = case.circumstances
     for recipient in case.recipients:
-        session.rcpt(recipient.encode(), local=True, destination=Destination((), ("local", "", recipient)))
+        session.rcpt(recipient.encode(), local=case.local, destination=Destination((), ("local", "", recipient)))
     for name, value in case.headers:
         session.header(name, value)
     if case.body:
@@ -86,7 +92,7 @@ def decided(case: Case, settings: Settings) -> Plan:
     session.eom()
     message = made(session)
     if message.settled:
-        return planned(settings, message, rule_on(policy, Scanned(message, message.settled, (), NOW)))
+        return planned(settings, message, rule_on(policy, Scanned(message, message.settled, (), case.now)))
     lists = Consultation(Lists(case.entries), message, 0.0, str)
     asked = zip(case.answers.items(), case.types, strict=False)
     verdicts = [
@@ -94,7 +100,7 @@ def decided(case: Case, settings: Settings) -> Plan:
     ]
     if entry := lists.denied(verdicts):
         return Plan(denial(entry, message.queue_id))
-    scanned = Scanned(message, worst(verdicts, policy.optional), verdicts, NOW)
+    scanned = Scanned(message, worst(verdicts, policy.optional), verdicts, case.now)
     return planned(settings, message, rule_on(policy, scanned))
 
 
@@ -160,6 +166,7 @@ levels: unit milter - a reason
 
 --- session
 client: mx.example.org 192.0.2.7
+circumstances: user=anna tls_version=TLSv1.3
 MAIL FROM:<> SIZE=7 BODY=8BITMIME
 RCPT TO:<a@example.test>
 
@@ -184,6 +191,7 @@ def test_a_case_is_read() -> None:
         "MAIL FROM:<> SIZE=7 BODY=8BITMIME",
         "RCPT TO:<a@example.test>",
     ]
+    assert case.circumstances == Circumstances(user="anna", tls_version="TLSv1.3")
     assert (case.headers, len(case.body) // 100, case.answers) == (((b"Subject", b" x"),), 1, {"clamd": "OK"})
     headers = [("Subject", " x"), ("X-Virus-Status", " Clean")]
     assert case.deviations("250 2.0.0 ok", "held", "why", headers) == []
@@ -201,6 +209,9 @@ def test_a_case_is_read() -> None:
         ("held: why", "held", "expected delivered, refused, discarded, held: REASON or quarantined: AREA, got 'held'"),
         ("held: why", "gone", "got 'gone'"),
         ("held: why", "<a@example.test>: gone", "got 'gone'"),
+        ("MAIL FROM", "now: Sun 23:15\nMAIL FROM", "expected levels: unit with now: and side:"),
+        ("MAIL FROM", "side: delivery\nMAIL FROM", "expected levels: unit with now: and side:"),
+        ("levels: unit milter", "levels: e2e", "expected levels: unit milter with circumstances:"),
         ("--- session\n", "--- lists\nkeep sender=@a\n--- session\n", "expected allow or deny and KEY=VALUE"),
     ],
 )
