@@ -73,6 +73,10 @@ class QueueError(MiltscanError):
     exit_status: ClassVar[int] = 1
 
 
+class SourceError(MiltscanError):
+    """A source of values that rules name cannot be read; the text names it and what to do."""
+
+
 class ListError(MiltscanError):
     """The file of the allow and deny lists cannot be read or written, or an entry does not exist."""
 

@@ -294,6 +294,7 @@ HOLD_EVENTS = (
 )
 """What `commands/hold.py` writes."""
 
+_SOURCE = Field("source", Type.TEXT, "The source as the rule names it, or the place of the access map.", _ANY)
 _LIST_FILE = Field("file", Type.TEXT, "The file of the lists: `lists.file`.", _ANY)
 _LIST_ENTRY = (
     Field("id", Type.TEXT, "The ID of the entry.", "8 characters"),
@@ -352,6 +353,18 @@ EVENTS = (
             Field("why", Type.TEXT, "The reply of the delivery sendmail, or why there was none.", _ANY),
             _WORKER,
         ),
+    ),
+    Event(
+        "source_read",
+        ("info",),
+        "A worker has read a file or map that rules name, which has changed.",
+        (_SOURCE, _WORKER),
+    ),
+    Event(
+        "source_fails",
+        ("error",),
+        "A file or map that rules name has vanished or cannot be used; its last content stays in force.",
+        (_SOURCE, _WHY, _WORKER),
     ),
     Event(
         "lists_read",

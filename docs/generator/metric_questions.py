@@ -99,6 +99,9 @@ QUESTIONS = {
         "of another service completes rounds, too."
     ),
     "rule_matches_total": "How many messages did each rule match? With enforced=no it only would have decided.",
+    "rule_sources_stale": (
+        "How many files and maps that rules name can a worker not read, so that it uses their last content?"
+    ),
     "list_hits_total": "To how many messages did an entry of the allow or deny list apply?",
     "list_entries": "How many entries are in force?",
     "lists_stale": (

@@ -50,6 +50,14 @@ def _show_listen(address: InetAddress | None) -> str:
     return f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}"
 
 
+def _map(value: object) -> str:
+    kind, _, path = string(value).partition(":")
+    if kind not in {"hash", "btree", "cdb", "text"}:
+        raise ValueError
+    _path(path)
+    return string(value)
+
+
 def _network(value: object) -> Network:
     """One address or network; no interface (`%eth0`), because the source address of a packet has none."""
     text = string(value)
@@ -131,6 +139,12 @@ QUEUE = Notation(
     _or_empty(_path),
     str,
     _PATH_OR_EMPTY_SCHEMA,
+)
+MAP = Notation(
+    'a map such as "hash:/etc/mail/access", of one of the types hash, btree, cdb and text',
+    _map,
+    str,
+    {"type": "string", "pattern": "^(hash|btree|cdb|text):/"},
 )
 HOST = Notation("a host name without a port", _host, str, {"type": "string", "pattern": f"^{_HOST.pattern}$"})
 MAILBOX = Notation("a mail address with a domain", _mailbox, str)

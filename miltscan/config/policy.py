@@ -46,6 +46,8 @@ class PolicySettings(Table):
     """What is done if recipients of one message have different decisions: docs/recipients.md."""
     rule_files: tuple[Annotated[str, places.FILES], ...] = ()
     """Files of further tables [[rule]], which come after those of this file; a name may have the wildcard `*`."""
+    access_map: Annotated[str, places.MAP] = "hash:/etc/mail/access"
+    """sendmail's access map, in which rules look values up with access:TAG."""
     on_unscanned: UnscannedSettings = UnscannedSettings()
 
     def choices(self) -> Mapping[str, Choice]:

@@ -15,7 +15,7 @@ from miltscan.config.table import Table
 from miltscan.core.action import ActionName, Choice
 from miltscan.core.conditions import CONDITIONS, RESERVED, Condition, OpenSource, UnfitError, condition
 from miltscan.core.effect import LONGEST_TAG, Effect, code_of, header_name, tag_of
-from miltscan.core.lookup import Source, source_mistake
+from miltscan.core.lookup import Check, Source, source_mistake
 from miltscan.core.policy import is_builtin
 from miltscan.core.rules import ALWAYS, Rule
 from miltscan.core.template import Template
@@ -202,7 +202,7 @@ class RuleSettings(Table):
         """The sources of values that its conditions name."""
         named: list[str] = []
 
-        def note(text: str) -> Source:
+        def note(text: str, _check: Check) -> Source:
             named.append(text)
             return NO_SOURCE
 
@@ -221,7 +221,7 @@ class _NoSource:
 NO_SOURCE = _NoSource()
 
 
-def _unopened(text: str) -> Source:
+def _unopened(text: str, _check: Check) -> Source:
     """Check how a source is named. Raises ValueError."""
     if mistake := source_mistake(text):
         raise ValueError(mistake)

@@ -65,6 +65,14 @@ def is_in(address: str, networks: Iterable[Network]) -> bool:
     return any(ip_address in network for network in networks)
 
 
+def ip_address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address of a client as the MTA names it; None for a program on its host, or an unknown one."""
+    try:
+        return _ip_address(text)
+    except ValueError:
+        return None
+
+
 @lru_cache(maxsize=64)  # many rules ask about the same client
 def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Return the address without brackets, prefix and zone; an IPv4-mapped address is its IPv4 address. ValueError."""

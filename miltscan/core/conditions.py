@@ -3,14 +3,14 @@
 A condition on a fact that is not known (None) is neither met nor failed: `test` returns None. Pure.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
-from miltscan.core.address import Network, is_in
+from miltscan.core.address import Network, ip_address_of
 from miltscan.core.facts import Facts
-from miltscan.core.lookup import Kind, Source
+from miltscan.core.lookup import Check, Kind, Source, host_keys
 from miltscan.core.message import Direction
 from miltscan.core.patterns import address_keys, pattern
 from miltscan.core.signature import CLASSES, signature_class
@@ -21,8 +21,8 @@ from miltscan.core.wildcards import Glob
 
 T = TypeVar("T")
 Test = Callable[[Facts], bool | None]
-OpenSource = Callable[[str], Source]
-"""Opens `file:/path` or `access:TAG`; raises ValueError with what was expected."""
+OpenSource = Callable[[str, Check], Source]
+"""Opens `file:/path` or `access:TAG`; raises ValueError with what was expected, also of a line that fails the check."""
 
 RESERVED = ("attachment", "type", "encrypted", "macro", "anomaly")
 """Keys of the grammar that need the parts of a message, which nothing reads yet."""
@@ -155,7 +155,7 @@ def _sources(value: object, read: Callable[[str], T], open_source: OpenSource) -
 
     def each(text: str) -> list[T]:
         if text.startswith(_SOURCES):
-            opened.append(open_source(text))
+            opened.append(open_source(text, read))
             return []
         return [read(text)]
 
@@ -186,21 +186,14 @@ def _client(value: object, open_source: OpenSource) -> Test:
     def test(facts: Facts) -> bool | None:
         if facts.client is None or facts.client_name is None:
             return None
-        name = facts.client_name.lower().rstrip(".")
+        address, name = ip_address_of(facts.client), facts.client_name.lower().rstrip(".")
         return (
-            _is_in(facts.client, networks)
-            or (bool(names) and not names.isdisjoint(_host_keys(name)))
+            (address is not None and any(address in network for network in networks))
+            or (bool(names) and not names.isdisjoint(host_keys(name)))
             or any(one.has(Kind.NETWORK, facts.client) or one.has(Kind.HOST, name) for one in sources)
         )
 
     return test
-
-
-def _is_in(address: str, networks: Sequence[Network]) -> bool:
-    try:
-        return bool(networks) and is_in(address, networks)
-    except ValueError:  # a program on the MTA's host, or unknown
-        return False
 
 
 def _place(text: str) -> Network | str:
@@ -214,11 +207,6 @@ def _place(text: str) -> Network | str:
     if not name.isascii() or not name.replace("-", "").replace(".", "").replace("_", "").isalnum():
         raise ValueError("expected a network, an address, a host's name, or .domain for a domain and those below it")
     return name
-
-
-def _host_keys(name: str) -> tuple[str, ...]:
-    """The literals that match a host's name: itself, and `.domain` for it and each domain above it."""
-    return (name, *address_keys(b"@" + name.encode("utf-8", "backslashreplace"))[2:])
 
 
 def _flag(attribute: str) -> Callable[[object, OpenSource], Test]:

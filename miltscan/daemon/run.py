@@ -25,6 +25,7 @@ from miltscan.processes.admission import install_filter
 from miltscan.processes.descriptors import raise_limit
 from miltscan.processes.rehearsal import rehearse
 from miltscan.processes.supervisor import Role, Supervisor
+from miltscan.scanning.assemble import source_faults
 from miltscan.scanning.entries import try_store
 from miltscan.scanning.listfile import ListFile
 from miltscan.scanning.spool import Spool
@@ -51,6 +52,7 @@ def run_service(settings: Settings, path: Path | None) -> int:
     _try_spool(settings)
     try_store(settings)
     _try_lists(settings)
+    _try_sources(settings)
     sockets: list[MilterSocket] = []
     try:
         sockets += open_sockets(settings)
@@ -92,6 +94,12 @@ def _try_lists(settings: Settings) -> None:
             ListFile(Path(settings.lists.file)).read()
         except ListError as error:
             raise StartError(str(error)) from error
+
+
+def _try_sources(settings: Settings) -> None:
+    """StartError with a line for each source of the rules that cannot be read: without it a rule would not match."""
+    if faults := source_faults(settings):
+        raise StartError("\n".join(faults))
 
 
 @dataclass
@@ -225,6 +233,7 @@ class _Service:
         _try_spool(loaded.settings)
         try_store(loaded.settings)
         _try_lists(loaded.settings)
+        _try_sources(loaded.settings)
         if self.http:
             access.load_access(loaded.settings.exporter)
         return loaded

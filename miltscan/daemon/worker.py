@@ -159,7 +159,7 @@ class Worker:
         self._slots = _slots(settings)
         self._engines = EngineSet(_SESSIONS // settings.workers)
         self._lists = self._watch_lists(settings)
-        self._sources = Sources()
+        self._sources = self._watch_sources(settings)
         self._thread = threading.Thread(target=self._serve, name="libmilter", daemon=True)
         self._pool = Pool(self._thread)
         self._milter = Milter(self._runtime(loaded), self._recorder, self._pool.kick)
@@ -179,6 +179,7 @@ class Worker:
         self._milter.register(self._pool.fileno())
         self._thread.start()
         self._lists.start()
+        self._sources.start()
         self._pool.open(listener)
         _freeze_objects()
         metrics.WORKERS.child().set(1)
@@ -253,7 +254,13 @@ class Worker:
             self._lists.end()
             self._lists = self._watch_lists(settings)
             self._lists.start()
+        former, self._sources = self._sources, self._watch_sources(settings)
         self._milter.runtime = self._runtime(loaded)
+        self._sources.start()
+        former.end()
+
+    def _watch_sources(self, settings: Settings) -> Sources:
+        return Sources(settings.policy.access_map, lambda: self._recorder.log)
 
     def _watch_lists(self, settings: Settings) -> ListWatch:
         return ListWatch(settings.lists.file, lambda: self._recorder.log)

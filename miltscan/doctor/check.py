@@ -28,6 +28,7 @@ from miltscan.doctor.list_check import list_findings
 from miltscan.doctor.notice_check import notice_findings
 from miltscan.doctor.quarantine_check import quarantine_findings
 from miltscan.doctor.rights import folders_above
+from miltscan.doctor.source_check import source_findings
 from miltscan.doctor.topics import NO_MILTSCAN, NO_SPOOL, NOT_ROOT, denied, loose_folder, no_file
 from miltscan.errors import ConfigError
 from miltscan.sandwich.queues import read_depth
@@ -57,6 +58,7 @@ def check_findings(
     yield from queue_depth_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
     yield from policy_findings(settings)
     yield from list_findings(settings.lists.file)
+    yield from source_findings(settings)
     yield from spam_findings(settings)
     yield from quarantine_findings(settings)
     yield from notice_findings(settings)

@@ -18,11 +18,12 @@ from miltscan.config.engines import (
     SpamdEngineSettings,
 )
 from miltscan.config.keyfile import Loaded
-from miltscan.config.rules import Side
+from miltscan.config.rules import NO_SOURCE, Side
 from miltscan.config.settings import HeaderMode, Settings
 from miltscan.core.action import ActionName, Choice
 from miltscan.core.conditions import OpenSource
 from miltscan.core.facts import NOTHING_KNOWN
+from miltscan.core.lookup import Check, Source
 from miltscan.core.message import Direction
 from miltscan.core.policy import Policy
 from miltscan.core.report import Place
@@ -35,6 +36,7 @@ from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.engines.rspamd.engine import rspamd_dialect
 from miltscan.engines.rspamd.reply import Honoured
 from miltscan.engines.spamd.engine import SPAMD_DIALECT
+from miltscan.errors import SourceError
 from miltscan.quarantine.entry import Event
 from miltscan.quarantine.files import Files
 from miltscan.quarantine.ledger import CopyLedger
@@ -44,8 +46,10 @@ from miltscan.scanning.entries import keep_for
 from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, SpamFilter, no_lists, scan_slots
 from miltscan.scanning.probing import Probing, recognized
 from miltscan.scanning.receipts import HEADROOM, RECEIPT_FIELD, Signing, Verifying
+from miltscan.scanning.sources import Sources
 from miltscan.scanning.splitting import Splitting
 from miltscan.scanning.storing import Storing
+from miltscan.telemetry.log import logger
 
 
 def _clamd(chosen: ClamdEngineSettings, observer: Observer, sessions: int) -> ClamdEngine:
@@ -154,6 +158,22 @@ def rules_for(settings: Settings, open_source: OpenSource, *, verifies: bool) ->
     """The rules of one side. Raises what `open_source` does."""
     side = Side.DELIVERY if verifies else Side.INCOMING
     return Rules(tuple(one.rule(open_source) for one in settings.rule if one.at is side))
+
+
+def source_faults(settings: Settings) -> list[str]:
+    """A line for each source that the rules name and that cannot be read now."""
+    sources, faults = Sources(settings.policy.access_map, logger), list[str]()
+
+    def tried(text: str, check: Check) -> Source:
+        try:
+            return sources.open(text, check)
+        except SourceError as error:
+            faults.append(str(error))
+            return NO_SOURCE
+
+    for one in settings.rule:
+        one.rule(tried)
+    return list(dict.fromkeys(faults))
 
 
 def choices_for_large(settings: Settings, rules: Rules) -> Iterator[Choice]:

@@ -387,6 +387,13 @@ RULE_MATCHES = Family(
     (_RULE, closed("enforced", ("yes", "no"))),
 )
 
+SOURCES_STALE = Family(
+    Gauge,
+    "rule_sources_stale",
+    "sources",
+    "Files and maps of rules that a worker cannot read, so that it uses their last content.",
+)
+
 # Allow and deny lists
 
 LIST_HITS = Family(

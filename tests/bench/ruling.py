@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from miltscan.config.load import parse_settings
 from miltscan.core.facts import Facts, WeekTime
-from miltscan.core.lookup import Source
+from miltscan.core.lookup import Check, Source
 from miltscan.core.message import Client, Envelope, Message
 from miltscan.core.ruled import Scanned, facts_of
 from miltscan.core.rules import Rules, residual
@@ -79,7 +79,7 @@ def _rules(number: int) -> Rules:
     return rules_for(settings, _no_source, verifies=False)
 
 
-def _no_source(_text: str) -> Source:
+def _no_source(_text: str, _check: Check) -> Source:
     raise AssertionError
 
 

@@ -39,6 +39,13 @@ PANELS: tuple[Panel, ...] = (
     ),
     graph("Allowed and denied", PER_SECOND, (rate("miltscan_list_hits_total", "list"), "{{list}}"), width=12),
     number("Entries of the lists", Short, "sum(max by (instance, list) (miltscan_list_entries)) or vector(0)", width=4),
+    number(
+        "Sources of rules out of date",
+        Short,
+        "sum(miltscan_rule_sources_stale) or vector(0)",
+        width=4,
+        steps=NONE_IS_GOOD,
+    ),
     number("Lists out of date", Short, "sum(miltscan_lists_stale) or vector(0)", width=4, steps=NONE_IS_GOOD),
     number(
         "Broken lines of the lists", Short, "sum(miltscan_lists_broken_lines) or vector(0)", width=4, steps=NONE_IS_GOOD

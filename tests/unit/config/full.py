@@ -23,6 +23,7 @@ on_infected = "hold"
 on_spam = "reject"
 on_error = "reject"
 rule_files = ["/srv/rules/*.toml"]
+access_map = "btree:/srv/access"
 recipients = "strictest"
 [policy.on_unscanned]
 too_large = "accept"

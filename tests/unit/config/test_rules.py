@@ -34,7 +34,7 @@ def rule(body: str, name: str = "r", action: str = "reject") -> str:
         (rule('when = { colour = "red" }'), "rule[1].when.colour: unknown condition; expected one of outcome, reason"),
         (
             rule('when = { sender = "file:x" }'),
-            'rule[1].when.sender = "file:x": expected file:/absolute/path or',
+            'rule[1].when.sender = "file:x": expected file:/absolute/path, or',
         ),
         (
             rule('to = ["a@example.test"]\nat = "delivery"', action="copy"),

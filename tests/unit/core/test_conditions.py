@@ -6,7 +6,7 @@ import pytest
 
 from miltscan.core.conditions import CONDITIONS, RESERVED, UnfitError, condition
 from miltscan.core.facts import NOTHING_KNOWN, Facts, HeaderIndex, WeekTime
-from miltscan.core.lookup import Kind, Source
+from miltscan.core.lookup import Check, Kind, Source
 from miltscan.core.message import Direction
 from miltscan.core.verdict import Fault, Limit, Outcome
 
@@ -42,7 +42,7 @@ class Words:
         return f"{kind}:{value}" in self.words
 
 
-def opened(text: str) -> Source:
+def opened(text: str, _check: Check) -> Source:
     """The source that `file:` with its words names."""
     return Words(*text.removeprefix("file:").split())
 
@@ -180,7 +180,7 @@ def test_a_value_that_is_refused(key: str, value: object, mistakes: list[tuple[s
 def test_a_source_that_cannot_be_opened() -> None:
     """What its opening raises is a mistake of that value."""
 
-    def broken(_text: str) -> Source:
+    def broken(_text: str, _check: Check) -> Source:
         raise ValueError("expected a file that exists")
 
     with pytest.raises(UnfitError) as raised:

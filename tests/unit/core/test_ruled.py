@@ -8,7 +8,7 @@ from miltscan.config.load import parse_settings
 from miltscan.core.action import Accept, Decision, Hold, Quarantine, Reject, TempFail
 from miltscan.core.edits import InsertHeader
 from miltscan.core.facts import Facts, WeekTime
-from miltscan.core.lookup import Source
+from miltscan.core.lookup import Check, Source
 from miltscan.core.message import Circumstances, Client, Direction, Envelope, Message
 from miltscan.core.policy import Policy, decide
 from miltscan.core.report import Group
@@ -22,7 +22,7 @@ CLEAN, INFECTED = Verdict.clean("clamd"), Verdict.infected("clamd", "Eicar-Test-
 THREE = message(envelope=Envelope(b"<s@example.org>", (b"<a@example.test>", b"<b@other.test>", b"<c@example.test>")))
 
 
-def no_source(_text: str) -> Source:
+def no_source(_text: str, _check: Check) -> Source:
     """None is named here."""
     raise AssertionError
 

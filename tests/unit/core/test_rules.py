@@ -11,7 +11,7 @@ from miltscan.core.action import ActionName, Choice
 from miltscan.core.conditions import Condition, condition
 from miltscan.core.effect import Effect
 from miltscan.core.facts import Facts, HeaderIndex, WeekTime
-from miltscan.core.lookup import Source
+from miltscan.core.lookup import Check, Source
 from miltscan.core.message import Direction
 from miltscan.core.rules import ALWAYS, NO_MATCH, Match, Rule, Rules, first, residual
 from miltscan.core.verdict import Outcome
@@ -19,7 +19,7 @@ from miltscan.core.verdict import Outcome
 REJECT = Effect(Choice(ActionName.REJECT))
 
 
-def no_source(_text: str) -> Source:
+def no_source(_text: str, _check: Check) -> Source:
     """None is named here."""
     raise AssertionError
 

@@ -9,7 +9,7 @@ from miltscan.config.settings import Settings
 from miltscan.core.action import Decision, Discard, Hold, Quarantine, Redirect
 from miltscan.core.edits import edited
 from miltscan.core.lists import Consultation, Lists
-from miltscan.core.lookup import Source
+from miltscan.core.lookup import Check, Source
 from miltscan.core.message import Circumstances, Client, Destination, Message
 from miltscan.core.policy import decide, denial
 from miltscan.core.report import Group
@@ -64,7 +64,7 @@ def opinion_of(engine: str, reply: SpamReply) -> Verdict:
             return Verdict.error(engine, fault, detail)
 
 
-def no_source(_text: str) -> Source:
+def no_source(_text: str, _check: Check) -> Source:
     """The cases name no file."""
     raise AssertionError
 

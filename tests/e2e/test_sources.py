@@ -1,0 +1,107 @@
+"""`access:TAG` with sendmail's own tools: the keys that it looks for, formats of makemap, and broken maps."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from miltscan.core.lookup import Kind, Source
+from miltscan.errors import SourceError
+from miltscan.scanning.sources import Sources
+from miltscan.telemetry import log
+from tests.harness import preload, programs
+from tests.harness.sandwich import Sandwich
+
+ENTRIES = """\
+Scan:full@deep.example	OK
+Scan:deep.example	SKIP
+Scan:example	OK
+Scan:user@	OK
+Scan:192.0.2	OK
+Scan:192.0.2.9	SKIP
+Scan:IPv6:2001:db8:0:0	OK
+Scan:Upper.Test	x
+"""
+
+
+def build(kind: str, stem: Path, text: str = ENTRIES) -> None:
+    """A map, as makemap(8) makes it."""
+    makemap = programs.find("makemap")
+    environment = {**os.environ, **programs.environment(makemap)}
+    subprocess.run([makemap, kind, stem], input=text.encode(), check=True, capture_output=True, env=environment)
+
+
+def opened(place: str) -> tuple[Sources, Source]:
+    """The keys with the tag Scan, and the process's sources."""
+    sources = Sources(place, log.logger)
+    return sources, sources.open("access:Scan", str)
+
+
+@pytest.mark.parametrize("kind", ["hash", "btree"])
+def test_formats_of_makemap(kind: str, tmp_path: Path) -> None:
+    """A change is read, and a map that is broken later keeps its last content."""
+    stem, file = tmp_path / "access", tmp_path / "access.db"
+    build(kind, stem)
+    sources, source = opened(f"{kind}:{stem}")
+    assert source.has(Kind.ADDRESS, "a@upper.test")
+    build(kind, stem, "Scan:other.test\tOK\n")
+    for _ in range(2):
+        sources.look()
+    assert (source.has(Kind.ADDRESS, "a@upper.test"), source.has(Kind.ADDRESS, "a@other.test")) == (False, True)
+    file.write_bytes(b"no map at all")
+    for _ in range(2):
+        sources.look()
+    assert source.has(Kind.ADDRESS, "a@other.test")
+
+
+def test_a_poisoned_map_at_the_start(tmp_path: Path) -> None:
+    """The line names the map, and says what makemap says."""
+    (tmp_path / "access.db").write_bytes(b"no map at all")
+    with pytest.raises(SourceError, match=f"hash:{tmp_path}/access: .*makemap"):
+        opened(f"hash:{tmp_path}/access")
+    build("btree", tmp_path / "access")
+    with pytest.raises(SourceError, match="makemap"):
+        opened(f"hash:{tmp_path}/access")
+
+
+RULESET = """
+SScanTest
+R$+ @ $+\t$: $>SearchList <! Scan> $| <F:$1@$2> <D:$2> <U:$1@> <>
+"""
+HOSTS = ["deep.example", "a.deep.example", "other.example", "upper.test", "test", "a.b.upper.test", "example"]
+ADDRESSES = [
+    "192.0.2.7",
+    "192.0.2.9",
+    "192.0.3.1",
+    "192.0.20.1",
+    "IPv6:2001:db8:0:0:0:0:0:1",
+    "IPv6:2001:db8:1:0:0:0:0:1",
+]
+MAILBOXES = [
+    "full@deep.example", "other@deep.example", "user@deep.example", "user@none.test", "nobody@none.test",
+    "x@upper.test", "x@other.example", "user+detail@none.test", "full+detail@deep.example", "x+detail@deep.example",
+]  # fmt: skip
+
+
+def test_the_keys_are_those_that_sendmail_looks_for(plain_sandwich: Sandwich) -> None:
+    """Its own rulesets (LookUpDomain, LookUpAddress, SearchList) find in the same map what the source finds."""
+    incoming, folder = plain_sandwich.incoming, plain_sandwich.folder / "keys"  # sendmail uses no map below /tmp
+    folder.mkdir()
+    configuration = folder / "sendmail.cf"
+    build("hash", folder / "access")
+    text = re.sub(r"(?m)^(Kaccess .*) \S+$", rf"\1 {folder}/access", incoming.configuration.read_text())
+    configuration.write_text(text + RULESET)
+    _, source = opened(f"hash:{folder}/access")
+    expected = {f"D <{one}> <?> <! Scan> <>": source.has(Kind.HOST, one) for one in HOSTS}
+    expected |= {f"A <{one}> <?> <! Scan> <>": source.has(Kind.NETWORK, one) for one in ADDRESSES}
+    expected |= {f"ScanTest {one}": source.has(Kind.ADDRESS, one) for one in MAILBOXES}
+    command = [str(configuration) if one == str(incoming.configuration) else one for one in incoming.command("-bt")]
+    said = "\n".join([*expected, "/quit\n"])
+    environment = {**os.environ, **preload.environment(plain_sandwich.folder)}
+    done = subprocess.run(command, input=said, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    answers = re.split(r"^> ", done.stdout, flags=re.MULTILINE)[1 : len(expected) + 1]
+    results = [re.findall(r"returns: (.*)$", answer, re.MULTILINE)[-1] for answer in answers]
+    assert {asked: "?" not in result for asked, result in zip(expected, results, strict=True)} == expected
+    assert {*expected.values()} == {True, False}
