@@ -224,6 +224,13 @@ _MESSAGE = (
         "names of rules",
     ),
     Field(
+        "facts",
+        Type.TEXTS,
+        "Further facts that conditions of rules read: `user=`, `tls=`, `daemon=`, `header=NAME:VALUE` (without a colon "
+        "if the message has no such header). `miltscan policy replay` reads them.",
+        "facts that rules read",
+    ),
+    Field(
         "engines",
         Type.OBJECTS,
         "An entry for each engine that scanned: see below.",

@@ -40,12 +40,16 @@ class UnfitError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition: its key and values as text, the fields of `Facts` that it reads, and its test."""
+    """One condition: its key and values as text, the fields of `Facts` that it reads, and its test.
+
+    `headers` are the names of the headers that it reads, in lower case.
+    """
 
     key: str
     text: str
     reads: tuple[str, ...] = field(compare=False)
     test: Test = field(compare=False, repr=False)
+    headers: tuple[bytes, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         return f"{self.key} = {self.text}"
@@ -55,7 +59,8 @@ def condition(key: str, value: object, open_source: OpenSource) -> Condition:
     """The condition `key = value`; sizes are in bytes. Raises KeyError for an unknown key, UnfitError for a value."""
     reads, make = _MAKERS[key]
     test = make(value, open_source)
-    return Condition(key, _text(value), reads, test)
+    headers = tuple(map(_header_name, value)) if key == "header" and isinstance(value, Mapping) else ()
+    return Condition(key, _text(value), reads, test, headers)
 
 
 def _text(value: object) -> str:

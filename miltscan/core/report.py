@@ -99,4 +99,5 @@ class Report(NamedTuple):
     listed: Listed | None = None
     groups: tuple[Group, ...] = ()
     observed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     copies: Copies | None = None

@@ -179,6 +179,12 @@ class Rules:
             name for rule in self.rules for table in (*rule.when, rule.unless) for one in table for name in one.reads
         )
 
+    @cached_property
+    def headers(self) -> tuple[bytes, ...]:
+        """The names of the headers that the conditions read, in lower case."""
+        conditions = (one for rule in self.rules for table in (*rule.when, rule.unless) for one in table)
+        return tuple(dict.fromkeys(name for one in conditions for name in one.headers))
+
     def left(self, facts: Facts) -> Residual:
         """The rules that can still match with the outcome and the direction in `facts`."""
         return self.rules if facts.direction is None else self._partitions[facts.outcome, facts.direction]

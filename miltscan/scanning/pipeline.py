@@ -13,6 +13,7 @@ from miltscan.core.action import Accept, Decision
 from miltscan.core.facts import WeekTime
 from miltscan.core.lists import Consultation, ListName
 from miltscan.core.message import Direction, Message, direction
+from miltscan.core.noted import notes_on
 from miltscan.core.policy import DENY_RULE, Policy, decide, denial
 from miltscan.core.report import Listed, Report, Timed
 from miltscan.core.ruled import Ruling, Scanned, may_accept, rule_on
@@ -186,14 +187,20 @@ class Pipeline:
         ruling, listed = _decided(policy, message, verdict, opinions, lists)
         waited, seconds = scanning - began, time.monotonic() - began
         report = Report(message, verdict, ruling.decision, verdicts, waited, seconds, absent, listed=listed)
-        return report._replace(groups=ruling.groups, observed=ruling.observed) if policy.rules else report
+        return _ruled(report, policy, ruling) if policy.rules else report
 
     def _unasked(self, message: Message, verdict: Verdict, began: float, tick: Tick) -> Report:
         """The report where the verdict is known without an engine, which took the time since `began` to learn."""
         ruling, listed = _decided(self.policy, message, verdict, (), self.consult(message, tick))
         seconds = time.monotonic() - began
         report = Report(message, verdict, ruling.decision, (Timed(verdict, 0.0),), seconds, seconds, listed=listed)
-        return report._replace(groups=ruling.groups, observed=ruling.observed)
+        return _ruled(report, self.policy, ruling)
+
+
+def _ruled(report: Report, policy: Policy, ruling: Ruling) -> Report:
+    """The report with what rules have to say."""
+    notes = (*notes_on(policy.rules, report.message),) if policy.rules else ()
+    return report._replace(groups=ruling.groups, observed=ruling.observed, notes=notes)
 
 
 class AtTheEnd:

@@ -114,6 +114,7 @@ def message_fields(report: Report, worker: int) -> dict[str, object]:
         "decisions": [*_decisions(report)] if report.groups else [],
         "decisions_count": len(report.groups),
         "observed": list(report.observed),
+        "facts": list(report.notes),
         "engines": [_engine_fields(timed) for timed in report.verdicts],
         "waited_ms": round(report.waited * 1000, 1),
         "total_ms": round(report.seconds * 1000, 1),

@@ -89,6 +89,7 @@ def test_the_line_of_a_clean_message(make_report: MakeReport, capfd: pytest.Capt
         "decisions": [],
         "decisions_count": 0,
         "observed": [],
+        "facts": [],
         "engines": [{"engine": "clamd", "outcome": "clean", "server": "unix:/run/clamd.ctl", "ms": 12.3}],
         "waited_ms": 0.1,
         "total_ms": 13.4,

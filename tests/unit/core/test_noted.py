@@ -1,0 +1,69 @@
+"""Facts for the log: only those that rules read, and what is read back is what was known."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miltscan.config.load import parse_settings
+from miltscan.core.lookup import Check, Source
+from miltscan.core.message import Circumstances
+from miltscan.core.noted import HEADERS_NOTED, Noted, notes_on, read_notes
+from miltscan.core.rules import Rules
+from miltscan.scanning.assemble import rules_for
+from tests.fakes.messages import message
+
+KNOWN = Circumstances(user="alice", tls_version="TLSv1.3", daemon="MSA")
+
+
+def no_source(_text: str, _check: Check) -> Source:
+    """None is named here."""
+    raise AssertionError
+
+
+def rules(when: str) -> Rules:
+    """A rule with these conditions."""
+    text = f'[[rule]]\nname = "r"\naction = "accept"\nwhen = {{ {when} }}'
+    return rules_for(parse_settings(text.encode(), "f"), no_source, verifies=False)
+
+
+@pytest.mark.parametrize(
+    ("when", "notes"),
+    [
+        ('outcome = "clean"', []),
+        ('user = "*"', ["user=alice"]),
+        ("tls = true", ["tls=true"]),
+        ('daemon = "MSA", tls = false', ["tls=true", "daemon=MSA"]),
+        (
+            'header = { "List-Id" = "*", "X-None" = "*" }',
+            ["header=list-id: a\n\tb", "header=list-id: c", "header=x-none"],
+        ),
+    ],
+)
+def test_what_is_noted(when: str, notes: list[str]) -> None:
+    """Nothing that no rule reads."""
+    one = message(circumstances=KNOWN, headers=[(b"List-Id", b" a\n\tb"), (b"list-id", b" c"), (b"Subject", b" x")])
+    assert [*notes_on(rules(when), one)] == notes
+
+
+@pytest.mark.parametrize(
+    ("fields", "noted"),
+    [
+        ({"circumstances": KNOWN._replace(user="a" * 201)}, Noted(tls=True, headers={b"x-a": []})),
+        ({"circumstances": KNOWN._replace(user="", tls_version="")}, Noted("", tls=False, headers={b"x-a": []})),
+        ({"headers": [(b"X-A", b" " + b"a" * 200)]}, Noted("", tls=False)),
+        ({"headers": [(b"X-A", b" a")] * (HEADERS_NOTED + 1)}, Noted("", tls=False)),
+        ({"headers": [(b"X-A", b" a: b=c")]}, Noted("", tls=False, headers={b"x-a": [b" a: b=c"]})),
+    ],
+)
+def test_what_is_read_back(fields: dict[str, Any], noted: Noted) -> None:
+    """What is long or frequent is unknown, not cut."""
+    notes = [*notes_on(rules('user = "*", tls = true, header = { "X-A" = "*" }'), message(**fields))]
+    assert read_notes(notes) == noted
+
+
+@given(st.lists(st.text(max_size=20)))
+def test_any_notes_can_be_read(notes: list[str]) -> None:
+    """The log may hold anything."""
+    read_notes(notes)
