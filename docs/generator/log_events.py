@@ -325,6 +325,7 @@ LIST_EVENTS = (
     Event("list_removed", ("info",), "An entry was removed from the allow or deny list.", _LIST_CHANGE),
 )
 """What `commands/lists_common.py` writes."""
+_MESSAGE_FIELD = {field.name: field for field in _MESSAGE}
 
 EVENTS = (
     Event(
@@ -338,6 +339,20 @@ EVENTS = (
         ("info", "warning"),
         "A probe was scanned like a message, and then rejected with the proof of its scan. It has no line `message`.",
         (*_MESSAGE, replace(_PROBE, name="probe")),
+    ),
+    Event(
+        "recipient_refused",
+        ("info",),
+        "A rule refused a recipient at RCPT, before the message: the MTA drops this recipient, and the line `message` "
+        "does not name it.",
+        (
+            *(_MESSAGE_FIELD[name] for name in ("queue_id", "client_address", "client_name", "sender")),
+            Field("recipient", Type.TEXT, "The recipient in RCPT.", _ANY),
+            Field("rule", Type.TEXT, "The rule.", _ANY),
+            Field("reply", Type.TEXT, "The SMTP reply to RCPT.", _ANY),
+            _MESSAGE_FIELD["observed"],
+            _WORKER,
+        ),
     ),
     Event(
         "store_fails",

@@ -6,11 +6,11 @@ from typing import NamedTuple
 from miltscan.core.action import KEPT, ActionName, Decision, Reject, TempFail
 from miltscan.core.edits import in_order
 from miltscan.core.effect import edits_of, reply_of
-from miltscan.core.facts import NOTHING_KNOWN, Facts, HeaderIndex, WeekTime
+from miltscan.core.facts import Facts, HeaderIndex, WeekTime
 from miltscan.core.message import Message, direction
 from miltscan.core.policy import Policy, action_of, decide, marks
 from miltscan.core.report import Group
-from miltscan.core.rules import Residual, Rule, Rules, first, residual
+from miltscan.core.rules import Rule, first, residual
 from miltscan.core.signature import signature_class
 from miltscan.core.split import strictest
 from miltscan.core.verdict import Outcome, Verdict
@@ -67,35 +67,19 @@ def rule_on(policy: Policy, scanned: Scanned) -> Ruling:
     left = policy.rules.left(facts)
     match = first(left, facts)
     if match.settled:
-        return Ruling(_decision(policy, scanned, match.rule), observed=match.observed)
+        return Ruling(decision_by(policy, scanned, match.rule), observed=match.observed)
     left = residual(left, facts)
     recipients = scanned.message.envelope.recipients
     matches = [first(left, facts._replace(recipient=one)) for one in recipients]
     observed = tuple(dict.fromkeys(name for one in matches for name in one.observed))
     names = [one.rule.name if one.rule else "" for one in matches]
-    decided = {name: _decision(policy, scanned, one.rule) for name, one in zip(names, matches, strict=True)}
+    decided = {name: decision_by(policy, scanned, one.rule) for name, one in zip(names, matches, strict=True)}
     if len(decided) == 1:
         return Ruling(decided[names[0]], observed=observed)
     groups = tuple(
         Group(tuple(at for at, one in enumerate(names) if one == name), decision) for name, decision in decided.items()
     )
     return Ruling(strictest(groups), groups, observed)
-
-
-def recipient_class(rules: Rules, message: Message) -> Residual:
-    """What the rules leave open for the only recipient of an envelope that is not complete yet.
-
-    Recipients of one message with equal classes receive the same decision, whatever follows.
-    """
-    client, envelope = message.client, message.envelope
-    facts = NOTHING_KNOWN._replace(
-        client=client.address,
-        client_name=client.name,
-        authenticated=envelope.authenticated,
-        sender=envelope.sender,
-        recipient=envelope.recipients[0],
-    )
-    return residual((rule for rule in rules if rule.enforce), facts)
 
 
 def may_accept(policy: Policy, scanned: Scanned) -> bool:
@@ -109,7 +93,8 @@ def may_accept(policy: Policy, scanned: Scanned) -> bool:
     return not match.settled or decide(policy, *scanned[:3]).action.name is ActionName.ACCEPT
 
 
-def _decision(policy: Policy, scanned: Scanned, rule: Rule | None) -> Decision:
+def decision_by(policy: Policy, scanned: Scanned, rule: Rule | None) -> Decision:
+    """The decision of a rule; without one that of the policy."""
     message, verdict, verdicts, _ = scanned
     if rule is None:
         return decide(policy, message, verdict, verdicts)

@@ -23,9 +23,12 @@ from structlog.typing import FilteringBoundLogger
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
 from miltscan.core.action import ActionName
+from miltscan.core.early import recipient_class, refuses_at_rcpt, ruled_at_rcpt
 from miltscan.core.facts import OF_CIRCUMSTANCES
+from miltscan.core.message import Message
+from miltscan.core.patterns import address_keys
 from miltscan.core.report import Place, Report
-from miltscan.core.ruled import recipient_class
+from miltscan.core.ruled import Ruling
 from miltscan.daemon.gate import Gate
 from miltscan.daemon.watch import LibmilterWatch
 from miltscan.milter.callbacks import Milter
@@ -38,7 +41,7 @@ from miltscan.processes.signals import Signals
 from miltscan.scanning.assemble import choices_for_large, pipeline_for, processor_for, rules_for
 from miltscan.scanning.engine_set import EngineSet
 from miltscan.scanning.listwatch import ListWatch
-from miltscan.scanning.pipeline import AtTheEnd, Slots, scan_slots
+from miltscan.scanning.pipeline import AtMail, Slots, scan_slots
 from miltscan.scanning.receipts import HEADROOM
 from miltscan.scanning.sources import Sources
 from miltscan.scanning.spool import on_disk
@@ -66,6 +69,7 @@ class MessageRecorder:
         self.number = number
         self._reporter = reporter
         self._reports: deque[Report] = deque()
+        self._refusals: deque[Ruling] = deque()
         self._upkeep = Upkeep(str(number))
         self._refused: set[str] = set()
 
@@ -86,6 +90,14 @@ class MessageRecorder:
         except Exception as error:  # noqa: BLE001 - the MTA must receive the decision even if it cannot be logged
             self.exception(Place.REPORT, error)
 
+    def recipient_refused(self, message: Message, ruling: Ruling) -> None:
+        """Log that a rule refused the only recipient of `message` at RCPT; `publish` counts it later."""
+        self._refusals.append(ruling)
+        try:
+            log.recipient_refused(self.log, message, ruling)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.exception(Place.REPORT, error)
+
     def publish(self, sessions: int, transactions: int) -> None:
         """Update the metrics; `sessions` and `transactions` are the numbers that are open.
 
@@ -95,6 +107,7 @@ class MessageRecorder:
         try:
             # take the reports off one by one, as other threads append meanwhile
             recording.record_reports([self._reports.popleft() for _ in range(len(self._reports))])
+            recording.record_refusals([self._refusals.popleft() for _ in range(len(self._refusals))])
             metrics.SESSIONS.child().set(sessions)
             metrics.TRANSACTIONS.child().set(transactions)
             files, size = on_disk()
@@ -282,13 +295,14 @@ class Worker:
         )
         size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
         choices = {*choices_for_large(settings, rules)}
+        probed = address_keys(settings.probe.recipient.encode())[0]
         # what is held needs a receipt for its release, and only of a whole message there is one
         keeps_large = (settings.splits and len(choices) > 1) or any(
             one.area or one.to or (one.action is ActionName.HOLD and settings.has_verifier) for one in choices
         )
         return Runtime(
             processor,
-            pipeline if not rules else AtTheEnd(),
+            AtMail(pipeline),
             size,
             keeps_large,
             Path(settings.spool.directory),
@@ -296,6 +310,9 @@ class Worker:
             bool(settings.filters) or not rules.reads.isdisjoint(OF_CIRCUMSTANCES),
             settings.splits,
             partial(recipient_class, rules) if settings.splits_at_rcpt and not self._verifies else None,
+            # at the delivery side the message may have a receipt with which it passes
+            partial(ruled_at_rcpt, pipeline.policy, probed) if refuses_at_rcpt(rules) and not self._verifies else None,
+            recorder.recipient_refused,
         )
 
     def _drain(self, link: ChildLink, place: object) -> None:

@@ -129,8 +129,7 @@ class Milter:
             self._recorder.exception(Place.CONNECT, error)
             return _REJECT
         runtime = self.runtime
-        answers = runtime.classify is not None
-        steps = options[1] & (_STEPS & ~milter.P_NR_RCPT if answers else _STEPS)
+        steps = options[1] & (_STEPS & ~milter.P_NR_RCPT if runtime.answers_recipients else _STEPS)
         asks = milter.SETSYMLIST if runtime.inquires or runtime.splits else 0
         actions = options[0] & (_ACTIONS | asks)
         options[:] = [actions, steps, 0, 0]
@@ -141,7 +140,7 @@ class Milter:
                 ctx.setsymlist(milter.M_ENVRCPT, _ASKED_OF_RECIPIENTS)
         session = MtaSession(b"" if steps & milter.P_HDR_LEADSPC else b" ", runtime)
         session.steps.editable = actions & _RECIPIENT_ACTIONS == _RECIPIENT_ACTIONS
-        session.answers_recipients = answers
+        session.answers_recipients = not steps & milter.P_NR_RCPT
         session.adds_with_arguments = bool(actions & milter.ADDRCPT_PAR)
         ctx.setpriv(session)
         return CONTINUE

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from miltscan.core.message import Message
 from miltscan.core.report import Report
+from miltscan.core.ruled import Ruling
 from miltscan.core.session import Session, announced_size
 from miltscan.core.verdict import Fault, Outcome, Verdict
 from miltscan.errors import ProtocolError, SpoolError
@@ -27,6 +28,10 @@ _connection = threading.local()
 """`error`: what C raised in a callback of this connection since its last MAIL."""
 
 
+def _unrecorded(_message: Message, _ruling: Ruling) -> None:
+    """Nobody is notified."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """What the milter needs of one configuration; a message keeps it from MAIL to its end. Sizes in bytes.
@@ -35,7 +40,8 @@ class Runtime:
     nothing. `keeps_large` means that such a message is needed whole. `inquires` means that an engine uses what else
     the MTA knows of a session (`core.message.Circumstances`). `splits` means that recipients of a message may have
     different decisions, for which their destinations are needed. `classify` returns the class of the only recipient of
-    a message that has not arrived yet, where those of another class than the first one are refused at RCPT.
+    a message that has not arrived yet, where those of another class than the first one are refused at RCPT. `refuse`
+    returns the ruling by which such a recipient is refused, None for others; `refused` is notified of it then.
     """
 
     pipeline: Processor
@@ -47,6 +53,13 @@ class Runtime:
     inquires: bool = False
     splits: bool = False
     classify: Callable[[Message], object] | None = None
+    refuse: Callable[[Message], Ruling | None] | None = None
+    refused: Callable[[Message, Ruling], None] = _unrecorded
+
+    @property
+    def answers_recipients(self) -> bool:
+        """Whether some recipients may be refused at RCPT."""
+        return self.classify is not None or self.refuse is not None
 
 
 class MtaSession:
@@ -105,6 +118,18 @@ class MtaSession:
         return self.steps.mail(
             sender, arguments, runtime.message_size, authenticated=authenticated, keep=runtime.keeps_large
         )
+
+    def refusal(self, recipient: bytes, *, local: bool) -> tuple[Message, Ruling] | None:
+        """The ruling that refuses a recipient at RCPT, with the message as if it were its only one; None for others."""
+        refuse = self.runtime.refuse
+        if refuse is None or not self.answers_recipients:
+            return None
+        message = self.message(self.queue_id)
+        envelope = message.envelope
+        alone = envelope._replace(recipients=(recipient,), local=envelope.local and local)
+        message = message._replace(envelope=alone)
+        ruling = refuse(message)
+        return (message, ruling) if ruling else None
 
     def needs_another(self, recipient: bytes) -> bool:
         """Whether a recipient needs a transaction of its own; the first one never does."""

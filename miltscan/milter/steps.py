@@ -1,6 +1,6 @@
 """The steps of a message between MAIL and EOM: functions of the context alone, as libmilter calls them.
 
-The MTA expects no reply to them, but to RCPT where `split-at-rcpt` is in force.
+The MTA expects no reply to them, but to RCPT where rules or `split-at-rcpt` refuse recipients there.
 """
 
 from collections.abc import Callable
@@ -44,6 +44,11 @@ def take_recipient(ctx: Context, recipient: bytes, *arguments: bytes) -> int:
     session: MtaSession = ctx.getpriv()
     if session.error is None:
         try:
+            if refusal := session.refusal(recipient, local=any_macro(ctx, "{rcpt_mailer}") == "local"):
+                message, ruling = refusal
+                code = carry_out(ctx, ruling.decision)
+                session.runtime.refused(message, ruling)
+                return code
             if session.needs_another(recipient):
                 return carry_out(ctx, SPLIT)
             _add_recipient(session, ctx, recipient, *arguments)

@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from miltscan.core.action import Accept, Decision
+from miltscan.core.early import ruled_at_mail
 from miltscan.core.facts import WeekTime
 from miltscan.core.lists import Consultation, ListName
 from miltscan.core.message import Direction, Message, direction
@@ -203,13 +204,23 @@ def _ruled(report: Report, policy: Policy, ruling: Ruling) -> Report:
     return report._replace(groups=ruling.groups, observed=ruling.observed, notes=notes)
 
 
-class AtTheEnd:
-    """Decides at MAIL that the end of the message must be awaited: a rule may decide there."""
+@dataclass(frozen=True, slots=True)
+class AtMail:
+    """Decides at MAIL on a message whose announced size is too large, unless a rule may decide otherwise at its end."""
 
-    def process(self, message: Message, _tick: Tick) -> Report:
-        """A report that accepts, and is not recorded."""
+    pipeline: Pipeline
+
+    def process(self, message: Message, tick: Tick) -> Report:
+        """The report; one that accepts means that the end must be awaited, and is not recorded."""
+        policy = self.pipeline.policy
+        if not policy.rules:
+            return self.pipeline.process(message, tick)
+        began = time.monotonic()
         verdict = message.settled or Verdict.clean("session")
-        return Report(message, verdict, Decision(Accept(), "undecided"), (), 0.0, 0.0)
+        ruling = ruled_at_mail(policy, message) or Ruling(Decision(Accept(), "undecided"))
+        seconds = time.monotonic() - began
+        timed = Timed(verdict, 0.0)
+        return Report(message, verdict, ruling.decision, (timed,), 0.0, seconds, observed=ruling.observed)
 
 
 def _took(slots: Slots, deadline: float, tick: Tick) -> bool:

@@ -22,8 +22,9 @@ import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
 from miltscan.core.action import ActionName
-from miltscan.core.message import direction
+from miltscan.core.message import Message, direction
 from miltscan.core.report import RECIPIENTS_SHOWN, Group, Report, Timed
+from miltscan.core.ruled import Ruling
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.telemetry.output import Output
@@ -120,6 +121,22 @@ def message_fields(report: Report, worker: int) -> dict[str, object]:
         "total_ms": round(report.seconds * 1000, 1),
         "worker": worker,
     }
+
+
+def recipient_refused(to: FilteringBoundLogger, message: Message, ruling: Ruling) -> None:
+    """Write the line about the only recipient of `message`, who was refused at RCPT."""
+    decision, envelope = ruling.decision, message.envelope
+    to.info(
+        "recipient_refused",
+        queue_id=message.queue_id,
+        client_address=message.client.address,
+        client_name=message.client.name,
+        sender=envelope.sender.decode("utf-8", "backslashreplace"),
+        recipient=envelope.recipients[0].decode("utf-8", "backslashreplace"),
+        rule=decision.rule,
+        reply=str(decision.reply),
+        observed=list(ruling.observed),
+    )
 
 
 def _decisions(report: Report) -> Iterator[dict[str, object]]:

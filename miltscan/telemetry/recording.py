@@ -11,6 +11,7 @@ from miltscan.core.message import direction
 from miltscan.core.policy import is_builtin
 from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Copies, Report, Timed
+from miltscan.core.ruled import Ruling
 from miltscan.core.signature import signature_class
 from miltscan.core.text import readable
 from miltscan.core.verdict import Advice, Fault, Limit, Outcome, Verdict
@@ -60,6 +61,14 @@ def record_reports(reports: Iterable[Report]) -> None:
     for report in reports:
         tally.add(report)
     tally.write()
+
+
+def record_refusals(rulings: Iterable[Ruling]) -> None:
+    """Count the rules by which recipients were refused at RCPT: these are no messages."""
+    for ruling in rulings:
+        _record_match(ruling.decision.rule, "yes")
+        for name in ruling.observed:
+            _record_match(name, "no")
 
 
 class _Tally:

@@ -86,6 +86,8 @@ def recipients_of(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterat
         named = addresses(event) if event.kind in _ATTEMPTS or is_kept(event) else []
         if event.get("event") == "decision" and event.get("action") in _GONE:
             named = addresses(event)
+        if is_refused(event):
+            named = [event.get("recipient") or ""]
         if event.get("event") in {"entry_deleted", "held_deleted"}:  # it is final for those who have not received it
             named = [
                 one for (queue_id, one), made in tried.items() if queue_id == event.queue_id and _waits(made, event)
@@ -115,6 +117,11 @@ def is_kept(event: LogEvent) -> bool:
     return event.kind is EventKind.SCAN and bool(entry_of(event))
 
 
+def is_refused(event: LogEvent) -> bool:
+    """Whether this is miltscan's line about a recipient that a rule refused at RCPT."""
+    return event.kind is EventKind.SCAN and event.get("event") == "recipient_refused"
+
+
 def _waits(made: Sequence[LogEvent], deletion: LogEvent) -> bool:
     """Whether a recipient with these attempts had not received what was deleted."""
     last, entry = made[-1], entry_of(deletion)
@@ -138,6 +145,9 @@ def _count(event: LogEvent) -> int:
 
 
 def _attempt_status(attempt: LogEvent, refusal: DeliveryStatus) -> DeliveryStatus:
+    if is_refused(attempt):
+        refused_later = (attempt.get("reply") or "").startswith("4")
+        return DeliveryStatus.TEMPFAILED if refused_later else DeliveryStatus.REJECTED
     if attempt.get("event") == "decision" and entry_of(attempt):
         return DeliveryStatus.QUARANTINED
     if attempt.kind in {EventKind.SCAN, EventKind.QUARANTINE}:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from miltscan.sandwich.logline import EventKind, LogEvent, addresses, entry_of, handoff_id
 from miltscan.trace.explain import Part
 from miltscan.trace.follow import Trace
-from miltscan.trace.recipients import Recipient
+from miltscan.trace.recipients import Recipient, is_refused
 
 _SHOWN = 5
 """Recipients of one line; the list at the end has all of them."""
@@ -99,6 +99,10 @@ def _lines(event: LogEvent) -> Iterator[str]:
             yield "receives " + ", ".join(fact for fact in facts if fact)
         case EventKind.SCAN if event.get("event") in {"message", "probe_message"}:
             yield from _scan(event.fields)
+        case EventKind.SCAN if is_refused(event):
+            client = f"{event.get('client_name')} [{event.get('client_address')}]"
+            yield f"refuses {event.get('recipient')} at RCPT, from {event.get('sender')}, client {client}"
+            yield f"by rule {event.get('rule')}: {event.get('reply')}"
         case EventKind.QUARANTINE:
             yield from _quarantine(event)
         case EventKind.DELIVERY:

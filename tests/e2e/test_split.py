@@ -33,14 +33,14 @@ VIRTUSERS = "\n".join(
     for domain in DOMAINS.split()
     for name, target in {"virtual": "box", "to-alias": "alias-one", "away": "somebody@elsewhere.example"}.items()
 )
-RULES: list[dict[str, Any]] = [
-    {"name": "refused", "when": {"recipient": "@refused.example"}, "action": "reject"},
+RULES: list[dict[str, Any]] = [  # those that refuse ask for the size, so that they wait for the message
+    {"name": "refused", "when": {"recipient": "@refused.example", "size_from": "1B"}, "action": "reject"},
     {"name": "kept", "when": {"recipient": "@kept.example"}, "action": "quarantine"},
     {"name": "held", "when": {"recipient": "@held.example"}, "action": "hold"},
     {"name": "dropped", "when": {"recipient": "@dropped.example"}, "action": "discard"},
     {"name": "moved", "when": {"recipient": "@moved.example"}, "action": "redirect", "to": ["boss@example.test"]},
     {"name": "copied", "when": {"recipient": "@copied.example"}, "action": "copy", "to": ["boss@example.test"]},
-    {"name": "late", "when": {"recipient": "@late.example"}, "action": "tempfail"},
+    {"name": "late", "when": {"recipient": "@late.example", "size_from": "1B"}, "action": "tempfail"},
     {
         "name": "tagged",
         "when": {"recipient": "@tagged.example"},

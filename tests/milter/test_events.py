@@ -104,6 +104,7 @@ UNSEEN = {
     "metrics_on_disk",
     "child_hangs",
     "sessions_full",
+    "recipient_refused",
     "store_fails",
     "copy_fails",
     "store_warning",
@@ -135,7 +136,8 @@ UNSEEN = {
 clamd, whose folder can be seen (tests/e2e/test_room.py); a log that stalls (test_log_reader.py); a folder that is full
 (test_metrics_folder.py); a quarantine that cannot be used (test_quarantine.py); the keeper (test_keeper.py); a worker
 that hangs or has no descriptor left (test_lifecycle.py); what commands and keeper do (tests/e2e/test_release.py,
-test_hold.py); the allow and deny lists (test_lists.py); sources of rules (test_sources.py)."""
+test_hold.py); the allow and deny lists (test_lists.py); rules (test_refused_recipients.py) and their sources
+(test_sources.py)."""
 
 
 def test_every_event(own: Fleet, tmp_path: Path) -> None:

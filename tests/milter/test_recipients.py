@@ -14,7 +14,7 @@ from tests.milter.conftest import Fleet
 from tests.milter.daemon import Daemon
 
 A, B, C = b"<a@example.test>", b"<b@example.test>", b"<c@example.test>"
-REFUSED = {"name": "refused", "when": {"recipient": "b@example.test"}, "action": "reject"}
+REFUSED = {"name": "refused", "when": {"recipient": "b@example.test", "size_from": "1B"}, "action": "reject"}
 TAGGED = {"name": "tagged", "when": {"recipient": "c@example.test"}, "action": "accept", "add_headers": {"X-Tag": "c"}}
 OF_RECIPIENTS = (b"{rcpt_mailer}", b"{rcpt_host}", b"{rcpt_addr}")
 EDITS = {Code.DELETE_RECIPIENT, Code.ADD_RECIPIENT, Code.ADD_RECIPIENT_ARGS}

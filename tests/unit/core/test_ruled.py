@@ -6,13 +6,14 @@ import pytest
 
 from miltscan.config.load import parse_settings
 from miltscan.core.action import Accept, Decision, Hold, Quarantine, Reject, TempFail
+from miltscan.core.early import recipient_class
 from miltscan.core.edits import InsertHeader
 from miltscan.core.facts import Facts, WeekTime
 from miltscan.core.lookup import Check, Source
 from miltscan.core.message import Circumstances, Client, Direction, Envelope, Message
 from miltscan.core.policy import Policy, decide
 from miltscan.core.report import Group
-from miltscan.core.ruled import Ruling, Scanned, facts_of, may_accept, recipient_class, rule_on
+from miltscan.core.ruled import Ruling, Scanned, facts_of, may_accept, rule_on
 from miltscan.core.verdict import Advice, Limit, Outcome, SpamAction, Verdict
 from miltscan.scanning.assemble import rules_for
 from tests.fakes.messages import message, policy
