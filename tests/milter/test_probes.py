@@ -16,6 +16,7 @@ from tests.fakes.clamd_lies import unless_canary
 from tests.fakes.eicar import EICAR
 from tests.fakes.milter_wire import Code, HeaderEdit
 from tests.fakes.mta import MTA, Message
+from tests.harness import ports
 from tests.milter.conftest import Fleet
 from tests.milter.daemon import Daemon, scanned
 from tests.milter.probes import KEY_FILE, probe
@@ -91,3 +92,44 @@ def test_at_the_delivery_side_it_is_mail(keyed: Daemon, folder: Path) -> None:
         result = mta.send_message(message)
     assert result.accepted
     assert keyed.line_of("P-DELIVERY")["outcome"] == "clean"
+
+
+RULED = {
+    "quarantine": {},
+    "discard:kept": {},
+    "hold": {},
+    "copy": {"to": ["boss@example.test"]},
+    "redirect": {"to": ["boss@example.test"]},
+}
+
+
+@pytest.mark.parametrize("action", RULED)
+def test_a_rule_decides_on_a_probe_and_nothing_is_carried_out(shared: Fleet, folder: Path, action: str) -> None:
+    """Its answer names the action; no entry, no copy (there is no delivery sendmail), no hold, no count."""
+    daemon = shared(
+        keys__file=f"{folder}/keys",
+        rule=[{"name": "ruled", "action": action, **RULED[action]}],
+        quarantine__area={"kept": {}},
+        delivery__server=f"inet:{ports.choose().number}@127.0.0.1",
+    )
+    queue_id = f"P-RULED-{action.partition(':')[0]}"
+    message, ours = probe(ProbeKind.CLEAN, queue_id.encode())
+    result = daemon.send(message)
+    name = ActionName(action.partition(":")[0])
+    assert read_answer(ours, result.reply.smtp.decode()) == Answer(Outcome.CLEAN, name)
+    assert (result.reply.smtp[:3], result.edits, result.quarantine, result.refused) == (b"550", (), None, ())
+    daemon.wait_logged("probe_message", queue_id=queue_id)
+    assert [*(daemon.folder / "quarantine").rglob("*.entry")] == []
+    assert daemon.metric("rule_matches_total") == daemon.metric("messages_total") == 0
+
+
+def test_a_rule_that_refuses_a_probe_waits_for_its_end(shared: Fleet, folder: Path) -> None:
+    """At RCPT there would be no proof; the reply is the rule's, which it names."""
+    daemon = shared(keys__file=f"{folder}/keys", rule=[{"name": "nothing at all", "action": "reject"}])
+    message, ours = probe(ProbeKind.CLEAN, b"P-REFUSED")
+    result = daemon.send(replace(message, recipients=(b"<miltscan-probe@localhost>",)))
+    assert (result.refused, read_answer(ours, result.reply.smtp.decode())) == (
+        (),
+        Answer(Outcome.CLEAN, ActionName.REJECT),
+    )
+    assert b"[nothing at all]" in result.reply.smtp
