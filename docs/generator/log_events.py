@@ -377,6 +377,26 @@ EVENTS = (
         ),
     ),
     Event(
+        "shadow_differs",
+        ("info",),
+        "The candidate of `run --shadow` would have decided otherwise.",
+        (
+            Field("queue_id", Type.TEXT, "The MTA's queue ID.", _ANY),
+            Field("rule", Type.TEXT, "The rule that decided.", _ANY),
+            Field("action", Type.TEXT, "What miltscan did.", values=tuple(ActionName)),
+            Field("shadow_rule", Type.TEXT, "The rule of the candidate.", _ANY),
+            Field("shadow_action", Type.TEXT, "What the candidate would do.", values=tuple(ActionName)),
+            Field("recipients_count", Type.INTEGER, "For how many recipients.", "1 and more", least=1),
+            _WORKER,
+        ),
+    ),
+    Event(
+        "shadow_failed",
+        ("error",),
+        "The file of `run --shadow` has mistakes, and its former content is used.",
+        (Field("why", Type.TEXTS, "The mistakes.", "lines"),),
+    ),
+    Event(
         "source_read",
         ("info",),
         "A worker has read a file or map that rules name, which has changed.",

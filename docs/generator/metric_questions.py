@@ -99,6 +99,7 @@ QUESTIONS = {
         "of another service completes rounds, too."
     ),
     "rule_matches_total": "How many messages did each rule match? With enforced=no it only would have decided.",
+    "shadow_decisions_total": "On how many messages would the candidate of `run --shadow` decide otherwise?",
     "rule_sources_stale": (
         "How many files and maps that rules name can a worker not read, so that it uses their last content?"
     ),

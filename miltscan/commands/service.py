@@ -3,6 +3,8 @@
 # ruff: noqa: D301  a real \b keeps the lines of an example
 
 from itertools import chain
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -16,7 +18,19 @@ from miltscan.doctor.check import asker_findings, check_findings, file_finding
 _INTERRUPTED = 130  # as a shell reports it: 128 and SIGINT
 
 
-def run(config: Config = None) -> None:
+def run(
+    *,
+    shadow: Annotated[
+        Path | None,
+        typer.Option(
+            "--shadow",
+            metavar="FILE",
+            help="A whole miltscan.toml, whose rules and policy are only asked: what differs is logged and counted.",
+            readable=False,
+        ),
+    ] = None,
+    config: Config = None,
+) -> None:
     """Run the service.
 
     It stays in the foreground. SIGHUP reloads the configuration, SIGTERM drains and ends.
@@ -25,10 +39,11 @@ def run(config: Config = None) -> None:
     Examples:
       miltscan run
       miltscan run --config ./miltscan.toml
+      miltscan run --shadow /etc/miltscan/candidate.toml
     """
     with exit_on_error():
         try:
-            raise typer.Exit(run_service(load_settings(config), config))
+            raise typer.Exit(run_service(load_settings(config), config, shadow))
         except KeyboardInterrupt:  # before the service handles signals
             raise typer.Exit(_INTERRUPTED) from None
 

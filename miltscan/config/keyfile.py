@@ -14,10 +14,14 @@ from miltscan.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings in force and the keys that they name: what the supervisor hands to its children."""
+    """The settings in force and the keys that they name: what the supervisor hands to its children.
+
+    `shadow` are settings whose policy is only asked (`run --shadow`).
+    """
 
     settings: Settings
     keys: Keyring
+    shadow: Settings | None = None
 
 
 def load_all(path: Path | None) -> Loaded:

@@ -47,7 +47,9 @@ DENY_RULE = "list.deny"
 """The name of the rule that refuses what an entry of the deny list names."""
 SPAM_RULE = "policy.on_spam"
 """The rule of a decision for which spam is the reason."""
-BUILTIN_RULES = frozenset({"clean", "exception", "mta-gone", "other", "probe", "quarantine", "receipt", "undecided"})
+BUILTIN_RULES = frozenset(
+    {"clean", "exception", "handover", "mta-gone", "other", "probe", "quarantine", "receipt", "undecided"}
+)
 """Names of decisions that no rule of the configuration makes; `other` is a metric label."""
 BUILTIN_PREFIXES = ("policy.", "list.", "engine.")
 """How further ones begin."""

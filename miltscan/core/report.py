@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from miltscan.core.action import Decision
+from miltscan.core.action import ActionName, Decision
 from miltscan.core.lists import ListName
 from miltscan.core.message import Message
 from miltscan.core.probe import ProbeKind
@@ -24,6 +24,7 @@ class Place(StrEnum):
     PROBE = "probe"
     REPORT = "report"
     KEEPER = "keeper"
+    SHADOW = "shadow"
 
 
 class Timed(NamedTuple):
@@ -75,6 +76,17 @@ class Copies(NamedTuple):
     error: str = ""
 
 
+class Shadow(NamedTuple):
+    """What the candidate decides: the action and rule of the message, the strictest of those of its recipients.
+
+    `differs` is the number of recipients for whom it is another action or area than that of the policy in force.
+    """
+
+    action: ActionName
+    rule: str
+    differs: int
+
+
 class Report(NamedTuple):
     """One message, its verdicts (the deciding one as `verdict`) and the decision.
 
@@ -100,4 +112,5 @@ class Report(NamedTuple):
     groups: tuple[Group, ...] = ()
     observed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    shadow: Shadow | None = None
     copies: Copies | None = None

@@ -6,12 +6,14 @@ import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
 from miltscan import __version__
 from miltscan.config.keyfile import Loaded, load_all, load_secrets
+from miltscan.config.load import load_settings
 from miltscan.config.render import fingerprint, needs_restart, without_restart
 from miltscan.config.settings import Settings
 from miltscan.daemon.children import LAST_LINES, Children, is_worker, metrics_slot, open_trace_channel
@@ -40,13 +42,14 @@ _LEAVE_AFTER = 15.0  # seconds of a drain after which a connection that waits fo
 _DRAIN_EXTRA = 10.0  # seconds that a drain may take beyond the longest scan
 
 
-def run_service(settings: Settings, path: Path | None) -> int:
+def run_service(settings: Settings, path: Path | None, shadow: Path | None = None) -> int:
     """Run the service until a signal stops it; SIGHUP reads `path` again. Returns the exit status.
 
+    The policy in `shadow` is asked about each message, and decides nothing.
     Raises StartError if a socket or folder cannot be used, ConfigError if the keys cannot be read.
     """
     raise_limit()
-    loaded = load_secrets(settings, path)
+    loaded = replace(load_secrets(settings, path), shadow=_load_shadow(shadow))
     log.configure(settings.log.format, settings.log.level)
     log.OUTPUT.open()
     _try_spool(settings)
@@ -60,7 +63,7 @@ def run_service(settings: Settings, path: Path | None) -> int:
         # only now that the socket is bound: until then the folder may belong to a service that is just stopping
         folder = claim_folder(Path(settings.exporter.directory), slots_of(settings))
         try:
-            service = _Service(loaded, path, sockets, http, folder, log.logger())
+            service = _Service(loaded, path, sockets, http, folder, log.logger(), shadow)
             status = service.run()
         finally:
             folder.release()
@@ -102,6 +105,15 @@ def _try_sources(settings: Settings) -> None:
         raise StartError("\n".join(faults))
 
 
+def _load_shadow(path: Path | None) -> Settings | None:
+    """The settings whose policy is only asked. Raises ConfigError and StartError."""
+    if path is None:
+        return None
+    settings = load_settings(path)
+    _try_sources(settings)
+    return settings
+
+
 @dataclass
 class _Service:
     """The hooks of the supervisor; `loaded` is what is in force."""
@@ -112,6 +124,7 @@ class _Service:
     http: socket.socket | None
     folder: MetricsFolder
     log: FilteringBoundLogger
+    shadow: Path | None = None
     restarts: bool = False
     upkeep: Upkeep = field(init=False)
     line: StatusLine = field(init=False)
@@ -260,6 +273,16 @@ class _Service:
         log.configure(self.settings.log.format, new.log.level)
         self.log = log.logger()
         self.log.info("reload", needs_restart=restart)
-        before, self.loaded = self.settings, replace(loaded, settings=without_restart(self.settings, new))
+        settings, shadow = without_restart(self.settings, new), self._shadow_again()
+        before, self.loaded = self.settings, replace(loaded, settings=settings, shadow=shadow)
         recording.reloaded(fingerprint(before), fingerprint(self.settings), [key.id for key in self.loaded.keys])
         return self.loaded
+
+    def _shadow_again(self) -> Settings | None:
+        """The candidate that its file holds now; with a mistake in it, the former one."""
+        try:
+            rehearse(partial(_load_shadow, self.shadow), _RELOAD)
+            return _load_shadow(self.shadow)
+        except (ConfigError, StartError) as error:
+            self.log.error("shadow_failed", why=str(error).splitlines())
+            return self.loaded.shadow

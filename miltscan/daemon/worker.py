@@ -27,6 +27,7 @@ from miltscan.core.early import recipient_class, refuses_at_rcpt, ruled_at_rcpt
 from miltscan.core.facts import OF_CIRCUMSTANCES
 from miltscan.core.message import Message
 from miltscan.core.patterns import address_keys
+from miltscan.core.policy import Policy
 from miltscan.core.report import Place, Report
 from miltscan.core.ruled import Ruling
 from miltscan.daemon.gate import Gate
@@ -38,7 +39,7 @@ from miltscan.processes.admission import Admission, has_connection
 from miltscan.processes.link import DRAIN, READY, ChildLink
 from miltscan.processes.listener_channel import received_listener
 from miltscan.processes.signals import Signals
-from miltscan.scanning.assemble import choices_for_large, pipeline_for, processor_for, rules_for
+from miltscan.scanning.assemble import choices_for_large, pipeline_for, policy_for, processor_for, rules_for
 from miltscan.scanning.engine_set import EngineSet
 from miltscan.scanning.listwatch import ListWatch
 from miltscan.scanning.pipeline import AtMail, Slots, scan_slots
@@ -85,6 +86,16 @@ class MessageRecorder:
                 self.log.error("store_fails", queue_id=report.message.queue_id, area=kept.area, why=kept.error)
             if report.copies and report.copies.error:
                 self.log.error("copy_fails", queue_id=report.message.queue_id, why=report.copies.error)
+            if report.shadow and report.shadow.differs:
+                self.log.info(
+                    "shadow_differs",
+                    queue_id=report.message.queue_id,
+                    rule=report.decision.rule,
+                    action=report.decision.action.name,
+                    shadow_rule=report.shadow.rule,
+                    shadow_action=report.shadow.action,
+                    recipients_count=report.shadow.differs,
+                )
             if self._reporter and is_mail:
                 self._reporter.message(report)
         except Exception as error:  # noqa: BLE001 - the MTA must receive the decision even if it cannot be logged
@@ -290,9 +301,17 @@ class Worker:
             consult=partial(self._lists.consult, at_delivery=self._verifies),
             policy=replace(made.policy, rules=rules),
         )
+        candidate = self._candidate(loaded.shadow)
         processor = processor_for(
-            loaded, pipeline, self._engines.version, recorder.exception, self._hostname, verifies=self._verifies
+            loaded,
+            pipeline,
+            self._engines.version,
+            recorder.exception,
+            self._hostname,
+            verifies=self._verifies,
+            candidate=candidate,
         )
+        reads = rules.reads | (candidate.rules.reads if candidate else frozenset())
         size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
         choices = {*choices_for_large(settings, rules)}
         probed = address_keys(settings.probe.recipient.encode())[0]
@@ -307,13 +326,21 @@ class Worker:
             keeps_large,
             Path(settings.spool.directory),
             settings.spool.memory,
-            bool(settings.filters) or not rules.reads.isdisjoint(OF_CIRCUMSTANCES),
+            bool(settings.filters) or not reads.isdisjoint(OF_CIRCUMSTANCES),
             settings.splits,
             partial(recipient_class, rules) if settings.splits_at_rcpt and not self._verifies else None,
             # at the delivery side the message may have a receipt with which it passes
             partial(ruled_at_rcpt, pipeline.policy, probed) if refuses_at_rcpt(rules) and not self._verifies else None,
             recorder.recipient_refused,
         )
+
+    def _candidate(self, shadow: Settings | None) -> Policy | None:
+        """The policy of `run --shadow`. Its files and maps are read again at a reload only."""
+        if shadow is None:
+            return None
+        made = policy_for(shadow, self._hostname, verifies=self._verifies)
+        rules = rules_for(shadow, self._watch_sources(shadow).open, verifies=self._verifies)
+        return replace(made, rules=rules)
 
     def _drain(self, link: ChildLink, place: object) -> None:
         """Accept no more connections, and wait until open transactions finish: for the longest scan at most.

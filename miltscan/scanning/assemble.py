@@ -46,6 +46,7 @@ from miltscan.scanning.entries import keep_for
 from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, SpamFilter, no_lists, scan_slots
 from miltscan.scanning.probing import Probing, recognized
 from miltscan.scanning.receipts import HEADROOM, RECEIPT_FIELD, Signing, Verifying
+from miltscan.scanning.shadowing import Shadowing
 from miltscan.scanning.sources import Sources
 from miltscan.scanning.splitting import Splitting
 from miltscan.scanning.storing import Storing
@@ -229,6 +230,7 @@ def processor_for(  # noqa: PLR0913 - what only a worker has
     hostname: str,
     *,
     verifies: bool,
+    candidate: Policy | None = None,
 ) -> Processor:
     """The pipeline of a service: one that `verifies` checks receipts; otherwise, with keys, it knows probes and signs.
 
@@ -237,15 +239,18 @@ def processor_for(  # noqa: PLR0913 - what only a worker has
     probes are reported to `exception`. A probe at the delivery side is ordinary mail: a rejection would be a bounce.
     No list applies to a probe.
     What is to be kept is stored at either side, except probes. Where recipients may have different decisions, each has
-    its own at the incoming side; at the delivery side the strictest one applies.
+    its own at the incoming side; at the delivery side the strictest one applies. A `candidate` for the policy is asked
+    about each message that is no probe.
     """
     settings, keys = loaded.settings, loaded.keys
     receipt_failed, probe_failed = partial(exception, Place.RECEIPT), partial(exception, Place.PROBE)
     ordinary: Processor = pipeline
+    if candidate:
+        ordinary = Shadowing(pipeline, candidate, partial(exception, Place.SHADOW))
     if verifies:
-        ordinary = Verifying(pipeline, keys, settings.receipt.max_age, receipt_failed)
+        ordinary = Verifying(ordinary, keys, settings.receipt.max_age, receipt_failed)
     elif keys and settings.has_verifier:
-        ordinary = Signing(pipeline, keys, signatures, receipt_failed)
+        ordinary = Signing(ordinary, keys, signatures, receipt_failed)
     patience = settings.limits.queue_wait + settings.limits.scan_timeout
     if settings.splits:
         ordinary = Splitting(

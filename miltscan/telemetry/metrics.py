@@ -387,6 +387,13 @@ RULE_MATCHES = Family(
     (_RULE, closed("enforced", ("yes", "no"))),
 )
 
+SHADOW_DECISIONS = Family(
+    Counter,
+    "shadow_decisions_total",
+    "messages",
+    "Messages by what the policy of `run --shadow` decides, compared with the policy in force.",
+    (closed("result", ("same", "differs")),),
+)
 SOURCES_STALE = Family(
     Gauge,
     "rule_sources_stale",

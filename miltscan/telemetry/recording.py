@@ -169,6 +169,8 @@ def _record_rules(report: Report) -> None:
             _record_match(name, "yes")
     for name in report.observed:
         _record_match(name, "no")
+    if report.shadow:
+        metrics.SHADOW_DECISIONS.child("differs" if report.shadow.differs else "same").inc()
 
 
 def _record_match(rule: str, enforced: str) -> None:

@@ -123,6 +123,8 @@ UNSEEN = {
     "entry_deleted",
     "held_released",
     "held_deleted",
+    "shadow_differs",
+    "shadow_failed",
     "source_read",
     "source_fails",
     "lists_read",
@@ -136,8 +138,8 @@ UNSEEN = {
 clamd, whose folder can be seen (tests/e2e/test_room.py); a log that stalls (test_log_reader.py); a folder that is full
 (test_metrics_folder.py); a quarantine that cannot be used (test_quarantine.py); the keeper (test_keeper.py); a worker
 that hangs or has no descriptor left (test_lifecycle.py); what commands and keeper do (tests/e2e/test_release.py,
-test_hold.py); the allow and deny lists (test_lists.py); rules (test_refused_recipients.py) and their sources
-(test_sources.py)."""
+test_hold.py); the allow and deny lists (test_lists.py); rules (test_refused_recipients.py), their sources
+(test_sources.py) and a shadow (test_shadow.py)."""
 
 
 def test_every_event(own: Fleet, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def serve_that(outcome: int | BaseException, monkeypatch: pytest.MonkeyPatch) ->
     """Replace the service by one that ends with `outcome`; returns the list of its calls."""
     calls = []
 
-    def serve(settings: Settings, path: Path | None) -> int:
+    def serve(settings: Settings, path: Path | None, _shadow: Path | None) -> int:
         calls.append((settings, path))
         if isinstance(outcome, BaseException):
             raise outcome

@@ -39,6 +39,7 @@ PANELS: tuple[Panel, ...] = (
     ),
     graph("Allowed and denied", PER_SECOND, (rate("miltscan_list_hits_total", "list"), "{{list}}"), width=12),
     number("Entries of the lists", Short, "sum(max by (instance, list) (miltscan_list_entries)) or vector(0)", width=4),
+    graph("Shadow decisions", PER_SECOND, (rate("miltscan_shadow_decisions_total", "result"), "{{result}}"), width=12),
     number(
         "Sources of rules out of date",
         Short,
