@@ -13,6 +13,8 @@ from miltscan.commands.allow import allow, deny
 from miltscan.commands.files import import_file, new_key_command, show_config
 from miltscan.commands.hold import delete_held_messages, list_held, release_held
 from miltscan.commands.lists import lists_app
+from miltscan.commands.policy import policy_app
+from miltscan.commands.policy_explain import explain_policy
 from miltscan.commands.quarantine_changes import check_quarantine, delete_entries, expire_entries
 from miltscan.commands.quarantine_list import list_entries, search_entries, show_stats
 from miltscan.commands.quarantine_message import download_entry, show_entry
@@ -69,6 +71,8 @@ for command in (run, check, doctor, probe, scan, trace):
 app.command()(allow)
 app.command()(deny)
 app.add_typer(lists_app, name="lists", epilog="Example: miltscan lists --hits")
+app.add_typer(policy_app, name="policy", epilog="Example: miltscan policy check && miltscan policy show")
+policy_app.command("explain")(explain_policy)
 app.command("config")(show_config)
 app.command("import")(import_file)
 app.add_typer(hold_app, name="hold", epilog="Example: miltscan hold list")

@@ -94,7 +94,7 @@ def may_accept(policy: Policy, scanned: Scanned) -> bool:
 
 
 def decision_by(policy: Policy, scanned: Scanned, rule: Rule | None) -> Decision:
-    """The decision of a rule; without one that of the policy."""
+    """The decision that this rule makes on a message; None stands for the policy."""
     message, verdict, verdicts, _ = scanned
     if rule is None:
         return decide(policy, message, verdict, verdicts)

@@ -7,6 +7,7 @@ from miltscan.trace.explain import Part
 from miltscan.trace.follow import Trace
 from miltscan.trace.recipients import Recipient, is_refused
 
+_CLEAN_RULE = "clean"
 _SHOWN = 5
 """Recipients of one line; the list at the end has all of them."""
 
@@ -21,7 +22,15 @@ def as_text(trace: Trace) -> str:
     if not trace.is_by_time:
         heading.append("The times of these lines disagree: they are in the order of cause and effect.")
     tables = _recipients("Recipients", trace.recipients), _recipients("Recipients of notices", trace.notices)
-    return "\n".join([*heading, "", *_timeline(trace), *tables[0], *tables[1]])
+    return "\n".join([*heading, "", *_timeline(trace), *tables[0], *tables[1], *_advice(trace)])
+
+
+def _advice(trace: Trace) -> Iterator[str]:
+    """The command that explains the decision, where a rule or the policy made one that somebody may ask about."""
+    for event in trace.events:
+        if event.get("event") == "message" and event.queue_id and event.get("rule") not in {None, _CLEAN_RULE}:
+            yield f"\nWhy it was decided so: miltscan policy explain {event.queue_id}"
+            return
 
 
 def trace_fields(trace: Trace) -> dict[str, object]:

@@ -54,6 +54,9 @@ ARGUMENTS = {
     "deny": ["--config", "FOLDER/miltscan.toml", "--reason", "r", "@example.org"],
     "lists": ["--config", "FOLDER/miltscan.toml"],
     "lists remove": ["--config", "FOLDER/miltscan.toml", "--reason", "r", "0"],
+    "policy check": ["--config", "FOLDER/rules.toml"],
+    "policy show": ["--config", "FOLDER/rules.toml"],
+    "policy explain": ["--config", "FOLDER/rules.toml", "--log", str(GOLDEN / "mail.log")],
     "keys new": ["--config", "FOLDER/miltscan.toml", "--id", "new"],
 }
 """Arguments with which each command prints something."""
@@ -169,6 +172,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     closed += f'[delivery]\nserver = "inet:1@127.0.0.1"\n[quarantine]\ndirectory = "{folder}/quarantine"\n'
     put(Files(folder / "quarantine"), time=time.time(), outcome=Outcome.CLEAN, signature=None)
     (folder / "miltscan.toml").write_text(engine + spool + closed)
+    rule = '[[rule]]\nname = "r"\nwhen = { sender = "@a.example" }\naction = "reject"\n'
+    (folder / "rules.toml").write_text(spool + rule)
     (folder / "no-socket.toml").write_text(f'{engine}{spool}[milter]\nsocket = "unix:{folder}/absent/socket"\n')
     (folder / "message.eml").write_text("Subject: a\n\nb\n")
     (folder / "clamav-milter.conf").write_text("MilterSocket /run/clamav/clamav-milter.ctl\n")

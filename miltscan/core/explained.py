@@ -1,0 +1,262 @@
+"""Explains a decision: each rule with the conditions that failed or that a missing fact leaves open. Pure.
+
+A `Case` is a message as far as it is known. What is unknown stays so: a rule that depends on it is undecided, and so is
+the decision if no rule before decides. Nothing is guessed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from miltscan.core.action import Decision
+from miltscan.core.conditions import Condition
+from miltscan.core.facts import Facts, WeekTime
+from miltscan.core.lists import Consultation, ListEntry, Lists
+from miltscan.core.message import Direction, Message
+from miltscan.core.policy import Policy, denial
+from miltscan.core.ruled import Scanned, decision_by, facts_of
+from miltscan.core.rules import Rule
+from miltscan.core.signature import signature_class
+from miltscan.core.text import readable
+from miltscan.core.verdict import Outcome, Verdict, worst
+
+OF_VERDICT = frozenset({"outcome", "reason", "engine", "signature", "scores"})
+"""The facts that come from engines."""
+_LONGEST = 200  # characters of a value
+_HEADERS_SHOWN = 3  # of one name
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_UNKNOWN = Verdict.clean("none")
+
+
+class StepResult(StrEnum):
+    """What became of one rule."""
+
+    DECIDES = "decides"
+    MAY_DECIDE = "decides, unless an undecided rule before it does"
+    OBSERVED = "matches, but is not enforced"
+    NO_MATCH = "does not match"
+    UNDECIDED = "undecided"
+    NOT_REACHED = "not reached"
+
+
+class Tried(NamedTuple):
+    """A condition that explains a step: of `when`, `when[2]` or `unless`, with the value that the message has.
+
+    `held` is None where facts are `missing`, which are named as fields of `Facts`.
+    """
+
+    place: str
+    condition: Condition
+    held: bool | None
+    value: str
+    missing: tuple[str, ...]
+
+
+class RuleStep(NamedTuple):
+    """One rule, what became of it, and the conditions that explain why it does not match, or may not."""
+
+    rule: Rule
+    result: StepResult
+    tried: tuple[Tried, ...] = ()
+
+
+class Case(NamedTuple):
+    """A message as far as it is known, at `now`.
+
+    `unknown` are the fields of `Facts` that `message` and `verdicts` do not have; those of a verdict are unknown
+    without any. `way` is the direction, where it is known otherwise than from the message. Of `others` recipients the
+    address is unknown. `digest` is the SHA-256 of the message, empty if unknown.
+    """
+
+    message: Message
+    verdicts: tuple[Verdict, ...]
+    now: WeekTime
+    unknown: frozenset[str] = frozenset()
+    way: Direction | None = None
+    others: int = 0
+    digest: str = ""
+
+
+class Consulted(NamedTuple):
+    """A case after the lists: the entries that apply, and the facts for want of which some entries were not asked."""
+
+    case: Case
+    denied: ListEntry | None = None
+    allowed: ListEntry | None = None
+    unasked: tuple[str, ...] = ()
+
+
+class Explained(NamedTuple):
+    """The rules for one recipient, None where none is known, and the decision; without it what it `needs` to be made.
+
+    `observed` are the rules that match and are not enforced.
+    """
+
+    recipient: bytes | None
+    steps: tuple[RuleStep, ...]
+    decision: Decision | None
+    needs: tuple[str, ...] = ()
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """The names of rules that match, but are not enforced."""
+        return tuple(one.rule.name for one in self.steps if one.result is StepResult.OBSERVED)
+
+
+def explained(policy: Policy, consulted: Consulted) -> list[Explained]:
+    """The decision for each recipient, and why."""
+    case = consulted.case
+    verdict = worst(case.verdicts, policy.optional) if case.verdicts else None
+    scanned = Scanned(case.message, verdict or _UNKNOWN, case.verdicts, case.now)
+    facts = known_facts(policy, case)
+    found = []
+    for recipient in case.message.envelope.recipients or (None,):
+        steps = rule_steps(policy.rules.rules, facts._replace(recipient=recipient))
+        if consulted.denied:
+            decision: Decision | None = denial(consulted.denied, case.message.queue_id)
+            needs: tuple[str, ...] = ()
+        else:
+            decision, needs = _decided(policy, scanned, steps, facts)
+        found.append(Explained(recipient, steps, decision, needs))
+    return found
+
+
+def known_facts(policy: Policy, case: Case) -> Facts:
+    """The facts of a case; the recipient is not part of it."""
+    verdict = worst(case.verdicts, policy.optional) if case.verdicts else _UNKNOWN
+    facts = facts_of(Scanned(case.message, verdict, case.verdicts, case.now))
+    if case.way:
+        facts = facts._replace(direction=case.way)
+    unknown = case.unknown if case.verdicts else case.unknown | OF_VERDICT
+    return facts._replace(**dict.fromkeys(unknown))
+
+
+def _decided(
+    policy: Policy, scanned: Scanned, steps: Sequence[RuleStep], facts: Facts
+) -> tuple[Decision | None, tuple[str, ...]]:
+    """The decision that the steps lead to; None, and the facts that are missing."""
+    undecided = [one for one in steps if one.result is StepResult.UNDECIDED and one.rule.enforce]
+    if undecided:
+        return None, tuple(dict.fromkeys(name for one in undecided for tried in one.tried for name in tried.missing))
+    rule = next((one.rule for one in steps if one.result is StepResult.DECIDES), None)
+    if rule is None:
+        needs = [name for name in ("outcome", "reason") if getattr(facts, name) is None]
+        if needs and facts.outcome not in {Outcome.CLEAN, Outcome.SPAM, Outcome.INFECTED}:
+            return None, (needs[0],)
+    return decision_by(policy, scanned, rule), ()
+
+
+def rule_steps(rules: Sequence[Rule], facts: Facts) -> tuple[RuleStep, ...]:
+    """What became of each rule."""
+    steps: list[RuleStep] = []
+    settled, decided = True, False
+    for rule in rules:
+        matched = rule.matches(facts)
+        if matched is False:
+            steps.append(RuleStep(rule, StepResult.NO_MATCH, tuple(_failed(rule, facts))))
+        elif decided:
+            steps.append(RuleStep(rule, StepResult.NOT_REACHED))
+        elif matched is None:
+            steps.append(RuleStep(rule, StepResult.UNDECIDED, tuple(_open(rule, facts))))
+            settled = settled and not rule.enforce
+        elif rule.enforce:
+            steps.append(RuleStep(rule, StepResult.DECIDES if settled else StepResult.MAY_DECIDE))
+            decided = True
+        else:
+            steps.append(RuleStep(rule, StepResult.OBSERVED))
+    return tuple(steps)
+
+
+def _failed(rule: Rule, facts: Facts) -> Iterator[Tried]:
+    """The conditions for which a rule does not match: those of `unless` that hold, else those of `when` that fail."""
+    excluding = [one for one in _tried("unless", rule.unless, facts) if one.held]
+    failing = [[one for one in table if one.held is False] for table in _tables(rule, facts)]
+    if all(failing):
+        yield from (one for table in failing for one in table)
+    else:
+        yield from excluding
+
+
+def _open(rule: Rule, facts: Facts) -> Iterator[Tried]:
+    """The conditions on which it depends whether a rule matches."""
+    tables = [table for table in _tables(rule, facts) if all(one.held is not False for one in table)]
+    if all(any(one.held is None for one in table) for table in tables):
+        yield from (one for table in tables for one in table if one.held is None)
+    yield from (one for one in _tried("unless", rule.unless, facts) if one.held is None)
+
+
+def _tables(rule: Rule, facts: Facts) -> Iterator[list[Tried]]:
+    for number, table in enumerate(rule.when, 1):
+        yield _tried(f"when[{number}]" if len(rule.when) > 1 else "when", table, facts)
+
+
+def _tried(place: str, conditions: Sequence[Condition], facts: Facts) -> list[Tried]:
+    return [
+        Tried(
+            place,
+            one,
+            one.test(facts),
+            _value(one, facts),
+            tuple(name for name in one.reads if getattr(facts, name) is None),
+        )
+        for one in conditions
+    ]
+
+
+def _value(condition: Condition, facts: Facts) -> str:
+    """What the message has where the condition looks, cleaned; empty if that is unknown."""
+    if condition.key == "header":
+        return ", ".join(_header_text(name, facts) for name in condition.headers) if facts.headers else ""
+    texts = [fact_text(getattr(facts, name)) for name in condition.reads if getattr(facts, name) is not None]
+    if condition.key == "class" and facts.signature:
+        texts.append(f"class {signature_class(facts.signature)}")
+    return ", ".join(texts)
+
+
+def _header_text(name: bytes, facts: Facts) -> str:
+    values = facts.headers.values_of(name) if facts.headers else ()
+    shown = [f'"{readable(one.strip(), _LONGEST)}"' for one in values[:_HEADERS_SHOWN]]
+    return f"{name.decode()}: {', '.join(shown) or 'none'}{', ...' if len(values) > _HEADERS_SHOWN else ''}"
+
+
+def fact_text(fact: object) -> str:
+    """A fact for a person, cleaned."""
+    match fact:
+        case bool():
+            return "yes" if fact else "no"
+        case WeekTime(weekday, minute):
+            return f"{_DAYS[weekday]} {minute // 60:02}:{minute % 60:02}"
+        case Mapping():
+            return ", ".join(f"{readable(name, _LONGEST)} {score:g}" for name, score in fact.items()) or "none"
+        case bytes() | str():
+            return readable(fact, _LONGEST) or "none"
+    return str(fact)
+
+
+def consult_lists(policy: Policy, case: Case, lists: Lists, now: float, *, at_delivery: bool = False) -> Consulted:
+    """The case after the lists at `now` (seconds of the epoch), asked only what is known about it."""
+    needed = {one: [*_needed(one, case)] for one in lists.entries}
+    known = Lists(tuple(one for one, missing in needed.items() if not missing))
+    unasked = tuple(dict.fromkeys(name for missing in needed.values() for name in missing))
+    asked = Consultation(known, case.message, now, lambda: case.digest, at_delivery)
+    verdicts = tuple(asked.allowed(one) for one in case.verdicts)
+    after = case._replace(verdicts=verdicts)
+    by_id = {one.id: one for one in lists.entries}
+    allowing = next((one.allowed for one in (worst(verdicts, policy.optional), *verdicts) if one.allowed), "")
+    return Consulted(after, asked.denied(verdicts), by_id.get(allowing), unasked)
+
+
+def _needed(entry: ListEntry, case: Case) -> Iterator[str]:
+    """The facts that an entry asks for and the case does not have."""
+    if entry.sender and "sender" in case.unknown:
+        yield "sender"
+    if entry.recipient and (case.others or not case.message.envelope.recipients):
+        yield "recipient"
+    if entry.client and "client" in case.unknown:
+        yield "client"
+    if entry.authenticated and "authenticated" in case.unknown:
+        yield "authenticated"
+    if entry.digest and not case.digest:
+        yield "digest"
+    if entry.signature and (not case.verdicts or "signature" in case.unknown):
+        yield "signature"
