@@ -15,6 +15,7 @@ from miltscan.commands.hold import delete_held_messages, list_held, release_held
 from miltscan.commands.lists import lists_app
 from miltscan.commands.policy import policy_app
 from miltscan.commands.policy_explain import explain_policy
+from miltscan.commands.policy_replay import replay_policy
 from miltscan.commands.quarantine_changes import check_quarantine, delete_entries, expire_entries
 from miltscan.commands.quarantine_list import list_entries, search_entries, show_stats
 from miltscan.commands.quarantine_message import download_entry, show_entry
@@ -73,6 +74,7 @@ app.command()(deny)
 app.add_typer(lists_app, name="lists", epilog="Example: miltscan lists --hits")
 app.add_typer(policy_app, name="policy", epilog="Example: miltscan policy check && miltscan policy show")
 policy_app.command("explain")(explain_policy)
+policy_app.command("replay")(replay_policy)
 app.command("config")(show_config)
 app.command("import")(import_file)
 app.add_typer(hold_app, name="hold", epilog="Example: miltscan hold list")

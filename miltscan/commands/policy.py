@@ -2,6 +2,8 @@
 
 # ruff: noqa: D301  a real \b keeps the lines of an example
 
+import socket
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -13,9 +15,12 @@ from miltscan.commands.terminal import say, say_json
 from miltscan.config.load import load_settings
 from miltscan.config.rules import RuleSettings
 from miltscan.config.settings import Settings
+from miltscan.core.policy import Policy
 from miltscan.core.rules import Rule
 from miltscan.errors import ConfigError, MiltscanError
+from miltscan.scanning.assemble import policy_for, rules_for
 from miltscan.scanning.sources import Sources
+from miltscan.telemetry.log import logger
 
 policy_app = typer.Typer(help="Check, show and explain the rules.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -69,7 +74,8 @@ policy_app.command("show")(show_policy)
 
 def made_rules(settings: Settings) -> list[tuple[RuleSettings, Rule]]:
     """Each rule as configured and as made. Raises ConfigError with a line for each source that cannot be used."""
-    sources, made, lines = Sources(), list[tuple[RuleSettings, Rule]](), dict[str, None]()
+    sources = Sources(settings.policy.access_map, logger)
+    made, lines = list[tuple[RuleSettings, Rule]](), dict[str, None]()
     for given in settings.rule:
         try:
             made.append((given, given.rule(sources.open)))
@@ -78,3 +84,10 @@ def made_rules(settings: Settings) -> list[tuple[RuleSettings, Rule]]:
     if lines:
         raise ConfigError("\n".join(lines))
     return made
+
+
+def ruled_policy(settings: Settings, *, verifies: bool = False) -> Policy:
+    """The policy of these settings with its rules. Raises SourceError."""
+    sources = Sources(settings.policy.access_map, logger)
+    made = policy_for(settings, socket.gethostname(), verifies=verifies)
+    return replace(made, rules=rules_for(settings, sources.open, verifies=verifies))

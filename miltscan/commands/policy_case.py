@@ -1,7 +1,7 @@
 """The message that `policy explain` is about: a stored file, a line of the log, an entry, or what options say of it."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import BinaryIO, NamedTuple, TypeVar
@@ -10,6 +10,7 @@ from miltscan.core.edits import Header
 from miltscan.core.explained import OF_VERDICT, Case
 from miltscan.core.facts import Facts, WeekTime
 from miltscan.core.message import Circumstances, Client, Direction, Envelope, Message, direction
+from miltscan.core.noted import Noted, read_notes
 from miltscan.core.released import parse_head
 from miltscan.core.session import UNKNOWN_CLIENT
 from miltscan.core.verdict import Advice, Fault, Limit, Outcome, SpamAction, Verdict
@@ -88,15 +89,21 @@ def case_of_file(stream: BinaryIO, now: WeekTime) -> Case:
     return case._replace(message=message, unknown=_ALL - {"headers", "size"}, digest=whole.hexdigest())
 
 
-def case_of_line(event: LogEvent, now: WeekTime) -> Case:
-    """A message as far as its line in the log goes; `now` where the line has no time. Any field may be missing."""
+def case_of_line(event: LogEvent, now: WeekTime, headers: Collection[bytes] = ()) -> Case:
+    """A message as far as its line in the log goes; `now` where the line has no time. Any field may be missing.
+
+    `headers` are the names of those that rules read: they are known if the line has notes on all of them.
+    """
     sender, way = event.get("sender") or "", _member(Direction, event.get("direction"))
     recipients = [one for one in addresses(event) if _CUT not in one]
-    unknown = {"daemon", "tls", "headers"} | _unless(event.get("sender") is not None and _CUT not in sender, "sender")
+    noted = _noted(event)
+    unknown = _unless(noted.daemon is not None, "daemon") | _unless(noted.tls is not None, "tls")
+    unknown |= _unless(bool(headers) and noted.headers.keys() >= {*headers}, "headers")
+    unknown |= _unless(event.get("sender") is not None and _CUT not in sender, "sender")
     client = event.get("client_name") or "unknown", event.get("client_address") or "unknown"
     unknown |= _unless(event.get("client_address") is not None, "client")
     unknown |= _unless(event.get("client_name") is not None and _CUT not in client[0], "client_name")
-    unknown |= _of_direction(way)
+    unknown |= _of_direction(way) - ({"user"} if noted.user is not None else set())
     size = event.fields.get("size")
     unknown |= _unless(isinstance(size, int), "size")
     verdicts = (*_verdicts(event.fields),)
@@ -107,11 +114,21 @@ def case_of_line(event: LogEvent, now: WeekTime) -> Case:
         envelope=envelope,
         queue_id=event.queue_id or "",
         size=size if isinstance(size, int) else 0,
+        headers=[(name, value) for name, values in noted.headers.items() for value in values],
+        circumstances=Circumstances(
+            user=noted.user or "", tls_version="TLS" if noted.tls else "", daemon=noted.daemon or ""
+        ),
     )
     count = event.fields.get("recipients_count")
     others = max(0, count - len(recipients)) if isinstance(count, int) else 0
     then = week_time_of(event.time) if event.time else now
     return Case(message, verdicts, then, frozenset(unknown), way, others)
+
+
+def _noted(event: LogEvent) -> Noted:
+    notes = event.fields.get("facts")
+    texts = notes if isinstance(notes, list) else []
+    return read_notes([one for one in texts if isinstance(one, str) and _CUT not in one])
 
 
 def case_of_entry(entry: Entry, headers: Sequence[Header] | None) -> Case:

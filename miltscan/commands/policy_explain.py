@@ -2,11 +2,9 @@
 
 # ruff: noqa: D301  a real \b keeps the lines of an example
 
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import ip_address
@@ -17,6 +15,7 @@ import typer
 
 from miltscan.commands.common import Config, exit_on_error
 from miltscan.commands.dropping import become_owner
+from miltscan.commands.policy import ruled_policy
 from miltscan.commands.policy_case import (
     Given,
     case_of_entry,
@@ -47,10 +46,9 @@ from miltscan.errors import EntryError, ListError, MiltscanError, StartError, St
 from miltscan.quarantine.entry import is_entry_id
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 from miltscan.sandwich.logline import LogEvent
-from miltscan.scanning.assemble import policy_for, probed_pipeline, rules_for
+from miltscan.scanning.assemble import probed_pipeline
 from miltscan.scanning.listfile import ListFile
 from miltscan.scanning.servers import ServerRecords
-from miltscan.scanning.sources import Sources
 from miltscan.scanning.stored import scan_stored
 from miltscan.trace.follow import find
 
@@ -59,12 +57,16 @@ _CHUNK = 2**16  # bytes
 
 
 class _Subject(NamedTuple):
-    """What is explained: its name, the case, and what was done with it then (empty if nothing is known of that)."""
+    """What is explained: its name, the case, and what was done with it then (empty if nothing is known of that).
+
+    `event` is the line of the log that it comes from.
+    """
 
     name: str
     case: Case
     result: str = ""
     at_delivery: bool = False
+    event: LogEvent | None = None
 
     @property
     def side(self) -> Side:
@@ -171,10 +173,9 @@ def explain_policy(  # noqa: PLR0913 - one parameter for each option
         settings = load_settings(config)
         about = _subject(subject, settings, config, given, logs)
         about = about._replace(at_delivery=delivery or about.at_delivery)
-        policy = replace(
-            policy_for(settings, socket.gethostname(), verifies=about.at_delivery),
-            rules=rules_for(settings, Sources().open, verifies=about.at_delivery),
-        )
+        policy = ruled_policy(settings, verifies=about.at_delivery)
+        if about.event:
+            about = about._replace(case=case_of_line(about.event, about.case.now, policy.rules.headers))
         case = with_given(about.case, given, filters=bool(settings.filters))
         consulted = consult_lists(policy, case, _lists(settings), time.time(), at_delivery=about.at_delivery)
     mode = RecipientMode.STRICTEST if about.at_delivery else settings.policy.recipients
@@ -219,7 +220,7 @@ def _subject(name: str, settings: Settings, config: Path | None, given: Given, l
         shown = readable(name, 60)
         raise ListError(f"{shown}: no such file, and no line of miltscan about such a message in {read}; see --log")
     event = lines[-1]
-    return _Subject(event.queue_id or name, case_of_line(event, now), _result(event), bool(event.get("receipt")))
+    return _Subject(event.queue_id or name, case_of_line(event, now), _result(event), bool(event.get("receipt")), event)
 
 
 def _result(event: LogEvent) -> str:

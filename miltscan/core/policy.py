@@ -81,6 +81,11 @@ def is_builtin(rule: str) -> bool:
     return rule in BUILTIN_RULES or rule.startswith(BUILTIN_PREFIXES)
 
 
+def is_of_policy(rule: str) -> bool:
+    """Whether this is the name of a decision that the rules and the policy of a configuration make."""
+    return not is_builtin(rule) or rule.startswith(("clean", "policy.", "engine."))
+
+
 def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequence[Verdict] = ()) -> Decision:
     """The decision of the policy without its rules; `verdict` is the worst of `verdicts`, those of all engines."""
     forged = removals(message.headers, policy.foreign)

@@ -1,18 +1,15 @@
 """A candidate for the policy, asked about messages that the policy in force has decided. Pure."""
 
 from miltscan.core.facts import WeekTime
-from miltscan.core.policy import DENY_RULE, Policy, is_builtin
+from miltscan.core.policy import Policy, is_of_policy
 from miltscan.core.report import Report, Shadow
 from miltscan.core.ruled import Ruling, Scanned, rule_on
 from miltscan.core.verdict import worst
 
-_BY_POLICY = ("clean", "policy.", "engine.")
-
 
 def shadow_of(candidate: Policy, report: Report, now: WeekTime) -> Shadow | None:
     """What the candidate makes of a message with the same verdicts; None where no rule and no policy decided it."""
-    rule = report.decision.rule
-    if rule == DENY_RULE or (is_builtin(rule) and not rule.startswith(_BY_POLICY)):
+    if not is_of_policy(report.decision.rule):
         return None
     verdicts = [timed.verdict for timed in report.verdicts]
     verdict = report.message.settled or (worst(verdicts, candidate.optional) if verdicts else report.verdict)

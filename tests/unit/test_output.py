@@ -56,6 +56,7 @@ ARGUMENTS = {
     "lists remove": ["--config", "FOLDER/miltscan.toml", "--reason", "r", "0"],
     "policy check": ["--config", "FOLDER/rules.toml"],
     "policy show": ["--config", "FOLDER/rules.toml"],
+    "policy replay": ["--policy", "FOLDER/rules.toml", "--log", str(GOLDEN / "mail.log"), "--no-quarantine"],
     "policy explain": ["--config", "FOLDER/rules.toml", "--log", str(GOLDEN / "mail.log")],
     "keys new": ["--config", "FOLDER/miltscan.toml", "--id", "new"],
 }

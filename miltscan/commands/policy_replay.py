@@ -1,0 +1,171 @@
+"""`policy replay`: past messages under a candidate, from the log and the quarantine."""
+
+# ruff: noqa: D301  a real \b keeps the lines of an example
+
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from miltscan.commands.common import Config, exit_on_error
+from miltscan.commands.policy import ruled_policy
+from miltscan.commands.policy_case import case_of_entry, case_of_line, week_time_of
+from miltscan.commands.progress import progress
+from miltscan.commands.quarantine_common import Opened, opened
+from miltscan.commands.tables import counted
+from miltscan.commands.terminal import complain, say, say_json
+from miltscan.config.load import load_settings
+from miltscan.config.units import parse_duration
+from miltscan.core.policy import Policy, is_of_policy
+from miltscan.core.released import head_and_body, parse_head
+from miltscan.core.replayed import Replay, Treatment, treatment_of_all
+from miltscan.core.text import readable
+from miltscan.errors import EntryError, MiltscanError, StoreError
+from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
+from miltscan.sandwich.logline import LogEvent, parse_line
+
+if TYPE_CHECKING:
+    from miltscan.core.edits import Header
+
+_CHUNK = 256 * 1024  # bytes
+_MESSAGE = (b'"event":"message"', b'"event": "message"')  # the second: a log program wrote the line anew
+_LONG = 50_000_000  # bytes of logs, which take several seconds
+
+
+def replay_policy(  # noqa: PLR0913 - each is an option
+    *,
+    policy: Annotated[
+        Path, typer.Option("--policy", metavar="FILE", help="The candidate: a whole miltscan.toml.", readable=False)
+    ],
+    since: Annotated[str, typer.Option("--since", metavar="AGE", help="How old messages may be.")] = "7d",
+    logs: Annotated[
+        list[Path] | None,
+        typer.Option("--log", "-l", metavar="FILE", help="Read this log; may be repeated.", readable=False),
+    ] = None,
+    quarantine: Annotated[bool, typer.Option(help="Whether to read the quarantine, too.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    config: Config = None,
+) -> None:
+    """Show what another file of rules would have done.
+
+    It decides the messages in the log, and those in the quarantine, again by the candidate, with the verdicts of then,
+    and counts what would change. What depends on a fact that the log does not have is counted apart. Messages that a
+    list, a receipt or a failure decided are left out. Nothing is changed.
+
+    \b
+    Examples:
+      miltscan policy replay --policy ./candidate.toml
+      miltscan policy replay --policy ./candidate.toml --since 24h --log /var/log/mail.log --json
+    """
+    try:
+        earliest = time.time() - parse_duration(since)
+    except ValueError:
+        raise typer.BadParameter('expected a duration such as "7d" or "24h"', param_hint="--since") from None
+    with exit_on_error():
+        candidate = ruled_policy(load_settings(policy))
+        found, seen = Replay(), set[str]()
+        _replay_logs(candidate, earliest, logs, found, seen)
+        if quarantine:
+            try:
+                with opened(config) as store:
+                    _replay_entries(candidate, earliest, store, found, seen)
+            except MiltscanError as error:
+                complain(f"quarantine not read: {error}")
+    if json:
+        say_json(_fields(found))
+    else:
+        say("\n".join(_text(found)))
+
+
+def _replay_logs(policy: Policy, earliest: float, logs: list[Path] | None, found: Replay, seen: set[str]) -> None:
+    """The messages of the logs; the queue IDs of those that are in the quarantine are noted in `seen`."""
+    now = datetime.now().astimezone()
+    read = Logs(logs or usual_files(), journal=not logs and has_journal(), on_error=complain)
+    with progress("Reading the logs", read.size, shown=read.size >= _LONG) as read.on_progress:
+        for line in read.matching(_MESSAGE):
+            event = parse_line(line, now)
+            if event.get("event") != "message" or not event.time or event.time.timestamp() < earliest:
+                continue
+            if event.get("area") and event.queue_id:
+                seen.add(event.queue_id)
+            if event.get("receipt") or event.get("list") or not is_of_policy(event.get("rule") or ""):
+                found.left_out += 1
+                continue
+            case = case_of_line(event, week_time_of(event.time), policy.rules.headers)
+            found.add(policy, case, treatment_of_all(_before(event)), readable(event.queue_id or "", 60))
+
+
+def _before(event: LogEvent) -> Iterator[tuple[str, str]]:
+    """What was done for each group of recipients, else for all."""
+    groups = event.fields.get("decisions")
+    given: list[Mapping[str, object]] = []
+    if isinstance(groups, list):
+        given = [one for one in groups if isinstance(one, dict)]
+    for one in given or [event.fields]:
+        yield str(one.get("action")), str(one.get("rule"))
+
+
+def _replay_entries(policy: Policy, earliest: float, store: Opened, found: Replay, seen: set[str]) -> None:
+    """The messages of the quarantine that no line of the logs is about."""
+    ids = (*store.files.waiting(), *(one for day in store.files.days() for one in store.files.ids(day)))
+    for entry_id in dict.fromkeys(ids):
+        try:
+            entry = store.files.read(entry_id).entry
+        except EntryError as error:  # deleted meanwhile, or damaged
+            complain(str(error))
+            continue
+        if entry.time < earliest or entry.queue_id in seen or not is_of_policy(entry.rule):
+            continue
+        headers = _headers(store, entry.id) if policy.rules.headers else None
+        found.add(
+            policy, case_of_entry(entry, headers), Treatment(entry.action, entry.rule), readable(entry.queue_id, 60)
+        )
+
+
+def _headers(store: Opened, entry_id: str) -> "list[Header] | None":
+    """The headers of an entry; None where they cannot be read."""
+    try:
+        with store.message(entry_id) as message:
+            head, _ = head_and_body(iter(lambda: message.read(_CHUNK), b""))
+            return parse_head(head)
+    except (EntryError, StoreError) as error:
+        complain(f"{error}; its headers are unknown")
+        return None
+
+
+def _text(found: Replay) -> Iterator[str]:
+    total = found.same + found.changed + found.undecided
+    yield f"{counted(total, 'message')}: {found.same:,} as before, {found.changed:,} would change"
+    for change, number in found.changes.most_common():
+        before, after = change
+        yield f"  {number:>8,}  {before.action} ({before.rule}) -> {after.action} ({after.rule})"
+        yield f"            such as {', '.join(found.examples[change])}"
+    if found.undecided:
+        wanted = ", ".join(f"{name} ({number:,})" for name, number in found.missing.most_common())
+        yield f"{counted(found.undecided, 'message')} cannot be decided, for want of: {wanted}"
+    if found.left_out:
+        yield f"{counted(found.left_out, 'message')} left out: decided by a list, a receipt or a failure"
+
+
+def _fields(found: Replay) -> dict[str, object]:
+    return {
+        "same": found.same,
+        "changed": found.changed,
+        "undecided": found.undecided,
+        "left_out": found.left_out,
+        "missing": dict(found.missing),
+        "changes": [
+            {
+                "messages": number,
+                "action": change.before.action,
+                "rule": change.before.rule,
+                "new_action": change.after.action,
+                "new_rule": change.after.rule,
+                "examples": found.examples[change],
+            }
+            for change, number in found.changes.most_common()
+        ],
+    }

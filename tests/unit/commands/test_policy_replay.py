@@ -1,0 +1,172 @@
+"""`policy replay`: what a candidate would have done with past messages, and what the log does not show."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from miltscan.cli import app
+from miltscan.core.action import ActionName
+from miltscan.core.facts import WeekTime
+from miltscan.core.lists import ListName
+from miltscan.core.message import Circumstances, Envelope, Message
+from miltscan.core.noted import notes_on
+from miltscan.core.report import Listed, Report, Timed
+from miltscan.core.ruled import Scanned, rule_on
+from miltscan.core.rules import Rules
+from miltscan.core.verdict import Verdict
+from miltscan.quarantine.files import Files
+from miltscan.telemetry.log import message_fields
+from tests.fakes.entries import put
+from tests.fakes.messages import message, policy
+from tests.unit.core.test_noted import rules as rules_reading
+
+CLEAN, INFECTED = Verdict.clean("clamd"), Verdict.infected("clamd", "Doc.Macro.X")
+BY_DOMAIN = '[[rule]]\nname = "macros"\nwhen = { class = "Macro", sender = "@partner.example" }\naction = "accept"\n'
+BY_HEADER = '[[rule]]\nname = "lists"\nwhen = { header = { "X-A" = "*" } }\naction = "reject"\n'
+
+
+def line(queue_id: str, verdict: Verdict, noting: Rules | None = None, **fields: Any) -> str:  # noqa: ANN401 - of a message
+    """The line of a message that the policy without rules has decided, with the facts that other rules read."""
+    mail: Message = message(queue_id=queue_id, **fields)
+    ruling = rule_on(policy(), Scanned(mail, verdict, (verdict,), WeekTime(0, 0)))
+    report = Report(mail, verdict, ruling.decision, (Timed(verdict, 0.1),), 0.0, 0.0)
+    report = report._replace(notes=(*notes_on(noting, mail),) if noting else ())
+    return as_line(report)
+
+
+def as_line(report: Report) -> str:
+    """The line of a report."""
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"timestamp": stamp, "event": "message", **message_fields(report, 0)}) + "\n"
+
+
+def replay(folder: Path, candidate: str, log: str, *more: str) -> dict[str, Any]:
+    """The result as JSON."""
+    (folder / "candidate.toml").write_text(candidate)
+    (folder / "f.toml").write_text(f'quarantine.directory = "{folder}/quarantine"\n')
+    (folder / "log").write_text(log)
+    arguments = ["policy", "replay", "--policy", f"{folder}/candidate.toml", "--log", f"{folder}/log", "--json", *more]
+    result = CliRunner().invoke(app, [*arguments, "--config", f"{folder}/f.toml"], prog_name="miltscan")
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_what_would_change(tmp_path: Path) -> None:
+    """Counted by action and rule, with examples."""
+    partner = Envelope(b"<a@partner.example>", (b"<b@example.test>",))
+    lines = [
+        line("SAME1", CLEAN),
+        line("SAME2", INFECTED),
+        *(line(f"OTHER{n}", INFECTED, envelope=partner) for n in range(5)),
+    ]
+    found = replay(tmp_path, BY_DOMAIN, "".join(lines), "--no-quarantine")
+    assert (found["same"], found["changed"], found["undecided"], found["left_out"]) == (2, 5, 0, 0)
+    assert found["changes"] == [
+        {
+            "messages": 5,
+            "action": "reject",
+            "rule": "policy.on_infected",
+            "new_action": "accept",
+            "new_rule": "macros",
+            "examples": ["6AMG4FAU001850", "6AMG4FAU001851", "6AMG4FAU001852"],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("noting", "headers", "expected"),
+    [
+        (None, [(b"X-A", b" a")], (0, 0, 1)),
+        (rules_reading('header = { "X-A" = "*" }'), [(b"X-A", b" a")], (0, 1, 0)),
+        (rules_reading('header = { "X-A" = "*" }'), [], (1, 0, 0)),
+        (rules_reading('header = { "X-B" = "*" }'), [(b"X-A", b" a")], (0, 0, 1)),
+    ],
+)
+def test_a_fact_that_the_log_does_not_have(
+    noting: Rules | None, headers: list[tuple[bytes, bytes]], expected: tuple[int, int, int], tmp_path: Path
+) -> None:
+    """It is named and counted apart; nothing is guessed."""
+    found = replay(tmp_path, BY_HEADER, line("ONE", CLEAN, noting, headers=headers), "--no-quarantine")
+    assert (found["same"], found["changed"], found["undecided"]) == expected
+    assert found["missing"] == ({"headers": 1} if expected[2] else {})
+
+
+def test_user_and_daemon_are_read_from_the_log(tmp_path: Path) -> None:
+    """They are noted while rules read them."""
+    rules = 'user = "alice", tls = true, daemon = "MSA"'
+    candidate = f'[[rule]]\nname = "r"\nwhen = {{ {rules} }}\naction = "reject"\n'
+    envelope = Envelope(b"<a@b>", (b"<c@d>",), authenticated=True)
+    about = Circumstances(user="alice", tls_version="TLSv1.3", daemon="MSA")
+    lines = [
+        line("A", CLEAN, noting, envelope=envelope, circumstances=about) for noting in (rules_reading(rules), None)
+    ]
+    found = replay(tmp_path, candidate, "".join(lines), "--no-quarantine")
+    assert (found["changed"], found["undecided"], {*found["missing"]}) == (1, 1, {"user", "tls", "daemon"})
+
+
+def test_what_no_policy_decided_is_left_out(tmp_path: Path) -> None:
+    """A list, a receipt, a failure; and what is older than asked for is not looked at."""
+    mail = message(queue_id="LISTED")
+    ruling = rule_on(policy(), Scanned(mail, CLEAN, (CLEAN,), WeekTime(0, 0)))
+    listed = Report(mail, CLEAN, ruling.decision, (), 0.0, 0.0, listed=Listed(ListName.ALLOW, "7k2m9q4w"))
+    failed = Report(mail, CLEAN, ruling.decision._replace(rule="exception"), (), 0.0, 0.0)
+    old = line("OLD", CLEAN).replace(datetime.now(UTC).strftime("%Y-"), "2001-", 1)
+    found = replay(tmp_path, BY_DOMAIN, as_line(listed) + as_line(failed) + old, "--no-quarantine")
+    assert (found["same"], found["changed"], found["left_out"]) == (0, 0, 2)
+
+
+def test_recipients_that_the_log_does_not_name(tmp_path: Path) -> None:
+    """A candidate that asks for them cannot decide; another one can."""
+    many = Envelope(b"<a@b>", tuple(b"<r%d@c>" % number for number in range(30)))
+    by_recipient = '[[rule]]\nname = "r"\nwhen = { recipient = "@c" }\naction = "reject"\n'
+    assert replay(tmp_path, by_recipient, line("ONE", CLEAN, envelope=many), "--no-quarantine")["missing"] == {
+        "recipient": 1
+    }
+    assert replay(tmp_path, BY_DOMAIN, line("ONE", CLEAN, envelope=many), "--no-quarantine")["same"] == 1
+
+
+def test_messages_of_the_quarantine(tmp_path: Path) -> None:
+    """Their headers are known; one that is in the log, too, is counted once."""
+    files = Files(tmp_path / "quarantine")
+    content = b"X-A: a\r\n\r\nbody\r\n"
+    for queue_id in ("STORED", "INLOG"):
+        put(
+            files, content, time=time.time(), queue_id=queue_id, action=ActionName.QUARANTINE, rule="policy.on_infected"
+        )
+    logged = json.loads(line("INLOG", CLEAN)) | {"area": "default"}
+    found = replay(tmp_path, BY_HEADER, json.dumps(logged) + "\n")
+    assert (found["undecided"], [one["examples"] for one in found["changes"]]) == (1, [["6AMG4FAU001848"]])
+
+
+def test_the_result_for_a_person(tmp_path: Path) -> None:
+    """What changes comes first, then what is not known."""
+    (tmp_path / "candidate.toml").write_text(BY_HEADER + BY_DOMAIN.replace("accept", "discard"))
+    (tmp_path / "log").write_text(line("ONE", CLEAN))
+    arguments = [
+        "policy",
+        "replay",
+        "--policy",
+        f"{tmp_path}/candidate.toml",
+        "--log",
+        f"{tmp_path}/log",
+        "--no-quarantine",
+    ]
+    result = CliRunner().invoke(app, arguments, prog_name="miltscan")
+    assert result.stdout == (
+        "1 message: 0 as before, 0 would change\n1 message cannot be decided, for want of: headers (1)\n"
+    )
+    assert CliRunner().invoke(app, [*arguments, "--since", "yesterday"]).exit_code == 2
+
+
+def test_a_candidate_with_a_mistake(tmp_path: Path) -> None:
+    """One line, as everywhere."""
+    (tmp_path / "candidate.toml").write_text("[[rule]]\n")
+    result = CliRunner().invoke(app, ["policy", "replay", "--policy", f"{tmp_path}/candidate.toml"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "rule[1].name: required key is missing" in result.stderr
