@@ -89,13 +89,14 @@ def _replay_logs(policy: Policy, earliest: float, logs: list[Path] | None, found
             event = parse_line(line, now)
             if event.get("event") != "message" or not event.time or event.time.timestamp() < earliest:
                 continue
-            if event.get("area") and event.queue_id:
-                seen.add(event.queue_id)
+            queue_id = event.get("queue_id") or event.queue_id or ""  # an MTA other than sendmail has other forms
+            if event.get("area"):
+                seen.add(queue_id)
             if event.get("receipt") or event.get("list") or not is_of_policy(event.get("rule") or ""):
                 found.left_out += 1
                 continue
             case = case_of_line(event, week_time_of(event.time), policy.rules.headers)
-            found.add(policy, case, treatment_of_all(_before(event)), readable(event.queue_id or "", 60))
+            found.add(policy, case, treatment_of_all(_before(event)), readable(queue_id, 60))
 
 
 def _before(event: LogEvent) -> Iterator[tuple[str, str]]:
