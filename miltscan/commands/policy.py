@@ -2,8 +2,6 @@
 
 # ruff: noqa: D301  a real \b keeps the lines of an example
 
-import socket
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -15,10 +13,8 @@ from miltscan.commands.terminal import say, say_json
 from miltscan.config.load import load_settings
 from miltscan.config.rules import RuleSettings
 from miltscan.config.settings import Settings
-from miltscan.core.policy import Policy
 from miltscan.core.rules import Rule
 from miltscan.errors import ConfigError, MiltscanError
-from miltscan.scanning.assemble import policy_for, rules_for
 from miltscan.scanning.sources import Sources
 from miltscan.telemetry.log import logger
 
@@ -84,10 +80,3 @@ def made_rules(settings: Settings) -> list[tuple[RuleSettings, Rule]]:
     if lines:
         raise ConfigError("\n".join(lines))
     return made
-
-
-def ruled_policy(settings: Settings, *, verifies: bool = False) -> Policy:
-    """The policy of these settings with its rules. Raises SourceError."""
-    sources = Sources(settings.policy.access_map, logger)
-    made = policy_for(settings, socket.gethostname(), verifies=verifies)
-    return replace(made, rules=rules_for(settings, sources.open, verifies=verifies))

@@ -2,6 +2,7 @@
 
 # ruff: noqa: D301  a real \b keeps the lines of an example
 
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ import typer
 
 from miltscan.commands.common import Config, exit_on_error
 from miltscan.commands.dropping import become_owner
-from miltscan.commands.policy import ruled_policy
 from miltscan.commands.policy_case import (
     Given,
     case_of_entry,
@@ -46,7 +46,7 @@ from miltscan.errors import EntryError, ListError, MiltscanError, StartError, St
 from miltscan.quarantine.entry import is_entry_id
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 from miltscan.sandwich.logline import LogEvent
-from miltscan.scanning.assemble import probed_pipeline
+from miltscan.scanning.assemble import probed_pipeline, ruled_policy
 from miltscan.scanning.listfile import ListFile
 from miltscan.scanning.servers import ServerRecords
 from miltscan.scanning.stored import scan_stored
@@ -173,7 +173,7 @@ def explain_policy(  # noqa: PLR0913 - one parameter for each option
         settings = load_settings(config)
         about = _subject(subject, settings, config, given, logs)
         about = about._replace(at_delivery=delivery or about.at_delivery)
-        policy = ruled_policy(settings, verifies=about.at_delivery)
+        policy = ruled_policy(settings, socket.gethostname(), verifies=about.at_delivery)
         if about.event:
             about = about._replace(case=case_of_line(about.event, about.case.now, policy.rules.headers))
         case = with_given(about.case, given, filters=bool(settings.filters))

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from miltscan.commands.common import Config, exit_on_error
-from miltscan.commands.policy import ruled_policy
 from miltscan.commands.policy_case import case_of_entry, case_of_line, week_time_of
 from miltscan.commands.progress import progress
 from miltscan.commands.quarantine_common import Opened, opened
@@ -26,6 +25,7 @@ from miltscan.core.text import readable
 from miltscan.errors import EntryError, MiltscanError, StoreError
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 from miltscan.sandwich.logline import LogEvent, parse_line
+from miltscan.scanning.assemble import ruled_policy
 
 if TYPE_CHECKING:
     from miltscan.core.edits import Header
@@ -65,7 +65,7 @@ def replay_policy(  # noqa: PLR0913 - each is an option
     except ValueError:
         raise typer.BadParameter('expected a duration such as "7d" or "24h"', param_hint="--since") from None
     with exit_on_error():
-        candidate = ruled_policy(load_settings(policy))
+        candidate = ruled_policy(load_settings(policy), "localhost")
         found, seen = Replay(), set[str]()
         _replay_logs(candidate, earliest, logs, found, seen)
         if quarantine:

@@ -21,6 +21,7 @@ from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.doctor.antispam_check import spam_findings
 from miltscan.doctor.bind_check import bind_findings
 from miltscan.doctor.clamd_check import ProbeEngines, engine_findings, run_self_tests
+from miltscan.doctor.expected import passing_findings
 from miltscan.doctor.exporter_check import exporter_findings, metrics_folder_findings
 from miltscan.doctor.host import room_finding
 from miltscan.doctor.key_check import unread_key_findings
@@ -59,6 +60,7 @@ def check_findings(
     yield from policy_findings(settings)
     yield from list_findings(settings.lists.file)
     yield from source_findings(settings)
+    yield from passing_findings(settings)
     yield from spam_findings(settings)
     yield from quarantine_findings(settings)
     yield from notice_findings(settings)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from miltscan.core.action import ActionName
+from miltscan.core.action import Decision, Reject
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.probe import Stage
+from miltscan.core.verdict import Verdict
+from miltscan.doctor.expected import Expectation
 from miltscan.doctor.hops import follow_hops, hop_findings
 from miltscan.doctor.topics import NOT_ROOT
 from miltscan.engines.clamd.canary import canary_mail
@@ -22,6 +24,7 @@ _REPLY_TIMEOUT = 330.0  # seconds: longer than sendmail waits for a filter (E:)
 _DELIVERY_TIMEOUT = 20.0  # seconds from 250 to the mailbox
 _INTERVAL = 0.2  # seconds between two readings of the log
 _ACCEPTED = 250
+_ON_INFECTED = "policy.on_infected"
 _NO_RECIPIENT = range(550, 560)  # also 553 and 554: how a sendmail refuses an address is the site's choice
 
 Log = Callable[[], Sequence[str]]
@@ -39,8 +42,8 @@ class Route:
     delivery: Path
 
 
-def send_findings(route: Route, on_infected: ActionName, causes: Sequence[str] = ()) -> Iterator[Finding]:
-    """Send both messages; `on_infected` is the policy for the second one, `causes` are the faults that may stop them.
+def send_findings(route: Route, expects: Expectation, causes: Sequence[str] = ()) -> Iterator[Finding]:
+    """Send both messages, of which `expects` knows the decisions; `causes` are the faults that may stop them.
 
     The sender is empty, so that no bounce is made. The second message is not sent if none reaches the filter.
     """
@@ -51,7 +54,7 @@ def send_findings(route: Route, on_infected: ActionName, causes: Sequence[str] =
         yield refused_finding(route, sent).because(*causes)
         return
     reply = sent.reply
-    yield clean_finding(reply).because(*causes)
+    yield clean_finding(reply, expects.decision(clean, Verdict.clean("clamd"))).because(*causes)
     if reply.code == _ACCEPTED and lines is None:
         text = "unknown: this user can read no mail log"
         yield warning("clean message: handoff", text, "name the log: --log FILE").because(NOT_ROOT)
@@ -62,7 +65,7 @@ def send_findings(route: Route, on_infected: ActionName, causes: Sequence[str] =
         yield from hop_findings(hops, route.incoming, route.delivery)
     infected = canary_mail(os.urandom(16).hex().encode(), test_signature())
     reply = submit(route.server, OutgoingMail("", route.recipient, infected), _REPLY_TIMEOUT).reply
-    found = infected_finding(reply, on_infected)
+    found = infected_finding(reply, expects.infected(infected))
     yield found if reply.code == _ACCEPTED else found.because(*causes)  # an accepted virus is never an effect
 
 
@@ -77,21 +80,28 @@ def refused_finding(route: Route, sent: Submission) -> Finding:
     return error(subject, text, "check the findings above, and the log of incoming")
 
 
-def clean_finding(reply: ServerReply) -> Finding:
-    """A clean message must be accepted."""
+def clean_finding(reply: ServerReply, decision: Decision | None) -> Finding:
+    """A clean message must be accepted, unless a rule or a list refuses it (None: what they do is not known)."""
     subject, text = "clean message: incoming", f"{reply.code} {reply.text}"
+    if decision and decision.reply and reply.code // 100 == decision.reply.code // 100:
+        return warning(
+            subject, f"{text}, as expected by {decision.rule}", "name an address that it lets pass: --to ADDRESS"
+        )
     if reply.code == _ACCEPTED:
         return ok(subject, text)
     remedy = "check the findings above and the log of miltscan"
     return error(subject, text, remedy)
 
 
-def infected_finding(reply: ServerReply, on_infected: ActionName) -> Finding:
-    """The test signature must get the reply of the policy for infected mail (reply classes: RFC 5321 section 4.2.1)."""
+def infected_finding(reply: ServerReply, decision: Decision | None) -> Finding:
+    """The test signature must get the reply of the decision (classes of replies: RFC 5321 section 4.2.1)."""
     subject, text = "test signature: incoming", f"{reply.code} {reply.text}"
-    given, expected = reply.code // 100, {ActionName.REJECT: 5, ActionName.TEMPFAIL: 4}.get(on_infected, 2)
-    if given == expected and (on_infected is not ActionName.REJECT or "eicar" in reply.text.lower()):
-        return ok(subject, f"{text}, as expected with policy.on_infected = {on_infected}")
+    if decision is None:
+        return warning(subject, f"{text}: what the rules say of it is not known", "miltscan policy explain QUEUE-ID")
+    given, expected = reply.code // 100, decision.reply.code // 100 if decision.reply else 2
+    named = decision.rule != _ON_INFECTED or not isinstance(decision.action, Reject) or "eicar" in reply.text.lower()
+    if given == expected and named:
+        return ok(subject, f"{text}, as expected by {decision.rule}: {decision.action.name}")
     if given == _ACCEPTED // 100:
         return error(subject, f"{text}: it was ACCEPTED", "mail is not scanned: check the filter and F= above")
     text = f"{text}: not the reply to infected mail"

@@ -28,6 +28,7 @@ from miltscan.doctor import (
     send,
 )
 from miltscan.doctor.clamd_access import access_findings
+from miltscan.doctor.expected import expectation
 from miltscan.doctor.topics import (
     NO_MILTSCAN,
     PLAIN_SENDMAIL,
@@ -38,6 +39,7 @@ from miltscan.doctor.topics import (
     no_start,
     refuses,
 )
+from miltscan.errors import MiltscanError
 from miltscan.processes.listening import listens
 from miltscan.sandwich.cf import CfFile, parse_cf
 
@@ -111,8 +113,13 @@ def _steps(settings: Settings, options: DoctorOptions) -> Iterator[Step]:
         route = send.Route(server, options.recipient, options.log, options.incoming, options.delivery)
         engines = [no_engine(f"{engine.name} {one}") for engine in settings.engines for one in engine.servers]
         causes = (no_sendmail("incoming"), NO_MILTSCAN, *engines)
-        found = send.send_findings(route, settings.policy.on_infected.action, causes)
-        yield Step(f"two messages through {server[0]}:{server[1]}", tuple(found))
+        title = f"two messages through {server[0]}:{server[1]}"
+        try:
+            expects = expectation(settings, options.recipient)
+        except MiltscanError as problem:
+            yield Step(title, (error("rules", str(problem), "see the findings about rules above"),))
+            return
+        yield Step(title, tuple(send.send_findings(route, expects, causes)))
 
 
 def _read(file: Path) -> CfFile | OSError:

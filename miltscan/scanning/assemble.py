@@ -161,6 +161,12 @@ def rules_for(settings: Settings, open_source: OpenSource, *, verifies: bool) ->
     return Rules(tuple(one.rule(open_source) for one in settings.rule if one.at is side))
 
 
+def ruled_policy(settings: Settings, hostname: str, *, verifies: bool = False) -> Policy:
+    """The policy with its rules, for commands: their sources are read once. Raises SourceError."""
+    rules = rules_for(settings, Sources(settings.policy.access_map, logger).open, verifies=verifies)
+    return replace(policy_for(settings, hostname, verifies=verifies), rules=rules)
+
+
 def source_faults(settings: Settings) -> list[str]:
     """A line for each source that the rules name and that cannot be read now."""
     sources, faults = Sources(settings.policy.access_map, logger), list[str]()

@@ -318,7 +318,7 @@ def test_a_correct_sandwich_has_no_fault(whole: ScanningSandwich) -> None:
         r"clean message: miltscan: X-Virus-Status: Clean",
         r"clean message: handoff: stat=Sent \(\w+ Message accepted",
         r"clean message: delivery: \w+: stat=Sent \(.* in the mailbox\)",
-        r"test signature: incoming: 550 5\.7\.1 Virus found: \S+ \(\w+\), as expected with policy",
+        r"test signature: incoming: 550 5\.7\.1 Virus found: \S+ \(\w+\), as expected by policy",
         r"incoming port \d+: sendmail listens \(pid \d+\)",
         r"milter unix:\S+: miltscan listens \(pid \d+\)",
         r"delivery port \d+: greets with 220 ",

@@ -5,16 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.core.action import ActionName
+from miltscan.config.load import parse_settings
+from miltscan.core.action import Accept, Decision, Discard, Reject, Reply, TempFail
 from miltscan.core.finding import Level
 from miltscan.core.probe import Stage
 from miltscan.doctor import send
+from miltscan.doctor.expected import expectation
 from miltscan.doctor.hops import HopEvents, follow_hops, hop_findings
 from miltscan.doctor.send import clean_finding, infected_finding, open_log, queue_id
 from miltscan.sandwich.submit import Submission
 from miltscan.sandwich.transfer import ServerReply
 from tests.unit.doctor.support import bad
 
+INFECTED = "policy.on_infected"
+REJECT = Decision(Reject(Reply(550, "5.7.1", "Virus found: Eicar")), INFECTED)
+TEMPFAIL = Decision(TempFail(Reply(451, "4.7.1", "Virus found: Eicar")), INFECTED)
+DISCARD, ACCEPT = Decision(Discard(), INFECTED), Decision(Accept(), "clean")
+BY_RULE = Decision(Reject(Reply(550, "5.7.1", "not here [no mail]")), "no mail")
+EXPECTS = expectation(parse_settings(b'lists.file = ""', "f"), "a@b.test")
 GOLDEN = Path(__file__).parents[2] / "corpus" / "logs"
 AA1 = "AAA00001"
 LOG = """\
@@ -72,28 +80,38 @@ def test_each_hop_is_judged(hops: HopEvents, wrong: list[tuple[str, str]]) -> No
 
 
 @pytest.mark.parametrize(
-    ("reply", "policy", "level"),
+    ("reply", "decision", "level"),
     [
-        (ServerReply(550, "5.7.1 Virus found: Eicar (A)"), ActionName.REJECT, Level.OK),
-        (ServerReply(554, "5.7.1 Command rejected"), ActionName.REJECT, Level.ERROR),
-        (ServerReply(451, "4.3.2 Please try again later"), ActionName.REJECT, Level.ERROR),
-        (ServerReply(451, "4.7.1 ..."), ActionName.TEMPFAIL, Level.OK),
-        (ServerReply(250, "2.0.0 A Message accepted"), ActionName.REJECT, Level.ERROR),
-        (ServerReply(250, "2.0.0 A Message accepted"), ActionName.DISCARD, Level.OK),
-        (ServerReply(0, "no reply"), ActionName.REJECT, Level.ERROR),
+        (ServerReply(550, "5.7.1 Virus found: Eicar (A)"), REJECT, Level.OK),
+        (ServerReply(554, "5.7.1 Command rejected"), REJECT, Level.ERROR),
+        (ServerReply(451, "4.3.2 Please try again later"), REJECT, Level.ERROR),
+        (ServerReply(451, "4.7.1 ..."), TEMPFAIL, Level.OK),
+        (ServerReply(250, "2.0.0 A Message accepted"), REJECT, Level.ERROR),
+        (ServerReply(250, "2.0.0 A Message accepted"), DISCARD, Level.OK),
+        (ServerReply(0, "no reply"), REJECT, Level.ERROR),
+        (ServerReply(550, "5.7.1 not here [rule] (A)"), BY_RULE, Level.OK),
+        (ServerReply(250, "2.0.0 A Message accepted"), BY_RULE, Level.ERROR),
+        (ServerReply(250, "2.0.0 A Message accepted"), None, Level.WARNING),
     ],
 )
-def test_the_reply_to_the_test_signature(reply: ServerReply, policy: ActionName, level: Level) -> None:
-    """It must be miltscan's reply by the policy; an accepted test signature is marked ACCEPTED."""
-    finding = infected_finding(reply, policy)
+def test_the_reply_to_the_test_signature(reply: ServerReply, decision: Decision | None, level: Level) -> None:
+    """It must be miltscan's reply by the rules or the policy; an accepted test signature is marked ACCEPTED."""
+    finding = infected_finding(reply, decision)
     assert finding.level is level
-    assert ("ACCEPTED" in finding.text) is (reply.code == 250 and policy is ActionName.REJECT)
+    assert ("ACCEPTED" in finding.text) is (reply.code == 250 and decision in {REJECT, BY_RULE})
 
 
 def test_the_reply_to_the_clean_message() -> None:
     """Any other reply than 250 is an error."""
-    assert clean_finding(ServerReply(250, "2.0.0 A Message accepted for delivery")).level is Level.OK
-    assert [level for level, _ in bad([clean_finding(ServerReply(451, "4.7.1"))])] == ["error"]
+    assert clean_finding(ServerReply(250, "2.0.0 A Message accepted for delivery"), ACCEPT).level is Level.OK
+    assert clean_finding(ServerReply(250, "2.0.0 A Message accepted for delivery"), None).level is Level.OK
+    assert [level for level, _ in bad([clean_finding(ServerReply(451, "4.7.1"), ACCEPT)])] == ["error"]
+
+
+def test_a_clean_message_that_a_rule_refuses() -> None:
+    """It is no fault, but the handoff is not tested."""
+    found = clean_finding(ServerReply(550, "5.7.1 not here"), BY_RULE)
+    assert (found.level, "as expected by no mail" in found.text) == (Level.WARNING, True)
 
 
 def test_queue_ids() -> None:
@@ -170,7 +188,7 @@ def test_a_message_that_cannot_be_sent_is_one_finding(
 
     monkeypatch.setattr(send, "submit", submit)
     monkeypatch.setattr(send, "open_log", lambda _: None)
-    (found,) = send.send_findings(route(None), ActionName.REJECT)
+    (found,) = send.send_findings(route(None), EXPECTS)
     assert (found.level, text in found.text, remedy in found.remedy, len(sent)) == (Level.ERROR, True, True, 1)
 
 
@@ -178,7 +196,7 @@ def test_without_a_log_the_handoff_is_unknown(monkeypatch: pytest.MonkeyPatch, t
     """The warning names the option for a log."""
     replies = [ServerReply(250, "2.0.0 A Message accepted"), ServerReply(550, "5.7.1 Eicar")]
     monkeypatch.setattr(send, "submit", lambda *_: Submission(replies.pop(0), Stage.DATA, {}))
-    found = [*send.send_findings(route(tmp_path / "absent"), ActionName.REJECT)]
+    found = [*send.send_findings(route(tmp_path / "absent"), EXPECTS)]
     assert [(one.level, one.remedy) for one in found if one.level is not Level.OK] == [
         ("warning", "name the log: --log FILE")
     ]
