@@ -72,14 +72,23 @@ def rule_on(policy: Policy, scanned: Scanned) -> Ruling:
     recipients = scanned.message.envelope.recipients
     matches = [first(left, facts._replace(recipient=one)) for one in recipients]
     observed = tuple(dict.fromkeys(name for one in matches for name in one.observed))
-    names = [one.rule.name if one.rule else "" for one in matches]
-    decided = {name: decision_by(policy, scanned, one.rule) for name, one in zip(names, matches, strict=True)}
-    if len(decided) == 1:
-        return Ruling(decided[names[0]], observed=observed)
+    places: dict[str, list[int]] = {}
+    for at, one in enumerate(matches):
+        places.setdefault(one.rule.name if one.rule else "", []).append(at)
     groups = tuple(
-        Group(tuple(at for at, one in enumerate(names) if one == name), decision) for name, decision in decided.items()
+        Group((*those,), decision_by(policy, _to(scanned, [recipients[at] for at in those]), matches[those[0]].rule))
+        for those in places.values()
     )
+    if len(groups) == 1:
+        return Ruling(groups[0].decision, observed=observed)
     return Ruling(strictest(groups), groups, observed)
+
+
+def _to(scanned: Scanned, recipients: Sequence[bytes]) -> Scanned:
+    """The message to these of its recipients."""
+    message = scanned.message
+    envelope = message.envelope._replace(recipients=tuple(recipients))
+    return scanned._replace(message=message._replace(envelope=envelope))
 
 
 def may_accept(policy: Policy, scanned: Scanned) -> bool:

@@ -123,6 +123,14 @@ def test_recipients_with_different_decisions() -> None:
     assert ruling == Ruling(stored, (Group((0, 2), clean), Group((1,), stored)), ("watched",))
 
 
+def test_a_placeholder_names_the_recipient_of_a_group() -> None:
+    """It is empty only where a decision is for several."""
+    rule = '[[rule]]\nname = "r"\nwhen = { recipient = "@other.test" }\naction = "reject"\ntext = "not {recipient}"'
+    decision = on(ruled(rule)).groups[1].decision
+    assert decision.reply
+    assert decision.reply.text == "not <b@other.test> (5AMEkX012345)"
+
+
 def test_recipients_with_the_same_decision_are_no_groups() -> None:
     """The usual case: one rule for all of them, or none."""
     for recipients in ((b"<a@example.test>", b"<c@example.test>"), (b"<b@other.test>", b"<d@other.test>")):
