@@ -31,12 +31,20 @@ def _unanswered(step: Callable[..., None]) -> Callable[..., int]:
     return guarded
 
 
-def _add_recipient(session: MtaSession, ctx: Context, recipient: bytes, *arguments: bytes) -> None:
-    if not session.runtime.splits:
-        session.steps.rcpt(recipient, local=ctx.getsymval("{rcpt_mailer}") == "local")
-        return
+def _answered(session: MtaSession, ctx: Context, recipient: bytes, arguments: tuple[bytes, ...]) -> int:
+    """Refuse a recipient, by a rule or because it needs a transaction of its own; else add it with its destination."""
     target = (any_macro(ctx, "{rcpt_mailer}"), any_macro(ctx, "{rcpt_host}"), any_macro(ctx, "{rcpt_addr}"))
-    session.steps.rcpt(recipient, local=target[0] == "local", destination=Destination(arguments, target))
+    local = target[0] == "local"
+    if refusal := session.refusal(recipient, local=local):
+        message, ruling = refusal
+        code = carry_out(ctx, ruling.decision)
+        session.runtime.refused(message, ruling)
+        return code
+    if session.needs_another(recipient):
+        return carry_out(ctx, SPLIT)
+    destination = Destination(arguments, target) if session.runtime.splits else None
+    session.steps.rcpt(recipient, local=local, destination=destination)
+    return CONTINUE if session.answers_recipients else _NOREPLY
 
 
 def take_recipient(ctx: Context, recipient: bytes, *arguments: bytes) -> int:
@@ -44,14 +52,9 @@ def take_recipient(ctx: Context, recipient: bytes, *arguments: bytes) -> int:
     session: MtaSession = ctx.getpriv()
     if session.error is None:
         try:
-            if refusal := session.refusal(recipient, local=any_macro(ctx, "{rcpt_mailer}") == "local"):
-                message, ruling = refusal
-                code = carry_out(ctx, ruling.decision)
-                session.runtime.refused(message, ruling)
-                return code
-            if session.needs_another(recipient):
-                return carry_out(ctx, SPLIT)
-            _add_recipient(session, ctx, recipient, *arguments)
+            if session.runtime.splits or session.answers_recipients:
+                return _answered(session, ctx, recipient, arguments)
+            session.steps.rcpt(recipient, local=ctx.getsymval("{rcpt_mailer}") == "local")
         except Exception as error:  # noqa: BLE001 - as above
             session.error = error
     return CONTINUE if session.answers_recipients else _NOREPLY

@@ -8,10 +8,10 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 from miltscan.core.action import KEPT, Accept, Decision, Discard, Hold, Quarantine, Reply, TempFail
-from miltscan.core.edits import HeaderEdit, InsertHeader, edited, removals
+from miltscan.core.edits import InsertHeader, edited, removals
 from miltscan.core.keys import Keyring
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.receipt import (
@@ -70,23 +70,23 @@ class Signing:
         return signed._replace(seconds=report.seconds + time.monotonic() - began)
 
     def _signed(self, report: Report) -> Report:
-        """The report with a receipt in each decision by which somebody receives the message; equals have the same."""
+        """The report with a receipt in each decision by which somebody receives it; equal edits have equal receipts."""
         body, now = body_digest(report.message), int(time.time())
+        decision = self._with_receipt(report, report.decision, body, now)
+        if not report.groups:
+            return report._replace(decision=decision)
+        groups = (
+            group._replace(decision=self._with_receipt(report, group.decision, body, now)) for group in report.groups
+        )
+        return report._replace(decision=decision, groups=tuple(groups))
 
-        @cache
-        def receipt(edits: tuple[HeaderEdit, ...], by: AcceptedBy) -> tuple[HeaderEdit, ...]:
-            headers = edited(report.message.headers, edits)
-            value = sign_receipt(self.keys[0], self._claim(report, by, now), headers, body)
-            return (InsertHeader(RECEIPT_HEADER, value),)
-
-        def sign(decision: Decision) -> Decision:
-            if not isinstance(decision.action, KEPT):
-                return decision
-            by = AcceptedBy.RELEASE if isinstance(decision.action, Hold) else AcceptedBy.SCAN
-            return decision.edited(receipt(decision.edits, by))
-
-        groups = tuple(group._replace(decision=sign(group.decision)) for group in report.groups)
-        return report._replace(decision=sign(report.decision), groups=groups)
+    def _with_receipt(self, report: Report, decision: Decision, body: bytes, now: int) -> Decision:
+        if not isinstance(decision.action, KEPT):
+            return decision
+        by = AcceptedBy.RELEASE if isinstance(decision.action, Hold) else AcceptedBy.SCAN
+        headers = edited(report.message.headers, decision.edits)
+        value = sign_receipt(self.keys[0], self._claim(report, by, now), headers, body)
+        return decision.edited((InsertHeader(RECEIPT_HEADER, value),))
 
     def _claim(self, report: Report, by: AcceptedBy, now: int) -> Claim:
         """What the scan says. If several required engines failed, it names a failure that another scan may cure."""
