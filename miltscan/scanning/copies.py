@@ -98,7 +98,7 @@ class CopySender:
     def offered(
         self, message: SpooledMessage, copies: Iterable[OutgoingCopy], page: LedgerPage, until: float
     ) -> Iterator["Offer"]:
-        """Offer the copies that the delivery sendmail does not have yet, until `until` (time.monotonic seconds).
+        """Offer the copies that the delivery sendmail does not have yet; none after `until` (time.monotonic seconds).
 
         Raises HandoverError unless it accepts or refuses each of their recipients.
         """
@@ -108,10 +108,10 @@ class CopySender:
                 waiting = offer.settle(copy)
                 if waiting is None:
                     continue
-                timeout = min(self.timeout, until - time.monotonic())
-                if timeout <= 0:
+                if time.monotonic() > until:
                     raise HandoverError("copies: the delivery sendmail takes too long")
-                transaction = Transaction(self.server, _transfer(message, waiting), timeout)
+                # its whole time limit: a late reply is known to the retry, a lost one means a second copy
+                transaction = Transaction(self.server, _transfer(message, waiting), self.timeout)
                 stack.callback(transaction.close)
                 offer.add(waiting.addresses, transaction, transaction.offer())
             yield offer
