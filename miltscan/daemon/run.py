@@ -266,20 +266,22 @@ class _Service:
         loaded = self._checked()
         if loaded is None:
             return None
-        new = loaded.settings
+        new, shadow = loaded.settings, self._shadow_again()
         for one in self.sockets:
             install_filter(one.listener, new.milter.allow)  # for the workers as well, which share the socket
         restart = needs_restart(self.settings, new)
         log.configure(self.settings.log.format, new.log.level)
         self.log = log.logger()
         self.log.info("reload", needs_restart=restart)
-        settings, shadow = without_restart(self.settings, new), self._shadow_again()
+        settings = without_restart(self.settings, new)
         before, self.loaded = self.settings, replace(loaded, settings=settings, shadow=shadow)
         recording.reloaded(fingerprint(before), fingerprint(self.settings), [key.id for key in self.loaded.keys])
         return self.loaded
 
     def _shadow_again(self) -> Settings | None:
         """The candidate that its file holds now; with a mistake in it, the former one."""
+        if self.shadow is None:
+            return None
         try:
             rehearse(partial(_load_shadow, self.shadow), _RELOAD)
             return _load_shadow(self.shadow)

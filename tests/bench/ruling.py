@@ -98,7 +98,9 @@ def _microseconds(call: Callable[[], object]) -> tuple[float, ...]:
 def _cost(programs: Programs, server: str) -> tuple[float, ...]:
     """The ratio of each round: two services, one after the other."""
     plain = miltscan_as(programs, "without rules", [server])
-    ruled = miltscan_as(programs, "with rules", [server], more=rules(100))
+    ruled = miltscan_as(
+        programs, "with rules", [server], more=f'{rules(100)}[quarantine]\ndirectory = "{programs.folder}/quarantine"\n'
+    )
     try:
         series = measure.rounds(programs.folder, [plain, ruled], [_LOAD], _ROUNDS)
     finally:

@@ -56,7 +56,7 @@ def test_the_engine_is_asked_with_what_the_mta_knows(shared: Fleet, rspamd: Fake
     with MTA.open(daemon.address) as mta:
         mta.values |= MACROS
         assert mta.macro_names(Stage.MAIL) == (
-            *(b"i", b"{auth_type}", b"{auth_authen}", b"{tls_version}", b"{cipher}", b"s", b"j"),
+            *(b"i", b"{auth_type}", b"{auth_authen}", b"{tls_version}", b"{cipher}", b"s", b"j", b"{daemon_name}"),
         )
         assert mta.send_message(Message(queue_id=b"ASKED")).accepted
     asked = fields(rspamd.requests[-1])
