@@ -1,10 +1,10 @@
 """Sources of values outside the configuration: how they are named, read and asked. Pure; `scanning.sources` reads them.
 
 `file:/path` is a file with one value a line. `access:TAG` stands for the keys of sendmail's access map with this tag,
-which are looked up as sendmail does (`SearchList`, `LookUpDomain`, `LookUpAddress` of its proto.m4): of an address the
-whole with and without `+detail`, its domain and each one above, and `user@`; of a host its name and each domain above
-it; of an IP address the prefixes by octet or, for IPv6, by group. The value SKIP ends a search without a match
-(`FEATURE(access_db)` with `skip`); any other matches.
+which are looked up as sendmail does for `From:` (`SearchList`, `LookUpDomain`, `LookUpAddress` of its proto.m4): of an
+address the whole, `user@`, and its domain with each one above, the first two also with `+*` or nothing for +detail; of
+a host its name and each domain above it; of an IP address the prefixes by octet or, for IPv6, by group. The first key
+that is there decides: the value SKIP is no match (`FEATURE(access_db)` with `skip`), any other is one.
 """
 
 import re
@@ -145,39 +145,44 @@ def _entries(pairs: Iterable[Sequence[str]]) -> Mapping[str, str]:
 
 
 def has_key(entries: Mapping[str, str], tag: str, kind: Kind, value: str) -> bool:
-    """Whether the map has a key with this tag under which sendmail looks for the value.
-
-    Of each group of keys the first one that is there decides: SKIP ends the search in this group.
-    """
-    for keys in access_keys(kind, value):
-        found = next((entries[key] for one in keys if (key := f"{tag.lower()}:{one}") in entries), _SKIP)
-        if found != _SKIP:
-            return True
+    """Whether the first key of the map with this tag under which sendmail looks for the value is not SKIP."""
+    for key in access_keys(kind, value):
+        found = entries.get(f"{tag.lower()}:{key}")
+        if found is not None:
+            return found != _SKIP
     return False
 
 
-def access_keys(kind: Kind, value: str) -> Iterator[tuple[str, ...]]:
-    """The keys under which sendmail looks for a value, in groups; in lower case, as makemap writes them."""
+def access_keys(kind: Kind, value: str) -> Iterator[str]:
+    """The keys under which sendmail looks for a value, in its order; in lower case, as makemap writes them."""
     text = value.lower()
     match kind:
         case Kind.ADDRESS:
             user, at, domain = text.removeprefix("<").removesuffix(">").rpartition("@")
-            bare = user.partition("+")[0] or user
-            yield (text, f"{bare}{at}{domain}") if at else (text,)
-            if at:
-                yield (*_domains(domain),)
-                yield (f"{user}@", f"{bare}@")
+            if not at:
+                yield text
+                return
+            bare, plus, _ = user.partition("+")
+            users = (user, f"{bare}+*", bare) if bare and plus else (user,)
+            yield from (f"{one}@{domain}" for one in users)
+            yield from (f"{one}@" for one in users)
+            yield from _domains(domain)
         case Kind.HOST:
-            yield (*_domains(text),)
+            yield from _domains(text)
         case Kind.NETWORK:
-            yield (*_prefixes(text),)
+            yield from _prefixes(text)
         case Kind.TEXT:
-            yield (text,)
+            yield text
 
 
 def _domains(name: str) -> Iterator[str]:
+    """A domain and those above it; of an address in brackets its prefixes, in brackets."""
+    if name.startswith("[") and name.endswith("]"):
+        octets = name[1:-1].split(".")[:_LABELS]
+        yield from (f"[{'.'.join(octets[:end])}]" for end in range(len(octets), 0, -1))
+        return
     labels = name.split(".")[-_LABELS:]
-    return (".".join(labels[at:]) for at in range(len(labels)))
+    yield from (".".join(labels[at:]) for at in range(len(labels)))
 
 
 def _prefixes(text: str) -> Iterator[str]:
@@ -187,7 +192,6 @@ def _prefixes(text: str) -> Iterator[str]:
         return
     if isinstance(address, IPv6Address):
         groups = [f"{int(group, 16):x}" for group in address.exploded.split(":")]
-        yield f"ipv6:{address.compressed}"
         yield from (f"ipv6:{':'.join(groups[:end])}" for end in range(len(groups), 0, -1))
     else:
         octets = str(address).split(".")

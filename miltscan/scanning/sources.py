@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from stat import S_ISREG
+from struct import unpack_from
 
 from structlog.typing import FilteringBoundLogger
 
@@ -23,6 +24,8 @@ _PERIOD = 0.5  # seconds between two looks
 _PATIENCE = 30.0  # seconds for makemap
 _LARGEST = 256 * 2**20  # bytes of a file
 _FOLDERS = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/lib/sm.bin"  # where makemap may be; a service has a short PATH
+_META = 72  # bytes of the first page of a Berkeley DB
+_MAGIC = (0x61561, 0x53162)  # hash, btree
 _SUFFIXES = {"hash": ".db", "btree": ".db", "cdb": ".cdb", "text": ""}
 
 State = tuple[int, int, int]
@@ -106,15 +109,15 @@ class _Map(_Watched):
         if self.kind == "text":
             self.entries = text_map(_content(self.path))
             return
-        with Path(self.path).open("rb"):  # makemap's own message about a file that it may not read is no help
-            pass
+        with Path(self.path).open("rb") as file:  # makemap's own message about a file that it may not read is no help
+            _refuse_cut(file.read(_META), Path(self.path).stat().st_size)
         command = ["makemap", "-u", self.kind, self.stem]
         ended = subprocess.run(  # noqa: S603 - the place is the administrator's
             command, check=False, capture_output=True, timeout=_PATIENCE, env={"PATH": _FOLDERS, "LC_ALL": "C"}
         )
         if ended.returncode:
-            first = ended.stderr.decode("ascii", "replace").partition("\n")[0].strip()
-            raise ValueError(f"{' '.join(command)}: {first or f'status {ended.returncode}'}")
+            said = [one for one in ended.stderr.decode("ascii", "replace").split("\n") if one and "WARNING" not in one]
+            raise ValueError(f"{' '.join(command)}: {said[-1].strip() if said else f'status {ended.returncode}'}")
         self.entries = map_entries(ended.stdout)
 
 
@@ -182,6 +185,15 @@ class Sources:
         metrics.SOURCES_STALE.child().set(sum(bool(one.fault) for one in self._watched.values()))
 
 
+def _refuse_cut(meta: bytes, size: int) -> None:
+    """ValueError for a Berkeley DB file with fewer pages than its first one says: makemap would read what is left."""
+    for order in "<>":
+        if len(meta) == _META and unpack_from(f"{order}I", meta, 12)[0] in _MAGIC:
+            (page,), (last,) = unpack_from(f"{order}I", meta, 20), unpack_from(f"{order}I", meta, 32)
+            if (last + 1) * page > size:
+                raise ValueError(f"is cut short: {size:,} bytes, expected {(last + 1) * page:,}; make it again")
+
+
 def _content(path: str) -> bytes:
     """The bytes of a regular file: a FIFO would wait for a writer. Raises OSError and ValueError."""
     if not S_ISREG(Path(path).stat().st_mode):
@@ -190,6 +202,8 @@ def _content(path: str) -> bytes:
         data = file.read(_LARGEST + 1)
     if len(data) > _LARGEST:
         raise ValueError(f"expected at most {_LARGEST:,} bytes")
+    if not data:  # as after a failed write; a list without values is none that somebody means
+        raise ValueError("is empty; if that is meant, write a comment into it")
     return data
 
 

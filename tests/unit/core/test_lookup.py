@@ -74,25 +74,27 @@ def test_the_lines_of_a_file() -> None:
         (
             Kind.ADDRESS,
             "A+c@b.Example",
-            [("a+c@b.example", "a@b.example"), ("b.example", "example"), ("a+c@", "a@")],
+            ["a+c@b.example", "a+*@b.example", "a@b.example", "a+c@", "a+*@", "a@", "b.example", "example"],
         ),
-        (Kind.ADDRESS, "<>", [("<>",)]),
-        (Kind.ADDRESS, "postmaster", [("postmaster",)]),
-        (Kind.HOST, "mx.b.example", [("mx.b.example", "b.example", "example")]),
-        (Kind.NETWORK, "192.0.2.7", [("192.0.2.7", "192.0.2", "192.0", "192")]),
-        (Kind.NETWORK, "local", [()]),
-        (Kind.TEXT, "Eicar", [("eicar",)]),
+        (Kind.ADDRESS, "a@b.example", ["a@b.example", "a@", "b.example", "example"]),
+        (Kind.ADDRESS, "a@[192.0.2.7]", ["a@[192.0.2.7]", "a@", "[192.0.2.7]", "[192.0.2]", "[192.0]", "[192]"]),
+        (Kind.ADDRESS, "<>", ["<>"]),
+        (Kind.ADDRESS, "postmaster", ["postmaster"]),
+        (Kind.HOST, "mx.b.example", ["mx.b.example", "b.example", "example"]),
+        (Kind.NETWORK, "192.0.2.7", ["192.0.2.7", "192.0.2", "192.0", "192"]),
+        (Kind.NETWORK, "local", []),
+        (Kind.TEXT, "Eicar", ["eicar"]),
     ],
 )
-def test_the_keys_of_the_access_map(kind: Kind, value: str, keys: list[tuple[str, ...]]) -> None:
+def test_the_keys_of_the_access_map(kind: Kind, value: str, keys: list[str]) -> None:
     """In the order in which sendmail looks for them (tests/e2e/test_sources.py compares them with it)."""
     assert [*access_keys(kind, value)] == keys
 
 
 def test_the_keys_of_an_ipv6_address() -> None:
-    """As sendmail writes them in its macros, without leading zeros, and compressed."""
-    (keys,) = access_keys(Kind.NETWORK, "IPv6:2001:db8::7")
-    assert keys[:2] == ("ipv6:2001:db8::7", "ipv6:2001:db8:0:0:0:0:0:7")
+    """As sendmail writes them in its macros, without leading zeros."""
+    keys = (*access_keys(Kind.NETWORK, "IPv6:2001:db8::7"),)
+    assert keys[0] == "ipv6:2001:db8:0:0:0:0:0:7"
     assert keys[-2:] == ("ipv6:2001:db8", "ipv6:2001")
 
 
@@ -124,5 +126,5 @@ def test_any_bytes_can_be_read(data: bytes) -> None:
 def test_asking_never_raises(kind: Kind, value: str) -> None:
     """A value comes from the message."""
     VALUES.has(kind, value)
-    assert sum(map(len, access_keys(kind, value))) <= 40
+    assert len([*access_keys(kind, value)]) <= 40
     assert has_key({}, "x", kind, value) is False

@@ -65,6 +65,7 @@ def a_fifo(path: Path) -> None:
     ("broken", "why"),
     [
         (lambda path: path.unlink(), "has vanished"),
+        (lambda path: put(path, ""), "is empty; if that is meant, write a comment"),
         (lambda path: put(path, "b.example\n"), "line 1: expected an address"),
         (lambda path: put(path, "\x00\xff"), "line 1: expected an address"),
         (lambda path: (path.unlink(), path.mkdir()), "expected a regular file"),
