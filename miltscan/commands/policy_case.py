@@ -128,7 +128,7 @@ def case_of_line(event: LogEvent, now: WeekTime, headers: Collection[bytes] = ()
 def _noted(event: LogEvent) -> Noted:
     notes = event.fields.get("facts")
     texts = notes if isinstance(notes, list) else []
-    return read_notes([one for one in texts if isinstance(one, str) and _CUT not in one])
+    return read_notes([one for one in texts if isinstance(one, str)])
 
 
 def case_of_entry(entry: Entry, headers: Sequence[Header] | None) -> Case:

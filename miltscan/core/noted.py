@@ -2,9 +2,12 @@
 
     user=alice   tls=true   daemon=MSA   header=List-Id: <news.example.org>   header=X-Absent
 
-A header without a colon is one that the message does not have. What is not noted is unknown.
+A header without a colon is one that the message does not have. What is not noted is unknown, and so is what the log has
+shortened. The log shows a fold as an escape: only values without a backslash are noted, so that it can be read back.
 """
 
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +18,9 @@ HEADERS_NOTED = 10
 """Headers of a message that are noted: the first values of each name that rules read."""
 _LONGEST = 200  # characters of a value; a longer one is unknown
 _NAMES = 20
+_CUT = "…"  # a text that the log has shortened
+_ESCAPE = re.compile(r"\\(?:([nrt])|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
+_SPACES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 class Noted(NamedTuple):
@@ -29,21 +35,26 @@ class Noted(NamedTuple):
 def notes_on(rules: Rules, message: Message) -> Iterator[str]:
     """The notes on a message: only facts that the rules read."""
     given, reads = message.circumstances, rules.reads
-    if "user" in reads and len(given.user) <= _LONGEST:
+    if "user" in reads and _is_plain(given.user):
         yield f"user={given.user}"
     if "tls" in reads:
         yield f"tls={'true' if given.tls_version else 'false'}"
-    if "daemon" in reads and len(given.daemon) <= _LONGEST:
+    if "daemon" in reads and _is_plain(given.daemon):
         yield f"daemon={given.daemon}"
     if rules.headers:
         yield from _headers(rules.headers[:_NAMES], message)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether the log has the text as it is."""
+    return len(text) <= _LONGEST and text.isprintable()
 
 
 def _headers(names: Sequence[bytes], message: Message) -> Iterator[str]:
     left = HEADERS_NOTED
     for name in names:
         values = [value.decode("utf-8", "backslashreplace") for one, value in message.headers if one.lower() == name]
-        if len(values) > left or any(len(value) > _LONGEST for value in values):
+        if len(values) > left or any(len(value) > _LONGEST or "\\" in value for value in values):
             continue  # as unknown as one that does not fit
         left -= len(values)
         if not values:
@@ -55,14 +66,26 @@ def read_notes(notes: Sequence[str]) -> Noted:
     """What the notes say; a text that is none says nothing."""
     found: dict[str, str] = {}
     headers: dict[bytes, list[bytes]] = {}
+    cut: list[str] = []
     for note in notes:
         key, _, value = note.partition("=")
-        if key == "header":
-            name, colon, text = value.partition(":")
-            values = headers.setdefault(name.encode(), [])
-            if colon:
-                values.append(text.encode())
+        name, colon, text = value.partition(":")
+        if key != "header":
+            found |= {} if _CUT in note else {key: value}
+        elif _CUT in note:
+            cut.append(name.rstrip(_CUT))
         else:
-            found[key] = value
+            values = headers.setdefault(name.encode(errors="backslashreplace"), [])
+            values += [_ESCAPE.sub(_character, text).encode(errors="backslashreplace")] if colon else []
+    # of a header that was cut the other values are not all
+    known = {name: values for name, values in headers.items() if not name.decode().startswith(tuple(cut))}
     tls = {"true": True, "false": False}.get(found.get("tls", ""))
-    return Noted(found.get("user"), tls, found.get("daemon"), headers)
+    return Noted(found.get("user"), tls, found.get("daemon"), known)
+
+
+def _character(escape: re.Match[str]) -> str:
+    """The character of an escape; of one that names none the escape."""
+    if escape[1]:
+        return _SPACES[escape[1]]
+    code = int(escape[2] or escape[3] or escape[4], 16)
+    return chr(code) if code <= sys.maxunicode else escape[0]

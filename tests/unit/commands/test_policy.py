@@ -94,6 +94,19 @@ def test_each_mistake_is_a_line(tmp_path: Path) -> None:
     assert all(any(word in line for line in result.stderr.splitlines()) for word in ("colour", "outcome"))
 
 
+def test_each_source_that_cannot_be_read_is_a_line(tmp_path: Path) -> None:
+    """Those of one rule, too; `show` needs none of them."""
+    file = tmp_path / "f.toml"
+    when = f'sender = "file:{tmp_path}/a", recipient = ["file:{tmp_path}/b", "file:{tmp_path}/c"]'
+    file.write_text(f'[[rule]]\nname = "r"\nwhen = {{ {when} }}\naction = "reject"\n')
+    result = CliRunner().invoke(app, ["policy", "check", "--config", str(file)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert [line.partition(" ")[0] for line in result.stderr.splitlines()] == [
+        f"file:{tmp_path}/{name}:" for name in "abc"
+    ]
+    assert CliRunner().invoke(app, ["policy", "show", "--config", str(file)]).exit_code == 0
+
+
 def test_the_rules_as_a_table(policy: Run) -> None:
     """It fits 80 columns, and each rule has its conditions below it."""
     lines = policy("show").stdout.splitlines()

@@ -11,6 +11,7 @@ from miltscan.core.lookup import Check, Source
 from miltscan.core.message import Circumstances
 from miltscan.core.noted import HEADERS_NOTED, Noted, notes_on, read_notes
 from miltscan.core.rules import Rules
+from miltscan.core.text import readable
 from miltscan.scanning.assemble import rules_for
 from tests.fakes.messages import message
 
@@ -54,6 +55,8 @@ def test_what_is_noted(when: str, notes: list[str]) -> None:
         ({"circumstances": KNOWN._replace(user="", tls_version="")}, Noted("", tls=False, headers={b"x-a": []})),
         ({"headers": [(b"X-A", b" " + b"a" * 200)]}, Noted("", tls=False)),
         ({"headers": [(b"X-A", b" a")] * (HEADERS_NOTED + 1)}, Noted("", tls=False)),
+        ({"headers": [(b"X-A", b" a\\b")]}, Noted("", tls=False)),
+        ({"circumstances": KNOWN._replace(user="a\x1b")}, Noted(tls=True, headers={b"x-a": []})),
         ({"headers": [(b"X-A", b" a: b=c")]}, Noted("", tls=False, headers={b"x-a": [b" a: b=c"]})),
     ],
 )
@@ -67,3 +70,23 @@ def test_what_is_read_back(fields: dict[str, Any], noted: Noted) -> None:
 def test_any_notes_can_be_read(notes: list[str]) -> None:
     """The log may hold anything."""
     read_notes(notes)
+
+
+@pytest.mark.parametrize("value", [b" a\n b", b" a\n\tb", b" a\x01\x1bb", "\u202eä\U000e0001".encode()])
+def test_a_value_that_the_log_has_with_escapes(value: bytes) -> None:
+    """A folded header, and one with control characters, is read back as it was."""
+    notes = notes_on(rules('header = { "X-A" = "*" }'), message(headers=[(b"X-A", value)]))
+    assert read_notes([*map(readable, notes)]).headers == {b"x-a": [value]}
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        ["header=x-a: b", "header=x-a: c…"],
+        ["header=x-a: b", "header=x-…"],
+        ["user=ali…", "daemon=M…"],
+    ],
+)
+def test_what_the_log_has_shortened(notes: list[str]) -> None:
+    """It is unknown, with the other values of that header."""
+    assert read_notes(notes) == Noted()
