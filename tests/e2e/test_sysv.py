@@ -99,7 +99,8 @@ class Host:
     def recorded(self) -> dict[str, int]:
         """The pids that stand in the pid files."""
         files = {part: self.pid_file(part) for part in PARTS}
-        return {part: int(file.read_text().split()[0]) for part, file in files.items() if file.exists()}
+        texts = {part: file.read_text().split() for part, file in files.items() if file.exists()}
+        return {part: int(text[0]) for part, text in texts.items() if text}  # sendmail makes the file, then writes it
 
     def left(self) -> list[psutil.Process]:
         """Every living process of the sandwich: a sendmail of this folder, or a miltscan with its configuration."""
