@@ -4,6 +4,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,9 +21,9 @@ from miltscan.config.load import load_settings
 from miltscan.config.units import parse_duration
 from miltscan.core.policy import Policy, is_of_policy
 from miltscan.core.released import head_and_body, parse_head
-from miltscan.core.replayed import Replay, Treatment, treatment_of_all
+from miltscan.core.replayed import Replay, Treatment, action_text, treatment_of_all
 from miltscan.core.text import readable
-from miltscan.errors import EntryError, MiltscanError, StoreError
+from miltscan.errors import EntryError, StoreError
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 from miltscan.sandwich.logline import LogEvent, parse_line
 from miltscan.scanning.assemble import ruled_policy
@@ -68,12 +69,10 @@ def replay_policy(  # noqa: PLR0913 - each is an option
         candidate = ruled_policy(load_settings(policy), "localhost")
         found, seen = Replay(), set[str]()
         _replay_logs(candidate, earliest, logs, found, seen)
-        if quarantine:
-            try:
-                with opened(config) as store:
-                    _replay_entries(candidate, earliest, store, found, seen)
-            except MiltscanError as error:
-                complain(f"quarantine not read: {error}")
+        if quarantine and Path(load_settings(config).quarantine.directory).is_dir():
+            # a quarantine that cannot be read has its line, and the result of the logs stands
+            with suppress(typer.Exit), opened(config) as store:
+                _replay_entries(candidate, earliest, store, found, seen)
     if json:
         say_json(_fields(found))
     else:
@@ -106,7 +105,7 @@ def _before(event: LogEvent) -> Iterator[tuple[str, str]]:
     if isinstance(groups, list):
         given = [one for one in groups if isinstance(one, dict)]
     for one in given or [event.fields]:
-        yield str(one.get("action")), str(one.get("rule"))
+        yield action_text(str(one.get("action")), str(one.get("area") or "")), str(one.get("rule"))
 
 
 def _replay_entries(policy: Policy, earliest: float, store: Opened, found: Replay, seen: set[str]) -> None:
@@ -121,9 +120,8 @@ def _replay_entries(policy: Policy, earliest: float, store: Opened, found: Repla
         if entry.time < earliest or entry.queue_id in seen or not is_of_policy(entry.rule):
             continue
         headers = _headers(store, entry.id) if policy.rules.headers else None
-        found.add(
-            policy, case_of_entry(entry, headers), Treatment(entry.action, entry.rule), readable(entry.queue_id, 60)
-        )
+        before = Treatment(action_text(entry.action, entry.area), entry.rule)
+        found.add(policy, case_of_entry(entry, headers), before, readable(entry.queue_id, 60))
 
 
 def _headers(store: Opened, entry_id: str) -> "list[Header] | None":

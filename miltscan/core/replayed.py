@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from miltscan.core.action import WITH_AREA
 from miltscan.core.explained import Case, Consulted, explained
 from miltscan.core.policy import Policy
 
@@ -68,7 +69,14 @@ def _again(policy: Policy, case: Case) -> tuple[Sequence[str], Treatment]:
     found = explained(policy, Consulted(case))
     needs = dict.fromkeys(name for one in found for name in one.needs)
     decisions = [one.decision for one in found if one.decision]
-    return (*needs,), treatment_of_all((one.action.name, one.rule) for one in decisions)
+    return (*needs,), treatment_of_all(
+        (action_text(one.action.name, getattr(one.action, "area", "")), one.rule) for one in decisions
+    )
+
+
+def action_text(action: str, area: str) -> str:
+    """The action with its area, as the configuration names it; a refused message that was kept has none."""
+    return f"{action}:{area}" if area and action in WITH_AREA else action
 
 
 def treatment_of_all(decisions: Iterable[tuple[str, str]]) -> Treatment:

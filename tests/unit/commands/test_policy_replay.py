@@ -144,6 +144,26 @@ def test_messages_of_the_quarantine(tmp_path: Path) -> None:
     assert (found["undecided"], [one["examples"] for one in found["changes"]]) == (1, [["STORED"]])
 
 
+def test_without_a_quarantine_the_logs_are_read(tmp_path: Path) -> None:
+    """A host may have none, and one that cannot be read is no reason to lose the result of the logs."""
+    assert replay(tmp_path, BY_DOMAIN, line("ONE", CLEAN))["same"] == 1
+    (tmp_path / "quarantine").mkdir(mode=0o777)
+    (tmp_path / "quarantine").chmod(0o777)  # a folder that others may write to is refused
+    assert replay(tmp_path, BY_DOMAIN, line("ONE", CLEAN))["same"] == 1
+
+
+def test_another_area_is_a_change(tmp_path: Path) -> None:
+    """Who is told and how long mail is kept depend on it."""
+    logged = json.loads(line("ONE", INFECTED)) | {"action": "quarantine", "area": "default"}
+    areas = "[quarantine.area.macros]\n"
+    same = '[[rule]]\nname = "r"\naction = "quarantine"\n'
+    other = areas + '[[rule]]\nname = "r"\naction = "quarantine:macros"\n'
+    log = json.dumps(logged) + "\n"
+    assert replay(tmp_path, same, log, "--no-quarantine")["same"] == 1
+    (change,) = replay(tmp_path, other, log, "--no-quarantine")["changes"]
+    assert (change["action"], change["new_action"]) == ("quarantine:default", "quarantine:macros")
+
+
 def test_the_result_for_a_person(tmp_path: Path) -> None:
     """What changes comes first, then what is not known."""
     (tmp_path / "candidate.toml").write_text(BY_HEADER + BY_DOMAIN.replace("accept", "discard"))
