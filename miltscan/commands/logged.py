@@ -9,7 +9,7 @@ from miltscan.commands.tables import facts
 from miltscan.config.settings import Settings
 from miltscan.core.action import Decision
 from miltscan.core.lists import Consultation, ListEntry, Lists, described
-from miltscan.core.message import Client, Direction, Envelope, Message
+from miltscan.core.message import NO_CONTENT, Client, Direction, Envelope, Message
 from miltscan.core.policy import decide, status
 from miltscan.core.text import readable
 from miltscan.core.verdict import Verdict
@@ -38,17 +38,6 @@ class LoggedMessage(NamedTuple):
         return self.message.envelope.sender.decode("utf-8", "backslashreplace") or "<>"
 
 
-class _NoContent:
-    """The log does not have the message."""
-
-    def fileno(self) -> int:
-        """No descriptor."""
-        return -1
-
-    def retain(self) -> None:
-        """Nothing to keep."""
-
-
 def logged_message(queue_id: str, logs: Logs) -> LoggedMessage:
     """The message with this queue ID, in which an engine has found something. Raises ListError."""
     shown = readable(queue_id, 60)
@@ -73,7 +62,7 @@ def _logged(event: LogEvent) -> LoggedMessage:
     authenticated = event.get("direction") == Direction.SUBMISSION
     envelope = Envelope((event.get("sender") or "").encode(), recipients, authenticated)
     message_id = (event.get("message_id") or "").encode()
-    message = Message(client, envelope, event.queue_id or "", message_id, (), 0, _NoContent())
+    message = Message(client, envelope, event.queue_id or "", message_id, (), 0, NO_CONTENT)
     time = f"{event.time.astimezone():%Y-%m-%d %H:%M:%S}" if event.time else ""
     result = event.get("reply") or event.get("action") or ""
     engines = event.fields.get("engines")

@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple, TypeVar
 from miltscan.core.edits import Header
 from miltscan.core.explained import OF_VERDICT, Case
 from miltscan.core.facts import Facts, WeekTime
-from miltscan.core.message import Circumstances, Client, Direction, Envelope, Message, direction
+from miltscan.core.message import NO_CONTENT, Circumstances, Client, Direction, Envelope, Message, direction
 from miltscan.core.noted import Noted, read_notes
 from miltscan.core.released import parse_head
 from miltscan.core.session import UNKNOWN_CLIENT
@@ -21,17 +21,6 @@ E = TypeVar("E", bound=StrEnum)
 _CUT = "…"  # a text that the log has shortened
 _NO_ENGINE = "engine"  # stands for one whose name is unknown
 _ALL = frozenset(Facts._fields) - {"now", "recipient"}
-
-
-class _NoContent:
-    """The content is read before, or not known."""
-
-    def fileno(self) -> int:
-        """No descriptor."""
-        return -1
-
-    def retain(self) -> None:
-        """Nothing to keep."""
 
 
 class Given(NamedTuple):
@@ -62,7 +51,7 @@ class Given(NamedTuple):
 
 def unknown_case(now: WeekTime) -> Case:
     """A message of which nothing is known but the time."""
-    return Case(Message(UNKNOWN_CLIENT, Envelope(b""), "", b"", (), 0, _NoContent()), (), now, _ALL)
+    return Case(Message(UNKNOWN_CLIENT, Envelope(b""), "", b"", (), 0, NO_CONTENT), (), now, _ALL)
 
 
 def week_time_of(moment: datetime) -> WeekTime:

@@ -24,6 +24,18 @@ class Content(Protocol):
         """Another process may still read the file after this message: it must not be used for the next one."""
 
 
+class _NoContent:
+    def fileno(self) -> int:
+        return -1
+
+    def retain(self) -> None:
+        return
+
+
+NO_CONTENT: Content = _NoContent()
+"""The content of a message of which only the envelope, headers or a log line are known; nothing must read it."""
+
+
 class Client(NamedTuple):
     """The SMTP client as the MTA names it: host name (from DNS, hostile) and address.
 

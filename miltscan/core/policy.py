@@ -8,7 +8,7 @@ own `on_error` may still keep it out. How an engine came to its opinion is unkno
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from miltscan.core.action import (
     DEFAULT_AREA,
@@ -27,7 +27,7 @@ from miltscan.core.action import (
     Reply,
     TempFail,
 )
-from miltscan.core.edits import HeaderEdit, InsertHeader, in_order, removals
+from miltscan.core.edits import HeaderEdit, InsertHeader, RemoveHeader, in_order, removals
 from miltscan.core.lists import ListEntry
 from miltscan.core.message import Message
 from miltscan.core.rules import NO_RULES, Rules
@@ -88,30 +88,43 @@ def is_of_policy(rule: str) -> bool:
 
 def decide(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequence[Verdict] = ()) -> Decision:
     """The decision of the policy without its rules; `verdict` is the worst of `verdicts`, those of all engines."""
-    forged = removals(message.headers, policy.foreign)
-    absent = missing(verdicts, policy.optional) if policy.optional else ()
-    opinions = [one for one in verdicts if one.engine in policy.filters] if policy.filters else ()
-    if verdict.outcome is Outcome.CLEAN and not (forged or absent or opinions or verdict.allowed):
+    seen = _seen(policy, message, verdicts)
+    if verdict.outcome is Outcome.CLEAN and not (any(seen) or verdict.allowed):
         return _clean(policy.scanned_by)
     rule, choice = _rule(policy, verdict)
     deciding = verdict
     if choice.action is ActionName.ACCEPT:
         # one more failure never makes the answer milder: a message accepted after one may be stopped by another
         for one in verdicts:
-            other, stopping = _rule_of_optional(policy, one) if one in absent else _rule(policy, one)
+            other, stopping = _rule_of_optional(policy, one) if one in seen.absent else _rule(policy, one)
             if stopping.action is not ActionName.ACCEPT:
                 deciding, rule, choice = one, other, stopping
                 break
     action = action_of(choice, deciding, message.queue_id)
-    edits = marks(policy, message, verdict, verdicts) if isinstance(action, KEPT) else ()
-    return Decision(action, rule, edits)
+    return Decision(action, rule, _marks(policy, verdict, seen) if isinstance(action, KEPT) else ())
+
+
+class _Seen(NamedTuple):
+    """What marks a message: forged fields, and the verdicts of engines that are missing or look for spam."""
+
+    forged: tuple[RemoveHeader, ...]
+    absent: Sequence[Verdict]
+    opinions: Sequence[Verdict]
+
+
+def _seen(policy: Policy, message: Message, verdicts: Sequence[Verdict]) -> _Seen:
+    absent = missing(verdicts, policy.optional) if policy.optional else ()
+    opinions = [one for one in verdicts if one.engine in policy.filters] if policy.filters else ()
+    return _Seen(removals(message.headers, policy.foreign), absent, opinions)
 
 
 def marks(policy: Policy, message: Message, verdict: Verdict, verdicts: Sequence[Verdict]) -> tuple[HeaderEdit, ...]:
     """The header edits of a message that is kept: forged fields out, the result of the scan in."""
-    forged = removals(message.headers, policy.foreign)
-    absent = missing(verdicts, policy.optional) if policy.optional else ()
-    opinions = [one for one in verdicts if one.engine in policy.filters] if policy.filters else ()
+    return _marks(policy, verdict, _seen(policy, message, verdicts))
+
+
+def _marks(policy: Policy, verdict: Verdict, seen: _Seen) -> tuple[HeaderEdit, ...]:
+    forged, absent, opinions = seen
     unscanned_by = [one for one in absent if one.engine not in policy.filters]
     ours = (*_ours(policy.scanned_by, status(verdict), unscanned_by), *_about_spam(policy, opinions))
     if not opinions:

@@ -15,6 +15,9 @@ from miltscan.core.signature import signature_class
 from miltscan.core.split import strictest
 from miltscan.core.verdict import Outcome, Verdict
 
+_DELIVERING = frozenset({ActionName.ACCEPT, ActionName.COPY, ActionName.REDIRECT})
+"""The actions of rules after which somebody receives the message at once."""
+
 
 class Ruling(NamedTuple):
     """The decision on a message; `groups` where recipients differ, of which `decision` is then the strictest.
@@ -98,7 +101,7 @@ def may_accept(policy: Policy, scanned: Scanned) -> bool:
         facts = facts._replace(outcome=None, engine=None)
     match = first(policy.rules.left(facts), facts)
     if match.settled and match.rule:
-        return match.rule.effect.choice.action is ActionName.ACCEPT
+        return match.rule.effect.choice.action in _DELIVERING
     return not match.settled or decide(policy, *scanned[:3]).action.name is ActionName.ACCEPT
 
 

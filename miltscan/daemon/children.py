@@ -16,8 +16,9 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from miltscan.config.keyfile import Loaded
+from miltscan.daemon.recorder import MessageRecorder, TracingRecorder
 from miltscan.daemon.sockets import MilterSocket
-from miltscan.daemon.worker import MessageRecorder, TracingRecorder, Worker
+from miltscan.daemon.worker import Worker
 from miltscan.exporter import service
 from miltscan.processes.link import READY, ChildLink
 from miltscan.processes.listener_channel import ListenerChannel, listener_channel, send_listener

@@ -10,7 +10,7 @@ from miltscan.core.explained import Case, consult_lists, explained
 from miltscan.core.facts import WeekTime
 from miltscan.core.finding import Finding, warning
 from miltscan.core.lists import Lists
-from miltscan.core.message import Client, Envelope, Message
+from miltscan.core.message import NO_CONTENT, Client, Envelope, Message
 from miltscan.core.policy import Policy, is_builtin
 from miltscan.core.released import parse_head
 from miltscan.core.verdict import Verdict
@@ -36,7 +36,7 @@ class Expectation:
         now = time.localtime()
         envelope = Envelope(b"<>", (f"<{self.recipient}>".encode(),))
         headers = parse_head(content.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
-        message = Message(Client("localhost", "127.0.0.1"), envelope, "", b"", headers, len(content), _NoContent())
+        message = Message(Client("localhost", "127.0.0.1"), envelope, "", b"", headers, len(content), NO_CONTENT)
         week_time = WeekTime(now.tm_wday, now.tm_hour * 60 + now.tm_min)
         case = Case(message, (verdict,), week_time, _UNKNOWN)
         (found,) = explained(self.policy, consult_lists(self.policy, case, self.lists, time.time()))
@@ -46,17 +46,6 @@ class Expectation:
         """The decision on the test signature, if it is the same for each of its names."""
         decisions = [self.decision(content, Verdict.infected("clamd", name)) for name in TEST_SIGNATURES]
         return decisions[0] if len({one.action.name if one else None for one in decisions}) == 1 else None
-
-
-class _NoContent:
-    """Nothing here reads the content."""
-
-    def fileno(self) -> int:
-        """No descriptor."""
-        return -1
-
-    def retain(self) -> None:
-        """Nothing to keep."""
 
 
 def expectation(settings: Settings, recipient: str) -> Expectation:

@@ -19,7 +19,8 @@ from typing import Any
 import milter
 
 from miltscan.cli import run_cli
-from miltscan.daemon.worker import MessageRecorder, Worker
+from miltscan.daemon.recorder import MessageRecorder
+from miltscan.daemon.worker import Worker
 from miltscan.engines.clamd.engine import ClamdEngine
 from miltscan.engines.clamd.room import Glance
 from miltscan.milter import callbacks as service
