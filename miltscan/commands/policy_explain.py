@@ -4,16 +4,14 @@
 
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from miltscan.commands import policy_options as options
 from miltscan.commands.common import Config, exit_on_error
 from miltscan.commands.dropping import become_owner
 from miltscan.commands.policy_case import (
@@ -32,16 +30,12 @@ from miltscan.commands.terminal import complain, say, say_json
 from miltscan.config.load import load_settings
 from miltscan.config.rules import Side
 from miltscan.config.settings import Settings
-from miltscan.config.units import parse_size
-from miltscan.core.edits import Header
 from miltscan.core.explained import Case, Consulted, Explained, consult_lists, explained, known_facts
 from miltscan.core.facts import Facts
 from miltscan.core.lists import Lists
-from miltscan.core.message import Direction
 from miltscan.core.released import head_and_body, parse_head
 from miltscan.core.split import RecipientMode
 from miltscan.core.text import readable
-from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.errors import EntryError, ListError, MiltscanError, StartError, StoreError
 from miltscan.quarantine.entry import is_entry_id
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
@@ -52,7 +46,9 @@ from miltscan.scanning.servers import ServerRecords
 from miltscan.scanning.stored import scan_stored
 from miltscan.trace.follow import find
 
-E = TypeVar("E", bound=StrEnum)
+if TYPE_CHECKING:
+    from miltscan.core.edits import Header
+
 _CHUNK = 2**16  # bytes
 
 
@@ -84,56 +80,26 @@ class _Answer(NamedTuple):
 
 
 def explain_policy(  # noqa: PLR0913 - one parameter for each option
-    subject: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE|QUEUE-ID|ID",
-            help="A stored message, a queue ID in the log, or the whole ID of an entry of the quarantine.",
-            show_default=False,
-        ),
-    ] = "",
+    subject: options.Subject = "",
     *,
-    sender: Annotated[str | None, typer.Option("--sender", metavar="ADDRESS", help="The sender; <> for none.")] = None,
-    recipients: Annotated[
-        list[str] | None, typer.Option("--recipient", metavar="ADDRESS", help="A recipient; may be repeated.")
-    ] = None,
-    client: Annotated[str | None, typer.Option("--client", metavar="IP", help="The address of the client.")] = None,
-    client_name: Annotated[
-        str | None, typer.Option("--client-name", metavar="NAME", help="Its name in DNS; with --client alone none.")
-    ] = None,
-    user: Annotated[
-        str | None, typer.Option("--user", metavar="NAME", help="Who has authenticated; '' for nobody.")
-    ] = None,
-    tls: Annotated[bool | None, typer.Option("--tls/--no-tls", help="Whether the client uses TLS.")] = None,
-    daemon: Annotated[
-        str | None, typer.Option("--daemon", metavar="NAME", help="The name of the port: DaemonPortOptions.")
-    ] = None,
-    way: Annotated[
-        str | None, typer.Option("--direction", metavar="NAME", help="inbound, outbound, internal or submission.")
-    ] = None,
-    size: Annotated[str | None, typer.Option("--size", metavar="SIZE", help="The size, such as 30MiB.")] = None,
-    outcome: Annotated[
-        str | None, typer.Option("--outcome", metavar="NAME", help="clean, spam, unscanned, error or infected.")
-    ] = None,
-    reason: Annotated[
-        str | None, typer.Option("--reason", metavar="NAME", help="Why it was not scanned, such as timeout.")
-    ] = None,
-    signature: Annotated[str | None, typer.Option("--signature", metavar="NAME", help="What was found.")] = None,
-    engine: Annotated[
-        str | None, typer.Option("--engine", metavar="NAME", help="The engine whose verdict that is.")
-    ] = None,
-    scores: Annotated[
-        list[str] | None, typer.Option("--score", metavar="ENGINE=N", help="A score; may be repeated.")
-    ] = None,
-    headers: Annotated[
-        list[str] | None, typer.Option("--header", metavar="NAME=VALUE", help="A header; may be repeated.")
-    ] = None,
-    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="The time: 2026-12-31T18:00.")] = None,
-    delivery: Annotated[bool, typer.Option("--delivery", help="By the rules of the delivery side.")] = False,
-    logs: Annotated[
-        list[Path] | None,
-        typer.Option("--log", "-l", metavar="FILE", help="Read this log; may be repeated.", readable=False),
-    ] = None,
+    sender: options.Sender = None,
+    recipients: options.Recipients = None,
+    client: options.ClientAddress = None,
+    client_name: options.ClientName = None,
+    user: options.User = None,
+    tls: options.Tls = None,
+    daemon: options.Daemon = None,
+    way: options.Way = None,
+    size: options.Size = None,
+    outcome: options.OutcomeName = None,
+    reason: options.Reason = None,
+    signature: options.Signature = None,
+    engine: options.EngineName = None,
+    scores: options.Scores = None,
+    headers: options.Headers = None,
+    at: options.At = None,
+    delivery: options.Delivery = False,
+    logs: options.LogFiles = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
     config: Config = None,
 ) -> None:
@@ -151,38 +117,30 @@ def explain_policy(  # noqa: PLR0913 - one parameter for each option
       miltscan policy explain --client 192.0.2.1 --sender a@b.example --recipient c@d.example --signature Win.Test.X
       miltscan policy explain 6AMG4FAU001849 --config ./candidate.toml --json
     """
-    given = Given(
-        sender=None if sender is None else _path(sender),
-        recipients=tuple(map(_path, recipients or ())),
-        client=_client(client),
-        client_name=client_name,
-        user=user,
-        tls=tls,
-        daemon=daemon,
-        way=_one_of(Direction, way, "--direction"),
-        size=_size(size),
-        headers=tuple(map(_header, headers or ())),
-        outcome=_one_of(Outcome, outcome, "--outcome"),
-        reason=_reason(reason),
-        signature=signature,
-        engine=engine,
-        scores=_scores(scores or ()),
-        now=None if at is None else week_time_of(_time(at)),
-    )
+    verdict = (outcome, options.of_verdict(reason), signature, engine, dict(scores or ()))
+    about_client = (client, client_name, user, tls, daemon)
+    now = None if at is None else week_time_of(at)
+    given = Given(sender, (*(recipients or ()),), *about_client, way, size, (*(headers or ()),), *verdict, now)
     with exit_on_error():
-        settings = load_settings(config)
-        about = _subject(subject, settings, config, given, logs)
-        about = about._replace(at_delivery=delivery or about.at_delivery)
-        policy = ruled_policy(settings, socket.gethostname(), verifies=about.at_delivery)
-        if about.event:
-            about = about._replace(case=case_of_line(about.event, about.case.now, policy.rules.headers))
-        case = with_given(about.case, given, filters=bool(settings.filters))
-        consulted = consult_lists(policy, case, _lists(settings), time.time(), at_delivery=about.at_delivery)
-    mode = RecipientMode.STRICTEST if about.at_delivery else settings.policy.recipients
-    found = explained(policy, consulted)
+        about, answer = _answered(subject, load_settings(config), config, given, logs, delivery=delivery)
     print_explained = _print_json if json else _print
-    print_explained(about, _Answer(known_facts(policy, consulted.case), consulted, found, mode))
-    raise typer.Exit(int(any(one.decision is None for one in found)))
+    print_explained(about, answer)
+    raise typer.Exit(int(any(one.decision is None for one in answer.found)))
+
+
+def _answered(  # noqa: PLR0913 - what the options say
+    subject: str, settings: Settings, config: Path | None, given: Given, logs: list[Path] | None, *, delivery: bool
+) -> tuple[_Subject, _Answer]:
+    """What is known of the subject, and the explanation. Raises MiltscanError."""
+    about = _subject(subject, settings, config, given, logs)
+    about = about._replace(at_delivery=delivery or about.at_delivery)
+    policy = ruled_policy(settings, socket.gethostname(), verifies=about.at_delivery)
+    if about.event:
+        about = about._replace(case=case_of_line(about.event, about.case.now, policy.rules.headers))
+    case = with_given(about.case, given, filters=bool(settings.filters))
+    consulted = consult_lists(policy, case, _lists(settings), time.time(), at_delivery=about.at_delivery)
+    mode = RecipientMode.STRICTEST if about.at_delivery else settings.policy.recipients
+    return about, _Answer(known_facts(policy, consulted.case), consulted, explained(policy, consulted), mode)
 
 
 def _print_json(about: _Subject, answer: _Answer) -> None:
@@ -274,66 +232,3 @@ def _lists(settings: Settings) -> Lists:
     except MiltscanError as error:
         complain(f"lists not asked: {error}")
         return Lists()
-
-
-@contextmanager
-def _expecting(text: str, option: str) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(f"expected {text}", param_hint=option) from None
-
-
-def _path(address: str) -> bytes:
-    """An address as MAIL and RCPT name it."""
-    bare = address.strip().removeprefix("<").removesuffix(">")
-    return f"<{bare}>".encode("utf-8", "surrogateescape")
-
-
-def _client(text: str | None) -> str | None:
-    with _expecting("an IP address, or local", "--client"):
-        return text if text is None or text == "local" else str(ip_address(text))
-    raise AssertionError
-
-
-def _size(text: str | None) -> int | None:
-    with _expecting("a size such as 30MiB", "--size"):
-        return None if text is None else int(text) if text.isdecimal() else parse_size(text)
-    raise AssertionError
-
-
-def _time(text: str) -> datetime:
-    with _expecting("a time such as 2026-12-31T18:00", "--at"):
-        return datetime.fromisoformat(text).astimezone()
-    raise AssertionError
-
-
-def _one_of(kind: type[E], text: str | None, option: str) -> E | None:
-    with _expecting(f"one of {', '.join(kind)}", option):
-        return None if text is None else kind(text)
-    raise AssertionError
-
-
-def _reason(text: str | None) -> Limit | Fault | None:
-    if text is not None and text in {*Limit}:
-        return Limit(text)
-    with _expecting(f"one of {', '.join((*Limit, *Fault))}", "--reason"):
-        return None if text is None else Fault(text)
-    raise AssertionError
-
-
-def _header(text: str) -> Header:
-    name, equals, value = text.partition("=")
-    with _expecting("NAME=VALUE", "--header"):
-        if not equals or not name:
-            raise ValueError
-    return name.encode("utf-8", "surrogateescape"), b" " + value.encode("utf-8", "surrogateescape")
-
-
-def _scores(texts: "list[str] | tuple[str, ...]") -> Mapping[str, float]:
-    found = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        with _expecting("ENGINE=N such as rspamd=8.5", "--score"):
-            found[name] = float(value)
-    return found
