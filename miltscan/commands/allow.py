@@ -16,10 +16,11 @@ import typer
 from miltscan.commands.common import Config, exit_on_error
 from miltscan.commands.dropping import acting_user
 from miltscan.commands.lists_common import add_entry, added_text, expiry, refuse_limit_name
-from miltscan.commands.logged import logged_message, preview
+from miltscan.commands.logged import LoggedMessage, logged_message, preview
 from miltscan.commands.tables import indented, terminal_width
 from miltscan.commands.terminal import say
 from miltscan.config.load import load_settings
+from miltscan.config.settings import Settings
 from miltscan.core.address import Network
 from miltscan.core.lists import DIGEST, HEURISTICS, ListEntry, ListName
 from miltscan.core.patterns import pattern
@@ -27,6 +28,10 @@ from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 
 _WHAT = "SIGNATURE|SHA256|SENDER"
 _DENIED = "In force within a second: a message that matches is rejected, also a clean one."
+_FOR_ALL = (
+    "Does not apply to a message that has other recipients, too, as one decision is made for all of them. For a "
+    "decision for each recipient set lists.each_recipient (docs/lists.md)."
+)
 
 What = Annotated[
     str,
@@ -41,7 +46,7 @@ Sender = Annotated[
 ]
 For = Annotated[
     str,
-    typer.Option("--for", metavar="RECIPIENT|DOMAIN", help="Only mail all of whose recipients are this one or there."),
+    typer.Option("--for", metavar="RECIPIENT|DOMAIN", help="Only mail to this recipient or domain."),
 ]
 Client = Annotated[
     str, typer.Option("--client", metavar="NETWORK", help="Only from clients with this address or in this network.")
@@ -59,7 +64,9 @@ def allow(  # noqa: PLR0913 - one parameter for each option
     queue_id: Annotated[
         str,
         typer.Option(
-            "--from", metavar="QUEUE-ID", help="The signature and the sender of this message, as the log has them."
+            "--from",
+            metavar="QUEUE-ID",
+            help="What was detected in this message, from its sender, as the log has it.",
         ),
     ] = "",
     logs: Annotated[
@@ -79,8 +86,8 @@ def allow(  # noqa: PLR0913 - one parameter for each option
 
     An entry changes only the verdict that it names. With an allowed Heuristics.* signature a message is clean. With any
     other one the engine has not looked at the rest: the message is unscanned, which policy.on_unscanned.allowed accepts
-    by default. A sender alone can be forged: it allows only Heuristics.*, unless --client or --authenticated is given.
-    The entry is in force in all workers within a second.
+    by default. A sender alone can be forged: it allows only Heuristics.* and spam, unless --client or --authenticated
+    is given. The entry is in force in all workers within a second.
 
     \b
     Examples:
@@ -96,7 +103,7 @@ def allow(  # noqa: PLR0913 - one parameter for each option
         if queue_id:
             read = Logs(logs or usual_files(), journal=not logs and has_journal())
             found = logged_message(queue_id, read)
-            entry = terms.entry(found.signature, sender or found.sender)
+            entry = terms.entry_for(found, sender)
             refuse_limit_name(entry.signature)
             say("\n".join(preview(settings, found, entry, terminal_width())))
             if not yes:
@@ -106,6 +113,7 @@ def allow(  # noqa: PLR0913 - one parameter for each option
             refuse_limit_name(entry.signature)
         say(added_text(add_entry(settings, entry)))
         say("\n".join(_consequences(entry)))
+        _say_for_whom(settings, recipient)
 
 
 def deny(  # noqa: PLR0913 - one parameter for each option
@@ -131,8 +139,10 @@ def deny(  # noqa: PLR0913 - one parameter for each option
     """
     terms = _Terms(ListName.DENY, recipient, client, until, reason, authenticated)
     with exit_on_error():
-        say(added_text(add_entry(load_settings(config), terms.entry(what, sender))))
+        settings = load_settings(config)
+        say(added_text(add_entry(settings, terms.entry(what, sender))))
         say(_DENIED)
+        _say_for_whom(settings, recipient)
 
 
 @dataclass(frozen=True)
@@ -145,6 +155,11 @@ class _Terms:
     until: str
     reason: str
     authenticated: bool
+
+    def entry_for(self, found: LoggedMessage, sender: str) -> ListEntry:
+        """The entry for what was found in a message from this sender, else from its own. Raises typer.BadParameter."""
+        by = sender or found.sender
+        return self.entry(found.signature, by) if found.signature else self.entry(by, "")
 
     def entry(self, what: str, sender: str) -> ListEntry:
         """The entry that the options mean, without an ID. Raises typer.BadParameter."""
@@ -203,6 +218,12 @@ def _mistake(option: str) -> Iterator[None]:
         raise typer.BadParameter(str(error), param_hint=option) from None
 
 
+def _say_for_whom(settings: Settings, recipient: str) -> None:
+    """Say what an entry for a recipient means where a message has several."""
+    if recipient and not settings.splits:
+        say("\n".join(indented(_FOR_ALL, terminal_width())))
+
+
 def _consequences(entry: ListEntry) -> Iterator[str]:
     """What an allow entry means for a message, and the line with which clamd scans the rest of it."""
     width = terminal_width()
@@ -210,7 +231,8 @@ def _consequences(entry: ListEntry) -> Iterator[str]:
         yield from indented("A message with this signature is clean and marked; clamd has looked at all of it.", width)
     elif not entry.exempts_viruses:
         text = (
-            "Allows Heuristics.* only: anyone can forge a sender. For all detections add --client or --authenticated."
+            "Allows Heuristics.* and spam only: anyone can forge a sender. For all detections add --client or "
+            "--authenticated."
         )
         yield from indented(text, width)
     else:

@@ -10,12 +10,13 @@ import typer
 
 from miltscan.commands.dropping import become_owner
 from miltscan.commands.tables import counted, time_text, wrapped
+from miltscan.commands.terminal import complain
 from miltscan.config.ownership import service_user
 from miltscan.config.settings import Settings
 from miltscan.config.units import parse_duration
-from miltscan.core.lists import ListEntry, described
+from miltscan.core.lists import ListEntry, Lists, described
 from miltscan.core.text import readable
-from miltscan.errors import ConfigError, ListError
+from miltscan.errors import ConfigError, ListError, MiltscanError
 from miltscan.scanning.listfile import ListFile
 from miltscan.telemetry.audit import write_audit
 
@@ -45,6 +46,19 @@ def _make_folder(folder: Path, owner: int) -> None:
         raise ListError(f"{folder}: {error.strerror}; lists.file must be in a folder of miltscan's user") from None
     with suppress(OSError):
         os.chown(folder, owner, -1)
+
+
+def lists_now(settings: Settings) -> Lists:
+    """The allow and deny lists; none where they cannot be read, after a line that says so."""
+    if not settings.lists.file:
+        return Lists()
+    file = Path(settings.lists.file)
+    try:
+        become_owner(settings, file.parent)
+        return ListFile(file).read()
+    except MiltscanError as error:
+        complain(f"lists not asked: {error}")
+        return Lists()
 
 
 def expiry(text: str, now: float) -> float | None:

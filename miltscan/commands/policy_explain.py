@@ -13,7 +13,7 @@ import typer
 
 from miltscan.commands import policy_options as options
 from miltscan.commands.common import Config, exit_on_error
-from miltscan.commands.dropping import become_owner
+from miltscan.commands.lists_common import lists_now
 from miltscan.commands.policy_case import (
     Given,
     case_of_entry,
@@ -32,16 +32,14 @@ from miltscan.config.rules import Side
 from miltscan.config.settings import Settings
 from miltscan.core.explained import Case, Consulted, Explained, consult_lists, explained, known_facts
 from miltscan.core.facts import Facts
-from miltscan.core.lists import Lists
 from miltscan.core.released import head_and_body, parse_head
 from miltscan.core.split import RecipientMode
 from miltscan.core.text import readable
-from miltscan.errors import EntryError, ListError, MiltscanError, StartError, StoreError
+from miltscan.errors import EntryError, ListError, StartError, StoreError
 from miltscan.quarantine.entry import is_entry_id
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 from miltscan.sandwich.logline import LogEvent
-from miltscan.scanning.assemble import probed_pipeline, ruled_policy
-from miltscan.scanning.listfile import ListFile
+from miltscan.scanning.assemble import list_scope, probed_pipeline, ruled_policy
 from miltscan.scanning.servers import ServerRecords
 from miltscan.scanning.stored import scan_stored
 from miltscan.trace.follow import find
@@ -138,7 +136,8 @@ def _answered(  # noqa: PLR0913 - what the options say
     if about.event:
         about = about._replace(case=case_of_line(about.event, about.case.now, policy.rules.headers))
     case = with_given(about.case, given, filters=bool(settings.filters))
-    consulted = consult_lists(policy, case, _lists(settings), time.time(), at_delivery=about.at_delivery)
+    scope = list_scope(settings, verifies=about.at_delivery)
+    consulted = consult_lists(policy, case, lists_now(settings), time.time(), scope)
     mode = RecipientMode.STRICTEST if about.at_delivery else settings.policy.recipients
     return about, _Answer(known_facts(policy, consulted.case), consulted, explained(policy, consulted), mode)
 
@@ -219,16 +218,3 @@ def _of_entry(entry_id: str, config: Path | None) -> _Subject:
         except (EntryError, StoreError) as error:
             complain(f"{error}; its headers are unknown")
         return _Subject(entry_id, case_of_entry(entry, headers), f"{entry.action}, by rule {entry.rule}")
-
-
-def _lists(settings: Settings) -> Lists:
-    """The allow and deny lists; none where they cannot be read, after a line that says so."""
-    if not settings.lists.file:
-        return Lists()
-    file = Path(settings.lists.file)
-    try:
-        become_owner(settings, file.parent)
-        return ListFile(file).read()
-    except MiltscanError as error:
-        complain(f"lists not asked: {error}")
-        return Lists()

@@ -86,8 +86,8 @@ def known_text(known: Facts, width: int) -> Iterator[str]:
 
 def lists_text(consulted: Consulted, width: int) -> Iterator[str]:
     """The entries of both lists that apply."""
-    for entry, what in ((consulted.denied, "decides before the rules"), (consulted.allowed, "changes the verdict")):
-        if entry:
+    for entries, what in ((consulted.denied, "decides before the rules"), (consulted.allowed, "changes the verdict")):
+        for entry in entries:
             yield from indented(f"{entry.list} {entry.id}: {described(entry)}; it {what}", width)
     if not consulted.denied and not consulted.allowed:
         yield "  no entry applies"
@@ -179,8 +179,8 @@ def explained_fields(known: Facts, consulted: Consulted, found: Sequence[Explain
     values = {name: value for name, value in known._asdict().items() if name not in {"recipient", "headers"}}
     return {
         "facts": {name: None if value is None else _plain(value) for name, value in values.items()},
-        "denied_by": consulted.denied.id if consulted.denied else None,
-        "allowed_by": consulted.allowed.id if consulted.allowed else None,
+        "denied_by": [one.id for one in consulted.denied],
+        "allowed_by": [one.id for one in consulted.allowed],
         "lists_need": list(consulted.unasked),
         "recipients": [_explained_one(one) for one in found],
         "others": consulted.case.others,

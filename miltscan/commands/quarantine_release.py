@@ -18,6 +18,7 @@ from miltscan.commands.tables import indented, terminal_width
 from miltscan.commands.terminal import complain, say, say_json
 from miltscan.core.lists import ListEntry, ListName
 from miltscan.core.patterns import pattern
+from miltscan.core.verdict import Outcome
 from miltscan.errors import ListError, MiltscanError
 from miltscan.quarantine.audit import release_lines
 from miltscan.quarantine.entry import Entry, shown_address
@@ -95,16 +96,17 @@ def release_entries(  # noqa: PLR0913 - one parameter for each option
 
 def _allowing(reason: str, until: float | None, entry: Entry, user: str) -> ListEntry:
     """The entry of the allow list for what was detected in a message, from its sender. Raises ListError."""
-    if not entry.signature:
+    if not entry.signature and entry.outcome is not Outcome.SPAM:
         raise ListError(
             f"{entry.id}: nothing was detected in it, so there is nothing to allow; release it without --allow"
         )
-    refuse_limit_name(entry.signature)
+    signature = entry.signature or ""
+    refuse_limit_name(signature)
     try:
         sender = pattern(shown_address(entry.sender) or "<>")
     except ValueError as error:
         raise ListError(f"{entry.id}: its sender: {error}; release it without --allow") from None
-    return ListEntry("", ListName.ALLOW, time.time(), user, reason, entry.signature, sender=sender, until=until)
+    return ListEntry("", ListName.ALLOW, time.time(), user, reason, signature, sender=sender, until=until)
 
 
 def _release(

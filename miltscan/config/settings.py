@@ -107,6 +107,9 @@ class ListSettings(Table):
     file: _Path = "/var/lib/miltscan/lists.jsonl"
     """File of the lists; an empty string for none."""
 
+    each_recipient: Annotated[bool, units.FLAG] = False
+    """Whether entries with --for decide for their recipients alone, also without rules for recipients."""
+
 
 class HeaderSettings(Table):
     """`[headers]`: the result of the scan in an accepted message."""
@@ -282,7 +285,7 @@ class Settings(Table):
         elif self.splits and MTA_PATIENCE - COPY_WAIT <= total < MTA_PATIENCE:
             yield (
                 f'limits.queue_wait + limits.scan_timeout = "{units.show_duration(total)}": expected less than '
-                f"{units.show_duration(MTA_PATIENCE - COPY_WAIT)} with rules for recipients, which may need copies"
+                f"{units.show_duration(MTA_PATIENCE - COPY_WAIT)} if recipients differ, which may need copies"
             )
         for key, choice in self.choices.items():
             if choice.area not in {"", *self.quarantine.areas}:
@@ -314,7 +317,7 @@ class Settings(Table):
     @property
     def splits(self) -> bool:
         """Whether recipients of one message may have different decisions, or other addresses receive mail."""
-        return any(one.splits for one in self.rule)
+        return self.lists.each_recipient or any(one.splits for one in self.rule)
 
     @property
     def splits_at_rcpt(self) -> bool:

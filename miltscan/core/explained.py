@@ -11,16 +11,18 @@ from typing import NamedTuple
 from miltscan.core.action import Decision
 from miltscan.core.conditions import Condition
 from miltscan.core.facts import Facts, WeekTime
-from miltscan.core.lists import Consultation, ListEntry, Lists
+from miltscan.core.lists import Consultation, ListEntry, ListName, Lists, ListScope, ListStanding
 from miltscan.core.message import Direction, Message
 from miltscan.core.policy import Policy, denial
 from miltscan.core.ruled import Scanned, decision_by, facts_of
 from miltscan.core.rules import Rule
 from miltscan.core.signature import signature_class
 from miltscan.core.text import readable
-from miltscan.core.verdict import Outcome, Verdict, worst
+from miltscan.core.verdict import Outcome, Verdict, severity, worst
 
-OF_VERDICT = frozenset({"outcome", "reason", "engine", "signature", "scores"})
+OF_FILTERS = frozenset({"scores"})
+"""The facts that come from anti-spam engines."""
+OF_VERDICT = OF_FILTERS | {"outcome", "reason", "engine", "signature"}
 """The facts that come from engines."""
 _LONGEST = 200  # characters of a value
 _HEADERS_SHOWN = 3  # of one name
@@ -78,12 +80,22 @@ class Case(NamedTuple):
 
 
 class Consulted(NamedTuple):
-    """A case after the lists: the entries that apply, and the facts for want of which some entries were not asked."""
+    """A case after the lists: what they make of it for its recipients, none without lists; the entries that apply.
+
+    `case` has the verdicts of the recipients for whom they are worst. `unasked` are the facts for want of which some
+    entries were not asked.
+    """
 
     case: Case
-    denied: ListEntry | None = None
-    allowed: ListEntry | None = None
+    standings: tuple[ListStanding, ...] = ()
+    denied: tuple[ListEntry, ...] = ()
+    allowed: tuple[ListEntry, ...] = ()
     unasked: tuple[str, ...] = ()
+
+    def standing(self, position: int) -> ListStanding:
+        """What the lists make of it for the recipient at this position."""
+        alike = (one for one in self.standings if position in one.positions)
+        return next(alike, self.standings[0] if self.standings else ListStanding((), self.case.verdicts))
 
 
 class Explained(NamedTuple):
@@ -105,17 +117,21 @@ class Explained(NamedTuple):
 
 def explained(policy: Policy, consulted: Consulted) -> list[Explained]:
     """The decision for each recipient, and why."""
-    case = consulted.case
-    verdict = worst(case.verdicts, policy.optional) if case.verdicts else None
-    scanned = Scanned(case.message, verdict or _UNKNOWN, case.verdicts, case.now)
-    facts = known_facts(policy, case)
     found = []
-    for recipient in case.message.envelope.recipients or (None,):
+    for position, recipient in enumerate(consulted.case.message.envelope.recipients or (None,)):
+        standing = consulted.standing(position)
+        case = consulted.case._replace(verdicts=standing.verdicts)
+        if standing.exempt:  # no anti-spam engine is asked: it has no score
+            case = case._replace(unknown=case.unknown - OF_FILTERS)
+        facts = known_facts(policy, case)
         steps = rule_steps(policy.rules.rules, facts._replace(recipient=recipient))
-        if consulted.denied:
-            decision: Decision | None = denial(consulted.denied, case.message.queue_id)
-            needs: tuple[str, ...] = ()
+        decision: Decision | None = None
+        needs: tuple[str, ...] = ()
+        if standing.denied:
+            decision = denial(standing.denied, case.message.queue_id)
         else:
+            verdict = worst(case.verdicts, policy.optional) if case.verdicts else _UNKNOWN
+            scanned = Scanned(case.message, verdict, case.verdicts, case.now)
             decision, needs = _decided(policy, scanned, steps, facts)
         found.append(Explained(recipient, steps, decision, needs))
     return found
@@ -233,24 +249,40 @@ def fact_text(fact: object) -> str:
     return str(fact)
 
 
-def consult_lists(policy: Policy, case: Case, lists: Lists, now: float, *, at_delivery: bool = False) -> Consulted:
+def consult_lists(
+    policy: Policy, case: Case, lists: Lists, now: float, scope: ListScope = ListScope.WHOLE
+) -> Consulted:
     """The case after the lists at `now` (seconds of the epoch), asked only what is known about it."""
-    needed = {one: [*_needed(one, case)] for one in lists.entries}
+    needed = {one: [*_needed(one, case, scope)] for one in lists.entries}
     known = Lists(tuple(one for one, missing in needed.items() if not missing))
     unasked = tuple(dict.fromkeys(name for missing in needed.values() for name in missing))
-    asked = Consultation(known, case.message, now, lambda: case.digest, at_delivery)
-    verdicts = tuple(asked.allowed(one) for one in case.verdicts)
-    after = case._replace(verdicts=verdicts)
+    opinions = tuple(one for one in case.verdicts if one.engine in policy.filters)
+    scanned = [one for one in case.verdicts if one.engine not in policy.filters]
+    asked = Consultation(known, case.message, now, lambda: case.digest, scope)
+    standings = tuple(
+        one if one.exempt else one._replace(verdicts=(*one.verdicts, *opinions))
+        for one in asked.standings(scanned, filtered=bool(policy.filters))
+    )
+    found = dict.fromkeys(entry for one in standings for entry in (one.denied, one.exempt) if entry)
     by_id = {one.id: one for one in lists.entries}
-    allowing = next((one.allowed for one in (worst(verdicts, policy.optional), *verdicts) if one.allowed), "")
-    return Consulted(after, asked.denied(verdicts), by_id.get(allowing), unasked)
+    allowing = [by_id[one.allowed] for standing in standings for one in standing.verdicts if one.allowed]
+    allowed = dict.fromkeys([*allowing, *(one for one in found if one.list is ListName.ALLOW)])
+    verdicts = [one.verdicts for one in standings if one.verdicts]
+    shown = max(verdicts, key=lambda one: severity(worst(one, policy.optional)), default=())
+    return Consulted(
+        case._replace(verdicts=shown),
+        standings,
+        tuple(one for one in found if one.list is ListName.DENY),
+        (*allowed,),
+        unasked,
+    )
 
 
-def _needed(entry: ListEntry, case: Case) -> Iterator[str]:
+def _needed(entry: ListEntry, case: Case, scope: ListScope) -> Iterator[str]:
     """The facts that an entry asks for and the case does not have."""
     if entry.sender and "sender" in case.unknown:
         yield "sender"
-    if entry.recipient and (case.others or not case.message.envelope.recipients):
+    if entry.recipient and ((case.others and scope is not ListScope.EACH) or not case.message.envelope.recipients):
         yield "recipient"
     if entry.client and "client" in case.unknown:
         yield "client"

@@ -1,16 +1,18 @@
 """Allow and deny lists: what an entry is, its line in the file of the lists, which entry applies, and what it changes.
 
-Order: deny, allow, then the policy. A deny entry refuses a message. An allow entry changes only the verdict that it
-names: a detection, by its signature, by the digest of the message or by the sender. It never changes a failure or a
-limit of an engine. Pure; `scanning.listfile` reads and writes the file.
+Order: deny, allow, rules, then the policy. A deny entry refuses a message. An allow entry changes only the verdict that
+it names: a detection, by its signature, by the digest of the message or by the sender. It never changes a failure or a
+limit of an engine. By digest or sender it spares the message the anti-spam engines, too. Where recipients of one
+message have lists of their own, each is asked about alone. Pure; `scanning.listfile` reads and writes the file.
 """
 
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from functools import cached_property
+from typing import NamedTuple
 
 from miltscan.core.address import Network
 from miltscan.core.message import Envelope, Message
@@ -59,23 +61,29 @@ class ListEntry:
         """Whether it is about more than a sender, which anyone can forge."""
         return bool(self.signature or self.digest or self.client or self.authenticated)
 
+    @property
+    def is_of_content(self) -> bool:
+        """Whether it is about what an engine found, whoever sent that from where to whom."""
+        return bool(self.signature) and not (self.recipient or self.client or self.authenticated)
+
     def is_in_force(self, now: float) -> bool:
         """Whether it has not expired."""
         return self.until is None or now < self.until
 
     def fits(self, message: Message) -> bool:
-        """Whether sender, client, authentication and every recipient of the message match."""
+        """Whether sender, client and authentication of the message match."""
         envelope = message.envelope
         if self.authenticated and not envelope.authenticated:
             return False
         if self.sender and self.sender not in sender_keys(envelope):
             return False
-        if self.client and not _is_in(message.client.address, self.client):
-            return False
-        if not self.recipient:
-            return True
-        # without this test an entry for a recipient would match a message whose recipients are not known yet
-        return bool(envelope.recipients) and all(self.recipient in address_keys(one) for one in envelope.recipients)
+        return not self.client or _is_in(message.client.address, self.client)
+
+    def is_for(self, recipients: Sequence[bytes]) -> bool:
+        """Whether all these recipients match; not if there are none, as those of a message may not be known yet."""
+        return not self.recipient or (
+            bool(recipients) and all(self.recipient in address_keys(one) for one in recipients)
+        )
 
 
 def sender_keys(envelope: Envelope) -> tuple[str, ...]:
@@ -115,53 +123,117 @@ class Lists:
         """The lists that name a digest, so that it must be known for each message."""
         return frozenset(one.list for one in self.entries if one.digest)
 
+    @cached_property
+    def _recipients(self) -> frozenset[str]:
+        return frozenset(one.recipient for one in self.entries if one.recipient)
+
+    def audience(self, recipient: bytes) -> frozenset[str]:
+        """The patterns that match the recipient and that entries name: equal ones mean the same entries."""
+        return self._recipients.intersection(address_keys(recipient)) if self._recipients else frozenset()
+
     def find(self, name: ListName, keys: Iterable[str]) -> Iterator[ListEntry]:
         """The entries of a list that name first one of these."""
         for key in keys:
             yield from self._found.get((name, key), ())
 
 
+class ListScope(Enum):
+    """For whom a list is asked about a message.
+
+    WHOLE: an entry for a recipient applies if it names all recipients. EACH: each recipient has the entries that name
+    it. DELIVERY: at the delivery side client, recipients and authentication are those of the incoming sendmail, so only
+    entries with a signature apply, and none that names those.
+    """
+
+    WHOLE = auto()
+    EACH = auto()
+    DELIVERY = auto()
+
+
+class ListStanding(NamedTuple):
+    """What the lists make of a message for some of its recipients, by their positions in the envelope.
+
+    `verdicts` are those of the engines that would be asked if these were all recipients, after the allow list. `denied`
+    is the entry that refuses the message; `exempt` is the one by which the anti-spam engines are not asked.
+    """
+
+    positions: tuple[int, ...]
+    verdicts: tuple[Verdict, ...]
+    denied: ListEntry | None = None
+    exempt: ListEntry | None = None
+
+
 @dataclass
 class Consultation:
-    """The lists, asked about one message at `now`; `hashed` returns its digest, and is called only if that matters.
-
-    At the delivery side (`at_delivery`) client, recipients and authentication are those of the incoming sendmail: only
-    entries with a signature apply there, and none that names those.
-    """
+    """The lists, asked about one message at `now`; `hashed` returns its digest, and is called only if that matters."""
 
     lists: Lists
     message: Message
     now: float
     hashed: Callable[[], str]
-    at_delivery: bool = False
+    scope: ListScope = ListScope.WHOLE
     _digest: str | None = field(default=None, init=False)
 
-    def allowed(self, verdict: Verdict) -> Verdict:
+    @cached_property
+    def _audiences(self) -> Sequence[tuple[int, ...]]:
+        """The recipients of the message, together where the same entries name them."""
+        recipients = self.message.envelope.recipients
+        if self.scope is not ListScope.EACH or not recipients:
+            return [(*range(len(recipients)),)]
+        audiences: dict[frozenset[str], list[int]] = {}
+        for position, recipient in enumerate(recipients):
+            audiences.setdefault(self.lists.audience(recipient), []).append(position)
+        return [(*one,) for one in audiences.values()]
+
+    def passes(self, verdict: Verdict) -> bool:
+        """Whether a message with this verdict may reach somebody, so that the next engine is to be asked."""
+        return any(self._allowed(verdict, one).outcome is not Outcome.INFECTED for one in self._audiences)
+
+    def standings(self, verdicts: Sequence[Verdict], *, filtered: bool) -> tuple[ListStanding, ...]:
+        """What the lists make of a message with these verdicts, for each of its recipients.
+
+        `filtered` means that anti-spam engines are to be asked after them.
+        """
+        found: dict[tuple[tuple[Verdict, ...], ListEntry | None, ListEntry | None], list[int]] = {}
+        for audience in self._audiences:
+            theirs = (*self._until_stopped(verdicts, audience),)
+            signatures = [one.signature for one in theirs if one.signature]
+            denied = next(self._matching(ListName.DENY, signatures, audience), None)
+            exempt = next(self._matching(ListName.ALLOW, (), audience), None) if filtered else None
+            found.setdefault((theirs, denied, exempt), []).extend(audience)
+        return tuple(ListStanding((*sorted(positions),), *key) for key, positions in found.items())
+
+    def _until_stopped(self, verdicts: Sequence[Verdict], audience: Sequence[int]) -> Iterator[Verdict]:
+        """The verdicts until a detection stops the message, after which no engine would be asked."""
+        for one in verdicts:
+            verdict = self._allowed(one, audience)
+            yield verdict
+            if verdict.outcome is Outcome.INFECTED:
+                return
+
+    def _allowed(self, verdict: Verdict, audience: Sequence[int]) -> Verdict:
         """The verdict after the allow list: unchanged unless an entry names what was found."""
         if verdict.outcome is not Outcome.INFECTED:
             return verdict
         name = verdict.signature or ""
-        for entry in self._matching(ListName.ALLOW, (name,)):
+        for entry in self._matching(ListName.ALLOW, (name,), audience):
             if entry.exempts_viruses or name.startswith(HEURISTICS):
                 return verdict.allowed_by(entry.id, complete=name.startswith(HEURISTICS))
         return verdict
 
-    def denied(self, verdicts: Iterable[Verdict]) -> ListEntry | None:
-        """The deny entry that refuses the message, whose verdicts these are."""
-        signatures = [one.signature for one in verdicts if one.signature]
-        return next(self._matching(ListName.DENY, signatures), None)
-
-    def _matching(self, name: ListName, signatures: Sequence[str]) -> Iterator[ListEntry]:
-        """The entries of a list that apply to the message with one of these detections."""
+    def _matching(self, name: ListName, signatures: Sequence[str], audience: Sequence[int]) -> Iterator[ListEntry]:
+        """The entries of a list that apply to these recipients of the message with one of these detections."""
         digest = (self._whole(),) if name in self.lists.with_digest else ()
-        for one in self.lists.find(name, (*signatures, *digest, *sender_keys(self.message.envelope))):
+        envelope = self.message.envelope
+        recipients = [envelope.recipients[one] for one in audience]
+        for one in self.lists.find(name, (*signatures, *digest, *sender_keys(envelope))):
             if one.signature and one.signature not in signatures:
                 continue  # the key of another kind that reads like a signature
             if (one.digest and one.digest not in digest) or not one.is_in_force(self.now):
                 continue
-            if self.at_delivery and (not one.signature or one.recipient or one.client or one.authenticated):
+            if self.scope is ListScope.DELIVERY and not one.is_of_content:
                 continue
-            if one.fits(self.message):
+            if one.fits(self.message) and one.is_for(recipients):
                 yield one
 
     def _whole(self) -> str:

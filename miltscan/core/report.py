@@ -53,6 +53,7 @@ class Listed(NamedTuple):
 class Group(NamedTuple):
     """Recipients for whom the same was decided, by their positions in the envelope (from 0, ascending).
 
+    `verdict` is theirs where lists make that of other recipients another one; None where the report's is that of all.
     What was done then: `kept` is the entry that was stored for them. `queue_id` is that of the delivery sendmail, which
     has a copy; `refusal` is its reply where it refused the copy, which was stored then.
     """
@@ -62,6 +63,7 @@ class Group(NamedTuple):
     kept: Kept | None = None
     queue_id: str = ""
     refusal: str = ""
+    verdict: Verdict | None = None
 
 
 class Copies(NamedTuple):
@@ -93,9 +95,10 @@ class Report(NamedTuple):
     `waited` is the time for a scan slot, `seconds` the whole time from EOM to the decision. `missing` are the verdicts
     of optional engines that did not look at the whole message. `receipt` is the result of the receipt check, None where
     receipts are not checked. `probe` is the kind of probe, None for mail. `kept` is None where nothing had to be
-    stored. `listed` is None where no entry of a list applied. `groups` are the decisions for recipients where these
-    differ; each recipient is in one of them. Empty where `decision` applies to all. `observed` are the names of the
-    rules that would have decided, were they enforced. `copies` is None where no copy was to be handed over.
+    stored. `listed` is None where no entry of a list applied; of several it is the first, one that denies if there is.
+    `groups` are the decisions for recipients where these differ; each recipient is in one of them. Empty where
+    `decision` applies to all. `observed` are the names of the rules that would have decided, were they enforced.
+    `copies` is None where no copy was to be handed over.
     """
 
     message: Message

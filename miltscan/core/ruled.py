@@ -1,4 +1,4 @@
-"""Decides with the rules, and after them with the policy: for each recipient, where their decisions differ. Pure."""
+"""Decides with the deny list, the rules and the policy: for each recipient, where decisions differ. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,13 +7,14 @@ from miltscan.core.action import KEPT, ActionName, Decision, Reject, TempFail
 from miltscan.core.edits import in_order
 from miltscan.core.effect import edits_of, reply_of
 from miltscan.core.facts import Facts, HeaderIndex, WeekTime
+from miltscan.core.lists import ListStanding
 from miltscan.core.message import Message, direction
-from miltscan.core.policy import Policy, action_of, decide, marks
+from miltscan.core.policy import Policy, action_of, decide, denial, marks
 from miltscan.core.report import Group
-from miltscan.core.rules import Rule, first, residual
+from miltscan.core.rules import Match, Rule, first, residual
 from miltscan.core.signature import signature_class
 from miltscan.core.split import strictest
-from miltscan.core.verdict import Outcome, Verdict
+from miltscan.core.verdict import Outcome, Verdict, worst
 
 _DELIVERING = frozenset({ActionName.ACCEPT, ActionName.COPY, ActionName.REDIRECT})
 """The actions of rules after which somebody receives the message at once."""
@@ -64,38 +65,81 @@ def facts_of(scanned: Scanned) -> Facts:
     )
 
 
-def rule_on(policy: Policy, scanned: Scanned) -> Ruling:
-    """The decision on a message by the rules, else by the policy."""
+def rule_on(policy: Policy, scanned: Scanned, audience: Sequence[int] | None = None) -> Ruling:
+    """The decision on a message by the rules, else by the policy.
+
+    `audience` are the recipients to decide for, by their positions; None for all, and then for none, too.
+    """
     facts = facts_of(scanned)
     left = policy.rules.left(facts)
     match = first(left, facts)
     if match.settled:
-        return Ruling(decision_by(policy, scanned, match.rule), observed=match.observed)
+        return Ruling(decision_by(policy, _to(scanned, audience), match.rule), observed=match.observed)
     left = residual(left, facts)
     recipients = scanned.message.envelope.recipients
-    matches = [first(left, facts._replace(recipient=one)) for one in recipients]
-    observed = tuple(dict.fromkeys(name for one in matches for name in one.observed))
     places: dict[str, list[int]] = {}
-    for at, one in enumerate(matches):
-        places.setdefault(one.rule.name if one.rule else "", []).append(at)
+    matches: dict[str, Match] = {}
+    observed: dict[str, None] = {}
+    for position in range(len(recipients)) if audience is None else audience:
+        match = first(left, facts._replace(recipient=recipients[position]))
+        name = match.rule.name if match.rule else ""
+        places.setdefault(name, []).append(position)
+        matches[name] = match
+        observed.update(dict.fromkeys(match.observed))
     groups = tuple(
-        Group((*those,), decision_by(policy, _to(scanned, [recipients[at] for at in those]), matches[those[0]].rule))
-        for those in places.values()
+        Group((*those,), decision_by(policy, _to(scanned, those), matches[name].rule)) for name, those in places.items()
     )
     if len(groups) == 1:
-        return Ruling(groups[0].decision, observed=observed)
-    return Ruling(strictest(groups), groups, observed)
+        return Ruling(groups[0].decision, observed=(*observed,))
+    return Ruling(strictest(groups), groups, (*observed,))
 
 
-def _to(scanned: Scanned, recipients: Sequence[bytes]) -> Scanned:
+def _to(scanned: Scanned, audience: Sequence[int] | None) -> Scanned:
     """The message to these of its recipients."""
+    if audience is None:
+        return scanned
     message = scanned.message
-    envelope = message.envelope._replace(recipients=tuple(recipients))
+    envelope = message.envelope
+    envelope = envelope._replace(recipients=tuple(envelope.recipients[one] for one in audience))
     return scanned._replace(message=message._replace(envelope=envelope))
+
+
+def rule_on_standings(policy: Policy, message: Message, standings: Sequence[ListStanding], now: WeekTime) -> Ruling:
+    """The decision of the deny list, else of rules and policy, on a message in which recipients have these standings.
+
+    Each recipient has the decision that a message to those of its standing would have.
+    """
+    if len(standings) == 1:
+        return _rule_on_standing(policy, message, standings[0], now, None)
+    places: dict[tuple[Decision, Verdict], list[int]] = {}
+    observed: dict[str, None] = {}
+    for standing in standings:
+        ruling = _rule_on_standing(policy, message, standing, now, standing.positions)
+        observed.update(dict.fromkeys(ruling.observed))
+        verdict = worst(standing.verdicts, policy.optional)
+        for group in ruling.groups or (Group(standing.positions, ruling.decision),):
+            places.setdefault((group.decision, verdict), []).extend(group.recipients)
+    groups = tuple(Group((*sorted(those),), decision, verdict=verdict) for (decision, verdict), those in places.items())
+    if len(groups) == 1:
+        return Ruling(groups[0].decision, observed=(*observed,))
+    return Ruling(strictest(groups), groups, (*observed,))
+
+
+def _rule_on_standing(
+    policy: Policy, message: Message, standing: ListStanding, now: WeekTime, audience: Sequence[int] | None
+) -> Ruling:
+    if standing.denied:
+        return Ruling(denial(standing.denied, message.queue_id))
+    verdict = worst(standing.verdicts, policy.optional)
+    if not policy.rules:
+        return Ruling(decide(policy, message, verdict, standing.verdicts))
+    return rule_on(policy, Scanned(message, verdict, standing.verdicts, now), audience)
 
 
 def may_accept(policy: Policy, scanned: Scanned) -> bool:
     """Whether a message might be accepted after the anti-spam engines, which can make a clean one spam."""
+    if not policy.rules:
+        return decide(policy, *scanned[:3]).action.name is ActionName.ACCEPT
     facts = facts_of(scanned)._replace(scores=None)
     if scanned.verdict.outcome is Outcome.CLEAN:
         facts = facts._replace(outcome=None, engine=None)

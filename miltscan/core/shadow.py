@@ -8,8 +8,11 @@ from miltscan.core.verdict import worst
 
 
 def shadow_of(candidate: Policy, report: Report, now: WeekTime) -> Shadow | None:
-    """What the candidate makes of a message with the same verdicts; None where no rule and no policy decided it."""
-    if not is_of_policy(report.decision.rule):
+    """What the candidate makes of a message with the same verdicts.
+
+    None where no rule and no policy decided it, or where lists made it several messages with verdicts of their own.
+    """
+    if not is_of_policy(report.decision.rule) or any(group.verdict for group in report.groups):
         return None
     verdicts = [timed.verdict for timed in report.verdicts]
     verdict = report.message.settled or (worst(verdicts, candidate.optional) if verdicts else report.verdict)

@@ -161,14 +161,28 @@ def worst(verdicts: Sequence[Verdict], optional: Container[str] = ()) -> Verdict
     engine the message is `UNSCANNED`: the silence of an engine is not an opinion. An allowed detection stands before
     others of its outcome, because it marks the message.
     """
-    if len(verdicts) == 1 and verdicts[0].engine not in optional:
+    if len(verdicts) == 1 and not _is_optional(verdicts[0], optional):
         return verdicts[0]
-    counting = [one for one in verdicts if one.detected or one.outcome is Outcome.SPAM or one.engine not in optional]
-    if not any(one.outcome is Outcome.INFECTED or one.engine not in optional for one in counting):
+    counting = [
+        one for one in verdicts if one.detected or one.outcome is Outcome.SPAM or not _is_optional(one, optional)
+    ]
+    if not any(one.outcome is Outcome.INFECTED or not _is_optional(one, optional) for one in counting):
         return _NO_VERDICT
-    return max(counting, key=lambda verdict: (_RANK[verdict.outcome], bool(verdict.allowed)))
+    return max(counting, key=severity)
+
+
+def severity(verdict: Verdict) -> tuple[int, bool]:
+    """What `worst` compares."""
+    return _RANK[verdict.outcome], bool(verdict.allowed)
 
 
 def missing(verdicts: Sequence[Verdict], optional: Container[str]) -> tuple[Verdict, ...]:
     """The verdicts of optional engines that did not look at the whole message: they mark it, but do not decide."""
-    return tuple(one for one in verdicts if one.outcome in _NOT_SCANNED and not one.allowed and one.engine in optional)
+    return tuple(
+        one for one in verdicts if one.outcome in _NOT_SCANNED and not one.allowed and _is_optional(one, optional)
+    )
+
+
+def _is_optional(verdict: Verdict, optional: Container[str]) -> bool:
+    """Whether the verdict is that of an optional engine, and not our own under its name."""
+    return verdict.engine in optional and verdict.engine not in OWN_VERDICTS

@@ -22,8 +22,10 @@ from miltscan.config.settings import Settings
 from miltscan.core.action import ActionName
 from miltscan.core.early import recipient_class, refuses_at_rcpt, ruled_at_rcpt
 from miltscan.core.facts import OF_CIRCUMSTANCES
+from miltscan.core.message import Message
 from miltscan.core.patterns import address_keys
 from miltscan.core.policy import Policy
+from miltscan.core.rules import Rules
 from miltscan.daemon.gate import Gate
 from miltscan.daemon.recorder import MessageRecorder
 from miltscan.daemon.watch import LibmilterWatch
@@ -34,7 +36,7 @@ from miltscan.processes.admission import Admission, has_connection
 from miltscan.processes.link import DRAIN, READY, ChildLink
 from miltscan.processes.listener_channel import received_listener
 from miltscan.processes.signals import Signals
-from miltscan.scanning.assemble import choices_for_large, pipeline_for, policy_for, processor_for, rules_for
+from miltscan.scanning.assemble import choices_for_large, list_scope, pipeline_for, policy_for, processor_for, rules_for
 from miltscan.scanning.engine_set import EngineSet
 from miltscan.scanning.listwatch import ListWatch
 from miltscan.scanning.pipeline import AtMail, Slots, scan_slots
@@ -181,7 +183,7 @@ class Worker:
         rules = rules_for(settings, self._sources.open, verifies=self._verifies)
         pipeline = replace(
             made,
-            consult=partial(self._lists.consult, at_delivery=self._verifies),
+            consult=partial(self._lists.consult, scope=list_scope(settings, verifies=self._verifies)),
             policy=replace(made.policy, rules=rules),
         )
         candidate = self._candidate(loaded.shadow)
@@ -211,11 +213,15 @@ class Worker:
             settings.spool.memory,
             bool(settings.filters) or not reads.isdisjoint(OF_CIRCUMSTANCES),
             settings.splits,
-            partial(recipient_class, rules) if settings.splits_at_rcpt and not self._verifies else None,
+            partial(self._class_of, rules) if settings.splits_at_rcpt and not self._verifies else None,
             # at the delivery side the message may have a receipt with which it passes
             partial(ruled_at_rcpt, pipeline.policy, probed) if refuses_at_rcpt(rules) and not self._verifies else None,
             recorder.recipient_refused,
         )
+
+    def _class_of(self, rules: Rules, message: Message) -> object:
+        """What decides about the only recipient of the envelope: the rules that are left, and entries of the lists."""
+        return recipient_class(rules, message), self._lists.current.audience(message.envelope.recipients[0])
 
     def _candidate(self, shadow: Settings | None) -> Policy | None:
         """The policy of `run --shadow`. Its files and maps are read again at a reload only."""

@@ -23,6 +23,7 @@ from miltscan.config.settings import HeaderMode, Settings
 from miltscan.core.action import ActionName, Choice
 from miltscan.core.conditions import OpenSource
 from miltscan.core.facts import NOTHING_KNOWN
+from miltscan.core.lists import ListScope
 from miltscan.core.lookup import Check, Source
 from miltscan.core.message import Direction
 from miltscan.core.policy import Policy
@@ -159,6 +160,13 @@ def rules_for(settings: Settings, open_source: OpenSource, *, verifies: bool) ->
     """The rules of one side. Raises what `open_source` does."""
     side = Side.DELIVERY if verifies else Side.INCOMING
     return Rules(tuple(one.rule(open_source) for one in settings.rule if one.at is side))
+
+
+def list_scope(settings: Settings, *, verifies: bool) -> ListScope:
+    """For whom the lists are asked at one side."""
+    if verifies:
+        return ListScope.DELIVERY
+    return ListScope.EACH if settings.splits else ListScope.WHOLE
 
 
 def ruled_policy(settings: Settings, hostname: str, *, verifies: bool = False) -> Policy:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
-from miltscan.core.lists import Consultation, ListName, Lists, described
+from miltscan.core.lists import Consultation, ListName, Lists, ListScope, described
 from miltscan.core.message import PREFACE, Message
 from miltscan.engines.base import Tick
 from miltscan.errors import ListError
@@ -113,12 +113,12 @@ class ListWatch:
             self._expire_after = now + _PAUSE
             self._log().error("lists_fail", file=self.path, why=str(error))
 
-    def consult(self, message: Message, tick: Tick, *, at_delivery: bool = False) -> Consultation | None:
+    def consult(self, message: Message, tick: Tick, scope: ListScope = ListScope.WHOLE) -> Consultation | None:
         """The lists for a message; None where they are empty."""
         lists = self.current
         if not lists:
             return None
-        return Consultation(lists, message, time.time(), partial(message_digest, message, tick), at_delivery)
+        return Consultation(lists, message, time.time(), partial(message_digest, message, tick), scope)
 
 
 def message_digest(message: Message, tick: Tick) -> str:

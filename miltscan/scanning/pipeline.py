@@ -12,13 +12,13 @@ from typing import Protocol
 from miltscan.core.action import Accept, Decision
 from miltscan.core.early import ruled_at_mail
 from miltscan.core.facts import WeekTime
-from miltscan.core.lists import Consultation, ListName
+from miltscan.core.lists import Consultation, ListName, ListStanding
 from miltscan.core.message import Direction, Message, direction
 from miltscan.core.noted import notes_on
-from miltscan.core.policy import DENY_RULE, Policy, decide, denial
+from miltscan.core.policy import Policy
 from miltscan.core.report import Listed, Report, Timed
-from miltscan.core.ruled import Ruling, Scanned, may_accept, rule_on
-from miltscan.core.verdict import Limit, Outcome, Verdict, missing, worst
+from miltscan.core.ruled import Ruling, Scanned, may_accept, rule_on_standings
+from miltscan.core.verdict import Limit, Outcome, Verdict, missing, severity, worst
 from miltscan.engines.base import Engine, Tick
 
 _TICK = 1.0
@@ -137,22 +137,38 @@ class Pipeline:
         scanning = time.monotonic()
         try:
             lists = self.consult(message, tick)
-            verdicts = self._scanned(message, lists, scanning, tick)
+            scanned = self._scanned(message, lists, scanning, tick)
         finally:
             self.slots.put(None)
-        times = (began, scanning)
-        report = self._report(message, lists, verdicts, times)
-        if self.filters and self._may_accept(report):
-            filtered = self._filtered(message, scanning + self.timeout, tick)
-            report = self._report(message, lists, (*verdicts, *filtered), times)
-        return report
+        standings = _standings(message, lists, [timed.verdict for timed in scanned], filtered=bool(self.filters))
+        filtered: tuple[Timed, ...] = ()
+        if self.filters:
+            standings, filtered = self._filtered(message, standings, scanning + self.timeout, tick)
+        return self._report(message, standings, (*scanned, *filtered), (began, scanning))
 
-    def _may_accept(self, report: Report) -> bool:
-        """Whether the message might be accepted, whatever the anti-spam engines say."""
-        if not self.policy.rules or report.decision.rule == DENY_RULE:
-            return isinstance(report.decision.action, Accept)
-        verdicts = [timed.verdict for timed in report.verdicts]
-        return may_accept(self.policy, Scanned(report.message, report.verdict, verdicts, week_time()))
+    def _filtered(
+        self, message: Message, standings: Sequence[ListStanding], deadline: float, tick: Tick
+    ) -> tuple[Sequence[ListStanding], tuple[Timed, ...]]:
+        """The standings after the anti-spam engines, and their verdicts; they are asked for what may be accepted."""
+        accepted = [self._may_accept(message, one) for one in standings]
+        opinions: tuple[Timed, ...] = ()
+        if any(accepts and not one.exempt for accepts, one in zip(accepted, standings, strict=True)):
+            opinions = (*self._opinions(message, deadline, tick),)
+        verdicts = [timed.verdict for timed in opinions]
+        after = []
+        for accepts, one in zip(accepted, standings, strict=True):
+            if not accepts:  # an exemption from what is not asked is none
+                after.append(one._replace(exempt=None))
+            else:
+                after.append(one if one.exempt else one._replace(verdicts=(*one.verdicts, *verdicts)))
+        return after, opinions
+
+    def _may_accept(self, message: Message, standing: ListStanding) -> bool:
+        """Whether somebody may receive the message, whatever the anti-spam engines say."""
+        if standing.denied:
+            return False
+        verdict = worst(standing.verdicts, self.policy.optional)
+        return may_accept(self.policy, Scanned(message, verdict, standing.verdicts, week_time()))
 
     def _scanned(self, message: Message, lists: Consultation | None, now: float, tick: Tick) -> tuple[Timed, ...]:
         deadline = now + self.timeout
@@ -162,15 +178,13 @@ class Pipeline:
                 verdict = engine.scan(message, deadline, tick)
             else:  # its servers have no part in the delay, and must not be suspected for it
                 verdict = Verdict.unscanned(engine.name, Limit.TIMEOUT, "the engines before it used up the time")
-            if lists and verdict.outcome is Outcome.INFECTED:
-                verdict = lists.allowed(verdict)  # before the next engine, which else would not be asked
             before, now = now, time.monotonic()
             verdicts = (*verdicts, Timed(verdict, now - before))
-            if verdict.outcome is Outcome.INFECTED:
+            if verdict.outcome is Outcome.INFECTED and not (lists and lists.passes(verdict)):
                 break
         return verdicts
 
-    def _filtered(self, message: Message, deadline: float, tick: Tick) -> Iterator[Timed]:
+    def _opinions(self, message: Message, deadline: float, tick: Tick) -> Iterator[Timed]:
         """The verdicts of the anti-spam engines that are asked about such mail, and the time they took."""
         for one in self.filters:
             began = time.monotonic()
@@ -178,30 +192,66 @@ class Pipeline:
                 yield Timed(verdict, time.monotonic() - began)
 
     def _report(
-        self, message: Message, lists: Consultation | None, verdicts: tuple[Timed, ...], times: tuple[float, float]
+        self,
+        message: Message,
+        standings: Sequence[ListStanding],
+        verdicts: tuple[Timed, ...],
+        times: tuple[float, float],
     ) -> Report:
-        """The report on a message with these verdicts; it waited for its scan slot from the first time to the other."""
+        """The report on a message with these standings and the verdicts before the lists.
+
+        It waited for its scan slot from the first time to the other.
+        """
         began, scanning = times
-        policy, opinions = self.policy, [timed.verdict for timed in verdicts]
-        verdict = worst(opinions, policy.optional)
-        absent = missing(opinions, policy.optional) if policy.optional else ()
-        ruling, listed = _decided(policy, message, verdict, opinions, lists)
+        policy = self.policy
+        ruling = rule_on_standings(policy, message, standings, week_time())
+        shown = max(standings, key=lambda one: severity(worst(one.verdicts, policy.optional)))
+        listed = _listed(standings)
+        verdict = worst(shown.verdicts, policy.optional)
+        if listed:
+            after = {one.engine: one for one in shown.verdicts}
+            verdicts = tuple(one._replace(verdict=after.get(one.verdict.engine, one.verdict)) for one in verdicts)
+        absent = missing(shown.verdicts, policy.optional) if policy.optional else ()
         waited, seconds = scanning - began, time.monotonic() - began
-        report = Report(message, verdict, ruling.decision, verdicts, waited, seconds, absent, listed=listed)
-        return _ruled(report, policy, ruling) if policy.rules else report
+        notes = (*notes_on(policy.rules, message),) if policy.rules else ()
+        return Report(
+            message,
+            verdict,
+            ruling.decision,
+            verdicts,
+            waited,
+            seconds,
+            absent,
+            listed=listed,
+            groups=ruling.groups,
+            observed=ruling.observed,
+            notes=notes,
+        )
 
     def _unasked(self, message: Message, verdict: Verdict, began: float, tick: Tick) -> Report:
         """The report where the verdict is known without an engine, which took the time since `began` to learn."""
-        ruling, listed = _decided(self.policy, message, verdict, (), self.consult(message, tick))
-        seconds = time.monotonic() - began
-        report = Report(message, verdict, ruling.decision, (Timed(verdict, 0.0),), seconds, seconds, listed=listed)
-        return _ruled(report, self.policy, ruling)
+        standings = _standings(message, self.consult(message, tick), (verdict,), filtered=False)
+        return self._report(message, standings, (Timed(verdict, 0.0),), (began, time.monotonic()))
 
 
-def _ruled(report: Report, policy: Policy, ruling: Ruling) -> Report:
-    """The report with what rules have to say."""
-    notes = (*notes_on(policy.rules, report.message),) if policy.rules else ()
-    return report._replace(groups=ruling.groups, observed=ruling.observed, notes=notes)
+def _standings(
+    message: Message, lists: Consultation | None, verdicts: Sequence[Verdict], *, filtered: bool
+) -> Sequence[ListStanding]:
+    if lists:
+        return lists.standings(verdicts, filtered=filtered)
+    return [ListStanding((*range(len(message.envelope.recipients)),), (*verdicts,))]
+
+
+def _listed(standings: Sequence[ListStanding]) -> Listed | None:
+    """The first entry that applied: of the deny list, or one that changed a verdict or made an exemption."""
+    for one in standings:
+        if one.denied:
+            return Listed(ListName.DENY, one.denied.id)
+    for one in standings:
+        allowing = next((verdict.allowed for verdict in one.verdicts if verdict.allowed), "")
+        if allowing := allowing or (one.exempt.id if one.exempt else ""):
+            return Listed(ListName.ALLOW, allowing)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,20 +288,6 @@ def _took(slots: Slots, deadline: float, tick: Tick) -> bool:
         if (left := deadline - time.monotonic()) <= 0:
             return False
         wait = min(left, _TICK)
-
-
-def _decided(
-    policy: Policy, message: Message, verdict: Verdict, opinions: Sequence[Verdict], lists: Consultation | None
-) -> tuple[Ruling, Listed | None]:
-    """The decision of the deny list, else of rules and policy; and the entry of a list that applied."""
-    if lists and (entry := lists.denied(opinions)):
-        return Ruling(denial(entry, message.queue_id)), Listed(ListName.DENY, entry.id)
-    if policy.rules:
-        ruling = rule_on(policy, Scanned(message, verdict, opinions, week_time()))
-    else:
-        ruling = Ruling(decide(policy, message, verdict, opinions))
-    allowing = next((one.allowed for one in (verdict, *opinions) if one.allowed), "") if lists else ""
-    return ruling, Listed(ListName.ALLOW, allowing) if allowing else None
 
 
 def week_time() -> WeekTime:

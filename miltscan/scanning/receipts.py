@@ -75,9 +75,10 @@ class Signing:
         decision = self._with_receipt(report, report.decision, body, now)
         if not report.groups:
             return report._replace(decision=decision)
-        groups = (
-            group._replace(decision=self._with_receipt(report, group.decision, body, now)) for group in report.groups
-        )
+        groups = []
+        for group in report.groups:
+            theirs = report._replace(verdict=group.verdict or report.verdict)
+            groups.append(group._replace(decision=self._with_receipt(theirs, group.decision, body, now)))
         return report._replace(decision=decision, groups=tuple(groups))
 
     def _with_receipt(self, report: Report, decision: Decision, body: bytes, now: int) -> Decision:

@@ -145,7 +145,12 @@ class _Kept:
         if entry is None:
             message = self.report.message
             envelope = message.envelope._replace(recipients=addresses)
-            theirs = self.report._replace(message=message._replace(envelope=envelope), decision=share.group.decision)
+            group = share.group
+            theirs = self.report._replace(
+                message=message._replace(envelope=envelope),
+                decision=group.decision,
+                verdict=group.verdict or self.report.verdict,
+            )
             entry = self.keep(theirs, area, self.content)
             self.page.kept(area, addresses, entry)
         kept = Kept(area, entry, time.monotonic() - began)

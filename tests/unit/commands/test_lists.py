@@ -5,7 +5,7 @@ import os
 import shutil
 import syslog
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -23,7 +23,7 @@ from miltscan.core.action import Decision, Reject, Reply
 from miltscan.core.lists import ListEntry
 from miltscan.core.message import Client, Envelope
 from miltscan.core.report import Report, Timed
-from miltscan.core.verdict import Limit, Verdict
+from miltscan.core.verdict import Advice, Limit, SpamAction, Verdict
 from miltscan.scanning.listfile import ListFile
 from miltscan.telemetry.log import message_fields
 from tests.fakes.list_entries import listed
@@ -54,15 +54,21 @@ class Lists:
         (entry,) = self.file.read().entries
         return entry
 
-    def logged(self, verdict: Verdict, sender: bytes = b"<News@Bank.Example>", **envelope: object) -> None:
-        """The log line of a message on which this was the verdict."""
+    def logged(
+        self,
+        verdict: Verdict,
+        sender: bytes = b"<News@Bank.Example>",
+        verdicts: Sequence[Verdict] = (),
+        **envelope: object,
+    ) -> None:
+        """The log line of a message on which this was the verdict, the worst of `verdicts`."""
         mail = message(
             queue_id=QUEUE_ID,
             client=Client(f"mail{HOSTILE}.example.org", "192.0.2.1"),
             envelope=Envelope(sender, (b"<user@example.test>",))._replace(**envelope),  # type: ignore[arg-type]
         )
         decision = Decision(Reject(Reply(550, "5.7.1", f"Virus found ({QUEUE_ID})")), "policy.on_infected")
-        report = Report(mail, verdict, decision, (Timed(verdict, 0.1),), 0.0, 0.0)
+        report = Report(mail, verdict, decision, tuple(Timed(one, 0.1) for one in verdicts or (verdict,)), 0.0, 0.0)
         fields = {"timestamp": "2026-11-22T16:04:15.852+00:00", "event": "message", **message_fields(report, 0)}
         self.log.write_text(json.dumps(fields) + "\n")
 
@@ -158,7 +164,7 @@ def test_a_limit_is_no_detection(lists: Lists, name: str, key: str) -> None:
         (["Win.X.UNOFFICIAL"], ["echo Win.X >>/var/lib/clamav/local.ign2", "unscanned (allowed)"], ["forge"]),
         (["Win X"], ["echo 'Win X' >>"], []),
         ([SUSPICION], ["is clean and marked"], [".ign2", "unscanned"]),
-        (["@a.example"], ["Allows Heuristics.* only"], [".ign2"]),
+        (["@a.example"], ["Allows Heuristics.* and spam only"], [".ign2"]),
         (["@a.example", "--client", "192.0.2.1"], ["unscanned (allowed)"], [".ign2", "Heuristics"]),
     ],
 )
@@ -217,14 +223,43 @@ def test_from_a_message_with_a_suspicion(lists: Lists) -> None:
     assert (lists.entry.sender, lists.entry.recipient) == ("<>", "@example.test")
 
 
+def test_from_spam(lists: Lists) -> None:
+    """The sender is exempt from then on, and what the rules say of that is shown."""
+    rule = '[[rule]]\nname = "ours"\nwhen = { outcome = "clean" }\naction = "accept"\n'
+    with lists.config.open("a") as config:
+        config.write(f'[[engine]]\ntype = "clamd"\n[[engine]]\ntype = "rspamd"\n{rule}')
+    spam = Verdict.scored("rspamd", "", 9.0, Advice(SpamAction.REJECT, 5.0), spam=True)
+    lists.logged(spam, verdicts=(Verdict.clean("clamd"), spam))
+    result = lists.run("allow", "--from", QUEUE_ID, "--log", str(lists.log), "--reason", "r", "--yes")
+    assert result.exit_code == 0, result.stderr
+    before, after = (" ".join(part.split()) for part in result.stdout.split("With this entry\n"))
+    assert "verdict Spam" in before
+    assert "entry allow sender news@bank.example verdict Clean result accept, by ours" in after
+    assert (lists.entry.signature, lists.entry.sender) == ("", "news@bank.example")
+
+
+def test_an_entry_for_one_recipient_says_where_it_applies(lists: Lists) -> None:
+    """Without decisions for each recipient it is about whole messages."""
+    arguments = ["@spam.example", "--for", "sales@example.org", "--reason", "r"]
+    for command in ("deny", "allow"):
+        assert "that has other recipients" in lists.run(command, *arguments).stdout
+    with lists.config.open("a") as config:
+        config.write("lists.each_recipient = true\n")
+    assert "that has other recipients" not in lists.run("deny", *arguments).stdout
+
+
 @pytest.mark.parametrize(
     ("verdict", "arguments", "text"),
     [
         (Verdict.clean("clamd"), [], "nothing was detected in this message: outcome clean"),
         (Verdict.unscanned("clamd", Limit.ENCRYPTED), [], "outcome unscanned (encrypted), rule policy.on_infected"),
         (Verdict.infected("clamd", "X" * 2000), [], "the log has shortened"),
-        (Verdict.infected("clamd", "X"), ["--for", "other.example"], "does not match this message; nothing was added"),
-        (Verdict.infected("clamd", "X"), ["--authenticated"], "does not match this message"),
+        (
+            Verdict.infected("clamd", "X"),
+            ["--for", "other.example"],
+            "changes nothing for this message; nothing was added",
+        ),
+        (Verdict.infected("clamd", "X"), ["--authenticated"], "changes nothing for this message"),
     ],
 )
 def test_from_a_message_that_no_entry_would_change(

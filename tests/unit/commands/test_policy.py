@@ -166,7 +166,7 @@ def test_an_entry_of_the_deny_list_decides(policy: Run, tmp_path: Path) -> None:
     """It comes before the rules."""
     entry = ListFile(tmp_path / "lists.jsonl").add(listed("deny", sender="@partner.example"))
     result = policy("explain", *ENVELOPE, "--outcome", "clean", "--json")
-    assert explained(result)["denied_by"] == entry.id
+    assert explained(result)["denied_by"] == [entry.id]
     assert decisions(result) == [("list.deny", "reject")]
     assert f"{ListName.DENY} {entry.id}: sender @partner.example" in policy("explain", *ENVELOPE).stdout
 

@@ -36,6 +36,7 @@ engine_unable = "discard"
 allowed = "hold"
 [lists]
 file = "/srv/lists.jsonl"
+each_recipient = true
 [quarantine]
 directory = "/srv/quarantine"
 index = "postgresql+psycopg:///miltscan"

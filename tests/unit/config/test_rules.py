@@ -42,7 +42,7 @@ def rule(body: str, name: str = "r", action: str = "reject") -> str:
         ),
         (
             rule('when = { recipient = "@a" }') + '[limits]\nscan_timeout = "4m"\nqueue_wait = "35s"\n',
-            'limits.queue_wait + limits.scan_timeout = "275s": expected less than 270s with rules for recipients',
+            'limits.queue_wait + limits.scan_timeout = "275s": expected less than 270s if recipients differ',
         ),
         (rule("when = {}"), "rule[1].when = {}: expected a table of conditions"),
         (rule("when = []"), "rule[1].when = []: expected a table of conditions"),

@@ -151,13 +151,13 @@ def test_the_lists_are_asked_first() -> None:
     allow, deny = listed(signature="Win.Test.X"), listed("deny", sender="@example.org", signature="")
     deny = replace(deny, id="zzzzzzzz")
     consulted = consult_lists(policy(), case(), Lists((allow, deny)), 0.0)
-    assert (consulted.denied, consulted.allowed, consulted.unasked) == (deny, allow, ())
+    assert (consulted.denied, consulted.allowed, consulted.unasked) == ((deny,), (allow,), ())
     assert all(one.decision and isinstance(one.decision.action, Reject) for one in explained(policy(), consulted))
     consulted = consult_lists(policy(), case(), Lists((allow,)), 0.0)
     assert known_facts(policy(), consulted.case).reason is Limit.ALLOWED
     assert [type(one.decision.action) for one in explained(policy(), consulted) if one.decision] == [TempFail] * 2
     gone = replace(deny, until=1.0)
-    assert consult_lists(policy(), case(), Lists((gone,)), 2.0).denied is None
+    assert consult_lists(policy(), case(), Lists((gone,)), 2.0).denied == ()
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_an_entry_that_asks_for_what_is_unknown(
     """It is passed over, and the fact is named: an unknown sender is not the empty one."""
     one = listed("deny", **{"signature": "Win.Test.X"} | entry)
     consulted = consult_lists(policy(), case(**fields), Lists((one,)), 0.0)
-    assert (consulted.denied, consulted.unasked) == (None, needed)
+    assert (consulted.denied, consulted.unasked) == ((), needed)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from miltscan.core.lists import Consultation, ListEntry, ListName, Lists, described
+from miltscan.core.lists import Consultation, ListEntry, ListName, Lists, ListScope, ListStanding, described
 from miltscan.core.message import Client, Envelope, Message
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from tests.fakes.list_entries import listed
@@ -23,9 +23,20 @@ def consulted(*entries: ListEntry, mail: Message | None = None, now: float = 100
     return Consultation(Lists(entries), mail or message(), now, lambda: DIGEST, **options)
 
 
+def standing(lists: Consultation, *verdicts: Verdict, filtered: bool = False) -> ListStanding:
+    """What the lists make of a message with these verdicts, for all its recipients."""
+    (one,) = lists.standings(verdicts, filtered=filtered)
+    return one
+
+
+def after(lists: Consultation, verdict: Verdict) -> Verdict:
+    """What the lists make of one verdict."""
+    return standing(lists, verdict).verdicts[0]
+
+
 def outcome_of(entry: ListEntry, signature: str, **options: Any) -> Outcome:  # noqa: ANN401 - passed on
     """What the entry makes of a detection."""
-    return consulted(entry, **options).allowed(Verdict.infected("clamd", signature)).outcome
+    return after(consulted(entry, **options), Verdict.infected("clamd", signature)).outcome
 
 
 @pytest.mark.parametrize(
@@ -65,9 +76,8 @@ def test_what_an_allow_entry_makes_of_a_detection(
 
 def test_an_allowed_detection_keeps_its_name() -> None:
     """Log, header and metric show what was found, and which entry allowed it."""
-    verdict = consulted(listed(list_id="7k2m9q4w", signature=VIRUS)).allowed(
-        Verdict.infected("clamd", VIRUS, "unix:/a")
-    )
+    lists = consulted(listed(list_id="7k2m9q4w", signature=VIRUS))
+    verdict = after(lists, Verdict.infected("clamd", VIRUS, "unix:/a"))
     assert (verdict.signature, verdict.reason, verdict.allowed, verdict.server) == (
         VIRUS,
         Limit.ALLOWED,
@@ -88,7 +98,7 @@ def test_an_allowed_detection_keeps_its_name() -> None:
 def test_no_entry_changes_what_is_no_detection(verdict: Verdict) -> None:
     """Not even one for this content, or for a client that is known."""
     entries = listed(digest=DIGEST), listed(sender="@example.org", client=CLIENT)
-    assert consulted(*entries).allowed(verdict) is verdict
+    assert after(consulted(*entries), verdict) is verdict
 
 
 def test_authenticated_mail() -> None:
@@ -111,7 +121,7 @@ def test_every_recipient_must_match(recipients: tuple[bytes, ...], matches: bool
     """One recipient elsewhere makes the entry not apply; so do recipients that are not known yet, at MAIL."""
     mail = message(envelope=Envelope(b"<sender@example.org>", recipients))
     entry = listed("deny", sender="@example.org", recipient="@example.test")
-    assert (consulted(entry, mail=mail).denied([]) is entry) is matches
+    assert (standing(consulted(entry, mail=mail)).denied is entry) is matches
 
 
 @pytest.mark.parametrize(
@@ -145,20 +155,19 @@ def test_the_network_of_a_client(address: str, matches: bool) -> None:  # noqa: 
 )
 def test_clean_mail_is_denied_by_sender_or_content(fields: dict[str, Any], matches: bool) -> None:  # noqa: FBT001 - a table
     """Only a detection has a signature."""
-    assert (consulted(listed("deny", **fields)).denied([Verdict.clean("clamd")]) is not None) is matches
+    assert bool(standing(consulted(listed("deny", **fields)), Verdict.clean("clamd")).denied) is matches
 
 
 def test_a_detection_is_denied_although_it_is_allowed() -> None:
     """The deny list comes first."""
     allow, deny = listed(list_id="11111111", signature=VIRUS), listed("deny", "22222222", signature=VIRUS)
-    lists = consulted(allow, deny)
-    assert lists.denied([lists.allowed(Verdict.infected("clamd", VIRUS))]) is deny
+    assert standing(consulted(allow, deny), Verdict.infected("clamd", VIRUS)).denied is deny
 
 
 def test_an_incomplete_message_has_no_digest() -> None:
     """The digest of a part of a message must not stand for the whole."""
     mail = message(settled=Verdict.unscanned("session", Limit.TOO_LARGE))
-    assert consulted(listed("deny", digest=DIGEST), mail=mail).denied([]) is None
+    assert standing(consulted(listed("deny", digest=DIGEST), mail=mail)).denied is None
 
 
 @pytest.mark.parametrize(
@@ -176,10 +185,10 @@ def test_an_incomplete_message_has_no_digest() -> None:
 def test_at_the_delivery_side_only_signatures_count(fields: dict[str, Any], matches: bool) -> None:  # noqa: FBT001 - a table
     """Client, recipients and authentication are those of the incoming sendmail there."""
     mail = message(envelope=Envelope(b"<sender@example.org>", (b"<user@example.test>",), authenticated=True))
-    found = outcome_of(listed(**fields), VIRUS, mail=mail, at_delivery=True)
+    found = outcome_of(listed(**fields), VIRUS, mail=mail, scope=ListScope.DELIVERY)
     assert found is (Outcome.UNSCANNED if matches else Outcome.INFECTED)
-    deny = consulted(listed("deny", **fields), mail=mail, at_delivery=True)
-    assert (deny.denied([Verdict.infected("clamd", VIRUS)]) is not None) is matches
+    deny = consulted(listed("deny", **fields), mail=mail, scope=ListScope.DELIVERY)
+    assert bool(standing(deny, Verdict.infected("clamd", VIRUS)).denied) is matches
 
 
 def test_the_digest_is_made_once_and_only_if_a_list_names_one() -> None:
@@ -193,7 +202,7 @@ def test_the_digest_is_made_once_and_only_if_a_list_names_one() -> None:
     for entries, expected in (((listed(signature=VIRUS),), 0), ((listed(digest="5b" * 32),), 1)):
         made.clear()
         lists = Consultation(Lists(entries), message(), 0.0, hashed)
-        lists.denied([lists.allowed(Verdict.infected("clamd", VIRUS)), lists.allowed(Verdict.infected("b", VIRUS))])
+        lists.standings([Verdict.infected("clamd", VIRUS), Verdict.infected("b", VIRUS)], filtered=True)
         assert len(made) == expected
 
 
@@ -232,21 +241,21 @@ VERDICTS = st.one_of(
 )
 
 
-@given(st.lists(ENTRIES, max_size=6), MAILS, VERDICTS, st.booleans())
+@given(st.lists(ENTRIES, max_size=6), MAILS, VERDICTS, st.sampled_from([ListScope.WHOLE, ListScope.DELIVERY]))
 def test_nothing_passes_that_no_entry_names(
     entries: list[ListEntry],
     mail: Message,
     verdict: Verdict,
-    at_delivery: bool,  # noqa: FBT001 - drawn
+    scope: ListScope,
 ) -> None:
     """A verdict that changes is a detection, and one entry that is in force names it, by every term that it has."""
-    allowed = consulted(*entries, mail=mail, at_delivery=at_delivery).allowed(verdict)
+    allowed = after(consulted(*entries, mail=mail, scope=scope), verdict)
     if allowed == verdict:
         return
     assert verdict.outcome is Outcome.INFECTED
     name = str(verdict.signature)
     assert allowed.outcome is (Outcome.CLEAN if name.startswith("Heuristics.") else Outcome.UNSCANNED)
-    assert any(naming(entry, mail, name, at_delivery=at_delivery) for entry in entries)
+    assert any(naming(entry, mail, name, at_delivery=scope is ListScope.DELIVERY) for entry in entries)
 
 
 def naming(entry: ListEntry, mail: Message, name: str, *, at_delivery: bool) -> bool:
@@ -275,5 +284,59 @@ def naming(entry: ListEntry, mail: Message, name: str, *, at_delivery: bool) -> 
 def test_a_restriction_only_takes_mail_away(entries: list[ListEntry], mail: Message, verdict: Verdict) -> None:
     """Without the last entry no more is allowed than with it."""
     assume(entries)
-    fewer = consulted(*entries[:-1], mail=mail).allowed(verdict)
-    assert fewer == verdict or consulted(*entries, mail=mail).allowed(verdict) == fewer
+    fewer = after(consulted(*entries[:-1], mail=mail), verdict)
+    assert fewer == verdict or after(consulted(*entries, mail=mail), verdict) == fewer
+
+
+@given(st.lists(ENTRIES, max_size=6), MAILS, st.lists(VERDICTS, max_size=3), st.booleans())
+def test_each_recipient_stands_as_if_alone(
+    entries: list[ListEntry],
+    mail: Message,
+    verdicts: list[Verdict],
+    filtered: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """With lists for each recipient another one beside it changes nothing, and nobody is left out."""
+    standings = consulted(*entries, mail=mail, scope=ListScope.EACH).standings(verdicts, filtered=filtered)
+    recipients = mail.envelope.recipients
+    assert sorted(position for one in standings for position in one.positions) == [*range(len(recipients))]
+    for one in standings:
+        for position in one.positions:
+            alone = mail._replace(envelope=mail.envelope._replace(recipients=(recipients[position],)))
+            lists = consulted(*entries, mail=alone)
+            assert one._replace(positions=(0,)) == standing(lists, *verdicts, filtered=filtered)
+
+
+TWO = message(envelope=Envelope(b"<sender@example.org>", (b"<user@example.test>", b"<b@other.example>")))
+
+
+def test_lists_of_each_recipient() -> None:
+    """The entry of one recipient does not change what another receives, and those who stand alike are together."""
+    allow = listed(signature=VIRUS, recipient="@example.test")
+    deny = listed("deny", sender=".org", recipient="@b.example")
+    found, other = Verdict.infected("a", VIRUS), Verdict.clean("b")
+    lists = consulted(allow, deny, mail=TWO, scope=ListScope.EACH)
+    assert lists.standings((found, other), filtered=False) == (
+        ListStanding((0,), (found.allowed_by("00000000", complete=False), other)),
+        ListStanding((1,), (found,)),
+    )
+    assert lists.standings((other,), filtered=False) == (ListStanding((0, 1), (other,)),)
+    assert lists.passes(found)
+    assert not lists.passes(Verdict.infected("a", "Other.X"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "exempt"),
+    [
+        ({"sender": "@example.org"}, True),
+        ({"digest": DIGEST}, True),
+        ({"sender": "@example.org", "client": CLIENT}, True),
+        ({"sender": "@other.example"}, False),
+        ({"signature": VIRUS}, False),
+        ({"signature": VIRUS, "sender": "@example.org"}, False),
+    ],
+)
+def test_who_is_exempt_from_spam(fields: dict[str, Any], exempt: bool) -> None:  # noqa: FBT001 - a table
+    """Whom an entry names by sender or content; a signature is no opinion about spam."""
+    lists, clean = consulted(listed(**fields)), Verdict.clean("clamd")
+    assert bool(standing(lists, clean, filtered=True).exempt) is exempt
+    assert standing(lists, clean).exempt is None

@@ -11,17 +11,17 @@ from miltscan.core.edits import edited
 from miltscan.core.lists import Consultation, Lists
 from miltscan.core.lookup import Check, Source
 from miltscan.core.message import Circumstances, Client, Destination, Message
-from miltscan.core.policy import decide, denial
+from miltscan.core.policy import decide
 from miltscan.core.report import Group
-from miltscan.core.ruled import Ruling, Scanned, rule_on
+from miltscan.core.ruled import Ruling, Scanned, rule_on, rule_on_standings
 from miltscan.core.session import Session
 from miltscan.core.split import Plan, Share, plan
-from miltscan.core.verdict import Advice, Limit, Verdict, worst
+from miltscan.core.verdict import Advice, Limit, Verdict
 from miltscan.engines.antispam.reply import Scored, SpamReply
 from miltscan.engines.clamd.reply import Clean, Form, Found, parse_reply
 from miltscan.engines.reply import Failed, Limited
 from miltscan.engines.spamd.reply import parse_spamd
-from miltscan.scanning.assemble import policy_for, rules_for
+from miltscan.scanning.assemble import list_scope, policy_for, rules_for
 from tests.fakes.messages import NoContent
 from tests.harness import decisions
 from tests.harness.decisions import Case, Fate
@@ -93,15 +93,16 @@ def decided(case: Case, settings: Settings) -> Plan:
     message = made(session)
     if message.settled:
         return planned(settings, message, rule_on(policy, Scanned(message, message.settled, (), case.now)))
-    lists = Consultation(Lists(case.entries), message, 0.0, str)
     asked = zip(case.answers.items(), case.types, strict=False)
-    verdicts = [
-        lists.allowed(verdict_on(engine, answer, kind)) for (engine, answer), kind in asked if answer != "(not asked)"
+    verdicts = {engine: verdict_on(engine, answer, kind) for (engine, answer), kind in asked if answer != "(not asked)"}
+    lists = Consultation(Lists(case.entries), message, 0.0, str, list_scope(settings, verifies=case.at_delivery))
+    scanned = [one for engine, one in verdicts.items() if engine not in policy.filters]
+    opinions = tuple(one for engine, one in verdicts.items() if engine in policy.filters)
+    standings = [
+        one if one.exempt else one._replace(verdicts=(*one.verdicts, *opinions))
+        for one in lists.standings(scanned, filtered=bool(policy.filters))
     ]
-    if entry := lists.denied(verdicts):
-        return Plan(denial(entry, message.queue_id))
-    scanned = Scanned(message, worst(verdicts, policy.optional), verdicts, case.now)
-    return planned(settings, message, rule_on(policy, scanned))
+    return planned(settings, message, rule_on_standings(policy, message, standings, case.now))
 
 
 def planned(settings: Settings, message: Message, ruling: Ruling) -> Plan:

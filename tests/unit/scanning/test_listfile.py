@@ -43,7 +43,7 @@ def test_an_addition_and_a_removal(file: ListFile) -> None:
     assert (lines[3]["by"], lines[3]["reason"], lines[3]["time"]) == ("root", "why", 5.0)
 
 
-@pytest.mark.parametrize("text", ["", "x", "0" * 9, "\x1b[2J"])
+@pytest.mark.parametrize("text", ["", "u", "0" * 9, "\x1b[2J"])
 def test_an_id_that_names_no_entry(file: ListFile, text: str) -> None:
     """Nothing is written, not even a line."""
     file.add(NEW)

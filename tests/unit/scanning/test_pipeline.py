@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from miltscan.core.action import Accept, ActionName, Reject, TempFail
+from miltscan.core.action import Accept, ActionName, Choice, Reject, TempFail
 from miltscan.core.edits import InsertHeader
-from miltscan.core.lists import Consultation, ListEntry, ListName, Lists
-from miltscan.core.message import Message
+from miltscan.core.lists import Consultation, ListEntry, ListName, Lists, ListScope
+from miltscan.core.message import Envelope, Message
 from miltscan.core.report import Listed, Report
-from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
+from miltscan.core.verdict import Advice, Fault, Limit, Outcome, SpamAction, Verdict
 from miltscan.engines.base import Tick
-from miltscan.scanning.pipeline import Bounded, Pipeline, scan_slots
+from miltscan.scanning.pipeline import Bounded, Pipeline, SpamFilter, scan_slots
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.list_entries import listed
 from tests.fakes.messages import message, policy
@@ -136,6 +136,66 @@ def test_without_a_required_verdict_nothing_is_allowed() -> None:
     engines = [ScriptedEngine(Verdict.infected("b", "X"), name="b", required=False)]
     pipeline = _listed(engines, listed(signature="X"), optional=frozenset("b"), **ACCEPTS)
     assert pipeline.process(message(), Ticks()).verdict.reason is Limit.NO_ENGINE
+
+
+TWO = message(envelope=Envelope(b"<sender@example.org>", (b"<user@example.test>", b"<b@other.example>")))
+
+
+def _each(*entries: ListEntry) -> Callable[[Message, Tick], Consultation]:
+    """These lists, asked for each recipient."""
+    return lambda mail, _tick: Consultation(Lists(entries), mail, 0.0, str, ListScope.EACH)
+
+
+def test_what_is_allowed_for_one_recipient_is_scanned_on_for_it() -> None:
+    """The other one has the decision on the first detection, and the worst verdict stands for the message."""
+    found, other = Verdict.infected("a", "X"), Verdict.unscanned("b", Limit.ENCRYPTED)
+    engines = [ScriptedEngine(found), ScriptedEngine(other)]
+    choices = policy(on_unscanned={Limit.ALLOWED: ActionName.ACCEPT, Limit.ENCRYPTED: ActionName.ACCEPT})
+    entry = listed(signature="X", recipient="user@example.test")
+    report = replace(_pipeline(engines), consult=_each(entry), policy=choices).process(TWO, Ticks())
+    assert [engine.asked for engine in engines] == [1, 1]
+    assert (report.verdict, _verdicts(report), report.listed) == (
+        found,
+        [found, other],
+        Listed(ListName.ALLOW, entry.id),
+    )
+    assert [(one.recipients, one.decision.rule, one.verdict) for one in report.groups] == [
+        ((0,), "policy.on_unscanned.allowed", found.allowed_by(entry.id, complete=False)),
+        ((1,), "policy.on_infected", found),
+    ]
+
+
+class Filter:
+    """An anti-spam engine that says spam."""
+
+    def __init__(self) -> None:
+        advice = Advice(SpamAction.REJECT, 5.0)
+        self.engine = ScriptedEngine(Verdict.scored("spam", "", 9.0, advice, spam=True), name="spam", required=False)
+        self.filter = SpamFilter(Bounded(self.engine, None, None), scan_slots(1), frozenset())
+
+    def pipeline(self, *entries: ListEntry, verdict: Verdict = CLEAN) -> Pipeline:
+        """A pipeline with it, which quarantines spam."""
+        chosen = policy(on_spam=Choice(ActionName.QUARANTINE), filters=frozenset({"spam"}))
+        made = replace(_pipeline([ScriptedEngine(verdict)]), filters=(self.filter,), policy=chosen)
+        return replace(made, consult=_each(*entries))
+
+
+def test_a_recipient_who_is_exempt_from_spam_has_none() -> None:
+    """The engine is asked for the other one; the exempt one's mail is clean, and the log names the entry."""
+    asked, entry = Filter(), listed(sender=".org", recipient="@example.test")
+    report = asked.pipeline(entry).process(TWO, Ticks())
+    assert asked.engine.asked == 1
+    assert [(one.recipients, one.decision.rule) for one in report.groups] == [((0,), "clean"), ((1,), "policy.on_spam")]
+    assert (report.verdict.outcome, report.listed) == (Outcome.SPAM, Listed(ListName.ALLOW, entry.id))
+
+
+def test_an_exemption_that_saves_nobody() -> None:
+    """For exempt mail no engine is asked; for mail that is refused all the same the entry does not count."""
+    asked, entry = Filter(), listed(sender=".org")
+    report = asked.pipeline(entry).process(TWO, Ticks())
+    assert (asked.engine.asked, report.decision.rule, report.groups) == (0, "clean", ())
+    assert report.listed == Listed(ListName.ALLOW, entry.id)
+    assert asked.pipeline(entry, verdict=INFECTED).process(TWO, Ticks()).listed is None
 
 
 @pytest.mark.parametrize(
@@ -325,7 +385,10 @@ def test_engine_gets_the_tick() -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock of the pipeline that shows 10 seconds when it is first read, and 2 more each time."""
     readings = count(10, 2)
-    monkeypatch.setattr("miltscan.scanning.pipeline.time", SimpleNamespace(monotonic=lambda: float(next(readings))))
+    monkeypatch.setattr(
+        "miltscan.scanning.pipeline.time",
+        SimpleNamespace(monotonic=lambda: float(next(readings)), localtime=time.localtime),
+    )
 
 
 @pytest.mark.usefixtures("clock")
@@ -338,9 +401,9 @@ def test_the_times_of_a_report() -> None:
 
 @pytest.mark.usefixtures("clock")
 def test_the_times_of_a_report_without_a_scan() -> None:
-    """No engine took any time, and the whole is the wait."""
+    """No engine took any time, and the whole is the wait and the decision."""
     report = _pipeline([]).process(message(settled=CLEAN), Ticks())
-    assert (report.waited, [timed.seconds for timed in report.verdicts], report.seconds) == (2.0, [0.0], 2.0)
+    assert (report.waited, [timed.seconds for timed in report.verdicts], report.seconds) == (2.0, [0.0], 4.0)
 
 
 class NoSlots(SimpleQueue[None]):

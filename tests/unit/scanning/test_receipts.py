@@ -17,7 +17,7 @@ from miltscan.core.edits import Header, InsertHeader, RemoveHeader, edited
 from miltscan.core.keys import Key
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.receipt import RECEIPT_HEADER, AcceptedBy, Claim, ReceiptResult, sign_receipt, verify_receipt
-from miltscan.core.report import Group, Report
+from miltscan.core.report import Group, Report, Timed
 from miltscan.core.session import head, too_large
 from miltscan.core.verdict import Advice, Fault, Limit, Outcome, SpamAction, Verdict
 from miltscan.scanning.pipeline import Pipeline, scan_slots
@@ -150,6 +150,23 @@ def test_each_group_has_a_receipt_of_its_own(spool: Spool) -> None:
         ).claim
     ]
     assert by == [AcceptedBy.SCAN, AcceptedBy.SCAN, AcceptedBy.SCAN, AcceptedBy.RELEASE]
+
+
+def test_a_group_with_a_verdict_of_its_own_has_that_in_its_receipt(spool: Spool) -> None:
+    """What a list allows for one recipient passes at the delivery side, whatever another one was refused for."""
+    allowed = Verdict.infected("clamd", "X").allowed_by("7k2m9q4w", complete=False)
+    groups = (Group((0,), Decision(Accept(), "allowed"), verdict=allowed), Group((1,), REFUSED))
+
+    class Differing:
+        def process(self, message: Message, _tick: object) -> Report:
+            infected = Verdict.infected("clamd", "X")
+            return Report(message, infected, REFUSED, (Timed(infected, 0.0),), 0.0, 0.0, groups=groups)
+
+    report = Signing(Differing(), KEYS, lambda _engine, _server: 1, raised).process(whole(spool), nothing)
+    headers = edited(HEADERS, report.groups[0].decision.edits)
+    claim = verify_receipt(KEYS, headers, lambda: body_digest(report.message), time.time(), 60.0).claim
+    assert claim
+    assert (claim.outcome, claim.reason) == (Outcome.UNSCANNED, Limit.ALLOWED)
 
 
 def cut_off(spool: Spool) -> Message:

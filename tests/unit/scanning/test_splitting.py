@@ -164,6 +164,27 @@ def test_a_refused_recipient_is_removed_after_its_mail_was_stored(site: Site) ->
     assert (report.copies, site.delivery.commands) == (None, [])
 
 
+def test_what_is_stored_has_the_verdict_of_its_recipients(site: Site) -> None:
+    """Lists may make it another one than that of the message."""
+    seen: list[Verdict] = []
+
+    def keep(report: Report, area: str, content: int) -> str:
+        seen.append(report.verdict)
+        return site.store(report, area, content)
+
+    own = Verdict.infected("a", "X")
+    groups = (Group((0,), decided(Accept())), Group((1,), decided(REJECT), verdict=own))
+
+    class Differing:
+        def process(self, mail: Message, _tick: object) -> Report:
+            return Report(mail, Verdict.clean("a"), groups[0].decision, (), 0.0, 0.0, groups=groups)
+
+    ledger, sender = CopyLedger(site.folder), CopySender(site.delivery.server, 30.0)
+    made = Splitting(Differing(), RecipientMode.EACH, keep, ledger, sender, "mx.example.test", 0.0)
+    made.process(site.message(b"<a@example.test>", b"<b@example.test>"), lambda: None)
+    assert seen == [own]
+
+
 def test_a_copy_has_its_own_headers(site: Site) -> None:
     """It has CRLF in folds, a trace field, all other bytes as received, and the DSN arguments of its recipient."""
     report = site.process(site.message(A, B), decided(Accept()), decided(Accept(), tagged=True))
