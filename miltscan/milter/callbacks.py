@@ -162,7 +162,7 @@ class Milter:
             self._end(session)
         session.begin(self.runtime)
         session.queue_id = _macro(ctx, "i")
-        session.steps.circumstances = _circumstances(ctx) if self.runtime.inquires else NO_CIRCUMSTANCES
+        session.steps.circumstances = _circumstances(ctx) if session.runtime.inquires else NO_CIRCUMSTANCES
         self._transactions.add(session)
         try:
             too_large = session.mail(sender, arguments, authenticated=bool(ctx.getsymval("{auth_type}")))

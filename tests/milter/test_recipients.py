@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -133,3 +134,21 @@ def test_a_reload_in_an_open_connection(own: Fleet) -> None:
         found = wait_until(lambda: edits(mta, A, B), PATIENCE, "the rule in force")
     assert found == [(Code.DELETE_RECIPIENT, B)]
     assert areas(daemon) == [("refused", (B,))]
+
+
+def test_a_reload_in_a_connection_that_edits_no_recipients(own: Fleet) -> None:
+    """The strictest decision of the new rules applies to all; without them the next message is accepted for all."""
+    daemon = own()
+    daemon.start()
+    daemon.wait_ready()
+    with daemon.mta(offer=Options(actions=Actions.ALL & ~Actions.DELRCPT)) as mta:
+
+        def replies(expected: bytes) -> bool:
+            return mta.send_message(Message(recipients=(A, B))).reply.smtp.startswith(expected)
+
+        assert replies(b"250 ")
+        for settings, expected in (({"rule": [REFUSED]}, b"550 5.7.1 "), ({}, b"250 ")):
+            daemon.write(**settings)
+            daemon.running.signal(signal.SIGHUP)
+            wait_until(partial(replies, expected), PATIENCE, "the rules in force")
+    assert areas(daemon) == []

@@ -402,3 +402,20 @@ def test_a_reload_changes_no_session(tmp_path: Path) -> None:
     setup.mail()
     assert [STEPS["rcpt"](setup.ctx, one) for one in (b"<a@x>", b"<b@y>")] == [CONTINUE] * 2
     setup.milter._abort(setup.ctx)  # noqa: SLF001 - as libmilter calls it
+
+
+def test_a_reload_during_mail_takes_no_fact_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules with which a transaction begins have the facts that they read, whatever the next ones read."""
+    setup = Setup(tmp_path, CLEAN)
+    setup.milter.runtime = replace(setup.milter.runtime, inquires=True)
+    setup.ctx.macros["{auth_authen}"] = "alice"
+
+    def macro(name: str) -> str | None:
+        if name == "i":  # the first one that is read after the beginning of the transaction
+            setup.milter.runtime = replace(setup.milter.runtime, inquires=False)
+        return setup.ctx.macros.get(name)
+
+    monkeypatch.setattr(setup.ctx, "getsymval", macro)
+    setup.mail()
+    setup.rest()
+    assert setup.recorder.reports[-1].message.circumstances.user == "alice"
