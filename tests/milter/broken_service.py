@@ -12,8 +12,12 @@ from typing import Any, NoReturn
 import milter
 
 from miltscan.cli import run_cli
+from miltscan.core.early import ruled_at_rcpt
+from miltscan.core.message import Envelope
 from miltscan.core.policy import decide
-from miltscan.daemon import run, watch
+from miltscan.core.session import Session
+from miltscan.daemon import run, watch, worker
+from miltscan.daemon.recorder import MessageRecorder
 from miltscan.daemon.worker import Worker
 from miltscan.errors import StartError
 from miltscan.milter.callbacks import Milter
@@ -42,6 +46,18 @@ def for_marked(defect: Callable[..., object], function: Callable[..., Any]) -> C
     return replaced
 
 
+def for_recipient(defect: Callable[..., object], function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as it is, but the defect where its last argument is, or has, the recipient <bug@example.test>."""
+
+    def replaced(*arguments: Any, **options: object) -> Any:  # noqa: ANN401 - as `function`
+        subject = arguments[-1]
+        if b"<bug@example.test>" in (subject, *getattr(subject, "envelope", NOBODY).recipients):
+            defect()
+        return function(*arguments, **options)
+
+    return replaced
+
+
 def main_loop(_milter: Milter) -> None:
     """A libmilter that ends at once."""
 
@@ -61,6 +77,7 @@ def stuck_after_start(function: Callable[..., object]) -> Callable[..., object]:
     return replaced
 
 
+NOBODY = Envelope(b"", ())
 Patch = tuple[object, str, Any]
 IMPATIENT: tuple[Patch, ...] = (  # no test can wait for half a minute
     (supervisor, "_SILENCE", 2.0),
@@ -69,6 +86,9 @@ IMPATIENT: tuple[Patch, ...] = (  # no test can wait for half a minute
 )
 DEFECTS: dict[str, tuple[Patch, ...]] = {
     "decide": ((pipeline, "decide", for_marked(fails(RuntimeError("defect in decide")), decide)),),
+    "rcpt": ((Session, "rcpt", for_recipient(fails(RuntimeError("defect at RCPT")), Session.rcpt)),),
+    "ruling": ((worker, "ruled_at_rcpt", for_recipient(fails(RuntimeError("defect at RCPT")), ruled_at_rcpt)),),
+    "refused": ((MessageRecorder, "recipient_refused", fails(RuntimeError("defect at RCPT"))),),
     "escape": ((Milter, "_enter", fails(RuntimeError("defect behind every handler"))),),
     "boot": ((Worker, "__init__", fails(StartError("a worker cannot start here"))),),
     "boot-bug": ((Worker, "__init__", fails(RuntimeError("defect at start"))),),
