@@ -1,0 +1,192 @@
+"""The content of a member, in pieces: deflate, bzip2, LZMA and xz by the standard library.
+
+    for piece in decompress(packed, budget):
+        if isinstance(piece, DataFault | Exceeded): ...      # always the last piece
+        else: ...                                            # the next bytes
+
+Pieces are at most 1 MiB, so that a member of any size costs little memory. A member that is only stored is one piece, a
+view of the archive.
+"""
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from miltscan.core.containers.budget import MIB, Budget, Exceeded
+
+STORED, DEFLATE, BZIP2, LZMA, XZ = 0, 8, 12, 14, 95
+"""The methods that are read (APPNOTE 4.4.5); others, such as Deflate64 (9), Zstandard (93) and PPMd (98), are not."""
+ZLIB = -1
+"""The format of zlib, which CMS uses (RFC 3274); zip has no number for it."""
+
+_INPUT, _OUTPUT = 64 * 1024, MIB  # bytes of a step: the larger the input, the more a decoder copies when it is full
+_LZMA_HEADER, _LZMA_PROPERTIES, _SMALLEST_DICTIONARY = 9, 5, 4096  # bytes (APPNOTE 5.8.8; LZMA SDK)
+_LZMA_SLACK = 4096  # bytes that a decoder makes of the end of a stream that has no end marker
+
+
+class DataFault(StrEnum):
+    """Why the data of a member are not what its header says."""
+
+    METHOD_UNKNOWN = "method-unknown"
+    BROKEN = "data-broken"
+    LENGTH = "length-differs"
+
+
+class Packed(NamedTuple):
+    """One reading of a member: its compressed data, and the size at which a reader stops; None: at the stream's end."""
+
+    method: int
+    data: memoryview
+    size: int | None
+
+
+class _Decoder(Protocol):
+    """What the decoders of bz2 and lzma have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Inflater:
+    """A decoder of zlib, with the interface of the other two."""
+
+    def __init__(self, window: int) -> None:
+        self._stream = zlib.decompressobj(window)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        output = self._stream.decompress(self._stream.unconsumed_tail + data, max_length)
+        self.needs_input = len(output) < max_length  # a full output may leave more in the decoder
+        return output
+
+
+Piece = bytes | memoryview | DataFault | Exceeded
+"""A part of the content, or the fault that ends it."""
+
+
+def decompress(packed: Packed, budget: Budget) -> Iterator[Piece]:
+    """The content of one reading of a member in pieces; a fault is the last of them."""
+    if packed.method == STORED:
+        yield from _stored(packed, budget)
+        return
+    start = _STARTS.get(packed.method)
+    if start is None:
+        yield DataFault.METHOD_UNKNOWN
+        return
+    try:
+        decoder, data = start(packed, budget)
+        yield from _limited(packed, _decoded(decoder, data, budget), budget.bounds.file)
+    except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError):
+        yield DataFault.BROKEN
+    except (MemoryError, OverflowError):
+        yield Exceeded.MEMORY
+
+
+def _stored(packed: Packed, budget: Budget) -> Iterator[Piece]:
+    if len(packed.data) > budget.bounds.file:
+        yield Exceeded.FILE
+        return
+    exceeded = budget.spend(len(packed.data))
+    yield exceeded or packed.data
+
+
+def _decoded(decoder: _Decoder, data: memoryview, budget: Budget) -> Iterator[Piece]:
+    """The output of a decoder, up to the end of its stream."""
+    for at in range(0, len(data), _INPUT):
+        given = bytes(data[at : at + _INPUT])
+        while True:
+            output = decoder.decompress(given, _OUTPUT)
+            if exceeded := budget.spend(max(len(given), len(output))):
+                yield exceeded
+                return
+            if output:
+                yield output
+            if decoder.eof:
+                return
+            if decoder.needs_input:
+                break
+            given = b""
+    yield DataFault.BROKEN
+
+
+def _limited(packed: Packed, pieces: Iterator[Piece], most: int) -> Iterator[Piece]:
+    """The pieces up to the size in the header and to MaxFileSize; a fault if the stream has another length."""
+    size, slack = packed.size, _LZMA_SLACK if packed.method == LZMA else 0
+    total = 0
+    for piece in pieces:
+        if isinstance(piece, DataFault | Exceeded):
+            if not (slack and size is not None and total >= size):  # without an end marker the stream just ends
+                yield piece
+            return
+        total += len(piece)
+        if (total if size is None else min(total, size)) > most:
+            yield Exceeded.FILE
+            return
+        kept = piece if size is None or total <= size else piece[: max(0, len(piece) - (total - size))]
+        if kept:
+            yield kept
+        if size is not None and total > size + slack:
+            yield DataFault.LENGTH
+            return
+    if size is not None and total < size:
+        yield DataFault.LENGTH
+
+
+def _deflate(packed: Packed, _: Budget) -> tuple[_Decoder, memoryview]:
+    return _Inflater(-zlib.MAX_WBITS), packed.data  # negative: without the header of zlib
+
+
+def _zlib(packed: Packed, _: Budget) -> tuple[_Decoder, memoryview]:
+    return _Inflater(zlib.MAX_WBITS), packed.data
+
+
+def _bzip2(packed: Packed, _: Budget) -> tuple[_Decoder, memoryview]:
+    return bz2.BZ2Decompressor(), packed.data
+
+
+def _lzma(packed: Packed, budget: Budget) -> tuple[_Decoder, memoryview]:
+    """LZMA of the first version: a header of our own to read, the stream without one."""
+    header = bytes(packed.data[:_LZMA_HEADER])
+    if len(header) < _LZMA_HEADER or int.from_bytes(header[2:4], "little") != _LZMA_PROPERTIES:
+        raise lzma.LZMAError
+    most = budget.bounds.memory
+    dictionary = max(int.from_bytes(header[5:9], "little"), _SMALLEST_DICTIONARY)
+    if dictionary > most and (packed.size or 0) > most:
+        raise MemoryError
+    rest, literal_context = divmod(header[4], 9)
+    position, literal_position = divmod(rest, 5)
+    properties = {
+        "id": lzma.FILTER_LZMA1,
+        "dict_size": min(dictionary, most),  # one that is larger than the content is never used
+        "lc": literal_context,
+        "lp": literal_position,
+        "pb": position,
+    }
+    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[properties]), packed.data[_LZMA_HEADER:]
+
+
+def _xz(packed: Packed, budget: Budget) -> tuple[_Decoder, memoryview]:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=budget.bounds.memory), packed.data
+
+
+_STARTS: Mapping[int, Callable[[Packed, Budget], tuple[_Decoder, memoryview]]] = {
+    DEFLATE: _deflate,
+    BZIP2: _bzip2,
+    LZMA: _lzma,
+    XZ: _xz,
+    ZLIB: _zlib,
+}
+KNOWN_METHODS = frozenset({STORED, *_STARTS})
+"""All methods that `decompress` reads."""

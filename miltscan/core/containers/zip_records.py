@@ -1,0 +1,174 @@
+"""The records of a zip as they belong together: which central header means which local one. Pure.
+
+Offsets may be wrong, data may stand before or behind the archive, and one archive behind another: `referred` finds the
+local header all the same, and says what is odd. `outer_records` leaves out the records of archives inside this one.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from itertools import islice
+from typing import NamedTuple
+
+from miltscan.core.containers.budget import ContainerBounds, Exceeded
+from miltscan.core.containers.decompress import STORED
+from miltscan.core.containers.zip_headers import (
+    CENTRAL,
+    DESCRIPTOR,
+    ENCRYPTED,
+    END,
+    LOCAL,
+    EndRecord,
+    Header,
+    central_header,
+    end_record,
+    local_header,
+    positions,
+)
+
+_SPLIT_MARKERS = (b"", b"PK00", DESCRIPTOR)  # what may stand before the first header of a plain archive (8.5.4)
+
+
+class ZipAnomaly(StrEnum):
+    """What a plain zip does not have. Everyday archives have some of them: none is a reason to refuse mail."""
+
+    NO_DIRECTORY = "zip-no-directory"
+    NO_END = "zip-no-end"
+    JOINED = "zip-joined"
+    DIRECTORY_DIFFERS = "zip-directory-differs"
+    DATA_BEFORE = "zip-data-before"
+    DATA_AFTER = "zip-data-after"
+    TRUNCATED = "zip-truncated"
+    HIDDEN_MEMBER = "zip-hidden-member"
+    LOCAL_MISSING = "zip-local-missing"
+    OFFSET_WRONG = "zip-offset-wrong"
+    OVERLAP = "zip-overlap"
+    METHOD_UNKNOWN = "zip-method-unknown"
+    METHOD_DIFFERS = "zip-method-differs"
+    SIZE_DIFFERS = "zip-size-differs"
+    NAME_DIFFERS = "zip-name-differs"
+    FLAGS_DIFFER = "zip-flags-differ"
+
+
+class ZipRecords(NamedTuple):
+    """The headers of all kinds wherever their signatures stand, in order of position."""
+
+    locals: Sequence[Header]
+    centrals: Sequence[Header]
+    ends: Sequence[EndRecord]
+    descriptors: Sequence[int] = ()
+
+
+def scan_records(view: memoryview, bounds: ContainerBounds) -> tuple[ZipRecords, set[Exceeded]]:
+    """All records in `view`, of each kind at most `bounds.members`, and the bound if there are more."""
+    exceeded: set[Exceeded] = set()
+
+    def places(signature: bytes) -> list[int]:
+        found = [*islice(positions(view, signature), bounds.members + 1)]
+        if len(found) > bounds.members:
+            exceeded.add(Exceeded.MEMBERS)
+        return found[: bounds.members]
+
+    local_headers = [header for at in places(LOCAL) if (header := local_header(view, at))]
+    central_headers = [header for at in places(CENTRAL) if (header := central_header(view, at))]
+    end_records = [end for at in places(END) if (end := end_record(view, at))]
+    descriptors = places(DESCRIPTOR) if any(map(has_open_end, local_headers)) else ()
+    return ZipRecords(local_headers, central_headers, end_records, descriptors), exceeded
+
+
+def referred(records: ZipRecords) -> Iterator[tuple[Header, int, ZipAnomaly | None]]:
+    """Each central header with the position of its local header, and what is odd about that.
+
+    Its offset counts from the begin of its own archive. Where no local header is there, an offset may count from the
+    begin of the data, or be wrong: then the last header of that name before the directory is taken.
+    """
+    places = {header.at for header in records.locals}
+    named: dict[bytes, list[int]] = defaultdict(list)
+    for header in records.locals:
+        named[header.names[0]].append(header.at)
+    ends = [end.at for end in records.ends]
+    for central in records.centrals:
+        following = bisect_left(ends, central.at)
+        expected = central.offset + (records.ends[following].base if following < len(ends) else 0)
+        same_name = named.get(central.names[0], ())
+        before = bisect_left(same_name, central.at)
+        if expected in places:
+            yield central, expected, None
+        elif central.offset in places:
+            yield central, central.offset, ZipAnomaly.OFFSET_WRONG
+        elif before:
+            yield central, same_name[before - 1], ZipAnomaly.OFFSET_WRONG
+        else:
+            yield central, expected, ZipAnomaly.LOCAL_MISSING
+
+
+def outer_records(records: ZipRecords) -> ZipRecords:
+    """The records without those inside members that are stored: they belong to archives inside this one."""
+    centrals: dict[int, list[Header]] = defaultdict(list)
+    for central, at, _ in referred(records):
+        centrals[at].append(central)
+    starts, stops = [0], [0]
+    for header in records.locals:
+        known = [header, *centrals[header.at]]
+        size = known[-1].packed
+        if size and len(known) > 1 and header.at >= stops[-1] and _is_plainly_stored(known):
+            starts.append(header.after)
+            stops.append(header.after + size)
+
+    def inner(at: int) -> bool:
+        return at < stops[bisect_right(starts, at) - 1]
+
+    return ZipRecords(
+        [each for each in records.locals if not inner(each.at) or not all(inner(c.at) for c in centrals[each.at])],
+        [each for each in records.centrals if not inner(each.at)],
+        [each for each in records.ends if not inner(each.at)],
+        records.descriptors,
+    )
+
+
+def _is_plainly_stored(headers: Sequence[Header]) -> bool:
+    return all(each.method == STORED and not each.encrypted for each in headers) and not differences(headers)
+
+
+def differences(headers: Sequence[Header]) -> set[ZipAnomaly]:
+    """What the headers of one member disagree about; of stored data both sizes must be the same."""
+    known = [each for each in headers if each.packed is not None]
+    several = len({each.packed for each in known}) > 1 or len({each.size for each in headers} - {None}) > 1
+    stored = any(each.method == STORED and not each.encrypted for each in headers)
+    differs = {
+        ZipAnomaly.METHOD_DIFFERS: len({each.method for each in headers}) > 1,
+        ZipAnomaly.SIZE_DIFFERS: several or (stored and any(each.packed != each.size for each in known)),
+        ZipAnomaly.NAME_DIFFERS: len({each.names for each in headers}) > 1,
+        ZipAnomaly.FLAGS_DIFFER: len({each.flags & ENCRYPTED for each in headers}) > 1,
+    }
+    return {anomaly for anomaly, found in differs.items() if found}
+
+
+def directory_anomalies(view: memoryview, records: ZipRecords) -> Iterator[ZipAnomaly]:
+    """What is odd about the central directories, and about the places where the data begin and end."""
+    if records.locals:
+        first = records.locals[0].at
+        if bytes(view[: min(first, 5)]) not in _SPLIT_MARKERS:
+            yield ZipAnomaly.DATA_BEFORE
+        if not records.centrals:
+            yield ZipAnomaly.NO_DIRECTORY
+    if records.centrals and not records.ends:
+        yield ZipAnomaly.NO_END
+    if len(records.ends) > 1:
+        yield ZipAnomaly.JOINED
+    centrals = [each.at for each in records.centrals]
+    counts = [bisect_left(centrals, end.at) - bisect_left(centrals, end.directory) for end in records.ends]
+    if sum(counts) != len(centrals) or any(
+        (count - end.entries) & 0xFFFF for count, end in zip(counts, records.ends, strict=True)
+    ):
+        yield ZipAnomaly.DIRECTORY_DIFFERS
+    if records.ends:
+        after = records.ends[-1].after
+        if after != len(view):
+            yield ZipAnomaly.DATA_AFTER if after < len(view) else ZipAnomaly.TRUNCATED
+
+
+def has_open_end(header: Header) -> bool:
+    """Whether neither the header nor the data themselves say where the data end."""
+    return header.method == STORED and header.packed is None

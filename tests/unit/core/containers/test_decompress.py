@@ -1,0 +1,161 @@
+"""The content of members by every method, with sizes that are right or wrong, within the bounds."""
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Mapping
+from hashlib import shake_128
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, Exceeded
+from miltscan.core.containers.decompress import (
+    BZIP2,
+    DEFLATE,
+    LZMA,
+    STORED,
+    XZ,
+    ZLIB,
+    DataFault,
+    Packed,
+    Piece,
+    decompress,
+)
+from tests.fakes.zips import deflated
+
+TEXT = b"a line of text\n" * 1000
+NOISE = shake_128(b"noise").digest(100_000)
+
+
+def as_lzma(data: bytes, *, marked: bool = False) -> bytes:
+    """The data as method 14 has them, by default without a marker at their end."""
+    raw = lzma.compress(data, lzma.FORMAT_ALONE)  # 13 bytes of header; ends in a marker
+    if marked:
+        return b"\x09\x14\x05\x00" + raw[:5] + raw[13:]
+    return b"\x09\x14\x05\x00" + raw[:5] + raw[13:-6]
+
+
+ENCODERS: Mapping[int, Callable[[bytes], bytes]] = {
+    STORED: bytes,
+    DEFLATE: deflated,
+    BZIP2: bz2.compress,
+    LZMA: lambda data: as_lzma(data, marked=True),
+    XZ: lambda data: lzma.compress(data, preset=0),
+    ZLIB: zlib.compress,
+}
+CODED = [method for method in ENCODERS if method != STORED]
+
+
+def unpacked(packed: Packed, bounds: ContainerBounds | None = None) -> tuple[bytes, Piece | None]:
+    """The content, and the fault at its end."""
+    pieces = [*decompress(packed, Budget(bounds or ContainerBounds(), len(packed.data)))]
+    fault = pieces.pop() if pieces and isinstance(pieces[-1], DataFault | Exceeded) else None
+    assert all(0 < len(piece) <= MIB or packed.method == STORED for piece in pieces)
+    return b"".join(piece for piece in pieces if not isinstance(piece, DataFault | Exceeded)), fault
+
+
+@pytest.mark.parametrize("method", [*ENCODERS])
+def test_what_was_compressed_is_read(method: int) -> None:
+    """By every method, with its size known or not."""
+    for data in (b"a", TEXT, NOISE, bytes(3 * MIB)):
+        for size in (None, len(data)):
+            packed = Packed(method, memoryview(ENCODERS[method](data)), size)
+            assert unpacked(packed) == (data, None)
+
+
+@pytest.mark.parametrize("method", CODED)
+def test_a_reader_stops_at_the_size_of_the_header(method: int) -> None:
+    """What it would show ends there, and that the stream does not end is a fault."""
+    data = memoryview(ENCODERS[method](TEXT))
+    assert unpacked(Packed(method, data, 100)) == (TEXT[:100], DataFault.LENGTH)
+    assert unpacked(Packed(method, data, len(TEXT) + 1)) == (TEXT, DataFault.LENGTH)
+    assert unpacked(Packed(method, data, 0)) == (b"", DataFault.LENGTH)
+
+
+@pytest.mark.parametrize("method", CODED)
+def test_a_stream_that_is_cut_shows_its_begin(method: int) -> None:
+    """And so does one that is broken behind it; what it shows is the begin of the content."""
+    raw = ENCODERS[method](NOISE)
+    for broken in (raw[: len(raw) // 2], raw[: len(raw) // 2] + b"\xff" * 99, raw[:3], b""):
+        content, fault = unpacked(Packed(method, memoryview(broken), None))
+        assert fault is DataFault.BROKEN
+        assert (NOISE).startswith(content[: len(content) // 2])
+
+
+def test_what_follows_the_stream_does_not_count() -> None:
+    """A reader stops where the stream ends."""
+    assert unpacked(Packed(DEFLATE, memoryview(deflated(TEXT) + b"more"), len(TEXT))) == (TEXT, None)
+
+
+def test_lzma_without_a_marker_ends_at_its_size() -> None:
+    """Its decoder makes some bytes more of the last ones, which no reader shows."""
+    data = memoryview(as_lzma(TEXT))
+    assert unpacked(Packed(LZMA, data, len(TEXT))) == (TEXT, None)
+    assert unpacked(Packed(LZMA, data, len(TEXT) + 1))[1] is DataFault.BROKEN
+
+
+def test_a_method_that_is_not_known_is_a_fault() -> None:
+    """Deflate64 and PPMd are left to another program."""
+    for method in (9, 98, 65535):
+        assert unpacked(Packed(method, memoryview(TEXT), None)) == (b"", DataFault.METHOD_UNKNOWN)
+
+
+def test_a_header_of_lzma_that_cannot_be_is_a_fault() -> None:
+    """Properties of another length, and literal bits that no decoder has."""
+    for header in (b"\x09\x14\x06\x00", b"\x09\x14\x05\x00\xff\0\0\1\0"):
+        assert unpacked(Packed(LZMA, memoryview(header + bytes(20)), None)) == (b"", DataFault.BROKEN)
+
+
+ZEROS = {method: memoryview(ENCODERS[method](bytes(3 * MIB))) for method in ENCODERS}
+
+
+@pytest.mark.parametrize("method", [*ENCODERS])
+def test_each_bound_ends_the_content(method: int) -> None:
+    """What comes before it is at most as long as the bound."""
+    packed = Packed(method, ZEROS[method], None)
+    late = iter([0.0, 5.0])
+    for bounds, exceeded in (
+        (ContainerBounds(file=2 * MIB), Exceeded.FILE),
+        (ContainerBounds(output=2 * MIB), Exceeded.OUTPUT),
+        (ContainerBounds(small=0, ratio=0), Exceeded.RATIO),
+        (ContainerBounds(clock=lambda: next(late, 5.0), deadline=1.0), Exceeded.TIME),
+    ):
+        content, fault = unpacked(packed, bounds)
+        if method == STORED and exceeded is Exceeded.TIME:  # one step
+            assert fault is None
+        else:
+            assert fault is exceeded
+            assert len(content) <= 2 * MIB
+
+
+def test_the_budget_is_that_of_the_message() -> None:
+    """Several members share it."""
+    budget = Budget(ContainerBounds(output=5 * MIB), 0)
+    faults = [[*decompress(Packed(DEFLATE, ZEROS[DEFLATE], None), budget)][-1] for _ in range(2)]
+    assert [isinstance(fault, Exceeded) for fault in faults] == [False, True]
+
+
+def test_input_that_has_no_output_is_spent_as_well() -> None:
+    """Empty blocks of deflate cost time and make nothing."""
+    blocks = memoryview(b"\0\0\0\xff\xff" * MIB)
+    assert unpacked(Packed(DEFLATE, blocks, None), ContainerBounds(output=MIB)) == (b"", Exceeded.OUTPUT)
+
+
+def test_a_dictionary_above_the_memory_is_not_allocated() -> None:
+    """Of one that is larger than the content, a part is enough."""
+    header = b"\x09\x14\x05\x00\x5d" + (1 << 31).to_bytes(4, "little")
+    data = memoryview(header + as_lzma(TEXT)[9:])
+    bounds = ContainerBounds(memory=MIB)
+    assert unpacked(Packed(LZMA, data, len(TEXT)), bounds) == (TEXT, None)
+    assert unpacked(Packed(LZMA, data, MIB + 1), bounds) == (b"", Exceeded.MEMORY)
+    packed = Packed(XZ, memoryview(lzma.compress(TEXT, preset=9)), None)
+    assert unpacked(packed, bounds) == (b"", DataFault.BROKEN)
+
+
+@given(st.sampled_from([*ENCODERS, 9]), st.binary(max_size=300), st.none() | st.integers(0, 300))
+def test_nothing_raises(method: int, data: bytes, size: int | None) -> None:
+    """Any data by any method have a content or a fault, twice the same."""
+    packed = Packed(method, memoryview(data), size)
+    assert unpacked(packed) == unpacked(packed)
