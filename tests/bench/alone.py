@@ -61,7 +61,8 @@ class _Values:
 def measured(programs: Programs, server: str, rounds: int = ROUNDS, sizes: Sizes | None = None) -> list[Figure]:
     """Return a figure for each bound. `server` is the address of a clamd that knows the test signature."""
     sizes, values = sizes or Sizes(), _Values()
-    values.connections = min(sizes.idle, cpu.descriptors(sizes.idle + _OTHERS) - _OTHERS)
+    # of a worker's descriptors only half are for sessions (daemon.gate)
+    values.connections = min(sizes.idle, cpu.descriptors(2 * (sizes.idle + _OTHERS)) // 2 - _OTHERS)
     native.generator(programs.folder)  # building it is not part of the start
     for number in range(rounds):
         _at_rest(programs, f"alone {number}", server, sizes, values)
