@@ -12,7 +12,7 @@ from miltscan.engines.base import Tick
 _Result = TypeVar("_Result")
 
 
-class Bounds(NamedTuple):
+class WorkBounds(NamedTuple):
     """`places` bounds the work at the same time, `until` (time.monotonic seconds) the wait for it.
 
     `interval` (seconds) is between two ticks. `full` is raised where no place is free, `late` after `until`.
@@ -26,7 +26,7 @@ class Bounds(NamedTuple):
 
 
 def in_background(
-    work: Callable[[], _Result], bounds: Bounds, tick: Tick, release: Callable[[], None] = lambda: None
+    work: Callable[[], _Result], bounds: WorkBounds, tick: Tick, release: Callable[[], None] = lambda: None
 ) -> _Result:
     """The result of `work`, or what it raises. It goes on in its thread after `late`, and where `tick` raises.
 

@@ -23,7 +23,7 @@ from miltscan.core.split import Plan, RecipientMode, Share, plan
 from miltscan.engines.base import Tick
 from miltscan.errors import HandoverError, StoreError
 from miltscan.quarantine.ledger import CopyLedger, LedgerPage
-from miltscan.scanning.background import Bounds, in_background
+from miltscan.scanning.background import WorkBounds, in_background
 from miltscan.scanning.copies import AT_ONCE, CopyResult, CopySender, OutgoingCopy, SpooledMessage, recipient_arguments
 from miltscan.scanning.pipeline import Processor
 from miltscan.scanning.receipts import is_whole
@@ -83,7 +83,7 @@ class Splitting:
     def _wait(self, report: Report, made: Plan, until: float, tick: Tick) -> tuple[tuple[Group, ...], list[CopyResult]]:
         """Carry the plan out in a thread. Where this gives up, no further copy is begun."""
         content, given_up = content_of(report.message), threading.Event()
-        bounds = Bounds(
+        bounds = WorkBounds(
             _places,
             until,
             _TICK,

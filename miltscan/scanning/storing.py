@@ -18,7 +18,7 @@ from miltscan.core.policy import not_kept
 from miltscan.core.report import Kept, Report
 from miltscan.engines.base import Tick
 from miltscan.errors import StoreError
-from miltscan.scanning.background import Bounds, in_background
+from miltscan.scanning.background import WorkBounds, in_background
 from miltscan.scanning.pipeline import Processor
 
 _TICK = 1.0  # seconds between two progress messages to the MTA
@@ -66,7 +66,7 @@ class Storing:
         After the bound it may still succeed: the client sends the message again.
         """
         content = content_of(report.message)
-        bounds = Bounds(
+        bounds = WorkBounds(
             _places,
             time.monotonic() + max(STORE_WAIT, self.patience - report.seconds),
             _TICK,

@@ -13,7 +13,7 @@ from miltscan.trace.links import LinkKind, links
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LinePart:
     """A part of a line as it is written there, and its meaning."""
 
     name: str
@@ -89,7 +89,7 @@ _STATS = (
 )
 
 
-def explain(line: str, now: datetime) -> list[Part]:
+def explain(line: str, now: datetime) -> list[LinePart]:
     """Each part of a log line with its meaning; of any line at least its kind. `now` is as for `parse_line`."""
     event = parse_line(line, now)
     head = (
@@ -100,15 +100,15 @@ def explain(line: str, now: datetime) -> list[Part]:
         ("queue ID", event.queue_id, _queue_id(event.queue_id or "")),
         ("line", event.kind, _kind(event)),
     )
-    parts = [Part(name, str(value), meaning) for name, value, meaning in head if value or value == 0]
+    parts = [LinePart(name, str(value), meaning) for name, value, meaning in head if value or value == 0]
     if not event.fields and event.text:
-        parts.append(Part("text", event.text, "in sendmail's own words"))
+        parts.append(LinePart("text", event.text, "in sendmail's own words"))
     for name in event.fields:
         value, meaning = event.get(name) or "", _OURS
         if event.kind not in {EventKind.SCAN, EventKind.QUARANTINE}:
             detail = _detail(name, value, event)
             meaning = FIELDS.get(name, "unknown to this version of miltscan") + (f": {detail}" if detail else "")
-        parts.append(Part(name, value, meaning))
+        parts.append(LinePart(name, value, meaning))
     return parts
 
 

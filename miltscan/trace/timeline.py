@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from miltscan.sandwich.logline import EventKind, LogEvent, addresses, entry_of, handoff_id
-from miltscan.trace.explain import Part
+from miltscan.trace.explain import LinePart
 from miltscan.trace.follow import Trace
 from miltscan.trace.recipients import Recipient, is_refused
 
@@ -67,14 +67,14 @@ def _recipient_fields(one: Recipient) -> dict[str, object]:
     return known | {"queue_id": one.last.queue_id, "time": _iso(one.last)} | named
 
 
-def explained_as_text(parts: Sequence[Part]) -> str:
+def explained_as_text(parts: Sequence[LinePart]) -> str:
     """Two lines for each part: name and value, and the meaning."""
     width = max(len(part.name) for part in parts)
     indent = " " * (width + 2)
     return "\n".join(f"{part.name:{width}}  {part.value}\n{indent}  {part.meaning}" for part in parts)
 
 
-def explained_as_fields(parts: Sequence[Part]) -> dict[str, dict[str, str]]:
+def explained_as_fields(parts: Sequence[LinePart]) -> dict[str, dict[str, str]]:
     """What `--explain --json` prints."""
     return {part.name: {"value": part.value, "meaning": part.meaning} for part in parts}
 

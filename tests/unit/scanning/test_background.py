@@ -6,14 +6,14 @@ import time
 import pytest
 
 from miltscan.errors import MtaGoneError, StoreError
-from miltscan.scanning.background import Bounds, in_background
+from miltscan.scanning.background import WorkBounds, in_background
 
 FULL, LATE = StoreError("full"), StoreError("late")
 
 
-def bounds(places: int = 1, seconds: float = 30.0) -> Bounds:
+def bounds(places: int = 1, seconds: float = 30.0) -> WorkBounds:
     """Bounds with a place of their own."""
-    return Bounds(threading.BoundedSemaphore(places), time.monotonic() + seconds, 0.01, FULL, LATE)
+    return WorkBounds(threading.BoundedSemaphore(places), time.monotonic() + seconds, 0.01, FULL, LATE)
 
 
 def nothing() -> None:

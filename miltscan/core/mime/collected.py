@@ -1,0 +1,101 @@
+"""What has been found so far, and how much of the bounds is left: all that changes while a message is read. Pure."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from miltscan.core.mime.closed import Anomaly, Decoding, Exceeded
+from miltscan.core.mime.declared import Declared
+from miltscan.core.mime.octets import Octets
+from miltscan.core.mime.part import MIB, Bounds, Part, Reading
+from miltscan.core.mime.transfer import GROWTH
+
+
+class Stopped(Exception):  # noqa: N818  no error: the reader returns what it has
+    """A bound ends the reading."""
+
+
+class Within(NamedTuple):
+    """A decoded part that is read in its turn."""
+
+    octets: Octets
+    path: str
+    depth: int
+
+
+class Collected:
+    """The parts and anomalies of one message. Each part is kept once, whatever the number of readings that show it."""
+
+    def __init__(self, octets: Octets, bounds: Bounds) -> None:
+        """`octets` is the message."""
+        self.bounds = bounds
+        self.waiting = [Within(octets, "", 0)]
+        self._parts: dict[tuple[Octets, int, int, Decoding], Part] = {}
+        self._seen = set[bytes]()
+        """What was decoded and read: two decodings often give the same."""
+        self._anomalies: set[Anomaly] = set()
+        self._limit: Exceeded | None = None
+        self._odd = False
+        self._output = self._memory = 0
+        self._deadline = bounds.clock() + bounds.seconds + bounds.seconds_per_mb * len(octets.view) / MIB
+
+    def step(self) -> None:
+        """Stop when the time is over; every loop over the message calls it, and nothing between two calls is long."""
+        if self.bounds.clock() > self._deadline:
+            self.stop(Exceeded.SECONDS)
+
+    def stop(self, limit: Exceeded) -> None:
+        """End the reading at a bound."""
+        self.exceed(limit)
+        raise Stopped
+
+    def exceed(self, limit: Exceeded) -> None:
+        """Something is not read because of this bound."""
+        self._limit = self._limit or limit
+
+    def odd(self, anomalies: Iterable[Anomaly] = ()) -> None:
+        """Readers may disagree about the message; it has these anomalies."""
+        self._odd = True
+        self._anomalies.update(anomalies)
+
+    def add(self, octets: Octets, span: tuple[int, int], path: str, decoding: Decoding, declared: Declared) -> None:
+        """Keep a part, or what another reading declares about one that is kept."""
+        start, end = span
+        key = octets, start, end, decoding
+        known = self._parts.get(key)
+        if known:
+            types = dict.fromkeys(known.types + declared.types)
+            names = dict.fromkeys(known.names + declared.names)
+            self._parts[key] = Part(known.path, known.raw, decoding, tuple(types), tuple(names))
+            return
+        if decoding is Decoding.BINHEX and end - start > self.bounds.memory:
+            self.exceed(Exceeded.MEMORY)  # its decoder holds the whole file
+            return
+        self._output += (end - start) * GROWTH.get(decoding, 1)
+        if self._output > self.bounds.output:
+            self.stop(Exceeded.OUTPUT)
+        if len(self._parts) >= self.bounds.parts:
+            self.stop(Exceeded.PARTS)
+        self._parts[key] = Part(path, octets.view[start:end], decoding, declared.types, declared.names)
+
+    def read_within(self, chunks: Iterable[bytes | memoryview], path: str, depth: int) -> None:
+        """Decode a part and keep the result, to be read in its turn."""
+        if depth > self.bounds.depth:
+            self.exceed(Exceeded.DEPTH)
+            return
+        held = []
+        for chunk in chunks:
+            self.step()
+            self._memory += len(chunk)
+            if self._memory > self.bounds.memory:
+                self.exceed(Exceeded.MEMORY)
+                return
+            held.append(chunk)
+        content = b"".join(held)
+        if content not in self._seen:
+            self._seen.add(content)
+            self.waiting.append(Within(Octets(content), f"{path}/", depth))
+
+    def reading(self) -> Reading:
+        """What was found."""
+        plain = not (self._odd or self._limit)
+        return Reading(tuple(self._parts.values()), frozenset(self._anomalies), self._limit, plain)

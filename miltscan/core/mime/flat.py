@@ -1,0 +1,96 @@
+"""The structure of a message as no boundary has it: what a reader may find that believes none of them. Pure.
+
+A part begins at a line Content-... that is in no header of `tree`, and ends at the next line with two hyphens in front,
+or at the next such part. Encodings within a text begin at their own first line.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from miltscan.core.mime.closed import Anomaly, Decoding
+from miltscan.core.mime.collected import Collected
+from miltscan.core.mime.declared import TEXT, Declared
+from miltscan.core.mime.marked import Mark, Marked, find_marks
+from miltscan.core.mime.tree import Span, Tree
+
+_ABOVE = 4096
+"""Bytes in front of a line Content-... in which its header may begin."""
+_INLINE = {
+    Mark.UU: (Decoding.UU, Decoding.XX),
+    Mark.BASE64: (Decoding.BASE64_LINES, Decoding.BASE64_PIECES),
+    Mark.YENC: (Decoding.YENC,),
+    Mark.BINHEX: (Decoding.BINHEX,),
+}
+_NOTHING = Declared((), (), (), (), (), known=True)
+
+
+class Hidden(NamedTuple):
+    """A header that no boundary shows."""
+
+    start: int
+    body: int
+    end: int
+    """The end of the region in which it is."""
+    declared: Declared
+
+
+def read_flat(tree: Tree, collected: Collected, depth: int) -> None:
+    """Keep what `tree` did not find."""
+    headers: list[Hidden] = []
+    encodings: list[tuple[Marked, int]] = []
+    for start, end in _regions(tree.known, len(tree.octets.view)):
+        for found in find_marks(tree.octets, start, end):
+            collected.step()
+            if found.mark is not Mark.HEADER:
+                encodings.append((found, end))
+            elif not headers or found.at >= headers[-1].body:
+                headers.append(_hidden(tree, found.at, headers[-1].body if headers else start, end))
+    _keep_parts(tree, collected, headers, depth)
+    _keep_encodings(tree, collected, encodings)
+
+
+def _regions(known: list[tuple[int, int]], end: int) -> Iterator[tuple[int, int]]:
+    """What lies between the headers and the clean bodies."""
+    at = 0
+    for start, stop in sorted(known):
+        if start > at:
+            yield at, start
+        at = max(at, stop)
+    if at < end:
+        yield at, end
+
+
+def _hidden(tree: Tree, at: int, floor: int, end: int) -> Hidden:
+    """The header around a line Content-...: it begins behind an empty line, or one with a hyphen in front."""
+    first = max(floor, at - _ABOVE)
+    above = tree.octets.piece(first, at)
+    start = first
+    for ending in (b"\n\n", b"\n\r\n"):
+        start = max(start, first + above.rfind(ending) + len(ending)) if ending in above else start
+    hyphen = above.rfind(b"\n-")
+    if hyphen >= 0 and first + hyphen >= start:
+        start = first + above.find(b"\n", hyphen + 1) + 1
+    header, declared = tree.header(start, end, TEXT)
+    return Hidden(start, max(at + 1, header.bodies[0]), end, declared)
+
+
+def _keep_parts(tree: Tree, collected: Collected, headers: list[Hidden], depth: int) -> None:
+    for number, hidden in enumerate(headers, 1):
+        collected.odd([Anomaly.HIDDEN_PART])
+        if any(start <= hidden.start < end for start, end in tree.unbounded):
+            collected.odd([Anomaly.HIDDEN_ATTACHMENTS])
+        following = headers[number].start if number < len(headers) else hidden.end
+        long = max(hidden.body, min(following, hidden.end))
+        hyphens = tree.octets.find(b"\n--", hidden.body - 1, long)
+        short = long if hyphens < 0 else max(hidden.body, hyphens - (tree.octets.view[hyphens - 1] == ord("\r")))
+        for end in dict.fromkeys((short, long)):
+            tree.leaf(Span(hidden.body, end, f"flat:{number}", depth), hidden.declared)
+
+
+def _keep_encodings(tree: Tree, collected: Collected, encodings: list[tuple[Marked, int]]) -> None:
+    for number, (found, region) in enumerate(encodings, 1):
+        collected.odd([Anomaly.INLINE_ENCODED])
+        end = min(region, encodings[number][0].at) if number < len(encodings) else region
+        for decoding in _INLINE[found.mark]:
+            path = f"{tree.prefix}{found.mark}:{number}"
+            collected.add(tree.octets, (found.at, end), path, decoding, _NOTHING)

@@ -1,0 +1,31 @@
+"""Reads a message as every mail reader may: the union of its parts in all readings. Pure, never raises, linear.
+
+Two readers look at the same bytes: `tree` follows the boundaries, `flat` believes none. A part that is encoded is
+looked into if it is a message, or a text in which other encodings begin. What is not known is odd: `Reading.plain` is
+true only for a message of known types and encodings about which all readers agree.
+"""
+
+from miltscan.core.mime.collected import Collected, Stopped
+from miltscan.core.mime.flat import read_flat
+from miltscan.core.mime.octets import Octets
+from miltscan.core.mime.part import Bounds, Reading
+from miltscan.core.mime.tree import Span, Tree
+
+
+def read_message(data: bytes | memoryview, bounds: Bounds) -> Reading:
+    """Every part of a message, header and body, with what is odd about it.
+
+    The parts are slices of `data`, or of what was decoded within the bounds: `data` has to stay as it is while they are
+    in use. A `memoryview` may be one of an mmap.
+    """
+    octets = Octets(data)
+    collected = Collected(octets, bounds)
+    try:
+        while collected.waiting:
+            within = collected.waiting.pop(0)
+            tree = Tree(within, collected)
+            tree.entity(Span(0, len(within.octets.view), "", within.depth))
+            read_flat(tree, collected, within.depth)
+    except Stopped:
+        pass
+    return collected.reading()
