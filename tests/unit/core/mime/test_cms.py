@@ -1,0 +1,245 @@
+"""Opaque S/MIME in every form that programs make, and in those that only a hostile one makes."""
+
+import shutil
+import subprocess
+import zlib
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miltscan.core.containers.budget import ContainerBounds, Exceeded
+from miltscan.core.mime.cms import Cms, CmsAnomaly, CmsKind, read_cms
+
+ENTITY = b"Content-Type: text/plain\r\n\r\n" + b"a signed line\r\n" * 2000
+PKCS7 = bytes.fromhex("06092a864886f70d0107")
+DATA, SIGNED, ENVELOPED = (PKCS7 + bytes([number]) for number in (1, 2, 3))
+COMPRESSED = bytes.fromhex("060b2a864886f70d0109100109")
+VERSION, ALGORITHMS = b"\x02\x01\x01", b"\x31\x0d\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01"
+SIGNERS = b"\x31\x00"
+NULL = b"\x05\x00"
+
+
+def element(tag: int, *contents: bytes) -> bytes:
+    """An element of definite length; its length takes four bytes."""
+    joined = b"".join(contents)
+    return bytes([tag, 0x84]) + len(joined).to_bytes(4, "big") + joined
+
+
+def open_element(tag: int, *contents: bytes) -> bytes:
+    """An element of indefinite length."""
+    return bytes([tag, 0x80]) + b"".join(contents) + b"\0\0"
+
+
+Maker = Callable[..., bytes]
+
+
+def message(kind: bytes, octets: bytes, make: Maker = element, inner: bytes = DATA) -> bytes:
+    """A message of a kind whose content is in `octets`, an element."""
+    content = make(0x30, inner, make(0xA0, octets))
+    algorithm = b"\x30\x0d\x06\x0b*\x86H\x86\xf7\r\x01\t\x10\x03\x08" if kind == COMPRESSED else ALGORITHMS
+    return make(0x30, kind, make(0xA0, make(0x30, VERSION, algorithm, content, SIGNERS)))
+
+
+def pieces(size: int, make: Maker = element) -> list[bytes]:
+    """The entity as octet strings of `size` bytes each."""
+    return [make(0x04, ENTITY[at : at + size]) for at in range(0, len(ENTITY), size)]
+
+
+FORMS = {
+    "definite": message(SIGNED, element(0x04, ENTITY)),
+    "indefinite around it": message(SIGNED, element(0x04, ENTITY), open_element),
+    "pieces": message(SIGNED, element(0x24, *pieces(1000))),
+    "pieces, indefinite": message(SIGNED, open_element(0x24, *pieces(1000)), open_element),
+    "pieces of one byte": message(SIGNED, open_element(0x24, *pieces(1)), open_element),
+    "pieces of pieces": message(
+        SIGNED, open_element(0x24, element(0x24, *pieces(999)[:5]), open_element(0x24, *pieces(999)[5:]))
+    ),
+    "long tags in front": message(SIGNED, element(0x04, ENTITY)).replace(VERSION, b"\x3f\x81\x01\x01\x01"),
+    "compressed": message(COMPRESSED, element(0x04, zlib.compress(ENTITY))),
+    "signed, then compressed": message(
+        COMPRESSED, element(0x04, zlib.compress(message(SIGNED, element(0x04, ENTITY))))
+    ),
+    "compressed, then signed": message(
+        SIGNED, element(0x04, message(COMPRESSED, element(0x04, zlib.compress(ENTITY)))), inner=COMPRESSED
+    ),
+    "signed twice, one type in front": message(
+        SIGNED,
+        element(0x04, element(0x30, VERSION, ALGORITHMS, element(0x30, DATA, element(0xA0, element(0x04, ENTITY))))),
+        inner=SIGNED,
+    ),
+    "behind the content": message(SIGNED, element(0x04, ENTITY)) + b"more",
+    "data": element(0x30, DATA, element(0xA0, element(0x04, ENTITY))),
+}
+
+
+@pytest.mark.parametrize("raw", FORMS.values(), ids=FORMS)
+def test_the_content_is_read(raw: bytes) -> None:
+    """It is what was signed, byte for byte, and nothing is odd."""
+    cms = read_cms(raw)
+    assert bytes(cms.content) == ENTITY
+    assert cms.kind in {CmsKind.SIGNED, CmsKind.COMPRESSED, CmsKind.DATA}
+    assert (cms.anomalies, cms.exceeded) == (frozenset(), frozenset())
+
+
+def test_content_in_one_piece_is_not_copied() -> None:
+    """It is a view of the message."""
+    raw = message(SIGNED, element(0x04, ENTITY))
+    assert read_cms(raw).content.obj is raw
+
+
+def test_content_that_looks_like_a_long_element_is_not_odd() -> None:
+    """A text may begin like a message; it is not one, and is not cut off."""
+    for text in (b"Confirmed.", b"0\xffzero"):
+        assert read_cms(message(SIGNED, element(0x04, text))) == Cms(CmsKind.SIGNED, memoryview(text))
+
+
+def test_the_kind_is_that_of_the_innermost_message() -> None:
+    """What is signed and then encrypted is encrypted; an encrypted message that is signed is, too."""
+    envelope = element(0x30, ENVELOPED, element(0xA0, element(0x30, VERSION)))
+    assert read_cms(envelope) == Cms(CmsKind.ENCRYPTED)
+    signed = read_cms(message(SIGNED, element(0x04, envelope)))
+    assert (signed.kind, bytes(signed.content)) == (CmsKind.ENCRYPTED, b"")
+    assert signed.kind.encrypted
+    assert not CmsKind.SIGNED.encrypted
+
+
+def test_a_detached_signature_has_no_content() -> None:
+    """The content is another part of the mail."""
+    raw = element(0x30, SIGNED, element(0xA0, element(0x30, VERSION, ALGORITHMS, element(0x30, DATA), SIGNERS)))
+    assert read_cms(raw) == Cms(CmsKind.SIGNED)
+
+
+def test_content_that_is_no_string_is_given_as_it_is() -> None:
+    """PKCS #7 allowed any type."""
+    assert bytes(read_cms(message(SIGNED, element(0x30, b"\x02\x01\x05"))).content) == b"\x02\x01\x05"
+
+
+def test_what_is_cut_off_is_read_up_to_there() -> None:
+    """Mail that was cut is everyday mail; that it was is an anomaly."""
+    for raw in (FORMS["definite"], FORMS["pieces"], FORMS["pieces, indefinite"]):
+        cms = read_cms(raw[: len(raw) // 2])
+        assert ENTITY.startswith(bytes(cms.content))
+        assert len(cms.content) > len(ENTITY) // 3
+        assert CmsAnomaly.TRUNCATED in cms.anomalies
+
+
+def test_what_is_odd_is_named() -> None:
+    """The content is read all the same."""
+    raw = FORMS["definite"]
+    shorter = raw[:2] + (20).to_bytes(4, "big") + raw[6:]
+    assert read_cms(shorter) == Cms(CmsKind.SIGNED, memoryview(ENTITY), frozenset({CmsAnomaly.LENGTH_DIFFERS}))
+    strange = read_cms(message(SIGNED, element(0x24, element(0x0C, ENTITY))))
+    assert (bytes(strange.content), strange.anomalies) == (ENTITY, frozenset({CmsAnomaly.PIECE_STRANGE}))
+    broken = read_cms(message(COMPRESSED, element(0x04, b"no zlib")))
+    assert (bytes(broken.content), broken.anomalies) == (b"", frozenset({CmsAnomaly.DATA_BROKEN}))
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"0", b"0\x80", ENTITY, b"\x30\x03\x02\x01\x05", element(0x30, b"\x06\x01\x05"), b"\0" * 9, SIGNED]
+)
+def test_what_is_not_cms_is_named(raw: bytes) -> None:
+    """Text, other DER, and what is too short."""
+    assert read_cms(raw) == Cms(CmsKind.NONE)
+
+
+def nested(levels: int) -> bytes:
+    """A signed message in signed messages."""
+    raw = ENTITY
+    for _ in range(levels):
+        raw = message(SIGNED, element(0x04, raw))
+    return raw
+
+
+def test_each_bound_is_named() -> None:
+    """Depth of messages and of strings, output, and time."""
+    depth = ContainerBounds(depth=5)
+    assert read_cms(nested(4), depth).exceeded == frozenset()
+    assert read_cms(nested(5), depth).exceeded == {Exceeded.DEPTH}
+    assert read_cms(message(SIGNED, b"\x24\x80" * 9), depth).exceeded == {Exceeded.DEPTH}
+    assert read_cms(FORMS["pieces"], ContainerBounds(output=5000)).exceeded == {Exceeded.OUTPUT}
+    assert read_cms(FORMS["compressed"], ContainerBounds(output=5000)).exceeded == {Exceeded.OUTPUT}
+    late = ContainerBounds(clock=lambda: 2.0, deadline=1.0)
+    assert read_cms(FORMS["pieces of one byte"], late).exceeded == {Exceeded.TIME}
+    assert read_cms(message(SIGNED, b"\x24\x80" + b"\x04\0" * 300_001)).exceeded == {Exceeded.MEMBERS}
+
+
+def test_deep_nesting_is_no_recursion() -> None:
+    """Many lengths that are not known, in front of the content and within it."""
+    open_ends = b"\x30\x80" * 300_000
+    assert read_cms(element(0x30, SIGNED, element(0xA0, element(0x30, open_ends)))).exceeded == {Exceeded.MEMBERS}
+    assert read_cms(open_ends).kind is CmsKind.NONE
+
+
+@given(st.sampled_from([*FORMS.values()]), st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=4)), max_size=5))
+def test_nothing_raises(raw: bytes, changes: list[tuple[int, bytes]]) -> None:
+    """Messages with bytes changed in front have a content or none, twice the same."""
+    changed = bytearray(raw)
+    for at, new in changes:
+        changed[at : at + len(new)] = new
+    assert read_cms(bytes(changed)) == read_cms(memoryview(bytes(changed)))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read(raw: bytes) -> None:
+    """Behind a type of content as well."""
+    read_cms(raw)
+    read_cms(element(0x30, SIGNED, element(0xA0, element(0x30, raw))))
+
+
+OPENSSL = shutil.which("openssl") or ""
+needs_openssl = pytest.mark.skipif(not OPENSSL, reason="openssl is not installed")
+
+
+def openssl(folder: Path, *arguments: str, data: bytes = b"") -> bytes:
+    """The output of openssl."""
+    done = subprocess.run([OPENSSL, *arguments], cwd=folder, input=data, check=True, capture_output=True)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the key and certificate of somebody."""
+    folder = tmp_path_factory.mktemp("keys")
+    key = ["-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"]
+    openssl(folder, "req", "-x509", *key, "-subj", "/CN=somebody", "-days", "9")
+    return folder
+
+
+SIGN = ["-sign", "-signer", "cert.pem", "-inkey", "key.pem", "-nodetach"]
+KINDS: dict[CmsKind, list[list[str]]] = {
+    CmsKind.SIGNED: [SIGN, [*SIGN, "-nocerts"], [*SIGN, "-keyid", "-noattr"]],
+    CmsKind.DATA: [["-data_create"]],
+    CmsKind.DIGESTED: [["-digest_create"]],
+}
+CLEAR = [(kind, command) for kind, commands in KINDS.items() for command in commands]
+ENCRYPTED = [
+    ["-encrypt", "-aes256", "-recip", "cert.pem"],
+    ["-encrypt", "-aes-256-gcm", "-recip", "cert.pem"],
+    ["-encrypt", "-aes128", "-pwri_password", "secret"],
+    ["-EncryptedData_encrypt", "-aes128", "-secretkey", "00" * 16],
+]
+WAYS = [[*stream, "-outform", form] for stream, form in product([[], ["-stream"]], ["DER", "PEM"])]
+
+
+@needs_openssl
+@pytest.mark.parametrize("way", WAYS, ids=" ".join)
+@pytest.mark.parametrize(("kind", "command"), CLEAR)
+def test_the_content_that_openssl_wrote_is_read(
+    keys: Path, kind: CmsKind, command: Sequence[str], way: Sequence[str]
+) -> None:
+    """Each kind that is not encrypted, of definite and indefinite length, in DER and PEM."""
+    cms = read_cms(openssl(keys, "cms", "-binary", *command, *way, data=ENTITY))
+    assert (cms.kind, bytes(cms.content)) == (kind, ENTITY)
+    assert (cms.anomalies, cms.exceeded) == (frozenset(), frozenset())
+
+
+@needs_openssl
+@pytest.mark.parametrize("way", WAYS, ids=" ".join)
+@pytest.mark.parametrize("command", ENCRYPTED, ids=" ".join)
+def test_what_openssl_encrypted_is_named(keys: Path, command: Sequence[str], way: Sequence[str]) -> None:
+    """By a key, a password, with and without authentication."""
+    assert read_cms(openssl(keys, "cms", "-binary", *command, *way, data=ENTITY)) == Cms(CmsKind.ENCRYPTED)
