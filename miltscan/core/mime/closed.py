@@ -33,7 +33,7 @@ MALFORMED = frozenset({Anomaly.HIDDEN_ATTACHMENTS, Anomaly.MESSAGE_PARTIAL, Anom
 """A mail reader may show an attachment here that no reading is sure to have decoded. Everyday mail has none of them."""
 
 
-class Exceeded(StrEnum):
+class ReaderLimit(StrEnum):
     """A bound of `Bounds` that the message exceeds: what lies beyond it was not read."""
 
     DEPTH = "depth"

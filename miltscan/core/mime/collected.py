@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from miltscan.core.mime.closed import Anomaly, Decoding, Exceeded
+from miltscan.core.mime.closed import Anomaly, Decoding, ReaderLimit
 from miltscan.core.mime.declared import Declared
 from miltscan.core.mime.octets import Octets
 from miltscan.core.mime.part import MIB, Bounds, Part, Reading
@@ -33,7 +33,7 @@ class Collected:
         self._seen = set[bytes]()
         """What was decoded and read: two decodings often give the same."""
         self._anomalies: set[Anomaly] = set()
-        self._limit: Exceeded | None = None
+        self._limit: ReaderLimit | None = None
         self._odd = False
         self._output = self._memory = 0
         self._deadline = bounds.clock() + bounds.seconds + bounds.seconds_per_mb * len(octets.view) / MIB
@@ -41,14 +41,14 @@ class Collected:
     def step(self) -> None:
         """Stop when the time is over; every loop over the message calls it, and nothing between two calls is long."""
         if self.bounds.clock() > self._deadline:
-            self.stop(Exceeded.SECONDS)
+            self.stop(ReaderLimit.SECONDS)
 
-    def stop(self, limit: Exceeded) -> None:
+    def stop(self, limit: ReaderLimit) -> None:
         """End the reading at a bound."""
         self.exceed(limit)
         raise Stopped
 
-    def exceed(self, limit: Exceeded) -> None:
+    def exceed(self, limit: ReaderLimit) -> None:
         """Something is not read because of this bound."""
         self._limit = self._limit or limit
 
@@ -68,26 +68,26 @@ class Collected:
             self._parts[key] = Part(known.path, known.raw, decoding, tuple(types), tuple(names))
             return
         if decoding is Decoding.BINHEX and end - start > self.bounds.memory:
-            self.exceed(Exceeded.MEMORY)  # its decoder holds the whole file
+            self.exceed(ReaderLimit.MEMORY)  # its decoder holds the whole file
             return
         self._output += (end - start) * GROWTH.get(decoding, 1)
         if self._output > self.bounds.output:
-            self.stop(Exceeded.OUTPUT)
+            self.stop(ReaderLimit.OUTPUT)
         if len(self._parts) >= self.bounds.parts:
-            self.stop(Exceeded.PARTS)
+            self.stop(ReaderLimit.PARTS)
         self._parts[key] = Part(path, octets.view[start:end], decoding, declared.types, declared.names)
 
     def read_within(self, chunks: Iterable[bytes | memoryview], path: str, depth: int) -> None:
         """Decode a part and keep the result, to be read in its turn."""
         if depth > self.bounds.depth:
-            self.exceed(Exceeded.DEPTH)
+            self.exceed(ReaderLimit.DEPTH)
             return
         held = []
         for chunk in chunks:
             self.step()
             self._memory += len(chunk)
             if self._memory > self.bounds.memory:
-                self.exceed(Exceeded.MEMORY)
+                self.exceed(ReaderLimit.MEMORY)
                 return
             held.append(chunk)
         content = b"".join(held)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from miltscan.core.mime.closed import Anomaly
-from miltscan.core.mime.fields import Header
+from miltscan.core.mime.fields import HeaderFields
 from miltscan.core.mime.parameters import Name, Value, read_value
 from miltscan.core.mime.transfer import TransferEncoding, named_encodings
 
@@ -53,7 +53,7 @@ class Declared(NamedTuple):
         return self.transfers != (TransferEncoding.IDENTITY,)
 
 
-def declare(header: Header, default: bytes) -> Declared:
+def declare(header: HeaderFields, default: bytes) -> Declared:
     """What a header declares; `default` is the type of one that names none."""
     types = [read_value(value) for value in header.types]
     dispositions = [read_value(value) for value in header.dispositions]

@@ -29,7 +29,7 @@ _BLANK = re.compile(rb"(?:\A|\n)[ \t\v\f\r]++\n")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
 
-class Header(NamedTuple):
+class HeaderFields(NamedTuple):
     """What a header says of its content. The values are unfolded, and have no blanks at their ends."""
 
     types: tuple[bytes, ...]
@@ -44,7 +44,7 @@ class Header(NamedTuple):
     """Whether its end was found within the bound."""
 
 
-def read_fields(octets: Octets, start: int, end: int, limit: int) -> Header:
+def read_fields(octets: Octets, start: int, end: int, limit: int) -> HeaderFields:
     """The header that begins at `start`; of more than `limit` bytes only these are read."""
     stop = min(end, start + limit)
     match = _FIELDS.match(octets.view, start, stop)
@@ -58,7 +58,7 @@ def read_fields(octets: Octets, start: int, end: int, limit: int) -> Header:
     return _broken(octets.piece(start, stop), after - start, start, cut=stop < end)
 
 
-def _broken(text: bytes, first: int, start: int, *, cut: bool) -> Header:
+def _broken(text: bytes, first: int, start: int, *, cut: bool) -> HeaderFields:
     """A header with a line that is no field: some readers end it there, some at an empty line, some at a blank one.
 
     `first` is the offset of that line in `text`, which is `cut` at the bound.
@@ -71,9 +71,9 @@ def _broken(text: bytes, first: int, start: int, *, cut: bool) -> Header:
     return _header(header, _LOOSE, tuple(start + body for body in bodies), strict=False)._replace(whole=whole)
 
 
-def _header(text: bytes, pattern: re.Pattern[bytes], bodies: tuple[int, ...], *, strict: bool) -> Header:
+def _header(text: bytes, pattern: re.Pattern[bytes], bodies: tuple[int, ...], *, strict: bool) -> HeaderFields:
     values: dict[bytes, list[bytes]] = {b"type": [], b"transfer-encoding": [], b"disposition": []}
     for name, value in pattern.findall(text):
         values[name.lower()].append(_FOLD.sub(b"", value).strip(b" \t"))
     types, encodings, dispositions = (tuple(found) for found in values.values())
-    return Header(types, encodings, dispositions, bodies, strict, text.count(b"\n"), whole=True)
+    return HeaderFields(types, encodings, dispositions, bodies, strict, text.count(b"\n"), whole=True)

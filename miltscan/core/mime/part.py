@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from miltscan.core.mime.closed import MALFORMED, Anomaly, Decoding, Exceeded
+from miltscan.core.mime.closed import MALFORMED, Anomaly, Decoding, ReaderLimit
 from miltscan.core.mime.parameters import Name
 from miltscan.core.mime.transfer import decode_chunks
 
@@ -64,7 +64,7 @@ class Reading:
 
     parts: tuple[Part, ...]
     anomalies: frozenset[Anomaly]
-    limit: Exceeded | None
+    limit: ReaderLimit | None
     """The first bound that the message exceeds; None if all of it was read."""
     plain: bool
     """Whether all readers agree, so that a scanner of raw mail sees what they see: nothing unknown, nothing odd."""

@@ -7,10 +7,10 @@ message as the standard has it; `flat` finds what it does not see.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from miltscan.core.mime.closed import Anomaly, Decoding, Exceeded
+from miltscan.core.mime.closed import Anomaly, Decoding, ReaderLimit
 from miltscan.core.mime.collected import Collected, Within
 from miltscan.core.mime.declared import MESSAGE, TEXT, Declared, declare
-from miltscan.core.mime.fields import Header, read_fields
+from miltscan.core.mime.fields import HeaderFields, read_fields
 from miltscan.core.mime.marked import looks_like_message, marked
 from miltscan.core.mime.transfer import TransferEncoding, decode_chunks, decodings
 
@@ -61,20 +61,20 @@ class Tree:
         """Walk a header and its body; `default` is the type of a header that names none."""
         self._collected.step()
         if span.depth > self._bounds.depth:
-            self._collected.exceed(Exceeded.DEPTH)
+            self._collected.exceed(ReaderLimit.DEPTH)
             return
         header, declared = self.header(span.start, span.end, default)
         self._know(span.start, min(header.bodies))
         for body in header.bodies:
             self._content(span._replace(start=body), declared)
 
-    def header(self, start: int, end: int, default: bytes) -> tuple[Header, Declared]:
+    def header(self, start: int, end: int, default: bytes) -> tuple[HeaderFields, Declared]:
         """The header that begins at `start`, and what it declares."""
         header = read_fields(self.octets, start, end, self._bounds.header)
         if not header.whole:
-            self._collected.exceed(Exceeded.HEADER)
+            self._collected.exceed(ReaderLimit.HEADER)
         if header.lines > self._bounds.fields:
-            self._collected.exceed(Exceeded.FIELDS)
+            self._collected.exceed(ReaderLimit.FIELDS)
         declared = declare(header, default)
         if not declared.known:
             self._collected.odd(declared.anomalies)
@@ -97,7 +97,7 @@ class Tree:
         candidates = declared.boundaries[: self._bounds.candidates * _TRIES]
         found = [one for one in candidates if self._next(one, max(0, span.start - 1), span.end) >= 0]
         if len(candidates) < len(declared.boundaries) or len(found) > self._bounds.candidates:
-            self._collected.exceed(Exceeded.CANDIDATES)
+            self._collected.exceed(ReaderLimit.CANDIDATES)
         if len(found) > 1:
             self._collected.odd([Anomaly.BOUNDARY_TWICE])
         if found and not declared.multipart:
@@ -140,7 +140,7 @@ class Tree:
         while at >= 0:
             count += 1
             if count > self._bounds.parts:
-                self._collected.stop(Exceeded.PARTS)
+                self._collected.stop(ReaderLimit.PARTS)
             behind = at + len(boundary) + 3
             line = self.octets.find(b"\n", behind, span.end)
             after = line + 1 if line >= 0 else span.end
