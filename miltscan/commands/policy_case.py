@@ -6,9 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import BinaryIO, NamedTuple, TypeVar
 
+from miltscan.commands.policy_options import GivenScore
 from miltscan.core.edits import Header
 from miltscan.core.explained import OF_VERDICT, Case
-from miltscan.core.facts import Facts, WeekTime
+from miltscan.core.facts import OF_FILTERS, Facts, WeekTime
 from miltscan.core.message import NO_CONTENT, Circumstances, Client, Direction, Envelope, Message, direction
 from miltscan.core.noted import Noted, read_notes
 from miltscan.core.released import parse_head
@@ -40,7 +41,7 @@ class Given(NamedTuple):
     reason: Limit | Fault | None = None
     signature: str | None = None
     engine: str | None = None
-    scores: Mapping[str, float] = {}
+    scores: tuple[GivenScore, ...] = ()
     now: WeekTime | None = None
 
     @property
@@ -122,7 +123,7 @@ def _noted(event: LogEvent) -> Noted:
 
 def case_of_entry(entry: Entry, headers: Sequence[Header] | None) -> Case:
     """A message of the quarantine; `headers` are None where they cannot be read."""
-    unknown = {"daemon", "tls", "scores"} | _of_direction(entry.direction) | _unless(headers is not None, "headers")
+    unknown = {"daemon", "tls", *OF_FILTERS} | _of_direction(entry.direction) | _unless(headers is not None, "headers")
     if entry.signature:  # also one that was allowed then
         verdict = Verdict.infected(entry.engine, entry.signature)
     else:
@@ -141,7 +142,7 @@ def case_of_entry(entry: Entry, headers: Sequence[Header] | None) -> Case:
 
 
 def with_given(case: Case, given: Given, *, filters: bool) -> Case:
-    """The case with what options say of it; with `filters` there are anti-spam engines, whose scores are unknown."""
+    """The case with what options say of it; with `filters` there are anti-spam engines, whose results are unknown."""
     known = {name for name in ("sender", "client", "client_name", "tls", "daemon", "size") if _says(given, name)}
     known |= {"headers"} if given.headers else set()
     known |= {"user", "authenticated"} if given.user is not None else set()
@@ -195,11 +196,12 @@ def _judged(case: Case, given: Given, *, filters: bool) -> Case:
         return case
     outcome = given.outcome or _outcome(given)
     scored = [
-        Verdict.scored(name, "", score, Advice(SpamAction.NONE, 0.0), spam=outcome is Outcome.SPAM)
-        for name, score in given.scores.items()
+        Verdict.scored(name, "", score, Advice(action or SpamAction.NONE, 0.0), spam=outcome is Outcome.SPAM)
+        for name, score, action in given.scores
     ]
+    unnamed = _unless(all(one.action for one in given.scores), "spam_actions")
     if outcome is None:
-        unknown = case.unknown - {"scores"} if case.verdicts else case.unknown
+        unknown = case.unknown - OF_FILTERS | unnamed if case.verdicts else case.unknown
         return case._replace(verdicts=(*case.verdicts, *scored) if case.verdicts else (), unknown=unknown)
     engine = given.engine or _NO_ENGINE
     main = Verdict(engine, outcome, signature=given.signature, reason=given.reason)
@@ -208,7 +210,8 @@ def _judged(case: Case, given: Given, *, filters: bool) -> Case:
     unknown = case.unknown - OF_VERDICT | _unless(given.engine is not None, "engine")
     unknown |= _unless(given.reason is not None or outcome not in {Outcome.UNSCANNED, Outcome.ERROR}, "reason")
     unknown |= _unless(given.signature is not None or outcome is not Outcome.INFECTED, "signature")
-    unknown |= _unless(bool(scored) or not filters or outcome not in {Outcome.CLEAN, Outcome.SPAM}, "scores")
+    asked = filters and outcome in {Outcome.CLEAN, Outcome.SPAM}
+    unknown |= OF_FILTERS if asked and not scored else unnamed
     return case._replace(verdicts=(main, *scored), unknown=unknown)
 
 

@@ -31,7 +31,7 @@ from miltscan.config.load import load_settings
 from miltscan.config.rules import Side
 from miltscan.config.settings import Settings
 from miltscan.core.explained import Case, Consulted, Explained, consult_lists, explained, known_facts
-from miltscan.core.facts import Facts
+from miltscan.core.facts import OF_FILTERS, Facts
 from miltscan.core.released import head_and_body, parse_head
 from miltscan.core.split import RecipientMode
 from miltscan.core.text import readable
@@ -115,7 +115,7 @@ def explain_policy(  # noqa: PLR0913 - one parameter for each option
       miltscan policy explain --client 192.0.2.1 --sender a@b.example --recipient c@d.example --signature Win.Test.X
       miltscan policy explain 6AMG4FAU001849 --config ./candidate.toml --json
     """
-    verdict = (outcome, options.of_verdict(reason), signature, engine, dict(scores or ()))
+    verdict = (outcome, options.of_verdict(reason), signature, engine, (*(scores or ()),))
     about_client = (client, client_name, user, tls, daemon)
     now = None if at is None else week_time_of(at)
     given = Given(sender, (*(recipients or ()),), *about_client, way, size, (*(headers or ()),), *verdict, now)
@@ -202,7 +202,7 @@ def _of_file(file: Path, settings: Settings, given: Given) -> Case:
     unknown = case.unknown - {"outcome", "reason", "engine", "signature"}
     return case._replace(
         verdicts=tuple(timed.verdict for timed in report.verdicts),
-        unknown=unknown if settings.filters else unknown - {"scores"},
+        unknown=unknown if settings.filters else unknown - OF_FILTERS,
     )
 
 

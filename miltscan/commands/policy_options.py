@@ -11,7 +11,7 @@ import typer
 
 from miltscan.config.units import parse_size
 from miltscan.core.message import Direction
-from miltscan.core.verdict import Fault, Limit, Outcome
+from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
 
 T = TypeVar("T")
 
@@ -63,10 +63,11 @@ class GivenHeader(NamedTuple):
 
 
 class GivenScore(NamedTuple):
-    """A score: ENGINE=N."""
+    """The score of an anti-spam engine, and its action if that is known: ENGINE=N or ENGINE=N,ACTION."""
 
     engine: str
     score: float
+    action: SpamAction | None
 
 
 def _header(text: str) -> GivenHeader:
@@ -78,7 +79,8 @@ def _header(text: str) -> GivenHeader:
 
 def _score(text: str) -> GivenScore:
     name, _, value = text.partition("=")
-    return GivenScore(name, float(value))
+    score, comma, action = value.partition(",")
+    return GivenScore(name, float(score), SpamAction(action) if comma else None)
 
 
 Subject = Annotated[
@@ -149,9 +151,9 @@ Scores = Annotated[
     list[GivenScore] | None,
     typer.Option(
         "--score",
-        metavar="ENGINE=N",
-        help="A score; may be repeated.",
-        parser=_reads("ENGINE=N such as rspamd=8.5", _score),
+        metavar="ENGINE=N[,ACTION]",
+        help="A score, and the action of the engine; may be repeated.",
+        parser=_reads("ENGINE=N or ENGINE=N,ACTION such as 'rspamd=4.5,soft reject'", _score),
     ),
 ]
 Headers = Annotated[

@@ -14,7 +14,7 @@ from miltscan.core.text import readable
 from miltscan.quarantine.entry import shown_address
 
 _LONGEST = 400  # characters of a header's value
-_NAMES: Mapping[str, str] = {"now": "time", "client_name": "client name"}
+_NAMES: Mapping[str, str] = {"now": "time", "client_name": "client name", "spam_actions": "spam actions"}
 
 
 def rules_text(rules: Sequence[tuple[RuleSettings, Rule]], width: int) -> Iterator[str]:

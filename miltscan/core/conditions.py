@@ -15,7 +15,7 @@ from miltscan.core.message import Direction
 from miltscan.core.patterns import address_keys, pattern
 from miltscan.core.signature import CLASSES, signature_class
 from miltscan.core.text import readable
-from miltscan.core.verdict import Fault, Limit, Outcome
+from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
 from miltscan.core.weektime import hours
 from miltscan.core.wildcards import Glob
 
@@ -247,6 +247,12 @@ def _score(value: object, _open: OpenSource) -> Test:
     return _of("scores", lambda scores: any(name in scores and scores[name] >= limits[name] for name in limits))
 
 
+def _spam_action(value: object, _open: OpenSource) -> Test:
+    """One of the actions, by any engine."""
+    wanted = frozenset(_values(value, _one_of(SpamAction)))
+    return _of("spam_actions", lambda actions: not wanted.isdisjoint(actions.values()))
+
+
 def _header(value: object, _open: OpenSource) -> Test:
     """Every named header must have one of its forms, in any of its occurrences."""
     if not isinstance(value, Mapping) or not value:
@@ -297,6 +303,7 @@ _MAKERS: Mapping[str, tuple[tuple[str, ...], Callable[[object, OpenSource], Test
     "signature": (("signature",), _globs("signature")),
     "class": (("signature",), _class),
     "score_from": (("scores",), _score),
+    "spam_action": (("spam_actions",), _spam_action),
     "sender": (("sender",), _address("sender")),
     "recipient": (("recipient",), _address("recipient")),
     "client": (("client", "client_name"), _client),

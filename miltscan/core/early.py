@@ -38,7 +38,13 @@ def ruled_at_mail(policy: Policy, message: Message) -> Ruling | None:
         return None
     size = announced_size(message.envelope.arguments)
     facts = _at_envelope(message)._replace(
-        size=size, outcome=verdict.outcome, reason=verdict.reason or "", engine=verdict.engine, signature="", scores={}
+        size=size,
+        outcome=verdict.outcome,
+        reason=verdict.reason or "",
+        engine=verdict.engine,
+        signature="",
+        scores={},
+        spam_actions={},
     )
     match = first(policy.rules.left(facts), facts)
     if not match.settled or not (match.rule is None or _may_tell(match.rule, _TEXTS_AT_MAIL)):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from miltscan.core.action import Decision
 from miltscan.core.conditions import Condition
-from miltscan.core.facts import Facts, WeekTime
+from miltscan.core.facts import OF_FILTERS, Facts, WeekTime
 from miltscan.core.lists import Consultation, ListEntry, ListName, Lists, ListScope, ListStanding
 from miltscan.core.message import Direction, Message
 from miltscan.core.policy import Policy, denial
@@ -20,8 +20,6 @@ from miltscan.core.signature import signature_class
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome, Verdict, severity, worst
 
-OF_FILTERS = frozenset({"scores"})
-"""The facts that come from anti-spam engines."""
 OF_VERDICT = OF_FILTERS | {"outcome", "reason", "engine", "signature"}
 """The facts that come from engines."""
 _LONGEST = 200  # characters of a value
@@ -243,10 +241,17 @@ def fact_text(fact: object) -> str:
         case WeekTime(weekday, minute):
             return f"{_DAYS[weekday]} {minute // 60:02}:{minute % 60:02}"
         case Mapping():
-            return ", ".join(f"{readable(name, _LONGEST)} {score:g}" for name, score in fact.items()) or "none"
+            return (
+                ", ".join(f"{readable(name, _LONGEST)} {_of_filter(value)}" for name, value in fact.items()) or "none"
+            )
         case bytes() | str():
             return readable(fact, _LONGEST) or "none"
     return str(fact)
+
+
+def _of_filter(value: object) -> str:
+    """The score or the action of an anti-spam engine."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def consult_lists(

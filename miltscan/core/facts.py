@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from miltscan.core.edits import Header
 from miltscan.core.message import Direction
-from miltscan.core.verdict import Fault, Limit, Outcome
+from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
 
 
 class WeekTime(NamedTuple):
@@ -39,8 +39,8 @@ class Facts(NamedTuple):
     """The facts; None is one that is not known yet, such as the outcome while the envelope arrives.
 
     An empty text means that there is none: no `signature` (also where the allow list names it), no `user`. `client` is
-    an IP address, or what stands for it in `message.Client`. `engine` is the one whose verdict decides. `scores` holds
-    that of each anti-spam engine.
+    an IP address, or what stands for it in `message.Client`. `engine` is the one whose verdict decides. `scores` and
+    `spam_actions` hold those of each anti-spam engine.
     """
 
     now: WeekTime | None = None
@@ -60,8 +60,11 @@ class Facts(NamedTuple):
     engine: str | None = None
     signature: str | None = None
     scores: Mapping[str, float] | None = None
+    spam_actions: Mapping[str, SpamAction] | None = None
 
 
 NOTHING_KNOWN = Facts()
 OF_CIRCUMSTANCES = frozenset({"daemon", "tls", "user"})
 """The fields that need `message.Circumstances`."""
+OF_FILTERS = frozenset({"scores", "spam_actions"})
+"""The fields that anti-spam engines fill, which are asked last."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from miltscan.core.action import KEPT, ActionName, Decision, Reject, TempFail
 from miltscan.core.edits import in_order
 from miltscan.core.effect import edits_of, reply_of
-from miltscan.core.facts import Facts, HeaderIndex, WeekTime
+from miltscan.core.facts import OF_FILTERS, Facts, HeaderIndex, WeekTime
 from miltscan.core.lists import ListStanding
 from miltscan.core.message import Message, direction
 from miltscan.core.policy import Policy, action_of, decide, denial, marks
@@ -62,6 +62,7 @@ def facts_of(scanned: Scanned) -> Facts:
         verdict.engine,
         "" if verdict.allowed else verdict.signature or "",  # what is allowed was not found, as far as rules go
         {one.engine: one.score for one in verdicts if one.score is not None},
+        {one.engine: one.advice.action for one in verdicts if one.advice},
     )
 
 
@@ -140,7 +141,7 @@ def may_accept(policy: Policy, scanned: Scanned) -> bool:
     """Whether a message might be accepted after the anti-spam engines, which can make a clean one spam."""
     if not policy.rules:
         return decide(policy, *scanned[:3]).action.name is ActionName.ACCEPT
-    facts = facts_of(scanned)._replace(scores=None)
+    facts = facts_of(scanned)._replace(**dict.fromkeys(OF_FILTERS))
     if scanned.verdict.outcome is Outcome.CLEAN:
         facts = facts._replace(outcome=None, engine=None)
     match = first(policy.rules.left(facts), facts)

@@ -7,7 +7,7 @@ from pathlib import Path
 from miltscan.config.settings import Settings
 from miltscan.core.action import Decision
 from miltscan.core.explained import Case, consult_lists, explained
-from miltscan.core.facts import WeekTime
+from miltscan.core.facts import OF_FILTERS, WeekTime
 from miltscan.core.finding import Finding, warning
 from miltscan.core.lists import Lists
 from miltscan.core.message import NO_CONTENT, Client, Envelope, Message
@@ -20,7 +20,7 @@ from miltscan.scanning.listfile import ListFile
 
 TEST_SIGNATURES = ("Eicar-Test-Signature", "Win.Test.EICAR_HDB-1", "Eicar-Signature")
 """Names of the test signature, by database."""
-_UNKNOWN = frozenset({"client_name", "daemon", "direction", "tls", "scores"})
+_UNKNOWN = OF_FILTERS | {"client_name", "daemon", "direction", "tls"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ COST_AT_RCPT = Bound("the same with rules that refuse at RCPT, for which the MTA
 
 _LOAD = Load((1_000,), 2000, 8)
 _CALLS, _REPEATS, _ROUNDS = 2000, 7, 7
-_LATE = ("size", "headers", "outcome", "reason", "engine", "signature", "scores")
+_LATE = ("size", "headers", "outcome", "reason", "engine", "signature", "scores", "spam_actions")
 _AT_RCPT = (
     'when = {{ sender = "@news{n}.example", direction = "inbound" }}\nunless = {{ tls = true }}\naction = "reject"'
 )

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from miltscan.quarantine.files import Files
-from tests.fakes.antispam import SPAMD_GTUBE, FakeAntispam, spamd_says
+from tests.fakes.antispam import FakeAntispam, either_gtube, spamd_says
 from tests.fakes.clamd import FakeClamd
 from tests.harness import decisions
 from tests.harness.client import new_message_id
@@ -30,24 +30,24 @@ def parts() -> Iterator[Parts]:
         private_folder() as folder,
         FakeClamd.unix(folder / "fake.ctl") as clamd,
         FakeClamd.tcp() as second,
-        FakeAntispam(spamd_says(), SPAMD_GTUBE) as spamd,
+        FakeAntispam(spamd_says(), either_gtube) as antispam,
         ScanningSandwich(folder, servers=[clamd.address]) as sandwich,
     ):
-        yield sandwich, spamd, clamd, second
+        yield sandwich, antispam, clamd, second
 
 
 @pytest.mark.parametrize("case", decisions.cases("e2e"), ids=lambda case: case.name)
 def test_case(parts: Parts, case: Case) -> None:
     """The client's reply and the headers in the mailbox are those that the file expects."""
-    sandwich, spamd, *clamds = parts
-    tables = case.tables_with(case.servers([clamd.address for clamd in clamds], str(spamd.address)))
+    sandwich, antispam, *clamds = parts
+    tables = case.tables_with(case.servers([clamd.address for clamd in clamds], str(antispam.address)))
     sandwich.run_with({"milter": {"workers": 1}, **tables})  # so that a server is down for all as soon as for one
     sandwich.miltscan.wait_for_engines(len(case.answers))
     message_id = new_message_id()
     head = [(b"Message-ID", f" {message_id}".encode()), *case.headers]
     message = b"".join(b"%b:%b\r\n" % header for header in head) + b"\r\n" + case.body
     with ExitStack() as stack:
-        fakes: list[FakeClamd | FakeAntispam] = case.servers(clamds, spamd)
+        fakes: list[FakeClamd | FakeAntispam] = case.servers(clamds, antispam)
         for (engine, answer), fake in zip(case.answers.items(), fakes, strict=False):
             down = partial(wait_until_down, sandwich, engine)
             stack.enter_context(decisions.answering(fake, answer, down))

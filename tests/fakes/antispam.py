@@ -54,6 +54,11 @@ RSPAMD_GTUBE = rspamd_says(action="reject", score=15.0, is_skipped=True, symbols
 SPAMD_GTUBE = spamd_says("True ; 1000.0 / 5.0", "GTUBE,NO_RELAYS")
 
 
+def either_gtube(request: bytes) -> bytes:
+    """The answer of the program whose protocol the request has: only that of rspamd is HTTP."""
+    return (RSPAMD_GTUBE if request.startswith(b"POST") else SPAMD_GTUBE)(request)
+
+
 class FakeAntispam:
     """The server; `requests` are those about messages. Each answer is sent after `delay` seconds."""
 

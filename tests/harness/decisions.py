@@ -14,7 +14,7 @@ from miltscan.core.facts import WeekTime
 from miltscan.core.listlines import FIRST, added_line
 from miltscan.core.lists import ListEntry, ListName
 from miltscan.core.message import NO_CIRCUMSTANCES, Circumstances
-from tests.fakes.antispam import FakeAntispam, spamd_says
+from tests.fakes.antispam import FakeAntispam, rspamd_says, spamd_says
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.clamd_lies import Slow, always_ok, close_without_answer, honest, says, unless_canary
 from tests.harness.processes import PATIENCE, wait_until
@@ -108,10 +108,10 @@ class Case:
         """The type of each engine, in their order."""
         return [one["type"] for one in self.tables.get("", {}).get("engine", [{"type": "clamd"}])]
 
-    def servers(self, clamds: Iterable[_Server], spamd: _Server) -> list[_Server]:
-        """A server for each engine: one of these clamds, or the spamd."""
+    def servers(self, clamds: Iterable[_Server], antispam: _Server) -> list[_Server]:
+        """A server for each engine: one of these clamds, or that of anti-spam engines."""
         those = iter(clamds)
-        return [spamd if kind == "spamd" else next(those) for kind in self.types]
+        return [next(those) if kind == "clamd" else antispam for kind in self.types]
 
     def tables_with(self, servers: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The same where each [[engine]], in order, uses one of these servers and tests it often."""
@@ -346,31 +346,38 @@ def _flatten(name: str, table: Mapping[str, Any], found: dict[str, dict[str, Any
 def answering(server: FakeClamd | FakeAntispam, answer: str, wait_until_down: Callable[[], None]) -> Iterator[None]:
     """The fake answers mail with these words and its self-test honestly; both honestly when the context ends."""
     if isinstance(server, FakeAntispam):
-        answers = _spamd(server, answer, wait_until_down)
+        answers = _antispam(server, answer, wait_until_down)
     else:
         answers = _clamd(server, answer, wait_until_down)
     with answers:
         yield
 
 
-def spamd_words(answer: str) -> bytes:
-    """What a spamd sends that answers with these words: `True ; 8.3 / 5.0 RULE,OTHER`."""
+def antispam_words(answer: str) -> bytes:
+    """What a spamd sends that answers `True ; 8.3 / 5.0 RULE,OTHER`; with an action instead of True, a rspamd."""
+    if answer == "(closes)":
+        return b""
     result, _, symbols = answer.rpartition(" ")
-    return b"" if answer == "(closes)" else spamd_says(result, symbols)(b"")
+    action, _, numbers = result.partition(" ; ")
+    if action in {"True", "False"} or not numbers:
+        return spamd_says(result, symbols)(b"")
+    score, required = map(float, numbers.split(" / "))
+    named = {name: {"score": 0.0} for name in symbols.split(",")}
+    return rspamd_says(action=action, score=score, required_score=required, symbols=named)(b"")
 
 
 @contextmanager
-def _spamd(spamd: FakeAntispam, answer: str, wait_until_down: Callable[[], None]) -> Iterator[None]:
-    spamd.requests.clear()
-    spamd.answer = lambda _: spamd_words(answer)
-    spamd.answers_self_test = answer != "(fails its self-test)"
-    if not spamd.answers_self_test:
+def _antispam(server: FakeAntispam, answer: str, wait_until_down: Callable[[], None]) -> Iterator[None]:
+    server.requests.clear()
+    server.answer = lambda _: antispam_words(answer)
+    server.answers_self_test = answer != "(fails its self-test)"
+    if not server.answers_self_test:
         wait_until_down()
     try:
         yield
-        assert bool(spamd.requests) is not (answer in {"(not asked)", "(fails its self-test)"})
+        assert bool(server.requests) is not (answer in {"(not asked)", "(fails its self-test)"})
     finally:
-        spamd.answers_self_test = True
+        server.answers_self_test = True
 
 
 @contextmanager

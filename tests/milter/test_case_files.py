@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from tests.fakes.antispam import SPAMD_GTUBE, FakeAntispam, spamd_says
+from tests.fakes.antispam import FakeAntispam, either_gtube, spamd_says
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.delivery import FakeDelivery, fake_delivery
 from tests.fakes.milter_wire import Code
@@ -27,9 +27,9 @@ def second() -> Iterator[FakeClamd]:
 
 
 @pytest.fixture(scope="module")
-def spamd() -> Iterator[FakeAntispam]:
+def antispam() -> Iterator[FakeAntispam]:
     """The server of an anti-spam engine."""
-    with FakeAntispam(spamd_says(), SPAMD_GTUBE) as server:
+    with FakeAntispam(spamd_says(), either_gtube) as server:
         yield server
 
 
@@ -41,9 +41,9 @@ def delivery() -> Iterator[FakeDelivery]:
 
 
 @pytest.mark.parametrize("case", decisions.cases("milter"), ids=lambda case: case.name)
-def test_case(shared: Fleet, second: FakeClamd, spamd: FakeAntispam, delivery: FakeDelivery, case: Case) -> None:
+def test_case(shared: Fleet, second: FakeClamd, antispam: FakeAntispam, delivery: FakeDelivery, case: Case) -> None:
     """The reply to the MTA and the edits that it is asked for are those that the file expects."""
-    tables = case.tables_with(case.servers(["OWN", second.address], str(spamd.address)))
+    tables = case.tables_with(case.servers(["OWN", second.address], str(antispam.address)))
     settings = {
         f"{table}.{key}".lstrip("."): value for table, values in tables.items() for key, value in values.items()
     }
@@ -64,7 +64,7 @@ def test_case(shared: Fleet, second: FakeClamd, spamd: FakeAntispam, delivery: F
     )
 
     with ExitStack() as stack:
-        fakes: list[FakeClamd | FakeAntispam] = case.servers((daemon.clamd, second), spamd)
+        fakes: list[FakeClamd | FakeAntispam] = case.servers((daemon.clamd, second), antispam)
         for (engine, answer), fake in zip(case.answers.items(), fakes, strict=False):
             down = partial(wait_until_down, daemon, engine)
             stack.enter_context(decisions.answering(fake, answer, down))

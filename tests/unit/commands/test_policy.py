@@ -157,6 +157,23 @@ def test_what_nobody_says_is_unknown(policy: Run) -> None:
     assert "not known: headers" in result.stdout
 
 
+def test_the_action_of_an_anti_spam_engine(tmp_path: Path) -> None:
+    """It is known only if the option names it; a rule that reads it is undecided otherwise."""
+    file = tmp_path / "f.toml"
+    rule = '[[rule]]\nname = "later"\nwhen = { spam_action = "soft reject" }\naction = "tempfail"\n'
+    file.write_text(f'lists.file = ""\n[[engine]]\ntype = "clamd"\n[[engine]]\ntype = "rspamd"\n{rule}')
+
+    def explain(score: str) -> Result:
+        arguments = ["policy", "explain", "--outcome", "clean", "--score", score, "--json", "--config", str(file)]
+        return CliRunner().invoke(app, arguments, prog_name="miltscan")
+
+    result = explain("rspamd=4.5,soft reject")
+    assert decisions(result) == [("later", "tempfail")]
+    assert explained(result)["facts"]["spam_actions"] == {"rspamd": "soft reject"}
+    assert decisions(explain("rspamd=4.5,no action")) == [("clean", "accept")]
+    assert explained(explain("rspamd=4.5"))["recipients"][0]["needs"] == ["spam_actions"]
+
+
 def test_the_rules_of_the_delivery_side(policy: Run) -> None:
     """They decide with an option."""
     assert decisions(policy("explain", "--delivery", "--outcome", "clean", "--json")) == [("later", "discard")]
@@ -247,6 +264,7 @@ def test_a_message_of_the_quarantine(policy: Run, tmp_path: Path) -> None:
         ("--direction", "x"),
         ("--at", "x"),
         ("--score", "x"),
+        ("--score", "rspamd=4,defer"),
         ("--header", "x"),
     ],
 )

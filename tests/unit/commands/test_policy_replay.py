@@ -18,7 +18,7 @@ from miltscan.core.noted import notes_on
 from miltscan.core.report import Listed, Report, Timed
 from miltscan.core.ruled import Scanned, rule_on
 from miltscan.core.rules import Rules
-from miltscan.core.verdict import Verdict
+from miltscan.core.verdict import Advice, SpamAction, Verdict
 from miltscan.quarantine.files import Files
 from miltscan.telemetry.log import message_fields
 from tests.fakes.entries import put
@@ -55,6 +55,18 @@ def replay(folder: Path, candidate: str, log: str, *more: str) -> dict[str, Any]
     assert result.exit_code == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)
     return found
+
+
+def test_the_action_of_an_anti_spam_engine_is_in_the_log(tmp_path: Path) -> None:
+    """A candidate that reads it is decided by the line alone."""
+    mail = message(queue_id="SOFT1")
+    opinion = Verdict.scored("rspamd", "", 4.5, Advice(SpamAction.SOFT_REJECT, 15.0), spam=False)
+    decision = rule_on(policy(), Scanned(mail, CLEAN, (CLEAN, opinion), WeekTime(0, 0))).decision
+    report = Report(mail, CLEAN, decision, (Timed(CLEAN, 0.1), Timed(opinion, 0.1)), 0.0, 0.0)
+    candidate = '[[rule]]\nname = "later"\nwhen = { spam_action = "soft reject" }\naction = "tempfail"\n'
+    found = replay(tmp_path, candidate, as_line(report) + line("SAME1", CLEAN), "--no-quarantine")
+    assert (found["same"], found["undecided"]) == (1, 0)
+    assert [(one["new_rule"], one["examples"]) for one in found["changes"]] == [("later", ["SOFT1"])]
 
 
 def test_what_would_change(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from miltscan.core.conditions import CONDITIONS, RESERVED, UnfitError, condition
 from miltscan.core.facts import NOTHING_KNOWN, Facts, HeaderIndex, WeekTime
 from miltscan.core.lookup import Check, Kind, Source
 from miltscan.core.message import Direction
-from miltscan.core.verdict import Fault, Limit, Outcome
+from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
 
 KNOWN = Facts(
     now=WeekTime(0, 600),
@@ -28,6 +28,7 @@ KNOWN = Facts(
     engine="clamd",
     signature="Doc.Macro.Agent-1",
     scores={"rspamd": 6.5},
+    spam_actions={"rspamd": SpamAction.SOFT_REJECT, "spamd": SpamAction.NONE},
 )
 
 
@@ -65,6 +66,7 @@ def holds(key: str, value: object, facts: Facts = KNOWN) -> bool | None:
         ),
         ("class", ["Macro", ["Phishing", "Macro"]], ["Phishing"]),
         ("score_from", [6.5, 1, {"rspamd": 6}, {"x": 1, "rspamd": 2}], [6.6, {"x": 1}, {"rspamd": 7}]),
+        ("spam_action", ["soft reject", ["reject", "none"]], ["no action", ["greylist", "reject"]]),
         (
             "sender",
             ["@mail.example.org", ".example.org", "user@mail.example.org", "file:address:user@mail.example.org"],
@@ -158,6 +160,7 @@ def test_forms_of_a_fact(key: str, value: str, facts: Facts) -> None:
         ("score_from", "8", [("", "8", "expected a number")]),
         ("score_from", {}, [("", {}, "expected a number")]),
         ("score_from", {"rspamd": True}, [(".rspamd", True, "expected a number")]),
+        ("spam_action", ["reject", "defer"], [("[2]", "defer", 'expected one of "no action", "greylist"')]),
         ("header", "X-Foo", [("", "X-Foo", "expected a table")]),
         ("header", {}, [("", {}, "expected a table")]),
         ("header", {"X-Foo": ["a", 1]}, [(".X-Foo[2]", 1, "expected a text")]),

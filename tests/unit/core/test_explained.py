@@ -23,7 +23,7 @@ from miltscan.core.lists import Lists
 from miltscan.core.message import Client, Direction, Envelope
 from miltscan.core.ruled import Scanned, rule_on
 from miltscan.core.rules import Rule, Rules, first
-from miltscan.core.verdict import Limit, Outcome, Verdict
+from miltscan.core.verdict import Limit, Outcome, SpamAction, Verdict
 from tests.fakes.list_entries import listed
 from tests.fakes.messages import message, policy
 from tests.unit.core.test_rules import FACTS, HIDDEN, RULES, hide, rule
@@ -185,6 +185,7 @@ def test_an_entry_that_asks_for_what_is_unknown(
         (True, "yes"),
         (NOW, "Wed 10:00"),
         ({"rspamd": 8.5}, "rspamd 8.5"),
+        ({"rspamd": SpamAction.SOFT_REJECT}, "rspamd soft reject"),
         ({}, "none"),
         ("", "none"),
         (b"<a\x1b@b>", "<a\\x1b@b>"),

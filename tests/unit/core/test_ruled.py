@@ -46,7 +46,7 @@ def test_the_facts_of_a_message() -> None:
         circumstances=Circumstances("helo", "alice", "TLSv1.3", "x", "mx", "MSA"),
         headers=[(b"X-Foo", b" bar")],
     )
-    score = Verdict.scored("rspamd", "s", 3.5, Advice(SpamAction.NONE, 5.0), spam=False)
+    score = Verdict.scored("rspamd", "s", 3.5, Advice(SpamAction.GREYLIST, 5.0), spam=False)
     facts = facts_of(Scanned(known, Verdict.unscanned("clamd", Limit.TIMEOUT), (score,), NOW))
     assert facts.headers
     assert facts.headers.values_of(b"x-foo") == [b" bar"]
@@ -66,6 +66,7 @@ def test_the_facts_of_a_message() -> None:
         engine="clamd",
         signature="",
         scores={"rspamd": 3.5},
+        spam_actions={"rspamd": SpamAction.GREYLIST},
     )
 
 
@@ -151,6 +152,8 @@ def test_recipients_with_the_same_decision_are_no_groups() -> None:
         ('[[rule]]\nname = "r"\nwhen = { outcome = "clean" }\naction = "reject"', CLEAN, True),
         ('[[rule]]\nname = "r"\nwhen = { outcome = "infected" }\naction = "accept"', INFECTED, True),
         ('[[rule]]\nname = "r"\nwhen = { score_from = 5 }\naction = "reject"', CLEAN, True),
+        ('[[rule]]\nname = "r"\nwhen = { spam_action = "greylist" }\naction = "tempfail"', CLEAN, True),
+        ('[[rule]]\nname = "r"\nwhen = { spam_action = "greylist" }\naction = "accept"', INFECTED, True),
         ('[[rule]]\nname = "r"\nwhen = { recipient = "@other.test" }\naction = "accept"', INFECTED, True),
         ('[[rule]]\nname = "r"\nwhen = { sender = "@none.test" }\naction = "accept"', INFECTED, False),
     ],

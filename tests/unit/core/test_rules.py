@@ -14,7 +14,7 @@ from miltscan.core.facts import Facts, HeaderIndex, WeekTime
 from miltscan.core.lookup import Check, Source
 from miltscan.core.message import Direction
 from miltscan.core.rules import ALWAYS, NO_MATCH, Match, Rule, Rules, first, residual
-from miltscan.core.verdict import Outcome
+from miltscan.core.verdict import Outcome, SpamAction
 
 REJECT = Effect(Choice(ActionName.REJECT))
 
@@ -98,6 +98,7 @@ TABLES = st.fixed_dictionaries(
         "size_from": st.sampled_from([10, 200]),
         "header": st.just({"X-Foo": "*"}),
         "score_from": st.just(5),
+        "spam_action": st.sampled_from(["soft reject", ["greylist", "reject"]]),
         "time": st.just("Mon-Fri"),
     },
 )
@@ -129,6 +130,7 @@ FACTS = st.builds(
     engine=st.just("clamd"),
     signature=st.sampled_from(["", "Heuristics.X", "Y"]),
     scores=st.sampled_from([{}, {"rspamd": 7.0}]),
+    spam_actions=st.sampled_from([{}, {"rspamd": SpamAction.GREYLIST}]),
 )
 HIDDEN = st.sets(st.sampled_from(Facts._fields))
 

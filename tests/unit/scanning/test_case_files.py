@@ -10,22 +10,25 @@ from miltscan.core.action import Decision, Discard, Hold, Quarantine, Redirect
 from miltscan.core.edits import edited
 from miltscan.core.lists import Consultation, Lists
 from miltscan.core.lookup import Check, Source
-from miltscan.core.message import Circumstances, Client, Destination, Message
+from miltscan.core.message import NO_CIRCUMSTANCES, Circumstances, Client, Destination, Envelope, Message
 from miltscan.core.policy import decide
 from miltscan.core.report import Group
 from miltscan.core.ruled import Ruling, Scanned, rule_on, rule_on_standings
 from miltscan.core.session import Session
 from miltscan.core.split import Plan, Share, plan
 from miltscan.core.verdict import Advice, Limit, Verdict
+from miltscan.engines.antispam.engine import Question
 from miltscan.engines.antispam.reply import Scored, SpamReply
 from miltscan.engines.clamd.reply import Clean, Form, Found, parse_reply
 from miltscan.engines.reply import Failed, Limited
+from miltscan.engines.rspamd.reply import Honoured, parse_rspamd
 from miltscan.engines.spamd.reply import parse_spamd
 from miltscan.scanning.assemble import list_scope, policy_for, rules_for
 from tests.fakes.messages import NoContent
 from tests.harness import decisions
 from tests.harness.decisions import Case, Fate
 
+QUESTION = Question(Client("c", "192.0.2.1"), Envelope(b"<>"), NO_CIRCUMSTANCES, "", (), -1, 1)
 LIMITS = {
     "(no answer)": Limit.TIMEOUT,
     "(fails its self-test)": Limit.NO_ENGINE,
@@ -38,8 +41,11 @@ def verdict_on(engine: str, answer: str, kind: str) -> Verdict:
     """The verdict of this engine that follows from its words in a case."""
     if answer in LIMITS:
         return Verdict.unscanned(engine, LIMITS[answer])
-    if kind == "spamd":
-        return opinion_of(engine, parse_spamd(decisions.spamd_words(answer), 1))
+    if kind != "clamd":
+        words = decisions.antispam_words(answer)
+        return opinion_of(
+            engine, parse_spamd(words, 1) if kind == "spamd" else parse_rspamd(words, QUESTION, Honoured())
+        )
     words = b"" if answer == "(closes)" else f"stream: {answer}\0".encode()
     match parse_reply(words, Form.STREAM):
         case Clean():
