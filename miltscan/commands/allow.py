@@ -37,7 +37,7 @@ What = Annotated[
     str,
     typer.Argument(
         metavar=_WHAT,
-        help="The name of a signature, the SHA-256 of a message, or a sender: user@domain, @domain, .domain or <>.",
+        help="A signature, the SHA-256 of a message, or a sender: user@domain, user@, @domain, .domain or <>.",
         show_default=False,
     ),
 ]

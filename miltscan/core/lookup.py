@@ -3,8 +3,9 @@
 `file:/path` is a file with one value a line. `access:TAG` stands for the keys of sendmail's access map with this tag,
 which are looked up as sendmail does for `From:` (`SearchList`, `LookUpDomain`, `LookUpAddress` of its proto.m4): of an
 address the whole, `user@`, and its domain with each one above, the first two also with `+*` or nothing for +detail; of
-a host its name and each domain above it; of an IP address the prefixes by octet or, for IPv6, by group. The first key
-that is there decides: the value SKIP is no match (`FEATURE(access_db)` with `skip`), any other is one.
+an address without a domain `user@`; of a host its name and each domain above it; of an IP address the prefixes by octet
+or, for IPv6, by group. The first key that is there decides: the value SKIP is no match (`FEATURE(access_db)` with
+`skip`), any other is one.
 """
 
 import re
@@ -55,7 +56,7 @@ def source_mistake(text: str) -> str | None:
 
 def host_keys(name: str) -> tuple[str, ...]:
     """The literals that match a host's name: itself, and `.domain` for it and each domain above it."""
-    return (name, *address_keys(b"@" + name.encode("utf-8", "backslashreplace"))[2:])
+    return (name, *address_keys(b"@" + name.encode("utf-8", "backslashreplace"))[3:])
 
 
 class FileValues:
@@ -158,21 +159,26 @@ def access_keys(kind: Kind, value: str) -> Iterator[str]:
     text = value.lower()
     match kind:
         case Kind.ADDRESS:
-            user, at, domain = text.removeprefix("<").removesuffix(">").rpartition("@")
-            if not at:
-                yield text
-                return
-            bare, plus, _ = user.partition("+")
-            users = (user, f"{bare}+*", bare) if bare and plus else (user,)
-            yield from (f"{one}@{domain}" for one in users)
-            yield from (f"{one}@" for one in users)
-            yield from _domains(domain)
+            address = text.removeprefix("<").removesuffix(">")
+            yield from _of_address(address) if address else (text,)
         case Kind.HOST:
             yield from _domains(text)
         case Kind.NETWORK:
             yield from _prefixes(text)
         case Kind.TEXT:
             yield text
+
+
+def _of_address(address: str) -> Iterator[str]:
+    """Of an address without a domain, such as `postmaster`, those of its user."""
+    user, domain = address.rpartition("@")[::2] if "@" in address else (address, "")
+    bare, plus, _ = user.partition("+")
+    users = (user, f"{bare}+*", bare) if bare and plus else (user,)
+    if domain:
+        yield from (f"{one}@{domain}" for one in users)
+    yield from (f"{one}@" for one in users)
+    if domain:
+        yield from _domains(domain)
 
 
 def _domains(name: str) -> Iterator[str]:

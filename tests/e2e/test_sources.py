@@ -89,7 +89,8 @@ def test_a_poisoned_map_at_the_start(tmp_path: Path) -> None:
 
 RULESET = """
 SScanTest
-R$+ @ $+\t$: $>SearchList <! Scan> $| <F:$1@$2> <U:$1@> <D:$2> <>
+R$+ @ $+\t$@ $>SearchList <! Scan> $| <F:$1@$2> <U:$1@> <D:$2> <>
+R$+\t$: $>SearchList <! Scan> $| <U:$1@> <>
 """
 HOSTS = ["deep.example", "a.deep.example", "other.example", "upper.test", "test", "a.b.upper.test", "example"]
 ADDRESSES = [
@@ -105,6 +106,7 @@ MAILBOXES = [
     "x@upper.test", "x@other.example", "user+detail@none.test", "full+detail@deep.example", "x+detail@deep.example",
     "skipped@example", "skipped@other.example", "nouser@example", "nouser@none.test", "plus+a@plus.test",
     "plus@plus.test", "anyplus+a@none.test", "anyplus@none.test", "x@[198.51.100.7]", "x@[198.51.101.7]",
+    "user", "user+detail", "nouser", "example", "anyplus+a",
 ]  # fmt: skip
 
 

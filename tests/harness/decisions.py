@@ -93,8 +93,8 @@ class Case:
 
     @property
     def local(self) -> bool:
-        """Whether the local mailer delivers to all recipients: those of example.test."""
-        return all(one.endswith("@example.test>") for one in self.recipients)
+        """Whether the local mailer delivers to all recipients: those of example.test, and those without a domain."""
+        return all(one.endswith("@example.test>") or "@" not in one for one in self.recipients)
 
     @property
     def tables(self) -> dict[str, dict[str, Any]]:

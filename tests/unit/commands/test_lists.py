@@ -131,7 +131,7 @@ def test_an_entry_is_what_the_options_name(
         (["allow", "--reason", "r"], "expected either SIGNATURE|SHA256|SENDER or --from QUEUE-ID"),
         (["allow", "X", "--from", "Q", "--reason", "r"], "expected either"),
         (["deny", "--reason", "r"], "Missing argument"),
-        (["deny", "a@", "--reason", "r"], "expected an address, @domain"),
+        (["deny", "a@b@", "--reason", "r"], "expected an address, @domain"),
         (["deny", "", "--reason", "r"], "expected SIGNATURE|SHA256|SENDER"),
         (["deny", f"X{HOSTILE}", "--reason", "r"], "expected SIGNATURE|SHA256|SENDER"),
         (["deny", "@a", "--sender", "@b", "--reason", "r"], "@a is a sender already"),

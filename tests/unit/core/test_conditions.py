@@ -69,7 +69,13 @@ def holds(key: str, value: object, facts: Facts = KNOWN) -> bool | None:
         ("spam_action", ["soft reject", ["reject", "none"]], ["no action", ["greylist", "reject"]]),
         (
             "sender",
-            ["@mail.example.org", ".example.org", "user@mail.example.org", "file:address:user@mail.example.org"],
+            [
+                "@mail.example.org",
+                ".example.org",
+                "user@",
+                "user@mail.example.org",
+                "file:address:user@mail.example.org",
+            ],
             ["@example.org", "<>", ["a@b", ".net"], "access:x"],
         ),
         ("recipient", ["b@example.net", [".org", "@example.net"]], ["a@example.net"]),

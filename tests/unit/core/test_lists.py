@@ -125,6 +125,21 @@ def test_every_recipient_must_match(recipients: tuple[bytes, ...], matches: bool
 
 
 @pytest.mark.parametrize(
+    ("recipients", "matches"),
+    [
+        ((b"<Postmaster>",), True),
+        ((b"<postmaster@example.test>", b"<postmaster>"), True),
+        ((b"<postmaster>", b"<user@example.test>"), False),
+    ],
+)
+def test_a_user_of_any_domain(recipients: tuple[bytes, ...], matches: bool) -> None:  # noqa: FBT001 - a table
+    """RCPT may name postmaster without one."""
+    mail = message(envelope=Envelope(b"<sender@example.org>", recipients))
+    entry = listed("deny", sender="@example.org", recipient="postmaster@")
+    assert (standing(consulted(entry, mail=mail)).denied is entry) is matches
+
+
+@pytest.mark.parametrize(
     ("address", "matches"),
     [
         ("192.0.2.1", True),

@@ -17,7 +17,17 @@ from miltscan.core.lookup import (
 from miltscan.core.patterns import pattern
 
 VALUES = FileValues(
-    ["@partner.example", ".gov.example", "A@b.example", "<>", "192.0.2.0/24", "2001:db8::/32", "198.51.100.7", "Eicar"]
+    [
+        "@partner.example",
+        ".gov.example",
+        "A@b.example",
+        "abuse@",
+        "<>",
+        "192.0.2.0/24",
+        "2001:db8::/32",
+        "198.51.100.7",
+        "Eicar",
+    ]
 )
 
 
@@ -40,6 +50,8 @@ def test_no_source(text: str) -> None:
         (Kind.ADDRESS, "x@mail.partner.example", False),
         (Kind.ADDRESS, "x@a.gov.example", True),
         (Kind.ADDRESS, "a@b.example", True),
+        (Kind.ADDRESS, "abuse", True),
+        (Kind.ADDRESS, "abuse@any.example", True),
         (Kind.ADDRESS, "<>", True),
         (Kind.ADDRESS, "", True),
         (Kind.HOST, "gov.example", True),
@@ -79,7 +91,8 @@ def test_the_lines_of_a_file() -> None:
         (Kind.ADDRESS, "a@b.example", ["a@b.example", "a@", "b.example", "example"]),
         (Kind.ADDRESS, "a@[192.0.2.7]", ["a@[192.0.2.7]", "a@", "[192.0.2.7]", "[192.0.2]", "[192.0]", "[192]"]),
         (Kind.ADDRESS, "<>", ["<>"]),
-        (Kind.ADDRESS, "postmaster", ["postmaster"]),
+        (Kind.ADDRESS, "Postmaster", ["postmaster@"]),
+        (Kind.ADDRESS, "a+b", ["a+b@", "a+*@", "a@"]),
         (Kind.HOST, "mx.b.example", ["mx.b.example", "b.example", "example"]),
         (Kind.NETWORK, "192.0.2.7", ["192.0.2.7", "192.0.2", "192.0", "192"]),
         (Kind.NETWORK, "local", []),

@@ -10,13 +10,13 @@ from miltscan.core.patterns import address_keys, pattern
     [
         (
             b"<User@Mail.Example.org>",
-            ("user@mail.example.org", "@mail.example.org", ".mail.example.org", ".example.org", ".org"),
+            ("user@mail.example.org", "user@", "@mail.example.org", ".mail.example.org", ".example.org", ".org"),
         ),
         (b"<>", ("<>",)),
         (b"", ("<>",)),
-        (b"<postmaster>", ("postmaster",)),
-        (b'<"a@b"@c>', ('"a@b"@c', "@c", ".c")),
-        (b"<\xff@c>", ("\\xff@c", "@c", ".c")),
+        (b"<Postmaster>", ("postmaster", "postmaster@")),
+        (b'<"a@b"@c>', ('"a@b"@c', '"a@b"@', "@c", ".c")),
+        (b"<\xff@c>", ("\\xff@c", "\\xff@", "@c", ".c")),
     ],
 )
 def test_the_patterns_of_an_address(path: bytes, keys: tuple[str, ...]) -> None:
@@ -36,6 +36,7 @@ def test_a_domain_of_many_labels_has_few_patterns() -> None:
         (" <user@example.org> ", "user@example.org"),
         ("@example.org", "@example.org"),
         (".example.org", ".example.org"),
+        ("Postmaster@", "postmaster@"),
         ("<>", "<>"),
     ],
 )
@@ -44,7 +45,7 @@ def test_a_pattern(text: str, expected: str) -> None:
     assert pattern(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "example.org", "user@", "@", ".", "a b@c", "a@b c", "a@b\x1b", "a@<b>"])
+@pytest.mark.parametrize("text", ["", "example.org", "a b@", "a@b@", "@", ".", "a b@c", "a@b c", "a@b\x1b", "a@<b>"])
 def test_what_is_no_pattern(text: str) -> None:
     """A bare domain could be a signature."""
     with pytest.raises(ValueError, match="expected an address"):
