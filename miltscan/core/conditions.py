@@ -13,7 +13,7 @@ from miltscan.core.facts import Facts
 from miltscan.core.lookup import Check, Kind, Source, host_keys
 from miltscan.core.message import Direction
 from miltscan.core.patterns import address_keys, pattern
-from miltscan.core.signature import CLASSES, signature_class
+from miltscan.core.signature import CLASSES, signature_classes
 from miltscan.core.text import readable
 from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
 from miltscan.core.weektime import hours
@@ -128,7 +128,7 @@ def _choice(attribute: str, names: Iterable[str]) -> Callable[[object, OpenSourc
 
 def _class(value: object, _open: OpenSource) -> Test:
     wanted = frozenset(_values(value, _one_of(CLASSES)))
-    return _of("signature", lambda name: bool(name) and signature_class(name) in wanted)
+    return _of("signature", lambda name: bool(name) and not wanted.isdisjoint(signature_classes(name)))
 
 
 def _globs(attribute: str) -> Callable[[object, OpenSource], Test]:

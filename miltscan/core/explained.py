@@ -16,7 +16,7 @@ from miltscan.core.message import Direction, Message
 from miltscan.core.policy import Policy, denial
 from miltscan.core.ruled import Scanned, decision_by, facts_of
 from miltscan.core.rules import Rule
-from miltscan.core.signature import signature_class
+from miltscan.core.signature import signature_classes
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome, Verdict, severity, worst
 
@@ -223,7 +223,7 @@ def _value(condition: Condition, facts: Facts) -> str:
         return ", ".join(_header_text(name, facts) for name in condition.headers) if facts.headers else ""
     texts = [fact_text(getattr(facts, name)) for name in condition.reads if getattr(facts, name) is not None]
     if condition.key == "class" and facts.signature:
-        texts.append(f"class {signature_class(facts.signature)}")
+        texts.append(f"class {' and '.join(signature_classes(facts.signature))}")
     return ", ".join(texts)
 
 

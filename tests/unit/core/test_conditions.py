@@ -141,6 +141,8 @@ def test_what_is_missing_has_no_form(key: str, value: str, facts: Facts) -> None
         ("client", "192.0.2.0/24", KNOWN._replace(client="IPv6:::ffff:192.0.2.9")),
         ("client", "2001:db8::/32", KNOWN._replace(client="IPv6:2001:db8::1")),
         ("client", "192.0.2.7", KNOWN._replace(client_name="[192.0.2.7]")),
+        ("class", "Macro", KNOWN._replace(signature="Heuristics.OLE2.ContainsMacros.VBA")),
+        ("class", "Heuristics", KNOWN._replace(signature="Heuristics.OLE2.ContainsMacros.VBA")),
         ("reason", "timeout", KNOWN._replace(reason=Limit.TIMEOUT)),
         ("reason", "closed", KNOWN._replace(reason=Fault.CLOSED)),
         ("user", "al*", KNOWN._replace(user="Alice")),
