@@ -12,7 +12,7 @@ from typing import NamedTuple
 MIB = 1024 * 1024
 
 
-class Exceeded(StrEnum):
+class ContainerLimit(StrEnum):
     """The bounds by name: what exceeded one is not scanned completely."""
 
     MEMBERS = "members"
@@ -60,16 +60,16 @@ class Budget:
         self._output = bounds.output
         self._ratio = bounds.small + bounds.ratio * size
 
-    def spend(self, count: int) -> Exceeded | None:
+    def spend(self, count: int) -> ContainerLimit | None:
         """Take `count` bytes that a decoder read or wrote, whichever is more; return the bound that this exceeds."""
         self._output -= count
         self._ratio -= count
         if self._output < 0:
-            return Exceeded.OUTPUT
+            return ContainerLimit.OUTPUT
         if self._ratio < 0:
-            return Exceeded.RATIO
+            return ContainerLimit.RATIO
         return self.late()
 
-    def late(self) -> Exceeded | None:
+    def late(self) -> ContainerLimit | None:
         """Return the bound on time if it has passed."""
-        return Exceeded.TIME if self.bounds.clock() > self.bounds.deadline else None
+        return ContainerLimit.TIME if self.bounds.clock() > self.bounds.deadline else None

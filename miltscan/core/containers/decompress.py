@@ -1,7 +1,7 @@
 """The content of a member, in pieces: deflate, bzip2, LZMA and xz by the standard library.
 
     for piece in decompress(packed, budget):
-        if isinstance(piece, DataFault | Exceeded): ...      # always the last piece
+        if isinstance(piece, DataFault | ContainerLimit): ...      # always the last piece
         else: ...                                            # the next bytes
 
 Pieces are at most 1 MiB, so that a member of any size costs little memory. A member that is only stored is one piece, a
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from miltscan.core.containers.budget import MIB, Budget, Exceeded
+from miltscan.core.containers.budget import MIB, Budget, ContainerLimit
 
 STORED, DEFLATE, BZIP2, LZMA, XZ = 0, 8, 12, 14, 95
 """The methods that are read (APPNOTE 4.4.5); others, such as Deflate64 (9), Zstandard (93) and PPMd (98), are not."""
@@ -72,7 +72,7 @@ class _Inflater:
         return output
 
 
-Piece = bytes | memoryview | DataFault | Exceeded
+Piece = bytes | memoryview | DataFault | ContainerLimit
 """A part of the content, or the fault that ends it."""
 
 
@@ -91,12 +91,12 @@ def decompress(packed: Packed, budget: Budget) -> Iterator[Piece]:
     except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError):
         yield DataFault.BROKEN
     except (MemoryError, OverflowError):
-        yield Exceeded.MEMORY
+        yield ContainerLimit.MEMORY
 
 
 def _stored(packed: Packed, budget: Budget) -> Iterator[Piece]:
     if len(packed.data) > budget.bounds.file:
-        yield Exceeded.FILE
+        yield ContainerLimit.FILE
         return
     exceeded = budget.spend(len(packed.data))
     yield exceeded or packed.data
@@ -126,13 +126,13 @@ def _limited(packed: Packed, pieces: Iterator[Piece], most: int) -> Iterator[Pie
     size, slack = packed.size, _LZMA_SLACK if packed.method == LZMA else 0
     total = 0
     for piece in pieces:
-        if isinstance(piece, DataFault | Exceeded):
+        if isinstance(piece, DataFault | ContainerLimit):
             if not (slack and size is not None and total >= size):  # without an end marker the stream just ends
                 yield piece
             return
         total += len(piece)
         if (total if size is None else min(total, size)) > most:
-            yield Exceeded.FILE
+            yield ContainerLimit.FILE
             return
         kept = piece if size is None or total <= size else piece[: max(0, len(piece) - (total - size))]
         if kept:

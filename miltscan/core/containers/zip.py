@@ -20,9 +20,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from miltscan.core.containers.budget import DEFAULT_BOUNDS, ContainerBounds, Exceeded
+from miltscan.core.containers.budget import DEFAULT_BOUNDS, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import KNOWN_METHODS, STORED, Packed
-from miltscan.core.containers.zip_headers import AES, Header, descriptor_end, descriptor_ends, local_header
+from miltscan.core.containers.zip_headers import AES, ZipHeader, descriptor_end, descriptor_ends, local_header
 from miltscan.core.containers.zip_records import (
     ZipAnomaly,
     ZipRecords,
@@ -67,7 +67,7 @@ class ZipArchive(NamedTuple):
 
     members: tuple[ZipMember, ...]
     anomalies: frozenset[ZipAnomaly]
-    exceeded: frozenset[Exceeded]
+    exceeded: frozenset[ContainerLimit]
 
 
 class _Entry(NamedTuple):
@@ -76,7 +76,7 @@ class _Entry(NamedTuple):
     `ends` are the places where stored data may end if no header says their size.
     """
 
-    headers: Sequence[Header]
+    headers: Sequence[ZipHeader]
     start: int
     ends: Sequence[int]
     anomalies: set[ZipAnomaly]
@@ -97,20 +97,20 @@ def read_zip(data: bytes | memoryview, bounds: ContainerBounds = DEFAULT_BOUNDS)
         member = _member(view, str(len(members)), entry, bounds, left)
         left -= len(member.readings)
         if left < 0:
-            exceeded.add(Exceeded.MEMBERS)
+            exceeded.add(ContainerLimit.MEMBERS)
             break
         if bounds.clock() > bounds.deadline:
-            exceeded.add(Exceeded.TIME)
+            exceeded.add(ContainerLimit.TIME)
             break
         members.append(member)
         anomalies |= member.anomalies
-        exceeded |= {Exceeded.FILE} if member.too_large else set()
+        exceeded |= {ContainerLimit.FILE} if member.too_large else set()
     return ZipArchive(tuple(members), frozenset(anomalies), frozenset(exceeded))
 
 
 def _entries(view: memoryview, records: ZipRecords) -> Iterator[_Entry]:
-    centrals: dict[int, list[Header]] = defaultdict(list)
-    missing: list[tuple[Header, int]] = []
+    centrals: dict[int, list[ZipHeader]] = defaultdict(list)
+    missing: list[tuple[ZipHeader, int]] = []
     wrong: set[int] = set()
     for central, at, anomaly in referred(records):
         if anomaly is ZipAnomaly.LOCAL_MISSING:

@@ -31,7 +31,7 @@ _MOST_FIELDS = 64  # that are looked at: ordinary headers have at most ten
 _CHUNK = 256 * 1024
 
 
-class Header(NamedTuple):
+class ZipHeader(NamedTuple):
     """What one header says of a member. `at` and `after` are the positions of the header and of the byte behind it.
 
     `names` has the name (of a very long one the end) and, where an extra field holds another one, its Unicode form.
@@ -77,7 +77,7 @@ def positions(data: memoryview, signature: bytes) -> Iterator[int]:
             found = chunk.find(signature, found + 1)
 
 
-def local_header(data: memoryview, at: int) -> Header | None:
+def local_header(data: memoryview, at: int) -> ZipHeader | None:
     """The local header at a position; None if the data ends within it."""
     if at + LOCAL_SIZE > len(data):
         return None
@@ -91,7 +91,7 @@ def local_header(data: memoryview, at: int) -> Header | None:
         large = _numbers(_field(extra, _ZIP64), 2)  # a local header has both or none (4.5.3)
         size, packed = large if len(large) == 2 else (size, packed)  # noqa: PLR2004 - both
     unknown = flags & SIZES_FOLLOW and not packed  # some programs know the size all the same
-    return Header(
+    return ZipHeader(
         at,
         after,
         flags,
@@ -102,7 +102,7 @@ def local_header(data: memoryview, at: int) -> Header | None:
     )
 
 
-def central_header(data: memoryview, at: int) -> Header | None:
+def central_header(data: memoryview, at: int) -> ZipHeader | None:
     """The central header at a position; None if the data ends within it."""
     if at + _CENTRAL.size > len(data):
         return None
@@ -116,7 +116,7 @@ def central_header(data: memoryview, at: int) -> Header | None:
         large = iter(_numbers(_field(extra, _ZIP64), 3))
         size, packed, offset = (next(large, each) if each == _MAX32 else each for each in (size, packed, offset))
     names = _names(data[at + _CENTRAL.size : name_end], extra)
-    return Header(at, min(after, len(data)), flags, method, packed, size, names, offset)
+    return ZipHeader(at, min(after, len(data)), flags, method, packed, size, names, offset)
 
 
 def end_record(data: memoryview, at: int) -> EndRecord | None:

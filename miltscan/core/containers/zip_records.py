@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
 
-from miltscan.core.containers.budget import ContainerBounds, Exceeded
+from miltscan.core.containers.budget import ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import STORED
 from miltscan.core.containers.zip_headers import (
     CENTRAL,
@@ -20,7 +20,7 @@ from miltscan.core.containers.zip_headers import (
     END,
     LOCAL,
     EndRecord,
-    Header,
+    ZipHeader,
     central_header,
     end_record,
     local_header,
@@ -54,20 +54,20 @@ class ZipAnomaly(StrEnum):
 class ZipRecords(NamedTuple):
     """The headers of all kinds wherever their signatures stand, in order of position."""
 
-    locals: Sequence[Header]
-    centrals: Sequence[Header]
+    locals: Sequence[ZipHeader]
+    centrals: Sequence[ZipHeader]
     ends: Sequence[EndRecord]
     descriptors: Sequence[int] = ()
 
 
-def scan_records(view: memoryview, bounds: ContainerBounds) -> tuple[ZipRecords, set[Exceeded]]:
+def scan_records(view: memoryview, bounds: ContainerBounds) -> tuple[ZipRecords, set[ContainerLimit]]:
     """All records in `view`, of each kind at most `bounds.members`, and the bound if there are more."""
-    exceeded: set[Exceeded] = set()
+    exceeded: set[ContainerLimit] = set()
 
     def places(signature: bytes) -> list[int]:
         found = [*islice(positions(view, signature), bounds.members + 1)]
         if len(found) > bounds.members:
-            exceeded.add(Exceeded.MEMBERS)
+            exceeded.add(ContainerLimit.MEMBERS)
         return found[: bounds.members]
 
     local_headers = [header for at in places(LOCAL) if (header := local_header(view, at))]
@@ -77,7 +77,7 @@ def scan_records(view: memoryview, bounds: ContainerBounds) -> tuple[ZipRecords,
     return ZipRecords(local_headers, central_headers, end_records, descriptors), exceeded
 
 
-def referred(records: ZipRecords) -> Iterator[tuple[Header, int, ZipAnomaly | None]]:
+def referred(records: ZipRecords) -> Iterator[tuple[ZipHeader, int, ZipAnomaly | None]]:
     """Each central header with the position of its local header, and what is odd about that.
 
     Its offset counts from the begin of its own archive. Where no local header is there, an offset may count from the
@@ -105,7 +105,7 @@ def referred(records: ZipRecords) -> Iterator[tuple[Header, int, ZipAnomaly | No
 
 def outer_records(records: ZipRecords) -> ZipRecords:
     """The records without those inside members that are stored: they belong to archives inside this one."""
-    centrals: dict[int, list[Header]] = defaultdict(list)
+    centrals: dict[int, list[ZipHeader]] = defaultdict(list)
     for central, at, _ in referred(records):
         centrals[at].append(central)
     starts, stops = [0], [0]
@@ -127,11 +127,11 @@ def outer_records(records: ZipRecords) -> ZipRecords:
     )
 
 
-def _is_plainly_stored(headers: Sequence[Header]) -> bool:
+def _is_plainly_stored(headers: Sequence[ZipHeader]) -> bool:
     return all(each.method == STORED and not each.encrypted for each in headers) and not differences(headers)
 
 
-def differences(headers: Sequence[Header]) -> set[ZipAnomaly]:
+def differences(headers: Sequence[ZipHeader]) -> set[ZipAnomaly]:
     """What the headers of one member disagree about; of stored data both sizes must be the same."""
     known = [each for each in headers if each.packed is not None]
     several = len({each.packed for each in known}) > 1 or len({each.size for each in headers} - {None}) > 1
@@ -169,6 +169,6 @@ def directory_anomalies(view: memoryview, records: ZipRecords) -> Iterator[ZipAn
             yield ZipAnomaly.DATA_AFTER if after < len(view) else ZipAnomaly.TRUNCATED
 
 
-def has_open_end(header: Header) -> bool:
+def has_open_end(header: ZipHeader) -> bool:
     """Whether neither the header nor the data themselves say where the data end."""
     return header.method == STORED and header.packed is None

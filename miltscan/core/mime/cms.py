@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from miltscan.core.containers.budget import DEFAULT_BOUNDS, Budget, ContainerBounds, Exceeded
+from miltscan.core.containers.budget import DEFAULT_BOUNDS, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import ZLIB, DataFault, Packed, decompress
 from miltscan.core.mime.openpgp import is_openpgp
 
@@ -55,7 +55,7 @@ class Cms(NamedTuple):
     kind: CmsKind
     content: memoryview = memoryview(b"")
     anomalies: frozenset[CmsAnomaly] = frozenset()
-    exceeded: frozenset[Exceeded] = frozenset()
+    exceeded: frozenset[ContainerLimit] = frozenset()
 
 
 class _Element(NamedTuple):
@@ -104,7 +104,7 @@ def read_cms(data: bytes | memoryview, bounds: ContainerBounds = DEFAULT_BOUNDS)
     budget = Budget(bounds, len(content))
     kind, inner = CmsKind.NONE, None
     anomalies: set[CmsAnomaly] = set()
-    exceeded: set[Exceeded] = set()
+    exceeded: set[ContainerLimit] = set()
     for _ in range(bounds.depth):
         walk = _Walk(content, budget)
         level = walk.message(inner)
@@ -116,7 +116,7 @@ def read_cms(data: bytes | memoryview, bounds: ContainerBounds = DEFAULT_BOUNDS)
         if kind is CmsKind.ENCRYPTED:
             break
     else:
-        exceeded.add(Exceeded.DEPTH)
+        exceeded.add(ContainerLimit.DEPTH)
     found = memoryview(b"") if kind is CmsKind.NONE else content
     return Cms(kind, found, frozenset(anomalies), frozenset(exceeded))
 
@@ -129,7 +129,7 @@ class _Walk:
         self._budget = budget
         self._elements = 0
         self.anomalies: set[CmsAnomaly] = set()
-        self.exceeded: set[Exceeded] = set()
+        self.exceeded: set[ContainerLimit] = set()
 
     def message(self, kind: CmsKind | None) -> tuple[CmsKind, CmsKind | None, memoryview] | None:
         """The kind of the message, the kind of a message that is its content, and the content; None: it is no message.
@@ -176,7 +176,7 @@ class _Walk:
     def _inflated(self, content: memoryview) -> memoryview:
         joined = bytearray()
         for piece in decompress(Packed(ZLIB, content, None), self._budget):
-            if isinstance(piece, Exceeded):
+            if isinstance(piece, ContainerLimit):
                 self.exceeded.add(piece)
             elif isinstance(piece, DataFault):
                 self.anomalies.add(CmsAnomaly.DATA_BROKEN)
@@ -214,7 +214,7 @@ class _Walk:
                 yield self._view[child.start : child.end]
             at = child.start if child.constructed or child.end is None else child.end
             if len(ends) > self._budget.bounds.depth:
-                self.exceeded.add(Exceeded.DEPTH)
+                self.exceeded.add(ContainerLimit.DEPTH)
                 return
 
     def _children(self, parent: _Element) -> Iterator[_Element]:
@@ -250,7 +250,7 @@ class _Walk:
         view = self._view
         self._elements += 1
         if self._elements > _MOST_ELEMENTS:
-            self.exceeded.add(Exceeded.MEMBERS)
+            self.exceeded.add(ContainerLimit.MEMBERS)
         if self._elements % _ELEMENTS_PER_LOOK == 0 and (late := self._budget.late()):
             self.exceeded.add(late)
         if self.exceeded or at + 2 > len(view):

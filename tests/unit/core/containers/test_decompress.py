@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, Exceeded
+from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import (
     BZIP2,
     DEFLATE,
@@ -51,9 +51,9 @@ CODED = [method for method in ENCODERS if method != STORED]
 def unpacked(packed: Packed, bounds: ContainerBounds | None = None) -> tuple[bytes, Piece | None]:
     """The content, and the fault at its end."""
     pieces = [*decompress(packed, Budget(bounds or ContainerBounds(), len(packed.data)))]
-    fault = pieces.pop() if pieces and isinstance(pieces[-1], DataFault | Exceeded) else None
+    fault = pieces.pop() if pieces and isinstance(pieces[-1], DataFault | ContainerLimit) else None
     assert all(0 < len(piece) <= MIB or packed.method == STORED for piece in pieces)
-    return b"".join(piece for piece in pieces if not isinstance(piece, DataFault | Exceeded)), fault
+    return b"".join(piece for piece in pieces if not isinstance(piece, DataFault | ContainerLimit)), fault
 
 
 @pytest.mark.parametrize("method", [*ENCODERS])
@@ -117,13 +117,13 @@ def test_each_bound_ends_the_content(method: int) -> None:
     packed = Packed(method, ZEROS[method], None)
     late = iter([0.0, 5.0])
     for bounds, exceeded in (
-        (ContainerBounds(file=2 * MIB), Exceeded.FILE),
-        (ContainerBounds(output=2 * MIB), Exceeded.OUTPUT),
-        (ContainerBounds(small=0, ratio=0), Exceeded.RATIO),
-        (ContainerBounds(clock=lambda: next(late, 5.0), deadline=1.0), Exceeded.TIME),
+        (ContainerBounds(file=2 * MIB), ContainerLimit.FILE),
+        (ContainerBounds(output=2 * MIB), ContainerLimit.OUTPUT),
+        (ContainerBounds(small=0, ratio=0), ContainerLimit.RATIO),
+        (ContainerBounds(clock=lambda: next(late, 5.0), deadline=1.0), ContainerLimit.TIME),
     ):
         content, fault = unpacked(packed, bounds)
-        if method == STORED and exceeded is Exceeded.TIME:  # one step
+        if method == STORED and exceeded is ContainerLimit.TIME:  # one step
             assert fault is None
         else:
             assert fault is exceeded
@@ -134,13 +134,13 @@ def test_the_budget_is_that_of_the_message() -> None:
     """Several members share it."""
     budget = Budget(ContainerBounds(output=5 * MIB), 0)
     faults = [[*decompress(Packed(DEFLATE, ZEROS[DEFLATE], None), budget)][-1] for _ in range(2)]
-    assert [isinstance(fault, Exceeded) for fault in faults] == [False, True]
+    assert [isinstance(fault, ContainerLimit) for fault in faults] == [False, True]
 
 
 def test_input_that_has_no_output_is_spent_as_well() -> None:
     """Empty blocks of deflate cost time and make nothing."""
     blocks = memoryview(b"\0\0\0\xff\xff" * MIB)
-    assert unpacked(Packed(DEFLATE, blocks, None), ContainerBounds(output=MIB)) == (b"", Exceeded.OUTPUT)
+    assert unpacked(Packed(DEFLATE, blocks, None), ContainerBounds(output=MIB)) == (b"", ContainerLimit.OUTPUT)
 
 
 def test_a_dictionary_above_the_memory_is_not_allocated() -> None:
@@ -149,7 +149,7 @@ def test_a_dictionary_above_the_memory_is_not_allocated() -> None:
     data = memoryview(header + as_lzma(TEXT)[9:])
     bounds = ContainerBounds(memory=MIB)
     assert unpacked(Packed(LZMA, data, len(TEXT)), bounds) == (TEXT, None)
-    assert unpacked(Packed(LZMA, data, MIB + 1), bounds) == (b"", Exceeded.MEMORY)
+    assert unpacked(Packed(LZMA, data, MIB + 1), bounds) == (b"", ContainerLimit.MEMORY)
     packed = Packed(XZ, memoryview(lzma.compress(TEXT, preset=9)), None)
     assert unpacked(packed, bounds) == (b"", DataFault.BROKEN)
 

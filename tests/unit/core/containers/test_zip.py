@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.core.containers.budget import Budget, ContainerBounds, Exceeded
+from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import DataFault, Packed, decompress
 from miltscan.core.containers.zip import ZipArchive, read_zip
 from miltscan.core.containers.zip_records import ZipAnomaly as A
@@ -29,7 +29,7 @@ UNICODE_NAME = b"\x75\x70\x0a\0\1crc!d.exe"
 def content(reading: Packed) -> bytes:
     """The content of a reading as far as it can be read."""
     pieces = decompress(reading, Budget(ContainerBounds(), 1000))
-    return b"".join(piece for piece in pieces if not isinstance(piece, DataFault | Exceeded))
+    return b"".join(piece for piece in pieces if not isinstance(piece, DataFault | ContainerLimit))
 
 
 def contents(archive: ZipArchive) -> list[bytes]:
@@ -180,7 +180,7 @@ def test_a_member_above_the_largest_file_is_named() -> None:
     bounds = ContainerBounds(file=len(PAYLOAD) - 1)
     for raw in (plain(), closed(local(Fields(size=3)) + PAYLOAD, central())):
         archive = read_zip(raw, bounds)
-        assert archive.exceeded == {Exceeded.FILE}
+        assert archive.exceeded == {ContainerLimit.FILE}
         assert archive.members[0].too_large
     assert read_zip(plain(), ContainerBounds(file=len(PAYLOAD))).exceeded == frozenset()
 
@@ -198,14 +198,14 @@ def test_members_are_bounded() -> None:
     assert read_zip(many(8), bounds).exceeded == frozenset()
     archive = read_zip(many(9), bounds)
     assert len(archive.members) == 8
-    assert archive.exceeded == {Exceeded.MEMBERS}
+    assert archive.exceeded == {ContainerLimit.MEMBERS}
 
 
 def test_readings_are_bounded() -> None:
     """Many headers of one member with sizes and methods of their own would multiply them."""
     directory = [central(Fields(method=number, packed=number + 1, size=number)) for number in range(1, 100)]
     archive = read_zip(closed(local() + PAYLOAD, *directory), ContainerBounds(members=100))
-    assert archive.exceeded == {Exceeded.MEMBERS}
+    assert archive.exceeded == {ContainerLimit.MEMBERS}
     assert archive.members == ()
 
 
@@ -214,7 +214,7 @@ def test_the_deadline_holds() -> None:
     ticks = iter(range(100))
     archive = read_zip(many(9), ContainerBounds(clock=lambda: next(ticks), deadline=3.0))
     assert len(archive.members) == 4
-    assert archive.exceeded == {Exceeded.TIME}
+    assert archive.exceeded == {ContainerLimit.TIME}
 
 
 @pytest.mark.parametrize("signature", [b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\7\10", b"PK", b"P", b"\0"])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.core.containers.budget import ContainerBounds, Exceeded
+from miltscan.core.containers.budget import ContainerBounds, ContainerLimit
 from miltscan.core.mime.cms import Cms, CmsAnomaly, CmsKind, read_cms
 
 ENTITY = b"Content-Type: text/plain\r\n\r\n" + b"a signed line\r\n" * 2000
@@ -158,19 +158,19 @@ def test_each_bound_is_named() -> None:
     """Depth of messages and of strings, output, and time."""
     depth = ContainerBounds(depth=5)
     assert read_cms(nested(4), depth).exceeded == frozenset()
-    assert read_cms(nested(5), depth).exceeded == {Exceeded.DEPTH}
-    assert read_cms(message(SIGNED, b"\x24\x80" * 9), depth).exceeded == {Exceeded.DEPTH}
-    assert read_cms(FORMS["pieces"], ContainerBounds(output=5000)).exceeded == {Exceeded.OUTPUT}
-    assert read_cms(FORMS["compressed"], ContainerBounds(output=5000)).exceeded == {Exceeded.OUTPUT}
+    assert read_cms(nested(5), depth).exceeded == {ContainerLimit.DEPTH}
+    assert read_cms(message(SIGNED, b"\x24\x80" * 9), depth).exceeded == {ContainerLimit.DEPTH}
+    assert read_cms(FORMS["pieces"], ContainerBounds(output=5000)).exceeded == {ContainerLimit.OUTPUT}
+    assert read_cms(FORMS["compressed"], ContainerBounds(output=5000)).exceeded == {ContainerLimit.OUTPUT}
     late = ContainerBounds(clock=lambda: 2.0, deadline=1.0)
-    assert read_cms(FORMS["pieces of one byte"], late).exceeded == {Exceeded.TIME}
-    assert read_cms(message(SIGNED, b"\x24\x80" + b"\x04\0" * 300_001)).exceeded == {Exceeded.MEMBERS}
+    assert read_cms(FORMS["pieces of one byte"], late).exceeded == {ContainerLimit.TIME}
+    assert read_cms(message(SIGNED, b"\x24\x80" + b"\x04\0" * 300_001)).exceeded == {ContainerLimit.MEMBERS}
 
 
 def test_deep_nesting_is_no_recursion() -> None:
     """Many lengths that are not known, in front of the content and within it."""
     open_ends = b"\x30\x80" * 300_000
-    assert read_cms(element(0x30, SIGNED, element(0xA0, element(0x30, open_ends)))).exceeded == {Exceeded.MEMBERS}
+    assert read_cms(element(0x30, SIGNED, element(0xA0, element(0x30, open_ends)))).exceeded == {ContainerLimit.MEMBERS}
     assert read_cms(open_ends).kind is CmsKind.NONE
 
 
