@@ -232,6 +232,12 @@ def not_handed_over(queue_id: str) -> Decision:
     return Decision(TempFail(Reply(451, "4.3.0", text)), "handover")
 
 
+def not_signed(queue_id: str) -> Decision:
+    """The decision on a message that the delivery side would refuse without a receipt: the client keeps its mail."""
+    text = f"Message could not be stored, try again later{_mark(queue_id)}"
+    return Decision(TempFail(Reply(451, "4.3.0", text)), "receipt")
+
+
 def connection_lost(queue_id: str) -> Decision:
     """The decision where the MTA closed the connection before it received one: the client keeps its mail."""
     return Decision(TempFail(Reply(451, "4.4.2", f"Connection to the MTA lost{_mark(queue_id)}")), "mta-gone")

@@ -119,8 +119,9 @@ def verify_receipt(
 ) -> Checked:
     """Check the receipt among the headers `now` (seconds since the epoch), at an age of up to `max_age`.
 
-    The receipt of a release has no largest age: a held message has it from its EOM on, however long it is held. `body`
-    is called for the digest of the body only where all else is correct.
+    The receipt of a release has no largest age: a held message has it from its EOM on, however long it is held. Nor has
+    that of a message which no engine is asked about, as it is too large: newer signatures make no difference. `body` is
+    called for the digest of the body only where all else is correct.
     """
     found = [value for name, value in headers if name.lower() == _NAME]
     if not found:
@@ -150,8 +151,9 @@ def _fault(keys: Keyring, form: re.Match[bytes], now: float, max_age: float) -> 
         return ReceiptResult.UNKNOWN_KEY
     if not hmac.compare_digest(_mac(key, form[1]).encode(), form["mac"]):
         return ReceiptResult.FORGED
-    age, released = now - int(form["time"]), form["by"] == AcceptedBy.RELEASE.encode()
-    return None if age >= -SKEW and (released or age <= max_age) else ReceiptResult.STALE
+    age = now - int(form["time"])
+    ageless = form["by"] == AcceptedBy.RELEASE.encode() or form["reason"] == Limit.TOO_LARGE.encode()
+    return None if age >= -SKEW and (ageless or age <= max_age) else ReceiptResult.STALE
 
 
 def _mac(key: Key, text: bytes) -> str:

@@ -19,7 +19,6 @@ from pathlib import Path
 
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
-from miltscan.core.action import ActionName
 from miltscan.core.early import recipient_class, refuses_at_rcpt, ruled_at_rcpt
 from miltscan.core.facts import OF_CIRCUMSTANCES
 from miltscan.core.message import Message
@@ -36,7 +35,7 @@ from miltscan.processes.admission import Admission, has_connection
 from miltscan.processes.link import DRAIN, READY, ChildLink
 from miltscan.processes.listener_channel import received_listener
 from miltscan.processes.signals import Signals
-from miltscan.scanning.assemble import choices_for_large, list_scope, pipeline_for, policy_for, processor_for, rules_for
+from miltscan.scanning.assemble import keeps_large, list_scope, pipeline_for, policy_for, processor_for, rules_for
 from miltscan.scanning.engine_set import EngineSet
 from miltscan.scanning.listwatch import ListWatch
 from miltscan.scanning.pipeline import AtMail, Slots, scan_slots
@@ -198,23 +197,17 @@ class Worker:
         )
         reads = rules.reads | (candidate.rules.reads if candidate else frozenset())
         size = settings.limits.message_size + (HEADROOM if self._verifies else 0)
-        choices = {*choices_for_large(settings, rules)}
         probed = address_keys(settings.probe.recipient.encode())[0]
-        # what is held needs a receipt for its release, and only of a whole message there is one
-        keeps_large = (settings.splits and len(choices) > 1) or any(
-            one.area or one.to or (one.action is ActionName.HOLD and settings.has_verifier) for one in choices
-        )
         return Runtime(
             processor,
-            AtMail(pipeline),
+            None if self._verifies else AtMail(pipeline),  # the message may have a receipt with which it passes
             size,
-            keeps_large,
+            keeps_large(settings, rules, verifies=self._verifies),
             Path(settings.spool.directory),
             settings.spool.memory,
             bool(settings.filters) or not reads.isdisjoint(OF_CIRCUMSTANCES),
             settings.splits,
             partial(self._class_of, rules) if settings.splits_at_rcpt and not self._verifies else None,
-            # at the delivery side the message may have a receipt with which it passes
             partial(ruled_at_rcpt, pipeline.policy, probed) if refuses_at_rcpt(rules) and not self._verifies else None,
             recorder.recipient_refused,
         )

@@ -173,8 +173,11 @@ class Milter:
 
     def _refuse_announced(self, ctx: Context, session: MtaSession, verdict: Verdict) -> int:
         """Reject a message whose announced size is too large, if the policy rejects such; else wait for its bytes."""
+        announced = session.runtime.announced
+        if announced is None:
+            return CONTINUE
         message = session.message(_macro(ctx, "i"), settled=verdict)
-        report = session.runtime.announced.process(message, _nothing)
+        report = announced.process(message, _nothing)
         if report.decision.reply is None:
             return CONTINUE
         self._end(session)

@@ -37,15 +37,16 @@ class Runtime:
     """What the milter needs of one configuration; a message keeps it from MAIL to its end. Sizes in bytes.
 
     `pipeline` processes whole messages; `announced` decides at MAIL about a size above `message_size`, and stores
-    nothing. `keeps_large` means that such a message is needed whole. `inquires` means that an engine uses what else
-    the MTA knows of a session (`core.message.Circumstances`). `splits` means that recipients of a message may have
-    different decisions, for which their destinations are needed. `classify` returns the class of the only recipient of
-    a message that has not arrived yet, where those of another class than the first one are refused at RCPT. `refuse`
-    returns the ruling by which such a recipient is refused, None for others; `refused` is notified of it then.
+    nothing; None where that must wait for the end. `keeps_large` means that such a message is needed whole. `inquires`
+    means that an engine uses what else the MTA knows of a session (`core.message.Circumstances`). `splits` means that
+    recipients of a message may have different decisions, for which their destinations are needed. `classify` returns
+    the class of the only recipient of a message that has not arrived yet, where those of another class than the first
+    one are refused at RCPT. `refuse` returns the ruling by which such a recipient is refused, None for others;
+    `refused` is notified of it then.
     """
 
     pipeline: Processor
-    announced: Processor
+    announced: Processor | None
     message_size: int
     keeps_large: bool
     spool_directory: Path

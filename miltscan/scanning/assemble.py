@@ -75,6 +75,8 @@ def _spamd(chosen: SpamdEngineSettings, observer: Observer, _sessions: int) -> A
     return _antispam(chosen, observer, SPAMD_DIALECT)
 
 
+_DELIVERED_LATER = (ActionName.ACCEPT, ActionName.HOLD)
+"""The actions after which the delivery side receives the message from the MTA."""
 _BUILDERS: Mapping[str, Callable[[Any, Observer, int], ServedEngine]] = {
     "clamd": _clamd,
     "rspamd": _rspamd,
@@ -191,8 +193,21 @@ def source_faults(settings: Settings) -> list[str]:
     return list(dict.fromkeys(faults))
 
 
-def choices_for_large(settings: Settings, rules: Rules) -> Iterator[Choice]:
-    """What may be done with a message above `limits.message_size`."""
+def keeps_large(settings: Settings, rules: Rules, *, verifies: bool) -> bool:
+    """Whether a message above `limits.message_size` is needed whole: to be stored or copied, or for its receipt.
+
+    Without one the delivery side, which `verifies`, would refuse it for its size, after the client's 250. The receipt
+    covers all bytes, so that side needs all of them as well.
+    """
+    choices = {*_choices_for_large(settings, rules)}
+    return (
+        verifies
+        or (settings.splits and len(choices) > 1)
+        or any(one.area or one.to or (one.action in _DELIVERED_LATER and settings.has_verifier) for one in choices)
+    )
+
+
+def _choices_for_large(settings: Settings, rules: Rules) -> Iterator[Choice]:
     yield settings.policy.on_unscanned.too_large
     facts = NOTHING_KNOWN._replace(outcome=Outcome.UNSCANNED, reason=Limit.TOO_LARGE)
     yield from (rule.effect.choice for rule in residual(rules, facts) if rule.enforce)

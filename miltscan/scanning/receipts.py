@@ -14,6 +14,7 @@ from miltscan.core.action import KEPT, Accept, Decision, Discard, Hold, Quaranti
 from miltscan.core.edits import InsertHeader, edited, removals
 from miltscan.core.keys import Keyring
 from miltscan.core.message import PREFACE, Message
+from miltscan.core.policy import not_signed
 from miltscan.core.receipt import (
     RECEIPT_HEADER,
     AcceptedBy,
@@ -26,7 +27,7 @@ from miltscan.core.receipt import (
 from miltscan.core.released import RELEASED_HEADER
 from miltscan.core.report import Report
 from miltscan.core.session import head
-from miltscan.core.verdict import Outcome, Verdict
+from miltscan.core.verdict import Limit, Outcome, Verdict
 from miltscan.engines.base import Tick
 from miltscan.scanning.pipeline import Processor
 
@@ -45,6 +46,9 @@ _PASS = Accept()
 class Signing:
     """The incoming side: each complete message that `pipeline` accepts or holds gets a receipt.
 
+    The delivery side scans one without a receipt. A message that is too large to be scanned it would refuse, so the
+    client keeps such a message if it is incomplete, because the spool had no room for all of it.
+
     It is signed over the headers as they stand after our own edits, which the MTA makes, or the copy for a group of
     recipients has. That of a held message is valid at its release: whoever releases it knows the outcome and accepts
     the message.
@@ -59,8 +63,10 @@ class Signing:
     def process(self, message: Message, tick: Tick) -> Report:
         """As the pipeline's."""
         report = self.pipeline.process(message, tick)
-        if not (report.groups or isinstance(report.decision.action, KEPT)) or not is_whole(message):
+        if not (report.groups or isinstance(report.decision.action, KEPT)):
             return report
+        if not is_whole(message):
+            return _unsigned(report)
         began = time.monotonic()
         try:
             signed = self._signed(report)
@@ -144,6 +150,14 @@ class Verifying:
         except Exception as error:  # noqa: BLE001 - the message is scanned
             self.failed(error)
             return Checked(ReceiptResult.MISMATCH)
+
+
+def _unsigned(report: Report) -> Report:
+    """The report on an incomplete message; one that the delivery side would refuse for its size is tempfailed."""
+    settled = report.message.settled
+    if settled and settled.reason is Limit.TOO_LARGE and isinstance(report.decision.action, KEPT):
+        return report._replace(decision=not_signed(report.message.queue_id), groups=())
+    return report
 
 
 def _passing(message: Message) -> Decision:

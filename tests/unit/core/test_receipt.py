@@ -37,10 +37,14 @@ VALID = Checked(ReceiptResult.VALID, Claim(NOW, Outcome.CLEAN, 27000))
 
 
 def signed(
-    headers: tuple[Header, ...] = HEADERS, key: Key = NEW, time: int = NOW, by: AcceptedBy = AcceptedBy.SCAN
+    headers: tuple[Header, ...] = HEADERS,
+    key: Key = NEW,
+    time: int = NOW,
+    by: AcceptedBy = AcceptedBy.SCAN,
+    reason: Limit | None = None,
 ) -> tuple[Header, ...]:
     """The headers with a receipt."""
-    value = sign_receipt(key, Claim(time, Outcome.CLEAN, 27000, by), headers, BODY)
+    value = sign_receipt(key, Claim(time, Outcome.CLEAN, 27000, by, reason), headers, BODY)
     return ((RECEIPT_HEADER.encode(), b" " + value.encode()), *headers)
 
 
@@ -214,6 +218,14 @@ def test_a_receipt_ages(now: float, result: ReceiptResult) -> None:
 def test_the_receipt_of_a_release_does_not_age(age: float, result: ReceiptResult) -> None:
     """A held message has it from its EOM on, for months perhaps; one from the future is still stale."""
     assert checked(signed(by=AcceptedBy.RELEASE), now=NOW + age).receipt is result
+
+
+def test_the_receipt_of_what_is_too_large_does_not_age() -> None:
+    """No engine is asked about it at any time, and incoming may have waited for hours to hand it over."""
+    too_large, encrypted = signed(reason=Limit.TOO_LARGE), signed(reason=Limit.ENCRYPTED)
+    assert checked(too_large, now=NOW + 5 * 86400).receipt is ReceiptResult.VALID
+    assert checked(too_large, now=NOW - 301).receipt is ReceiptResult.STALE
+    assert checked(encrypted, now=NOW + 5 * 86400).receipt is ReceiptResult.STALE
 
 
 def test_keys_that_are_not_there() -> None:

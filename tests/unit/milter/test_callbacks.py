@@ -224,6 +224,14 @@ def test_announced_size_is_refused_at_once(tmp_path: Path) -> None:
     assert setup.rest() == CONTINUE
 
 
+def test_a_side_that_needs_the_whole_message_refuses_no_announced_size(tmp_path: Path) -> None:
+    """The delivery side: the headers may have a receipt."""
+    setup = Setup(tmp_path, CLEAN, on_unscanned=dict.fromkeys(Limit, ActionName.REJECT))
+    setup.milter.runtime = replace(setup.milter.runtime, announced=None)
+    assert setup.mail(b"SIZE=1001") == CONTINUE
+    assert setup.rest() == CONTINUE
+
+
 def test_refused_mail_that_goes_on_is_not_accepted(tmp_path: Path) -> None:
     """An MTA that sends a message after its MAIL was refused gets no clean for it, and leaves no descriptor."""
     setup = Setup(tmp_path, CLEAN, on_unscanned=dict.fromkeys(Limit, ActionName.REJECT))

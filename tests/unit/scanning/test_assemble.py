@@ -10,17 +10,20 @@ from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.core.action import ActionName, Choice
 from miltscan.core.keys import Key, Keyring
+from miltscan.core.lookup import Check, Source
 from miltscan.core.split import RecipientMode
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.quarantine.files import Files
 from miltscan.scanning.assemble import (
     engine_for,
+    keeps_large,
     pipeline_for,
     policy_for,
     probe_engines,
     probed_pipeline,
     processor_for,
     releaser_for,
+    rules_for,
 )
 from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, scan_slots
 from miltscan.scanning.probing import Probing
@@ -213,6 +216,47 @@ def test_rules_for_recipients_need_a_plan(rule: str, *, splits: bool) -> None:
     assert (type(incoming.processor), type(delivery.processor)) == (Signing, Verifying)
     assert (incoming.mode, delivery.mode) == (RecipientMode.SPLIT_AT_RCPT, RecipientMode.STRICTEST)
     assert (incoming.host, incoming.sender.server, incoming.patience) == ("mx", ("127.0.0.1", 19000), 70.0)
+
+
+LARGE = "when = {{ reason = 'too-large', sender = '@a.example' }}\naction = '{}'"
+
+
+@pytest.mark.parametrize(
+    ("keys", "rule", "verifies", "kept"),
+    [
+        ("", "", False, False),
+        ("", "", True, True),
+        ("", LARGE.format("accept"), False, False),
+        ("verify.socket = 'unix:/v'", "", False, False),
+        ("verify.socket = 'unix:/v'", LARGE.format("accept"), False, True),
+        ("verify.socket = 'unix:/v'", LARGE.format("hold"), False, True),
+        ("verify.socket = 'unix:/v'", LARGE.format("tempfail"), False, False),
+        ("verify.socket = 'unix:/v'", "when = { outcome = 'clean' }\naction = 'accept'", False, False),
+        ("verify.socket = 'unix:/v'", LARGE.format("accept") + "\nenforce = false", False, False),
+        ("receipt.remote_verifier = true\npolicy.on_unscanned.too_large = 'accept'", "", False, True),
+        ("policy.on_unscanned.too_large = 'accept'", "", False, False),
+        ("policy.on_unscanned.too_large = 'quarantine'", "", False, True),
+        ("", LARGE.format("copy") + "\nto = ['a@example.test']", False, True),
+        (
+            "policy.on_unscanned.too_large = 'accept'",
+            LARGE.format("reject") + "\nunless = { recipient = '.a' }",
+            False,
+            True,
+        ),
+    ],
+)
+def test_when_a_large_message_is_needed_whole(keys: str, rule: str, *, verifies: bool, kept: bool) -> None:
+    """To be stored or copied, for its receipt, or to compare that; else its bytes would fill the spool in vain."""
+    settings = parse_settings(
+        ("keys.file = '/k'\n" + keys + (f"\n[[rule]]\nname = 'r'\n{rule}" if rule else "")).encode(), "f"
+    )
+    rules = rules_for(settings, no_source, verifies=verifies)
+    assert keeps_large(settings, rules, verifies=verifies) is kept
+
+
+def no_source(_text: str, _check: Check) -> Source:
+    """None is named here."""
+    raise AssertionError
 
 
 def processor(settings: Settings, keys: Keyring, *, verifies: bool = False) -> Processor:

@@ -191,11 +191,28 @@ def test_what_is_refused_is_left_as_it_is(spool: Spool, verdict: Verdict) -> Non
     assert signed(spool, [], verdict).decision.edits == ()
 
 
+@pytest.mark.parametrize("action", [ActionName.ACCEPT, ActionName.HOLD])
+def test_what_is_accepted_though_too_large_needs_its_receipt(spool: Spool, action: ActionName) -> None:
+    """The delivery side would refuse it for its size: where the spool had no room for it, the client keeps it."""
+    chosen = policy(on_unscanned=dict.fromkeys(Limit, action))
+    ours = Signing(Pipeline([], chosen, scan_slots(1), 60.0, 0.0), KEYS, lambda _engine, _server: 0, raised)
+    made = whole(spool)
+    (receipt,) = receipts(ours.process(made._replace(settled=too_large(made.size, 1)), nothing))
+    assert "; r=too-large; " in receipt
+    decision = ours.process(cut_off(spool), nothing).decision
+    assert str(decision.reply) == "451 4.3.0 Message could not be stored, try again later (5AMEkX012345)"
+    assert decision.rule == "receipt"
+
+
 def test_what_was_not_kept_whole_gets_no_receipt(spool: Spool) -> None:
-    """A receipt for an incomplete message could not be compared."""
-    settled = cut_off(spool)
-    ours = Signing(pipeline(ScriptedEngine(CLEAN)), KEYS, lambda _engine, _server: 0, raised)
-    assert receipts(ours.process(settled, nothing)) == []
+    """A receipt for an incomplete message could not be compared; one that is refused stays refused."""
+    full = whole(spool)._replace(settled=Verdict.error("spool", Fault.SPOOL))
+    accepts = Pipeline([], policy(on_error=ActionName.ACCEPT), scan_slots(1), 60.0, 0.0)
+    report = Signing(accepts, KEYS, lambda *_: 0, raised).process(full._replace(size=2**20), nothing)
+    assert (report.decision.action.name, receipts(report)) == (ActionName.ACCEPT, [])
+    refuses = Pipeline([], policy(on_unscanned=dict.fromkeys(Limit, ActionName.REJECT)), scan_slots(1), 60.0, 0.0)
+    report = Signing(refuses, KEYS, lambda *_: 0, raised).process(cut_off(spool), nothing)
+    assert report.decision.action.name is ActionName.REJECT
 
 
 @pytest.mark.parametrize(
