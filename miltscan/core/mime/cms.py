@@ -1,7 +1,10 @@
 """What opaque S/MIME holds: the content of a signed or compressed CMS message (RFC 5652, 3274; RFC 8551). Never raises.
 
     cms = read_cms(body)        # the decoded body of an application/pkcs7-mime part: DER, BER or PEM
-    cms.kind, cms.content       # CmsKind.SIGNED, and the MIME entity that was signed
+    cms.kind                    # CmsKind.SIGNED
+    for piece in cms.chunks():  # the MIME entity that was signed; faults are the last pieces
+        ...
+
 
 The walk follows tags and lengths down to the content, and reads nothing behind it:
 
@@ -13,12 +16,15 @@ and no content.
 """
 
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 from miltscan.core.containers.budget import DEFAULT_BOUNDS, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import ZLIB, DataFault, Packed, decompress
+from miltscan.core.mime.ber import OCTET_STRING, BerElement, BerWalk, CmsAnomaly
 from miltscan.core.mime.openpgp import is_openpgp
 
 
@@ -40,38 +46,23 @@ class CmsKind(StrEnum):
         return self in {CmsKind.ENCRYPTED, CmsKind.OPENPGP}
 
 
-class CmsAnomaly(StrEnum):
-    """What a plain CMS message does not have."""
-
-    TRUNCATED = "cms-truncated"
-    LENGTH_DIFFERS = "cms-length-differs"
-    PIECE_STRANGE = "cms-piece-strange"
-    DATA_BROKEN = "cms-data-broken"
+CmsPiece = bytes | memoryview | CmsAnomaly | ContainerLimit
+"""A part of the content, or a fault: then the content ends."""
 
 
-class Cms(NamedTuple):
-    """The content, empty for a detached signature; what is odd, and the bounds that were exceeded."""
+def _no_content() -> Iterator[CmsPiece]:
+    return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class Cms:
+    """The innermost message, what is odd on the way to its content, and the bounds that were exceeded there."""
 
     kind: CmsKind
-    content: memoryview = memoryview(b"")
     anomalies: frozenset[CmsAnomaly] = frozenset()
     exceeded: frozenset[ContainerLimit] = frozenset()
-
-
-class _Element(NamedTuple):
-    """A BER element: its first tag byte, and where its contents begin and end; None: at an end-of-contents."""
-
-    tag: int
-    start: int
-    end: int | None
-
-    @property
-    def ends_contents(self) -> bool:
-        return self.tag == 0 and self.start == self.end
-
-    @property
-    def constructed(self) -> bool:
-        return bool(self.tag & 0x20) or self.end is None
+    chunks: Callable[[], Iterator[CmsPiece]] = _no_content
+    """The content in pieces, none for a detached signature. Each call reads it anew; nothing of it is kept."""
 
 
 _PKCS7 = bytes.fromhex("2a864886f70d0107")  # 1.2.840.113549.1.7
@@ -87,204 +78,158 @@ _KINDS: Mapping[bytes, CmsKind] = {
     _SMIME_CONTENT + b"\x09": CmsKind.COMPRESSED,
     _SMIME_CONTENT + b"\x17": CmsKind.ENCRYPTED,  # enveloped and authenticated (RFC 5083)
 }
-_OID, _OCTETS, _SEQUENCE, _EXPLICIT_0 = 0x06, 0x04, 0x30, 0xA0
-_LONG_TAG, _MORE, _LONG_LENGTH, _INDEFINITE = 0x1F, 0x80, 0x80, 0x80
+_OID, _SEQUENCE, _EXPLICIT_0, _CONSTRUCTED = 0x06, 0x30, 0xA0, 0x20
 _LABELS = frozenset({b"CMS", b"PKCS7", b"PKCS #7 SIGNED DATA"})
-_MOST_ELEMENTS = 300_000  # of one message; 100 MB in pieces of 1000 bytes, which are the smallest seen, are 100,000
-_ELEMENTS_PER_LOOK = 1000  # at the clock
+_HEAD = 64  # bytes, in which the type of a message is
 _LOOKED_AT = 64 * 1024  # bytes of text in front of a PEM message
 
 
 def read_cms(data: bytes | memoryview, bounds: ContainerBounds = DEFAULT_BOUNDS) -> Cms:
-    """Return the content of the innermost message; `CmsKind.NONE` if the data are not CMS. Linear in their size."""
-    content = memoryview(data)
-    if is_openpgp(content):
+    """Return the innermost message; `CmsKind.NONE` if the data are not CMS. The work is linear in their size."""
+    view = memoryview(data)
+    if is_openpgp(view):
         return Cms(CmsKind.OPENPGP)
-    content = _without_armor(content)
-    budget = Budget(bounds, len(content))
-    kind, inner = CmsKind.NONE, None
-    anomalies: set[CmsAnomaly] = set()
-    exceeded: set[ContainerLimit] = set()
+    start = _armor(bytes(view[:_LOOKED_AT]))
+    if start:
+        if len(view) > bounds.memory:
+            return Cms(CmsKind.NONE, exceeded=frozenset({ContainerLimit.MEMORY}))
+        view = _without_armor(bytes(view[start:]))
+    return _innermost(view, bounds)
+
+
+def _innermost(view: memoryview, bounds: ContainerBounds) -> Cms:
+    cms, inner = Cms(CmsKind.NONE), None
     for _ in range(bounds.depth):
-        walk = _Walk(content, budget)
-        level = walk.message(inner)
+        walk = BerWalk(view, Budget(bounds, len(view)))
+        level = _level(walk, inner)
         if level is None:  # what is odd about it is not odd about CMS
+            return cms
+        chunks = partial(_chunks, view, level, bounds)
+        cms = Cms(level.kind, cms.anomalies | walk.anomalies, cms.exceeded | walk.exceeded, chunks)
+        if level.inner is None and not _begins_message(chunks(), bounds):
+            return cms
+        view, faults = _whole(chunks(), bounds.memory)
+        anomalies = cms.anomalies | {fault for fault in faults if isinstance(fault, CmsAnomaly)}
+        exceeded = cms.exceeded | {fault for fault in faults if isinstance(fault, ContainerLimit)}
+        cms, inner = Cms(cms.kind, anomalies, exceeded, chunks), level.inner
+    return replace(cms, exceeded=cms.exceeded | {ContainerLimit.DEPTH})
+
+
+class _Level(NamedTuple):
+    """A message: its kind, that of a message which is its content if that is said, and the element of its content."""
+
+    kind: CmsKind
+    inner: CmsKind | None = None
+    value: BerElement | None = None
+
+
+def _level(walk: BerWalk, kind: CmsKind | None) -> _Level | None:
+    """The message at the begin of the data; None: there is none.
+
+    Its kind is in front of it, in a ContentInfo; or it is `kind`, which the message around it says.
+    """
+    whole = walk.element(0)
+    if whole is None:
+        return None
+    found, body = _typed(walk, whole)
+    if found is None:
+        found, body = kind, whole
+    if found is None:
+        return None
+    if body is None or found is CmsKind.ENCRYPTED:
+        return _Level(found)
+    if found is CmsKind.DATA:
+        return _Level(found, None, body)
+    for child in walk.children(body):
+        inner, value = _typed(walk, child)
+        if value:
+            return _Level(found, None if inner is CmsKind.DATA else inner, value)
+    return _Level(found)
+
+
+def _typed(walk: BerWalk, element: BerElement) -> tuple[CmsKind | None, BerElement | None]:
+    """The kind that an OID at the begin of a SEQUENCE means, and the value in the [0] behind it."""
+    if element.tag != _SEQUENCE:
+        return None, None
+    children = walk.children(element)
+    oid = next(children, None)
+    if oid is None or oid.tag != _OID:
+        return None, None
+    kind = _KINDS.get(bytes(walk.view[oid.start : oid.end]))
+    explicit = next(children, None)
+    value = next(walk.children(explicit), None) if explicit and explicit.tag == _EXPLICIT_0 else None
+    return kind, value
+
+
+def _chunks(view: memoryview, level: _Level, bounds: ContainerBounds) -> Iterator[CmsPiece]:
+    """The content of a message; without a copy, unless it is compressed."""
+    if level.value is None:
+        return
+    budget = Budget(bounds, len(view))
+    walk = BerWalk(view, budget)
+    pieces = _strings(walk, level.value, budget)
+    yield from _inflated(pieces, budget) if level.kind is CmsKind.COMPRESSED else pieces
+    yield from sorted(walk.anomalies)
+    yield from sorted(walk.exceeded)
+
+
+def _strings(walk: BerWalk, value: BerElement, budget: Budget) -> Iterator[CmsPiece]:
+    """The pieces of an octet string; of another type, which PKCS #7 allowed, the encoded contents."""
+    if not value.constructed or value.tag & ~_CONSTRUCTED != OCTET_STRING:
+        yield walk.view[value.start : walk.after(value)]
+        return
+    for piece in walk.pieces(value):
+        if exceeded := budget.spend(len(piece)):
+            yield exceeded
+            return
+        yield piece
+
+
+def _inflated(pieces: Iterator[CmsPiece], budget: Budget) -> Iterator[CmsPiece]:
+    packed, faults = _whole(pieces, budget.bounds.memory)
+    for piece in decompress(Packed(ZLIB, packed, None), budget):
+        yield CmsAnomaly.DATA_BROKEN if isinstance(piece, DataFault) else piece
+    yield from sorted(faults)
+
+
+def _begins_message(pieces: Iterator[CmsPiece], bounds: ContainerBounds) -> bool:
+    """Whether a content begins with a message of its own; its first bytes say it."""
+    head = b""
+    for piece in pieces:
+        if isinstance(piece, CmsAnomaly | ContainerLimit) or len(head) >= _HEAD:
             break
-        kind, inner, content = level
-        anomalies |= walk.anomalies
-        exceeded |= walk.exceeded
-        if kind is CmsKind.ENCRYPTED:
+        head += bytes(piece[:_HEAD])
+    return _level(BerWalk(memoryview(head), Budget(bounds, _HEAD)), None) is not None
+
+
+def _whole(pieces: Iterator[CmsPiece], most: int) -> tuple[memoryview, set[CmsAnomaly | ContainerLimit]]:
+    """The content in one piece, and its faults; several pieces are joined up to `most` bytes."""
+    first: bytes | memoryview = b""
+    joined = bytearray()
+    faults: set[CmsAnomaly | ContainerLimit] = set()
+    for piece in pieces:
+        if isinstance(piece, CmsAnomaly | ContainerLimit):
+            faults.add(piece)
+        elif not first:
+            first = piece
+        elif len(joined or first) + len(piece) > most:
+            faults.add(ContainerLimit.MEMORY)
             break
-    else:
-        exceeded.add(ContainerLimit.DEPTH)
-    found = memoryview(b"") if kind is CmsKind.NONE else content
-    return Cms(kind, found, frozenset(anomalies), frozenset(exceeded))
-
-
-class _Walk:
-    """The elements of one BER value, and what is odd about those that were looked at."""
-
-    def __init__(self, view: memoryview, budget: Budget) -> None:
-        self._view = view
-        self._budget = budget
-        self._elements = 0
-        self.anomalies: set[CmsAnomaly] = set()
-        self.exceeded: set[ContainerLimit] = set()
-
-    def message(self, kind: CmsKind | None) -> tuple[CmsKind, CmsKind | None, memoryview] | None:
-        """The kind of the message, the kind of a message that is its content, and the content; None: it is no message.
-
-        The kind is in front of the message, in a ContentInfo; or it is `kind`, which the message around it says.
-        """
-        whole = self._element(0)
-        if whole is None:
-            return None
-        found, body = self._typed(whole)
-        if found is None:
-            found, body = kind, whole
-        if found is None or found is CmsKind.ENCRYPTED or body is None:
-            return None if found is None else (found, None, memoryview(b""))
-        if found is CmsKind.DATA:
-            return found, None, self._octets(body)
-        for child in self._children(body):
-            inner, value = self._typed(child)
-            if value:
-                content = self._octets(value)
-                inner = None if inner is CmsKind.DATA else inner
-                return found, inner, self._inflated(content) if found is CmsKind.COMPRESSED else content
-        return found, None, memoryview(b"")
-
-    def _typed(self, element: _Element) -> tuple[CmsKind | None, _Element | None]:
-        """The kind that an OID at the begin of a SEQUENCE means, and the value in the [0] behind it."""
-        if element.tag != _SEQUENCE:
-            return None, None
-        children = self._children(element)
-        oid = next(children, None)
-        if oid is None or oid.tag != _OID:
-            return None, None
-        kind = _KINDS.get(bytes(self._view[oid.start : oid.end]))
-        explicit = next(children, None)
-        value = next(self._children(explicit), None) if explicit and explicit.tag == _EXPLICIT_0 else None
-        return kind, value
-
-    def _octets(self, element: _Element) -> memoryview:
-        """The octets of a string; without a copy if it is in one piece, or is no string."""
-        if not element.constructed or element.tag & ~0x20 != _OCTETS:
-            return self._view[element.start : self._after(element)]
-        return self._joined(self._pieces(element))
-
-    def _inflated(self, content: memoryview) -> memoryview:
-        joined = bytearray()
-        for piece in decompress(Packed(ZLIB, content, None), self._budget):
-            if isinstance(piece, ContainerLimit):
-                self.exceeded.add(piece)
-            elif isinstance(piece, DataFault):
-                self.anomalies.add(CmsAnomaly.DATA_BROKEN)
-            else:
-                joined += piece
-        return memoryview(joined).toreadonly()
-
-    def _joined(self, pieces: Iterator[memoryview]) -> memoryview:
-        joined = bytearray()
-        for piece in pieces:
-            if exceeded := self._budget.spend(len(piece)):
-                self.exceeded.add(exceeded)
-                break
+        else:
+            joined += b"" if joined else first
             joined += piece
-        return memoryview(joined).toreadonly()
-
-    def _pieces(self, string: _Element) -> Iterator[memoryview]:
-        """The pieces of a constructed string, at any depth up to the bound."""
-        ends, at = [string.end], string.start
-        while ends:
-            if ends[-1] is not None and at >= ends[-1]:
-                ends.pop()
-                continue
-            child = self._element(at)
-            if child is None:
-                self.anomalies.add(CmsAnomaly.TRUNCATED)
-                return
-            if child.ends_contents and ends[-1] is None:
-                ends.pop()
-            elif child.constructed:
-                ends.append(child.end)
-            else:
-                if child.tag != _OCTETS:
-                    self.anomalies.add(CmsAnomaly.PIECE_STRANGE)
-                yield self._view[child.start : child.end]
-            at = child.start if child.constructed or child.end is None else child.end
-            if len(ends) > self._budget.bounds.depth:
-                self.exceeded.add(ContainerLimit.DEPTH)
-                return
-
-    def _children(self, parent: _Element) -> Iterator[_Element]:
-        """The elements inside another one; what is behind a child is looked for only if the next one is asked for."""
-        at = parent.start
-        while (parent.end is None or at < parent.end) and (child := self._element(at)):
-            if child.ends_contents:
-                return
-            if parent.end is not None and (child.end or 0) > parent.end:
-                self.anomalies.add(CmsAnomaly.LENGTH_DIFFERS)
-            yield child
-            at = self._after(child)
-
-    def _after(self, element: _Element) -> int:
-        """Where the contents of an element end; those of an indefinite length are walked over."""
-        if element.end is not None:
-            return element.end
-        at, open_elements = element.start, 1
-        while open_elements:
-            child = self._element(at)
-            if child is None:
-                self.anomalies.add(CmsAnomaly.TRUNCATED)
-                break
-            if child.ends_contents:
-                open_elements -= 1
-            elif child.end is None:
-                open_elements += 1
-            at = child.start if child.end is None else child.end
-        return at
-
-    def _element(self, at: int) -> _Element | None:
-        """The element at a position; None at the end of the data, or when a bound is exceeded."""
-        view = self._view
-        self._elements += 1
-        if self._elements > _MOST_ELEMENTS:
-            self.exceeded.add(ContainerLimit.MEMBERS)
-        if self._elements % _ELEMENTS_PER_LOOK == 0 and (late := self._budget.late()):
-            self.exceeded.add(late)
-        if self.exceeded or at + 2 > len(view):
-            return None
-        tag = view[at]
-        at += 1
-        if tag & _LONG_TAG == _LONG_TAG:
-            while at < len(view) and view[at] & _MORE:
-                at += 1
-            at += 1
-        if at >= len(view):
-            return None
-        length = view[at]
-        at += 1
-        if length == _INDEFINITE:
-            return _Element(tag, at, None)
-        if length & _LONG_LENGTH:
-            size = length & ~_LONG_LENGTH
-            length = int.from_bytes(view[at : at + size], "big")
-            at += size
-        if at + length > len(view):
-            self.anomalies.add(CmsAnomaly.TRUNCATED)
-        return _Element(tag, min(at, len(view)), min(at + length, len(view)))
+    return memoryview(joined or first), faults
 
 
-def _without_armor(view: memoryview) -> memoryview:
-    """The decoded body of a PEM message (RFC 7468), or the data as they are."""
-    head = bytes(view[:_LOOKED_AT])
+def _armor(head: bytes) -> int:
+    """Where the text of a PEM message begins (RFC 7468); 0: there is none."""
     before, found, rest = head.partition(b"-----BEGIN ")
     label = rest.partition(b"-----")[0]
-    if not found or label not in _LABELS:
-        return view
-    text = bytes(view[len(before) + len(found) + len(label) + 5 :])
+    return len(before + found + label) + 5 if found and label in _LABELS else 0
+
+
+def _without_armor(text: bytes) -> memoryview:
     try:
         return memoryview(binascii.a2b_base64(text.partition(b"-----")[0]))
     except binascii.Error:
-        return view
+        return memoryview(text)

@@ -6,13 +6,15 @@ import zlib
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.core.containers.budget import ContainerBounds, ContainerLimit
-from miltscan.core.mime.cms import Cms, CmsAnomaly, CmsKind, read_cms
+from miltscan.core.containers.budget import DEFAULT_BOUNDS, ContainerBounds, ContainerLimit
+from miltscan.core.mime.ber import CmsAnomaly
+from miltscan.core.mime.cms import CmsKind, read_cms
 
 ENTITY = b"Content-Type: text/plain\r\n\r\n" + b"a signed line\r\n" * 2000
 PKCS7 = bytes.fromhex("06092a864886f70d0107")
@@ -21,6 +23,27 @@ COMPRESSED = bytes.fromhex("060b2a864886f70d0109100109")
 VERSION, ALGORITHMS = b"\x02\x01\x01", b"\x31\x0d\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01"
 SIGNERS = b"\x31\x00"
 NULL = b"\x05\x00"
+
+
+class Found(NamedTuple):
+    """A message with its whole content, and what is odd about both."""
+
+    kind: CmsKind
+    content: bytes = b""
+    odd: frozenset[CmsAnomaly | ContainerLimit] = frozenset()
+
+
+def read(raw: bytes, bounds: ContainerBounds = DEFAULT_BOUNDS) -> Found:
+    """What `read_cms` finds; faults are the last pieces of a content."""
+    cms = read_cms(raw, bounds)
+    content = b""
+    odd: set[CmsAnomaly | ContainerLimit] = {*cms.anomalies, *cms.exceeded}
+    for piece in cms.chunks():
+        if isinstance(piece, CmsAnomaly | ContainerLimit):
+            odd.add(piece)
+        else:
+            content += piece
+    return Found(cms.kind, content, frozenset(odd))
 
 
 def element(tag: int, *contents: bytes) -> bytes:
@@ -79,63 +102,64 @@ FORMS = {
 @pytest.mark.parametrize("raw", FORMS.values(), ids=FORMS)
 def test_the_content_is_read(raw: bytes) -> None:
     """It is what was signed, byte for byte, and nothing is odd."""
-    cms = read_cms(raw)
-    assert bytes(cms.content) == ENTITY
-    assert cms.kind in {CmsKind.SIGNED, CmsKind.COMPRESSED, CmsKind.DATA}
-    assert (cms.anomalies, cms.exceeded) == (frozenset(), frozenset())
+    found = read(raw)
+    assert found.content == ENTITY
+    assert found.kind in {CmsKind.SIGNED, CmsKind.COMPRESSED, CmsKind.DATA}
+    assert found.odd == frozenset()
 
 
 def test_content_in_one_piece_is_not_copied() -> None:
     """It is a view of the message."""
     raw = message(SIGNED, element(0x04, ENTITY))
-    assert read_cms(raw).content.obj is raw
+    (piece,) = read_cms(raw).chunks()
+    assert isinstance(piece, memoryview)
+    assert piece.obj is raw
 
 
 def test_content_that_looks_like_a_long_element_is_not_odd() -> None:
     """A text may begin like a message; it is not one, and is not cut off."""
     for text in (b"Confirmed.", b"0\xffzero"):
-        assert read_cms(message(SIGNED, element(0x04, text))) == Cms(CmsKind.SIGNED, memoryview(text))
+        assert read(message(SIGNED, element(0x04, text))) == Found(CmsKind.SIGNED, text)
 
 
 def test_the_kind_is_that_of_the_innermost_message() -> None:
     """What is signed and then encrypted is encrypted; an encrypted message that is signed is, too."""
     envelope = element(0x30, ENVELOPED, element(0xA0, element(0x30, VERSION)))
-    assert read_cms(envelope) == Cms(CmsKind.ENCRYPTED)
-    signed = read_cms(message(SIGNED, element(0x04, envelope)))
-    assert (signed.kind, bytes(signed.content)) == (CmsKind.ENCRYPTED, b"")
-    assert signed.kind.encrypted
+    assert read(envelope) == Found(CmsKind.ENCRYPTED)
+    assert read(message(SIGNED, element(0x04, envelope))) == Found(CmsKind.ENCRYPTED)
+    assert CmsKind.ENCRYPTED.encrypted
     assert not CmsKind.SIGNED.encrypted
 
 
 def test_a_detached_signature_has_no_content() -> None:
     """The content is another part of the mail."""
     raw = element(0x30, SIGNED, element(0xA0, element(0x30, VERSION, ALGORITHMS, element(0x30, DATA), SIGNERS)))
-    assert read_cms(raw) == Cms(CmsKind.SIGNED)
+    assert read(raw) == Found(CmsKind.SIGNED)
 
 
 def test_content_that_is_no_string_is_given_as_it_is() -> None:
     """PKCS #7 allowed any type."""
-    assert bytes(read_cms(message(SIGNED, element(0x30, b"\x02\x01\x05"))).content) == b"\x02\x01\x05"
+    assert read(message(SIGNED, element(0x30, b"\x02\x01\x05"))) == Found(CmsKind.SIGNED, b"\x02\x01\x05")
 
 
 def test_what_is_cut_off_is_read_up_to_there() -> None:
     """Mail that was cut is everyday mail; that it was is an anomaly."""
     for raw in (FORMS["definite"], FORMS["pieces"], FORMS["pieces, indefinite"]):
-        cms = read_cms(raw[: len(raw) // 2])
-        assert ENTITY.startswith(bytes(cms.content))
-        assert len(cms.content) > len(ENTITY) // 3
-        assert CmsAnomaly.TRUNCATED in cms.anomalies
+        found = read(raw[: len(raw) // 2])
+        assert ENTITY.startswith(found.content)
+        assert len(found.content) > len(ENTITY) // 3
+        assert CmsAnomaly.TRUNCATED in found.odd
 
 
 def test_what_is_odd_is_named() -> None:
     """The content is read all the same."""
     raw = FORMS["definite"]
     shorter = raw[:2] + (20).to_bytes(4, "big") + raw[6:]
-    assert read_cms(shorter) == Cms(CmsKind.SIGNED, memoryview(ENTITY), frozenset({CmsAnomaly.LENGTH_DIFFERS}))
-    strange = read_cms(message(SIGNED, element(0x24, element(0x0C, ENTITY))))
-    assert (bytes(strange.content), strange.anomalies) == (ENTITY, frozenset({CmsAnomaly.PIECE_STRANGE}))
-    broken = read_cms(message(COMPRESSED, element(0x04, b"no zlib")))
-    assert (bytes(broken.content), broken.anomalies) == (b"", frozenset({CmsAnomaly.DATA_BROKEN}))
+    assert read(shorter) == Found(CmsKind.SIGNED, ENTITY, frozenset({CmsAnomaly.LENGTH_DIFFERS}))
+    strange = message(SIGNED, element(0x24, element(0x0C, ENTITY)))
+    assert read(strange) == Found(CmsKind.SIGNED, ENTITY, frozenset({CmsAnomaly.PIECE_STRANGE}))
+    broken = message(COMPRESSED, element(0x04, b"no zlib"))
+    assert read(broken) == Found(CmsKind.COMPRESSED, b"", frozenset({CmsAnomaly.DATA_BROKEN}))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +167,7 @@ def test_what_is_odd_is_named() -> None:
 )
 def test_what_is_not_cms_is_named(raw: bytes) -> None:
     """Text, other DER, and what is too short."""
-    assert read_cms(raw) == Cms(CmsKind.NONE)
+    assert read(raw) == Found(CmsKind.NONE)
 
 
 def nested(levels: int) -> bytes:
@@ -155,23 +179,38 @@ def nested(levels: int) -> bytes:
 
 
 def test_each_bound_is_named() -> None:
-    """Depth of messages and of strings, output, and time."""
+    """Depth of messages and of strings, output, time, and the number of elements."""
     depth = ContainerBounds(depth=5)
-    assert read_cms(nested(4), depth).exceeded == frozenset()
-    assert read_cms(nested(5), depth).exceeded == {ContainerLimit.DEPTH}
-    assert read_cms(message(SIGNED, b"\x24\x80" * 9), depth).exceeded == {ContainerLimit.DEPTH}
-    assert read_cms(FORMS["pieces"], ContainerBounds(output=5000)).exceeded == {ContainerLimit.OUTPUT}
-    assert read_cms(FORMS["compressed"], ContainerBounds(output=5000)).exceeded == {ContainerLimit.OUTPUT}
+    assert read(nested(5), depth) == Found(CmsKind.SIGNED, ENTITY)
+    assert read(nested(6), depth).odd == {ContainerLimit.DEPTH}
+    assert read(message(SIGNED, b"\x24\x80" * 9), depth).odd == {ContainerLimit.DEPTH}
+    assert read(FORMS["pieces"], ContainerBounds(output=5000)).odd == {ContainerLimit.OUTPUT}
+    assert read(FORMS["compressed"], ContainerBounds(output=5000)).odd == {ContainerLimit.OUTPUT}
     late = ContainerBounds(clock=lambda: 2.0, deadline=1.0)
-    assert read_cms(FORMS["pieces of one byte"], late).exceeded == {ContainerLimit.TIME}
-    assert read_cms(message(SIGNED, b"\x24\x80" + b"\x04\0" * 300_001)).exceeded == {ContainerLimit.MEMBERS}
+    assert read(FORMS["pieces of one byte"], late).odd == {ContainerLimit.TIME}
+    assert read(message(SIGNED, b"\x24\x80" + b"\x04\0" * 300_001)).odd == {ContainerLimit.MEMBERS}
+
+
+def test_messages_in_pieces_are_joined_up_to_a_bound() -> None:
+    """Only those that are read further: a content that is not a message is never in one piece."""
+    few = ContainerBounds(memory=1000)
+    assert read(FORMS["pieces"], few) == Found(CmsKind.SIGNED, ENTITY)
+    inner = message(SIGNED, element(0x04, ENTITY))
+    halves = element(0x24, element(0x04, inner[:500]), element(0x04, inner[500:]))
+    assert read(message(SIGNED, halves)) == Found(CmsKind.SIGNED, ENTITY)
+    assert ContainerLimit.MEMORY in read(message(SIGNED, halves), few).odd
+    packed = zlib.compress(bytes(range(256)) * 8, 0)
+    halves = element(0x24, element(0x04, packed[:500]), element(0x04, packed[500:]))
+    assert ContainerLimit.MEMORY in read(message(COMPRESSED, halves), few).odd
+    text = b"-----BEGIN CMS-----\n" + b"MIIB" * 400
+    assert read(text, few) == Found(CmsKind.NONE, b"", frozenset({ContainerLimit.MEMORY}))
 
 
 def test_deep_nesting_is_no_recursion() -> None:
     """Many lengths that are not known, in front of the content and within it."""
     open_ends = b"\x30\x80" * 300_000
-    assert read_cms(element(0x30, SIGNED, element(0xA0, element(0x30, open_ends)))).exceeded == {ContainerLimit.MEMBERS}
-    assert read_cms(open_ends).kind is CmsKind.NONE
+    assert read(element(0x30, SIGNED, element(0xA0, element(0x30, open_ends)))).odd == {ContainerLimit.MEMBERS}
+    assert read(open_ends).kind is CmsKind.NONE
 
 
 @given(st.sampled_from([*FORMS.values()]), st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=4)), max_size=5))
@@ -180,14 +219,14 @@ def test_nothing_raises(raw: bytes, changes: list[tuple[int, bytes]]) -> None:
     changed = bytearray(raw)
     for at, new in changes:
         changed[at : at + len(new)] = new
-    assert read_cms(bytes(changed)) == read_cms(memoryview(bytes(changed)))
+    assert read(bytes(changed)) == read(bytes(changed))
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read(raw: bytes) -> None:
     """Behind a type of content as well."""
-    read_cms(raw)
-    read_cms(element(0x30, SIGNED, element(0xA0, element(0x30, raw))))
+    read(raw)
+    read(element(0x30, SIGNED, element(0xA0, element(0x30, raw))))
 
 
 OPENSSL = shutil.which("openssl") or ""
@@ -232,9 +271,7 @@ def test_the_content_that_openssl_wrote_is_read(
     keys: Path, kind: CmsKind, command: Sequence[str], way: Sequence[str]
 ) -> None:
     """Each kind that is not encrypted, of definite and indefinite length, in DER and PEM."""
-    cms = read_cms(openssl(keys, "cms", "-binary", *command, *way, data=ENTITY))
-    assert (cms.kind, bytes(cms.content)) == (kind, ENTITY)
-    assert (cms.anomalies, cms.exceeded) == (frozenset(), frozenset())
+    assert read(openssl(keys, "cms", "-binary", *command, *way, data=ENTITY)) == Found(kind, ENTITY)
 
 
 @needs_openssl
@@ -242,4 +279,4 @@ def test_the_content_that_openssl_wrote_is_read(
 @pytest.mark.parametrize("command", ENCRYPTED, ids=" ".join)
 def test_what_openssl_encrypted_is_named(keys: Path, command: Sequence[str], way: Sequence[str]) -> None:
     """By a key, a password, with and without authentication."""
-    assert read_cms(openssl(keys, "cms", "-binary", *command, *way, data=ENTITY)) == Cms(CmsKind.ENCRYPTED)
+    assert read(openssl(keys, "cms", "-binary", *command, *way, data=ENTITY)) == Found(CmsKind.ENCRYPTED)
