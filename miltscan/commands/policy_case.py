@@ -52,7 +52,8 @@ class Given(NamedTuple):
 
 def unknown_case(now: WeekTime) -> Case:
     """A message of which nothing is known but the time."""
-    return Case(Message(UNKNOWN_CLIENT, Envelope(b""), "", b"", (), 0, NO_CONTENT), (), now, _ALL)
+    message = Message(UNKNOWN_CLIENT, Envelope(b""), "", b"", (), 0, NO_CONTENT)
+    return Case(message, (), now, _ALL, partial=True)
 
 
 def week_time_of(moment: datetime) -> WeekTime:
@@ -76,7 +77,8 @@ def case_of_file(stream: BinaryIO, now: WeekTime) -> Case:
             in_head = line != b"\r\n"
     case = unknown_case(now)
     message = case.message._replace(headers=parse_head(b"".join(head)), size=size)
-    return case._replace(message=message, unknown=_ALL - {"headers", "size"}, digest=whole.hexdigest())
+    known = _ALL - {"headers", "size"}
+    return case._replace(message=message, unknown=known, digest=whole.hexdigest(), partial=False)
 
 
 def case_of_line(event: LogEvent, now: WeekTime, headers: Collection[bytes] = ()) -> Case:
@@ -112,7 +114,7 @@ def case_of_line(event: LogEvent, now: WeekTime, headers: Collection[bytes] = ()
     count = event.fields.get("recipients_count")
     others = max(0, count - len(recipients)) if isinstance(count, int) else 0
     then = week_time_of(event.time) if event.time else now
-    return Case(message, verdicts, then, frozenset(unknown), way, others)
+    return Case(message, verdicts, then, frozenset(unknown), way, others, partial=True)
 
 
 def _noted(event: LogEvent) -> Noted:
@@ -138,7 +140,9 @@ def case_of_entry(entry: Entry, headers: Sequence[Header] | None) -> Case:
         size=entry.size,
     )
     then = week_time_of(datetime.fromtimestamp(entry.time).astimezone())
-    return Case(message, (verdict,), then, frozenset(unknown), entry.direction, digest=entry.digest)
+    return Case(
+        message, (verdict,), then, frozenset(unknown), entry.direction, digest=entry.digest, partial=headers is None
+    )
 
 
 def with_given(case: Case, given: Given, *, filters: bool) -> Case:

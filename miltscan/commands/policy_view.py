@@ -151,7 +151,7 @@ def _decision_text(one: Explained) -> Iterator[str]:
         return
     reply = f": {one.decision.reply}" if one.decision.reply else ""
     yield f"{_action(one.decision)}, by rule {one.decision.rule}{reply}"
-    yield from map(_edit_text, one.decision.edits)
+    yield from _edit_texts(one)
 
 
 def _action(decision: Decision) -> str:
@@ -163,6 +163,20 @@ def _action(decision: Decision) -> str:
         return f"{action.name}:{area}"
     to = [shown_address(one) for one in getattr(action, "to", ())]
     return f"{action.name} to {', '.join(to)}" if to else str(action.name)
+
+
+def _edit_texts(one: Explained) -> Iterator[str]:
+    """The edits of headers; where not all headers are known, the tag and the removals as the rule has them."""
+    edits = one.decision.edits if one.decision else ()
+    for edit in edits:
+        if one.partial and isinstance(edit, InsertHeader) and edit.name == "Subject":
+            yield f"puts {readable(edit.value, _LONGEST)} before the subject"
+        else:
+            yield _edit_text(edit)
+    if one.partial and one.rule:
+        known = {edit.name.lower() for edit in edits}
+        others = [name for name in one.rule.effect.remove_headers if name.lower() not in known]
+        yield from (f"removes {name}, if the message has it" for name in others)
 
 
 def _edit_text(edit: HeaderEdit) -> str:
@@ -204,7 +218,7 @@ def _explained_one(one: Explained) -> dict[str, object]:
         "rule": decision.rule if decision else None,
         "action": _action(decision) if decision else None,
         "reply": str(decision.reply) if decision and decision.reply else None,
-        "edits": [_edit_text(edit) for edit in decision.edits] if decision else [],
+        "edits": [*_edit_texts(one)],
         "needs": list(one.needs),
         "observed": list(one.observed),
         "rules": [_step_fields(step) for step in one.steps],

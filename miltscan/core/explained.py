@@ -14,7 +14,7 @@ from miltscan.core.facts import OF_FILTERS, Facts, WeekTime
 from miltscan.core.lists import Consultation, ListEntry, ListName, Lists, ListScope, ListStanding
 from miltscan.core.message import Direction, Message
 from miltscan.core.policy import Policy, denial
-from miltscan.core.ruled import Scanned, decision_by, facts_of
+from miltscan.core.ruled import Scanned, addressed, decision_by, facts_of
 from miltscan.core.rules import Rule
 from miltscan.core.signature import signature_classes
 from miltscan.core.text import readable
@@ -65,7 +65,8 @@ class Case(NamedTuple):
 
     `unknown` are the fields of `Facts` that `message` and `verdicts` do not have; those of a verdict are unknown
     without any. `way` is the direction, where it is known otherwise than from the message. Of `others` recipients the
-    address is unknown. `digest` is the SHA-256 of the message, empty if unknown.
+    address is unknown. `digest` is the SHA-256 of the message, empty if unknown. `partial` means that the message may
+    have more headers than are known.
     """
 
     message: Message
@@ -75,6 +76,7 @@ class Case(NamedTuple):
     way: Direction | None = None
     others: int = 0
     digest: str = ""
+    partial: bool = False
 
 
 class Consulted(NamedTuple):
@@ -99,13 +101,21 @@ class Consulted(NamedTuple):
 class Explained(NamedTuple):
     """The rules for one recipient, None where none is known, and the decision; without it what it `needs` to be made.
 
-    `observed` are the rules that match and are not enforced.
+    `partial` as in `Case`: what the decision edits depends on headers that are not known.
     """
 
     recipient: bytes | None
     steps: tuple[RuleStep, ...]
     decision: Decision | None
     needs: tuple[str, ...] = ()
+    partial: bool = False
+
+    @property
+    def rule(self) -> Rule | None:
+        """The rule that decides; None if the policy or a list does, or if that is not known."""
+        if self.decision is None:
+            return None
+        return next((one.rule for one in self.steps if one.rule.name == self.decision.rule), None)
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -113,26 +123,60 @@ class Explained(NamedTuple):
         return tuple(one.rule.name for one in self.steps if one.result is StepResult.OBSERVED)
 
 
+class _Reached(NamedTuple):
+    """What the rules say for one recipient: the case with the verdicts of its standing, and the rule that decides.
+
+    None stands for the policy, and for what is not known for want of what it `needs`.
+    """
+
+    standing: ListStanding
+    case: Case
+    steps: tuple[RuleStep, ...]
+    rule: Rule | None
+    needs: tuple[str, ...]
+
+
 def explained(policy: Policy, consulted: Consulted) -> list[Explained]:
     """The decision for each recipient, and why."""
-    found = []
-    for position, recipient in enumerate(consulted.case.message.envelope.recipients or (None,)):
-        standing = consulted.standing(position)
-        case = consulted.case._replace(verdicts=standing.verdicts)
-        if standing.exempt:  # no anti-spam engine is asked: it has no score
-            case = case._replace(unknown=case.unknown - OF_FILTERS)
-        facts = known_facts(policy, case)
-        steps = rule_steps(policy.rules.rules, facts._replace(recipient=recipient))
-        decision: Decision | None = None
-        needs: tuple[str, ...] = ()
-        if standing.denied:
-            decision = denial(standing.denied, case.message.queue_id)
-        else:
-            verdict = worst(case.verdicts, policy.optional) if case.verdicts else _UNKNOWN
-            scanned = Scanned(case.message, verdict, case.verdicts, case.now)
-            decision, needs = _decided(policy, scanned, steps, facts)
-        found.append(Explained(recipient, steps, decision, needs))
-    return found
+    recipients = consulted.case.message.envelope.recipients or (None,)
+    found = [_reached(policy, consulted, position) for position in range(len(recipients))]
+    places: dict[object, list[int]] = {}
+    for position, one in enumerate(found):
+        places.setdefault(_group(one), []).append(position)
+    decisions = {group: _decision(policy, found[those[0]], those) for group, those in places.items()}
+    return [
+        Explained(recipient, one.steps, decisions[_group(one)], one.needs, one.case.partial)
+        for recipient, one in zip(recipients, found, strict=True)
+    ]
+
+
+def _group(reached: _Reached) -> object:
+    """What recipients have in common for whom the same is done, as in `ruled.rule_on_standings`."""
+    return reached.standing.positions, reached.rule.name if reached.rule else "", bool(reached.needs)
+
+
+def _reached(policy: Policy, consulted: Consulted, position: int) -> _Reached:
+    standing = consulted.standing(position)
+    case = consulted.case._replace(verdicts=standing.verdicts)
+    if standing.exempt:  # no anti-spam engine is asked: it has no score
+        case = case._replace(unknown=case.unknown - OF_FILTERS)
+    facts, recipients = known_facts(policy, case), case.message.envelope.recipients
+    steps = rule_steps(policy.rules.rules, facts._replace(recipient=recipients[position] if recipients else None))
+    rule, needs = (None, ()) if standing.denied else _deciding(steps, facts)
+    return _Reached(standing, case, steps, rule, needs)
+
+
+def _decision(policy: Policy, reached: _Reached, places: Sequence[int]) -> Decision | None:
+    """The decision for the recipients at these places, whose group may have others; None if it is not known."""
+    case, denied = reached.case, reached.standing.denied
+    if denied:
+        return denial(denied, case.message.queue_id)
+    if reached.needs:
+        return None
+    verdict = worst(case.verdicts, policy.optional) if case.verdicts else _UNKNOWN
+    scanned = Scanned(case.message, verdict, case.verdicts, case.now)
+    is_whole = case.message.envelope.recipients and not case.others
+    return decision_by(policy, addressed(scanned, places if is_whole else None), reached.rule)
 
 
 def known_facts(policy: Policy, case: Case) -> Facts:
@@ -145,10 +189,8 @@ def known_facts(policy: Policy, case: Case) -> Facts:
     return facts._replace(**dict.fromkeys(unknown))
 
 
-def _decided(
-    policy: Policy, scanned: Scanned, steps: Sequence[RuleStep], facts: Facts
-) -> tuple[Decision | None, tuple[str, ...]]:
-    """The decision that the steps lead to; None, and the facts that are missing."""
+def _deciding(steps: Sequence[RuleStep], facts: Facts) -> tuple[Rule | None, tuple[str, ...]]:
+    """The rule that decides, None if the policy does; and the facts that are missing to know."""
     undecided = [one for one in steps if one.result is StepResult.UNDECIDED and one.rule.enforce]
     if undecided:
         return None, tuple(dict.fromkeys(name for one in undecided for tried in one.tried for name in tried.missing))
@@ -157,7 +199,7 @@ def _decided(
         needs = [name for name in ("outcome", "reason") if getattr(facts, name) is None]
         if needs and facts.outcome not in {Outcome.CLEAN, Outcome.SPAM, Outcome.INFECTED}:
             return None, (needs[0],)
-    return decision_by(policy, scanned, rule), ()
+    return rule, ()
 
 
 def rule_steps(rules: Sequence[Rule], facts: Facts) -> tuple[RuleStep, ...]:

@@ -75,7 +75,7 @@ def rule_on(policy: Policy, scanned: Scanned, audience: Sequence[int] | None = N
     left = policy.rules.left(facts)
     match = first(left, facts)
     if match.settled:
-        return Ruling(decision_by(policy, _to(scanned, audience), match.rule), observed=match.observed)
+        return Ruling(decision_by(policy, addressed(scanned, audience), match.rule), observed=match.observed)
     left = residual(left, facts)
     recipients = scanned.message.envelope.recipients
     places: dict[str, list[int]] = {}
@@ -88,14 +88,15 @@ def rule_on(policy: Policy, scanned: Scanned, audience: Sequence[int] | None = N
         matches[name] = match
         observed.update(dict.fromkeys(match.observed))
     groups = tuple(
-        Group((*those,), decision_by(policy, _to(scanned, those), matches[name].rule)) for name, those in places.items()
+        Group((*those,), decision_by(policy, addressed(scanned, those), matches[name].rule))
+        for name, those in places.items()
     )
     if len(groups) == 1:
         return Ruling(groups[0].decision, observed=(*observed,))
     return Ruling(strictest(groups), groups, (*observed,))
 
 
-def _to(scanned: Scanned, audience: Sequence[int] | None) -> Scanned:
+def addressed(scanned: Scanned, audience: Sequence[int] | None) -> Scanned:
     """The message to these of its recipients."""
     if audience is None:
         return scanned

@@ -23,6 +23,7 @@ from tests.fakes.entries import put
 from tests.fakes.list_entries import listed
 from tests.fakes.messages import message
 
+SUBJECT = (b"Subject", b" hello")
 HOSTILE = "\x1b[2J\u202e\x9b"
 QUEUE_ID = "6AMG4FAU001849"
 RULES = """
@@ -226,6 +227,41 @@ def test_a_message_of_the_log(policy: Run, tmp_path: Path) -> None:
     replaced = policy("explain", QUEUE_ID, "--log", str(tmp_path / "log"), "--sender", "a@partner.example", "--json")
     assert decisions(replaced) == [("abuse", "accept"), (None, None)]
     assert policy("explain", "6AMG4FAU001850", "--log", str(tmp_path / "log")).exit_code == 1
+
+
+TAGGED = """
+[[rule]]
+name = "tagged"
+when = { header = { "X-Own" = "*" } }
+action = "accept"
+tag = "[{outcome}]"
+add_headers = { "X-Rule" = "{recipient}" }
+remove_headers = ["X-Own", "X-Other"]
+"""
+
+
+def test_edits_of_headers_that_the_log_does_not_have(policy: Run, tmp_path: Path) -> None:
+    """The line has the header that the rule reads, and neither the subject nor the others: nothing is made up."""
+    (tmp_path / "f.toml").write_text(TAGGED)
+    mail = message(queue_id=QUEUE_ID, client=Client("m.example", "8.8.8.8"), headers=((b"X-Own", b" a"), SUBJECT))
+    verdict = Verdict.clean("clamd")
+    report = Report(
+        mail, verdict, Decision(Accept(), "tagged"), (Timed(verdict, 0.1),), 0.0, 0.0, notes=("header=x-own: a",)
+    )
+    fields = message_fields(report, 0) | {"event": "message"}
+    (tmp_path / "log").write_text(json.dumps(fields) + "\n")
+    (one,) = explained(policy("explain", QUEUE_ID, "--log", str(tmp_path / "log"), "--json"))["recipients"]
+    assert [text for text in one["edits"] if "X-Virus" not in text] == [
+        "removes x-own (1)",
+        "puts [clean] before the subject",
+        "adds X-Rule: <user@example.test>",
+        "removes X-Other, if the message has it",
+    ]
+    (tmp_path / "m.eml").write_bytes(b"X-Own: a\r\nSubject: hello\r\n\r\n")
+    shown = policy("explain", str(tmp_path / "m.eml"), "--outcome", "clean", "--recipient", "a@b", "--json")
+    (one,) = explained(shown)["recipients"]
+    assert "changes Subject to [clean] hello" in one["edits"]
+    assert "removes X-Other, if the message has it" not in one["edits"]
 
 
 def test_a_message_that_the_log_has_cut(policy: Run, tmp_path: Path) -> None:

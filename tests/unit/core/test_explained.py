@@ -23,6 +23,7 @@ from miltscan.core.lists import Lists
 from miltscan.core.message import Client, Direction, Envelope
 from miltscan.core.ruled import Scanned, rule_on
 from miltscan.core.rules import Rule, Rules, first
+from miltscan.core.template import Template
 from miltscan.core.verdict import Limit, Outcome, SpamAction, Verdict
 from tests.fakes.list_entries import listed
 from tests.fakes.messages import message, policy
@@ -115,15 +116,30 @@ def test_each_step_that_decides_nothing_has_a_reason(rules: list[Rule], facts: F
             assert step.tried == ()
 
 
+def naming_its_recipient(one: Rule) -> Rule:
+    """The rule with a reply and a header that depend on who its recipients are."""
+    template = Template.parse("{recipient}")
+    return replace(one, effect=replace(one.effect, text=template, add_headers=(("X-To", template),)))
+
+
 @given(RULES, st.sampled_from([INFECTED, Verdict.clean("clamd"), Verdict.unscanned("clamd", Limit.TIMEOUT)]))
 def test_each_recipient_has_the_decision_of_the_service(rules: list[Rule], verdict: Verdict) -> None:
-    """This holds where everything is known."""
-    chosen = policy(rules=Rules(tuple(rules)))
+    """This holds where everything is known, also for what replies and headers say of the recipients."""
+    chosen = policy(rules=Rules(tuple(map(naming_its_recipient, rules))))
     ruling = rule_on(chosen, Scanned(TWO, verdict, (verdict,), NOW))
     found = explained(chosen, Consulted(case(verdict)))
     decisions = {at: group.decision for group in ruling.groups for at in group.recipients}
     assert [one.decision for one in found] == [decisions.get(at, ruling.decision) for at in (0, 1)]
     assert {name for one in found for name in one.observed} == {*ruling.observed} or ruling.observed == ()
+
+
+def test_recipients_whose_address_is_not_known_may_be_of_the_same_group() -> None:
+    """Then nothing names the one that is known."""
+    chosen = policy(rules=Rules((naming_its_recipient(rule("r", {"recipient": "@example.test"})),)))
+    for others, expected in ((0, "550 5.7.1 <a@example.test> ("), (1, "550 5.7.1  (")):
+        one, _ = explained(chosen, Consulted(case(Verdict.clean("clamd"), others=others)))
+        assert one.decision
+        assert str(one.decision.reply).startswith(expected)
 
 
 def test_an_unknown_verdict_leaves_the_policy_open() -> None:
