@@ -483,6 +483,7 @@ EVENTS = (
         "The configuration was read again.",
         (Field("needs_restart", Type.TEXTS, "Changed keys that take effect only at the next start.", "keys"),),
     ),
+    Event("reloaded", ("info",), "A worker uses that configuration, from the next MAIL on.", (_WORKER,)),
     Event(
         "reload_failed",
         ("error",),

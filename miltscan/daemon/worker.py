@@ -166,6 +166,7 @@ class Worker:
         self._milter.runtime = self._runtime(loaded)
         self._sources.start()
         former.end()
+        self._recorder.log.info("reloaded")
 
     def _watch_sources(self, settings: Settings) -> Sources:
         return Sources(settings.policy.access_map, lambda: self._recorder.log)

@@ -76,6 +76,14 @@ class Miltscan(Milter):
         self.reload()
         wait_until(lambda: self._reloads() > before, PATIENCE, "the end of the reload")
 
+    def reload_everywhere(self) -> list[str]:
+        """SIGHUP; returns when each worker uses the configuration. The changed keys that require a new start."""
+        before, workers = len(self.events("reloaded")), len(self.workers())
+        self.reload_and_wait()
+        wait_until(lambda: len(self.events("reloaded")) >= before + workers, PATIENCE, "a reload of each worker")
+        needs_restart: list[str] = self.events("reload")[-1]["needs_restart"]
+        return needs_restart
+
     def _reloads(self) -> int:
         return len(self.events("reload")) + len(self.events("reload_failed"))
 
@@ -158,7 +166,8 @@ class ScanningSandwich(Sandwich):
         """Makes miltscan run with this configuration, by a new start where that is necessary."""
         before = self.miltscan.configuration.read_text()
         self.miltscan.configure(tables)
-        if self.miltscan.running.alive and self.miltscan.configuration.read_text() == before:
+        is_new = self.miltscan.configuration.read_text() != before
+        if self.miltscan.running.alive and not (is_new and self.miltscan.reload_everywhere()):
             self._wait_ready()
         else:
             self.miltscan.stop()

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import milter
 
 from miltscan.cli import run_cli
+from miltscan.core import ruled
 from miltscan.core.early import ruled_at_rcpt
 from miltscan.core.message import Envelope
 from miltscan.core.policy import decide
@@ -22,7 +23,6 @@ from miltscan.daemon.worker import Worker
 from miltscan.errors import StartError
 from miltscan.milter.callbacks import Milter
 from miltscan.processes import admission, supervisor
-from miltscan.scanning import pipeline
 from miltscan.telemetry import traces
 
 
@@ -85,7 +85,7 @@ IMPATIENT: tuple[Patch, ...] = (  # no test can wait for half a minute
     (watch, "SILENCE", 2.0),
 )
 DEFECTS: dict[str, tuple[Patch, ...]] = {
-    "decide": ((pipeline, "decide", for_marked(fails(RuntimeError("defect in decide")), decide)),),
+    "decide": ((ruled, "decide", for_marked(fails(RuntimeError("defect in decide")), decide)),),
     "rcpt": ((Session, "rcpt", for_recipient(fails(RuntimeError("defect at RCPT")), Session.rcpt)),),
     "ruling": ((worker, "ruled_at_rcpt", for_recipient(fails(RuntimeError("defect at RCPT")), ruled_at_rcpt)),),
     "refused": ((MessageRecorder, "recipient_refused", fails(RuntimeError("defect at RCPT"))),),
@@ -98,12 +98,13 @@ DEFECTS: dict[str, tuple[Patch, ...]] = {
     "serve": ((Milter, "main", main_loop),),
     "impatient": IMPATIENT,
     "dead-disk": ((run, "_RELOAD", 0.5), (run, "_try_spool", stuck_after_start(run._try_spool))),  # noqa: SLF001
-    "deadlock": (*IMPATIENT, (pipeline, "decide", for_marked(stuck, decide))),
+    "deadlock": (*IMPATIENT, (ruled, "decide", for_marked(stuck, decide))),
     # a libmilter that does not answer the question of its own worker, which no MTA asks
     "mute": (*IMPATIENT, (milter, "register", partial(milter.register, unknown=stuck))),
 }
 
 if __name__ == "__main__":
-    for patch in DEFECTS[sys.argv.pop(1)]:
-        setattr(*patch)
+    for place, name, defect in DEFECTS[sys.argv.pop(1)]:
+        assert hasattr(place, name), name  # a name that is used nowhere would be no defect
+        setattr(place, name, defect)
     run_cli()

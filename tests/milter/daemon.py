@@ -98,6 +98,14 @@ class Daemon:
         lines = [f"{key} = {inline(value)}\n" for key, value in settings.items()]
         self.config.write_text("".join(lines).replace('"OWN"', json.dumps(self.clamd.address)))
 
+    def reload(self, **settings: object) -> None:
+        """As `write`, and let each worker use it: any message that begins from now on. No key may require a restart."""
+        reads, uses, workers = len(self.logged("reload")), len(self.logged("reloaded")), len(self.workers())
+        self.write(**settings)
+        self.running.signal(signal.SIGHUP)
+        assert self.wait_logged("reload", reads + 1)[-1]["needs_restart"] == []
+        self.wait_logged("reloaded", uses + workers)
+
     def start(self, stdout: int | None = None) -> None:
         """Start it (again), with its log on the descriptor `stdout`; returns before it is ready."""
         self.write_settings()

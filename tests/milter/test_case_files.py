@@ -15,7 +15,7 @@ from tests.fakes.mta import Message, Result
 from tests.harness import decisions
 from tests.harness.decisions import Case, Fate
 from tests.harness.processes import PATIENCE, wait_until
-from tests.milter.conftest import Fleet
+from tests.milter.conftest import private_daemon, settle
 from tests.milter.daemon import Daemon
 
 
@@ -40,8 +40,27 @@ def delivery() -> Iterator[FakeDelivery]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def service() -> Iterator[Daemon]:
+    """One service for all cases, which reads the configuration of each."""
+    with ExitStack() as stack:
+        daemon = private_daemon(stack, {})
+        daemon.start()
+        daemon.wait_ready()
+        yield daemon
+        assert daemon.stop() == 0
+
+
+@pytest.fixture
+def daemon(service: Daemon) -> Iterator[Daemon]:
+    """The service, idle before and after the test."""
+    settle(service)
+    yield service
+    settle(service)
+
+
 @pytest.mark.parametrize("case", decisions.cases("milter"), ids=lambda case: case.name)
-def test_case(shared: Fleet, second: FakeClamd, antispam: FakeAntispam, delivery: FakeDelivery, case: Case) -> None:
+def test_case(daemon: Daemon, second: FakeClamd, antispam: FakeAntispam, delivery: FakeDelivery, case: Case) -> None:
     """The reply to the MTA and the edits that it is asked for are those that the file expects."""
     tables = case.tables_with(case.servers(["OWN", second.address], str(antispam.address)))
     settings = {
@@ -50,9 +69,10 @@ def test_case(shared: Fleet, second: FakeClamd, antispam: FakeAntispam, delivery
     if case.expected.each:
         settings["delivery.server"] = f"inet:{delivery.port}@127.0.0.1"
         delivery.messages.clear()
-    daemon = shared(**{name.replace(".", "__"): value for name, value in settings.items()})
-    # an optional engine delays no start: without its first self-test it would count as down already
-    daemon.wait_metric("engine_up", max(1, len(tables.get("", {}).get("engine", []))))
+    if settings != daemon.settings:
+        daemon.reload(**{name.replace(".", "__"): value for name, value in settings.items()})
+    for engine in case.answers:  # without a result of its first self-test it would count as down already
+        daemon.wait_metric("engine_up", 1, engine=engine)
     queue_id = case.name.replace("-", "_")  # as sendmail: letters, digits and underscores
     message = Message(
         sender=case.sender.path.encode(),
