@@ -217,4 +217,5 @@ def _of_entry(entry_id: str, config: Path | None) -> _Subject:
                 headers = parse_head(head)
         except (EntryError, StoreError) as error:
             complain(f"{error}; its headers are unknown")
-        return _Subject(entry_id, case_of_entry(entry, headers), f"{entry.action}, by rule {entry.rule}")
+        result = f"{entry.action}, by rule {entry.rule}"
+        return _Subject(entry_id, case_of_entry(entry, headers), result, at_delivery=entry.receipt is not None)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from miltscan.core.action import ActionName
 from miltscan.core.message import Direction
+from miltscan.core.receipt import ReceiptResult
 from miltscan.core.text import readable
 from miltscan.core.verdict import Fault, Limit, Outcome
 
@@ -56,7 +57,8 @@ class Entry:
     `time` is that of the decision (epoch, seconds). `size` (bytes) and `digest` (SHA-256, hex) are of the message as
     received; `kept_size` and `kept_digest` of its encoded form in the file: whoever has no identity can check these.
     `Files.put` sets `id`, these four and `encoding`. `subject` and `author` are the decoded Subject: and From: fields,
-    bounded and readable. `signatures` is the version of the signature database of the scan, 0 if unknown.
+    bounded and readable. `signatures` is the version of the signature database of the scan, 0 if unknown. `receipt` is
+    the result of its check, None for a message that the incoming side stored.
     """
 
     time: float
@@ -77,6 +79,7 @@ class Entry:
     signatures: int = 0
     subject: str = ""
     author: str = ""
+    receipt: ReceiptResult | None = None
     id: str = ""
     size: int = 0
     digest: str = ""

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from miltscan.core.action import ActionName
 from miltscan.core.message import Direction
+from miltscan.core.receipt import ReceiptResult
 from miltscan.core.text import printable_ascii
 from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.errors import EntryError
@@ -102,6 +103,7 @@ def _entry(data: dict[str, Any]) -> Entry:
         signatures=_number(data["signatures"]),
         subject=_str(data["subject"]),
         author=_str(data["author"]),
+        receipt=None if data.get("receipt") is None else ReceiptResult(data["receipt"]),  # older entries have none
         id=data["id"],
         size=_number(data["size"]),
         digest=_str(data["digest"]),

@@ -88,4 +88,5 @@ def entry_for(report: Report, area: str, now: float, signatures: int) -> Entry:
         signatures=signatures,
         subject=header_text(message.headers, b"subject"),
         author=header_text(message.headers, b"from"),
+        receipt=report.receipt,
     )

@@ -14,6 +14,7 @@ from miltscan.cli import app
 from miltscan.core.action import Accept, Decision, Reject, Reply
 from miltscan.core.lists import ListName
 from miltscan.core.message import Client, Envelope
+from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Report, Timed
 from miltscan.core.verdict import Outcome, Verdict
 from miltscan.quarantine.files import Files
@@ -288,6 +289,14 @@ def test_a_message_of_the_quarantine(policy: Run, tmp_path: Path) -> None:
     result = policy("explain", entry.id, "--json")
     assert decisions(result) == [("list mail", "reject")]
     assert explained(result)["subject"] == entry.id
+
+
+def test_a_message_that_the_delivery_side_has_stored(policy: Run, tmp_path: Path) -> None:
+    """The rules of that side decided about it, and explain it without an option."""
+    entry = put(Files(tmp_path / "quarantine"), time=time.time(), receipt=ReceiptResult.NONE)
+    result = policy("explain", entry.id, "--json")
+    assert explained(result)["side"] == "delivery"
+    assert {*decisions(result)} == {("later", "discard")}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miltscan.core.receipt import ReceiptResult
 from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.errors import EntryError
 from miltscan.quarantine.entry import Encoding, Event, State
@@ -31,6 +32,17 @@ def test_every_reason_returns(reason: Limit | Fault | None) -> None:
     """A reason is a limit or a fault, as before."""
     entry = replace(STORED, reason=reason, outcome=Outcome.ERROR, signature=None, encoding=tuple(Encoding))
     assert read_header(io.BytesIO(header(entry))) == entry
+
+
+@pytest.mark.parametrize("receipt", [None, *ReceiptResult])
+def test_the_side_that_stored_it_returns(receipt: ReceiptResult | None) -> None:
+    """Only at the delivery side a receipt is checked; an entry that an older version stored says nothing of it."""
+    entry = replace(STORED, receipt=receipt)
+    text = header(entry)
+    assert read_header(io.BytesIO(text)) == entry
+    before = text.replace(b'"receipt": null, ', b"")
+    assert (before == text) is (receipt is not None)
+    assert read_header(io.BytesIO(before)) == entry
 
 
 @given(st.integers(0, 2**63 - 1), st.text("0123456789abcdef", max_size=64))
