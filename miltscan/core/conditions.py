@@ -12,7 +12,7 @@ from miltscan.core.address import Network, ip_address_of
 from miltscan.core.facts import Facts
 from miltscan.core.lookup import Check, Kind, Source, host_keys
 from miltscan.core.message import Direction
-from miltscan.core.patterns import address_keys, pattern
+from miltscan.core.patterns import address_keys, pattern, plain_forms
 from miltscan.core.signature import CLASSES, signature_classes
 from miltscan.core.text import readable
 from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
@@ -176,7 +176,8 @@ def _address(attribute: str) -> Callable[[object, OpenSource], Test]:
             return not wanted.isdisjoint(address_keys(path))
 
         def holds(path: bytes) -> bool:
-            return named(path) or any(one.has(Kind.ADDRESS, address_keys(path)[0]) for one in sources)
+            forms = plain_forms(path) or ("<>",)
+            return named(path) or any(one.has(Kind.ADDRESS, form) for one in sources for form in forms)
 
         return _of(attribute, holds if sources else named)
 

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Protocol
 
 from miltscan.core.address import ip_address_of
-from miltscan.core.patterns import address_keys
+from miltscan.core.patterns import address_keys, domain_keys
 
 _COMMENT = "#"
 _SKIP = "skip"
@@ -56,7 +56,7 @@ def source_mistake(text: str) -> str | None:
 
 def host_keys(name: str) -> tuple[str, ...]:
     """The literals that match a host's name: itself, and `.domain` for it and each domain above it."""
-    return (name, *address_keys(b"@" + name.encode("utf-8", "backslashreplace"))[3:])
+    return (name, *domain_keys(name)[1:])
 
 
 class FileValues:

@@ -3,6 +3,7 @@
 import pytest
 
 from miltscan.core.patterns import address_keys, pattern
+from tests.harness.addresses import SAME_MAILBOX
 
 
 @pytest.mark.parametrize(
@@ -15,13 +16,45 @@ from miltscan.core.patterns import address_keys, pattern
         (b"<>", ("<>",)),
         (b"", ("<>",)),
         (b"<Postmaster>", ("postmaster", "postmaster@")),
-        (b'<"a@b"@c>', ('"a@b"@c', '"a@b"@', "@c", ".c")),
+        (b'<"a@b"@c>', ("a@b@c", "a@b@", "@c", ".c", '"a@b"@c')),
+        (b"<a+b@c>", ("a+b@c", "a@c", "a+b@", "a@", "@c", ".c")),
+        (b"<+b@c>", ("+b@c", "+b@", "@c", ".c")),
+        (b"<a%b@c>", ("a%b@c", "a%b@", "@c", ".c", "a@b", "a@", "@b", ".b")),
         (b"<\xff@c>", ("\\xff@c", "\\xff@", "@c", ".c")),
     ],
 )
 def test_the_patterns_of_an_address(path: bytes, keys: tuple[str, ...]) -> None:
     """The most special one first; case does not count."""
     assert address_keys(path) == keys
+
+
+@pytest.mark.parametrize("form", SAME_MAILBOX)
+def test_the_form_of_an_address_does_not_count(form: str) -> None:
+    """Each of them reaches the same mailbox: tests/e2e/test_addresses.py."""
+    assert "other@example.test" in address_keys(form.encode())
+
+
+@pytest.mark.parametrize(
+    ("path", "plain"),
+    [
+        (b"<a b@c>", "a.b@c"),
+        (b"<a(x)b@c>", "a.b@c"),
+        (b"<a@b(x)d>", "a@b.d"),
+        (b"<a.@c>", "a.@c"),
+        (b'<(")a(")@c>', "a@c"),
+        (b"<a@[IPv6:::1]>", "a@[ipv6:::1]"),
+        (b"<@>", "@"),
+    ],
+)
+def test_the_plain_form_of_an_address(path: bytes, plain: str) -> None:
+    """It is what sendmail delivers to."""
+    assert address_keys(path)[0] == plain
+
+
+@pytest.mark.parametrize("character", ['"', "(", "\\", "<", "%", "!", " ", "@", ":", ".", "+"])
+def test_a_long_hostile_address_has_few_patterns(character: str) -> None:
+    """Whatever character it repeats, the work is bounded."""
+    assert len(address_keys(b"<a" + character.encode() * 5000 + b"@c>")) < 40
 
 
 def test_a_domain_of_many_labels_has_few_patterns() -> None:

@@ -1,0 +1,32 @@
+"""The forms in which anybody may write the address of one mailbox; sendmail accepts them all by default."""
+
+SAME_MAILBOX = (
+    "<other@example.test>",
+    "other@example.test",
+    "<OTHER@Example.Test>",
+    "<other@example.test.>",
+    "<other@example.test;>",
+    "< other @ example.test >",
+    '<"other"@example.test>',
+    '<"oth"er@example.test>',
+    '<" other"@example.test>',
+    r"<oth\er@example.test>",
+    r"<\other@example.test>",
+    "<other(comment)@example.test>",
+    "<(a(b)c)other@example.test>",
+    '<(")other(")@example.test>',
+    "<other@example.test (comment)>",
+    "<<other@example.test>>",
+    "<abuse@example.test <other@example.test>>",
+    "<other+detail@example.test>",
+    "<@x.example:other@example.test>",
+    "<@a.example,@b.example:other@example.test>",
+    "<other%example.test@example.test>",
+    "<other%example.test>",
+    "<other%example.test%example.test@example.test>",
+    "<example.test!other@example.test>",
+    "<example.test!other>",
+    '<"example.test!other"@example.test>',
+    "<@x.example:other%example.test@example.test>",
+)
+"""All of them are other@example.test."""
