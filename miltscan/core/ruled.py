@@ -74,10 +74,10 @@ def rule_on(policy: Policy, scanned: Scanned, audience: Sequence[int] | None = N
     facts = facts_of(scanned)
     left = policy.rules.left(facts)
     match = first(left, facts)
-    if match.settled:
+    recipients = scanned.message.envelope.recipients
+    if (match.settled and not match.waiting) or not recipients:
         return Ruling(decision_by(policy, addressed(scanned, audience), match.rule), observed=match.observed)
     left = residual(left, facts)
-    recipients = scanned.message.envelope.recipients
     places: dict[str, list[int]] = {}
     matches: dict[str, Match] = {}
     observed: dict[str, None] = {}
@@ -138,17 +138,29 @@ def _rule_on_standing(
     return rule_on(policy, Scanned(message, verdict, standing.verdicts, now), audience)
 
 
-def may_accept(policy: Policy, scanned: Scanned) -> bool:
-    """Whether a message might be accepted after the anti-spam engines, which can make a clean one spam."""
+def may_accept(policy: Policy, scanned: Scanned, audience: Sequence[int] | None = None) -> bool:
+    """Whether one of these recipients might receive a message after the anti-spam engines.
+
+    They can make a clean one spam. `audience` as for `rule_on`.
+    """
+    by_policy = decide(policy, *scanned[:3]).action.name is ActionName.ACCEPT
     if not policy.rules:
-        return decide(policy, *scanned[:3]).action.name is ActionName.ACCEPT
+        return by_policy
     facts = facts_of(scanned)._replace(**dict.fromkeys(OF_FILTERS))
     if scanned.verdict.outcome is Outcome.CLEAN:
         facts = facts._replace(outcome=None, engine=None)
-    match = first(policy.rules.left(facts), facts)
-    if match.settled and match.rule:
-        return match.rule.effect.choice.action in _DELIVERING
-    return not match.settled or decide(policy, *scanned[:3]).action.name is ActionName.ACCEPT
+    left = policy.rules.left(facts)
+    match = first(left, facts)
+    if match.settled:
+        return _delivers(match, by_policy=by_policy)
+    left = residual(left, facts)
+    recipients = addressed(scanned, audience).message.envelope.recipients
+    return any(_delivers(first(left, facts._replace(recipient=one)), by_policy=by_policy) for one in recipients)
+
+
+def _delivers(match: Match, *, by_policy: bool) -> bool:
+    """Whether somebody may receive the message at once; where no rule matches, `by_policy`."""
+    return not match.settled or (match.rule.effect.choice.action in _DELIVERING if match.rule else by_policy)
 
 
 def decision_by(policy: Policy, scanned: Scanned, rule: Rule | None) -> Decision:

@@ -126,12 +126,14 @@ def residual(rules: Iterable[Rule], facts: Facts) -> Residual:
 class Match:
     """The rule that decides (None: none matches), and the names of those that would, were they enforced.
 
-    `settled` is False where a fact that is not known could make an earlier rule decide.
+    `settled` is False where a fact that is not known could make an earlier rule decide. `waiting` is True where such a
+    fact decides whether one that is not enforced matches.
     """
 
     rule: Rule | None
     observed: tuple[str, ...] = ()
     settled: bool = True
+    waiting: bool = False
 
 
 NO_MATCH = Match(None)
@@ -140,16 +142,18 @@ NO_MATCH = Match(None)
 def first(rules: Sequence[Rule], facts: Facts) -> Match:
     """The first rule that matches."""
     observed: list[str] = []
+    waiting = False
     for rule in rules:
         matched = rule.matches(facts)
         if matched is False:
             continue
-        if not rule.enforce:
-            if matched:
-                observed.append(rule.name)
-            continue
-        return Match(rule if matched else None, tuple(observed), matched is True)
-    return Match(None, tuple(observed)) if observed else NO_MATCH
+        if rule.enforce:
+            return Match(rule if matched else None, tuple(observed), matched is True, waiting)
+        if matched:
+            observed.append(rule.name)
+        else:
+            waiting = True
+    return Match(None, tuple(observed), waiting=waiting) if observed or waiting else NO_MATCH
 
 
 @dataclass(frozen=True)

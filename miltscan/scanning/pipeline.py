@@ -168,7 +168,7 @@ class Pipeline:
         if standing.denied:
             return False
         verdict = worst(standing.verdicts, self.policy.optional)
-        return may_accept(self.policy, Scanned(message, verdict, standing.verdicts, week_time()))
+        return may_accept(self.policy, Scanned(message, verdict, standing.verdicts, week_time()), standing.positions)
 
     def _scanned(self, message: Message, lists: Consultation | None, now: float, tick: Tick) -> tuple[Timed, ...]:
         deadline = now + self.timeout

@@ -139,6 +139,24 @@ def test_recipients_with_the_same_decision_are_no_groups() -> None:
         assert on(ruled(BY_DOMAIN), one).groups == ()
 
 
+OBSERVED = '[[rule]]\nname = "seen"\nwhen = { recipient = "@other.test" }\naction = "reject"\nenforce = false\n'
+ALL = '[[rule]]\nname = "all"\naction = "quarantine"\n'
+
+
+@pytest.mark.parametrize("others", ["", ALL])
+def test_a_rule_about_recipients_is_observed(others: str) -> None:
+    """Also where no enforced rule reads the recipient; it makes no groups."""
+    chosen = ruled(OBSERVED + others)
+    assert (on(chosen).observed, on(chosen).groups) == (("seen",), ())
+    assert on(chosen, message(envelope=Envelope(b"<s@example.org>", (b"<a@example.test>",)))).observed == ()
+
+
+def test_a_message_without_recipients_is_decided() -> None:
+    """No MTA sends one, and a decision never raises: rules about recipients do not match."""
+    nobody = message(envelope=Envelope(b"<s@example.org>"))
+    assert on(ruled(OBSERVED.replace("false", "true")), nobody).decision.rule == "clean"
+
+
 @pytest.mark.parametrize(
     ("rules", "verdict", "asked"),
     [
@@ -155,12 +173,21 @@ def test_recipients_with_the_same_decision_are_no_groups() -> None:
         ('[[rule]]\nname = "r"\nwhen = { spam_action = "greylist" }\naction = "tempfail"', CLEAN, True),
         ('[[rule]]\nname = "r"\nwhen = { spam_action = "greylist" }\naction = "accept"', INFECTED, True),
         ('[[rule]]\nname = "r"\nwhen = { recipient = "@other.test" }\naction = "accept"', INFECTED, True),
+        ('[[rule]]\nname = "r"\nwhen = { recipient = "@none.test" }\naction = "accept"', INFECTED, False),
+        ('[[rule]]\nname = "r"\nwhen = { recipient = "@other.test", tls = true }\naction = "accept"', INFECTED, False),
         ('[[rule]]\nname = "r"\nwhen = { sender = "@none.test" }\naction = "accept"', INFECTED, False),
     ],
 )
 def test_whether_anti_spam_engines_are_asked(rules: str, verdict: Verdict, asked: bool) -> None:  # noqa: FBT001 - a table
     """Where the message might be accepted in the end."""
     assert may_accept(ruled(rules), Scanned(THREE, verdict, (verdict,), NOW)) is asked
+
+
+def test_anti_spam_engines_are_asked_for_those_who_may_receive_the_message() -> None:
+    """Not for the other recipients of the lists' standing."""
+    chosen = ruled('[[rule]]\nname = "r"\nwhen = { recipient = "@other.test" }\naction = "accept"')
+    asked = [may_accept(chosen, Scanned(THREE, INFECTED, (INFECTED,), NOW), audience) for audience in ((0, 2), (1,))]
+    assert asked == [False, True]
 
 
 def classes(chosen: Policy, *recipients: bytes) -> list[object]:

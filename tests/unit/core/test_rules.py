@@ -82,7 +82,7 @@ def test_an_unknown_fact_leaves_the_decision_open() -> None:
     """A rule that may still match keeps the later ones from deciding, unless it is not enforced."""
     unknown, later = rule("unknown", {"tls": True}), rule("later")
     assert first([unknown, later], INFECTED) == Match(None, (), settled=False)
-    assert first([rule("unknown", {"tls": True}, enforce=False), later], INFECTED) == Match(later)
+    assert first([rule("unknown", {"tls": True}, enforce=False), later], INFECTED) == Match(later, waiting=True)
 
 
 # What holds for all rules. Few values of each, so that rules and messages meet.
