@@ -145,11 +145,8 @@ class Session:
         if self.lead:
             transaction.headers = [(name, self.lead + value) for name, value in transaction.headers]
         begun = head(transaction.headers) + chunk
-        if transaction.grown(len(begun) - len(PREFACE)):
-            return begun
-        # their names stay: a message that the policy accepts all the same must not keep a forged header
-        transaction.headers = [(name, b"") for name, _ in transaction.headers]
-        return b""
+        # past the limit the headers stay known: rules ask for them, and a forged one must not stay in what is accepted
+        return begun if transaction.grown(len(begun) - len(PREFACE)) else b""
 
     def message(self, queue_id: str, message_id: bytes, content: Content, settled: Verdict | None = None) -> Message:
         """The message as far as it is known, at its EOM or where it was aborted; in any state."""

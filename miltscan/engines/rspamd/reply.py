@@ -34,7 +34,8 @@ _SPAM = frozenset(
 )
 """The other actions are those below rspamd's score for spam; a soft reject is mostly that of a rate limit."""
 _OURS = ("x-virus-", "x-miltscan-")
-_OUR_NAMES = frozenset({"x-spam-flag", "x-spam-status", "x-spam-score", "x-spam-level"})
+_NOT_ITS = frozenset({"x-spam-flag", "x-spam-status", "x-spam-score", "x-spam-level", "subject"})
+"""Ours, and what only a rule changes, which would lose its tag otherwise."""
 _RESULTS = "authentication-results"
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,100}", re.ASCII)
 _FOLD = re.compile(r"[\r\n]+[ \t]*")
@@ -144,7 +145,7 @@ def _edits(milter: object, headers: Sequence[Header], honoured: Honoured) -> Ite
 
 def _is_honoured(name: str, honoured: Honoured) -> bool:
     lower = name.lower()
-    if not _FIELD_NAME.fullmatch(name) or lower.startswith(_OURS) or lower in _OUR_NAMES:
+    if not _FIELD_NAME.fullmatch(name) or lower.startswith(_OURS) or lower in _NOT_ITS:
         return False
     return honoured.authentication_results if lower == _RESULTS else honoured.headers
 

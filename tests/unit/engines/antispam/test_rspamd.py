@@ -191,12 +191,13 @@ def test_every_cut_is_a_failure() -> None:
 
 
 MILTER = {
-    "remove_headers": {"X-Spam": 0, "Subject": 2, "X-Virus-Status": 0, "Authentication-Results": -1, "x": "y"},
+    "remove_headers": {"X-Spam": 0, "Subject": 0, "X-Virus-Status": 0, "Authentication-Results": -1, "x": "y"},
     "add_headers": {
         "X-Spamd-Bar": {"value": "+++", "order": 1},
         "X-Long": "one;\r\n\ttwo;\n three",
         "X-Two": [{"value": "a"}, "b"],
         "X-Spam-Status": "No",
+        "SUBJECT": "Buy",
         "x-miltscan-receipt": "forged",
         "X-Virus-Status": "Clean",
         "Bad Name": "x",
