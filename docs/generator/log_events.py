@@ -348,9 +348,11 @@ EVENTS = (
         (
             *(_MESSAGE_FIELD[name] for name in ("queue_id", "client_address", "client_name", "sender")),
             Field("recipient", Type.TEXT, "The recipient in RCPT.", _ANY),
+            replace(_MESSAGE_FIELD["direction"], meaning="The direction, if there is no other recipient."),
             Field("rule", Type.TEXT, "The rule.", _ANY),
             Field("reply", Type.TEXT, "The SMTP reply to RCPT.", _ANY),
             _MESSAGE_FIELD["observed"],
+            _MESSAGE_FIELD["facts"],
             _WORKER,
         ),
     ),

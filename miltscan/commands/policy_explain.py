@@ -4,7 +4,8 @@
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -38,7 +39,7 @@ from miltscan.core.text import readable
 from miltscan.errors import EntryError, ListError, StartError, StoreError
 from miltscan.quarantine.entry import is_entry_id
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
-from miltscan.sandwich.logline import LogEvent
+from miltscan.sandwich.logline import LogEvent, addresses, is_refused
 from miltscan.scanning.assemble import list_scope, probed_pipeline, ruled_policy
 from miltscan.scanning.servers import ServerRecords
 from miltscan.scanning.stored import scan_stored
@@ -171,13 +172,21 @@ def _subject(name: str, settings: Settings, config: Path | None, given: Given, l
         return _of_entry(name.lower(), config)
     read = Logs(logs or usual_files(), journal=not logs and has_journal(), on_error=complain)
     found = find(name, read.matching, datetime.now().astimezone())
-    lines = [one for trace in found.traces for one in trace.events if one.get("event") == "message"]
-    lines = [one for one in lines if one.queue_id == name] or lines
+    events = [one for trace in found.traces for one in trace.events]
+    lines = [one for one in events if one.get("event") == "message"]
+    lines = [one for one in lines if one.queue_id == name] or lines or _refused(events)
     if not lines:
         shown = readable(name, 60)
         raise ListError(f"{shown}: no such file, and no line of miltscan about such a message in {read}; see --log")
     event = lines[-1]
     return _Subject(event.queue_id or name, case_of_line(event, now), _result(event), bool(event.get("receipt")), event)
+
+
+def _refused(events: Iterable[LogEvent]) -> list[LogEvent]:
+    """The line about the last recipient whom a rule refused at RCPT, with all of them: the message has no other."""
+    lines = [one for one in events if is_refused(one)]
+    named = [address for one in lines for address in addresses(one)]
+    return [replace(one, fields={**one.fields, "recipients": named}) for one in lines[-1:]]
 
 
 def _result(event: LogEvent) -> str:

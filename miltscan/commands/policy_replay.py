@@ -3,7 +3,7 @@
 # ruff: noqa: D301  a real \b keeps the lines of an example
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -19,20 +19,27 @@ from miltscan.commands.tables import counted
 from miltscan.commands.terminal import complain, say, say_json
 from miltscan.config.load import load_settings
 from miltscan.config.units import parse_duration
+from miltscan.core.action import ActionName
 from miltscan.core.policy import Policy, is_of_policy
 from miltscan.core.released import head_and_body, parse_head
 from miltscan.core.replayed import Replay, Treatment, action_text, treatment_of_all
 from miltscan.core.text import readable
 from miltscan.errors import EntryError, StoreError
+from miltscan.quarantine.entry import day_of, first_id
+from miltscan.quarantine.files import Files
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
-from miltscan.sandwich.logline import LogEvent, parse_line
+from miltscan.sandwich.logline import LogEvent, entries_of, is_refused, parse_line
 from miltscan.scanning.assemble import ruled_policy
 
 if TYPE_CHECKING:
     from miltscan.core.edits import Header
 
 _CHUNK = 256 * 1024  # bytes
-_MESSAGE = (b'"event":"message"', b'"event": "message"')  # the second: a log program wrote the line anew
+_EVENTS = ("message", "recipient_refused")
+_TEXTS = [f'"event":{space}"{event}"'.encode() for event in _EVENTS for space in ("", " ")]
+"""The second space: a log program wrote the line again."""
+_MOST_ENTRIES = 200_000
+"""Messages of the logs that are in the quarantine: their IDs take 20 MB."""
 _LONG = 50_000_000  # bytes of logs, which take several seconds
 
 
@@ -53,8 +60,9 @@ def replay_policy(  # noqa: PLR0913 - each is an option
     """Show what another file of rules would have done.
 
     It decides the messages in the log, and those in the quarantine, again by the candidate, with the verdicts of then,
-    and counts what would change. What depends on a fact that the log does not have is counted apart. Messages that a
-    list, a receipt or a failure decided are left out. Nothing is changed.
+    and counts what would change. A recipient who was refused at RCPT counts as a message. What depends on a fact that
+    the log does not have is counted apart. Messages that a list, a receipt or a failure decided are left out. Nothing
+    is changed.
 
     \b
     Examples:
@@ -80,26 +88,31 @@ def replay_policy(  # noqa: PLR0913 - each is an option
 
 
 def _replay_logs(policy: Policy, earliest: float, logs: list[Path] | None, found: Replay, seen: set[str]) -> None:
-    """The messages of the logs; the queue IDs of those that are in the quarantine are noted in `seen`."""
+    """The messages of the logs; the IDs of their entries in the quarantine are noted in `seen`, up to a number."""
     now = datetime.now().astimezone()
     read = Logs(logs or usual_files(), journal=not logs and has_journal(), on_error=complain)
     with progress("Reading the logs", read.size, shown=read.size >= _LONG) as read.on_progress:
-        for line in read.matching(_MESSAGE):
+        for line in read.matching(_TEXTS):
             event = parse_line(line, now)
-            if event.get("event") != "message" or not event.time or event.time.timestamp() < earliest:
+            if event.get("event") not in _EVENTS or not event.time or event.time.timestamp() < earliest:
                 continue
-            queue_id = event.get("queue_id") or event.queue_id or ""  # an MTA other than sendmail has other forms
-            if event.get("area"):
-                seen.add(queue_id)
+            if len(seen) < _MOST_ENTRIES:
+                seen.update(entries_of(event))
             if event.get("receipt") or event.get("list") or not is_of_policy(event.get("rule") or ""):
                 found.left_out += 1
                 continue
+            found.refused += is_refused(event)
             case = case_of_line(event, week_time_of(event.time), policy.rules.headers)
+            queue_id = event.get("queue_id") or event.queue_id or ""  # an MTA other than sendmail has other forms
             found.add(policy, case, treatment_of_all(_before(event)), readable(queue_id, 60))
 
 
 def _before(event: LogEvent) -> Iterator[tuple[str, str]]:
     """What was done for each group of recipients, else for all."""
+    if is_refused(event):
+        action = ActionName.TEMPFAIL if (event.get("reply") or "").startswith("4") else ActionName.REJECT
+        yield action, event.get("rule") or ""
+        return
     groups = event.fields.get("decisions")
     given: list[Mapping[str, object]] = []
     if isinstance(groups, list):
@@ -110,15 +123,38 @@ def _before(event: LogEvent) -> Iterator[tuple[str, str]]:
 
 def _replay_entries(policy: Policy, earliest: float, store: Opened, found: Replay, seen: set[str]) -> None:
     """The messages of the quarantine that no line of the logs is about."""
-    ids = (*store.files.waiting(), *(one for day in store.files.days() for one in store.files.ids(day)))
-    for entry_id in dict.fromkeys(ids):
-        try:
-            entry = store.files.read(entry_id).entry
-        except EntryError as error:  # deleted meanwhile, or damaged
-            complain(str(error))
-            continue
-        if entry.time < earliest or entry.queue_id in seen or not is_of_policy(entry.rule):
-            continue
+    if len(seen) >= _MOST_ENTRIES:
+        complain(
+            f"quarantine not read: the logs name more than {_MOST_ENTRIES:,} of its entries; use a shorter --since"
+        )
+        return
+    total = sum(map(len, _entry_ids(store.files, earliest)))
+    with progress("Reading the quarantine", total) as on_progress:
+        ids = (one for several in _entry_ids(store.files, earliest) for one in several)
+        for number, entry_id in enumerate(ids):
+            on_progress(number)
+            if entry_id not in seen:
+                _replay_entry(policy, store, entry_id, found)
+
+
+def _entry_ids(files: Files, earliest: float) -> Iterator[Sequence[str]]:
+    """The IDs of entries that are not older, which sort by time: those that the index may not know, then by day."""
+    first = first_id(earliest)
+    waiting = [one for one in files.waiting() if one >= first]
+    yield waiting
+    known = {*waiting}
+    for day in files.days():
+        if day >= day_of(first):
+            yield [one for one in files.ids(day) if one >= first and one not in known]
+
+
+def _replay_entry(policy: Policy, store: Opened, entry_id: str, found: Replay) -> None:
+    try:
+        entry = store.files.read(entry_id).entry
+    except EntryError as error:  # deleted meanwhile, or damaged
+        complain(str(error))
+        return
+    if is_of_policy(entry.rule):
         headers = _headers(store, entry.id) if policy.rules.headers else None
         before = Treatment(action_text(entry.action, entry.area), entry.rule)
         found.add(policy, case_of_entry(entry, headers), before, readable(entry.queue_id, 60))
@@ -137,7 +173,8 @@ def _headers(store: Opened, entry_id: str) -> "list[Header] | None":
 
 def _text(found: Replay) -> Iterator[str]:
     total = found.same + found.changed + found.undecided
-    yield f"{counted(total, 'message')}: {found.same:,} as before, {found.changed:,} would change"
+    refused = f" ({counted(found.refused, 'recipient')} refused before the message)" if found.refused else ""
+    yield f"{counted(total, 'message')}{refused}: {found.same:,} as before, {found.changed:,} would change"
     for change, number in found.changes.most_common():
         before, after = change
         yield f"  {number:>8,}  {before.action} ({before.rule}) -> {after.action} ({after.rule})"
@@ -155,6 +192,7 @@ def _fields(found: Replay) -> dict[str, object]:
         "changed": found.changed,
         "undecided": found.undecided,
         "left_out": found.left_out,
+        "refused_recipients": found.refused,
         "missing": dict(found.missing),
         "changes": [
             {

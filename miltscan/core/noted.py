@@ -8,10 +8,11 @@ shortened. The log shows a fold as an escape: only values without a backslash ar
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from miltscan.core.message import Message
+from miltscan.core.facts import OF_CIRCUMSTANCES
+from miltscan.core.message import NO_CIRCUMSTANCES, Circumstances, Message
 from miltscan.core.rules import Rules
 
 HEADERS_NOTED = 10
@@ -34,15 +35,24 @@ class Noted(NamedTuple):
 
 def notes_on(rules: Rules, message: Message) -> Iterator[str]:
     """The notes on a message: only facts that the rules read."""
-    given, reads = message.circumstances, rules.reads
+    yield from _of_session(message.circumstances, rules.reads)
+    if rules.headers:
+        yield from _headers(rules.headers[:_NAMES], message)
+
+
+def notes_at_rcpt(given: Circumstances) -> Iterator[str]:
+    """The notes on a message that has not arrived: what is known of its session; nothing if no rule reads that."""
+    if given != NO_CIRCUMSTANCES:
+        yield from _of_session(given, OF_CIRCUMSTANCES)
+
+
+def _of_session(given: Circumstances, reads: Collection[str]) -> Iterator[str]:
     if "user" in reads and _is_plain(given.user):
         yield f"user={given.user}"
     if "tls" in reads:
         yield f"tls={'true' if given.tls_version else 'false'}"
     if "daemon" in reads and _is_plain(given.daemon):
         yield f"daemon={given.daemon}"
-    if rules.headers:
-        yield from _headers(rules.headers[:_NAMES], message)
 
 
 def _is_plain(text: str) -> bool:

@@ -31,13 +31,15 @@ class Change(NamedTuple):
 class Replay:
     """The tally of many messages; its memory depends on the rules, not on their number.
 
-    `left_out` are those that no rule and no policy decided. `missing` counts facts for want of which a message could
+    `left_out` are those that no rule and no policy decided, `refused` the recipients who were refused at RCPT, each of
+    which counts as a message. `missing` counts facts for want of which a message could
     not be decided.
     """
 
     same: int = 0
     undecided: int = 0
     left_out: int = 0
+    refused: int = 0
     changes: Counter[Change] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
     examples: dict[Change, list[str]] = field(default_factory=lambda: defaultdict(list))

@@ -182,7 +182,14 @@ def addresses(event: LogEvent) -> list[str]:
     named = event.fields.get("recipients")
     if isinstance(named, list):
         return [str(one) for one in named]
+    if is_refused(event):
+        return [event.get("recipient") or ""]
     return [found[0] for found in _ADDRESS.finditer(event.get("to") or "")]
+
+
+def is_refused(event: LogEvent) -> bool:
+    """Whether this is miltscan's line about a recipient that a rule refused at RCPT."""
+    return event.kind is EventKind.SCAN and event.get("event") == "recipient_refused"
 
 
 def _fields(text: str) -> dict[str, object]:

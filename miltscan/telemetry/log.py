@@ -23,6 +23,7 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from miltscan.core.action import ActionName
 from miltscan.core.message import Message, direction
+from miltscan.core.noted import notes_at_rcpt
 from miltscan.core.report import RECIPIENTS_SHOWN, Group, Report, Timed
 from miltscan.core.ruled import Ruling
 from miltscan.core.text import readable
@@ -133,9 +134,11 @@ def recipient_refused(to: FilteringBoundLogger, message: Message, ruling: Ruling
         client_name=message.client.name,
         sender=envelope.sender.decode("utf-8", "backslashreplace"),
         recipient=envelope.recipients[0].decode("utf-8", "backslashreplace"),
+        direction=direction(message.client, envelope),
         rule=decision.rule,
         reply=str(decision.reply),
         observed=list(ruling.observed),
+        facts=list(notes_at_rcpt(message.circumstances)),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from miltscan.sandwich.logline import EventKind, LogEvent, addresses, decisions_in, entry_of, handoff_id
+from miltscan.sandwich.logline import EventKind, LogEvent, addresses, decisions_in, entry_of, handoff_id, is_refused
 
 
 class DeliveryStatus(StrEnum):
@@ -83,11 +83,9 @@ def recipients_of(events: Sequence[LogEvent], refusal: DeliveryStatus) -> Iterat
     tried: dict[tuple[str | None, str], list[LogEvent]] = {}
     events = [*_with_decisions(events)]
     for event in events:
-        named = addresses(event) if event.kind in _ATTEMPTS or is_kept(event) else []
+        named = addresses(event) if event.kind in _ATTEMPTS or is_kept(event) or is_refused(event) else []
         if event.get("event") == "decision" and event.get("action") in _GONE:
             named = addresses(event)
-        if is_refused(event):
-            named = [event.get("recipient") or ""]
         if event.get("event") in {"entry_deleted", "held_deleted"}:  # it is final for those who have not received it
             named = [
                 one for (queue_id, one), made in tried.items() if queue_id == event.queue_id and _waits(made, event)
@@ -115,11 +113,6 @@ def _with_decisions(events: Iterable[LogEvent]) -> Iterator[LogEvent]:
 def is_kept(event: LogEvent) -> bool:
     """Whether this is miltscan's line about a message of which the quarantine has a copy."""
     return event.kind is EventKind.SCAN and bool(entry_of(event))
-
-
-def is_refused(event: LogEvent) -> bool:
-    """Whether this is miltscan's line about a recipient that a rule refused at RCPT."""
-    return event.kind is EventKind.SCAN and event.get("event") == "recipient_refused"
 
 
 def _waits(made: Sequence[LogEvent], deletion: LogEvent) -> bool:

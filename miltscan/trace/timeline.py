@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from miltscan.sandwich.logline import EventKind, LogEvent, addresses, entry_of, handoff_id
+from miltscan.sandwich.logline import EventKind, LogEvent, addresses, entry_of, handoff_id, is_refused
 from miltscan.trace.explain import LinePart
 from miltscan.trace.follow import Trace
-from miltscan.trace.recipients import Recipient, is_refused
+from miltscan.trace.recipients import Recipient
 
 _CLEAN_RULE = "clean"
 _SHOWN = 5

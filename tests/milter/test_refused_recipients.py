@@ -20,6 +20,7 @@ RULES: list[dict[str, Any]] = [
     {"name": "later", "when": {"recipient": "@later.test"}, "action": "tempfail"},
     {"name": "not probes", "when": {"recipient": "miltscan-probe@localhost"}, "action": "reject"},
 ]
+LOGGED = ("client_address", "sender", "recipient", "direction", "rule", "reply")
 
 
 @pytest.fixture
@@ -40,13 +41,15 @@ def test_a_recipient_is_refused_alone(ruled: Daemon) -> None:
     assert replies[1].startswith(b"451 4.7.1 Message not accepted here [later], try again later (ALONE)")
     assert ruled.line_of("ALONE")["recipients"] == ["<a@example.test>"]
     first, second = ruled.logged("recipient_refused", queue_id="ALONE")
-    assert {name: first[name] for name in ("client_address", "sender", "recipient", "rule", "reply", "observed")} == {
+    assert {name: first[name] for name in (*LOGGED, "observed", "facts")} == {
         "client_address": "192.0.2.1",
         "sender": "<alice@example.org>",
         "recipient": "<b@example.test>",
+        "direction": "internal",
         "rule": "not b",
         "reply": "550 5.7.1 No mail 100% <b@example.test> (ALONE)",
         "observed": ["seen"],
+        "facts": [],
     }
     assert second["rule"] == "later"
     ruled.wait_metric("rule_matches_total", before["not b"] + 1, rule="not b")

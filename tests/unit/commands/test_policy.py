@@ -23,6 +23,7 @@ from miltscan.telemetry.log import message_fields
 from tests.fakes.entries import put
 from tests.fakes.list_entries import listed
 from tests.fakes.messages import message
+from tests.unit.commands.test_policy_replay import refused_line
 
 SUBJECT = (b"Subject", b" hello")
 HOSTILE = "\x1b[2J\u202e\x9b"
@@ -263,6 +264,18 @@ def test_edits_of_headers_that_the_log_does_not_have(policy: Run, tmp_path: Path
     (one,) = explained(shown)["recipients"]
     assert "changes Subject to [clean] hello" in one["edits"]
     assert "removes X-Other, if the message has it" not in one["edits"]
+
+
+def test_a_message_whose_recipients_were_all_refused(policy: Run, tmp_path: Path) -> None:
+    """There is no line about it as a whole: what is known is the envelope, with each of them."""
+    second = refused_line().replace("<b@example.test>", "<abuse@example.test>")
+    (tmp_path / "log").write_text((refused_line() + second).replace("REFUSED", QUEUE_ID))
+    result = policy("explain", QUEUE_ID, "--log", str(tmp_path / "log"), "--json")
+    found = explained(result)
+    assert [one["recipient"] for one in found["recipients"]] == ["<b@example.test>", "<abuse@example.test>"]
+    assert found["then"] == "550 5.7.1 no, by rule r"
+    assert (found["facts"]["user"], found["facts"]["direction"]) == ("alice", "submission")
+    assert (found["facts"]["outcome"], found["facts"]["size"]) == (None, None)
 
 
 def test_a_message_that_the_log_has_cut(policy: Run, tmp_path: Path) -> None:

@@ -4,23 +4,24 @@ import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from miltscan.cli import app
-from miltscan.core.action import ActionName
+from miltscan.core.action import ActionName, Decision, Reject, Reply
 from miltscan.core.facts import WeekTime
 from miltscan.core.lists import ListName
 from miltscan.core.message import Circumstances, Envelope, Message
 from miltscan.core.noted import notes_on
 from miltscan.core.report import Listed, Report, Timed
-from miltscan.core.ruled import Scanned, rule_on
+from miltscan.core.ruled import Ruling, Scanned, rule_on
 from miltscan.core.rules import Rules
 from miltscan.core.verdict import Advice, SpamAction, Verdict
 from miltscan.quarantine.files import Files
-from miltscan.telemetry.log import message_fields
+from miltscan.telemetry.log import message_fields, recipient_refused
 from tests.fakes.entries import put
 from tests.fakes.messages import message, policy
 from tests.unit.core.test_noted import rules as rules_reading
@@ -47,14 +48,19 @@ def as_line(report: Report) -> str:
 
 def replay(folder: Path, candidate: str, log: str, *more: str) -> dict[str, Any]:
     """The result as JSON."""
+    result = replayed(folder, candidate, log, *more)
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def replayed(folder: Path, candidate: str, log: str, *more: str) -> Result:
+    """The command with this candidate and log."""
     (folder / "candidate.toml").write_text(candidate)
     (folder / "f.toml").write_text(f'quarantine.directory = "{folder}/quarantine"\n')
     (folder / "log").write_text(log)
     arguments = ["policy", "replay", "--policy", f"{folder}/candidate.toml", "--log", f"{folder}/log", "--json", *more]
-    result = CliRunner().invoke(app, [*arguments, "--config", f"{folder}/f.toml"], prog_name="miltscan")
-    assert result.exit_code == 0, result.stderr
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
+    return CliRunner().invoke(app, [*arguments, "--config", f"{folder}/f.toml"], prog_name="miltscan")
 
 
 def test_the_action_of_an_anti_spam_engine_is_in_the_log(tmp_path: Path) -> None:
@@ -143,17 +149,71 @@ def test_recipients_that_the_log_does_not_name(tmp_path: Path) -> None:
     assert replay(tmp_path, BY_DOMAIN, line("ONE", CLEAN, envelope=many), "--no-quarantine")["same"] == 1
 
 
-def test_messages_of_the_quarantine(tmp_path: Path) -> None:
+def test_messages_of_the_quarantine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their headers are known; one that is in the log, too, is counted once."""
     files = Files(tmp_path / "quarantine")
     content = b"X-A: a\r\n\r\nbody\r\n"
-    for queue_id in ("STORED", "INLOG"):
+    stored = [
         put(
             files, content, time=time.time(), queue_id=queue_id, action=ActionName.QUARANTINE, rule="policy.on_infected"
         )
-    logged = json.loads(line("INLOG", CLEAN)) | {"area": "default"}
+        for queue_id in ("STORED", "INLOG")
+    ]
+    logged = json.loads(line("INLOG", CLEAN)) | {"area": "default", "entry": stored[1].id}
     found = replay(tmp_path, BY_HEADER, json.dumps(logged) + "\n")
     assert (found["undecided"], [one["examples"] for one in found["changes"]]) == (1, [["STORED"]])
+    monkeypatch.setattr("miltscan.commands.policy_replay._MOST_ENTRIES", 1)
+    assert replay(tmp_path, BY_HEADER, json.dumps(logged) + "\n")["changes"] == []
+
+
+def test_old_entries_are_not_read(tmp_path: Path) -> None:
+    """Their IDs show their time: one that is damaged is not even noticed, whether the index has it or not."""
+    files = Files(tmp_path / "quarantine")
+    now, week = time.time(), 7 * 86400.0
+    for queue_id, age in (("OLD", week + 60), ("OLDER", 3 * week), ("NEW", week - 60)):
+        entry = put(files, b"\r\n", time=now - age, queue_id=queue_id, rule="clean")
+        if age > week:
+            files.find(entry.id).write_bytes(b"damaged")
+        if queue_id != "OLD":
+            files.move(entry.id)
+    files.mark(entry.id)  # it has changed: the index must look at it again, and it counts once
+    result = replayed(tmp_path, BY_DOMAIN, "")
+    assert (json.loads(result.stdout)["same"] + json.loads(result.stdout)["changed"], result.stderr) == (1, "")
+
+
+REFUSED = '[[rule]]\nname = "r"\nwhen = {{ {} }}\naction = "reject"\n'
+
+
+@pytest.mark.parametrize(
+    ("candidate", "expected"),
+    [
+        (REFUSED.format('recipient = "b@example.test"'), ["same"]),
+        (REFUSED.format('recipient = "b@example.test"').replace("reject", "tempfail"), ["changed"]),
+        (REFUSED.format('user = "alice", direction = "submission"'), ["same"]),
+        (REFUSED.format('size_from = "1KiB"'), ["undecided", "size"]),
+        ("", ["undecided", "outcome"]),
+    ],
+)
+def test_recipients_refused_at_rcpt(tmp_path: Path, candidate: str, expected: list[str]) -> None:
+    """Each counts as a message of which the envelope is known."""
+    found = replay(tmp_path, candidate, refused_line(), "--no-quarantine")
+    assert found["refused_recipients"] == 1
+    assert [name for name in ("same", "changed", "undecided") if found[name]] + [*found["missing"]] == expected
+
+
+def refused_line() -> str:
+    """The line of a recipient whom a rule refused, as the service writes it."""
+    mail = message(
+        queue_id="REFUSED",
+        envelope=Envelope(b"<a@partner.example>", (b"<b@example.test>",), authenticated=True),
+        circumstances=Circumstances(user="alice", tls_version="TLSv1.3", daemon="MSA"),
+    )
+    decision = Decision(Reject(Reply(550, "5.7.1", "no")), "r")
+    written: list[dict[str, Any]] = []
+    to = SimpleNamespace(info=lambda event, **fields: written.append({"event": event, **fields}))
+    recipient_refused(cast("Any", to), mail, Ruling(decision))
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"timestamp": stamp, **written[0]}) + "\n"
 
 
 def test_without_a_quarantine_the_logs_are_read(tmp_path: Path) -> None:
