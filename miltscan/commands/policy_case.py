@@ -141,7 +141,13 @@ def case_of_entry(entry: Entry, headers: Sequence[Header] | None) -> Case:
     )
     then = week_time_of(datetime.fromtimestamp(entry.time).astimezone())
     return Case(
-        message, (verdict,), then, frozenset(unknown), entry.direction, digest=entry.digest, partial=headers is None
+        message,
+        (*_scanned(verdict),),
+        then,
+        frozenset(unknown),
+        entry.direction,
+        digest=entry.digest,
+        partial=headers is None,
     )
 
 
@@ -209,14 +215,20 @@ def _judged(case: Case, given: Given, *, filters: bool) -> Case:
         return case._replace(verdicts=(*case.verdicts, *scored) if case.verdicts else (), unknown=unknown)
     engine = given.engine or _NO_ENGINE
     main = Verdict(engine, outcome, signature=given.signature, reason=given.reason)
-    if outcome is Outcome.SPAM and scored:
-        main = Verdict.clean(engine)
     unknown = case.unknown - OF_VERDICT | _unless(given.engine is not None, "engine")
     unknown |= _unless(given.reason is not None or outcome not in {Outcome.UNSCANNED, Outcome.ERROR}, "reason")
     unknown |= _unless(given.signature is not None or outcome is not Outcome.INFECTED, "signature")
     asked = filters and outcome in {Outcome.CLEAN, Outcome.SPAM}
     unknown |= OF_FILTERS if asked and not scored else unnamed
-    return case._replace(verdicts=(main, *scored), unknown=unknown)
+    mains = (Verdict.clean(_NO_ENGINE),) if outcome is Outcome.SPAM and scored else _scanned(main)
+    return case._replace(verdicts=(*mains, *scored), unknown=unknown)
+
+
+def _scanned(verdict: Verdict) -> Iterator[Verdict]:
+    """The verdict; before that of an anti-spam engine the one of the engines that were asked first."""
+    if verdict.outcome is Outcome.SPAM:
+        yield Verdict.clean(_NO_ENGINE)
+    yield verdict
 
 
 def _outcome(given: Given) -> Outcome | None:

@@ -303,8 +303,8 @@ def consult_lists(
     needed = {one: [*_needed(one, case, scope)] for one in lists.entries}
     known = Lists(tuple(one for one, missing in needed.items() if not missing))
     unasked = tuple(dict.fromkeys(name for missing in needed.values() for name in missing))
-    opinions = tuple(one for one in case.verdicts if one.engine in policy.filters)
-    scanned = [one for one in case.verdicts if one.engine not in policy.filters]
+    opinions = tuple(one for one in case.verdicts if one.outcome is Outcome.SPAM or one.engine in policy.filters)
+    scanned = [one for one in case.verdicts if one not in opinions]
     asked = Consultation(known, case.message, now, lambda: case.digest, scope)
     standings = tuple(
         one if one.exempt else one._replace(verdicts=(*one.verdicts, *opinions))

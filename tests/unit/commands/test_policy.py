@@ -177,6 +177,31 @@ def test_the_action_of_an_anti_spam_engine(tmp_path: Path) -> None:
     assert explained(explain("rspamd=4.5"))["recipients"][0]["needs"] == ["spam_actions"]
 
 
+SPAM = '[policy]\non_spam = "quarantine"\n[[engine]]\ntype = "clamd"\n[[engine]]\ntype = "rspamd"\n'
+
+
+@pytest.mark.parametrize(
+    "options", [["--outcome", "spam"], ["--outcome", "spam", "--engine", "rspamd", "--score", "rspamd=9"]]
+)
+def test_spam_by_options(tmp_path: Path, options: list[str]) -> None:
+    """An engine that looks for spam never decides alone; an entry of the allow list exempts from it."""
+    file = tmp_path / "f.toml"
+    file.write_text(f'lists.file = "{tmp_path}/lists.jsonl"\n{SPAM}')
+    arguments = ["policy", "explain", "--sender", "a@partner.example", *options, "--json", "--config", str(file)]
+    assert decisions(CliRunner().invoke(app, arguments)) == [("policy.on_spam", "quarantine:default")]
+    ListFile(tmp_path / "lists.jsonl").add(listed(ListName.ALLOW, sender="@partner.example"))
+    assert decisions(CliRunner().invoke(app, arguments)) == [("clean", "accept")]
+
+
+def test_spam_of_the_quarantine(tmp_path: Path) -> None:
+    """It is decided as spam again, although the engine that found it is not a required one."""
+    file = tmp_path / "f.toml"
+    file.write_text(f'lists.file = ""\nquarantine.directory = "{tmp_path}/quarantine"\n{SPAM}')
+    entry = put(Files(tmp_path / "quarantine"), time=time.time(), outcome=Outcome.SPAM, signature="", engine="rspamd")
+    result = CliRunner().invoke(app, ["policy", "explain", entry.id, "--json", "--config", str(file)])
+    assert {*decisions(result)} == {("policy.on_spam", "quarantine:default")}
+
+
 def test_the_rules_of_the_delivery_side(policy: Run) -> None:
     """They decide with an option."""
     assert decisions(policy("explain", "--delivery", "--outcome", "clean", "--json")) == [("later", "discard")]
