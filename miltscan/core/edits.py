@@ -1,6 +1,6 @@
 """Header fields, and edits of them in the order in which the milter makes them. Pure."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -68,19 +68,25 @@ def in_order(edits: Iterable[HeaderEdit]) -> tuple[HeaderEdit, ...]:
 
 
 def edited(headers: Sequence[Header], edits: Iterable[HeaderEdit]) -> list[Header]:
-    """The headers after these edits, made one after the other; one that names no header changes nothing."""
-    result = [*headers]
+    """The headers after these edits, made one after the other; one that names no header changes nothing.
+
+    The work is linear: a message may have thousands of headers that are removed.
+    """
+    fields = [[*header] for header in headers]
+    by_name: defaultdict[bytes, list[list[bytes]]] = defaultdict(list)
+    for field in fields:
+        by_name[field[0].lower()].append(field)
+    inserted: list[list[bytes]] = []
     for edit in edits:
         name = edit.name.encode("utf-8", "replace")
+        alike = by_name[name.lower()]
         if isinstance(edit, InsertHeader):
-            result.insert(0, (name, b" " + edit.value.encode("ascii", "replace")))
+            inserted.append([name, b" " + edit.value.encode("ascii", "replace")])
+            alike.insert(0, inserted[-1])
+        elif not 0 < edit.index <= len(alike):
             continue
-        places = [place for place, (one, _) in enumerate(result) if one.lower() == name.lower()]
-        if not 0 < edit.index <= len(places):
-            continue
-        place = places[edit.index - 1]
-        if isinstance(edit, ChangeHeader):
-            result[place] = (result[place][0], b" " + edit.value.encode())
+        elif isinstance(edit, ChangeHeader):
+            alike[edit.index - 1][1] = b" " + edit.value.encode()
         else:
-            del result[place]
-    return result
+            alike.pop(edit.index - 1).clear()
+    return [(field[0], field[1]) for field in (*reversed(inserted), *fields) if field]
