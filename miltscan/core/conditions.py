@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from miltscan.core.address import Network, ip_address_of
 from miltscan.core.facts import Facts
-from miltscan.core.lookup import Check, Kind, Source, host_keys
+from miltscan.core.lookup import Check, Kind, Source, host_keys, is_named
 from miltscan.core.message import Direction
 from miltscan.core.patterns import address_keys, pattern, plain_forms
 from miltscan.core.signature import CLASSES, signature_classes
@@ -176,8 +176,8 @@ def _address(attribute: str) -> Callable[[object, OpenSource], Test]:
             return not wanted.isdisjoint(address_keys(path))
 
         def holds(path: bytes) -> bool:
-            forms = plain_forms(path) or ("<>",)
-            return named(path) or any(one.has(Kind.ADDRESS, form) for one in sources for form in forms)
+            forms = [(Kind.ADDRESS, form) for form in plain_forms(path) or ("<>",)]
+            return named(path) or any(is_named(one, forms) for one in sources)
 
         return _of(attribute, holds if sources else named)
 
@@ -196,7 +196,7 @@ def _client(value: object, open_source: OpenSource) -> Test:
         return (
             (address is not None and any(address in network for network in networks))
             or (bool(names) and not names.isdisjoint(host_keys(name)))
-            or any(one.has(Kind.NETWORK, facts.client) or one.has(Kind.HOST, name) for one in sources)
+            or any(is_named(one, ((Kind.NETWORK, facts.client), (Kind.HOST, name))) for one in sources)
         )
 
     return test

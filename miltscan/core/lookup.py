@@ -38,8 +38,8 @@ class Kind(StrEnum):
 class Source(Protocol):
     """A source in memory."""
 
-    def has(self, kind: Kind, value: str) -> bool:
-        """Whether it names the value; never raises, and reads no file."""
+    def has(self, kind: Kind, value: str) -> bool | None:
+        """Whether it names the value, None if it says nothing of it; never raises, and reads no file."""
 
 
 Check = Callable[[str], object]
@@ -59,6 +59,15 @@ def host_keys(name: str) -> tuple[str, ...]:
     return (name, *domain_keys(name)[1:])
 
 
+def is_named(source: Source, values: Iterable[tuple[Kind, str]]) -> bool:
+    """Whether the source names the first of these values of which it says anything."""
+    for kind, value in values:
+        found = source.has(kind, value)
+        if found is not None:
+            return found
+    return False
+
+
 class FileValues:
     """The values of a file: addresses and domains, hosts, networks or texts, as the condition has them."""
 
@@ -76,8 +85,11 @@ class FileValues:
             return
         self._networks.setdefault((network.version, network.prefixlen), set()).add(int(network.network_address))
 
-    def has(self, kind: Kind, value: str) -> bool:
-        """As a source does."""
+    def has(self, kind: Kind, value: str) -> bool | None:
+        """As a source does; a file excludes nothing."""
+        return True if self._names(kind, value) else None
+
+    def _names(self, kind: Kind, value: str) -> bool:
         match kind:
             case Kind.ADDRESS:
                 return not self._texts.isdisjoint(address_keys(value.encode("utf-8", "surrogateescape")))
@@ -145,13 +157,16 @@ def _entries(pairs: Iterable[Sequence[str]]) -> Mapping[str, str]:
     return entries
 
 
-def has_key(entries: Mapping[str, str], tag: str, kind: Kind, value: str) -> bool:
-    """Whether the first key of the map with this tag under which sendmail looks for the value is not SKIP."""
+def has_key(entries: Mapping[str, str], tag: str, kind: Kind, value: str) -> bool | None:
+    """Whether the first key of the map with this tag under which sendmail looks for the value is not SKIP.
+
+    None if there is no such key.
+    """
     for key in access_keys(kind, value):
         found = entries.get(f"{tag.lower()}:{key}")
         if found is not None:
             return found != _SKIP
-    return False
+    return None
 
 
 def access_keys(kind: Kind, value: str) -> Iterator[str]:

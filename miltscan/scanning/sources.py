@@ -89,7 +89,7 @@ class _File(_Watched):
         self.checks: list[Check] = []
         self._values = FileValues()
 
-    def has(self, kind: Kind, value: str) -> bool:
+    def has(self, kind: Kind, value: str) -> bool | None:
         """As a source does."""
         return self._values.has(kind, value)
 
@@ -128,7 +128,7 @@ class _Tagged:
         self._map = found
         self._tag = tag
 
-    def has(self, kind: Kind, value: str) -> bool:
+    def has(self, kind: Kind, value: str) -> bool | None:
         """As a source does."""
         return has_key(self._map.entries, self._tag, kind, value)
 

@@ -33,14 +33,15 @@ KNOWN = Facts(
 
 
 class Words:
-    """A source that has these values, whatever their kind."""
+    """A source that has these values, whatever their kind; it excludes those after an exclamation mark."""
 
     def __init__(self, *words: str) -> None:
         self.words = words
 
-    def has(self, kind: Kind, value: str) -> bool:
-        """Whether it has the value of this kind."""
-        return f"{kind}:{value}" in self.words
+    def has(self, kind: Kind, value: str) -> bool | None:
+        """Whether it has the value of this kind, None if it says nothing of it."""
+        word = f"{kind}:{value}"
+        return True if word in self.words else False if f"!{word}" in self.words else None
 
 
 def opened(text: str, _check: Check) -> Source:
@@ -51,6 +52,22 @@ def opened(text: str, _check: Check) -> Source:
 def holds(key: str, value: object, facts: Facts = KNOWN) -> bool | None:
     """What the condition says of the facts."""
     return condition(key, value, opened).test(facts)
+
+
+@pytest.mark.parametrize(
+    ("key", "words", "expected"),
+    [
+        ("client", "!network:192.0.2.7 host:mail.example.org", False),
+        ("client", "network:192.0.2.7 !host:mail.example.org", True),
+        ("client", "!host:mail.example.org", False),
+        ("recipient", "!address:b%a.test@example.net address:b@a.test", False),
+        ("recipient", "address:b@a.test", True),
+    ],
+)
+def test_the_first_value_that_a_source_knows_decides(key: str, words: str, expected: bool) -> None:  # noqa: FBT001
+    """An exception by the address of a client counts, although a domain above its name is in the source, too."""
+    facts = KNOWN._replace(recipient=b"<b%a.test@example.net>")
+    assert holds(key, f"file:{words}", facts) is expected
 
 
 @pytest.mark.parametrize(

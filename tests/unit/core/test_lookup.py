@@ -68,7 +68,7 @@ def test_no_source(text: str) -> None:
 )
 def test_the_values_of_a_file(kind: Kind, value: str, found: bool) -> None:  # noqa: FBT001 - a table
     """They match as the same literals in a rule do."""
-    assert VALUES.has(kind, value) is found
+    assert VALUES.has(kind, value) is (found or None)
 
 
 def test_the_lines_of_a_file() -> None:
@@ -120,10 +120,10 @@ def test_the_first_key_that_is_there_decides(read: object) -> None:
     )
     assert has_key(entries, "From", Kind.ADDRESS, "x@b.example")
     assert has_key(entries, "FROM", Kind.ADDRESS, "x@yes.b.example")
-    assert not has_key(entries, "From", Kind.ADDRESS, "x@no.b.example")
+    assert has_key(entries, "From", Kind.ADDRESS, "x@no.b.example") is False
     assert has_key(entries, "From", Kind.ADDRESS, "a+b@no.b.example")
     assert has_key(entries, "From", Kind.ADDRESS, "a@other.example")
-    assert not has_key(entries, "From", Kind.ADDRESS, "x@c.example")
+    assert has_key(entries, "From", Kind.ADDRESS, "x@c.example") is None
     assert not has_key(entries, "From", Kind.ADDRESS, "x@d.e")
     assert has_key(entries, "Connect", Kind.NETWORK, "192.0.2.200")
 
@@ -140,4 +140,4 @@ def test_asking_never_raises(kind: Kind, value: str) -> None:
     """A value comes from the message."""
     VALUES.has(kind, value)
     assert len([*access_keys(kind, value)]) <= 40
-    assert has_key({}, "x", kind, value) is False
+    assert has_key({}, "x", kind, value) is None

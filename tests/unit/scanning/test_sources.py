@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
 
 def knows(source: Source, domain: str) -> bool:
     """Whether it names an address of this domain."""
-    return source.has(Kind.ADDRESS, f"x@{domain}")
+    return bool(source.has(Kind.ADDRESS, f"x@{domain}"))
 
 
 def put(path: Path, text: str) -> None:
