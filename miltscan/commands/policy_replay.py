@@ -154,10 +154,12 @@ def _replay_entry(policy: Policy, store: Opened, entry_id: str, found: Replay) -
     except EntryError as error:  # deleted meanwhile, or damaged
         complain(str(error))
         return
-    if is_of_policy(entry.rule):
-        headers = _headers(store, entry.id) if policy.rules.headers else None
-        before = Treatment(action_text(entry.action, entry.area), entry.rule)
-        found.add(policy, case_of_entry(entry, headers), before, readable(entry.queue_id, 60))
+    if entry.receipt is not None or not is_of_policy(entry.rule):
+        found.left_out += 1
+        return
+    headers = _headers(store, entry.id) if policy.rules.headers else None
+    before = Treatment(action_text(entry.action, entry.area), entry.rule)
+    found.add(policy, case_of_entry(entry, headers), before, readable(entry.queue_id, 60))
 
 
 def _headers(store: Opened, entry_id: str) -> "list[Header] | None":

@@ -16,6 +16,7 @@ from miltscan.core.facts import WeekTime
 from miltscan.core.lists import ListName
 from miltscan.core.message import Circumstances, Envelope, Message
 from miltscan.core.noted import notes_on
+from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Listed, Report, Timed
 from miltscan.core.ruled import Ruling, Scanned, rule_on
 from miltscan.core.rules import Rules
@@ -214,6 +215,13 @@ def refused_line() -> str:
     recipient_refused(cast("Any", to), mail, Ruling(decision))
     stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
     return json.dumps({"timestamp": stamp, **written[0]}) + "\n"
+
+
+def test_what_the_delivery_side_has_stored_is_left_out(tmp_path: Path) -> None:
+    """Its rules are others, and its client is the incoming sendmail."""
+    put(Files(tmp_path / "quarantine"), time=time.time(), rule="policy.on_infected", receipt=ReceiptResult.NONE)
+    found = replay(tmp_path, BY_HEADER, "")
+    assert (found["same"], found["changed"], found["undecided"], found["left_out"]) == (0, 0, 0, 1)
 
 
 def test_without_a_quarantine_the_logs_are_read(tmp_path: Path) -> None:
