@@ -17,9 +17,10 @@ from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
 
-BOX, REFUSED, TAGGED = "box@example.test", "refused@example.test", "tagged@example.test"
+BOX, REFUSED, TAGGED, EARLY = (f"{name}@example.test" for name in ("box", "refused", "tagged", "early"))
 PARTNER = "anna@partner.example"
 RULES: list[dict[str, Any]] = [
+    {"name": "at RCPT", "when": {"recipient": EARLY}, "action": "reject"},
     {"name": "seen", "when": {"size_from": "1B"}, "action": "reject", "enforce": False},
     {
         "name": "partner",
@@ -233,7 +234,8 @@ def test_replay_of_the_rules_in_force_changes_nothing(done: Done) -> None:
     lines = done.sandwich.miltscan.events("message")
     ours = [line for line in lines if line["receipt"] is None and line["list"] is None]
     assert len(ours) == len(SAMPLES) - 1
-    assert (found["same"], found["changed"], found["undecided"]) == (len(ours), 0, 0)
+    same = len(ours) + len(done.sandwich.miltscan.events("recipient_refused"))
+    assert (found["same"], found["changed"], found["undecided"]) == (same, 0, 0)
     assert found["left_out"] == len(lines) - len(ours)
 
 
@@ -270,3 +272,17 @@ def test_replay_of_the_quarantine_alone(done: Done, tmp_path: Path) -> None:
     without = [one for one in RULES if one["name"] != "dropped"]
     (change,) = replayed(done, without, "--log", empty)["changes"]
     assert (change["rule"], change["new_rule"], change["messages"]) == ("dropped", "clean", 1)
+
+
+def test_explain_and_replay_know_who_was_refused_at_rcpt(done: Done) -> None:
+    """There is no message, and the rule that refused its only recipient decides here, too."""
+    before = replayed(done, RULES, "--log", done.log)
+    reply = done.sandwich.send(client.text_message(client.new_message_id()), recipients=[EARLY])
+    (line,) = done.sandwich.miltscan.events("recipient_refused")
+    explained = done.run("policy", "explain", line["queue_id"], "--log", done.log)
+    assert fates(explained) == {EARLY: ("at RCPT", "reject")}
+    assert str(reply) == explained["recipients"][0]["reply"].replace("5.7.1 ", f"5.7.1 <{EARLY}>... ")
+    found = replayed(done, RULES, "--log", done.log)
+    assert (found["refused_recipients"], found["same"]) == (1, before["same"] + 1)
+    without = replayed(done, RULES[1:], "--log", done.log)
+    assert (without["changed"], without["undecided"]) == (0, 1)
