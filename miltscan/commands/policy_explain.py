@@ -31,11 +31,12 @@ from miltscan.commands.terminal import complain, say, say_json
 from miltscan.config.load import load_settings
 from miltscan.config.rules import Side
 from miltscan.config.settings import Settings
-from miltscan.core.explained import Case, Consulted, Explained, consult_lists, explained, known_facts
+from miltscan.core.explained import OF_VERDICT, Case, Consulted, Explained, consult_lists, explained, known_facts
 from miltscan.core.facts import OF_FILTERS, Facts
 from miltscan.core.released import head_and_body, parse_head
 from miltscan.core.split import RecipientMode
 from miltscan.core.text import readable
+from miltscan.core.verdict import Outcome
 from miltscan.errors import EntryError, ListError, StartError, StoreError
 from miltscan.quarantine.entry import is_entry_id
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
@@ -131,8 +132,11 @@ def _answered(  # noqa: PLR0913 - what the options say
     subject: str, settings: Settings, config: Path | None, given: Given, logs: list[Path] | None, *, delivery: bool
 ) -> tuple[_Subject, _Answer]:
     """What is known of the subject, and the explanation. Raises MiltscanError."""
-    about = _subject(subject, settings, config, given, logs)
+    about = _subject(subject, settings.without_filters() if delivery else settings, config, given, logs)
     about = about._replace(at_delivery=delivery or about.at_delivery)
+    if about.at_delivery:  # no anti-spam engine is asked there
+        settings = settings.without_filters()
+        about = about._replace(case=about.case._replace(unknown=about.case.unknown - OF_FILTERS))
     policy = ruled_policy(settings, socket.gethostname(), verifies=about.at_delivery)
     if about.event:
         about = about._replace(case=case_of_line(about.event, about.case.now, policy.rules.headers))
@@ -158,7 +162,7 @@ def _print(about: _Subject, answer: _Answer) -> None:
     say("\n".join(["Lists", *lists_text(answer.consulted, width)]))
     say("\n".join(explained_text(answer.found, answer.consulted.case.others, width)))
     if len({one.decision for one in answer.found}) > 1:
-        say(f'Recipients differ: policy.recipients = "{answer.mode}" (docs/rules.md)')
+        say(f'Recipients differ: policy.recipients = "{answer.mode}" (docs/recipients.md)')
 
 
 def _subject(name: str, settings: Settings, config: Path | None, given: Given, logs: list[Path] | None) -> _Subject:
@@ -208,11 +212,10 @@ def _of_file(file: Path, settings: Settings, given: Given) -> Case:
         raise StartError(f"{readable(str(file))}: cannot be read: {error.strerror}") from None
     for server, why in records.down():
         complain(f"{server}: fails its self-test: {readable(why)}; miltscan check shows the remedy")
-    unknown = case.unknown - {"outcome", "reason", "engine", "signature"}
-    return case._replace(
-        verdicts=tuple(timed.verdict for timed in report.verdicts),
-        unknown=unknown if settings.filters else unknown - OF_FILTERS,
-    )
+    unknown = case.unknown - OF_VERDICT
+    if settings.filters:  # they would be asked about a clean message, and may call it spam
+        unknown |= OF_FILTERS | ({"outcome", "engine"} if report.verdict.outcome is Outcome.CLEAN else set())
+    return case._replace(verdicts=tuple(timed.verdict for timed in report.verdicts), unknown=unknown)
 
 
 def _of_entry(entry_id: str, config: Path | None) -> _Subject:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from miltscan.core.action import Decision
+from miltscan.core.action import ActionName, Decision
 from miltscan.core.conditions import Condition
 from miltscan.core.facts import OF_FILTERS, Facts, WeekTime
 from miltscan.core.lists import Consultation, ListEntry, ListName, Lists, ListScope, ListStanding
@@ -65,7 +65,8 @@ class Case(NamedTuple):
 
     `unknown` are the fields of `Facts` that `message` and `verdicts` do not have; those of a verdict are unknown
     without any. `way` is the direction, where it is known otherwise than from the message. Of `others` recipients the
-    address is unknown. `digest` is the SHA-256 of the message, empty if unknown. `partial` means that the message may
+    address is unknown. With verdicts the outcome is unknown only if anti-spam engines may still find spam in a clean
+    message. `digest` is the SHA-256 of the message, empty if unknown. `partial` means that the message may
     have more headers than are known.
     """
 
@@ -158,11 +159,13 @@ def _group(reached: _Reached) -> object:
 def _reached(policy: Policy, consulted: Consulted, position: int) -> _Reached:
     standing = consulted.standing(position)
     case = consulted.case._replace(verdicts=standing.verdicts)
-    if standing.exempt:  # no anti-spam engine is asked: it has no score
-        case = case._replace(unknown=case.unknown - OF_FILTERS)
+    if standing.exempt:  # no anti-spam engine is asked: it has no score, and is no spam
+        case = case._replace(unknown=case.unknown - OF_FILTERS - {"outcome"})
     facts, recipients = known_facts(policy, case), case.message.envelope.recipients
     steps = rule_steps(policy.rules.rules, facts._replace(recipient=recipients[position] if recipients else None))
     rule, needs = (None, ()) if standing.denied else _deciding(steps, facts)
+    if needs == ("outcome",) and case.verdicts and policy.on_spam.action is ActionName.ACCEPT:
+        needs = ()  # clean or spam, it is accepted
     return _Reached(standing, case, steps, rule, needs)
 
 

@@ -234,6 +234,36 @@ def test_a_stored_message_that_no_engine_scans(policy: Run, tmp_path: Path) -> N
     assert decisions(result)[0][0].startswith("policy.on_")
 
 
+@pytest.mark.parametrize(
+    ("on_spam", "options", "expected"),
+    [
+        ("reject", [], (None, ["outcome"])),
+        ("reject", ["--delivery"], ("clean", [])),
+        ("reject", ["--sender", "a@partner.example"], ("clean", [])),
+        ("accept", [], ("clean", [])),
+    ],
+)
+def test_a_stored_message_that_may_be_spam(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    on_spam: str,
+    options: list[str],
+    expected: tuple[str | None, list[str]],
+) -> None:
+    """No anti-spam engine is asked about it: whether it is clean is unknown where one would be asked."""
+    file, mail = tmp_path / "f.toml", tmp_path / "m.eml"
+    file.write_text(f'lists.file = "{tmp_path}/lists.jsonl"\n{SPAM.replace("quarantine", on_spam)}')
+    mail.write_bytes(b"Subject: s\r\n\r\nbody\r\n")
+    ListFile(tmp_path / "lists.jsonl").add(listed(ListName.ALLOW, sender="@partner.example"))
+    found = message()
+    clean = Verdict.clean("clamd")
+    report = Report(found, clean, Decision(Accept(), "clean"), (Timed(clean, 0.0),), 0.0, 0.0)
+    monkeypatch.setattr("miltscan.commands.policy_explain.scan_stored", lambda *_: report)
+    result = CliRunner().invoke(app, ["policy", "explain", str(mail), *options, "--json", "--config", str(file)])
+    (one,) = explained(result)["recipients"]
+    assert (one["rule"], one["needs"]) == expected
+
+
 def test_a_message_of_the_log(policy: Run, tmp_path: Path) -> None:
     """Its line is read, what it does not have is unknown, and hostile text is shown as escapes."""
     mail = message(
