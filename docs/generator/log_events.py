@@ -231,6 +231,21 @@ _MESSAGE = (
         "facts that rules read",
     ),
     Field(
+        "part",
+        Type.TEXT,
+        "The part of the message that the verdict is about, such as `2.1` for the first part of the second one "
+        "(docs/detection.md).",
+        "paths of parts",
+        null=True,
+    ),
+    Field(
+        "anomalies",
+        Type.TEXTS,
+        "What is odd about the structure of the message: docs/detection.md.",
+        "names of anomalies",
+    ),
+    Field("parts_scanned", Type.INTEGER, "Parts that were scanned by themselves.", "0 and more", least=0),
+    Field(
         "engines",
         Type.OBJECTS,
         "An entry for each engine that scanned: see below.",

@@ -99,6 +99,10 @@ QUESTIONS = {
         "of another service completes rounds, too."
     ),
     "rule_matches_total": "How many messages did each rule match? With enforced=no it only would have decided.",
+    "structures_total": "How much mail can be read in several ways, and does a scan of whole messages miss anything?",
+    "anomalies_total": "What is odd about the structure of mail?",
+    "parts_scanned_total": "How many scans do parts of messages add?",
+    "structure_seconds": "What does reading the structure of messages cost?",
     "shadow_decisions_total": "On how many messages would the candidate of `run --shadow` decide otherwise?",
     "rule_sources_stale": (
         "How many files and maps that rules name can a worker not read, so that it uses their last content?"

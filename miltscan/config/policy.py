@@ -31,6 +31,8 @@ class UnscannedSettings(Table):
     """Action when the engine reports a message as clean, but may not have been able to scan it."""
     allowed: _Choice = Choice(ActionName.ACCEPT)
     """Action when the engine stopped at a detection that the allow list names, and did not look at the rest."""
+    malformed: _Choice = Choice(ActionName.REJECT)
+    """Action when a mail program may show an attachment that cannot be decoded for the engine."""
 
 
 class PolicySettings(Table):

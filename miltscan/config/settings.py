@@ -79,6 +79,17 @@ class SpoolSettings(Table):
     """Largest size of a message that is kept in memory."""
 
 
+class MimeSettings(Table):
+    """`[mime]`: how the structure of a message is read, so that engines see what mail programs show."""
+
+    read: Annotated[bool, units.FLAG] = True
+    """Whether to read it, and to have scanned by themselves the parts of messages that can be read in several ways."""
+    parts: Annotated[int, units.count(1, 10_000)] = 200
+    """Largest number of parts of one message that are scanned by themselves."""
+    sample: Annotated[int, units.count(0, 1_000_000)] = 200
+    """Of so many messages that can be read in one way only, the parts of one are scanned all the same; 0 for none."""
+
+
 class LimitSettings(Table):
     """`[limits]`: bounds on size, time and load."""
 
@@ -228,6 +239,7 @@ class Settings(Table):
     milter: MilterSettings = MilterSettings()
     spool: SpoolSettings = SpoolSettings()
     limits: LimitSettings = LimitSettings()
+    mime: MimeSettings = MimeSettings()
     clamd: ClamdSettings | None = None
     engine: Annotated[tuple[EngineSettings, ...], Field(min_length=1)] = ()
     policy: PolicySettings = PolicySettings()

@@ -251,12 +251,13 @@ _LIMIT_TEXT = {
     Limit.BUSY: "too many messages at once",
     Limit.ENGINE_UNABLE: "the engine was not able to scan it",
     Limit.ALLOWED: "the engine stopped at a detection that is allowed",
+    Limit.MALFORMED: "an attachment cannot be decoded",
 }
 
 
 def _explain(verdict: Verdict) -> str:
     if verdict.outcome is Outcome.INFECTED:
-        return f"Virus found: {printable_ascii(verdict.signature or 'unnamed')}"
+        return f"Virus found: {_found(verdict)}"
     if verdict.outcome is Outcome.SPAM:
         return "Message detected as spam"
     if verdict.outcome is Outcome.CLEAN:
@@ -266,6 +267,12 @@ def _explain(verdict: Verdict) -> str:
     if isinstance(verdict.reason, Limit):
         return f"Message not scanned: {_LIMIT_TEXT[verdict.reason]}"
     return f"Message not scanned ({verdict.reason or 'error'})"
+
+
+def _found(verdict: Verdict) -> str:
+    """What was found, and in which part if not in the message as a whole."""
+    name = printable_ascii(verdict.signature or "unnamed")
+    return f"{name} in part {printable_ascii(verdict.part, 40)}" if verdict.part else name
 
 
 def _mark(queue_id: str) -> str:
@@ -284,7 +291,7 @@ def status(verdict: Verdict) -> str:
         case Outcome.CLEAN | Outcome.SPAM:
             return "Clean"
         case Outcome.INFECTED:
-            return f"Infected ({printable_ascii(verdict.signature or 'unnamed')})"
+            return f"Infected ({_found(verdict)})"
         case Outcome.UNSCANNED | Outcome.ERROR:
             return f"Unscanned ({verdict.reason or 'error'})"
     assert_never(verdict.outcome)

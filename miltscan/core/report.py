@@ -25,6 +25,7 @@ class Place(StrEnum):
     REPORT = "report"
     KEEPER = "keeper"
     SHADOW = "shadow"
+    MIME = "mime"
 
 
 class Timed(NamedTuple):
@@ -78,6 +79,21 @@ class Copies(NamedTuple):
     error: str = ""
 
 
+class Structure(NamedTuple):
+    """How the structure of a message was read; `seconds` of CPU time.
+
+    `plain` means that all mail programs read it alike; then its parts are scanned only if it is `sampled`, and `missed`
+    means that a part was worse than the whole. `scanned` is the number of parts that were scanned by themselves.
+    """
+
+    plain: bool
+    sampled: bool
+    anomalies: tuple[str, ...]
+    seconds: float
+    scanned: int = 0
+    missed: bool = False
+
+
 class Shadow(NamedTuple):
     """What the candidate decides: the action and rule of the message, the strictest of those of its recipients.
 
@@ -98,7 +114,7 @@ class Report(NamedTuple):
     stored. `listed` is None where no entry of a list applied; of several it is the first, one that denies if there is.
     `groups` are the decisions for recipients where these differ; each recipient is in one of them. Empty where
     `decision` applies to all. `observed` are the names of the rules that would have decided, were they enforced.
-    `copies` is None where no copy was to be handed over.
+    `copies` is None where no copy was to be handed over, `structure` where the structure was not read.
     """
 
     message: Message
@@ -117,3 +133,4 @@ class Report(NamedTuple):
     notes: tuple[str, ...] = ()
     shadow: Shadow | None = None
     copies: Copies | None = None
+    structure: Structure | None = None

@@ -32,6 +32,7 @@ class Limit(StrEnum):
     BUSY = "busy"
     ENGINE_UNABLE = "engine-unable"
     ALLOWED = "allowed"
+    MALFORMED = "malformed"
 
 
 class Fault(StrEnum):
@@ -81,7 +82,8 @@ class Verdict:
     """One engine's opinion of one message; never an action. Made by one of the functions of the class.
 
     `server` is the server of the engine that gave it, `detail` is a line for the log (any text, cleaned where shown).
-    `allowed` is the ID of the list entry that allows what `signature` names; empty if none does.
+    `allowed` is the ID of the list entry that allows what `signature` names; empty if none does. `part` is the path of
+    the part that it is about (`core.mime.part.Part`); empty for the whole message.
     `score` and `advice` are those of an anti-spam engine that looked at the message.
     """
 
@@ -94,6 +96,7 @@ class Verdict:
     score: float | None = None
     advice: Advice | None = None
     allowed: str = ""
+    part: str = ""
 
     @property
     def detected(self) -> bool:

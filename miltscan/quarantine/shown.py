@@ -18,6 +18,7 @@ _LIMITS: Mapping[object, str] = {
     Limit.BUSY: "the virus scanner was overloaded",
     Limit.ENGINE_UNABLE: "the virus scanner was unable to",
     Limit.ALLOWED: "the virus scanner stopped at something that is allowed",
+    Limit.MALFORMED: "the virus scanner cannot decode an attachment",
 }
 _STATES = {
     State.STORED: "in quarantine",

@@ -51,6 +51,7 @@ from miltscan.scanning.shadowing import Shadowing
 from miltscan.scanning.sources import Sources
 from miltscan.scanning.splitting import Splitting
 from miltscan.scanning.storing import Storing
+from miltscan.scanning.unwrapping import Unwrapping
 from miltscan.telemetry.log import logger
 
 
@@ -155,7 +156,15 @@ def pipeline_for(
         limits.scan_timeout,
         limits.queue_wait,
         filters,
+        unwrapping=_unwrapping(settings),
     )
+
+
+def _unwrapping(settings: Settings) -> Unwrapping | None:
+    if not settings.mime.read:
+        return None
+    spool, mime = settings.spool, settings.mime
+    return Unwrapping(Path(spool.directory), spool.memory, mime.parts, mime.sample)
 
 
 def rules_for(settings: Settings, open_source: OpenSource, *, verifies: bool) -> Rules:

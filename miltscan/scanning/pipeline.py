@@ -20,6 +20,7 @@ from miltscan.core.report import Listed, Report, Timed
 from miltscan.core.ruled import Ruling, Scanned, may_accept, rule_on_standings
 from miltscan.core.verdict import Limit, Outcome, Verdict, missing, severity, worst
 from miltscan.engines.base import Engine, Tick
+from miltscan.scanning.unwrapping import Unwrapped, Unwrapping
 
 _TICK = 1.0
 """Seconds between two progress messages to the MTA, which by default waits ten (`T=R:10s`)."""
@@ -115,7 +116,8 @@ class Pipeline:
 
     The engines share one deadline and are asked in their order: required ones come first, so that an optional one
     cannot use up their time. `filters` are asked after them, without a scan slot, for what would be accepted. `consult`
-    returns the allow and deny lists for a message, None where they are empty.
+    returns the allow and deny lists for a message, None where they are empty. Without `unwrapping` an engine sees whole
+    messages only.
     """
 
     engines: Sequence[Engine]
@@ -125,6 +127,7 @@ class Pipeline:
     queue_wait: float
     filters: Sequence[SpamFilter] = ()
     consult: Consult = no_lists
+    unwrapping: Unwrapping | None = None
 
     def process(self, message: Message, tick: Tick) -> Report:
         """The report on a message; what an engine's defect raises passes through, and the caller tempfails."""
@@ -137,14 +140,16 @@ class Pipeline:
         scanning = time.monotonic()
         try:
             lists = self.consult(message, tick)
-            scanned = self._scanned(message, lists, scanning, tick)
+            unwrapped = self.unwrapping.of(message) if self.unwrapping else None
+            scanned = self._scanned(message, unwrapped, lists, scanning, tick)
         finally:
             self.slots.put(None)
         standings = _standings(message, lists, [timed.verdict for timed in scanned], filtered=bool(self.filters))
         filtered: tuple[Timed, ...] = ()
         if self.filters:
             standings, filtered = self._filtered(message, standings, scanning + self.timeout, tick)
-        return self._report(message, standings, (*scanned, *filtered), (began, scanning))
+        report = self._report(message, standings, (*scanned, *filtered), (began, scanning))
+        return report._replace(structure=unwrapped.structure) if unwrapped else report
 
     def _filtered(
         self, message: Message, standings: Sequence[ListStanding], deadline: float, tick: Tick
@@ -170,12 +175,14 @@ class Pipeline:
         verdict = worst(standing.verdicts, self.policy.optional)
         return may_accept(self.policy, Scanned(message, verdict, standing.verdicts, week_time()), standing.positions)
 
-    def _scanned(self, message: Message, lists: Consultation | None, now: float, tick: Tick) -> tuple[Timed, ...]:
+    def _scanned(
+        self, message: Message, unwrapped: Unwrapped | None, lists: Consultation | None, now: float, tick: Tick
+    ) -> tuple[Timed, ...]:
         deadline = now + self.timeout
         verdicts: tuple[Timed, ...] = ()
         for engine in self.engines:
             if now < deadline:
-                verdict = engine.scan(message, deadline, tick)
+                verdict = unwrapped.scan(engine, deadline, tick) if unwrapped else engine.scan(message, deadline, tick)
             else:  # its servers have no part in the delay, and must not be suspected for it
                 verdict = Verdict.unscanned(engine.name, Limit.TIMEOUT, "the engines before it used up the time")
             before, now = now, time.monotonic()

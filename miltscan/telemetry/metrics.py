@@ -11,6 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from miltscan.core.action import ActionName
 from miltscan.core.lists import ListName
 from miltscan.core.message import Direction
+from miltscan.core.mime.closed import Anomaly
 from miltscan.core.probe import ProbeKind, Stage
 from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Place
@@ -375,6 +376,32 @@ KEEPER_LAST_ROUND = Family(
     "keeper_last_round_timestamp_seconds",
     "seconds since 1970",
     "Time when the keeper last completed a round, in seconds since 1970.",
+)
+
+# Structure
+
+STRUCTURES = Family(
+    Counter,
+    "structures_total",
+    "messages",
+    "Messages by how mail programs read their structure: all alike (sampled: the parts were scanned all the same; "
+    "missed: and one was worse than the whole message), or in several ways.",
+    (closed("reading", ("plain", "sampled", "missed", "several")),),
+)
+ANOMALIES = Family(
+    Counter,
+    "anomalies_total",
+    "messages",
+    "Messages by what is odd about their structure; a message may have several.",
+    (closed("anomaly", Anomaly),),
+)
+PARTS_SCANNED = Family(Counter, "parts_scanned_total", "parts", "Parts of messages that were scanned by themselves.")
+STRUCTURE_SECONDS = Family(
+    Histogram,
+    "structure_seconds",
+    "seconds",
+    "CPU time that it takes to read the structure of a message, in seconds.",
+    buckets=_SECONDS,
 )
 
 # Rules

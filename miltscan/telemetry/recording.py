@@ -10,7 +10,7 @@ from miltscan import __version__
 from miltscan.core.message import direction
 from miltscan.core.policy import is_builtin
 from miltscan.core.receipt import ReceiptResult
-from miltscan.core.report import Copies, Report, Timed
+from miltscan.core.report import Copies, Report, Structure, Timed
 from miltscan.core.ruled import Ruling
 from miltscan.core.signature import signature_class
 from miltscan.core.text import readable
@@ -82,6 +82,7 @@ class _Tally:
         self.waits: list[Measured] = []
         self.puts: list[Measured] = []
         self.copies: list[Measured] = []
+        self.structures: list[Measured] = []
         self.scans: defaultdict[tuple[str, ...], list[Measured]] = defaultdict(list)
         self.scores: defaultdict[str, list[Measured]] = defaultdict(list)
 
@@ -106,6 +107,7 @@ class _Tally:
         elif kept:
             self.puts.append((kept.seconds, queue_id))
         _record_rules(report)
+        self._add_structure(report.structure, queue_id)
         if report.copies:
             self._add_copies(report.copies, queue_id)
         self.puts += [(group.kept.seconds, queue_id) for group in report.groups if group.kept]
@@ -113,6 +115,18 @@ class _Tally:
             metrics.LIST_HITS.child(listed.list).inc()
         if verdict.outcome is not Outcome.CLEAN or verdict.allowed:
             _record_unclean(verdict, queue_id, self.now)
+
+    def _add_structure(self, structure: Structure | None, queue_id: str) -> None:
+        if structure is None:
+            return
+        reading = "several"
+        if structure.plain:
+            reading = "missed" if structure.missed else "sampled" if structure.sampled else "plain"
+        metrics.STRUCTURES.child(reading).inc()
+        for anomaly in structure.anomalies:
+            metrics.ANOMALIES.child(anomaly).inc()
+        metrics.PARTS_SCANNED.child().inc(structure.scanned)
+        self.structures.append((structure.seconds, queue_id))
 
     def _add_copies(self, copies: Copies, queue_id: str) -> None:
         counts = {
@@ -143,6 +157,8 @@ class _Tally:
             observe(metrics.SLOT_WAIT_SECONDS, (), self.waits, self.now)
         if self.puts:
             observe(metrics.QUARANTINE_PUT_SECONDS, (), self.puts, self.now)
+        if self.structures:
+            observe(metrics.STRUCTURE_SECONDS, (), self.structures, self.now)
         if self.copies:
             observe(metrics.COPY_SECONDS, (), self.copies, self.now)
         for labels, measured in self.scans.items():

@@ -1,5 +1,6 @@
 """The reply to each kind of message, and what reaches the mailbox; all parts are real, and all work."""
 
+import base64
 import re
 import smtplib
 from collections.abc import Callable, Sequence
@@ -37,6 +38,19 @@ def with_file(content: bytes) -> bytes:
     return messages.as_wire(messages.with_attachment("A file", content))
 
 
+def in_pieces(*pieces: bytes) -> bytes:
+    """A message with an attachment in base64, each piece of it with a padding of its own: clamd ends at the first."""
+    content = b"\r\n".join(base64.encodebytes(one).replace(b"\n", b"\r\n") for one in pieces)
+    fields = b'Content-Type: application/octet-stream; name="a.bin"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
+    body = b"--next\r\nContent-Type: text/plain\r\n\r\nSee the file.\r\n--next\r\n" + fields + content + b"--next--\r\n"
+    return (
+        text_message(new_message_id(), b"").replace(
+            b"\r\nSubject:", b"\r\nContent-Type: multipart/mixed; boundary=next\r\nSubject:"
+        )
+        + body
+    )
+
+
 def id_of(message: bytes) -> str:
     """The Message-ID of a message."""
     found = re.search(rb"^Message-ID: (<.*>)\r$", message, re.MULTILINE)
@@ -66,6 +80,8 @@ CASES = {
     "encrypted zip": Case(lambda: with_file(messages.encrypted_zip()), "250", "Unscanned (encrypted)"),
     "EICAR": Case(lambda: messages.as_wire(messages.infected()), INFECTED),
     "EICAR in a zip in a nested message": Case(lambda: messages.as_wire(messages.infected_deep_down()), INFECTED),
+    "EICAR behind padding within base64": Case(lambda: in_pieces(b"a", EICAR), INFECTED),
+    "text behind padding within base64": Case(lambda: in_pieces(b"a", b"good"), "250", "Clean"),
     "zips in zips": Case(lambda: with_file(messages.zipped_often(b"text", 25)), BEYOND),
     # what sendmail itself refuses before miltscan is asked
     "header of 60 KB": Case(lambda: with_header(LONG_HEADER), "552 5.6.0 Headers too large"),

@@ -14,7 +14,17 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from deploy.grafana.generator import engines, overview, process, quarantine, queries, sandwich, signatures, spam
+from deploy.grafana.generator import (
+    engines,
+    overview,
+    process,
+    quarantine,
+    queries,
+    sandwich,
+    signatures,
+    spam,
+    structure,
+)
 from deploy.grafana.generator.panels import SOURCE
 
 DOCS = "https://example.org/miltscan/docs"
@@ -24,6 +34,7 @@ ROWS = {
     "Overview": overview.PANELS,
     "Engines and servers": engines.PANELS,
     "Signatures": signatures.PANELS,
+    "Structure of messages": structure.PANELS,
     "Spam": spam.PANELS,
     "Sandwich": sandwich.PANELS,
     "Quarantine": quarantine.PANELS,

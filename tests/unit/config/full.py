@@ -10,6 +10,11 @@ workers = 4
 [spool]
 directory = "/srv/spool"
 memory = "512KiB"
+[mime]
+read = false
+parts = 50
+sample = 0
+
 [limits]
 message_size = "25MB"
 scan_timeout = "2m"
@@ -34,6 +39,7 @@ encrypted = "reject"
 busy = "discard"
 engine_unable = "discard"
 allowed = "hold"
+malformed = "quarantine"
 [lists]
 file = "/srv/lists.jsonl"
 each_recipient = true

@@ -82,6 +82,7 @@ def test_the_policy_is_that_of_the_settings() -> None:
     policy = policy_for(parse_settings(text.encode(), "f"), "mx.example.test")
     assert policy.on_unscanned == {
         Limit.ALLOWED: Choice(ActionName.REJECT),
+        Limit.MALFORMED: Choice(ActionName.REJECT),
         Limit.TOO_LARGE: Choice(ActionName.ACCEPT),
         Limit.TIMEOUT: Choice(ActionName.REJECT),
         Limit.NO_ENGINE: Choice(ActionName.HOLD),

@@ -1,0 +1,234 @@
+"""Parts of a message that engines see by themselves, and what becomes of the verdicts on them."""
+
+import base64
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from miltscan.core.message import PREFACE, Message
+from miltscan.core.mime.part import Reading
+from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
+from miltscan.engines.base import Tick
+from miltscan.errors import MtaGoneError
+from miltscan.scanning import unwrapping
+from miltscan.scanning.spool import Spool
+from miltscan.scanning.unwrapping import Unwrapped, Unwrapping
+from tests.fakes.messages import message
+
+VIRUS = b"this is a VIRUS and it has some length"
+CLEAN = Verdict.clean("fake")
+PLAIN = b"Subject: a\r\nContent-Type: text/plain\r\n\r\nGood morning.\r\n"
+
+
+class Scanner:
+    """An engine that looks for words in the bytes as they are; `seen` is what it was given, `scans` a step at each."""
+
+    name = "fake"
+    required = True
+
+    def __init__(self, **words: Verdict) -> None:
+        self.words = {name.encode(): verdict for name, verdict in (words or {"VIRUS": infected()}).items()}
+        self.seen: list[bytes] = []
+
+    def scan(self, mail: Message, _deadline: float, _tick: Tick) -> Verdict:
+        """The verdict by the first word that is there."""
+        self.seen.append(os.pread(mail.content.fileno(), 1 << 22, 0))
+        assert len(self.seen[-1]) == mail.size + (len(PREFACE) if self.seen[-1].startswith(PREFACE) else 0)
+        return next((verdict for word, verdict in self.words.items() if word in self.seen[-1]), CLEAN)
+
+
+def infected() -> Verdict:
+    """What is found."""
+    return Verdict.infected("fake", "Test.Virus")
+
+
+def mixed(*attachments: bytes) -> bytes:
+    """A mail with attachments, in base64."""
+    parts = [
+        b"--b\r\nContent-Type: application/x; name=a%d\r\nContent-Transfer-Encoding: base64\r\n\r\n" % number
+        + one
+        + b"\r\n"
+        for number, one in enumerate(attachments)
+    ]
+    return b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"".join(parts) + b"--b--\r\n"
+
+
+def joined(*pieces: bytes) -> bytes:
+    """Each piece in base64 with its own padding, of which many decoders believe only the first."""
+    return b"".join(base64.b64encode(one) for one in pieces)
+
+
+HIDDEN = mixed(joined(b"ab", VIRUS))
+
+
+@pytest.fixture
+def unwrapped(tmp_path: Path) -> Iterator[Callable[..., Unwrapped]]:
+    """A function that makes a message of bytes, to be unwrapped."""
+    spools: list[Spool] = []
+
+    def made(data: bytes, *, sampled: bool = False, parts: int = 50, memory: int = 1 << 20) -> Unwrapped:
+        spool = Spool(tmp_path, memory)
+        spools.append(spool)
+        spool.write(PREFACE + data)
+        mail = message(content=spool, size=len(data))
+        return Unwrapped(Unwrapping(tmp_path, memory, parts, 0), mail, sampled)
+
+    yield made
+    for spool in spools:
+        spool.close()
+
+
+def later() -> float:
+    """A deadline."""
+    return time.monotonic() + 60
+
+
+def nothing() -> None:
+    """A tick."""
+
+
+def test_plain_mail_is_scanned_once(unwrapped: Callable[..., Unwrapped]) -> None:
+    """Nothing else can be seen in it."""
+    engine, mail = Scanner(), unwrapped(PLAIN)
+    assert mail.scan(engine, later(), nothing) is CLEAN
+    assert engine.seen == [PREFACE + PLAIN]
+    assert mail.structure
+    assert (mail.structure.plain, mail.structure.anomalies, mail.structure.scanned) == (True, (), 0)
+
+
+def test_what_only_a_part_shows_is_found(unwrapped: Callable[..., Unwrapped]) -> None:
+    """The verdict names the part, and the structure what is odd."""
+    engine, mail = Scanner(), unwrapped(HIDDEN)
+    assert mail.scan(engine, later(), nothing) == replace(infected(), part="1")
+    assert mail.structure
+    assert not mail.structure.plain
+    assert "padding-inside" in mail.structure.anomalies
+    assert mail.structure.scanned == len(engine.seen) - 1
+    assert engine.seen[-1] == b"ab" + VIRUS
+
+
+@pytest.mark.parametrize(
+    "whole", [infected(), Verdict.error("fake", Fault.CLOSED), Verdict.unscanned("fake", Limit.TIMEOUT)]
+)
+def test_no_part_is_scanned_where_that_changes_nothing(whole: Verdict, unwrapped: Callable[..., Unwrapped]) -> None:
+    """The message is refused or tempfailed already, and an engine that fails is not asked again."""
+    engine, mail = Scanner(Content=whole), unwrapped(HIDDEN)
+    assert mail.scan(engine, later(), nothing) is whole
+    assert (len(engine.seen), mail.structure) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ({"multipart": Verdict.unscanned("fake", Limit.ENCRYPTED), "VIRUS": infected()}, Outcome.INFECTED),
+        ({"VIRUS": Verdict.unscanned("fake", Limit.LIMITS)}, Outcome.UNSCANNED),
+        ({"VIRUS": Verdict.error("fake", Fault.CLOSED)}, Outcome.ERROR),
+    ],
+)
+def test_the_worst_verdict_decides(
+    words: dict[str, Verdict], expected: Outcome, unwrapped: Callable[..., Unwrapped]
+) -> None:
+    """A part that is infected is worse than a message that is encrypted."""
+    assert unwrapped(HIDDEN).scan(Scanner(**words), later(), nothing).outcome is expected
+
+
+def test_what_is_encrypted_hides_nothing_that_was_not_scanned(unwrapped: Callable[..., Unwrapped]) -> None:
+    """Encrypted mail is usually accepted: one encrypted file must not let a malformed message pass."""
+    broken = mixed(b"QUJD=QUJDQUJD=A=" + b"!" * 20, base64.b64encode(b"encrypted"))
+    encrypted = Verdict.unscanned("fake", Limit.ENCRYPTED)
+    mail = unwrapped(broken, parts=0)
+    assert mail.scan(Scanner(multipart=encrypted), later(), nothing).reason in {Limit.MALFORMED, Limit.LIMITS}
+
+
+def test_plain_mail_that_is_sampled(unwrapped: Callable[..., Unwrapped]) -> None:
+    """Its parts are scanned, and a worse verdict is noted as missed."""
+    data = mixed(base64.b64encode(VIRUS))
+    engine, mail = Scanner(), unwrapped(data, sampled=True)
+    assert mail.scan(engine, later(), nothing).outcome is Outcome.INFECTED
+    assert mail.structure
+    assert (mail.structure.plain, mail.structure.sampled, mail.structure.missed) == (True, True, True)
+    mail = unwrapped(PLAIN, sampled=True)
+    assert mail.scan(engine, later(), nothing) is CLEAN
+    assert mail.structure
+    assert (mail.structure.missed, mail.structure.scanned) == (False, 1)
+
+
+def test_equal_parts_are_scanned_once(unwrapped: Callable[..., Unwrapped]) -> None:
+    """Their digests tell, and one clamd would only repeat itself."""
+    one = joined(b"ab", b"cdef")
+    engine = Scanner()
+    unwrapped(mixed(one, one, one)).scan(engine, later(), nothing)
+    assert len(engine.seen) == len({*engine.seen})
+
+
+def test_more_parts_than_are_scanned(unwrapped: Callable[..., Unwrapped]) -> None:
+    """What was not scanned is not clean."""
+    data = mixed(*(joined(b"ab", b"%d" % number) for number in range(9)))
+    engine, mail = Scanner(), unwrapped(data, parts=4)
+    verdict = mail.scan(engine, later(), nothing)
+    assert (verdict.reason, verdict.detail, len(engine.seen)) == (Limit.LIMITS, "more than 4 parts (mime.parts)", 5)
+
+
+def test_parts_for_which_there_is_no_time(unwrapped: Callable[..., Unwrapped]) -> None:
+    """They are not scanned, and the message is not clean."""
+    engine = Scanner()
+    assert unwrapped(HIDDEN).scan(engine, time.monotonic() - 1, nothing).reason is Limit.TIMEOUT
+    assert len(engine.seen) == 1
+
+
+def test_attachments_come_first(unwrapped: Callable[..., Unwrapped]) -> None:
+    """A text is scanned after them, as it is the least likely to be found in."""
+    text = b"--b\r\nContent-Type: text/plain\r\n\r\nsome text\r\n"
+    data = mixed(joined(b"ab", b"cd")).replace(b"\r\n\r\n--b", b"\r\n\r\n" + text + b"--b", 1)
+    engine = Scanner()
+    unwrapped(data).scan(engine, later(), nothing)
+    texts = [number for number, one in enumerate(engine.seen) if b"some text" in one]
+    assert texts[:1] == [0]
+    assert min(texts[1:]) > engine.seen.index(b"abcd")
+
+
+def test_a_large_message_and_large_parts(unwrapped: Callable[..., Unwrapped]) -> None:
+    """They are read from files."""
+    big = joined(b"ab", b"x" * (2 << 20), VIRUS)
+    engine, mail = Scanner(), unwrapped(mixed(big), memory=1000)
+    assert mail.scan(engine, later(), nothing).part == "1"
+
+
+def test_a_defect_of_the_reader_is_a_tempfail_at_first(
+    unwrapped: Callable[..., Unwrapped], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A message must not be undeliverable for ever; it was scanned as a whole."""
+
+    def failing(*_: object) -> Reading:
+        raise RuntimeError("defect")
+
+    monkeypatch.setattr(unwrapping, "read_message", failing)
+    monkeypatch.setattr(unwrapping, "_failures", type(unwrapping._failures)())  # noqa: SLF001 - of this process
+    verdicts = [unwrapped(HIDDEN).scan(Scanner(), later(), nothing) for _ in range(4)]
+    assert [one.outcome for one in verdicts] == [Outcome.ERROR] * 3 + [Outcome.CLEAN]
+    assert [one.reason for one in verdicts[:3]] == [Fault.EXCEPTION] * 3
+    assert "defect" in capfd.readouterr().out
+
+
+def test_the_mta_has_signs_of_life_while_a_message_is_read(
+    unwrapped: Callable[..., Unwrapped], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where it has gone, the error passes."""
+    monkeypatch.setattr(unwrapping, "_TICK", 0.0)
+
+    def gone() -> None:
+        raise MtaGoneError
+
+    with pytest.raises(MtaGoneError):
+        unwrapped(HIDDEN).scan(Scanner(), later(), gone)
+
+
+def test_one_in_so_many_plain_messages_is_sampled(tmp_path: Path) -> None:
+    """None with 0, each with 1."""
+    with closing(Spool(tmp_path, 10)):
+        assert [Unwrapping(tmp_path, 10, 5, number).of(message()).sampled for number in (0, 1)] == [False, True]
