@@ -71,6 +71,12 @@ def base64_body(view: memoryview) -> Base64Body:
     return Base64Body(tuple(decodings), tuple(anomalies))
 
 
+def _at_end(view: memoryview) -> int:
+    """How many characters of padding are the last ones of a trimmed body."""
+    last = bytes(view[-_MOST_PADDING:])
+    return len(last) - len(last.rstrip(b"="))
+
+
 def _trimmed(view: memoryview) -> int:
     """The length without line ends and blanks at the end."""
     end = len(view)
@@ -180,7 +186,9 @@ def base64_unpadded(view: memoryview) -> Iterator[bytes]:
 
 
 def base64_zeros(view: memoryview) -> Iterator[bytes]:
-    """Padding stands for six bits of zero."""
+    """Padding stands for six bits of zero, but at the end of the body."""
+    view = view[: _trimmed(view)]
+    view = view[: len(view) - _at_end(view)]
     return _decoded(window.translate(_ZEROS, _UNPADDED) for window in windows(view))
 
 

@@ -43,6 +43,7 @@ class ReaderLimit(StrEnum):
     CANDIDATES = "candidates"
     OUTPUT = "output"
     MEMORY = "memory"
+    SIGNED = "signed"
     SECONDS = "seconds"
 
 

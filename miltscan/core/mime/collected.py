@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from miltscan.core.containers.budget import ContainerBounds
 from miltscan.core.mime.closed import Anomaly, Decoding, ReaderLimit
+from miltscan.core.mime.cms import CmsAnomaly, read_cms
 from miltscan.core.mime.declared import Declared
 from miltscan.core.mime.octets import Octets
 from miltscan.core.mime.part import MIB, Bounds, Part, Reading
@@ -20,6 +22,8 @@ class Within(NamedTuple):
     octets: Octets
     path: str
     depth: int
+    message: bool
+    """Whether it begins with a header; otherwise parts are looked for in it that no boundary shows."""
 
 
 class Collected:
@@ -28,13 +32,13 @@ class Collected:
     def __init__(self, octets: Octets, bounds: Bounds) -> None:
         """`octets` is the message."""
         self.bounds = bounds
-        self.waiting = [Within(octets, "", 0)]
+        self.waiting = [Within(octets, "", 0, message=True)]
         self._parts: dict[tuple[Octets, int, int, Decoding], Part] = {}
-        self._seen = set[bytes]()
+        self._seen = {b""}
         """What was decoded and read: two decodings often give the same."""
-        self._anomalies: set[Anomaly] = set()
+        self._anomalies: set[Anomaly | CmsAnomaly] = set()
         self._limit: ReaderLimit | None = None
-        self._odd = False
+        self._odd = self._encrypted = False
         self._output = self._memory = 0
         self._deadline = bounds.clock() + bounds.seconds + bounds.seconds_per_mb * len(octets.view) / MIB
 
@@ -77,25 +81,42 @@ class Collected:
             self.stop(ReaderLimit.PARTS)
         self._parts[key] = Part(path, octets.view[start:end], decoding, declared.types, declared.names)
 
-    def read_within(self, chunks: Iterable[bytes | memoryview], path: str, depth: int) -> None:
+    def read_within(self, chunks: Iterable[bytes | memoryview], path: str, depth: int, *, message: bool) -> None:
         """Decode a part and keep the result, to be read in its turn."""
+        content = self._held(chunks, depth)
+        if content not in self._seen:
+            self._seen.add(content)
+            self.waiting.append(Within(Octets(content), f"{path}/", depth, message))
+
+    def read_signed(self, chunks: Iterable[bytes | memoryview], path: str, depth: int) -> None:
+        """Decode opaque S/MIME and keep the message that is signed, to be read in its turn."""
+        bounds = self.bounds
+        cms = read_cms(
+            self._held(chunks, depth),
+            ContainerBounds(output=bounds.memory, depth=bounds.depth, deadline=self._deadline, clock=bounds.clock),
+        )
+        self._anomalies.update(cms.anomalies)
+        self._encrypted = self._encrypted or cms.kind.encrypted
+        if cms.exceeded:
+            self.exceed(ReaderLimit.SIGNED)
+        self.read_within([cms.content], path, depth, message=True)
+
+    def _held(self, chunks: Iterable[bytes | memoryview], depth: int) -> bytes:
+        """The chunks as one, within the bounds; empty beyond them."""
         if depth > self.bounds.depth:
             self.exceed(ReaderLimit.DEPTH)
-            return
-        held = []
+            return b""
+        held: list[bytes | memoryview] = []
         for chunk in chunks:
             self.step()
             self._memory += len(chunk)
             if self._memory > self.bounds.memory:
                 self.exceed(ReaderLimit.MEMORY)
-                return
+                return b""
             held.append(chunk)
-        content = b"".join(held)
-        if content not in self._seen:
-            self._seen.add(content)
-            self.waiting.append(Within(Octets(content), f"{path}/", depth))
+        return b"".join(held)
 
     def reading(self) -> Reading:
         """What was found."""
         plain = not (self._odd or self._limit)
-        return Reading(tuple(self._parts.values()), frozenset(self._anomalies), self._limit, plain)
+        return Reading(tuple(self._parts.values()), frozenset(self._anomalies), self._limit, plain, self._encrypted)

@@ -13,12 +13,17 @@ MESSAGE = b"message/rfc822"
 """The type of a part of multipart/digest without one (RFC 2046, section 5.1.5)."""
 MESSAGES = frozenset({MESSAGE, b"message/global", b"message/news"})
 """The types whose body is a message with a header of its own."""
+_HEADERS = b"text/rfc822-headers"
+"""The type of the header of a message (RFC 6522); some readers show a body behind it."""
+_PARTIAL = b"message/partial"
+"""A piece of a message: nothing of it can be scanned whole (RFC 2046, section 5.2.2)."""
 _KNOWN = frozenset({b"text", b"image", b"audio", b"video", b"application", b"font", b"model", b"message", b"multipart"})
 _SCANNED_WHOLE = frozenset({b"mixed", b"alternative", b"related", b"report"})
 """The multiparts in which scanners of raw mail look at every part; they skip the second one of multipart/signed."""
-_NOT_SCANNED = frozenset(
-    {b"application/pkcs7-mime", b"application/x-pkcs7-mime", b"message/partial", b"message/external-body"}
-)
+_CMS = frozenset({b"application/pkcs7-mime", b"application/x-pkcs7-mime"})
+"""The types of opaque S/MIME (RFC 8551)."""
+_NOT_SCANNED = _CMS | {b"message/global", b"message/news", b"message/external-body", _PARTIAL}
+"""The types that scanners of raw mail do not look into."""
 
 
 class Declared(NamedTuple):
@@ -43,6 +48,16 @@ class Declared(NamedTuple):
         return not MESSAGES.isdisjoint(self.types)
 
     @property
+    def headers(self) -> bool:
+        """Whether it is the header of a message, as it is in delivery reports."""
+        return _HEADERS in self.types
+
+    @property
+    def cms(self) -> bool:
+        """Whether some reader takes it for opaque S/MIME, by its type or by its name."""
+        return not _CMS.isdisjoint(self.types) or any(name.value.lower().endswith(b".p7m") for name in self.names)
+
+    @property
     def text(self) -> bool:
         """Whether all readers take it for a text, whose line ends are theirs to choose."""
         return all(kind.startswith(b"text/") for kind in self.types)
@@ -65,6 +80,8 @@ def declare(header: HeaderFields, default: bytes) -> Declared:
         anomalies.append(Anomaly.TYPE_TWICE)
     if not all(value.strict for value in types):
         anomalies.append(Anomaly.TYPE_BROKEN)
+    if any(value.kind == _PARTIAL for value in types):
+        anomalies.append(Anomaly.MESSAGE_PARTIAL)
     kinds = tuple(dict.fromkeys(value.kind for value in types if value.kind)) or (default,)
     values = [*dispositions, *types]
     return Declared(
@@ -80,10 +97,9 @@ def declare(header: HeaderFields, default: bytes) -> Declared:
 def _known(kind: bytes, values: list[Value]) -> bool:
     family, _, subtype = kind.partition(b"/")
     return (
-        all(value.strict for value in values)
+        all(value.usual for value in values)
         and family in _KNOWN
         and bool(subtype)
         and (family != b"multipart" or subtype in _SCANNED_WHOLE)
         and kind not in _NOT_SCANNED
-        and not any(name.value.lower().endswith(b".p7m") for value in values for name in value.names)
     )

@@ -15,7 +15,9 @@ _FIELDS = re.compile(
 )
 """Fields with their line ends, after the line that begins a message of an mbox."""
 _VALUE = rb"([^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*)"
-_CONTENT = re.compile(rb"^Content-(Type|Transfer-Encoding|Disposition):" + _VALUE, re.IGNORECASE | re.MULTILINE)
+_CONTENT = re.compile(
+    rb"^(?:Content|MIME)-(Type|Transfer-Encoding|Disposition|Version):" + _VALUE, re.IGNORECASE | re.MULTILINE
+)
 _LOOSE = re.compile(
     rb"Content-(Type|Transfer-Encoding|Disposition)[ \t\v\f:]*+"
     rb"([^\r\n]*+(?:\r?\n[ \t]++(?!Content-)[^\r\n]*+)*)",
@@ -35,13 +37,24 @@ class HeaderFields(NamedTuple):
     types: tuple[bytes, ...]
     encodings: tuple[bytes, ...]
     dispositions: tuple[bytes, ...]
+    versions: tuple[bytes, ...]
+    """The values of MIME-Version."""
     bodies: tuple[int, ...]
     """Every offset at which the body may begin, the likeliest first."""
+    end: int
+    """Where the last of the lines ends in which fields were looked for."""
     strict: bool
     """Whether all readers agree on it."""
     lines: int
+    longest: int
+    """Bytes of its longest line, with the line end."""
     whole: bool
     """Whether its end was found within the bound."""
+
+
+def is_version_1(values: tuple[bytes, ...]) -> bool:
+    """Whether a message says once that it follows MIME 1.0, which it has to (RFC 2045, section 4)."""
+    return len(values) == 1 and values[0].partition(b"(")[0].strip() == b"1.0"
 
 
 def read_fields(octets: Octets, start: int, end: int, limit: int) -> HeaderFields:
@@ -54,7 +67,7 @@ def read_fields(octets: Octets, start: int, end: int, limit: int) -> HeaderField
     if body > after or (after == end > start):
         text = octets.piece(start, after)
         strict = not _FOLDED.search(text)
-        return _header(text, _CONTENT if strict else _LOOSE, (body,), strict=strict)
+        return _header(text, _CONTENT if strict else _LOOSE, (body,), body, strict=strict)
     return _broken(octets.piece(start, stop), after - start, start, cut=stop < end)
 
 
@@ -63,17 +76,22 @@ def _broken(text: bytes, first: int, start: int, *, cut: bool) -> HeaderFields:
 
     `first` is the offset of that line in `text`, which is `cut` at the bound.
     """
-    empty, blank = _EMPTY.search(text), _BLANK.search(text)
-    ends = [match.end() for match in (empty, blank) if match]
+    empty = _EMPTY.search(text)
     header = text[: empty.end()] if empty else text
+    ends = [match.end() for match in (empty, _BLANK.search(header)) if match]
     bodies = dict.fromkeys([*ends, first])
     whole = not cut or bool(ends) or first == 0 or b"\n" in text[first:]
-    return _header(header, _LOOSE, tuple(start + body for body in bodies), strict=False)._replace(whole=whole)
+    places = tuple(start + body for body in bodies)
+    return _header(header, _LOOSE, places, start + len(header), strict=False)._replace(whole=whole)
 
 
-def _header(text: bytes, pattern: re.Pattern[bytes], bodies: tuple[int, ...], *, strict: bool) -> HeaderFields:
-    values: dict[bytes, list[bytes]] = {b"type": [], b"transfer-encoding": [], b"disposition": []}
+def _header(
+    text: bytes, pattern: re.Pattern[bytes], bodies: tuple[int, ...], end: int, *, strict: bool
+) -> HeaderFields:
+    values: dict[bytes, list[bytes]] = {b"type": [], b"transfer-encoding": [], b"disposition": [], b"version": []}
     for name, value in pattern.findall(text):
         values[name.lower()].append(_FOLD.sub(b"", value).strip(b" \t"))
-    types, encodings, dispositions = (tuple(found) for found in values.values())
-    return HeaderFields(types, encodings, dispositions, bodies, strict, text.count(b"\n"), whole=True)
+    lines = text.split(b"\n")
+    types, encodings, dispositions, versions = (tuple(found) for found in values.values())
+    longest = max(map(len, lines))
+    return HeaderFields(types, encodings, dispositions, versions, bodies, end, strict, len(lines), longest, whole=True)

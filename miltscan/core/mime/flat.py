@@ -4,6 +4,7 @@ A part begins at a line Content-... that is in no header of `tree`, and ends at 
 or at the next such part. Encodings within a text begin at their own first line.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from miltscan.core.mime.tree import Span, Tree
 
 _ABOVE = 4096
 """Bytes in front of a line Content-... in which its header may begin."""
+_HEADER = 1 << 14
+"""Bytes of a header that no boundary shows; the bound of others would be met anew at each line Content-..."""
 _INLINE = {
     Mark.UU: (Decoding.UU, Decoding.XX),
     Mark.BASE64: (Decoding.BASE64_LINES, Decoding.BASE64_PIECES),
@@ -28,6 +31,8 @@ class Hidden(NamedTuple):
     """A header that no boundary shows."""
 
     start: int
+    stop: int
+    """Where its last line ends."""
     body: int
     end: int
     """The end of the region in which it is."""
@@ -43,8 +48,8 @@ def read_flat(tree: Tree, collected: Collected, depth: int) -> None:
             collected.step()
             if found.mark is not Mark.HEADER:
                 encodings.append((found, end))
-            elif not headers or found.at >= headers[-1].body:
-                headers.append(_hidden(tree, found.at, headers[-1].body if headers else start, end))
+            elif not headers or found.at >= headers[-1].stop:
+                headers.append(_hidden(tree, found.at, headers[-1].stop if headers else start, end))
     _keep_parts(tree, collected, headers, depth)
     _keep_encodings(tree, collected, encodings)
 
@@ -70,15 +75,18 @@ def _hidden(tree: Tree, at: int, floor: int, end: int) -> Hidden:
     hyphen = above.rfind(b"\n-")
     if hyphen >= 0 and first + hyphen >= start:
         start = first + above.find(b"\n", hyphen + 1) + 1
-    header, declared = tree.header(start, end, TEXT)
-    return Hidden(start, max(at + 1, header.bodies[0]), end, declared)
+    hyphens = tree.octets.find(b"\n--", at, min(end, at + _HEADER))
+    header, declared = tree.header(start, hyphens + 1 if hyphens >= 0 else end, TEXT, _HEADER)
+    return Hidden(start, max(at + 1, header.end), header.bodies[0], end, declared)
 
 
 def _keep_parts(tree: Tree, collected: Collected, headers: list[Hidden], depth: int) -> None:
-    for number, hidden in enumerate(headers, 1):
+    if headers:
         collected.odd([Anomaly.HIDDEN_PART])
-        if any(start <= hidden.start < end for start, end in tree.unbounded):
-            collected.odd([Anomaly.HIDDEN_ATTACHMENTS])
+    starts = [hidden.start for hidden in headers]
+    if any(bisect_left(starts, start) < bisect_left(starts, end) for start, end in tree.unbounded):
+        collected.odd([Anomaly.HIDDEN_ATTACHMENTS])
+    for number, hidden in enumerate(headers, 1):
         following = headers[number].start if number < len(headers) else hidden.end
         long = max(hidden.body, min(following, hidden.end))
         hyphens = tree.octets.find(b"\n--", hidden.body - 1, long)

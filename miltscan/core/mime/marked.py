@@ -37,9 +37,12 @@ _WORDS: tuple[tuple[bytes, re.Pattern[bytes], Mark], ...] = (
 )
 _LONGEST = 64
 """Bytes of the longest mark, with a few blanks."""
-_MESSAGE = re.compile(
+_HEADER = re.compile(
     rb"(?:>?from [^\r\n]*+\r?\n)?(?:[!-9;-~]++:[^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*(?:\r?\n|\Z))+(?:\r?\n|\Z)"
 )
+
+_OF_MESSAGES = re.compile(rb"(?:\A|\n)(?:content-type|mime-version|received|from|to|subject|date):")
+"""A field that tells a message from a calendar or a card, which consist of fields as well."""
 
 
 def _marks(text: bytes) -> Iterator[tuple[int, Mark]]:
@@ -71,6 +74,7 @@ def marked(chunks: Iterable[bytes | memoryview], *, headers: bool) -> bool:
     return False
 
 
-def looks_like_message(head: bytes) -> bool:
-    """Whether a text begins with a header block, as far as `head` goes."""
-    return _MESSAGE.match(head.lower()) is not None
+def looks_like_message(head: bytes, *, cut: bool) -> bool:
+    """Whether a text begins with the header of a message, of which `head` is all, or the beginning if `cut`."""
+    text = head.lower()
+    return _HEADER.match(text) is not None and (cut or _OF_MESSAGES.search(text) is not None)

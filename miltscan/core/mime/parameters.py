@@ -23,6 +23,8 @@ _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)', re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _ENDS = re.compile(rb'[\s;,"(]')
 _WORD = re.compile(rb"=\?[^?]*+\?([BbQq])\?([^?]*+)\?=")
+_PLAIN_BOUNDARY = re.compile(rb"(?!.*=\?)[^\s]++", re.DOTALL).fullmatch
+"""A boundary without blanks, in which no reader sees an encoded word."""
 _LONGEST = 2048
 """Bytes of a value that are read; a boundary has at most 70 (RFC 2046), which RFC 2231 may write as 210."""
 _MOST_DIGITS = 6
@@ -48,7 +50,9 @@ class Value(NamedTuple):
     boundaries: tuple[bytes, ...] = ()
     names: tuple[Name, ...] = ()
     strict: bool = True
-    """Whether all readers agree."""
+    """Whether it follows the grammar, so that all mail readers agree."""
+    usual: bool = True
+    """Whether scanners of raw mail agree as well."""
 
 
 def read_value(value: bytes) -> Value:
@@ -57,9 +61,11 @@ def read_value(value: bytes) -> Value:
     if match:
         found = [(name.lower(), token or quoted) for name, token, quoted in _PARAMETER.findall(match[2])]
         boundaries = [one for name, one in found if name == b"boundary"]
-        plain = len(boundaries) < 2 and not any(name.startswith(b"boundary*") for name, _ in found)  # noqa: PLR2004
-        if plain and boundaries == [b"".join(one.split()) for one in boundaries if one]:
-            return Value(match[1].lower(), tuple(boundaries), tuple(_names(found)))
+        kind = match[1].lower()
+        sure = len(boundaries) == kind.startswith(b"multipart/") and all(map(_PLAIN_BOUNDARY, boundaries))
+        if sure and not any(name.startswith(b"boundary*") for name, _ in found):
+            # Behind a semicolon at its end, scanners take the next field for a parameter.
+            return Value(kind, tuple(boundaries), tuple(_names(found)), usual=not value.endswith(b";"))
     return _loose(value)
 
 
@@ -72,7 +78,7 @@ def _loose(value: bytes) -> Value:
     names = [(name + star, next(_readings(text, star), b"")) for name, star, text in found if name != b"boundary"]
     kind = bare.partition(b";")[0].translate(None, b" \t\"'\\").lower()
     unique = dict.fromkeys(one for one in boundaries if one)
-    return Value(kind, tuple(unique), tuple(dict.fromkeys(_names(names))), strict=False)
+    return Value(kind, tuple(unique), tuple(dict.fromkeys(_names(names))), strict=False, usual=False)
 
 
 def _occurrences(value: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from miltscan.core.mime.closed import MALFORMED, Anomaly, Decoding, ReaderLimit
+from miltscan.core.mime.cms import CmsAnomaly
 from miltscan.core.mime.parameters import Name
 from miltscan.core.mime.transfer import decode_chunks
 
@@ -63,11 +64,13 @@ class Reading:
     """The union of all readings of a message."""
 
     parts: tuple[Part, ...]
-    anomalies: frozenset[Anomaly]
+    anomalies: frozenset[Anomaly | CmsAnomaly]
     limit: ReaderLimit | None
     """The first bound that the message exceeds; None if all of it was read."""
     plain: bool
     """Whether all readers agree, so that a scanner of raw mail sees what they see: nothing unknown, nothing odd."""
+    encrypted: bool
+    """Whether it holds S/MIME that only its recipient can read."""
 
     @property
     def malformed(self) -> bool:

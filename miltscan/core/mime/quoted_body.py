@@ -37,7 +37,7 @@ def quoted_body(view: memoryview, *, text: bool) -> QuotedBody:
         _, *pieces = block.split(b"=")
         broken = broken or not all(head in _ESCAPES or _is_soft(head) for head in {piece[:2] for piece in pieces})
         blank = blank or any(end in block for end in _BLANK_ENDS)
-        hard = hard or (not text and b"\n" in a2b_qp(block))
+        hard = hard or (not text and block.count(b"\n") > sum(map(_is_soft, pieces)))
     if not broken and not blank:
         return QuotedBody((Decoding.QUOTED, Decoding.QUOTED_LF) if hard else (Decoding.QUOTED,), clean=not hard)
     decodings = (Decoding.QUOTED, Decoding.QUOTED_LF, Decoding.QUOTED_BLANKS)
@@ -48,8 +48,9 @@ def quoted_body(view: memoryview, *, text: bool) -> QuotedBody:
     return QuotedBody(decodings)
 
 
-def _is_soft(head: bytes) -> bool:
-    return head[:1] == b"\n" or head == b"\r\n"
+def _is_soft(piece: bytes) -> bool:
+    """Whether a soft line break begins what follows a `=`."""
+    return piece.startswith((b"\n", b"\r\n"))
 
 
 def _is_escape(piece: bytes) -> bool:

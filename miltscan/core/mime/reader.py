@@ -24,7 +24,8 @@ def read_message(data: bytes | memoryview, bounds: Bounds) -> Reading:
         while collected.waiting:
             within = collected.waiting.pop(0)
             tree = Tree(within, collected)
-            tree.entity(Span(0, len(within.octets.view), "", within.depth))
+            if within.message:
+                tree.message(Span(0, len(within.octets.view), "", within.depth))
             read_flat(tree, collected, within.depth)
     except Stopped:
         pass

@@ -10,13 +10,14 @@ from typing import NamedTuple
 from miltscan.core.mime.closed import Anomaly, Decoding, ReaderLimit
 from miltscan.core.mime.collected import Collected, Within
 from miltscan.core.mime.declared import MESSAGE, TEXT, Declared, declare
-from miltscan.core.mime.fields import HeaderFields, read_fields
+from miltscan.core.mime.fields import HeaderFields, is_version_1, read_fields
 from miltscan.core.mime.marked import looks_like_message, marked
-from miltscan.core.mime.transfer import TransferEncoding, decode_chunks, decodings
+from miltscan.core.mime.transfer import decode_chunks, decodings
 
-_HEADERS = b"text/rfc822-headers"
 _HEAD = 4096
 """Encoded bytes that are decoded to see whether a part that is no text is a message."""
+_LONGEST_LINE = 998
+"""Bytes that a line may have (RFC 5322, section 2.1.1); scanners may cut a longer one."""
 _SUFFIX = 128
 """Bytes behind a boundary that are looked at."""
 _TRIES = 4
@@ -31,16 +32,19 @@ class Delimiter(NamedTuple):
     """The end of what stands before it: the line end in front belongs to the delimiter (RFC 2046, section 5.1.1)."""
     after: int
     exact: bool
+    bare: bool
+    """Whether there is nothing behind the boundary; blanks are allowed there, but not all scanners know it."""
     closing: bool
 
 
 class Span(NamedTuple):
-    """Where something is: its offsets, its path, and how many messages and multiparts it is in."""
+    """Where something is: its offsets, its path, how many messages and multiparts it is in, and their boundaries."""
 
     start: int
     end: int
     path: str
     depth: int
+    outer: tuple[bytes, ...] = ()
 
 
 class Tree:
@@ -54,43 +58,62 @@ class Tree:
         """Headers, and bodies that are clean base64: no other part begins there."""
         self.unbounded: list[tuple[int, int]] = []
         """Multiparts without a delimiter."""
+        self._walked = set[tuple[int, int]]()
+        """Entities by their offsets: several readings may show one."""
         self._collected = collected
         self._bounds = collected.bounds
 
-    def entity(self, span: Span, default: bytes = TEXT) -> None:
-        """Walk a header and its body; `default` is the type of a header that names none."""
+    def message(self, span: Span) -> None:
+        """Walk a message. Its header has to name the version of MIME, or scanners may take its body for a text."""
+        header = self.entity(span)
+        if header and (header.types or header.encodings) and not is_version_1(header.versions):
+            self._collected.odd()
+
+    def entity(self, span: Span, default: bytes = TEXT) -> HeaderFields | None:
+        """Walk a header and its body, and return the header; `default` is the type of a header that names none."""
         self._collected.step()
+        if (span.start, span.end) in self._walked:
+            return None
+        self._walked.add((span.start, span.end))
         if span.depth > self._bounds.depth:
             self._collected.exceed(ReaderLimit.DEPTH)
-            return
-        header, declared = self.header(span.start, span.end, default)
+            return None
+        header, declared = self.header(span.start, span.end, default, self._bounds.header)
         self._know(span.start, min(header.bodies))
         for body in header.bodies:
             self._content(span._replace(start=body), declared)
+        return header
 
-    def header(self, start: int, end: int, default: bytes) -> tuple[HeaderFields, Declared]:
-        """The header that begins at `start`, and what it declares."""
-        header = read_fields(self.octets, start, end, self._bounds.header)
+    def header(self, start: int, end: int, default: bytes, limit: int) -> tuple[HeaderFields, Declared]:
+        """The header that begins at `start`, of at most `limit` bytes, and what it declares."""
+        header = read_fields(self.octets, start, end, limit)
         if not header.whole:
             self._collected.exceed(ReaderLimit.HEADER)
         if header.lines > self._bounds.fields:
             self._collected.exceed(ReaderLimit.FIELDS)
         declared = declare(header, default)
+        if header.longest > _LONGEST_LINE:
+            self._collected.odd()
         if not declared.known:
             self._collected.odd(declared.anomalies)
         return header, declared
 
     def _content(self, span: Span, declared: Declared) -> None:
         split = bool(declared.boundaries) and self._multipart(span, declared)
-        if declared.multipart and not split:
+        if declared.multipart and not split and span.start < span.end:
             self._collected.odd([Anomaly.BOUNDARY_ABSENT])
             self.unbounded.append((span.start, span.end))
-        if declared.message:
-            self.entity(Span(span.start, span.end, f"{span.path}.1", span.depth + 1))
+        within = (declared.message or declared.headers) and (not declared.encoded or self._begins_message(span))
+        if within:
+            self.message(span._replace(path=f"{span.path}.1", depth=span.depth + 1))
         if (declared.multipart or declared.message) and declared.encoded:
             self._collected.odd([Anomaly.ENCODING_ON_MULTIPART])
-        if declared.encoded or not (split or declared.message):
+        if declared.encoded or not (split or within):
             self.leaf(span, declared)
+
+    def _begins_message(self, span: Span) -> bool:
+        head = self.octets.piece(span.start, min(span.end, span.start + _HEAD))
+        return looks_like_message(head, cut=span.end > span.start + _HEAD)
 
     def _multipart(self, span: Span, declared: Declared) -> bool:
         """Walk the parts of a multipart by each boundary that occurs; whether one does."""
@@ -98,27 +121,42 @@ class Tree:
         found = [one for one in candidates if self._next(one, max(0, span.start - 1), span.end) >= 0]
         if len(candidates) < len(declared.boundaries) or len(found) > self._bounds.candidates:
             self._collected.exceed(ReaderLimit.CANDIDATES)
-        if len(found) > 1:
-            self._collected.odd([Anomaly.BOUNDARY_TWICE])
         if found and not declared.multipart:
             self._collected.odd([Anomaly.TYPE_BROKEN])
         default = MESSAGE if b"multipart/digest" in declared.types else TEXT
+        used = 0
         for boundary in found[: self._bounds.candidates]:
             delimiters = list(self._delimiters(boundary, span))
             exact = [one for one in delimiters if one.exact]
+            if not exact and len(found) > 1:
+                continue  # the beginning of another candidate
+            used += 1
             self._judge(delimiters, exact)
-            self._parts(exact, span, default)
+            self._judge_preamble(span.start, delimiters[0].before)
+            if any(boundary.startswith(one) or one.startswith(boundary) for one in span.outer):
+                self._collected.odd()  # scanners may take a delimiter of one for the other's
+            inner = span._replace(outer=(*span.outer, boundary))
+            self._parts(exact, inner, default)
             if len(exact) < len(delimiters):
-                self._parts(delimiters, span, default)
+                self._parts(delimiters, inner, default)
+        if used > 1:
+            self._collected.odd([Anomaly.BOUNDARY_TWICE])
         return bool(found)
 
     def _judge(self, delimiters: list[Delimiter], exact: list[Delimiter]) -> None:
         """Note what is odd about the delimiters of one boundary."""
+        if not all(one.bare for one in exact):
+            self._collected.odd()
         closing = [one for one in exact if one.closing]
         if not closing:
             self._collected.odd([Anomaly.MULTIPART_UNCLOSED])
         if len(exact) < len(delimiters) or (closing and closing[0] is not exact[-1]):
             self._collected.odd([Anomaly.DELIMITER_BROKEN])
+
+    def _judge_preamble(self, start: int, end: int) -> None:
+        """Note a preamble in which scanners may see a field."""
+        if b":" in self.octets.piece(start, min(end, start + _HEAD)):
+            self._collected.odd()
 
     def _parts(self, delimiters: list[Delimiter], span: Span, default: bytes) -> None:
         """Walk what stands between delimiters, also behind a closing one if more of them follow."""
@@ -127,7 +165,8 @@ class Tree:
             if delimiter.closing and number == len(delimiters):
                 return
             path = f"{span.path}.{number}" if span.path else str(number)
-            self.entity(Span(delimiter.after, max(delimiter.after, end), path, span.depth + 1), default)
+            part = span._replace(start=delimiter.after, end=max(delimiter.after, end), path=path)
+            self.entity(part._replace(depth=span.depth + 1), default)
 
     def _next(self, boundary: bytes, start: int, end: int) -> int:
         self._collected.step()
@@ -148,7 +187,8 @@ class Tree:
             before = at - (at > span.start and self.octets.view[at - 1] == ord("\r"))
             text = suffix.strip(b" \t\r\n")
             exact = text in (b"", b"--") and after - behind <= _SUFFIX
-            yield Delimiter(max(before, span.start), after, exact, text[:2] == b"--")
+            bare = suffix.rstrip(b"\r\n") == text
+            yield Delimiter(max(before, span.start), after, exact, bare, text[:2] == b"--")
             at = self._next(boundary, max(behind, after - 1), span.end)
 
     def leaf(self, span: Span, declared: Declared) -> None:
@@ -157,16 +197,18 @@ class Tree:
         view = self.octets.view[span.start : span.end]
         body = decodings(view, declared.transfers, text=declared.text)
         if not body.clean:
-            self._collected.odd(body.anomalies)
+            text = declared.text and not declared.names
+            self._collected.odd(one for one in body.anomalies if not (text and one is Anomaly.PADDING_BROKEN))
         elif declared.encoded and body.decodings == (Decoding.BASE64,):
             self._know(span.start, span.end)
         path = self.prefix + (span.path or "0")
         for decoding in body.decodings:
             self._collected.add(self.octets, (span.start, span.end), path, decoding, declared)
-            if decoding is not Decoding.IDENTITY:
+            if declared.cms:
+                self._collected.odd()
+                self._collected.read_signed(decode_chunks(view, decoding), path, span.depth + 1)
+            elif decoding is not Decoding.IDENTITY:
                 self._look_within(view, decoding, Span(span.start, span.end, path, span.depth), declared)
-        if _HEADERS in declared.types and TransferEncoding.IDENTITY in declared.transfers:
-            self._know(span.start, min(self.header(span.start, span.end, TEXT)[0].bodies))
 
     def _know(self, start: int, end: int) -> None:
         if start < end:
@@ -179,8 +221,7 @@ class Tree:
         if len(declared.transfers) > 1 and head == first:
             return  # a guess that changes nothing: these bytes are read as they are
         structured = declared.multipart or declared.message
-        if looks_like_message(head) or (
-            (structured or declared.text) and marked(decode_chunks(view, decoding), headers=structured)
-        ):
+        message = looks_like_message(head, cut=len(first) < len(view))
+        if message or ((structured or declared.text) and marked(decode_chunks(view, decoding), headers=structured)):
             self._collected.odd()
-            self._collected.read_within(decode_chunks(view, decoding), span.path, span.depth + 1)
+            self._collected.read_within(decode_chunks(view, decoding), span.path, span.depth + 1, message=message)
