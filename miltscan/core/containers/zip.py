@@ -73,7 +73,7 @@ class ZipArchive(NamedTuple):
 class _Entry(NamedTuple):
     """A member before it is read: its headers, the local one first, and where its data begins.
 
-    `ends` are the places where stored data may end if no header says their size.
+    `ends` are the places where stored data may end if the local header does not say their size.
     """
 
     headers: Sequence[ZipHeader]
@@ -123,14 +123,17 @@ def _entries(view: memoryview, records: ZipRecords) -> Iterator[_Entry]:
     until = 0
     for local in records.locals:
         headers = [local, *centrals[local.at]]
+        open_ends = ends.get(local.after, ())
+        claimed = {local.after + each.packed for each in headers if each.packed is not None}
         odd = {
+            ZipAnomaly.SIZE_DIFFERS: bool(claimed and open_ends) and not claimed.issubset(open_ends),
             ZipAnomaly.HIDDEN_MEMBER: len(headers) == 1 and bool(records.centrals),
             ZipAnomaly.OFFSET_WRONG: local.at in wrong,
             ZipAnomaly.OVERLAP: local.at < until,
         }
         until = max(until, local.after + max(each.packed or 0 for each in headers))
         anomalies = differences(headers) | {anomaly for anomaly, found in odd.items() if found}
-        yield _Entry(headers, local.after, ends.get(local.after, ()), anomalies)
+        yield _Entry(headers, local.after, open_ends, anomalies)
     for central, at in missing:  # some readers do not look at the signature of a local header
         unsigned = local_header(view, at) if at >= 0 else None
         anomalies = differences([central]) | {ZipAnomaly.LOCAL_MISSING}
@@ -188,8 +191,8 @@ def _readings(
     for method in methods:
         if method == STORED:
             sizes = {packed for packed, _ in claims} if encrypted else {size for claim in claims for size in claim}
-            ends = [start + (size or 0) for size in sizes] if claims else entry.ends
-            yield from (Packed(STORED, view[start:end], None) for end in ends if end > start)
+            ends = {*entry.ends, *(start + (size or 0) for size in sizes)}
+            yield from (Packed(STORED, view[start:end], None) for end in sorted(ends) if end > start)
         elif claims:
             yield from (Packed(method, view[start : start + (packed or 0)], size) for packed, size in claims if packed)
         else:

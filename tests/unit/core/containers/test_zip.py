@@ -23,6 +23,7 @@ OPEN = Fields(flags=8, packed=0, size=0)
 SMALL = Fields(packed=3, size=3)
 B = Fields(b"b", packed=len(OTHER), size=len(OTHER))
 ZIP64 = b"\x01\x00\x10\x00" + 2 * len(PAYLOAD).to_bytes(8, "little")
+DESCRIPTOR = b"PK\7\10crc!" + 2 * len(PAYLOAD).to_bytes(4, "little")
 UNICODE_NAME = b"\x75\x70\x0a\0\1crc!d.exe"
 
 
@@ -95,7 +96,12 @@ ODD = {
     "another name": (closed(local(Fields(b"a.exe")) + PAYLOAD, central()), {A.NAME_DIFFERS}),
     "another Unicode name": (closed(local() + PAYLOAD, central(Fields(extra=UNICODE_NAME))), {A.NAME_DIFFERS}),
     "zip64": (closed(local(Fields(packed=2**32 - 1, size=2**32 - 1, extra=ZIP64)) + PAYLOAD, central()), set()),
-    "stored, sizes behind": (closed(local(OPEN) + PAYLOAD, central(Fields(flags=8))), set()),
+    "stored, sizes behind": (closed(local(OPEN) + PAYLOAD + DESCRIPTOR, central(Fields(flags=8))), set()),
+    "stored, sizes nowhere else": (closed(local(OPEN) + PAYLOAD, central(Fields(flags=8))), set()),
+    "stored, smaller in the directory than behind the data": (
+        closed(local(OPEN) + PAYLOAD + DESCRIPTOR, central(SMALL._replace(flags=8))),
+        {A.SIZE_DIFFERS},
+    ),
     "within another one": (
         closed(
             local(Fields(packed=MEMBER, size=MEMBER)) + local() + PAYLOAD,
