@@ -1,11 +1,12 @@
 """What has been found so far, and how much of the bounds is left: all that changes while a message is read. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from miltscan.core.containers.budget import ContainerBounds
+from miltscan.core.containers.budget import ContainerBounds, ContainerLimit
+from miltscan.core.mime.ber import CmsAnomaly
 from miltscan.core.mime.closed import Anomaly, Decoding, ReaderLimit
-from miltscan.core.mime.cms import CmsAnomaly, read_cms
+from miltscan.core.mime.cms import Cms, read_cms
 from miltscan.core.mime.declared import Declared
 from miltscan.core.mime.octets import Octets
 from miltscan.core.mime.part import MIB, Bounds, Part, Reading
@@ -99,7 +100,17 @@ class Collected:
         self._encrypted = self._encrypted or cms.kind.encrypted
         if cms.exceeded:
             self.exceed(ReaderLimit.SIGNED)
-        self.read_within([cms.content], path, depth, message=True)
+        self.read_within(self._signed(cms), path, depth, message=True)
+
+    def _signed(self, cms: Cms) -> Iterator[bytes | memoryview]:
+        """The content of a signed message, without the faults at its end, which are noted."""
+        for piece in cms.chunks():
+            if isinstance(piece, CmsAnomaly):
+                self._anomalies.add(piece)
+            elif isinstance(piece, ContainerLimit):
+                self.exceed(ReaderLimit.SIGNED)
+            else:
+                yield piece
 
     def _held(self, chunks: Iterable[bytes | memoryview], depth: int) -> bytes:
         """The chunks as one, within the bounds; empty beyond them."""
