@@ -22,7 +22,7 @@ from miltscan.config.units import parse_duration
 from miltscan.core.action import ActionName
 from miltscan.core.policy import Policy, is_of_policy
 from miltscan.core.released import head_and_body, parse_head
-from miltscan.core.replayed import Replay, Treatment, action_text, treatment_of_all
+from miltscan.core.replayed import Fate, Replay, action_text
 from miltscan.core.text import readable
 from miltscan.errors import EntryError, StoreError
 from miltscan.quarantine.entry import day_of, first_id
@@ -74,8 +74,9 @@ def replay_policy(  # noqa: PLR0913 - each is an option
     except ValueError:
         raise typer.BadParameter('expected a duration such as "7d" or "24h"', param_hint="--since") from None
     with exit_on_error():
-        candidate = ruled_policy(load_settings(policy), "localhost")
-        found, seen = Replay(), set[str]()
+        settings = load_settings(policy)
+        candidate = ruled_policy(settings, "localhost")
+        found, seen = Replay(settings.policy.recipients), set[str]()
         _replay_logs(candidate, earliest, logs, found, seen)
         if quarantine and Path(load_settings(config).quarantine.directory).is_dir():
             # a quarantine that cannot be read has its line, and the result of the logs stands
@@ -104,21 +105,24 @@ def _replay_logs(policy: Policy, earliest: float, logs: list[Path] | None, found
             found.refused += is_refused(event)
             case = case_of_line(event, week_time_of(event.time), policy.rules.headers)
             queue_id = event.get("queue_id") or event.queue_id or ""  # an MTA other than sendmail has other forms
-            found.add(policy, case, treatment_of_all(_before(event)), readable(queue_id, 60))
+            found.add(policy, case, [*_before(event)], readable(queue_id, 60))
 
 
-def _before(event: LogEvent) -> Iterator[tuple[str, str]]:
+def _before(event: LogEvent) -> Iterator[Fate]:
     """What was done for each group of recipients, else for all."""
     if is_refused(event):
         action = ActionName.TEMPFAIL if (event.get("reply") or "").startswith("4") else ActionName.REJECT
-        yield action, event.get("rule") or ""
+        yield Fate(action, event.get("rule") or "")
         return
     groups = event.fields.get("decisions")
     given: list[Mapping[str, object]] = []
     if isinstance(groups, list):
         given = [one for one in groups if isinstance(one, dict)]
     for one in given or [event.fields]:
-        yield action_text(str(one.get("action")), str(one.get("area") or "")), str(one.get("rule"))
+        named = one.get("recipients") if given else None
+        names = [who for who in named if isinstance(who, str)] if isinstance(named, list) else []
+        recipients = tuple(who.encode() for who in names)
+        yield Fate(action_text(str(one.get("action")), str(one.get("area") or "")), str(one.get("rule")), recipients)
 
 
 def _replay_entries(policy: Policy, earliest: float, store: Opened, found: Replay, seen: set[str]) -> None:
@@ -158,7 +162,7 @@ def _replay_entry(policy: Policy, store: Opened, entry_id: str, found: Replay) -
         found.left_out += 1
         return
     headers = _headers(store, entry.id) if policy.rules.headers else None
-    before = Treatment(action_text(entry.action, entry.area), entry.rule)
+    before = [Fate(action_text(entry.action, entry.area), entry.rule)]
     found.add(policy, case_of_entry(entry, headers), before, readable(entry.queue_id, 60))
 
 

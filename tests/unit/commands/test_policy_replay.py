@@ -11,13 +11,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from miltscan.cli import app
-from miltscan.core.action import ActionName, Decision, Reject, Reply
+from miltscan.core.action import Accept, ActionName, Decision, Reject, Reply
 from miltscan.core.facts import WeekTime
 from miltscan.core.lists import ListName
 from miltscan.core.message import Circumstances, Envelope, Message
 from miltscan.core.noted import notes_on
 from miltscan.core.receipt import ReceiptResult
-from miltscan.core.report import Listed, Report, Timed
+from miltscan.core.report import Group, Listed, Report, Timed
 from miltscan.core.ruled import Ruling, Scanned, rule_on
 from miltscan.core.rules import Rules
 from miltscan.core.verdict import Advice, SpamAction, Verdict
@@ -148,6 +148,50 @@ def test_recipients_that_the_log_does_not_name(tmp_path: Path) -> None:
         "recipient": 1
     }
     assert replay(tmp_path, BY_DOMAIN, line("ONE", CLEAN, envelope=many), "--no-quarantine")["same"] == 1
+
+
+TWO = Envelope(b"<a@b>", (b"<x@c>", b"<y@c>"))
+OF_RECIPIENT = '[[rule]]\nname = "one"\nwhen = { recipient = "NAME@c" }\naction = "ACTION"\n'
+
+
+def of_recipient(name: str, action: str = "reject") -> str:
+    """A rule about this recipient."""
+    return OF_RECIPIENT.replace("NAME", name).replace("ACTION", action)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "same"),
+    [
+        (of_recipient("x"), 1),
+        (of_recipient("y"), 0),
+        (of_recipient("x", "tempfail"), 0),
+        ('[policy]\nrecipients = "strictest"\n' + of_recipient("x"), 0),
+    ],
+)
+def test_recipients_with_decisions_of_their_own(tmp_path: Path, candidate: str, same: int) -> None:
+    """The same actions for other recipients are a change."""
+    mail = message(queue_id="ONE", envelope=TWO)
+    report = Report(mail, CLEAN, Decision(Accept(), "clean"), (Timed(CLEAN, 0.1),), 0.0, 0.0)
+    groups = Group((0,), Decision(Reject(Reply(550, "5.7.1", "no")), "one")), Group((1,), Decision(Accept(), "clean"))
+    found = replay(tmp_path, candidate, as_line(report._replace(groups=groups)), "--no-quarantine")
+    assert (found["same"], found["changed"]) == (same, 1 - same)
+
+
+@pytest.mark.parametrize(("action", "after"), [("reject", "reject"), ("discard", "discard:refused")])
+def test_a_candidate_whose_strictest_decision_is_for_all(tmp_path: Path, action: str, after: str) -> None:
+    """It is compared with what was done with the whole message."""
+    candidate = '[policy]\nrecipients = "strictest"\n' + of_recipient("x", action)
+    found = replay(tmp_path, candidate, line("ONE", CLEAN, envelope=TWO), "--no-quarantine")
+    assert [(one["action"], one["new_action"]) for one in found["changes"]] == [("accept", after)]
+
+
+def test_a_decision_for_all_is_no_strictest_one(tmp_path: Path) -> None:
+    """A message that is dropped for all recipients is not kept."""
+    candidate = '[policy]\nrecipients = "strictest"\n' + of_recipient("x").replace('"x@c"', '["x@c", "y@c"]')
+    found = replay(
+        tmp_path, candidate.replace("reject", "discard"), line("ONE", CLEAN, envelope=TWO), "--no-quarantine"
+    )
+    assert [one["new_action"] for one in found["changes"]] == ["discard"]
 
 
 def test_messages_of_the_quarantine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
