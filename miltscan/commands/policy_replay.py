@@ -22,7 +22,7 @@ from miltscan.config.units import parse_duration
 from miltscan.core.action import ActionName
 from miltscan.core.policy import Policy, is_of_policy
 from miltscan.core.released import head_and_body, parse_head
-from miltscan.core.replayed import Fate, Replay, action_text
+from miltscan.core.replayed import RecipientsFate, Replay, action_text
 from miltscan.core.text import readable
 from miltscan.errors import EntryError, StoreError
 from miltscan.quarantine.entry import day_of, first_id
@@ -108,11 +108,11 @@ def _replay_logs(policy: Policy, earliest: float, logs: list[Path] | None, found
             found.add(policy, case, [*_before(event)], readable(queue_id, 60))
 
 
-def _before(event: LogEvent) -> Iterator[Fate]:
+def _before(event: LogEvent) -> Iterator[RecipientsFate]:
     """What was done for each group of recipients, else for all."""
     if is_refused(event):
         action = ActionName.TEMPFAIL if (event.get("reply") or "").startswith("4") else ActionName.REJECT
-        yield Fate(action, event.get("rule") or "")
+        yield RecipientsFate(action, event.get("rule") or "")
         return
     groups = event.fields.get("decisions")
     given: list[Mapping[str, object]] = []
@@ -122,7 +122,9 @@ def _before(event: LogEvent) -> Iterator[Fate]:
         named = one.get("recipients") if given else None
         names = [who for who in named if isinstance(who, str)] if isinstance(named, list) else []
         recipients = tuple(who.encode() for who in names)
-        yield Fate(action_text(str(one.get("action")), str(one.get("area") or "")), str(one.get("rule")), recipients)
+        yield RecipientsFate(
+            action_text(str(one.get("action")), str(one.get("area") or "")), str(one.get("rule")), recipients
+        )
 
 
 def _replay_entries(policy: Policy, earliest: float, store: Opened, found: Replay, seen: set[str]) -> None:
@@ -162,7 +164,7 @@ def _replay_entry(policy: Policy, store: Opened, entry_id: str, found: Replay) -
         found.left_out += 1
         return
     headers = _headers(store, entry.id) if policy.rules.headers else None
-    before = [Fate(action_text(entry.action, entry.area), entry.rule)]
+    before = [RecipientsFate(action_text(entry.action, entry.area), entry.rule)]
     found.add(policy, case_of_entry(entry, headers), before, readable(entry.queue_id, 60))
 
 

@@ -15,7 +15,7 @@ EXAMPLES = 3
 """Messages that are named for each change."""
 
 
-class Fate(NamedTuple):
+class RecipientsFate(NamedTuple):
     """The action for some recipients of a message, and its rule; `recipients` are empty for all, or if unknown."""
 
     action: str
@@ -41,9 +41,9 @@ class Change(NamedTuple):
 class Replay:
     """The tally of many messages; its memory depends on the rules, not on their number.
 
-    `mode` is the candidate's. `left_out` are those that no rule and no policy decided, `refused` the recipients who were
-    refused at RCPT, each of which counts as a message. `missing` counts facts for want of which a message could not be
-    decided.
+    `mode` is the candidate's. `left_out` are those that no rule and no policy decided, `refused` the recipients who
+    were refused at RCPT, each of which counts as a message. `missing` counts facts for want of which a message could
+    not be decided.
     """
 
     mode: RecipientMode = RecipientMode.EACH
@@ -60,7 +60,7 @@ class Replay:
         """Messages that the candidate would treat otherwise."""
         return self.changes.total()
 
-    def add(self, policy: Policy, case: Case, before: Sequence[Fate], name: str) -> None:
+    def add(self, policy: Policy, case: Case, before: Sequence[RecipientsFate], name: str) -> None:
         """Decide one message again; `name` is its queue ID."""
         needs, after = _again(policy, case, self.mode)
         if needs:
@@ -75,7 +75,7 @@ class Replay:
                 self.examples[change].append(name)
 
 
-def _again(policy: Policy, case: Case, mode: RecipientMode) -> tuple[Sequence[str], Sequence[Fate]]:
+def _again(policy: Policy, case: Case, mode: RecipientMode) -> tuple[Sequence[str], Sequence[RecipientsFate]]:
     """The facts that are missing, else what the candidate does."""
     if case.others and "recipient" in policy.rules.reads:
         return ("recipient",), ()
@@ -88,13 +88,13 @@ def _again(policy: Policy, case: Case, mode: RecipientMode) -> tuple[Sequence[st
     return (), [_fate(group.decision, found[place].recipient) for group in groups for place in group.recipients]
 
 
-def _fate(decision: Decision, recipient: bytes | None = None) -> Fate:
+def _fate(decision: Decision, recipient: bytes | None = None) -> RecipientsFate:
     action = decision.action
     who = () if recipient is None else (recipient,)
-    return Fate(action_text(action.name, getattr(action, "area", "")), decision.rule, who)
+    return RecipientsFate(action_text(action.name, getattr(action, "area", "")), decision.rule, who)
 
 
-def _differ(before: Sequence[Fate], after: Sequence[Fate]) -> bool:
+def _differ(before: Sequence[RecipientsFate], after: Sequence[RecipientsFate]) -> bool:
     """Whether something else is done for one of the recipients, as far as they are known."""
     if {one.action for one in before} != {one.action for one in after}:
         return True
@@ -107,7 +107,7 @@ def action_text(action: str, area: str) -> str:
     return f"{action}:{area}" if area and action in WITH_AREA else action
 
 
-def _treatment(fates: Sequence[Fate]) -> Treatment:
+def _treatment(fates: Sequence[RecipientsFate]) -> Treatment:
     actions = sorted({one.action for one in fates})
     rules = dict.fromkeys(one.rule for one in fates)
     return Treatment(" + ".join(actions), " + ".join(rules))
