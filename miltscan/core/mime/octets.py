@@ -38,8 +38,8 @@ class Octets:
 
     def __init__(self, data: bytes | memoryview) -> None:
         """`data` stays as it is while the parts that are read from it are in use; a `memoryview` may be of an mmap."""
-        self._data = data if isinstance(data, bytes) else b""
-        self.view = memoryview(data)
+        self._data = data if isinstance(data, bytes) else bytes(data) if len(data) <= WINDOW else b""
+        self.view = memoryview(self._data or data)
 
     def find(self, needle: bytes, start: int, end: int) -> int:
         """The offset of the first `needle` that lies within start and end; -1 if there is none."""
