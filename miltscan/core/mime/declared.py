@@ -36,6 +36,8 @@ class Declared(NamedTuple):
     anomalies: tuple[Anomaly, ...]
     known: bool
     """Whether all readers agree, and scanners of raw mail know what to do with it."""
+    version: bool
+    """Whether it says once that it follows MIME 1.0, as a message has to (RFC 2045, section 4)."""
 
     @property
     def multipart(self) -> bool:
@@ -91,6 +93,7 @@ def declare(header: HeaderFields, default: bytes) -> Declared:
         encoding.transfers,
         tuple(anomalies),
         known=not anomalies and encoding.certain and len(dispositions) < 2 and _known(kinds[0], values),  # noqa: PLR2004
+        version=[value.partition(b"(")[0].strip() for value in header.versions] == [b"1.0"],
     )
 
 

@@ -52,11 +52,6 @@ class HeaderFields(NamedTuple):
     """Whether its end was found within the bound."""
 
 
-def is_version_1(values: tuple[bytes, ...]) -> bool:
-    """Whether a message says once that it follows MIME 1.0, which it has to (RFC 2045, section 4)."""
-    return len(values) == 1 and values[0].partition(b"(")[0].strip() == b"1.0"
-
-
 def read_fields(octets: Octets, start: int, end: int, limit: int) -> HeaderFields:
     """The header that begins at `start`; of more than `limit` bytes only these are read."""
     stop = min(end, start + limit)

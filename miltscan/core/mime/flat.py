@@ -24,7 +24,7 @@ _INLINE = {
     Mark.YENC: (Decoding.YENC,),
     Mark.BINHEX: (Decoding.BINHEX,),
 }
-_NOTHING = Declared((), (), (), (), (), known=True)
+_NOTHING = Declared((), (), (), (), (), known=True, version=True)
 
 
 class Hidden(NamedTuple):

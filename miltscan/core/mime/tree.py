@@ -10,7 +10,7 @@ from typing import NamedTuple
 from miltscan.core.mime.closed import Anomaly, Decoding, ReaderLimit
 from miltscan.core.mime.collected import Collected, Within
 from miltscan.core.mime.declared import MESSAGE, TEXT, Declared, declare
-from miltscan.core.mime.fields import HeaderFields, is_version_1, read_fields
+from miltscan.core.mime.fields import HeaderFields, read_fields
 from miltscan.core.mime.marked import looks_like_message, marked
 from miltscan.core.mime.transfer import decode_chunks, decodings
 
@@ -65,12 +65,12 @@ class Tree:
 
     def message(self, span: Span) -> None:
         """Walk a message. Its header has to name the version of MIME, or scanners may take its body for a text."""
-        header = self.entity(span)
-        if header and (header.types or header.encodings) and not is_version_1(header.versions):
+        declared = self.entity(span)
+        if declared and not declared.version and (declared.multipart or declared.message or declared.encoded):
             self._collected.odd()
 
-    def entity(self, span: Span, default: bytes = TEXT) -> HeaderFields | None:
-        """Walk a header and its body, and return the header; `default` is the type of a header that names none."""
+    def entity(self, span: Span, default: bytes = TEXT) -> Declared | None:
+        """Walk a header and its body, and return what it declares; `default` is the type of one that names none."""
         self._collected.step()
         if (span.start, span.end) in self._walked:
             return None
@@ -82,7 +82,7 @@ class Tree:
         self._know(span.start, min(header.bodies))
         for body in header.bodies:
             self._content(span._replace(start=body), declared)
-        return header
+        return declared
 
     def header(self, start: int, end: int, default: bytes, limit: int) -> tuple[HeaderFields, Declared]:
         """The header that begins at `start`, of at most `limit` bytes, and what it declares."""
