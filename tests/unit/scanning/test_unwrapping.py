@@ -55,7 +55,7 @@ def mixed(*attachments: bytes) -> bytes:
         + b"\r\n"
         for number, one in enumerate(attachments)
     ]
-    return b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"".join(parts) + b"--b--\r\n"
+    return b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + b"".join(parts) + b"--b--\r\n"
 
 
 def joined(*pieces: bytes) -> bytes:
