@@ -164,7 +164,7 @@ def _unwrapping(settings: Settings) -> Unwrapping | None:
     if not settings.mime.read:
         return None
     spool, mime = settings.spool, settings.mime
-    return Unwrapping(Path(spool.directory), spool.memory, mime.parts, mime.sample)
+    return Unwrapping(Path(spool.directory), spool.memory, mime.parts, mime.file_size, mime.sample)
 
 
 def rules_for(settings: Settings, open_source: OpenSource, *, verifies: bool) -> Rules:

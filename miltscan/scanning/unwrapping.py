@@ -9,13 +9,16 @@ import mmap
 import os
 import random
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from miltscan.core.message import PREFACE, Message
+from miltscan.core.contained import Inner, Inside, fault_of, look_inside, may_contain
+from miltscan.core.containers.budget import Budget, ContainerBounds
+from miltscan.core.message import PREFACE, Content, Message
 from miltscan.core.mime.part import Bounds, Part, Reading
 from miltscan.core.mime.reader import read_message
 from miltscan.core.report import Place, Structure
@@ -33,11 +36,12 @@ _failures: OrderedDict[bytes, int] = OrderedDict()
 """Their digests, and how often the reader has failed at them in this process."""
 _COPIED = 2**20  # bytes; the file of a larger message is never used for another one, so it can be mapped
 _TICK = 0.5  # seconds between two progress messages to the MTA
+_SECONDS = 2.0  # of CPU time to look into the parts of one message
 
 
 @dataclass(frozen=True, slots=True)
 class Unwrapping:
-    """How the messages of one configuration are unwrapped; `parts` and `sample` as in `MimeSettings`.
+    """How the messages of one configuration are unwrapped; `parts`, `file` and `sample` as in `MimeSettings`.
 
     A part above `memory` bytes is kept in `directory`, as a message is.
     """
@@ -45,11 +49,20 @@ class Unwrapping:
     directory: Path
     memory: int
     parts: int
+    file: int
     sample: int
 
     def of(self, message: Message) -> "Unwrapped":
         """The message, to be scanned before its content ends."""
         return Unwrapped(self, message, sampled=self.sample > 0 and random.randrange(self.sample) == 0)  # noqa: S311 - no secret
+
+
+class _Item(NamedTuple):
+    """Something to be scanned by itself, unless it is only to be looked into."""
+
+    inner: Inner
+    depth: int
+    scanned: bool = True
 
 
 @dataclass(slots=True)
@@ -71,58 +84,82 @@ class Unwrapped:
         if whole.outcome in {Outcome.INFECTED, Outcome.ERROR} or whole.failed:
             return whole
         try:
-            reading = self._read(tick)
+            worst = max((whole, *self._verdicts(engine, deadline, tick)), key=_weight)
         except MtaGoneError:
             raise
         except Exception as error:  # noqa: BLE001 - a defect of ours; the message is not at fault
             metrics.EXCEPTIONS.child(Place.MIME).inc()
             logger().error("exception", where=Place.MIME, exc_info=error)
             return self._after_defect(whole)
-        if reading.plain and not self.sampled:
-            return whole
-        worst = max((whole, *self._verdicts(engine, reading, deadline, tick)), key=_weight)
-        if reading.plain and self.structure and severity(worst) > severity(whole):
+        if self.structure and self.structure.plain and severity(worst) > severity(whole):
             self.structure = self.structure._replace(missed=True)
         return worst
 
-    def _read(self, tick: Tick) -> Reading:
-        if self._reading is None:
-            began = time.thread_time()
-            self._reading = reading = read_message(_bytes_of(self.message), Bounds(_ticking_clock(tick)))
-            anomalies = tuple(sorted(reading.anomalies))
-            self.structure = Structure(reading.plain, self.sampled, anomalies, time.thread_time() - began)
-        return self._reading
-
-    def _verdicts(self, engine: Engine, reading: Reading, deadline: float, tick: Tick) -> Iterator[Verdict]:
+    def _verdicts(self, engine: Engine, deadline: float, tick: Tick) -> Iterator[Verdict]:
         """The verdicts on the parts, attachments first, until one is infected; and on what was not read."""
-        if reading.malformed:
-            yield Verdict.unscanned(engine.name, Limit.MALFORMED, ", ".join(sorted(reading.anomalies)))
-        if reading.limit:
-            yield Verdict.unscanned(engine.name, Limit.LIMITS, f"a bound of the reader: {reading.limit}")
-        seen = set[bytes]()
-        for part in sorted(reading.parts, key=_is_text):
-            if len(seen) >= self.unwrapping.parts:
-                yield Verdict.unscanned(engine.name, Limit.LIMITS, f"more than {len(seen)} parts (mime.parts)")
-                return
+        reading = self._read(tick)
+        bounds = ContainerBounds(
+            clock=_ticking_clock(tick), deadline=time.thread_time() + _SECONDS, file=self.unwrapping.file
+        )
+        budget, seen = Budget(bounds, self.message.size), set[bytes]()
+        every = self.sampled or not reading.plain
+        parts = sorted(reading.parts, key=_is_text)
+        waiting = deque(_Item(Inner(one.path, one.chunks), 0, every) for one in parts if every or may_contain(one))
+        yield from (Verdict.unscanned(engine.name, *limit) for limit in _limits_of(reading))
+        while waiting:
+            item = waiting.popleft()
             with closing(Spool(self.unwrapping.directory, self.unwrapping.memory)) as spool:
-                digest = _copy(part, spool)
+                digest, fault = _copy(item.inner.chunks(), spool)
+                if fault:
+                    yield Verdict.unscanned(engine.name, *fault)
                 if digest in seen or not spool.size:
                     continue
+                if len(seen) >= self.unwrapping.parts:
+                    yield Verdict.unscanned(engine.name, Limit.LIMITS, f"more than {len(seen)} parts (mime.parts)")
+                    return
                 seen.add(digest)
+                inside = look_inside(item.inner.path, _bytes_of(spool, spool.size), bounds, budget)
+                self._note(inside=inside)
+                yield from (Verdict.unscanned(engine.name, *limit) for limit in inside.limits)
+                if inside.inner and item.depth >= bounds.depth:
+                    yield Verdict.unscanned(engine.name, Limit.LIMITS, f"part {item.inner.path}: too deep")
+                else:
+                    waiting.extend(_Item(one, item.depth + 1) for one in inside.inner)
+                if not item.scanned:
+                    continue
                 if time.monotonic() >= deadline:
                     yield Verdict.unscanned(engine.name, Limit.TIMEOUT, "the parts of the message took too long")
                     return
                 verdict = engine.scan(self.message._replace(content=spool, size=spool.size), deadline, tick)
                 spool.recycle()
-            if self.structure:
-                self.structure = self.structure._replace(scanned=self.structure.scanned + 1)
-            yield replace(verdict, part=part.path or "1") if verdict.outcome is not Outcome.CLEAN else verdict
+            self._note(scanned=True)
+            yield replace(verdict, part=item.inner.path) if verdict.outcome is not Outcome.CLEAN else verdict
             if verdict.outcome is Outcome.INFECTED:
                 return
 
+    def _read(self, tick: Tick) -> Reading:
+        if self._reading is None:
+            began = time.thread_time()
+            content = _bytes_of(self.message.content, len(PREFACE) + self.message.size)[len(PREFACE) :]
+            self._reading = reading = read_message(content, Bounds(_ticking_clock(tick)))
+            anomalies = tuple(sorted(reading.anomalies))
+            self.structure = Structure(reading.plain, self.sampled, anomalies, time.thread_time() - began)
+        return self._reading
+
+    def _note(self, *, scanned: bool = False, inside: Inside | None = None) -> None:
+        """Note a part that was scanned, or what is within one."""
+        if self.structure is None:
+            return
+        if scanned:
+            self.structure = self.structure._replace(scanned=self.structure.scanned + 1)
+        if inside and (inside.inner or inside.anomalies):
+            anomalies = tuple(sorted({*self.structure.anomalies, *inside.anomalies}))
+            self.structure = self.structure._replace(plain=False, anomalies=anomalies)
+
     def _after_defect(self, whole: Verdict) -> Verdict:
         """A tempfail for the first times: a corrected version may be there at the next try."""
-        digest = hashlib.sha256(_bytes_of(self.message)).digest()
+        size = len(PREFACE) + self.message.size
+        digest = hashlib.sha256(_bytes_of(self.message.content, size)).digest()
         _failures[digest] = times = _failures.pop(digest, 0) + 1
         while len(_failures) > _REMEMBERED:
             _failures.popitem(last=False)
@@ -136,12 +173,21 @@ def _weight(verdict: Verdict) -> tuple[int, bool, bool]:
     return *severity(verdict), verdict.reason is not Limit.ENCRYPTED
 
 
-def _bytes_of(message: Message) -> memoryview:
-    """The message in the spool, without the preface. Raises OSError."""
-    descriptor, size = message.content.fileno(), len(PREFACE) + message.size
+def _limits_of(reading: Reading) -> Iterator[tuple[Limit, str]]:
+    """Why a message was not read completely."""
+    if reading.malformed:
+        yield Limit.MALFORMED, ", ".join(sorted(reading.anomalies))
+    if reading.encrypted:
+        yield Limit.ENCRYPTED, "S/MIME or OpenPGP"
+    if reading.limit:
+        yield Limit.LIMITS, f"a bound of the reader: {reading.limit}"
+
+
+def _bytes_of(content: Content, size: int) -> memoryview:
+    """The first bytes of a spool. Raises OSError."""
     if size <= _COPIED:
-        return memoryview(os.pread(descriptor, size, 0))[len(PREFACE) :]
-    return memoryview(mmap.mmap(descriptor, size, prot=mmap.PROT_READ))[len(PREFACE) :]
+        return memoryview(os.pread(content.fileno(), size, 0))
+    return memoryview(mmap.mmap(content.fileno(), size, prot=mmap.PROT_READ))
 
 
 def _ticking_clock(tick: Tick) -> Callable[[], float]:
@@ -163,10 +209,12 @@ def _is_text(part: Part) -> bool:
     return not part.names and all(one.startswith(b"text/") for one in part.types)
 
 
-def _copy(part: Part, spool: Spool) -> bytes:
-    """Write the content of a part to the spool; return its digest. Raises SpoolError."""
+def _copy(chunks: Iterator[object], spool: Spool) -> tuple[bytes, tuple[Limit, str] | None]:
+    """Write the content of a part to the spool; return its digest, and why it is not complete. Raises SpoolError."""
     digest = hashlib.sha256()
-    for chunk in part.chunks():
+    for chunk in chunks:
+        if not isinstance(chunk, bytes | memoryview):
+            return digest.digest(), fault_of(chunk)
         digest.update(chunk)
         spool.write(bytes(chunk))
-    return digest.digest()
+    return digest.digest(), None

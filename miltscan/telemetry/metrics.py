@@ -9,8 +9,10 @@ from itertools import product
 from prometheus_client import Counter, Gauge, Histogram
 
 from miltscan.core.action import ActionName
+from miltscan.core.containers.zip_records import ZipAnomaly
 from miltscan.core.lists import ListName
 from miltscan.core.message import Direction
+from miltscan.core.mime.ber import CmsAnomaly
 from miltscan.core.mime.closed import Anomaly
 from miltscan.core.probe import ProbeKind, Stage
 from miltscan.core.receipt import ReceiptResult
@@ -393,7 +395,7 @@ ANOMALIES = Family(
     "anomalies_total",
     "messages",
     "Messages by what is odd about their structure; a message may have several.",
-    (closed("anomaly", Anomaly),),
+    (closed("anomaly", (*Anomaly, *ZipAnomaly, *CmsAnomaly)),),
 )
 PARTS_SCANNED = Family(Counter, "parts_scanned_total", "parts", "Parts of messages that were scanned by themselves.")
 STRUCTURE_SECONDS = Family(

@@ -13,6 +13,7 @@ memory = "512KiB"
 [mime]
 read = false
 parts = 50
+file_size = "25MiB"
 sample = 0
 
 [limits]

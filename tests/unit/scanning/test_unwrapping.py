@@ -1,8 +1,10 @@
 """Parts of a message that engines see by themselves, and what becomes of the verdicts on them."""
 
 import base64
+import io
 import os
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -22,7 +24,7 @@ from tests.fakes.messages import message
 
 VIRUS = b"this is a VIRUS and it has some length"
 CLEAN = Verdict.clean("fake")
-PLAIN = b"Subject: a\r\nContent-Type: text/plain\r\n\r\nGood morning.\r\n"
+PLAIN = b"Subject: a\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nGood morning.\r\n"
 
 
 class Scanner:
@@ -76,7 +78,7 @@ def unwrapped(tmp_path: Path) -> Iterator[Callable[..., Unwrapped]]:
         spools.append(spool)
         spool.write(PREFACE + data)
         mail = message(content=spool, size=len(data))
-        return Unwrapped(Unwrapping(tmp_path, memory, parts, 0), mail, sampled)
+        return Unwrapped(Unwrapping(tmp_path, memory, parts, 1 << 20, 0), mail, sampled)
 
     yield made
     for spool in spools:
@@ -117,7 +119,7 @@ def test_what_only_a_part_shows_is_found(unwrapped: Callable[..., Unwrapped]) ->
 )
 def test_no_part_is_scanned_where_that_changes_nothing(whole: Verdict, unwrapped: Callable[..., Unwrapped]) -> None:
     """The message is refused or tempfailed already, and an engine that fails is not asked again."""
-    engine, mail = Scanner(Content=whole), unwrapped(HIDDEN)
+    engine, mail = Scanner(MIME=whole), unwrapped(HIDDEN)
     assert mail.scan(engine, later(), nothing) is whole
     assert (len(engine.seen), mail.structure) == (1, None)
 
@@ -156,6 +158,52 @@ def test_plain_mail_that_is_sampled(unwrapped: Callable[..., Unwrapped]) -> None
     assert mail.scan(engine, later(), nothing) is CLEAN
     assert mail.structure
     assert (mail.structure.missed, mail.structure.scanned) == (False, 1)
+
+
+def zipped(*contents: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A mail with a zip in base64 for each of the contents, joined to one file."""
+    joint = b""
+    for one in contents:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", method) as archive:
+            archive.writestr("a.txt", one)
+        joint += file.getvalue()
+    return mixed(base64.b64encode(joint))
+
+
+def test_the_members_of_a_zip_that_readers_may_see_otherwise(unwrapped: Callable[..., Unwrapped]) -> None:
+    """Each is scanned by itself, also where the message is plain."""
+    engine, mail = Scanner(), unwrapped(zipped(b"harmless" * 20, VIRUS))
+    verdict = mail.scan(engine, later(), nothing)
+    assert (verdict.outcome, verdict.part) == (Outcome.INFECTED, "1/zip:1")
+    assert mail.structure
+    assert "zip-joined" in mail.structure.anomalies
+    assert (mail.structure.plain, mail.structure.missed) == (False, False)
+
+
+def test_a_zip_about_which_all_agree_is_left_to_the_engine(unwrapped: Callable[..., Unwrapped]) -> None:
+    """It opens it itself."""
+    engine, mail = Scanner(), unwrapped(zipped(b"harmless" * 20))
+    assert mail.scan(engine, later(), nothing) is CLEAN
+    assert len(engine.seen) == 1
+
+
+def test_a_method_that_the_engine_does_not_know(unwrapped: Callable[..., Unwrapped]) -> None:
+    """Nothing is said by clamd of a member in LZMA; the member is scanned by itself."""
+    verdict = unwrapped(zipped(VIRUS, method=zipfile.ZIP_LZMA)).scan(Scanner(), later(), nothing)
+    assert (verdict.outcome, verdict.part) == (Outcome.INFECTED, "1/zip:0")
+
+
+def test_a_member_that_the_engine_would_pass_over(unwrapped: Callable[..., Unwrapped]) -> None:
+    """For a file above its MaxFileSize clamd says OK."""
+    verdict = unwrapped(zipped(bytes(2 << 20))).scan(Scanner(), later(), nothing)
+    assert (verdict.reason, verdict.detail) == (Limit.LIMITS, "part 1: file of a zip")
+
+
+def test_a_bomb_ends_at_its_bound(unwrapped: Callable[..., Unwrapped]) -> None:
+    """And is not clean."""
+    verdict = unwrapped(zipped(bytes(40 << 20), method=zipfile.ZIP_LZMA)).scan(Scanner(), later(), nothing)
+    assert verdict.reason is Limit.LIMITS
 
 
 def test_equal_parts_are_scanned_once(unwrapped: Callable[..., Unwrapped]) -> None:
@@ -231,4 +279,4 @@ def test_the_mta_has_signs_of_life_while_a_message_is_read(
 def test_one_in_so_many_plain_messages_is_sampled(tmp_path: Path) -> None:
     """None with 0, each with 1."""
     with closing(Spool(tmp_path, 10)):
-        assert [Unwrapping(tmp_path, 10, 5, number).of(message()).sampled for number in (0, 1)] == [False, True]
+        assert [Unwrapping(tmp_path, 10, 5, 10, number).of(message()).sampled for number in (0, 1)] == [False, True]

@@ -1,0 +1,67 @@
+"""What lies within a part of a message where an engine may not see it: the members of a zip. Pure.
+
+A zip about which all readers agree is left to the engine, which opens it. Otherwise each member is one more part, in
+each of its readings.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLimit
+from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, decompress
+from miltscan.core.containers.zip import ZipMember, read_zip
+from miltscan.core.containers.zip_records import ZipAnomaly
+from miltscan.core.mime.part import Part
+from miltscan.core.mime.transfer import decode_chunks
+from miltscan.core.verdict import Limit
+
+_OPENED = frozenset({STORED, DEFLATE, BZIP2})
+"""The methods of zip that clamd decodes; it passes LZMA and xz over without a word."""
+_HEAD = 64  # encoded bytes of a part that show what it is
+
+
+class Inner(NamedTuple):
+    """Something within a part, by its path; `chunks` returns bytes in pieces, and at last a fault if there is one."""
+
+    path: str
+    chunks: Callable[[], Iterator[object]]
+
+
+class Inside(NamedTuple):
+    """What is within a part, what is odd about it, and why some of it cannot be scanned."""
+
+    inner: tuple[Inner, ...] = ()
+    anomalies: frozenset[str] = frozenset()
+    limits: tuple[tuple[Limit, str], ...] = ()
+
+
+def may_contain(part: Part) -> bool:
+    """Whether a part may be a zip: by its type, its names or its first bytes."""
+    if any(b"zip" in kind for kind in part.types) or any(b".zip" in name.value.lower() for name in part.names):
+        return True
+    return b"".join(map(bytes, decode_chunks(part.raw[:_HEAD], part.decoding))).startswith(b"PK")
+
+
+def look_inside(path: str, content: memoryview, bounds: ContainerBounds, budget: Budget) -> Inside:
+    """What is within the part of this path; `budget` is that of the message. The work is linear in the content."""
+    archive = read_zip(content, bounds)
+    limits = [(Limit.LIMITS, f"part {path}: {one} of a zip") for one in sorted(archive.exceeded)]
+    if ZipAnomaly.METHOD_UNKNOWN in archive.anomalies:
+        limits.append((Limit.MALFORMED, f"part {path}: a zip with an unknown method of compression"))
+    if not archive.anomalies and all(one.method in _OPENED for member in archive.members for one in member.readings):
+        return Inside(limits=tuple(limits))
+    if any(member.encrypted for member in archive.members):
+        limits.append((Limit.ENCRYPTED, f"part {path}: a member of a zip"))
+    inner = tuple(one for member in archive.members for one in _readings(path, member, budget))
+    return Inside(inner, frozenset(archive.anomalies), tuple(limits))
+
+
+def _readings(path: str, member: ZipMember, budget: Budget) -> Iterator[Inner]:
+    for packed in (*member.readings, *member.others):
+        yield Inner(f"{path}/zip:{member.path}", partial(decompress, packed, budget))
+
+
+def fault_of(piece: object) -> tuple[Limit, str] | None:
+    """Why what follows cannot be scanned; None where a broken content ends, which nobody can read."""
+    return (Limit.LIMITS, str(piece)) if isinstance(piece, ContainerLimit) else None
