@@ -15,7 +15,7 @@ from miltscan.config import places, units
 from miltscan.config.engines import AntispamEngineTable, ClamdEngineSettings, ClamdSettings, EngineSettings
 from miltscan.config.policy import PolicySettings
 from miltscan.config.quarantine import DeliverySettings, NoticeSettings, QuarantineSettings
-from miltscan.config.rules import RuleSettings, unreachable
+from miltscan.config.rules import RuleSettings, unknown_engines, unreachable
 from miltscan.config.table import RESTART, Table
 from miltscan.core.action import Choice
 from miltscan.core.address import Address, InetAddress, Network, UnixAddress
@@ -343,6 +343,7 @@ class Settings(Table):
         yield from self._quarantine_conflicts()
         yield from unreachable(self.rule)
         names = [engine.name for engine in self.engines]
+        yield from unknown_engines(self.rule, names, [engine.name for engine in self.filters])
         for position, engine in enumerate(self.engine, 1):
             if self.clamd and engine.type == "clamd":
                 yield f'engine[{position}].type = "clamd": expected no table [clamd] next to [[engine]] of this type'

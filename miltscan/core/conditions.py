@@ -27,6 +27,7 @@ OpenSource = Callable[[str, Check], Source]
 RESERVED = ("attachment", "type", "encrypted", "macro", "anomaly")
 """Keys of the grammar that need the parts of a message, which nothing reads yet."""
 _SOURCES = ("file:", "access:")
+_HIGHEST = 1e6  # of a score; also infinity and NaN are mistakes
 _MOST = 10_000  # values of one list: more belong into a file
 
 
@@ -226,7 +227,7 @@ def _flag(attribute: str) -> Callable[[object, OpenSource], Test]:
 
 def _size(fits: Callable[[int, int], bool]) -> Callable[[object, OpenSource], Test]:
     def make(value: object, _open: OpenSource) -> Test:
-        if not isinstance(value, int) or isinstance(value, bool):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise UnfitError(("", value, 'expected a size such as "1MiB"'))
         return _of("size", lambda size: fits(size, value))
 
@@ -239,7 +240,7 @@ def _score(value: object, _open: OpenSource) -> Test:
     unfit = [
         (f".{name}" if name else "", limit, "expected a number such as 8.5")
         for name, limit in limits.items()
-        if not isinstance(limit, int | float) or isinstance(limit, bool)
+        if not isinstance(limit, int | float) or isinstance(limit, bool) or not abs(limit) < _HIGHEST
     ]
     if unfit or not limits:
         raise UnfitError(*unfit or [("", value, "expected a number such as 8.5")])

@@ -141,7 +141,7 @@ unless = { sender = ["@partner.example", ".gov.example", "file:/etc/miltscan/par
 action = "quarantine"
 [[rule]]
 name = "either"
-when = [{ size_from = "1MiB", header = { "List-Id" = ["*.example", "<b>"] } }, { score_from = { rspamd = 12.5 } }]
+when = [{ size_from = "1MiB", header = { "List-Id" = ["*.example", "<b>"] } }, { score_from = 12.5 }]
 action = "reject"
 code = "554 5.7.9"
 text = "{signature} found, call extension 42 ({queue_id})"

@@ -90,6 +90,15 @@ def rule(body: str, name: str = "r", action: str = "reject") -> str:
         (rule("when = { tls = true }") * 2, 'rule[2].name = "r": expected a name that no other rule has'),
         (rule('colour = "red"'), "rule[1].colour: unknown key"),
         ("[rule]\nname = 1", "rule = { name = 1 }: expected tables [[rule]]"),
+        (
+            rule('when = [{ tls = true }, { engine = "c" }]'),
+            'rule[1].when[2].engine = "c": expected the name of an engine',
+        ),
+        (rule('unless = { engine = ["clamd", "c"] }'), 'rule[1].unless.engine = "c": expected the name of an engine'),
+        (
+            rule("when = { score_from = { clamd = 5 } }"),
+            'rule[1].when.score_from = "clamd": expected the name of an anti-spam',
+        ),
         *((rule(f'when = {{ {key} = "x" }}'), f"rule[1].when.{key}: not available yet") for key in RESERVED),
     ],
 )
