@@ -189,6 +189,8 @@ def known_facts(policy: Policy, case: Case) -> Facts:
     if case.way:
         facts = facts._replace(direction=case.way)
     unknown = case.unknown if case.verdicts else case.unknown | OF_VERDICT
+    if facts.outcome is Outcome.INFECTED:  # has no score
+        unknown -= OF_FILTERS
     return facts._replace(**dict.fromkeys(unknown))
 
 

@@ -44,6 +44,8 @@ def facts_of(scanned: Scanned) -> Facts:
     """What rules may ask of a whole message; the recipient is not part of it."""
     message, verdict, verdicts, now = scanned
     client, envelope, given = message.client, message.envelope, message.circumstances
+    # infected mail may have been scored for the sake of a recipient who receives it all the same
+    opinions = () if verdict.outcome is Outcome.INFECTED else verdicts
     return Facts(
         now,
         client.address,
@@ -61,8 +63,8 @@ def facts_of(scanned: Scanned) -> Facts:
         verdict.reason or "",
         verdict.engine,
         "" if verdict.allowed else verdict.signature or "",  # what is allowed was not found, as far as rules go
-        {one.engine: one.score for one in verdicts if one.score is not None},
-        {one.engine: one.advice.action for one in verdicts if one.advice},
+        {one.engine: one.score for one in opinions if one.score is not None},
+        {one.engine: one.advice.action for one in opinions if one.advice},
     )
 
 
@@ -141,14 +143,15 @@ def _rule_on_standing(
 def may_accept(policy: Policy, scanned: Scanned, audience: Sequence[int] | None = None) -> bool:
     """Whether one of these recipients might receive a message after the anti-spam engines.
 
-    They can make a clean one spam. `audience` as for `rule_on`.
+    They can make a clean one spam. What is not clean must be accepted without them: no score may let it pass.
+    `audience` as for `rule_on`.
     """
     by_policy = decide(policy, *scanned[:3]).action.name is ActionName.ACCEPT
     if not policy.rules:
         return by_policy
-    facts = facts_of(scanned)._replace(**dict.fromkeys(OF_FILTERS))
+    facts = facts_of(scanned)
     if scanned.verdict.outcome is Outcome.CLEAN:
-        facts = facts._replace(outcome=None, engine=None)
+        facts = facts._replace(outcome=None, engine=None, **dict.fromkeys(OF_FILTERS))
     left = policy.rules.left(facts)
     match = first(left, facts)
     if match.settled:

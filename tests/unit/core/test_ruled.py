@@ -20,6 +20,7 @@ from tests.fakes.messages import message, policy
 
 NOW = WeekTime(2, 600)
 CLEAN, INFECTED = Verdict.clean("clamd"), Verdict.infected("clamd", "Eicar-Test-Signature")
+ENCRYPTED = Verdict.unscanned("clamd", Limit.ENCRYPTED)
 THREE = message(envelope=Envelope(b"<s@example.org>", (b"<a@example.test>", b"<b@other.test>", b"<c@example.test>")))
 
 
@@ -151,6 +152,14 @@ def test_a_rule_about_recipients_is_observed(others: str) -> None:
     assert on(chosen, message(envelope=Envelope(b"<s@example.org>", (b"<a@example.test>",)))).observed == ()
 
 
+def test_no_score_lets_a_virus_pass() -> None:
+    """Infected mail has no score for rules, also if anti-spam engines were asked for another recipient."""
+    score = Verdict.scored("rspamd", "", 8.0, Advice(SpamAction.REJECT, 5.0), spam=True)
+    for asked in ("score_from = 5", 'spam_action = "reject"'):
+        chosen = ruled(f'[[rule]]\nname = "tagged"\nwhen = {{ {asked} }}\naction = "accept"\ntag = "[SPAM]"\n')
+        assert on(chosen, THREE, INFECTED, score).decision.rule == "policy.on_infected"
+
+
 def test_a_message_without_recipients_is_decided() -> None:
     """No MTA sends one, and a decision never raises: rules about recipients do not match."""
     nobody = message(envelope=Envelope(b"<s@example.org>"))
@@ -171,7 +180,10 @@ def test_a_message_without_recipients_is_decided() -> None:
         ('[[rule]]\nname = "r"\nwhen = { outcome = "infected" }\naction = "accept"', INFECTED, True),
         ('[[rule]]\nname = "r"\nwhen = { score_from = 5 }\naction = "reject"', CLEAN, True),
         ('[[rule]]\nname = "r"\nwhen = { spam_action = "greylist" }\naction = "tempfail"', CLEAN, True),
-        ('[[rule]]\nname = "r"\nwhen = { spam_action = "greylist" }\naction = "accept"', INFECTED, True),
+        ('[[rule]]\nname = "r"\nwhen = { spam_action = "greylist" }\naction = "accept"', INFECTED, False),
+        ('[[rule]]\nname = "r"\nwhen = { score_from = 5 }\naction = "accept"', INFECTED, False),
+        ('[[rule]]\nname = "r"\nwhen = { score_from = 5 }\naction = "accept"', ENCRYPTED, False),
+        ('[[rule]]\nname = "r"\nwhen = { score_from = 5 }\naction = "accept"', CLEAN, True),
         ('[[rule]]\nname = "r"\nwhen = { recipient = "@other.test" }\naction = "accept"', INFECTED, True),
         ('[[rule]]\nname = "r"\nwhen = { recipient = "@none.test" }\naction = "accept"', INFECTED, False),
         ('[[rule]]\nname = "r"\nwhen = { recipient = "@other.test", tls = true }\naction = "accept"', INFECTED, False),
