@@ -79,18 +79,26 @@ class Copies(NamedTuple):
     error: str = ""
 
 
+class ScannedPart(NamedTuple):
+    """A part that an engine has scanned by itself: its path, and its size in bytes."""
+
+    path: str
+    size: int
+    verdict: Verdict
+
+
 class Structure(NamedTuple):
     """How the structure of a message was read; `seconds` of CPU time.
 
     `plain` means that all mail programs read it alike; then its parts are scanned only if it is `sampled`, and `missed`
-    means that a part was worse than the whole. `scanned` is the number of parts that were scanned by themselves.
+    means that a part was worse than the whole. `scans` are the parts that were scanned by themselves.
     """
 
     plain: bool
     sampled: bool
     anomalies: tuple[str, ...]
     seconds: float
-    scanned: int = 0
+    scans: tuple[ScannedPart, ...] = ()
     missed: bool = False
 
 

@@ -54,6 +54,8 @@ def report_fields(name: str, report: Report) -> dict[str, str | int | float | li
         "signature": None if verdict.signature is None else readable(verdict.signature),
         "reason": verdict.reason,
         "detail": readable(verdict.detail),
+        "part": readable(verdict.part) or None,
+        "anomalies": list(report.structure.anomalies) if report.structure else [],
         "engine": verdict.engine,
         "server": verdict.server,
         "unscanned_by": [one.engine for one in report.missing],
@@ -67,6 +69,8 @@ def report_fields(name: str, report: Report) -> dict[str, str | int | float | li
 def as_line(fields: Mapping[str, Any]) -> str:
     """The report as one line for a person, from `report_fields`."""
     why = fields["signature"] or fields["reason"]
+    if why and fields.get("part"):
+        why = f"{why} in part {fields['part']}"
     detail = f": {fields['detail']}" if fields["detail"] else ""
     absent = f"; not scanned by {', '.join(fields['unscanned_by'])}" if fields["unscanned_by"] else ""
     return f"{fields['file']}: {fields['outcome']}{f' ({why})' if why else ''}{detail}{absent}; {fields['action']}"

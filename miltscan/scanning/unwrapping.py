@@ -21,7 +21,7 @@ from miltscan.core.containers.budget import Budget, ContainerBounds
 from miltscan.core.message import PREFACE, Content, Message
 from miltscan.core.mime.part import Bounds, Part, Reading
 from miltscan.core.mime.reader import read_message
-from miltscan.core.report import Place, Structure
+from miltscan.core.report import Place, ScannedPart, Structure
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, severity
 from miltscan.engines.base import Engine, Tick
 from miltscan.errors import MtaGoneError
@@ -130,10 +130,13 @@ class Unwrapped:
                 if time.monotonic() >= deadline:
                     yield Verdict.unscanned(engine.name, Limit.TIMEOUT, "the parts of the message took too long")
                     return
-                verdict = engine.scan(self.message._replace(content=spool, size=spool.size), deadline, tick)
+                size = spool.size
+                verdict = engine.scan(self.message._replace(content=spool, size=size), deadline, tick)
                 spool.recycle()
-            self._note(scanned=True)
-            yield replace(verdict, part=item.inner.path) if verdict.outcome is not Outcome.CLEAN else verdict
+            if verdict.outcome is not Outcome.CLEAN:
+                verdict = replace(verdict, part=item.inner.path)
+            self._note(scan=ScannedPart(item.inner.path, size, verdict))
+            yield verdict
             if verdict.outcome is Outcome.INFECTED:
                 return
 
@@ -146,12 +149,12 @@ class Unwrapped:
             self.structure = Structure(reading.plain, self.sampled, anomalies, time.thread_time() - began)
         return self._reading
 
-    def _note(self, *, scanned: bool = False, inside: Inside | None = None) -> None:
+    def _note(self, *, scan: ScannedPart | None = None, inside: Inside | None = None) -> None:
         """Note a part that was scanned, or what is within one."""
         if self.structure is None:
             return
-        if scanned:
-            self.structure = self.structure._replace(scanned=self.structure.scanned + 1)
+        if scan:
+            self.structure = self.structure._replace(scans=(*self.structure.scans, scan))
         if inside and (inside.inner or inside.anomalies):
             anomalies = tuple(sorted({*self.structure.anomalies, *inside.anomalies}))
             self.structure = self.structure._replace(plain=False, anomalies=anomalies)

@@ -119,7 +119,7 @@ def message_fields(report: Report, worker: int) -> dict[str, object]:
         "facts": list(report.notes),
         "part": verdict.part or None,
         "anomalies": list(report.structure.anomalies) if report.structure else [],
-        "parts_scanned": report.structure.scanned if report.structure else 0,
+        "parts_scanned": len(report.structure.scans) if report.structure else 0,
         "engines": [_engine_fields(timed) for timed in report.verdicts],
         "waited_ms": round(report.waited * 1000, 1),
         "total_ms": round(report.seconds * 1000, 1),

@@ -125,7 +125,7 @@ class _Tally:
         metrics.STRUCTURES.child(reading).inc()
         for anomaly in structure.anomalies:
             metrics.ANOMALIES.child(anomaly).inc()
-        metrics.PARTS_SCANNED.child().inc(structure.scanned)
+        metrics.PARTS_SCANNED.child().inc(len(structure.scans))
         self.structures.append((structure.seconds, queue_id))
 
     def _add_copies(self, copies: Copies, queue_id: str) -> None:
