@@ -26,8 +26,8 @@ _FULL = 4
 """Characters of a group, which holds three bytes."""
 _MOST_PADDING = 2
 _RETURN = ord("\r")
-_LONG_LINE = 1024
-"""Bytes in which the first line end of a body is looked for."""
+_SHORT_LINE, _LONG_LINE = 16, 1024
+"""Bytes between which the first line end of a body has to be for a comparison of all at once."""
 _END = 64
 """Bytes before the end of a body in which the last line end is looked for."""
 
@@ -140,16 +140,18 @@ def _in_groups(view: memoryview, ends: int) -> bool:
 
 def _uniform(view: memoryview, first: int, ends: int) -> bool:
     """Whether all line ends have the distance of the first, as encoders write them: no line needs to be looked at."""
-    if first <= 0:
+    if first < 0:
         return not ends
+    if first < _SHORT_LINE:
+        return False
     width = first - (view[first - 1] == _RETURN)
     feeds = bytes(view[first :: first + 1])
     returns = bytes(view[width :: first + 1]) if width < first else b""
     return (
         width % _FULL == 0
         and len(feeds) + len(returns) == ends
-        and feeds == b"\n" * len(feeds)
-        and returns == b"\r" * len(returns)
+        and feeds.count(b"\n") == len(feeds)
+        and returns.count(b"\r") == len(returns)
     )
 
 

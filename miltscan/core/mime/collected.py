@@ -48,6 +48,12 @@ class Collected:
         if self.bounds.clock() > self._deadline:
             self.stop(ReaderLimit.SECONDS)
 
+    def timed(self, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        """The chunks, with a step before each."""
+        for chunk in chunks:
+            self.step()
+            yield chunk
+
     def stop(self, limit: ReaderLimit) -> None:
         """End the reading at a bound."""
         self.exceed(limit)
@@ -118,8 +124,7 @@ class Collected:
             self.exceed(ReaderLimit.DEPTH)
             return b""
         held: list[bytes | memoryview] = []
-        for chunk in chunks:
-            self.step()
+        for chunk in self.timed(chunks):
             self._memory += len(chunk)
             if self._memory > self.bounds.memory:
                 self.exceed(ReaderLimit.MEMORY)

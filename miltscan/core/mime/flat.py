@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from miltscan.core.mime.closed import Anomaly, Decoding
+from miltscan.core.mime.closed import Anomaly, Decoding, ReaderLimit
 from miltscan.core.mime.collected import Collected
 from miltscan.core.mime.declared import TEXT, Declared
 from miltscan.core.mime.marked import Mark, Marked, find_marks
@@ -46,6 +46,9 @@ def read_flat(tree: Tree, collected: Collected, depth: int) -> None:
     for start, end in _regions(tree.known, len(tree.octets.view)):
         for found in find_marks(tree.octets, start, end):
             collected.step()
+            if len(headers) + len(encodings) > collected.bounds.parts:
+                collected.exceed(ReaderLimit.PARTS)
+                break
             if found.mark is not Mark.HEADER:
                 encodings.append((found, end))
             elif not headers or found.at >= headers[-1].stop:

@@ -222,6 +222,9 @@ class Tree:
             return  # a guess that changes nothing: these bytes are read as they are
         structured = declared.multipart or declared.message
         message = looks_like_message(head, cut=len(first) < len(view))
-        if message or ((structured or declared.text) and marked(decode_chunks(view, decoding), headers=structured)):
+        if message or (
+            (structured or declared.text)
+            and marked(self._collected.timed(decode_chunks(view, decoding)), headers=structured)
+        ):
             self._collected.odd()
             self._collected.read_within(decode_chunks(view, decoding), span.path, span.depth + 1, message=message)
