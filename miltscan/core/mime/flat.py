@@ -49,7 +49,9 @@ def read_flat(tree: Tree, collected: Collected, depth: int) -> None:
             if len(headers) + len(encodings) > collected.bounds.parts:
                 collected.exceed(ReaderLimit.PARTS)
                 break
-            if found.mark is not Mark.HEADER:
+            if found.mark is Mark.RETURN:
+                collected.odd()
+            elif found.mark is not Mark.HEADER:
                 encodings.append((found, end))
             elif not headers or found.at >= headers[-1].stop:
                 headers.append(_hidden(tree, found.at, headers[-1].stop if headers else start, end))

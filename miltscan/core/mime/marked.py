@@ -19,6 +19,8 @@ class Mark(StrEnum):
     BASE64 = "base64"
     YENC = "yenc"
     BINHEX = "binhex"
+    RETURN = "return"
+    """A carriage return that ends a line for some, within a MiB of this place."""
 
 
 class Marked(NamedTuple):
@@ -60,6 +62,8 @@ def find_marks(octets: Octets, start: int, end: int) -> Iterator[Marked]:
     for at in range(start - 1, end - 1, WINDOW):
         window = octets.piece(max(0, at), min(end, at + WINDOW + _LONGEST))
         text = (window if at >= 0 else b"\n" + window).lower()
+        if text.count(b"\r") != text.count(b"\r\n"):
+            yield Marked(at + 1, Mark.RETURN)
         yield from (Marked(at + offset, mark) for offset, mark in sorted(_marks(text)) if offset <= WINDOW)
 
 

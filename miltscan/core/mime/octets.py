@@ -25,7 +25,7 @@ def blocks(view: memoryview) -> Iterator[bytes]:
     while start < len(view):
         block = bytes(view[start : start + WINDOW])
         if start + WINDOW < len(view):
-            cut = block.rfind(b"\n") + 1 or block.rfind(b"=", WINDOW - _ESCAPE)
+            cut = block.rfind(b"\n") + 1 or block.find(b"=", WINDOW - _ESCAPE)
             block = block[:cut] if cut > 0 else block
         yield block
         start += len(block)

@@ -69,23 +69,27 @@ def quoted_lf(view: memoryview) -> Iterator[bytes]:
 
 def quoted_blanks(view: memoryview) -> Iterator[bytes]:
     """As `quoted_lf`, without blanks at the ends of lines, also after the `=` of a soft line break."""
-    return (a2b_qp(_without_blanks(block)) for block in blocks(view))
+    return _unescaped(view, b"=", 0)
 
 
 def quoted_dropping(count: int, view: memoryview) -> Iterator[bytes]:
     """As `quoted_blanks`, without the `=` of what is no escape and the `count` characters after it."""
-    for block in blocks(view):
-        first, *pieces = _without_blanks(block).split(b"=")
-        yield first + b"".join([_unescaped(piece, count) for piece in pieces])
+    return _unescaped(view, b"", count)
 
 
 def _without_blanks(block: bytes) -> bytes:
     return b"\n".join([line.rstrip(_BLANKS) for line in block.split(b"\n")])
 
 
-def _unescaped(piece: bytes, count: int) -> bytes:
-    """What follows a `=`, decoded."""
+def _unescaped(view: memoryview, kept: bytes, dropped: int) -> Iterator[bytes]:
+    """A body without blanks; of an escape that is none `kept` stays, and as many characters are `dropped`."""
+    for block in blocks(view):
+        first, *pieces = _without_blanks(block).split(b"=")
+        yield first + b"".join([_after_equals(piece, kept, dropped) for piece in pieces])
+
+
+def _after_equals(piece: bytes, kept: bytes, dropped: int) -> bytes:
     escape = _ESCAPES.get(piece[:2])
     if escape is not None:
         return escape + piece[2:]
-    return piece[1:] if piece[:1] == b"\n" else piece[count:]
+    return piece[1:] if piece[:1] == b"\n" else kept + piece[dropped:]
