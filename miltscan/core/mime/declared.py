@@ -100,7 +100,7 @@ def declare(header: HeaderFields, default: bytes) -> Declared:
 def _known(kind: bytes, values: list[Value]) -> bool:
     family, _, subtype = kind.partition(b"/")
     return (
-        all(value.usual for value in values)
+        all(value.strict for value in values)
         and family in _KNOWN
         and bool(subtype)
         and (family != b"multipart" or subtype in _SCANNED_WHOLE)

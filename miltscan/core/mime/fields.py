@@ -26,6 +26,10 @@ _LOOSE = re.compile(
 """A field that some reader may see: anywhere in a line, with or without its colon."""
 _FOLDED = re.compile(rb"\n[ \t]++Content-", re.IGNORECASE)
 """A field that some reader may see where others see the rest of the field above."""
+_ENDS_OPEN = re.compile(rb";[ \t]*+\r?\n(?![ \t])")
+"""A field that ends with a semicolon: scanners may take the next field for a parameter of it."""
+_LONGEST_LINE = 999
+"""Bytes that a line may have (RFC 5322, section 2.1.1), and a CR; scanners may cut a longer one."""
 _EMPTY = re.compile(rb"(?:\A|\n)\r?\n")
 _BLANK = re.compile(rb"(?:\A|\n)[ \t\v\f\r]++\n")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
@@ -46,8 +50,8 @@ class HeaderFields(NamedTuple):
     strict: bool
     """Whether all readers agree on it."""
     lines: int
-    longest: int
-    """Bytes of its longest line, with the line end."""
+    usual: bool
+    """Whether scanners of raw mail agree with mail readers."""
     whole: bool
     """Whether its end was found within the bound."""
 
@@ -88,5 +92,5 @@ def _header(
         values[name.lower()].append(_FOLD.sub(b"", value).strip(b" \t"))
     lines = text.split(b"\n")
     types, encodings, dispositions, versions = (tuple(found) for found in values.values())
-    longest = max(map(len, lines))
-    return HeaderFields(types, encodings, dispositions, versions, bodies, end, strict, len(lines), longest, whole=True)
+    usual = max(map(len, lines)) <= _LONGEST_LINE and not _ENDS_OPEN.search(text)
+    return HeaderFields(types, encodings, dispositions, versions, bodies, end, strict, len(lines), usual, whole=True)

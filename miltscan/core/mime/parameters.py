@@ -50,9 +50,7 @@ class Value(NamedTuple):
     boundaries: tuple[bytes, ...] = ()
     names: tuple[Name, ...] = ()
     strict: bool = True
-    """Whether it follows the grammar, so that all mail readers agree."""
-    usual: bool = True
-    """Whether scanners of raw mail agree as well."""
+    """Whether it follows the grammar, so that all readers agree."""
 
 
 def read_value(value: bytes) -> Value:
@@ -64,8 +62,7 @@ def read_value(value: bytes) -> Value:
         kind = match[1].lower()
         sure = len(boundaries) == kind.startswith(b"multipart/") and all(map(_PLAIN_BOUNDARY, boundaries))
         if sure and not any(name.startswith(b"boundary*") for name, _ in found):
-            # Behind a semicolon at its end, scanners take the next field for a parameter.
-            return Value(kind, tuple(boundaries), tuple(_names(found)), usual=not value.endswith(b";"))
+            return Value(kind, tuple(boundaries), tuple(_names(found)))
     return _loose(value)
 
 
@@ -78,7 +75,7 @@ def _loose(value: bytes) -> Value:
     names = [(name + star, next(_readings(text, star), b"")) for name, star, text in found if name != b"boundary"]
     kind = bare.partition(b";")[0].translate(None, b" \t\"'\\").lower()
     unique = dict.fromkeys(one for one in boundaries if one)
-    return Value(kind, tuple(unique), tuple(dict.fromkeys(_names(names))), strict=False, usual=False)
+    return Value(kind, tuple(unique), tuple(dict.fromkeys(_names(names))), strict=False)
 
 
 def _occurrences(value: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:

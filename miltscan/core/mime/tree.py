@@ -16,8 +16,6 @@ from miltscan.core.mime.transfer import decode_chunks, decodings
 
 _HEAD = 4096
 """Encoded bytes that are decoded to see whether a part that is no text is a message."""
-_LONGEST_LINE = 998
-"""Bytes that a line may have (RFC 5322, section 2.1.1); scanners may cut a longer one."""
 _SUFFIX = 128
 """Bytes behind a boundary that are looked at."""
 _TRIES = 4
@@ -92,9 +90,7 @@ class Tree:
         if header.lines > self._bounds.fields:
             self._collected.exceed(ReaderLimit.FIELDS)
         declared = declare(header, default)
-        if header.longest > _LONGEST_LINE:
-            self._collected.odd()
-        if not declared.known:
+        if not (declared.known and header.usual):
             self._collected.odd(declared.anomalies)
         return header, declared
 

@@ -54,8 +54,8 @@ def content(body: bytes, decoding: Decoding) -> bytes:
     ],
 )
 def test_what_a_body_may_mean(
-    body: bytes, clean: bool, decodings: tuple[Decoding, ...], anomalies: tuple[Anomaly, ...]
-) -> None:  # noqa: FBT001
+    body: bytes, *, clean: bool, decodings: tuple[Decoding, ...], anomalies: tuple[Anomaly, ...]
+) -> None:
     """The decodings of a body, the likeliest first, and what is odd about it."""
     assert base64_body(memoryview(body)) == (decodings, anomalies, clean)
 
