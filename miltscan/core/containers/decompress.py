@@ -33,6 +33,7 @@ class DataFault(StrEnum):
     METHOD_UNKNOWN = "method-unknown"
     BROKEN = "data-broken"
     LENGTH = "length-differs"
+    SURPLUS = "data-surplus"
 
 
 class Packed(NamedTuple):
@@ -52,6 +53,9 @@ class _Decoder(Protocol):
     @property
     def needs_input(self) -> bool: ...
 
+    @property
+    def unused_data(self) -> bytes: ...
+
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
@@ -65,6 +69,10 @@ class _Inflater:
     @property
     def eof(self) -> bool:
         return self._stream.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
         output = self._stream.decompress(self._stream.unconsumed_tail + data, max_length)
@@ -114,6 +122,8 @@ def _decoded(decoder: _Decoder, data: memoryview, budget: Budget) -> Iterator[Pi
             if output:
                 yield output
             if decoder.eof:
+                if decoder.unused_data or at + _INPUT < len(data):
+                    yield DataFault.SURPLUS
                 return
             if decoder.needs_input:
                 break
@@ -127,7 +137,9 @@ def _limited(packed: Packed, pieces: Iterator[Piece], most: int) -> Iterator[Pie
     total = 0
     for piece in pieces:
         if isinstance(piece, DataFault | ContainerLimit):
-            if not (slack and size is not None and total >= size):  # without an end marker the stream just ends
+            unmarked = piece is DataFault.BROKEN and slack and size is not None and total >= size  # it just ends
+            unsized = piece is DataFault.SURPLUS and size is None  # nobody said where it ends
+            if not (unmarked or unsized):
                 yield piece
             return
         total += len(piece)

@@ -10,25 +10,24 @@ each description:
             for piece in decompress(reading, budget):  # `decompress.py`
                 ...                                    # after a `DataFault`, also member.others
 
-What lies inside a member that is stored, not compressed, is left to reading that member's content: an archive within an
-archive has headers that look like those of the outer one.
+What lies inside a member that ends where its headers say is left to reading that member's content: an archive within an
+archive has headers that look like those of the outer one, also where deflate did not make it smaller.
 """
 
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from miltscan.core.containers.budget import DEFAULT_BOUNDS, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import KNOWN_METHODS, STORED, Packed
-from miltscan.core.containers.zip_headers import AES, ZipHeader, descriptor_end, descriptor_ends, local_header
+from miltscan.core.containers.zip_headers import AES, ZipHeader, local_header
 from miltscan.core.containers.zip_records import (
     ZipAnomaly,
     ZipRecords,
     differences,
     directory_anomalies,
-    has_open_end,
+    open_ends,
     outer_records,
     referred,
     scan_records,
@@ -83,14 +82,18 @@ class _Entry(NamedTuple):
 
 
 def read_zip(data: bytes | memoryview, bounds: ContainerBounds = DEFAULT_BOUNDS) -> ZipArchive:
-    """Find the members of the zips in `data`, wherever they begin; nothing is decompressed. No member means no zip.
+    """Find the members of the zips in `data`, wherever they begin. No member means no zip.
+
+    A member is decompressed only if headers stand in its data, to see whether it ends where its own headers say.
 
     The work is linear in the size of `data`; `bounds.members` bounds the headers of each kind, and the readings.
     """
     view = memoryview(data)
     found, exceeded = scan_records(view, bounds)
-    records = outer_records(found)
+    records = outer_records(view, found, bounds)
     anomalies = {*directory_anomalies(view, records)}
+    if exceeded:
+        anomalies.discard(ZipAnomaly.DIRECTORY_DIFFERS)  # of the members that it counts, some were not looked at
     members: list[ZipMember] = []
     left = bounds.members
     for entry in _entries(view, records):
@@ -119,39 +122,25 @@ def _entries(view: memoryview, records: ZipRecords) -> Iterator[_Entry]:
         centrals[at].append(central)
         if anomaly:
             wrong.add(at)
-    ends = _unknown_ends(view, records)
+    ends = open_ends(view, records)
     until = 0
     for local in records.locals:
         headers = [local, *centrals[local.at]]
-        open_ends = ends.get(local.after, ())
+        found_ends = ends.get(local.after, ())
         claimed = {local.after + each.packed for each in headers if each.packed is not None}
         odd = {
-            ZipAnomaly.SIZE_DIFFERS: bool(claimed and open_ends) and not claimed.issubset(open_ends),
+            ZipAnomaly.SIZE_DIFFERS: bool(claimed and found_ends) and not claimed.issubset(found_ends),
             ZipAnomaly.HIDDEN_MEMBER: len(headers) == 1 and bool(records.centrals),
             ZipAnomaly.OFFSET_WRONG: local.at in wrong,
             ZipAnomaly.OVERLAP: local.at < until,
         }
         until = max(until, local.after + max(each.packed or 0 for each in headers))
         anomalies = differences(headers) | {anomaly for anomaly, found in odd.items() if found}
-        yield _Entry(headers, local.after, open_ends, anomalies)
+        yield _Entry(headers, local.after, found_ends, anomalies)
     for central, at in missing:  # some readers do not look at the signature of a local header
         unsigned = local_header(view, at) if at >= 0 else None
         anomalies = differences([central]) | {ZipAnomaly.LOCAL_MISSING}
         yield _Entry([central], unsigned.after if unsigned else len(view), (), anomalies)
-
-
-def _unknown_ends(view: memoryview, records: ZipRecords) -> Mapping[int, Sequence[int]]:
-    """Where the data of stored members may end whose local header does not say it, by their begin."""
-    starts = [header.after for header in records.locals if has_open_end(header)]
-    borders = sorted(record.at for kind in records[:3] for record in kind)
-    described = dict(descriptor_ends(view, records.descriptors))
-    ends: dict[int, Sequence[int]] = {}
-    for start in starts:
-        following = bisect_left(borders, start)
-        border = borders[following] if following < len(borders) else len(view)
-        end = descriptor_end(view, start, border)
-        ends[start] = tuple({end, described.get(start, end)})
-    return ends
 
 
 def _member(view: memoryview, path: str, entry: _Entry, bounds: ContainerBounds, most: int) -> ZipMember:

@@ -6,13 +6,13 @@ local header all the same, and says what is odd. `outer_records` leaves out the 
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
 
-from miltscan.core.containers.budget import ContainerBounds, ContainerLimit
-from miltscan.core.containers.decompress import STORED
+from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLimit
+from miltscan.core.containers.decompress import STORED, DataFault, Packed, decompress
 from miltscan.core.containers.zip_headers import (
     CENTRAL,
     DESCRIPTOR,
@@ -22,6 +22,8 @@ from miltscan.core.containers.zip_headers import (
     EndRecord,
     ZipHeader,
     central_header,
+    descriptor_end,
+    descriptor_ends,
     end_record,
     local_header,
     positions,
@@ -73,7 +75,7 @@ def scan_records(view: memoryview, bounds: ContainerBounds) -> tuple[ZipRecords,
     local_headers = [header for at in places(LOCAL) if (header := local_header(view, at))]
     central_headers = [header for at in places(CENTRAL) if (header := central_header(view, at))]
     end_records = [end for at in places(END) if (end := end_record(view, at))]
-    descriptors = places(DESCRIPTOR) if any(map(has_open_end, local_headers)) else ()
+    descriptors = places(DESCRIPTOR) if any(map(_has_open_end, local_headers)) else ()
     return ZipRecords(local_headers, central_headers, end_records, descriptors), exceeded
 
 
@@ -103,18 +105,27 @@ def referred(records: ZipRecords) -> Iterator[tuple[ZipHeader, int, ZipAnomaly |
             yield central, expected, ZipAnomaly.LOCAL_MISSING
 
 
-def outer_records(records: ZipRecords) -> ZipRecords:
-    """The records without those inside members that are stored: they belong to archives inside this one."""
+def outer_records(view: memoryview, records: ZipRecords, bounds: ContainerBounds) -> ZipRecords:
+    """The records without those inside members, which belong to archives inside this one.
+
+    No reader takes them for records of this archive if the member ends where its headers say: not one that follows the
+    directory, which is behind the member, nor one that reads from header to header, or to the end of each stream.
+    """
     centrals: dict[int, list[ZipHeader]] = defaultdict(list)
     for central, at, _ in referred(records):
         centrals[at].append(central)
+    places = sorted(each.at for kind in records[:3] for each in kind)
+    ends = open_ends(view, records)
+    budget = Budget(bounds, len(view))
     starts, stops = [0], [0]
     for header in records.locals:
         known = [header, *centrals[header.at]]
-        size = known[-1].packed
-        if size and len(known) > 1 and header.at >= stops[-1] and _is_plainly_stored(known):
+        stop = header.after + (known[-1].packed or 0)
+        is_first = header.at >= stops[-1] and records.ends and records.ends[-1].at >= stop
+        has_records = bisect_left(places, header.after) < bisect_left(places, stop)
+        if is_first and has_records and len(known) > 1 and _ends_there(view, known, stop, ends, budget):
             starts.append(header.after)
-            stops.append(header.after + size)
+            stops.append(stop)
 
     def inner(at: int) -> bool:
         return at < stops[bisect_right(starts, at) - 1]
@@ -127,8 +138,32 @@ def outer_records(records: ZipRecords) -> ZipRecords:
     )
 
 
-def _is_plainly_stored(headers: Sequence[ZipHeader]) -> bool:
-    return all(each.method == STORED and not each.encrypted for each in headers) and not differences(headers)
+def _ends_there(
+    view: memoryview, headers: Sequence[ZipHeader], stop: int, ends: Mapping[int, Sequence[int]], budget: Budget
+) -> bool:
+    """Whether all headers of a member agree, and its data end at `stop` for readers without a directory as well."""
+    start, central = headers[0].after, headers[-1]
+    if differences(headers):
+        return False
+    if central.method == STORED:
+        return set(ends.get(start, [stop])) == {stop}
+    pieces = decompress(Packed(central.method, view[start:stop], central.size), budget)
+    return not any(isinstance(piece, DataFault | ContainerLimit) for piece in pieces)
+
+
+def open_ends(view: memoryview, records: ZipRecords) -> Mapping[int, Sequence[int]]:
+    """Where the data of stored members may end whose local header does not say it, by their begin."""
+    starts = [header.after for header in records.locals if _has_open_end(header)]
+    described: dict[int, list[int]] = defaultdict(list)
+    for start, end in descriptor_ends(view, records.descriptors):
+        described[start].append(end)
+    borders = sorted(each.at for kind in records[:3] for each in kind)
+    ends: dict[int, Sequence[int]] = {}
+    for start in starts:
+        following = bisect_left(borders, start)
+        border = borders[following] if following < len(borders) else len(view)
+        ends[start] = sorted({*described[start]}) or [descriptor_end(view, start, border)]
+    return ends
 
 
 def differences(headers: Sequence[ZipHeader]) -> set[ZipAnomaly]:
@@ -169,6 +204,6 @@ def directory_anomalies(view: memoryview, records: ZipRecords) -> Iterator[ZipAn
             yield ZipAnomaly.DATA_AFTER if after < len(view) else ZipAnomaly.TRUNCATED
 
 
-def has_open_end(header: ZipHeader) -> bool:
+def _has_open_end(header: ZipHeader) -> bool:
     """Whether neither the header nor the data themselves say where the data end."""
     return header.method == STORED and header.packed is None

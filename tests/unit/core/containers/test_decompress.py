@@ -84,9 +84,12 @@ def test_a_stream_that_is_cut_shows_its_begin(method: int) -> None:
         assert (NOISE).startswith(content[: len(content) // 2])
 
 
-def test_what_follows_the_stream_does_not_count() -> None:
-    """A reader stops where the stream ends."""
-    assert unpacked(Packed(DEFLATE, memoryview(deflated(TEXT) + b"more"), len(TEXT))) == (TEXT, None)
+def test_what_follows_the_stream_is_not_read() -> None:
+    """A reader stops where the stream ends; it is a fault if the header says that it ends elsewhere."""
+    for more in (b"m", bytes(100_000)):
+        data = memoryview(deflated(TEXT) + more)
+        assert unpacked(Packed(DEFLATE, data, len(TEXT))) == (TEXT, DataFault.SURPLUS)
+        assert unpacked(Packed(DEFLATE, data, None)) == (TEXT, None)
 
 
 def test_lzma_without_a_marker_ends_at_its_size() -> None:

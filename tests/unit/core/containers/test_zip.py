@@ -3,6 +3,7 @@
 import io
 import zipfile
 from itertools import chain
+from struct import pack
 
 import pytest
 from hypothesis import given
@@ -133,22 +134,63 @@ def test_stored_data_of_unknown_size_end_at_their_descriptor() -> None:
     assert contents(read_zip(raw)) == [PAYLOAD, OTHER]
 
 
-def test_an_archive_in_an_archive_is_one_member() -> None:
-    """What lies inside a stored member belongs to the archive that is its content."""
-    inner = plain(b"inner.txt")
-    archive = read_zip(plain(b"inner.zip", inner))
+def holding(fields: Fields, data: bytes) -> bytes:
+    """An archive of one member, whose content is another archive."""
+    return closed(local(fields) + data, central(fields))
+
+
+INNER = plain(b"inner.txt")
+BLOCK = b"\x01" + pack("<HH", len(INNER), 0xFFFF - len(INNER)) + INNER
+"""The inner archive as deflate has what it cannot make smaller."""
+NESTED = {
+    "stored": holding(Fields(b"inner.zip", 0, 0, len(INNER), len(INNER)), INNER),
+    "deflated, but not smaller": holding(Fields(b"inner.zip", 0, 8, len(BLOCK), len(INNER)), BLOCK),
+    "deflated, sizes behind": closed(
+        local(Fields(b"inner.zip", 8, 8, 0, 0)) + BLOCK + b"PK\7\10?",
+        central(Fields(b"inner.zip", 8, 8, len(BLOCK), len(INNER))),
+    ),
+    "stored, sizes behind": closed(
+        local(Fields(b"inner.zip", 8, 0, 0, 0)) + INNER + b"PK\7\10crc!" + 2 * pack("<I", len(INNER)),
+        central(Fields(b"inner.zip", 8, 0, len(INNER), len(INNER))),
+    ),
+    "encrypted, not in fact": holding(Fields(b"inner.zip", 1, 0, len(INNER), len(INNER)), INNER),
+}
+
+
+@pytest.mark.parametrize("raw", NESTED.values(), ids=NESTED)
+def test_an_archive_in_an_archive_is_one_member(raw: bytes) -> None:
+    """Its records belong to the content of that member, which is read by itself."""
+    archive = read_zip(raw)
     assert [member.names for member in archive.members] == [(b"inner.zip",)]
     assert archive.anomalies == frozenset()
-    assert contents(archive) == [inner]
-    assert contents(read_zip(contents(archive)[0])) == [PAYLOAD]
+    assert [content(reading) for reading in archive.members[0].readings] == [INNER]
+    assert contents(read_zip(INNER)) == [PAYLOAD]
 
 
-def test_an_archive_in_an_encrypted_member_is_read_all_the_same() -> None:
-    """The content of the member around it cannot be read."""
-    inner = plain(b"inner.txt")
-    around = Fields(b"inner.zip", flags=1, packed=len(inner), size=len(inner))
-    archive = read_zip(closed(local(around) + inner, central(around)))
-    assert [member.names for member in archive.members] == [(b"inner.zip",), (b"inner.txt",)]
+SURPLUS = deflated(OTHER) + local() + PAYLOAD
+DOUBTFUL = {
+    "behind the end of a stream": closed(
+        local(Fields(b"b", 8, 8, 0, 0)) + SURPLUS, central(Fields(b"b", 8, 8, len(SURPLUS), len(OTHER)))
+    ),
+    "behind its directory": closed(b"", central(Fields(b"b", 0, 0, len(INNER), len(INNER), b"", 69)))
+    + local(Fields(b"b", 0, 0, len(INNER), len(INNER)))
+    + INNER,
+    "behind data that a descriptor ends": closed(
+        local(OPEN) + OTHER + b"PK\7\10crc!" + 2 * pack("<I", len(OTHER)) + local() + PAYLOAD,
+        central(Fields(flags=8, packed=len(OTHER) + 16 + MEMBER, size=len(OTHER) + 16 + MEMBER)),
+    ),
+    "in a stream that is broken": closed(
+        local(Fields(b"b", 0, 8, MEMBER, 50)) + local() + PAYLOAD, central(Fields(b"b", 0, 8, MEMBER, 50))
+    ),
+}
+
+
+@pytest.mark.parametrize("raw", DOUBTFUL.values(), ids=DOUBTFUL)
+def test_a_member_that_may_end_elsewhere_hides_nothing(raw: bytes) -> None:
+    """Readers that go on where the data end would show what is behind them."""
+    archive = read_zip(raw)
+    assert PAYLOAD in contents(archive)
+    assert len(archive.members) > 1
 
 
 def test_every_name_of_a_member_counts() -> None:
@@ -205,6 +247,7 @@ def test_members_are_bounded() -> None:
     archive = read_zip(many(9), bounds)
     assert len(archive.members) == 8
     assert archive.exceeded == {ContainerLimit.MEMBERS}
+    assert archive.anomalies == frozenset()
 
 
 def test_readings_are_bounded() -> None:
