@@ -150,7 +150,8 @@ def signed(content: bytes) -> bytes:
     return der(0x30, der(0x06, _PKCS7 + b"\2"), der(0xA0, der(0x30, b"\2\1\1", der(0x31), data, der(0x31))))
 
 
-def _nested(content: bytes, depth: int) -> bytes:
+def nested(content: bytes, depth: int) -> bytes:
+    """Multiparts within each other, of which the innermost has a part."""
     part = _OCTETS + _ENCODED + b"\r\n" + b64(content)
     for level in range(depth):
         name = b"n%d" % level
@@ -344,7 +345,7 @@ _HEADER_FORMS: Mapping[str, Builder] = {
     "the boundary as a field": lambda c: attached(b64(c)).replace(b"Subject", b"--bb: x\r\nSubject", 1),
 }
 _DEPTH_FORMS: Mapping[str, Builder] = {
-    "19 multiparts": partial(_nested, depth=19),
+    "19 multiparts": partial(nested, depth=19),
     "500 parts": lambda c: mail(
         b"Content-Type: multipart/mixed; boundary=bb\r\n",
         b"--bb\r\nContent-Type: text/plain\r\n\r\ntext\r\n" * 499

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from miltscan.core.mime.closed import Anomaly, Decoding, ReaderLimit
 from miltscan.core.mime.collected import Collected
 from miltscan.core.mime.declared import TEXT, Declared
+from miltscan.core.mime.fields import read_fields
 from miltscan.core.mime.marked import Mark, Marked, find_marks
 from miltscan.core.mime.tree import Span, Tree
 
@@ -80,8 +81,11 @@ def _hidden(tree: Tree, at: int, floor: int, end: int) -> Hidden:
     hyphen = above.rfind(b"\n-")
     if hyphen >= 0 and first + hyphen >= start:
         start = first + above.find(b"\n", hyphen + 1) + 1
-    hyphens = tree.octets.find(b"\n--", at, min(end, at + _HEADER))
-    header, declared = tree.header(start, hyphens + 1 if hyphens >= 0 else end, TEXT, _HEADER)
+    header = read_fields(tree.octets, start, end, _HEADER)
+    hyphens = -1 if header.strict else tree.octets.find(b"\n--", at, header.end)
+    if hyphens >= 0:
+        header = read_fields(tree.octets, start, hyphens + 1, _HEADER)
+    declared = tree.declared(header, TEXT)
     return Hidden(start, max(at + 1, header.end), header.bodies[0], end, declared)
 
 

@@ -28,6 +28,8 @@ _PLAIN_BOUNDARY = re.compile(rb"(?!.*=\?)[^\s]++", re.DOTALL).fullmatch
 _LONGEST = 2048
 """Bytes of a value that are read; a boundary has at most 70 (RFC 2046), which RFC 2231 may write as 210."""
 _MOST_DIGITS = 6
+_NAME_READINGS = 2
+"""Readings of a name: with and without escapes, or up to a blank and with blanks."""
 _MOST_PIECES = 64
 """Pieces of a value by RFC 2231 that are read."""
 
@@ -72,7 +74,12 @@ def _loose(value: bytes) -> Value:
     found = [one for variant in variants for one in _occurrences(variant)]
     boundaries = [reading for name, star, text in found if name == b"boundary" for reading in _readings(text, star)]
     boundaries += _continued([(star, text) for name, star, text in found if name == b"boundary" and star])
-    names = [(name + star, next(_readings(text, star), b"")) for name, star, text in found if name != b"boundary"]
+    names = [
+        (name + star, reading)
+        for name, star, text in found
+        if name != b"boundary"
+        for reading in islice(_readings(text, star), _NAME_READINGS)
+    ]
     kind = bare.partition(b";")[0].translate(None, b" \t\"'\\").lower()
     unique = dict.fromkeys(one for one in boundaries if one)
     return Value(kind, tuple(unique), tuple(dict.fromkeys(_names(names))), strict=False)

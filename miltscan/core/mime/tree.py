@@ -76,23 +76,23 @@ class Tree:
         if span.depth > self._bounds.depth:
             self._collected.exceed(ReaderLimit.DEPTH)
             return None
-        header, declared = self.header(span.start, span.end, default, self._bounds.header)
+        header = read_fields(self.octets, span.start, span.end, self._bounds.header)
+        if not header.whole:
+            self._collected.exceed(ReaderLimit.HEADER)
+        if header.lines > self._bounds.fields:
+            self._collected.exceed(ReaderLimit.FIELDS)
+        declared = self.declared(header, default)
         self._know(span.start, min(header.bodies))
         for body in header.bodies:
             self._content(span._replace(start=body), declared)
         return declared
 
-    def header(self, start: int, end: int, default: bytes, limit: int) -> tuple[HeaderFields, Declared]:
-        """The header that begins at `start`, of at most `limit` bytes, and what it declares."""
-        header = read_fields(self.octets, start, end, limit)
-        if not header.whole:
-            self._collected.exceed(ReaderLimit.HEADER)
-        if header.lines > self._bounds.fields:
-            self._collected.exceed(ReaderLimit.FIELDS)
+    def declared(self, header: HeaderFields, default: bytes) -> Declared:
+        """What a header declares."""
         declared = declare(header, default)
         if not (declared.known and header.usual):
             self._collected.odd(declared.anomalies)
-        return header, declared
+        return declared
 
     def _content(self, span: Span, declared: Declared) -> None:
         split = bool(declared.boundaries) and self._multipart(span, declared)
@@ -174,7 +174,7 @@ class Tree:
         count = 0
         while at >= 0:
             count += 1
-            if count > self._bounds.parts:
+            if count > self._bounds.parts + 1:
                 self._collected.stop(ReaderLimit.PARTS)
             behind = at + len(boundary) + 3
             line = self.octets.find(b"\n", behind, span.end)
