@@ -227,7 +227,7 @@ _MESSAGE = (
         "facts",
         Type.TEXTS,
         "Further facts that conditions of rules read: `user=`, `tls=`, `daemon=`, `header=NAME:VALUE` (without a colon "
-        "if the message has no such header). `miltscan policy replay` reads them.",
+        "if the message has no such header), `attachment=TYPE:NAME`. `miltscan policy replay` reads all but the last.",
         "facts that rules read",
     ),
     Field(

@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple, TypeVar
 from miltscan.commands.policy_options import GivenScore
 from miltscan.core.edits import Header
 from miltscan.core.explained import OF_VERDICT, Case
-from miltscan.core.facts import OF_FILTERS, Facts, WeekTime
+from miltscan.core.facts import OF_FILTERS, OF_STRUCTURE, Facts, WeekTime
 from miltscan.core.message import NO_CONTENT, Circumstances, Client, Direction, Envelope, Message, direction
 from miltscan.core.noted import Noted, read_notes
 from miltscan.core.released import parse_head
@@ -89,7 +89,7 @@ def case_of_line(event: LogEvent, now: WeekTime, headers: Collection[bytes] = ()
     sender, way = event.get("sender") or "", _member(Direction, event.get("direction"))
     recipients = [one for one in addresses(event) if _CUT not in one]
     noted = _noted(event)
-    unknown = _unless(noted.daemon is not None, "daemon") | _unless(noted.tls is not None, "tls")
+    unknown = OF_STRUCTURE | _unless(noted.daemon is not None, "daemon") | _unless(noted.tls is not None, "tls")
     unknown |= _unless(bool(headers) and noted.headers.keys() >= {*headers}, "headers")
     unknown |= _unless(event.get("sender") is not None and _CUT not in sender, "sender")
     client = event.get("client_name") or "unknown", event.get("client_address") or "unknown"
@@ -125,7 +125,11 @@ def _noted(event: LogEvent) -> Noted:
 
 def case_of_entry(entry: Entry, headers: Sequence[Header] | None) -> Case:
     """A message of the quarantine; `headers` are None where they cannot be read."""
-    unknown = {"daemon", "tls", *OF_FILTERS} | _of_direction(entry.direction) | _unless(headers is not None, "headers")
+    unknown = (
+        {"daemon", "tls", *OF_FILTERS, *OF_STRUCTURE}
+        | _of_direction(entry.direction)
+        | _unless(headers is not None, "headers")
+    )
     if entry.signature:  # also one that was allowed then
         verdict = Verdict.infected(entry.engine, entry.signature)
     else:

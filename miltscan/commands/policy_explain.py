@@ -32,7 +32,7 @@ from miltscan.config.load import load_settings
 from miltscan.config.rules import Side
 from miltscan.config.settings import Settings
 from miltscan.core.explained import OF_VERDICT, Case, Consulted, Explained, consult_lists, explained, known_facts
-from miltscan.core.facts import OF_FILTERS, Facts
+from miltscan.core.facts import OF_FILTERS, OF_STRUCTURE, Facts
 from miltscan.core.released import head_and_body, parse_head
 from miltscan.core.split import RecipientMode
 from miltscan.core.text import readable
@@ -212,7 +212,8 @@ def _of_file(file: Path, settings: Settings, given: Given) -> Case:
         raise StartError(f"{readable(str(file))}: cannot be read: {error.strerror}") from None
     for server, why in records.down():
         complain(f"{server}: fails its self-test: {readable(why)}; miltscan check shows the remedy")
-    unknown = case.unknown - OF_VERDICT
+    unknown = case.unknown - OF_VERDICT - OF_STRUCTURE
+    case = case._replace(message=case.message._replace(structure=report.message.structure))
     if settings.filters:  # they would be asked about a clean message, and may call it spam
         unknown |= OF_FILTERS | ({"outcome", "engine"} if report.verdict.outcome is Outcome.CLEAN else set())
     return case._replace(verdicts=tuple(timed.verdict for timed in report.verdicts), unknown=unknown)

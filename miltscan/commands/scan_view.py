@@ -8,7 +8,8 @@ from miltscan.commands.tables import Column, indented, size_text, table
 from miltscan.core.mime.part import Bounds, Part
 from miltscan.core.mime.reader import read_message
 from miltscan.core.policy import status
-from miltscan.core.report import Report, ScannedPart
+from miltscan.core.report import Report
+from miltscan.core.structure import ScannedPart
 from miltscan.core.text import readable
 
 _COLUMNS = (
@@ -24,19 +25,19 @@ _LONGEST = 40  # characters of a type or a result, so that the columns fit
 
 def structure_text(data: bytes, report: Report, width: int) -> Iterator[str]:
     """The lines about a message with these bytes, on which this is the report."""
-    if report.structure is None:
+    if report.message.structure is None:
         yield "  its structure was not read"
         return
     reading = read_message(data, Bounds(time.thread_time))
-    if report.structure.plain:
+    if report.message.structure.plain:
         yield "  all mail programs read it alike: its parts are scanned with the message"
     else:
-        odd = ", ".join(report.structure.anomalies) or "no anomaly with a name"
+        odd = ", ".join(report.message.structure.anomalies) or "no anomaly with a name"
         yield from indented(f"it can be read in several ways: {odd}", width)
     if reading.limit:
         yield f"  it was not read to its end, because of a bound: {reading.limit}"
-    scans = {(one.path, one.size): one for one in report.structure.scans}
-    other = "with the message" if report.structure.plain else "not by itself"
+    scans = {(one.path, one.size): one for one in report.message.structure.scans}
+    other = "with the message" if report.message.structure.plain else "not by itself"
     rows = [_row(part, scans, other) for part in reading.parts]
     rows += [[path, size_text(size), "", _result(one), "", ""] for (path, size), one in scans.items()]
     yield from (f"  {line}" for line in table(_COLUMNS, rows, width - 2))

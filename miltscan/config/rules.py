@@ -13,7 +13,7 @@ from miltscan.config import places, units
 from miltscan.config.choices import ELSEWHERE, RULE_CHOICE
 from miltscan.config.table import Table
 from miltscan.core.action import ActionName, Choice
-from miltscan.core.conditions import CONDITIONS, RESERVED, Condition, OpenSource, UnfitError, condition
+from miltscan.core.conditions import CONDITIONS, Condition, OpenSource, UnfitError, condition
 from miltscan.core.effect import LONGEST_TAG, Effect, code_of, header_name, tag_of
 from miltscan.core.lookup import Check, Source, source_mistake
 from miltscan.core.policy import is_builtin
@@ -179,6 +179,12 @@ class RuleSettings(Table):
         """Whether it may decide for some recipients of a message only, or sends mail to other addresses."""
         return bool(self.to) or any("recipient" in table for table in (*(self.when or ()), self.unless or {}))
 
+    @property
+    def looks_at_attachments(self) -> bool:
+        """Whether a condition is about the files in a message, or what is odd about it."""
+        keys = {"attachment", "type", "anomaly"}
+        return any(not keys.isdisjoint(table) for table in (*(self.when or ()), self.unless or {}))
+
     def rule(self, open_source: OpenSource) -> Rule:
         """The rule of the core. Raises what `open_source` does."""
         when = tuple(_conditions(table, open_source) for table in self.when or ()) or ALWAYS
@@ -241,9 +247,6 @@ def _mistakes(table: _Conditions, place: str) -> Iterator[str]:
     """Yield a line for each mistake, which begins with its place below the key."""
     for key, value in table.items():
         shown = key if key.isprintable() else units.toml(key)
-        if key in RESERVED:
-            yield f"{place}.{shown}: not available yet: miltscan does not read the parts of a message"
-            continue
         try:
             _condition(key, value, _unopened)
         except KeyError:

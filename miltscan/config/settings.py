@@ -305,6 +305,11 @@ class Settings(Table):
             if choice.area not in {"", *self.quarantine.areas}:
                 yield f'{key} = "{choice}": expected an area that exists; add a table [quarantine.area.{choice.area}]'
 
+    def _mime_conflicts(self) -> Iterator[str]:
+        for position, one in enumerate(self.rule, 1):
+            if one.looks_at_attachments and not self.mime.read:
+                yield f"rule[{position}]: a condition on the parts of a message requires mime.read = true"
+
     @property
     def workers(self) -> int:
         """The workers of both sockets, which share scan slots and sessions."""
@@ -342,6 +347,7 @@ class Settings(Table):
         """Yield a line for each rule between tables that is broken."""
         yield from self._quarantine_conflicts()
         yield from unreachable(self.rule)
+        yield from self._mime_conflicts()
         names = [engine.name for engine in self.engines]
         yield from unknown_engines(self.rule, names, [engine.name for engine in self.filters])
         for position, engine in enumerate(self.engine, 1):

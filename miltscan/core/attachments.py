@@ -6,14 +6,22 @@ An extension is what Windows takes for one: it drops dots and blanks at the end 
 shown, such as those that turn the direction of a text, are no part of it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from unicodedata import category
 
 from miltscan.core.file_extensions import HARMLESS, PROGRAMS, fits
 from miltscan.core.file_types import FileType, type_of
 
 _LONGEST = 20  # characters of an extension; what is longer is a sentence with a dot
+
+
+class AttachmentAnomaly(StrEnum):
+    """What is odd about the name of an attachment; with those of the structure, a value of the condition `anomaly`."""
+
+    DOUBLE_EXTENSION = "double-extension"
+    TYPE_DIFFERS = "type-differs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,14 @@ class Attachment:
     type: FileType
     fits: bool
     """Whether the type has each of the extensions, as far as both are known."""
+
+    @property
+    def anomalies(self) -> Iterator[AttachmentAnomaly]:
+        """What is odd about its name."""
+        if self.double_extensions:
+            yield AttachmentAnomaly.DOUBLE_EXTENSION
+        if not self.fits:
+            yield AttachmentAnomaly.TYPE_DIFFERS
 
 
 def look_at(names: Sequence[str], content: bytes | memoryview, members: Collection[bytes] = ()) -> Attachment:

@@ -9,9 +9,14 @@ from ipaddress import ip_network
 from typing import Any, TypeVar
 
 from miltscan.core.address import Network, ip_address_of
+from miltscan.core.attachments import AttachmentAnomaly
+from miltscan.core.containers.zip_records import ZipAnomaly
 from miltscan.core.facts import Facts
+from miltscan.core.file_types import FileType
 from miltscan.core.lookup import Check, Kind, Source, host_keys, is_named
 from miltscan.core.message import Direction
+from miltscan.core.mime.ber import CmsAnomaly
+from miltscan.core.mime.closed import Anomaly
 from miltscan.core.patterns import address_keys, pattern, plain_forms
 from miltscan.core.signature import CLASSES, signature_classes
 from miltscan.core.text import readable
@@ -21,11 +26,11 @@ from miltscan.core.wildcards import Glob
 
 T = TypeVar("T")
 Test = Callable[[Facts], bool | None]
+ANOMALIES = (*Anomaly, *ZipAnomaly, *CmsAnomaly, *AttachmentAnomaly)
+"""What may be odd about a message and its attachments."""
 OpenSource = Callable[[str, Check], Source]
 """Opens `file:/path` or `access:TAG`; raises ValueError with what was expected, also of a line that fails the check."""
 
-RESERVED = ("attachment", "type", "encrypted", "macro", "anomaly")
-"""Keys of the grammar that need the parts of a message, which nothing reads yet."""
 _SOURCES = ("file:", "access:")
 _HIGHEST = 1e6  # of a score; also infinity and NaN are mistakes
 _MOST = 10_000  # values of one list: more belong into a file
@@ -293,6 +298,33 @@ def _unfolded(value: bytes) -> str:
     return value.replace(b"\r\n", b"").replace(b"\n", b"").decode("utf-8", "backslashreplace").strip()
 
 
+def _attachment(value: object, open_source: OpenSource) -> Test:
+    """A pattern of one of the names of one of the attachments, in any reading."""
+    sources, globs = _sources(value, Glob, open_source)
+
+    def named(name: str) -> bool:
+        return any(one.matches(name) for one in globs) or any(one.has(Kind.TEXT, name) for one in sources)
+
+    return _of("attachments", lambda found: any(named(name) for one in found for name in one.names))
+
+
+def _type(value: object, _open: OpenSource) -> Test:
+    wanted = frozenset(_values(value, _one_of(FileType)))
+    return _of("attachments", lambda found: any(one.type in wanted for one in found))
+
+
+def _anomaly(value: object, _open: OpenSource) -> Test:
+    wanted = frozenset(_values(value, _one_of(ANOMALIES)))
+    return _of("anomalies", lambda found: not wanted.isdisjoint(found))
+
+
+def _macro(value: object, _open: OpenSource) -> Test:
+    """What an engine calls so."""
+    if not isinstance(value, bool):
+        raise UnfitError(("", value, "expected true or false"))
+    return _of("signature", lambda name: ("Macro" in signature_classes(name)) is value)
+
+
 def _time(value: object, _open: OpenSource) -> Test:
     wanted = _values(value, hours)
     return _of("now", lambda now: any(one.contains(now) for one in wanted))
@@ -316,9 +348,14 @@ _MAKERS: Mapping[str, tuple[tuple[str, ...], Callable[[object, OpenSource], Test
     "size_from": (("size",), _size(lambda size, limit: size >= limit)),
     "size_to": (("size",), _size(lambda size, limit: size <= limit)),
     "header": (("headers",), _header),
+    "attachment": (("attachments",), _attachment),
+    "type": (("attachments",), _type),
+    "encrypted": (("encrypted",), _flag("encrypted")),
+    "macro": (("signature",), _macro),
+    "anomaly": (("anomalies",), _anomaly),
     "daemon": (("daemon",), _exactly("daemon")),
     "time": (("now",), _time),
 }
 """For each key the facts that it reads, and what makes its test."""
-CONDITIONS = (*_MAKERS, *RESERVED)
+CONDITIONS = (*_MAKERS,)
 """Every key of the grammar."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
+from miltscan.core.attachments import Attachment
 from miltscan.core.edits import Header
 from miltscan.core.message import Direction
 from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
@@ -40,7 +41,8 @@ class Facts(NamedTuple):
 
     An empty text means that there is none: no `signature` (also where the allow list names it), no `user`. `client` is
     an IP address, or what stands for it in `message.Client`. `engine` is the one whose verdict decides. `scores` and
-    `spam_actions` hold those of each anti-spam engine.
+    `spam_actions` hold those of each anti-spam engine. `attachments`, `anomalies` and `encrypted` are empty where the
+    structure of the message was not read.
     """
 
     now: WeekTime | None = None
@@ -61,10 +63,17 @@ class Facts(NamedTuple):
     signature: str | None = None
     scores: Mapping[str, float] | None = None
     spam_actions: Mapping[str, SpamAction] | None = None
+    attachments: Sequence[Attachment] | None = None
+    anomalies: frozenset[str] | None = None
+    encrypted: bool | None = None
 
 
 NOTHING_KNOWN = Facts()
 OF_CIRCUMSTANCES = frozenset({"daemon", "tls", "user"})
 """The fields that need `message.Circumstances`."""
+OF_ATTACHMENTS = frozenset({"attachments", "anomalies"})
+"""The fields for which the attachments have to be looked at."""
+OF_STRUCTURE = OF_ATTACHMENTS | {"encrypted"}
+"""The fields that come from reading the structure of the message."""
 OF_FILTERS = frozenset({"scores", "spam_actions"})
 """The fields that anti-spam engines fill, which are asked last."""

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from miltscan.core.edits import Header
+from miltscan.core.structure import Structure
 from miltscan.core.verdict import Verdict
 
 PREFACE = b"Received: from miltscan by localhost; Thu, 1 Jan 1970 00:00:00 +0000\r\n"
@@ -95,7 +96,7 @@ class Message(NamedTuple):
     """One whole message at its EOM; `size` in bytes without the preface.
 
     `settled` is a verdict that is known without an engine: the message exceeded a limit on arrival, or could not be
-    kept. No engine is asked then.
+    kept. No engine is asked then. `structure` is None unless it was read.
     """
 
     client: Client
@@ -107,6 +108,7 @@ class Message(NamedTuple):
     content: Content
     settled: Verdict | None = None
     circumstances: Circumstances = NO_CIRCUMSTANCES
+    structure: Structure | None = None
 
 
 class Direction(StrEnum):

@@ -1,6 +1,6 @@
 """Facts that rules read and that the log line of a message would else not have: to texts for the log, and back. Pure.
 
-    user=alice   tls=true   daemon=MSA   header=List-Id: <news.example.org>   header=X-Absent
+    user=alice   tls=true   daemon=MSA   header=List-Id: <news.example.org>   header=X-Absent   attachment=exe:a.exe
 
 A header without a colon is one that the message does not have. What is not noted is unknown, and so is what the log has
 shortened. The log shows a fold as an escape: only values without a backslash are noted, so that it can be read back.
@@ -11,10 +11,12 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from miltscan.core.facts import OF_CIRCUMSTANCES
+from miltscan.core.facts import OF_ATTACHMENTS, OF_CIRCUMSTANCES
 from miltscan.core.message import NO_CIRCUMSTANCES, Circumstances, Message
 from miltscan.core.rules import Rules
 
+ATTACHMENTS_NOTED = 10
+"""Attachments of a message that are noted, with their first names; they are not read back."""
 HEADERS_NOTED = 10
 """Headers of a message that are noted: the first values of each name that rules read."""
 _LONGEST = 200  # characters of a value; a longer one is unknown
@@ -36,6 +38,9 @@ class Noted(NamedTuple):
 def notes_on(rules: Rules, message: Message) -> Iterator[str]:
     """The notes on a message: only facts that the rules read."""
     yield from _of_session(message.circumstances, rules.reads)
+    if not rules.reads.isdisjoint(OF_ATTACHMENTS) and message.structure:
+        for one in message.structure.attachments[:ATTACHMENTS_NOTED]:
+            yield f"attachment={one.type}:{one.names[0] if one.names else ''}"
     if rules.headers:
         yield from _headers(rules.headers[:_NAMES], message)
 

@@ -79,29 +79,6 @@ class Copies(NamedTuple):
     error: str = ""
 
 
-class ScannedPart(NamedTuple):
-    """A part that an engine has scanned by itself: its path, and its size in bytes."""
-
-    path: str
-    size: int
-    verdict: Verdict
-
-
-class Structure(NamedTuple):
-    """How the structure of a message was read; `seconds` of CPU time.
-
-    `plain` means that all mail programs read it alike; then its parts are scanned only if it is `sampled`, and `missed`
-    means that a part was worse than the whole. `scans` are the parts that were scanned by themselves.
-    """
-
-    plain: bool
-    sampled: bool
-    anomalies: tuple[str, ...]
-    seconds: float
-    scans: tuple[ScannedPart, ...] = ()
-    missed: bool = False
-
-
 class Shadow(NamedTuple):
     """What the candidate decides: the action and rule of the message, the strictest of those of its recipients.
 
@@ -122,7 +99,7 @@ class Report(NamedTuple):
     stored. `listed` is None where no entry of a list applied; of several it is the first, one that denies if there is.
     `groups` are the decisions for recipients where these differ; each recipient is in one of them. Empty where
     `decision` applies to all. `observed` are the names of the rules that would have decided, were they enforced.
-    `copies` is None where no copy was to be handed over, `structure` where the structure was not read.
+    `copies` is None where no copy was to be handed over.
     """
 
     message: Message
@@ -141,4 +118,3 @@ class Report(NamedTuple):
     notes: tuple[str, ...] = ()
     shadow: Shadow | None = None
     copies: Copies | None = None
-    structure: Structure | None = None

@@ -14,7 +14,8 @@ from miltscan.core.report import Group
 from miltscan.core.rules import Match, Rule, first, residual
 from miltscan.core.signature import signature_class
 from miltscan.core.split import strictest
-from miltscan.core.verdict import Outcome, Verdict, worst
+from miltscan.core.structure import anomalies_of
+from miltscan.core.verdict import Limit, Outcome, Verdict, worst
 
 _DELIVERING = frozenset({ActionName.ACCEPT, ActionName.COPY, ActionName.REDIRECT})
 """The actions of rules after which somebody receives the message at once."""
@@ -43,7 +44,7 @@ class Scanned(NamedTuple):
 def facts_of(scanned: Scanned) -> Facts:
     """What rules may ask of a whole message; the recipient is not part of it."""
     message, verdict, verdicts, now = scanned
-    client, envelope, given = message.client, message.envelope, message.circumstances
+    client, envelope, given, structure = message.client, message.envelope, message.circumstances, message.structure
     # infected mail may have been scored for the sake of a recipient who receives it all the same
     opinions = () if verdict.outcome is Outcome.INFECTED else verdicts
     return Facts(
@@ -65,6 +66,9 @@ def facts_of(scanned: Scanned) -> Facts:
         "" if verdict.allowed else verdict.signature or "",  # what is allowed was not found, as far as rules go
         {one.engine: one.score for one in opinions if one.score is not None},
         {one.engine: one.advice.action for one in opinions if one.advice},
+        structure.attachments if structure else (),
+        anomalies_of(structure) if structure else frozenset(),
+        any(one.reason is Limit.ENCRYPTED for one in verdicts) or bool(structure and structure.encrypted),
     )
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
 from miltscan.core.early import recipient_class, refuses_at_rcpt, ruled_at_rcpt
-from miltscan.core.facts import OF_CIRCUMSTANCES
+from miltscan.core.facts import OF_ATTACHMENTS, OF_CIRCUMSTANCES
 from miltscan.core.message import Message
 from miltscan.core.patterns import address_keys
 from miltscan.core.policy import Policy
@@ -181,12 +181,16 @@ class Worker:
         engines = self._engines.follow(settings.engines, recorder.log)
         made = pipeline_for(settings, engines, self._slots, self._hostname, verifies=self._verifies)
         rules = rules_for(settings, self._sources.open, verifies=self._verifies)
+        candidate = self._candidate(loaded.shadow)
+        unwrapping = made.unwrapping
+        if unwrapping and candidate and not candidate.rules.reads.isdisjoint(OF_ATTACHMENTS):
+            unwrapping = replace(unwrapping, attachments=True)
         pipeline = replace(
             made,
+            unwrapping=unwrapping,
             consult=partial(self._lists.consult, scope=list_scope(settings, verifies=self._verifies)),
             policy=replace(made.policy, rules=rules),
         )
-        candidate = self._candidate(loaded.shadow)
         processor = processor_for(
             loaded,
             pipeline,

@@ -164,7 +164,8 @@ def _unwrapping(settings: Settings) -> Unwrapping | None:
     if not settings.mime.read:
         return None
     spool, mime = settings.spool, settings.mime
-    return Unwrapping(Path(spool.directory), spool.memory, mime.parts, mime.file_size, mime.sample)
+    looks = any(one.looks_at_attachments for one in settings.rule)
+    return Unwrapping(Path(spool.directory), spool.memory, mime.parts, mime.file_size, mime.sample, looks)
 
 
 def rules_for(settings: Settings, open_source: OpenSource, *, verifies: bool) -> Rules:

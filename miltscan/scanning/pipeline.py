@@ -142,14 +142,15 @@ class Pipeline:
             lists = self.consult(message, tick)
             unwrapped = self.unwrapping.of(message) if self.unwrapping else None
             scanned = self._scanned(message, unwrapped, lists, scanning, tick)
+            if unwrapped:
+                message = message._replace(structure=unwrapped.known(tick))
         finally:
             self.slots.put(None)
         standings = _standings(message, lists, [timed.verdict for timed in scanned], filtered=bool(self.filters))
         filtered: tuple[Timed, ...] = ()
         if self.filters:
             standings, filtered = self._filtered(message, standings, scanning + self.timeout, tick)
-        report = self._report(message, standings, (*scanned, *filtered), (began, scanning))
-        return report._replace(structure=unwrapped.structure) if unwrapped else report
+        return self._report(message, standings, (*scanned, *filtered), (began, scanning))
 
     def _filtered(
         self, message: Message, standings: Sequence[ListStanding], deadline: float, tick: Tick

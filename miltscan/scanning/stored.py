@@ -55,7 +55,7 @@ def report_fields(name: str, report: Report) -> dict[str, str | int | float | li
         "reason": verdict.reason,
         "detail": readable(verdict.detail),
         "part": readable(verdict.part) or None,
-        "anomalies": list(report.structure.anomalies) if report.structure else [],
+        "anomalies": list(report.message.structure.anomalies) if report.message.structure else [],
         "engine": verdict.engine,
         "server": verdict.server,
         "unscanned_by": [one.engine for one in report.missing],

@@ -5,8 +5,6 @@ the message, and what cannot be read, or exceeds a bound, is not clean: docs/det
 """
 
 import hashlib
-import mmap
-import os
 import random
 import time
 from collections import OrderedDict, deque
@@ -16,15 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from miltscan.core.contained import Inner, Inside, fault_of, look_inside, may_contain
+from miltscan.core.contained import Inner, Inside, look_inside, may_contain
 from miltscan.core.containers.budget import Budget, ContainerBounds
-from miltscan.core.message import PREFACE, Content, Message
-from miltscan.core.mime.part import Bounds, Part, Reading
+from miltscan.core.message import PREFACE, Message
+from miltscan.core.mime.part import Bounds, Reading
 from miltscan.core.mime.reader import read_message
-from miltscan.core.report import Place, ScannedPart, Structure
+from miltscan.core.report import Place
+from miltscan.core.structure import ScannedPart, Structure
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, severity
 from miltscan.engines.base import Engine, Tick
 from miltscan.errors import MtaGoneError
+from miltscan.scanning.files import MessageFiles, bytes_of, copy_part, is_text
 from miltscan.scanning.spool import Spool
 from miltscan.telemetry import metrics
 from miltscan.telemetry.log import logger
@@ -34,7 +34,6 @@ _TRIES = 3
 _REMEMBERED = 1000  # such messages
 _failures: OrderedDict[bytes, int] = OrderedDict()
 """Their digests, and how often the reader has failed at them in this process."""
-_COPIED = 2**20  # bytes; the file of a larger message is never used for another one, so it can be mapped
 _TICK = 0.5  # seconds between two progress messages to the MTA
 _SECONDS = 2.0  # of CPU time to look into the parts of one message
 
@@ -43,7 +42,7 @@ _SECONDS = 2.0  # of CPU time to look into the parts of one message
 class Unwrapping:
     """How the messages of one configuration are unwrapped; `parts`, `file` and `sample` as in `MimeSettings`.
 
-    A part above `memory` bytes is kept in `directory`, as a message is.
+    A part above `memory` bytes is kept in `directory`, as a message is. `attachments` are looked at for rules.
     """
 
     directory: Path
@@ -51,6 +50,7 @@ class Unwrapping:
     parts: int
     file: int
     sample: int
+    attachments: bool = False
 
     def of(self, message: Message) -> "Unwrapped":
         """The message, to be scanned before its content ends."""
@@ -88,28 +88,50 @@ class Unwrapped:
         except MtaGoneError:
             raise
         except Exception as error:  # noqa: BLE001 - a defect of ours; the message is not at fault
-            metrics.EXCEPTIONS.child(Place.MIME).inc()
-            logger().error("exception", where=Place.MIME, exc_info=error)
+            _report_defect(error)
             return self._after_defect(whole)
         if self.structure and self.structure.plain and severity(worst) > severity(whole):
             self.structure = self.structure._replace(missed=True)
         return worst
 
+    def known(self, tick: Tick) -> Structure | None:
+        """What is known of the structure, with the attachments if they are wanted; None if it could not be read.
+
+        Raises only what `tick` does.
+        """
+        if self.unwrapping.attachments:
+            try:
+                reading = self._read(tick)
+                bounds = self._bounds(tick)
+                budget = Budget(bounds, self.message.size)
+                files = MessageFiles(self.unwrapping.directory, self.unwrapping.memory, bounds, budget)
+                found = tuple(files.of(reading))
+            except MtaGoneError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                _report_defect(error)
+            else:
+                if self.structure:
+                    self.structure = self.structure._replace(attachments=found)
+        return self.structure
+
+    def _bounds(self, tick: Tick) -> ContainerBounds:
+        deadline = time.thread_time() + _SECONDS
+        return ContainerBounds(clock=_ticking_clock(tick), deadline=deadline, file=self.unwrapping.file)
+
     def _verdicts(self, engine: Engine, deadline: float, tick: Tick) -> Iterator[Verdict]:
         """The verdicts on the parts, attachments first, until one is infected; and on what was not read."""
         reading = self._read(tick)
-        bounds = ContainerBounds(
-            clock=_ticking_clock(tick), deadline=time.thread_time() + _SECONDS, file=self.unwrapping.file
-        )
+        bounds = self._bounds(tick)
         budget, seen = Budget(bounds, self.message.size), set[bytes]()
         every = self.sampled or not reading.plain
-        parts = sorted(reading.parts, key=_is_text)
+        parts = sorted(reading.parts, key=is_text)
         waiting = deque(_Item(Inner(one.path, one.chunks), 0, every) for one in parts if every or may_contain(one))
         yield from (Verdict.unscanned(engine.name, *limit) for limit in _limits_of(reading))
         while waiting:
             item = waiting.popleft()
             with closing(Spool(self.unwrapping.directory, self.unwrapping.memory)) as spool:
-                digest, fault = _copy(item.inner.chunks(), spool)
+                digest, fault = copy_part(item.inner.chunks(), spool)
                 if fault:
                     yield Verdict.unscanned(engine.name, *fault)
                 if digest in seen or not spool.size:
@@ -118,7 +140,7 @@ class Unwrapped:
                     yield Verdict.unscanned(engine.name, Limit.LIMITS, f"more than {len(seen)} parts (mime.parts)")
                     return
                 seen.add(digest)
-                inside = look_inside(item.inner.path, _bytes_of(spool, spool.size), bounds, budget)
+                inside = look_inside(item.inner.path, bytes_of(spool, spool.size), bounds, budget)
                 self._note(inside=inside)
                 yield from (Verdict.unscanned(engine.name, *limit) for limit in inside.limits)
                 if inside.inner and item.depth >= bounds.depth:
@@ -143,10 +165,11 @@ class Unwrapped:
     def _read(self, tick: Tick) -> Reading:
         if self._reading is None:
             began = time.thread_time()
-            content = _bytes_of(self.message.content, len(PREFACE) + self.message.size)[len(PREFACE) :]
+            content = bytes_of(self.message.content, len(PREFACE) + self.message.size)[len(PREFACE) :]
             self._reading = reading = read_message(content, Bounds(_ticking_clock(tick)))
             anomalies = tuple(sorted(reading.anomalies))
-            self.structure = Structure(reading.plain, self.sampled, anomalies, time.thread_time() - began)
+            seconds = time.thread_time() - began
+            self.structure = Structure(reading.plain, self.sampled, anomalies, seconds, encrypted=reading.encrypted)
         return self._reading
 
     def _note(self, *, scan: ScannedPart | None = None, inside: Inside | None = None) -> None:
@@ -162,7 +185,7 @@ class Unwrapped:
     def _after_defect(self, whole: Verdict) -> Verdict:
         """A tempfail for the first times: a corrected version may be there at the next try."""
         size = len(PREFACE) + self.message.size
-        digest = hashlib.sha256(_bytes_of(self.message.content, size)).digest()
+        digest = hashlib.sha256(bytes_of(self.message.content, size)).digest()
         _failures[digest] = times = _failures.pop(digest, 0) + 1
         while len(_failures) > _REMEMBERED:
             _failures.popitem(last=False)
@@ -176,6 +199,11 @@ def _weight(verdict: Verdict) -> tuple[int, bool, bool]:
     return *severity(verdict), verdict.reason is not Limit.ENCRYPTED
 
 
+def _report_defect(error: Exception) -> None:
+    metrics.EXCEPTIONS.child(Place.MIME).inc()
+    logger().error("exception", where=Place.MIME, exc_info=error)
+
+
 def _limits_of(reading: Reading) -> Iterator[tuple[Limit, str]]:
     """Why a message was not read completely."""
     if reading.malformed:
@@ -184,13 +212,6 @@ def _limits_of(reading: Reading) -> Iterator[tuple[Limit, str]]:
         yield Limit.ENCRYPTED, "S/MIME or OpenPGP"
     if reading.limit:
         yield Limit.LIMITS, f"a bound of the reader: {reading.limit}"
-
-
-def _bytes_of(content: Content, size: int) -> memoryview:
-    """The first bytes of a spool. Raises OSError."""
-    if size <= _COPIED:
-        return memoryview(os.pread(content.fileno(), size, 0))
-    return memoryview(mmap.mmap(content.fileno(), size, prot=mmap.PROT_READ))
 
 
 def _ticking_clock(tick: Tick) -> Callable[[], float]:
@@ -205,19 +226,3 @@ def _ticking_clock(tick: Tick) -> Callable[[], float]:
         return time.thread_time()
 
     return clock
-
-
-def _is_text(part: Part) -> bool:
-    """Whether it is shown as text: scanned last, as most likely it is harmless."""
-    return not part.names and all(one.startswith(b"text/") for one in part.types)
-
-
-def _copy(chunks: Iterator[object], spool: Spool) -> tuple[bytes, tuple[Limit, str] | None]:
-    """Write the content of a part to the spool; return its digest, and why it is not complete. Raises SpoolError."""
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        if not isinstance(chunk, bytes | memoryview):
-            return digest.digest(), fault_of(chunk)
-        digest.update(chunk)
-        spool.write(bytes(chunk))
-    return digest.digest(), None

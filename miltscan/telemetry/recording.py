@@ -10,9 +10,10 @@ from miltscan import __version__
 from miltscan.core.message import direction
 from miltscan.core.policy import is_builtin
 from miltscan.core.receipt import ReceiptResult
-from miltscan.core.report import Copies, Report, Structure, Timed
+from miltscan.core.report import Copies, Report, Timed
 from miltscan.core.ruled import Ruling
 from miltscan.core.signature import signature_class
+from miltscan.core.structure import Structure
 from miltscan.core.text import readable
 from miltscan.core.verdict import Advice, Fault, Limit, Outcome, Verdict
 from miltscan.telemetry import metrics
@@ -107,7 +108,7 @@ class _Tally:
         elif kept:
             self.puts.append((kept.seconds, queue_id))
         _record_rules(report)
-        self._add_structure(report.structure, queue_id)
+        self._add_structure(report.message.structure, queue_id)
         if report.copies:
             self._add_copies(report.copies, queue_id)
         self.puts += [(group.kept.seconds, queue_id) for group in report.groups if group.kept]

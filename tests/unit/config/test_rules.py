@@ -6,7 +6,6 @@ import pytest
 
 from miltscan.config.load import load_settings, parse_settings
 from miltscan.config.rules import Side
-from miltscan.core.conditions import RESERVED
 from miltscan.errors import ConfigError
 from tests.unit.config.full import RULES
 
@@ -99,7 +98,10 @@ def rule(body: str, name: str = "r", action: str = "reject") -> str:
             rule("when = { score_from = { clamd = 5 } }"),
             'rule[1].when.score_from = "clamd": expected the name of an anti-spam',
         ),
-        *((rule(f'when = {{ {key} = "x" }}'), f"rule[1].when.{key}: not available yet") for key in RESERVED),
+        (rule('when = { type = "exe" }') + "[mime]\nread = false\n", "rule[1]: a condition on the parts of a message"),
+        (rule('when = { type = "execute" }'), 'rule[1].when.type = "execute": expected one of "empty"'),
+        (rule('when = { anomaly = "odd" }'), 'rule[1].when.anomaly = "odd": expected one of "header-broken"'),
+        (rule('when = { macro = "yes" }'), 'rule[1].when.macro = "yes": expected true or false'),
     ],
 )
 def test_a_mistake(text: str, mistake: str) -> None:

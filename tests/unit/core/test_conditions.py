@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from miltscan.core.conditions import CONDITIONS, RESERVED, UnfitError, condition
+from miltscan.core.attachments import look_at
+from miltscan.core.conditions import CONDITIONS, UnfitError, condition
 from miltscan.core.facts import NOTHING_KNOWN, Facts, HeaderIndex, WeekTime
 from miltscan.core.lookup import Check, Kind, Source
 from miltscan.core.message import Direction
@@ -29,6 +30,9 @@ KNOWN = Facts(
     signature="Doc.Macro.Agent-1",
     scores={"rspamd": 6.5},
     spam_actions={"rspamd": SpamAction.SOFT_REJECT, "spamd": SpamAction.NONE},
+    attachments=(look_at(["a.txt"], b"text"), look_at(["other", "invoice.pdf.EXE"], b"MZ" + bytes(100))),
+    anomalies=frozenset({"padding-inside"}),
+    encrypted=True,
 )
 
 
@@ -119,6 +123,11 @@ def test_the_first_value_that_a_source_knows_decides(key: str, words: str, expec
             [{"list-id": "*"}, {"X-Foo": "one\ttwo"}, {"x-foo": ["x", "\\xff"]}, {"X-Empty": "*", "List-Id": "<a.*"}],
             [{"X-None": "*"}, {"X-Foo": "three"}, {"List-Id": "*", "X-None": "*"}],
         ),
+        ("attachment", ["*.exe", ["*.com", "Invoice.pdf.exe"]], ["*.scr", "exe"]),
+        ("type", ["exe", ["zip", "exe"]], ["zip"]),
+        ("encrypted", [True], [False]),
+        ("macro", [True], [False]),
+        ("anomaly", ["padding-inside", ["zip-joined", "padding-inside"]], ["zip-joined", "double-extension"]),
         ("daemon", ["MTA", ["MSA", "MTA"]], ["MSA"]),
         ("time", ["Mon-Fri 08:00-18:00", ["Sun", "10:00-11:00"]], ["Sat,Sun"]),
     ],
@@ -133,7 +142,7 @@ def test_what_a_condition_matches(key: str, matching: list[Any], failing: list[A
 def test_every_key_is_tested_above() -> None:
     """A new condition needs its table."""
     (mark,) = test_what_a_condition_matches.pytestmark
-    assert {*CONDITIONS} - {*RESERVED} == {row[0] for row in mark.args[1]}
+    assert {*CONDITIONS} == {row[0] for row in mark.args[1]}
 
 
 @pytest.mark.parametrize(
@@ -221,7 +230,7 @@ def test_a_source_that_cannot_be_opened() -> None:
 
 def test_an_unknown_key() -> None:
     """It is a KeyError, as are those that are reserved."""
-    for key in ("colour", *RESERVED):
+    for key in ("colour",):
         with pytest.raises(KeyError):
             condition(key, "x", opened)
 

@@ -1,6 +1,9 @@
 """The cases of tests/corpus/decisions without a process: settings, session, the words of the engine, decision."""
 
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -10,7 +13,7 @@ from miltscan.core.action import Decision, Discard, Hold, Quarantine, Redirect
 from miltscan.core.edits import edited
 from miltscan.core.lists import Consultation, Lists
 from miltscan.core.lookup import Check, Source
-from miltscan.core.message import NO_CIRCUMSTANCES, Circumstances, Client, Destination, Envelope, Message
+from miltscan.core.message import NO_CIRCUMSTANCES, PREFACE, Circumstances, Client, Destination, Envelope, Message
 from miltscan.core.policy import decide
 from miltscan.core.report import Group
 from miltscan.core.ruled import Ruling, Scanned, rule_on, rule_on_standings
@@ -24,6 +27,8 @@ from miltscan.engines.reply import Failed, Limited
 from miltscan.engines.rspamd.reply import Honoured, parse_rspamd
 from miltscan.engines.spamd.reply import parse_spamd
 from miltscan.scanning.assemble import list_scope, policy_for, rules_for
+from miltscan.scanning.spool import Spool
+from miltscan.scanning.unwrapping import Unwrapping
 from tests.fakes.messages import NoContent
 from tests.harness import decisions
 from tests.harness.decisions import Case, Fate
@@ -96,7 +101,7 @@ def decided(case: Case, settings: Settings) -> Plan:
     if case.body:
         session.body(case.body)
     session.eom()
-    message = made(session)
+    message = with_structure(made(session), case, settings)
     if message.settled:
         return planned(settings, message, rule_on(policy, Scanned(message, message.settled, (), case.now)))
     asked = zip(case.answers.items(), case.types, strict=False)
@@ -109,6 +114,17 @@ def decided(case: Case, settings: Settings) -> Plan:
         for one in lists.standings(scanned, filtered=bool(policy.filters))
     ]
     return planned(settings, message, rule_on_standings(policy, message, standings, case.now))
+
+
+def with_structure(message: Message, case: Case, settings: Settings) -> Message:
+    """The message with what rules ask about its attachments."""
+    content = b"".join(b"%s:%s\r\n" % field for field in case.headers) + b"\r\n" + case.body
+    looks = any(one.looks_at_attachments for one in settings.rule)
+    with TemporaryDirectory() as folder, closing(Spool(Path(folder), 1 << 20)) as spool:
+        spool.write(PREFACE + content)
+        whole = message._replace(content=spool, size=len(content))
+        known = Unwrapping(Path(folder), 1 << 20, 10, 1 << 20, 0, looks).of(whole).known(lambda: None)
+    return message._replace(structure=known)
 
 
 def planned(settings: Settings, message: Message, ruling: Ruling) -> Plan:

@@ -1,0 +1,37 @@
+"""What is known of the structure of a message after it was read. Pure; `core.mime` reads it."""
+
+from typing import NamedTuple
+
+from miltscan.core.attachments import Attachment
+from miltscan.core.verdict import Verdict
+
+
+class ScannedPart(NamedTuple):
+    """A part that an engine has scanned by itself: its path, and its size in bytes."""
+
+    path: str
+    size: int
+    verdict: Verdict
+
+
+class Structure(NamedTuple):
+    """How the structure of a message was read; `seconds` of CPU time.
+
+    `plain` means that all mail programs read it alike; then its parts are scanned only if it is `sampled`, and `missed`
+    means that a part was worse than the whole. `scans` are the parts that were scanned by themselves. `attachments` are
+    the files in it, also those within zips, where rules ask for them. `encrypted` means S/MIME or OpenPGP.
+    """
+
+    plain: bool
+    sampled: bool
+    anomalies: tuple[str, ...]
+    seconds: float
+    scans: tuple[ScannedPart, ...] = ()
+    missed: bool = False
+    attachments: tuple[Attachment, ...] = ()
+    encrypted: bool = False
+
+
+def anomalies_of(structure: Structure) -> frozenset[str]:
+    """What is odd about the structure, and about the names of attachments."""
+    return frozenset(structure.anomalies).union(*(one.anomalies for one in structure.attachments))
