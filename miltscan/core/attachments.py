@@ -18,10 +18,14 @@ _LONGEST = 20  # characters of an extension; what is longer is a sentence with a
 
 
 class AttachmentAnomaly(StrEnum):
-    """What is odd about the name of an attachment; with those of the structure, a value of the condition `anomaly`."""
+    """What is odd about attachments; with what is odd about the structure, the values of the condition `anomaly`.
+
+    `FILES_UNSEEN`: a bound was met, so that rules do not see all files of the message.
+    """
 
     DOUBLE_EXTENSION = "double-extension"
     TYPE_DIFFERS = "type-differs"
+    FILES_UNSEEN = "files-unseen"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from miltscan.core.attachment_names import attachment_names
 from miltscan.core.attachments import Attachment, look_at
 from miltscan.core.contained import fault_of, may_contain
-from miltscan.core.containers.budget import Budget, ContainerBounds
+from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import decompress
 from miltscan.core.containers.zip import read_zip
 from miltscan.core.message import Content
@@ -27,14 +27,18 @@ _DEPTH = 4  # zips within each other in which files are looked for
 _HEAD = 64 * 1024  # bytes by which the type of a file is known
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MessageFiles:
-    """The attachments of one message, and the files in its zips; `directory` and `memory` as for its spool."""
+    """The attachments of one message, and the files in its zips; `directory` and `memory` as for its spool.
+
+    `unseen` means that there are more than a bound allows.
+    """
 
     directory: Path
     memory: int
     bounds: ContainerBounds
     budget: Budget
+    unseen: bool = False
 
     def of(self, reading: Reading) -> Iterator[Attachment]:
         """All of them, up to the bound; a text without a name is none. Raises OSError, SpoolError."""
@@ -43,18 +47,23 @@ class MessageFiles:
             for one in reading.parts
             if not is_text(one)
         )
-        return islice(every, _MOST_FILES)
+        yield from islice(every, _MOST_FILES)
+        self.unseen = self.unseen or next(every, None) is not None
 
     def _looked_at(
         self, names: Sequence[str], chunks: Callable[[], Iterator[object]], *, zipped: bool, depth: int
     ) -> Iterator[Attachment]:
         head = next((bytes(one) for one in chunks() if isinstance(one, bytes | memoryview)), b"")[:_HEAD]
-        if depth > _DEPTH or not (zipped or head.startswith(b"PK")):
+        zipped = zipped or head.startswith(b"PK")
+        if depth > _DEPTH or not zipped:
+            self.unseen = self.unseen or zipped
             yield look_at(names, head)
             return
         with closing(Spool(self.directory, self.memory)) as spool:
-            copy_part(chunks(), spool)
-            members = read_zip(bytes_of(spool, spool.size), self.bounds).members if spool.size else ()
+            _, fault = copy_part(chunks(), spool)
+            archive = read_zip(bytes_of(spool, spool.size) if spool.size else b"", self.bounds)
+            self.unseen = self.unseen or bool(archive.exceeded - {ContainerLimit.FILE}) or fault is not None
+            members = archive.members
             yield look_at(names, head, {name for member in members for name in member.names})
             for member in members:
                 inner = attachment_names((b"name", name) for name in member.names)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from miltscan.core.attachments import AttachmentAnomaly
 from miltscan.core.contained import Inner, Inside, look_inside, may_contain
 from miltscan.core.containers.budget import Budget, ContainerBounds
 from miltscan.core.message import PREFACE, Message
@@ -112,7 +113,9 @@ class Unwrapped:
                 _report_defect(error)
             else:
                 if self.structure:
-                    self.structure = self.structure._replace(attachments=found)
+                    unseen = (AttachmentAnomaly.FILES_UNSEEN,) if files.unseen else ()
+                    anomalies = (*self.structure.anomalies, *unseen)
+                    self.structure = self.structure._replace(attachments=found, anomalies=anomalies)
         return self.structure
 
     def _bounds(self, tick: Tick) -> ContainerBounds:

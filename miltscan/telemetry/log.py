@@ -26,6 +26,7 @@ from miltscan.core.message import Message, direction
 from miltscan.core.noted import notes_at_rcpt
 from miltscan.core.report import RECIPIENTS_SHOWN, Group, Report, Timed
 from miltscan.core.ruled import Ruling
+from miltscan.core.structure import anomalies_of
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.telemetry.output import Output
@@ -118,7 +119,7 @@ def message_fields(report: Report, worker: int) -> dict[str, object]:
         "observed": list(report.observed),
         "facts": list(report.notes),
         "part": verdict.part or None,
-        "anomalies": list(report.message.structure.anomalies) if report.message.structure else [],
+        "anomalies": sorted(anomalies_of(report.message.structure)) if report.message.structure else [],
         "parts_scanned": len(report.message.structure.scans) if report.message.structure else 0,
         "engines": [_engine_fields(timed) for timed in report.verdicts],
         "waited_ms": round(report.waited * 1000, 1),

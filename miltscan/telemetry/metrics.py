@@ -9,11 +9,9 @@ from itertools import product
 from prometheus_client import Counter, Gauge, Histogram
 
 from miltscan.core.action import ActionName
-from miltscan.core.containers.zip_records import ZipAnomaly
+from miltscan.core.conditions import ANOMALIES
 from miltscan.core.lists import ListName
 from miltscan.core.message import Direction
-from miltscan.core.mime.ber import CmsAnomaly
-from miltscan.core.mime.closed import Anomaly
 from miltscan.core.probe import ProbeKind, Stage
 from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Place
@@ -390,12 +388,12 @@ STRUCTURES = Family(
     "missed: and one was worse than the whole message), or in several ways.",
     (closed("reading", ("plain", "sampled", "missed", "several")),),
 )
-ANOMALIES = Family(
+ANOMALY_MESSAGES = Family(
     Counter,
     "anomalies_total",
     "messages",
     "Messages by what is odd about their structure; a message may have several.",
-    (closed("anomaly", (*Anomaly, *ZipAnomaly, *CmsAnomaly)),),
+    (closed("anomaly", ANOMALIES),),
 )
 PARTS_SCANNED = Family(Counter, "parts_scanned_total", "parts", "Parts of messages that were scanned by themselves.")
 STRUCTURE_SECONDS = Family(

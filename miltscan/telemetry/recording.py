@@ -13,7 +13,7 @@ from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Copies, Report, Timed
 from miltscan.core.ruled import Ruling
 from miltscan.core.signature import signature_class
-from miltscan.core.structure import Structure
+from miltscan.core.structure import Structure, anomalies_of
 from miltscan.core.text import readable
 from miltscan.core.verdict import Advice, Fault, Limit, Outcome, Verdict
 from miltscan.telemetry import metrics
@@ -124,8 +124,8 @@ class _Tally:
         if structure.plain:
             reading = "missed" if structure.missed else "sampled" if structure.sampled else "plain"
         metrics.STRUCTURES.child(reading).inc()
-        for anomaly in structure.anomalies:
-            metrics.ANOMALIES.child(anomaly).inc()
+        for anomaly in anomalies_of(structure):
+            metrics.ANOMALY_MESSAGES.child(anomaly).inc()
         metrics.PARTS_SCANNED.child().inc(len(structure.scans))
         self.structures.append((structure.seconds, queue_id))
 
