@@ -10,7 +10,7 @@ MUTANTS := .venv/.mutants
 # Without isolation pip builds with what is installed, instead of fetching a build's requirements without hashes.
 PIP_INSTALL := .venv/bin/pip install --quiet --use-pep517 --no-build-isolation
 
-.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-quarantine bench-tuning bench-breakdown mutants dashboard check format clean
+.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-quarantine bench-tuning bench-breakdown noxxi mutants dashboard check format clean
 
 all: environment
 
@@ -70,6 +70,11 @@ bench-growth: $(PLOTS)
 bench-quick: environment
 	@deploy/debian/install deploy/debian/packages-bench.txt
 	@$(RUN) -m tests.bench.quick $(OPTIONS)
+
+# Scans the infected messages of a folder, such as hide-content.d of github.com/noxxi/mime-is-broken, with and without [mime].
+noxxi: environment
+	@deploy/debian/install deploy/debian/packages-test.txt
+	@$(RUN) -m tests.bench.wrapping $(FOLDER)
 
 $(PLOTS): tests/bench/requirements.txt $(READY) | packages
 	$(PIP_INSTALL) --require-hashes -r tests/bench/requirements.txt
