@@ -86,7 +86,7 @@ class MimeSettings(Table):
     """Whether to read it, and to have scanned by themselves the parts of messages that can be read in several ways."""
     parts: Annotated[int, units.count(1, 10_000)] = 200
     """Largest number of parts of one message that are scanned by themselves."""
-    file_size: Annotated[int, units.size("1KiB", "4GB")] = 110 * _MIB
+    file_size: Annotated[int, units.size("1KiB", "4GB")] = 100 * _MIB
     """Size of a file in a zip above which it counts as not scanned: clamd's MaxFileSize, beyond which clamd says OK."""
     sample: Annotated[int, units.count(0, 1_000_000)] = 200
     """Of so many messages that can be read in one way only, the parts of one are scanned all the same; 0 for none."""

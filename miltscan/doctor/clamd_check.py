@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from miltscan.config.engines import EngineTable
-from miltscan.config.settings import LimitSettings, Settings
+from miltscan.config.settings import Settings
 from miltscan.core.address import Address
 from miltscan.core.clamav_conf import clamav_number
 from miltscan.core.finding import Finding, error, ok, warning
@@ -63,7 +63,7 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
             with suppress(OSError):  # the name of its host is unknown now
                 answers = [version(target, _VERSION_TIMEOUT) for target in targets(server)]
                 yield from (ok(f"{clamd.name} {server}", f"is {answer.text}") for answer in answers if answer)
-        yield from clamd_findings(clamd, server, settings.limits)
+        yield from clamd_findings(clamd, server, settings)
 
 
 def server_findings(  # noqa: PLR0913 - each is a fact about the server
@@ -95,7 +95,7 @@ def server_findings(  # noqa: PLR0913 - each is a fact about the server
         yield warning(subject, text, "check that freshclam runs") if age > SIGNATURE_AGE else ok(subject, text)
 
 
-def clamd_findings(engine: EngineTable, server: Address, limits: LimitSettings) -> Iterator[Finding]:
+def clamd_findings(engine: EngineTable, server: Address, settings: Settings) -> Iterator[Finding]:
     """Where the configuration of this clamd allows less than miltscan's settings."""
     subject, file = f"{engine.name} {server}", local.file_of(server)
     if file is None:
@@ -108,7 +108,7 @@ def clamd_findings(engine: EngineTable, server: Address, limits: LimitSettings) 
         yield warning(subject, text, "run this command as root").because(*denied(problem))
         return
     yield from room_findings(subject, file, clamd)
-    found = [*mismatches(clamd, engine, limits)]
+    found = [*mismatches(clamd, engine, settings)]
     for one in found:
         yield (error if one.silent else warning)(subject, f"{one.key} {one.why}", f'write "{one.line}" in {file}')
     if not found:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from miltscan.config.engines import ClamdEngineSettings, EngineTable
-from miltscan.config.settings import LimitSettings, Settings
+from miltscan.config.settings import Settings
 from miltscan.config.units import show_duration, show_size
 from miltscan.core.address import Address
 from miltscan.core.clamav_conf import ON, clamav_number
@@ -32,14 +32,19 @@ def clamd_servers(settings: Settings) -> Iterator[tuple[ClamdEngineSettings, Add
             yield from ((engine, server) for server in engine.servers)
 
 
-def mismatches(clamd: Mapping[str, str], engine: EngineTable, limits: LimitSettings) -> Iterator[Mismatch]:
+def mismatches(clamd: Mapping[str, str], engine: EngineTable, settings: Settings) -> Iterator[Mismatch]:
     """Where the options of clamd (by `effective_options`) allow less than miltscan's settings."""
+    limits, mime = settings.limits, settings.mime
     largest = min(limits.message_size, engine.skip_above or limits.message_size)
     for key in ("StreamMaxLength", "MaxScanSize", "MaxFileSize"):
         if 0 < (size := clamav_number(clamd[key])) < largest:  # 0 means no limit
             why = f"{show_size(size)} is below limits.message_size = {show_size(limits.message_size)}"
             line = f"{key} {-(-largest // 2**20)}M"
             yield Mismatch(key, f"{why}: clamd does not scan larger messages completely", line)
+    if mime.read and largest <= (size := clamav_number(clamd["MaxFileSize"])) < mime.file_size:
+        why = f"{show_size(size)} is below mime.file_size = {show_size(mime.file_size)}"
+        line = f"MaxFileSize {-(-mime.file_size // 2**20)}M"
+        yield Mismatch("MaxFileSize", f"{why}: clamd reports a zip with a larger file as clean", line, silent=True)
     patience = min(limits.scan_timeout, engine.timeout or limits.scan_timeout)
     if not 0 < (seconds := clamav_number(clamd["MaxScanTime"]) / 1000) < patience:
         given = show_duration(seconds) if seconds else "no limit"

@@ -94,22 +94,22 @@ def test_limits_of_clamd_below_ours_are_warnings(tmp_path: Path, monkeypatch: py
     file = tmp_path / "clamd.conf"
     monkeypatch.setattr(local, "file_of", lambda _server: file)
     monkeypatch.setattr(clamd_check, "_PRIVATE", ())
-    (engine,), limits = Settings().engines, Settings().limits
-    (text,) = bad(clamd_check.clamd_findings(engine, A, limits))
+    (engine,), settings = Settings().engines, Settings()
+    (text,) = bad(clamd_check.clamd_findings(engine, A, settings))
     missing = f"clamd unix:/run/a: {file} is not readable: No such file or directory; limits are not compared"
     assert text == ("warning", missing)
     room = f"MaxThreads 10\nMaxScanSize 100M\nTemporaryDirectory {tmp_path}\n"
     file.write_text(f"MaxFileSize 1M\nAlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n{room}")
-    (found,) = clamd_check.clamd_findings(engine, A, limits)
+    (found,) = clamd_check.clamd_findings(engine, A, settings)
     assert found.remedy == f'write "MaxFileSize 100M" in {file}'
     file.write_text(f"AlertExceedsMax yes\nAlertEncrypted yes\nMaxScanTime 50000\n{room}")
-    assert bad(clamd_check.clamd_findings(engine, A, limits)) == []
+    assert bad(clamd_check.clamd_findings(engine, A, settings)) == []
 
 
 def test_a_clamd_of_another_host_is_not_compared() -> None:
     """Its configuration file is on the other host."""
     (engine,), address = Settings().engines, InetAddress("clamd.example.test", 3310)
-    (found,) = clamd_check.clamd_findings(engine, address, Settings().limits)
+    (found,) = clamd_check.clamd_findings(engine, address, Settings())
     text = "the location of its configuration file is unknown; limits are not compared"
     assert (found.level, found.text) == (Level.OK, text)
 

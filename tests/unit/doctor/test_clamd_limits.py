@@ -38,7 +38,7 @@ def written(folder: Path, text: str) -> Path:
 def mismatches(folder: Path, text: str, engine: EngineTable | None = None) -> list[Mismatch]:
     """The mismatches between a configuration and miltscan's default limits."""
     options = effective_options(written(folder, text))
-    return [*clamd_limits.mismatches(options, engine or Settings().engines[0], Settings().limits)]
+    return [*clamd_limits.mismatches(options, engine or Settings().engines[0], Settings())]
 
 
 def test_a_matching_configuration_has_no_mismatch(tmp_path: Path) -> None:
@@ -70,10 +70,17 @@ def test_each_mismatch_has_the_line_that_corrects_it(line: str, key: str, wanted
     assert mismatches(tmp_path, f"{found.line}\n{GOOD}") == []
 
 
+def test_a_file_in_a_zip_may_be_larger_than_clamd_scans(tmp_path: Path) -> None:
+    """It says OK of such a zip, so miltscan must know the limit: by mime.file_size."""
+    skipping = Settings().engines[0].model_copy(update={"skip_above": 25 * 2**20})
+    (found,) = mismatches(tmp_path, f"MaxFileSize 25M\n{GOOD}", skipping)
+    assert (found.key, found.line, found.silent) == ("MaxFileSize", "MaxFileSize 100M", True)
+
+
 def test_limits_of_the_engine_count_if_they_are_lower(tmp_path: Path) -> None:
     """An engine that skips large messages, or has a shorter timeout, needs less."""
     skipping = Settings().engines[0].model_copy(update={"skip_above": 25 * 2**20})
-    assert [one.key for one in mismatches(tmp_path, f"MaxFileSize 25M\n{GOOD}", skipping)] == []
+    assert [one.key for one in mismatches(tmp_path, f"StreamMaxLength 25M\n{GOOD}", skipping)] == []
     hasty = Settings().engines[0].model_copy(update={"timeout": 40.0})
     (found,) = mismatches(tmp_path, GOOD, hasty)
     assert (found.key, found.line) == ("MaxScanTime", "MaxScanTime 36000")
