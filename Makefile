@@ -7,10 +7,11 @@ RUN := $(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python
 READY := .venv/.ready
 PLOTS := .venv/.plots
 MUTANTS := .venv/.mutants
+FUZZ := .venv/.fuzz-ready
 # Without isolation pip builds with what is installed, instead of fetching a build's requirements without hashes.
 PIP_INSTALL := .venv/bin/pip install --quiet --use-pep517 --no-build-isolation
 
-.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-quarantine bench-tuning bench-breakdown noxxi mutants dashboard check format clean
+.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-quarantine bench-tuning bench-breakdown noxxi mutants fuzz dashboard check format clean
 
 all: environment
 
@@ -103,6 +104,14 @@ mutants: $(MUTANTS)
 
 $(MUTANTS): tests/mutants/requirements.txt $(READY) | packages
 	$(PIP_INSTALL) --require-hashes -r $<
+	@touch $@
+
+# Fuzzes the readers of hostile content, ten minutes each; docs/lab/fuzz.md. OPTIONS="--minutes 1 zip cms" for a part.
+fuzz: $(FUZZ)
+	@.venv/bin/python -m tests.fuzz $(OPTIONS)
+
+$(FUZZ): tests/fuzz/requirements.txt $(READY) | packages
+	$(PIP_INSTALL) --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 # Generates the Grafana dashboard.

@@ -29,7 +29,7 @@ _WORD = "doc dot docx docm dotx dotm"
 _EXCEL = "xls xlt xla xlsx xlsm xlsb xltx xltm xlam"
 _POWERPOINT = "ppt pot pps ppa pptx pptm ppsx ppsm potx potm ppam sldx sldm"
 _OFFICE = f"{_WORD} {_EXCEL} {_POWERPOINT} vsd vsdx vsdm pub mpp"
-_XML_NAMES = "xml xsd xsl xslt rdf rss atom kml gpx xaml plist config wsdl xhtml"
+_XML_NAMES = "xml xsd xsl xslt rdf rss atom kml gpx xaml plist wsdl xhtml"
 _EXTENSIONS: Mapping[FileType, frozenset[str]] = {
     kind: _words(words)
     for kind, words in (
@@ -77,7 +77,7 @@ _EXTENSIONS: Mapping[FileType, frozenset[str]] = {
         (_T.OLE2, f"{_OFFICE} msg oft wps wri db hwp"),
         (_T.OOXML, f"{_OFFICE} zip nupkg vsix"),
         (_T.RTF, "rtf doc dot"),
-        (_T.HTML, f"html htm xhtml shtml xht mht hta {_WORD} {_EXCEL} eml"),
+        (_T.HTML, f"html htm shtml xht mht hta {_XML_NAMES} {_WORD} {_EXCEL} eml"),
         (_T.XML, f"{_XML_NAMES} svg {_WORD} {_EXCEL} html htm hta"),
         (_T.SVG, "svg xml"),
         (_T.ODF, "odt ods odp odg odf odb odc ott ots otp otg fodt zip"),
@@ -89,9 +89,9 @@ _EXTENSIONS: Mapping[FileType, frozenset[str]] = {
         (_T.CALENDAR, "ics ical ifb vcs"),
         (_T.CONTACT, "vcf vcard"),
         (_T.MAIL, "eml mht mhtml txt mbox"),
-        (_T.TNEF, "dat tnef"),
+        (_T.TNEF, "tnef"),
         (_T.PST, "pst ost"),
-        (_T.PNG, "png apng"),
+        (_T.PNG, "png apng ico"),
         (_T.JPEG, "jpg jpeg jpe jfif pjpeg"),
         (_T.GIF, "gif"),
         (_T.BMP, "bmp dib"),
