@@ -60,11 +60,6 @@ def attachment_names(parameters: Iterable[tuple[bytes, bytes]]) -> tuple[str, ..
     return found if len(found) <= MOST_NAMES else found[: MOST_NAMES // 2] + found[-(MOST_NAMES // 2) :]
 
 
-def archived_name(raw: bytes) -> str:
-    """The name of a member of an archive: UTF-8 or, where it is not, in the charset of DOS (APPNOTE appendix D)."""
-    return _decoded(raw, "utf-8", "cp437").translate(_CONTROLS)[-LONGEST_NAME:]
-
-
 def _names(parameters: Iterable[tuple[bytes, bytes]]) -> Iterator[str]:
     """The names as the parameters have them."""
     pieces: dict[bytes, list[_Piece]] = defaultdict(list)
@@ -163,11 +158,7 @@ def _unbased(data: bytes) -> bytes:
 def _text(data: bytes, charset: bytes) -> str:
     written = charset.partition(b"*")[0]  # behind the asterisk is a language (RFC 2231, 5)
     name = written.decode("ascii", "replace").strip().lower().replace("_", "-").replace("windows-", "cp")
-    return _decoded(data, name if name in _CHARSETS else "utf-8", "latin-1")
-
-
-def _decoded(data: bytes, charset: str, fallback: str) -> str:
     try:
-        return data.decode(charset)
+        return data.decode(name if name in _CHARSETS else "utf-8")
     except UnicodeDecodeError:
-        return data.decode(fallback)
+        return data.decode("latin-1")

@@ -10,7 +10,6 @@ from miltscan.core.attachment_names import (
     _CHARSETS,
     LONGEST_NAME,
     MOST_NAMES,
-    archived_name,
     attachment_names,
 )
 
@@ -93,15 +92,6 @@ def test_the_end_of_a_long_name_is_kept() -> None:
 def test_a_charset_has_a_codec(charset: str) -> None:
     """None of the names in the table is unknown to Python."""
     assert codecs.lookup(charset)
-
-
-@pytest.mark.parametrize(
-    ("raw", "name"),
-    [(b"a/b.exe", "a/b.exe"), ("é".encode(), "é"), (b"\x82.txt", "é.txt"), (b"a\0b", "ab"), (b"a" * 2000, "a" * 1000)],
-)
-def test_the_name_in_an_archive(raw: bytes, name: str) -> None:
-    """It is UTF-8, or in the charset of DOS."""
-    assert archived_name(raw) == name
 
 
 ATTRIBUTE = st.sampled_from([b"name", b"name*", b"name*0", b"name*1*", b"name*99999999999999", b"filename*0*", b"x"])
