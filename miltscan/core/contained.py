@@ -40,7 +40,12 @@ def may_contain(part: Part) -> bool:
     """Whether a part may be a zip: by its type, its names or its first bytes."""
     if any(b"zip" in kind for kind in part.types) or any(b".zip" in name.value.lower() for name in part.names):
         return True
-    return b"".join(map(bytes, decode_chunks(part.raw[:_HEAD], part.decoding))).startswith(b"PK")
+    return head_of(part, _HEAD).startswith(b"PK")
+
+
+def head_of(part: Part, size: int) -> bytes:
+    """The begin of a part: what `size` bytes of it decode to."""
+    return b"".join(map(bytes, decode_chunks(part.raw[:size], part.decoding)))
 
 
 def look_inside(path: str, content: memoryview, bounds: ContainerBounds, budget: Budget) -> Inside:

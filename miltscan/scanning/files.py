@@ -12,10 +12,10 @@ from pathlib import Path
 
 from miltscan.core.attachment_names import attachment_names
 from miltscan.core.attachments import Attachment, look_at
-from miltscan.core.contained import fault_of, may_contain
+from miltscan.core.contained import fault_of, head_of, may_contain
 from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import decompress
-from miltscan.core.containers.zip import read_zip
+from miltscan.core.containers.zip import ZipMember, read_zip
 from miltscan.core.message import Content
 from miltscan.core.mime.part import Part, Reading
 from miltscan.core.verdict import Limit
@@ -43,38 +43,40 @@ class MessageFiles:
     def of(self, reading: Reading) -> Iterator[Attachment]:
         """All of them, up to the bound; a text without a name is none. Raises OSError, SpoolError."""
         every = chain.from_iterable(
-            self._looked_at(attachment_names(one.names), one.chunks, zipped=may_contain(one), depth=0)
+            self._looked_at(
+                attachment_names(one.names), head_of(one, 2 * _HEAD), one.chunks, zipped=may_contain(one), depth=0
+            )
             for one in reading.parts
             if not is_text(one)
         )
         yield from islice(every, _MOST_FILES)
-        self.unseen = self.unseen or next(every, None) is not None
+        self.unseen = self.unseen or reading.limit is not None or next(every, None) is not None
 
     def _looked_at(
-        self, names: Sequence[str], chunks: Callable[[], Iterator[object]], *, zipped: bool, depth: int
+        self, names: Sequence[str], head: bytes, chunks: Callable[[], Iterator[object]], *, zipped: bool, depth: int
     ) -> Iterator[Attachment]:
-        head = next((bytes(one) for one in chunks() if isinstance(one, bytes | memoryview)), b"")[:_HEAD]
-        zipped = zipped or head.startswith(b"PK")
         if depth > _DEPTH or not zipped:
             self.unseen = self.unseen or zipped
-            yield look_at(names, head)
+            yield look_at(names, head[:_HEAD])
             return
         with closing(Spool(self.directory, self.memory)) as spool:
-            _, fault = copy_part(chunks(), spool)
+            _, fault = copy_part(chunks(), spool, self.bounds.clock)
             archive = read_zip(bytes_of(spool, spool.size) if spool.size else b"", self.bounds)
             self.unseen = self.unseen or bool(archive.exceeded - {ContainerLimit.FILE}) or fault is not None
             members = archive.members
-            yield look_at(names, head, {name for member in members for name in member.names})
+            yield look_at(names, head[:_HEAD], {name for member in members for name in member.names})
             for member in members:
-                inner = attachment_names((b"name", name) for name in member.names)
-                packed = next(iter((*member.readings, *member.others)), None)
-                content = partial(decompress, packed, self.budget) if packed else _no_content
-                yield from self._looked_at(inner, content, zipped=False, depth=depth + 1)
+                yield from self._member(member, depth + 1)
 
-
-def _no_content() -> Iterator[object]:
-    """The pieces of a member that no reader can decode."""
-    return iter(())
+    def _member(self, member: ZipMember, depth: int) -> Iterator[Attachment]:
+        """A file in a zip, by the first of its readings; what no reader can decode has no content."""
+        packed = next(iter((*member.readings, *member.others)), None)
+        content = partial(decompress, packed, self.budget) if packed else partial(iter, ())
+        first = next(content(), b"")
+        self.unseen = self.unseen or isinstance(first, ContainerLimit)
+        head = bytes(first) if isinstance(first, bytes | memoryview) else b""
+        names = attachment_names((b"name", name) for name in member.names)
+        yield from self._looked_at(names, head, content, zipped=head.startswith(b"PK"), depth=depth)
 
 
 def bytes_of(content: Content, size: int) -> memoryview:
@@ -89,10 +91,16 @@ def is_text(part: Part) -> bool:
     return not part.names and all(one.startswith(b"text/") for one in part.types)
 
 
-def copy_part(chunks: Iterator[object], spool: Spool) -> tuple[bytes, tuple[Limit, str] | None]:
-    """Write the content of a part to the spool; return its digest, and why it is not complete. Raises SpoolError."""
+def copy_part(
+    chunks: Iterator[object], spool: Spool, pulse: Callable[[], object]
+) -> tuple[bytes, tuple[Limit, str] | None]:
+    """Write the content of a part to the spool; return its digest, and why it is not complete. Raises SpoolError.
+
+    `pulse` is called for each piece.
+    """
     digest = hashlib.sha256()
     for chunk in chunks:
+        pulse()
         if not isinstance(chunk, bytes | memoryview):
             return digest.digest(), fault_of(chunk)
         digest.update(chunk)

@@ -24,7 +24,7 @@ from miltscan.core.report import Place
 from miltscan.core.structure import ScannedPart, Structure
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, severity
 from miltscan.engines.base import Engine, Tick
-from miltscan.errors import MtaGoneError
+from miltscan.errors import MtaGoneError, SpoolError
 from miltscan.scanning.files import MessageFiles, bytes_of, copy_part, is_text
 from miltscan.scanning.spool import Spool
 from miltscan.telemetry import metrics
@@ -88,6 +88,8 @@ class Unwrapped:
             worst = max((whole, *self._verdicts(engine, deadline, tick)), key=_weight)
         except MtaGoneError:
             raise
+        except (SpoolError, OSError) as error:
+            return Verdict.error(engine.name, Fault.SPOOL, str(error))
         except Exception as error:  # noqa: BLE001 - a defect of ours; the message is not at fault
             _report_defect(error)
             return self._after_defect(whole)
@@ -134,7 +136,7 @@ class Unwrapped:
         while waiting:
             item = waiting.popleft()
             with closing(Spool(self.unwrapping.directory, self.unwrapping.memory)) as spool:
-                digest, fault = copy_part(item.inner.chunks(), spool)
+                digest, fault = copy_part(item.inner.chunks(), spool, bounds.clock)
                 if fault:
                     yield Verdict.unscanned(engine.name, *fault)
                 if digest in seen or not spool.size:

@@ -16,7 +16,7 @@ from miltscan.core.message import PREFACE, Message
 from miltscan.core.mime.part import Reading
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.engines.base import Tick
-from miltscan.errors import MtaGoneError
+from miltscan.errors import MtaGoneError, SpoolError
 from miltscan.scanning import unwrapping
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.unwrapping import Unwrapped, Unwrapping
@@ -261,6 +261,18 @@ def test_a_defect_of_the_reader_is_a_tempfail_at_first(
     assert [one.outcome for one in verdicts] == [Outcome.ERROR] * 3 + [Outcome.CLEAN]
     assert [one.reason for one in verdicts[:3]] == [Fault.EXCEPTION] * 3
     assert "defect" in capfd.readouterr().out
+
+
+def test_a_part_that_cannot_be_kept(unwrapped: Callable[..., Unwrapped], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is a fault of the spool, as for the message itself: the client keeps it."""
+
+    def full(*_: object) -> None:
+        raise SpoolError("no space")
+
+    mail = unwrapped(HIDDEN)
+    monkeypatch.setattr(unwrapping, "copy_part", full)
+    verdict = mail.scan(Scanner(), later(), nothing)
+    assert (verdict.outcome, verdict.reason, verdict.detail) == (Outcome.ERROR, Fault.SPOOL, "no space")
 
 
 def test_the_mta_has_signs_of_life_while_a_message_is_read(
