@@ -12,12 +12,16 @@ from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLi
 from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, decompress
 from miltscan.core.containers.zip import ZipMember, read_zip
 from miltscan.core.containers.zip_records import ZipAnomaly
+from miltscan.core.mime.openpgp import is_openpgp
 from miltscan.core.mime.part import Part
 from miltscan.core.mime.transfer import decode_chunks
 from miltscan.core.verdict import Limit
 
 _OPENED = frozenset({STORED, DEFLATE, BZIP2})
 """The methods of zip that clamd decodes; it passes LZMA and xz over without a word."""
+_TEXT = 64 * 1024  # bytes of a text in which an OpenPGP message may begin
+_ARMOR = b"-----BEGIN PGP MESSAGE"
+_PGP = (b".pgp", b".gpg", b".asc")
 _HEAD = 64  # encoded bytes of a part that show what it is
 
 
@@ -41,6 +45,14 @@ def may_contain(part: Part) -> bool:
     if any(b"zip" in kind for kind in part.types) or any(b".zip" in name.value.lower() for name in part.names):
         return True
     return head_of(part, _HEAD).startswith(b"PK")
+
+
+def is_encrypted(part: Part) -> bool:
+    """Whether it is an OpenPGP message, or a text with one, that only its recipients can read."""
+    if part.raw.nbytes > len(_ARMOR) and _ARMOR in bytes(part.raw[:_TEXT]):
+        return is_openpgp(part.raw[:_TEXT])
+    known = any(b"pgp" in kind for kind in part.types) or any(one.value.lower().endswith(_PGP) for one in part.names)
+    return known and is_openpgp(head_of(part, _TEXT))
 
 
 def head_of(part: Part, size: int) -> bytes:

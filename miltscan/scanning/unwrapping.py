@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from miltscan.core.attachments import AttachmentAnomaly
-from miltscan.core.contained import Inner, Inside, look_inside, may_contain
+from miltscan.core.contained import Inner, Inside, is_encrypted, look_inside, may_contain
 from miltscan.core.containers.budget import Budget, ContainerBounds
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.mime.part import Bounds, Reading
@@ -132,7 +132,8 @@ class Unwrapped:
         every = self.sampled or not reading.plain
         parts = sorted(reading.parts, key=is_text)
         waiting = deque(_Item(Inner(one.path, one.chunks), 0, every) for one in parts if every or may_contain(one))
-        yield from (Verdict.unscanned(engine.name, *limit) for limit in _limits_of(reading))
+        encrypted = bool(self.structure and self.structure.encrypted)
+        yield from (Verdict.unscanned(engine.name, *limit) for limit in _limits_of(reading, encrypted=encrypted))
         while waiting:
             item = waiting.popleft()
             with closing(Spool(self.unwrapping.directory, self.unwrapping.memory)) as spool:
@@ -174,7 +175,8 @@ class Unwrapped:
             self._reading = reading = read_message(content, Bounds(_ticking_clock(tick)))
             anomalies = tuple(sorted(reading.anomalies))
             seconds = time.thread_time() - began
-            self.structure = Structure(reading.plain, self.sampled, anomalies, seconds, encrypted=reading.encrypted)
+            encrypted = reading.encrypted or any(map(is_encrypted, reading.parts))
+            self.structure = Structure(reading.plain, self.sampled, anomalies, seconds, encrypted=encrypted)
         return self._reading
 
     def _note(self, *, scan: ScannedPart | None = None, inside: Inside | None = None) -> None:
@@ -209,12 +211,12 @@ def _report_defect(error: Exception) -> None:
     logger().error("exception", where=Place.MIME, exc_info=error)
 
 
-def _limits_of(reading: Reading) -> Iterator[tuple[Limit, str]]:
+def _limits_of(reading: Reading, *, encrypted: bool) -> Iterator[tuple[Limit, str]]:
     """Why a message was not read completely."""
+    if encrypted:
+        yield Limit.ENCRYPTED, "S/MIME or OpenPGP"
     if reading.malformed:
         yield Limit.MALFORMED, ", ".join(sorted(reading.anomalies))
-    if reading.encrypted:
-        yield Limit.ENCRYPTED, "S/MIME or OpenPGP"
     if reading.limit:
         yield Limit.LIMITS, f"a bound of the reader: {reading.limit}"
 

@@ -20,6 +20,7 @@ from miltscan.errors import MtaGoneError, SpoolError
 from miltscan.scanning import unwrapping
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.unwrapping import Unwrapped, Unwrapping
+from tests.fakes.everyday import MAILS
 from tests.fakes.messages import message
 
 VIRUS = b"this is a VIRUS and it has some length"
@@ -204,6 +205,33 @@ def test_a_bomb_ends_at_its_bound(unwrapped: Callable[..., Unwrapped]) -> None:
     """And is not clean."""
     verdict = unwrapped(zipped(bytes(40 << 20), method=zipfile.ZIP_LZMA)).scan(Scanner(), later(), nothing)
     assert verdict.reason is Limit.LIMITS
+
+
+ARMORED = b"-----BEGIN PGP MESSAGE-----\r\n\r\nabcd\r\n-----END PGP MESSAGE-----\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "encrypted"),
+    [
+        (PLAIN + ARMORED, True),
+        (MAILS["encrypted, OpenPGP"], True),
+        (MAILS["signed, OpenPGP"], False),
+        (MAILS["signed, S/MIME"], False),
+        (PLAIN + b"> quoted -----BEGIN PGP MESSAGE-----\r\n", False),
+        (PLAIN + ARMORED.replace(b"MESSAGE", b"SIGNED MESSAGE"), False),
+    ],
+)
+def test_what_only_its_recipients_can_read(
+    data: bytes,
+    encrypted: bool,  # noqa: FBT001 - a table
+    unwrapped: Callable[..., Unwrapped],
+) -> None:
+    """No engine has seen its content: it is not clean."""
+    mail = unwrapped(data)
+    verdict = mail.scan(Scanner(), later(), nothing)
+    assert (verdict.reason is Limit.ENCRYPTED, verdict is CLEAN) == (encrypted, not encrypted)
+    assert mail.structure
+    assert mail.structure.encrypted is encrypted
 
 
 def test_equal_parts_are_scanned_once(unwrapped: Callable[..., Unwrapped]) -> None:
