@@ -43,8 +43,8 @@ class ReaderLimit(StrEnum):
     CANDIDATES = "candidates"
     OUTPUT = "output"
     MEMORY = "memory"
-    SIGNED = "signed"
     SECONDS = "seconds"
+    SIGNED = "signed"
 
 
 class Decoding(StrEnum):

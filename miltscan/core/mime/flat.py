@@ -81,10 +81,8 @@ def _hidden(tree: Tree, at: int, floor: int, end: int) -> Hidden:
     hyphen = above.rfind(b"\n-")
     if hyphen >= 0 and first + hyphen >= start:
         start = first + above.find(b"\n", hyphen + 1) + 1
-    header = read_fields(tree.octets, start, end, _HEADER)
-    hyphens = -1 if header.strict else tree.octets.find(b"\n--", at, header.end)
-    if hyphens >= 0:
-        header = read_fields(tree.octets, start, hyphens + 1, _HEADER)
+    hyphens = tree.octets.find(b"\n--", at, min(end, at + _HEADER))
+    header = read_fields(tree.octets, start, hyphens + 1 if hyphens >= 0 else end, _HEADER)
     declared = tree.declared(header, TEXT)
     return Hidden(start, max(at + 1, header.end), header.bodies[0], end, declared)
 

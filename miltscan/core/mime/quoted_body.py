@@ -37,7 +37,7 @@ def quoted_body(view: memoryview, *, text: bool) -> QuotedBody:
         _, *pieces = block.split(b"=")
         broken = broken or not all(head in _ESCAPES or _is_soft(head) for head in {piece[:2] for piece in pieces})
         blank = blank or any(end in block for end in _BLANK_ENDS)
-        hard = hard or (not text and block.count(b"\n") > sum(map(_is_soft, pieces)))
+        hard = hard or (not text and block.count(b"\n") > block.count(b"=\r\n") + block.count(b"=\n"))
     if not broken and not blank:
         return QuotedBody((Decoding.QUOTED, Decoding.QUOTED_LF) if hard else (Decoding.QUOTED,), clean=not hard)
     decodings = (Decoding.QUOTED, Decoding.QUOTED_LF, Decoding.QUOTED_BLANKS)
