@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from miltscan.core.attachments import AttachmentAnomaly
 from miltscan.core.containers.zip_records import ZipAnomaly
 from miltscan.core.mime.ber import CmsAnomaly
 from miltscan.core.mime.closed import MALFORMED, Anomaly, Decoding, ReaderLimit
@@ -25,7 +26,7 @@ def rows(head: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(
     ("head", "names"),
-    [("anomaly", [*Anomaly, *CmsAnomaly, *ZipAnomaly]), ("decoding", Decoding), ("bound", ReaderLimit)],
+    [("anomaly", [*Anomaly, *CmsAnomaly, *ZipAnomaly, *AttachmentAnomaly]), ("decoding", Decoding), ("bound", ReaderLimit)],
 )
 def test_a_table_names_all(head: str, names: Iterable[StrEnum]) -> None:
     """Each has one row; a new one without a row is an error."""
