@@ -26,7 +26,11 @@ def rows(head: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(
     ("head", "names"),
-    [("anomaly", [*Anomaly, *CmsAnomaly, *ZipAnomaly, *AttachmentAnomaly]), ("decoding", Decoding), ("bound", ReaderLimit)],
+    [
+        ("anomaly", [*Anomaly, *CmsAnomaly, *ZipAnomaly, *AttachmentAnomaly]),
+        ("decoding", Decoding),
+        ("bound", ReaderLimit),
+    ],
 )
 def test_a_table_names_all(head: str, names: Iterable[StrEnum]) -> None:
     """Each has one row; a new one without a row is an error."""
