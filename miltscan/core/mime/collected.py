@@ -25,6 +25,8 @@ class Within(NamedTuple):
     depth: int
     message: bool
     """Whether it begins with a header; otherwise parts are looked for in it that no boundary shows."""
+    guessed: bool = False
+    """Whether its encoding was a guess; then no other one within it is: guesses about guesses would have no end."""
 
 
 class Collected:
@@ -88,12 +90,14 @@ class Collected:
             self.stop(ReaderLimit.PARTS)
         self._parts[key] = Part(path, octets.view[start:end], decoding, declared.types, declared.names)
 
-    def read_within(self, chunks: Iterable[bytes | memoryview], path: str, depth: int, *, message: bool) -> None:
+    def read_within(
+        self, chunks: Iterable[bytes | memoryview], path: str, depth: int, *, message: bool, guessed: bool = False
+    ) -> None:
         """Decode a part and keep the result, to be read in its turn."""
         content = self._held(chunks, depth)
         if content not in self._seen:
             self._seen.add(content)
-            self.waiting.append(Within(Octets(content), f"{path}/", depth, message))
+            self.waiting.append(Within(Octets(content), f"{path}/", depth, message, guessed))
 
     def read_signed(self, chunks: Iterable[bytes | memoryview], path: str, depth: int) -> None:
         """Decode opaque S/MIME and keep the message that is signed, to be read in its turn."""

@@ -20,7 +20,8 @@ _SUFFIX = 128
 """Bytes behind a boundary that are looked at."""
 _TRIES = 4
 """How many boundaries are looked for, for each that may occur."""
-_FEWEST = 2
+_LIKELIEST = frozenset({Decoding.BASE64, Decoding.QUOTED, Decoding.UU, Decoding.XX, Decoding.YENC, Decoding.BINHEX})
+"""The first decoding of each encoding: where the encoding is a guess, no other one is looked into."""
 
 
 class Delimiter(NamedTuple):
@@ -52,6 +53,7 @@ class Tree:
         """What is found goes to `collected`."""
         self.octets = within.octets
         self.prefix = within.path
+        self._guessed = within.guessed
         self.known: list[tuple[int, int]] = []
         """Headers, and bodies that are clean base64: no other part begins there."""
         self.unbounded: list[tuple[int, int]] = []
@@ -214,8 +216,9 @@ class Tree:
         """Read what a body decodes to if it is a message, or a text in which other encodings begin."""
         first = view[:_HEAD]
         head = b"".join(bytes(chunk) for chunk in decode_chunks(first, decoding))
-        if len(declared.transfers) > 1 and head == first:
-            return  # a guess that changes nothing: these bytes are read as they are
+        guess = len(declared.transfers) > 1
+        if guess and (self._guessed or decoding not in _LIKELIEST or head == first):
+            return
         structured = declared.multipart or declared.message
         message = looks_like_message(head, cut=len(first) < len(view))
         if message or (
@@ -223,4 +226,6 @@ class Tree:
             and marked(self._collected.timed(decode_chunks(view, decoding)), headers=structured)
         ):
             self._collected.odd()
-            self._collected.read_within(decode_chunks(view, decoding), span.path, span.depth + 1, message=message)
+            self._collected.read_within(
+                decode_chunks(view, decoding), span.path, span.depth + 1, message=message, guessed=guess
+            )
