@@ -6,6 +6,7 @@ import pwd
 import re
 import resource
 import shlex
+import shutil
 import smtplib
 import stat
 import subprocess
@@ -30,7 +31,6 @@ from tests.harness.sendmail import DOMAIN, Sendmail, Settings, build
 
 SCRIPT = programs.CHECKOUT / "deploy" / "sysv" / "miltscan-sandwich"
 PARTS = ["delivery", "delivery-queue", "miltscan", "incoming", "incoming-queue"]
-STRANGER = ["sleep", "3600"]
 
 
 @dataclass
@@ -44,6 +44,12 @@ class Host:
     incoming: Sendmail
     delivery: Sendmail
     pids: dict[str, int] = field(default_factory=dict)
+    built: dict[Path, str] = field(default_factory=dict)
+    whole: bool = False
+
+    def files(self) -> list[Path]:
+        """The configurations."""
+        return [self.incoming.configuration, self.delivery.configuration, self.folder / "miltscan.toml"]
 
     @property
     def socket(self) -> Path:
@@ -117,6 +123,22 @@ class Host:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
 
+    def restore(self) -> None:
+        """Write the configurations as they were built."""
+        for file, text in self.built.items():
+            file.write_text(text)
+
+    def clear(self) -> None:
+        """End and remove what a test has left."""
+        self.end()
+        self.restore()
+        for pattern in ("*.pid", "*.start", "mqueue*/*", "mailbox/new/*"):
+            for path in self.folder.glob(pattern):
+                path.unlink()
+        for name in ("run", "state", "log.d"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self.write_defaults()
+
     def end(self) -> None:
         """End what a test has left until nothing remains: a supervisor may just have replaced a worker."""
         wait_until(lambda: not self._killed(), PATIENCE, "the end of all that was started")
@@ -134,9 +156,9 @@ class Host:
         return client.send(self.incoming.port, head.encode() + body)
 
 
-@pytest.fixture
-def host() -> Iterator[Host]:
-    """Nothing of the sandwich runs; clamd and the mailbox do."""
+@pytest.fixture(scope="module")
+def built() -> Iterator[Host]:
+    """The folder of all tests, in which clamd and the mailbox run."""
     with private_folder() as folder, Programs(folder) as owner:
         incoming, delivery = (Sendmail(owner, name, ports.choose().number) for name in ("incoming", "delivery"))
         mailbox = Mailbox.start(owner)
@@ -147,9 +169,36 @@ def host() -> Iterator[Host]:
         mailbox.wait_ready()
         milter_settings.write(folder, f"unix:{clamd.socket}", ports.choose().number)
         made = Host(folder, owner, mailbox, clamd, incoming, delivery)
-        made.write_defaults()
+        made.built = {file: file.read_text() for file in made.files()}
         yield made
         made.end()
+
+
+@pytest.fixture
+def host(built: Host) -> Host:
+    """Nothing of the sandwich runs, as on a new host; clamd and the mailbox do."""
+    built.clear()
+    built.whole = False
+    return built
+
+
+@pytest.fixture
+def running(built: Host) -> Iterator[Host]:
+    """Everything runs, perhaps since another test."""
+    if not built.whole or built.run("status").returncode:
+        built.clear()
+        built.start()
+        built.whole = True
+    built.pids = built.recorded()
+    yield built
+    built.restore()
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Iterator[Program]:
+    """A process that is not part of the sandwich."""
+    with Programs(tmp_path) as owner:
+        yield owner.start("stranger", ["sleep", "3600"])
 
 
 def log_group() -> str:
@@ -219,17 +268,16 @@ def test_double_start_and_double_stop(host: Host) -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_one_part_missing(host: Host, part: str) -> None:
+def test_one_part_missing(running: Host, part: str) -> None:
     """A start replaces the part whose pid file a crash has left, and no other."""
-    host.start()
-    crash(host.pids[part])
-    status = host.run("status")
+    crash(running.pids[part])
+    status = running.run("status")
     assert (status.returncode, told(status, "not running, but has a pid file")) == (3, [part])
-    result = host.run("start")
+    result = running.run("start")
     assert (result.returncode, told(result, "started"), told(result, "removing stale")) == (0, [part], [part]), result
-    now = host.recorded()
-    assert {name for name in PARTS if now[name] != host.pids[name]} == {part}
-    assert host.run("status").returncode == 0
+    now = running.recorded()
+    assert {name for name in PARTS if now[name] != running.pids[name]} == {part}
+    assert running.run("status").returncode == 0
 
 
 def crash(pid: int) -> None:
@@ -239,10 +287,47 @@ def crash(pid: int) -> None:
     wait_until(lambda: ended(process), PATIENCE, "its end")
 
 
+def test_restart(running: Host) -> None:
+    """A restart stops every part and starts it again."""
+    result = running.run("restart")
+    assert (result.returncode, told(result, "stopped"), told(result, "started")) == (0, PARTS[::-1], PARTS), result
+    assert not set(running.recorded().values()) & set(running.pids.values())
+
+
+def test_renew(running: Host) -> None:
+    """Miltscan starts again in the same process, and accepts mail all the time."""
+    wait_until(lambda: running.send(b"hello\r\n", "clean").code == 250, PATIENCE, "miltscan's engine")
+    log = running.folder / "log.d" / "miltscan.log"
+    before = log.read_text().count('"event":"ready"')
+    assert running.run("renew").returncode == 0
+    replies = []
+
+    def is_renewed() -> bool:
+        replies.append(running.send(b"hello\r\n", "clean").code)
+        return log.read_text().count('"event":"ready"') > before
+
+    wait_until(is_renewed, PATIENCE, "the new start")
+    assert set(replies) == {250}
+    assert running.recorded() == running.pids
+
+
+@pytest.mark.parametrize("wrong", ["incoming.cf", "delivery.cf", "miltscan.toml"])
+def test_a_wrong_file_stops_nothing(running: Host, wrong: str) -> None:
+    """The test of the configuration names file and line; restart and reload refuse."""
+    assert running.run("configtest").returncode == 0
+    with (running.folder / wrong).open("a") as file:
+        file.write("\nO Nonsense=1\n")
+    for command in ("configtest", "restart", "reload"):
+        result = running.run(command)
+        assert result.returncode == 1
+        assert f"{running.folder / wrong} is invalid\n{running.folder / wrong}: " in result.stderr
+    assert running.recorded() == running.pids
+    assert running.run("status").returncode == 0
+
+
 @pytest.mark.parametrize("text", ["", "garbage\n", "0\n", "-1\n", "4194304\n", "STRANGER\n"])
-def test_stale_pid_files(host: Host, text: str) -> None:
+def test_stale_pid_files(host: Host, stranger: Program, text: str) -> None:
     """A pid file of no process, of a stranger, empty or garbage is replaced, and the stranger lives."""
-    stranger = host.programs.start("stranger", STRANGER)
     for part in PARTS:
         host.pid_file(part).write_text(text.replace("STRANGER", str(stranger.pid)))
     assert host.run("stop").returncode == 0
@@ -309,14 +394,6 @@ def test_a_host_with_some_parts_only(host: Host) -> None:
     assert host.left() == []
 
 
-def test_restart(host: Host) -> None:
-    """A restart stops every part and starts it again."""
-    host.start()
-    result = host.run("restart")
-    assert (result.returncode, told(result, "stopped"), told(result, "started")) == (0, PARTS[::-1], PARTS), result
-    assert not set(host.recorded().values()) & set(host.pids.values())
-
-
 def test_reload(host: Host) -> None:
     """Miltscan reads its configuration, and no process is replaced."""
     host.start()
@@ -328,42 +405,10 @@ def test_reload(host: Host) -> None:
     assert host.recorded() == host.pids
 
 
-def test_renew(host: Host) -> None:
-    """Miltscan starts again in the same process, and accepts mail all the time."""
-    host.start()
-    wait_until(lambda: host.send(b"hello\r\n", "clean").code == 250, PATIENCE, "miltscan's engine")
-    assert host.run("renew").returncode == 0
-    replies = []
-    log = host.folder / "log.d" / "miltscan.log"
-
-    def is_renewed() -> bool:
-        replies.append(host.send(b"hello\r\n", "clean").code)
-        return log.read_text().count('"event":"ready"') > 1
-
-    wait_until(is_renewed, PATIENCE, "the new start")
-    assert set(replies) == {250}
-    assert host.recorded() == host.pids
-
-
 def test_reload_of_what_does_not_run(host: Host) -> None:
     """A reload of a service that does not run fails."""
     result = host.run("reload")
     assert (result.returncode, result.stderr) == (1, "miltscan: not running\n")
-
-
-@pytest.mark.parametrize("wrong", ["incoming.cf", "delivery.cf", "miltscan.toml"])
-def test_a_wrong_file_stops_nothing(host: Host, wrong: str) -> None:
-    """The test of the configuration names file and line; restart and reload refuse."""
-    host.start()
-    assert host.run("configtest").returncode == 0
-    with (host.folder / wrong).open("a") as file:
-        file.write("\nO Nonsense=1\n")
-    for command in ("configtest", "restart", "reload"):
-        result = host.run(command)
-        assert result.returncode == 1
-        assert f"{host.folder / wrong} is invalid\n{host.folder / wrong}: " in result.stderr
-    assert host.recorded() == host.pids
-    assert host.run("status").returncode == 0
 
 
 @pytest.mark.parametrize("command", ["", "begin", "start stop"])
