@@ -29,12 +29,16 @@ class ProgramError(Exception):
 
 
 def wait_until(condition: Callable[[], Result | None], timeout: float, what: str) -> Result:
-    """The first true value of `condition`, asked every 10 ms for `timeout` seconds; ProgramError naming `what`."""
-    deadline = time.monotonic() + timeout
+    """The first true value of `condition`; ProgramError naming `what` after `timeout` seconds.
+
+    It is asked every 10 ms, in a long wait every 50 ms: a question may be a scrape, and cost as much time as the answer.
+    """
+    began = time.monotonic()
     while not (result := condition()):
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > timeout:
             raise ProgramError(f"waited {timeout:g} s in vain for {what}")
-        time.sleep(0.01)
+        time.sleep(min(max(0.01, waited / 10), 0.05))
     return result
 
 

@@ -209,12 +209,10 @@ def test_a_keeper_that_dies_while_it_indexes_loses_nothing(own: Fleet) -> None:
 @pytest.fixture
 def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL."""
-    with private_folder() as folder:
-        programs = Programs(folder)
-        try:
-            yield Postgres.create(programs)
-        finally:
-            programs.end()
+    with private_folder() as folder, Programs(folder) as programs:
+        server = Postgres.create(programs)
+        yield server
+        server.stop()  # before the service, which is still connected: TERM alone would wait for it
 
 
 def test_a_postgresql_that_stops_delays_no_mail(own: Fleet, postgres: Postgres) -> None:

@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,21 @@ from rich.cells import cell_len
 
 from miltscan.quarantine.files import Files
 from tests.fakes.entries import put
+from tests.unit.test_output import Program
 
 HOSTILE = "\x1b[2J\x9b31m\u202e\x7f日本語"
 
 
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """One process for all commands."""
+    program = Program(tmp_path_factory.mktemp("streams"), TERM="xterm")
+    yield program
+    program.end()
+
+
 @pytest.fixture
-def terminal(tmp_path: Path) -> Callable[..., tuple[int, str]]:
+def terminal(program: Program, tmp_path: Path) -> Callable[..., tuple[int, str]]:
     """Runs a command of the quarantine on a terminal; `typed` is what its user types. Returns status and screen."""
     (tmp_path / "f.toml").write_text(
         f'quarantine.directory = "{tmp_path}/quarantine"\nspool.directory = "{tmp_path}"\n'
@@ -29,21 +40,27 @@ def terminal(tmp_path: Path) -> Callable[..., tuple[int, str]]:
 
     def run(*arguments: str, typed: str = "") -> tuple[int, str]:
         master, slave = pty.openpty()
-        command = [sys.executable, "-m", "miltscan", "quarantine", *arguments, "--config", f"{tmp_path}/f.toml"]
-        environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm"}
-        process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
-        os.close(slave)
+        name = os.ttyname(slave)
         os.write(master, typed.encode())
-        screen = b""
-        while True:
-            try:
-                screen += os.read(master, 65536)
-            except OSError:  # the program has closed its end
-                break
+        with ThreadPoolExecutor(1) as reader:
+            screen = reader.submit(read_to_end, master)
+            command = ["quarantine", *arguments, "--config", f"{tmp_path}/f.toml"]
+            status, _, _ = program.run(command, stdout=name, stderr=name, stdin=name)
+            os.close(slave)
+            text = screen.result().decode().replace("\r\n", "\n")
         os.close(master)
-        return process.wait(60), screen.decode().replace("\r\n", "\n")
+        return status, text
 
     return run
+
+
+def read_to_end(master: int) -> bytes:
+    """What is written to a terminal until no process has it open."""
+    screen = b""
+    with suppress(OSError):  # EIO at its end
+        while True:
+            screen += os.read(master, 65536)
+    return screen
 
 
 def stored(tmp_path: Path, number: int = 1, **changes: Any) -> list[str]:  # noqa: ANN401 - any field
