@@ -17,6 +17,8 @@ from tests.harness.processes import PATIENCE, wait_until
 from tests.milter.daemon import Daemon
 
 Fleet = Callable[..., Daemon]
+_FIXED = ("milter.", "verify.", "probe.", "exporter.", "log.", "tracing.")
+"""The tables with keys whose change requires a restart."""
 
 
 def private_daemon(stack: ExitStack, settings: dict[str, object]) -> Daemon:
@@ -38,16 +40,18 @@ def documented(daemon: Daemon) -> None:
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
-    """A running service with the given settings: the same one for all tests of a module that ask for the same."""
+    """A running service with the given settings: the same one for all tests of a module, where a reload suffices."""
     running: dict[str, Daemon] = {}
 
     def with_settings(**settings: object) -> Daemon:
         dotted = {name.replace("__", "."): value for name, value in settings.items()}
-        key = json.dumps(dotted, sort_keys=True)
+        key = json.dumps({name: value for name, value in dotted.items() if name.startswith(_FIXED)}, sort_keys=True)
         if key not in running:
             running[key] = private_daemon(stack, dotted)
             running[key].start()
             running[key].wait_ready()
+        elif running[key].settings != dotted:
+            running[key].reload(**settings)
         return running[key]
 
     with ExitStack() as stack:

@@ -83,10 +83,10 @@ def test_an_address_of_any_bytes(ruled: Daemon) -> None:
     assert line["recipient"] == "<\\xff\\xfe@later.test>"
 
 
-def test_replies_are_negotiated_only_for_rules_that_need_them(ruled: Daemon, daemon: Daemon) -> None:
+def test_replies_are_negotiated_only_for_rules_that_need_them(shared: Fleet) -> None:
     """Each costs a round trip."""
-    for service, needed in ((ruled, True), (daemon, False)):
-        with service.mta() as mta:
+    for rules, needed in (({"rule": RULES}, True), ({}, False)):
+        with shared(**rules).mta() as mta:
             assert (Protocol.NR_RCPT not in mta.options.protocol) is needed
 
 
