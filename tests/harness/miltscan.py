@@ -56,6 +56,7 @@ class Miltscan(Milter):
         ours: Tables = {
             "milter": {"socket": f"unix:{self.socket}", "workers": 2},  # so that one may die
             "spool": {"directory": str(folder / "spool")},
+            "mime": {"sample": 0},  # no additional scan of one message in so many, by chance
             "quarantine": {"directory": str(folder / "quarantine")},
             "lists": {"file": str(folder / "lists.jsonl")},
             "delivery": {"server": f"inet:{self._ports['delivery_port'] or 19000}@127.0.0.1"},

@@ -31,7 +31,7 @@ class ProgramError(Exception):
 def wait_until(condition: Callable[[], Result | None], timeout: float, what: str) -> Result:
     """The first true value of `condition`; ProgramError naming `what` after `timeout` seconds.
 
-    It is asked every 10 ms, in a long wait every 50 ms: a question may be a scrape, and cost as much time as the answer.
+    It is asked every 10 ms, in a long wait every 50 ms: a question may be a scrape, which costs about 10 ms itself.
     """
     began = time.monotonic()
     while not (result := condition()):
