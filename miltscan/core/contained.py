@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, decompress
-from miltscan.core.containers.zip import ZipMember, read_zip
+from miltscan.core.containers.zip import ZipArchive, ZipMember, read_zip
 from miltscan.core.containers.zip_records import ZipAnomaly
 from miltscan.core.mime.openpgp import is_openpgp
 from miltscan.core.mime.part import Part
@@ -26,10 +26,14 @@ _HEAD = 64  # encoded bytes of a part that show what it is
 
 
 class Inner(NamedTuple):
-    """Something within a part, by its path; `chunks` returns bytes in pieces, and at last a fault if there is one."""
+    """Something within a part, by its path; `chunks` returns bytes in pieces, and at last a fault if there is one.
+
+    What an engine sees anyway is not `hidden`, and is only to be looked into.
+    """
 
     path: str
     chunks: Callable[[], Iterator[object]]
+    hidden: bool = True
 
 
 class Inside(NamedTuple):
@@ -67,11 +71,21 @@ def look_inside(path: str, content: memoryview, bounds: ContainerBounds, budget:
     if ZipAnomaly.METHOD_UNKNOWN in archive.anomalies:
         limits.append((Limit.MALFORMED, f"part {path}: a zip with an unknown method of compression"))
     if not archive.anomalies and all(one.method in _OPENED for member in archive.members for one in member.readings):
-        return Inside(limits=tuple(limits))
+        zips = tuple(_archives(path, archive, budget))
+        return Inside(zips, limits=tuple(limits))
     if any(member.encrypted for member in archive.members):
         limits.append((Limit.ENCRYPTED, f"part {path}: a member of a zip"))
     inner = tuple(one for member in archive.members for one in _readings(path, member, budget))
     return Inside(inner, frozenset(archive.anomalies), tuple(limits))
+
+
+def _archives(path: str, archive: ZipArchive, budget: Budget) -> Iterator[Inner]:
+    """The zips in a zip about which all readers agree: about them they may not."""
+    for member in archive.members:
+        for packed in member.readings[:1]:
+            first = next(decompress(packed, budget), b"")
+            if isinstance(first, bytes | memoryview) and bytes(first[:2]) == b"PK":
+                yield Inner(f"{path}/zip:{member.path}", partial(decompress, packed, budget), hidden=False)
 
 
 def _readings(path: str, member: ZipMember, budget: Budget) -> Iterator[Inner]:

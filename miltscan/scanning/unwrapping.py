@@ -152,7 +152,7 @@ class Unwrapped:
                 if inside.inner and item.depth >= bounds.depth:
                     yield Verdict.unscanned(engine.name, Limit.LIMITS, f"part {item.inner.path}: too deep")
                 else:
-                    waiting.extend(_Item(one, item.depth + 1) for one in inside.inner)
+                    waiting.extend(_Item(one, item.depth + 1, one.hidden) for one in inside.inner)
                 if not item.scanned:
                     continue
                 if time.monotonic() >= deadline:
@@ -185,7 +185,7 @@ class Unwrapped:
             return
         if scan:
             self.structure = self.structure._replace(scans=(*self.structure.scans, scan))
-        if inside and (inside.inner or inside.anomalies):
+        if inside and (inside.anomalies or any(one.hidden for one in inside.inner)):
             anomalies = tuple(sorted({*self.structure.anomalies, *inside.anomalies}))
             self.structure = self.structure._replace(plain=False, anomalies=anomalies)
 

@@ -163,13 +163,15 @@ def test_plain_mail_that_is_sampled(unwrapped: Callable[..., Unwrapped]) -> None
 
 def zipped(*contents: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """A mail with a zip in base64 for each of the contents, joined to one file."""
-    joint = b""
-    for one in contents:
-        file = io.BytesIO()
-        with zipfile.ZipFile(file, "w", method) as archive:
-            archive.writestr("a.txt", one)
-        joint += file.getvalue()
-    return mixed(base64.b64encode(joint))
+    return mixed(base64.b64encode(b"".join(zip_of(one, method) for one in contents)))
+
+
+def zip_of(content: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip with one file."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("a.txt", content)
+    return file.getvalue()
 
 
 def test_the_members_of_a_zip_that_readers_may_see_otherwise(unwrapped: Callable[..., Unwrapped]) -> None:
@@ -187,6 +189,13 @@ def test_a_zip_about_which_all_agree_is_left_to_the_engine(unwrapped: Callable[.
     engine, mail = Scanner(), unwrapped(zipped(b"harmless" * 20))
     assert mail.scan(engine, later(), nothing) is CLEAN
     assert len(engine.seen) == 1
+
+
+def test_a_zip_in_a_zip_that_readers_may_see_otherwise(unwrapped: Callable[..., Unwrapped]) -> None:
+    """It is looked into, although all agree about the outer one."""
+    inner = zip_of(b"harmless" * 20) + zip_of(VIRUS)
+    verdict = unwrapped(zipped(inner, method=zipfile.ZIP_DEFLATED)).scan(Scanner(), later(), nothing)
+    assert (verdict.outcome, verdict.part) == (Outcome.INFECTED, "1/zip:0/zip:1")
 
 
 def test_a_method_that_the_engine_does_not_know(unwrapped: Callable[..., Unwrapped]) -> None:
