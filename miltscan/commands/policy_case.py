@@ -14,6 +14,7 @@ from miltscan.core.message import NO_CONTENT, Circumstances, Client, Direction, 
 from miltscan.core.noted import Noted, read_notes
 from miltscan.core.released import parse_head
 from miltscan.core.session import UNKNOWN_CLIENT
+from miltscan.core.structure import Structure
 from miltscan.core.verdict import Advice, Fault, Limit, Outcome, SpamAction, Verdict
 from miltscan.quarantine.entry import Entry
 from miltscan.sandwich.logline import LogEvent, addresses
@@ -153,6 +154,12 @@ def case_of_entry(entry: Entry, headers: Sequence[Header] | None) -> Case:
         digest=entry.digest,
         partial=headers is None,
     )
+
+
+def with_structure(case: Case, structure: Structure | None) -> Case:
+    """The case of a message whose structure was read."""
+    message = case.message._replace(structure=structure)
+    return case._replace(message=message, unknown=case.unknown - OF_STRUCTURE)
 
 
 def with_given(case: Case, given: Given, *, filters: bool) -> Case:

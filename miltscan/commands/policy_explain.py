@@ -23,6 +23,7 @@ from miltscan.commands.policy_case import (
     unknown_case,
     week_time_of,
     with_given,
+    with_structure,
 )
 from miltscan.commands.policy_view import explained_fields, explained_text, known_text, lists_text
 from miltscan.commands.quarantine_common import opened
@@ -32,7 +33,7 @@ from miltscan.config.load import load_settings
 from miltscan.config.rules import Side
 from miltscan.config.settings import Settings
 from miltscan.core.explained import OF_VERDICT, Case, Consulted, Explained, consult_lists, explained, known_facts
-from miltscan.core.facts import OF_FILTERS, OF_STRUCTURE, Facts
+from miltscan.core.facts import OF_FILTERS, Facts
 from miltscan.core.released import head_and_body, parse_head
 from miltscan.core.split import RecipientMode
 from miltscan.core.text import readable
@@ -41,9 +42,9 @@ from miltscan.errors import EntryError, ListError, StartError, StoreError
 from miltscan.quarantine.entry import is_entry_id
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 from miltscan.sandwich.logline import LogEvent, addresses, is_refused
-from miltscan.scanning.assemble import list_scope, probed_pipeline, ruled_policy
+from miltscan.scanning.assemble import list_scope, probed_pipeline, ruled_policy, unwrapping_for
 from miltscan.scanning.servers import ServerRecords
-from miltscan.scanning.stored import scan_stored
+from miltscan.scanning.stored import scan_stored, structure_of_stored
 from miltscan.trace.follow import find
 
 if TYPE_CHECKING:
@@ -203,17 +204,19 @@ def _of_file(file: Path, settings: Settings, given: Given) -> Case:
     try:
         with file.open("rb") as stream:
             case = case_of_file(stream, now)
-            if given.judges:
-                return case
             stream.seek(0)
+            if given.judges:
+                return with_structure(
+                    case, structure_of_stored(stream, settings, unwrapping_for(settings, explains=True))
+                )
             records = ServerRecords()
             report = scan_stored(stream, settings, probed_pipeline(settings, records))
     except OSError as error:
         raise StartError(f"{readable(str(file))}: cannot be read: {error.strerror}") from None
     for server, why in records.down():
         complain(f"{server}: fails its self-test: {readable(why)}; miltscan check shows the remedy")
-    unknown = case.unknown - OF_VERDICT - OF_STRUCTURE
-    case = case._replace(message=case.message._replace(structure=report.message.structure))
+    case = with_structure(case, report.message.structure)
+    unknown = case.unknown - OF_VERDICT
     if settings.filters:  # they would be asked about a clean message, and may call it spam
         unknown |= OF_FILTERS | ({"outcome", "engine"} if report.verdict.outcome is Outcome.CLEAN else set())
     return case._replace(verdicts=tuple(timed.verdict for timed in report.verdicts), unknown=unknown)

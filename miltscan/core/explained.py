@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from miltscan.core.action import ActionName, Decision
+from miltscan.core.attachments import Attachment
 from miltscan.core.conditions import Condition
 from miltscan.core.facts import OF_FILTERS, Facts, WeekTime
 from miltscan.core.lists import Consultation, ListEntry, ListName, Lists, ListScope, ListStanding
@@ -23,6 +24,7 @@ from miltscan.core.verdict import Outcome, Verdict, severity, worst
 OF_VERDICT = OF_FILTERS | {"outcome", "reason", "engine", "signature"}
 """The facts that come from engines."""
 _LONGEST = 200  # characters of a value
+_SEVERAL_SHOWN = 10  # attachments or anomalies
 _HEADERS_SHOWN = 3  # of one name
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _UNKNOWN = Verdict.clean("none")
@@ -293,12 +295,21 @@ def fact_text(fact: object) -> str:
             )
         case bytes() | str():
             return readable(fact, _LONGEST) or "none"
+        case frozenset() | tuple():
+            return ", ".join(sorted(map(_one_of_several, fact))[:_SEVERAL_SHOWN]) or "none"
     return str(fact)
 
 
 def _of_filter(value: object) -> str:
     """The score or the action of an anti-spam engine."""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _one_of_several(one: object) -> str:
+    if not isinstance(one, Attachment):
+        return str(one)
+    name = readable(one.names[0], _LONGEST) if one.names else "without a name"
+    return f"{name} ({one.type})"
 
 
 def consult_lists(

@@ -156,15 +156,19 @@ def pipeline_for(
         limits.scan_timeout,
         limits.queue_wait,
         filters,
-        unwrapping=_unwrapping(settings),
+        unwrapping=unwrapping_for(settings),
     )
 
 
-def _unwrapping(settings: Settings) -> Unwrapping | None:
+def unwrapping_for(settings: Settings, *, explains: bool = False) -> Unwrapping | None:
+    """How messages are read with these settings; None where they are not.
+
+    Attachments are looked at only if rules ask for them, or for a command that `explains`.
+    """
     if not settings.mime.read:
         return None
     spool, mime = settings.spool, settings.mime
-    looks = any(one.looks_at_attachments for one in settings.rule)
+    looks = explains or any(one.looks_at_attachments for one in settings.rule)
     return Unwrapping(Path(spool.directory), spool.memory, mime.parts, mime.file_size, mime.sample, looks)
 
 
@@ -234,7 +238,8 @@ def probed_pipeline(settings: Settings, observer: Observer) -> Pipeline:
     It has no anti-spam engine: a stored message does not show from whom the MTA received it.
     """
     settings = settings.without_filters()
-    return pipeline_for(settings, probe_engines(settings.engines, observer), scan_slots(1), "localhost")
+    made = pipeline_for(settings, probe_engines(settings.engines, observer), scan_slots(1), "localhost")
+    return replace(made, unwrapping=unwrapping_for(settings, explains=True))
 
 
 def releaser_for(

@@ -1,7 +1,7 @@
 """`miltscan scan`: stored messages through the spool, pipeline and policy of the service; it prints nothing."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -9,23 +9,36 @@ from miltscan.config.settings import Settings
 from miltscan.core.message import PREFACE, Envelope, Message
 from miltscan.core.report import Report
 from miltscan.core.session import UNKNOWN_CLIENT, too_large
+from miltscan.core.structure import Structure
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.scanning.pipeline import Pipeline
 from miltscan.scanning.spool import Spool
+from miltscan.scanning.unwrapping import Unwrapping
 
 _CHUNK = 2**20  # bytes
 
 
 def scan_stored(stream: BinaryIO, settings: Settings, pipeline: Pipeline) -> Report:
     """The report on the message in `stream`; OSError if it cannot be read, SpoolError if it cannot be kept."""
+    with _spooled(stream, settings) as message:
+        return pipeline.process(message, lambda: None)
+
+
+def structure_of_stored(stream: BinaryIO, settings: Settings, unwrapping: Unwrapping | None) -> Structure | None:
+    """The structure of the message in `stream`; None where it is not read. Raises as `scan_stored`."""
+    with _spooled(stream, settings) as message:
+        return unwrapping.of(message).known(lambda: None) if unwrapping and not message.settled else None
+
+
+@contextmanager
+def _spooled(stream: BinaryIO, settings: Settings) -> Iterator[Message]:
     with closing(Spool(Path(settings.spool.directory), settings.spool.memory)) as spool:
         spool.write(PREFACE)
         limit = settings.limits.message_size
         size = _copy(stream, spool, limit)
         settled = too_large(size, limit) if size > limit else None
-        message = Message(UNKNOWN_CLIENT, Envelope(b""), "", b"", (), size, spool, settled)
-        return pipeline.process(message, lambda: None)
+        yield Message(UNKNOWN_CLIENT, Envelope(b""), "", b"", (), size, spool, settled)
 
 
 def _copy(stream: BinaryIO, spool: Spool, limit: int) -> int:

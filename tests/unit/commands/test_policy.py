@@ -225,6 +225,33 @@ def test_a_stored_message_with_a_verdict_by_options(policy: Run, tmp_path: Path)
     assert decisions(result) == [("list mail", "reject")]
 
 
+def test_the_attachments_of_a_stored_message(tmp_path: Path) -> None:
+    """They are known without an engine, and the rules decide about them."""
+    file, mail = tmp_path / "f.toml", tmp_path / "m.eml"
+    rule = '[[rule]]\nname = "programs"\nwhen = { type = "exe", anomaly = "double-extension" }\naction = "reject"\n'
+    file.write_text(f'spool.directory = "{tmp_path}"\nlists.file = ""\n{rule}')
+    mail.write_bytes(
+        b"MIME-Version: 1.0\r\nContent-Type: application/octet-stream; name=a.pdf.exe\r\n"
+        b"Content-Transfer-Encoding: base64\r\n\r\nTVqQAAMAAAAEAAAA\r\n"
+    )
+    arguments = [
+        "policy",
+        "explain",
+        str(mail),
+        "--outcome",
+        "clean",
+        "--recipient",
+        "a@b.example",
+        "--config",
+        str(file),
+    ]
+    result = CliRunner().invoke(app, [*arguments, "--json"], prog_name="miltscan")
+    assert decisions(result) == [("programs", "reject")]
+    known = explained(result)["facts"]
+    assert (known["attachments"], known["anomalies"]) == ("a.pdf.exe (exe)", "double-extension")
+    assert known["encrypted"] is False
+
+
 def test_a_stored_message_that_no_engine_scans(policy: Run, tmp_path: Path) -> None:
     """The engines are asked without a verdict by options; none answers here."""
     file = tmp_path / "m.eml"
