@@ -74,13 +74,11 @@ def _regions(known: list[tuple[int, int]], end: int) -> Iterator[tuple[int, int]
 def _hidden(tree: Tree, at: int, floor: int, end: int) -> Hidden:
     """The header around a line Content-...: it begins behind an empty line, or one with a hyphen in front."""
     first = max(floor, at - _ABOVE)
-    above = tree.octets.piece(first, at)
-    start = first
-    for ending in (b"\n\n", b"\n\r\n"):
-        start = max(start, first + above.rfind(ending) + len(ending)) if ending in above else start
+    above = b"\n" + tree.octets.piece(first, at)
     hyphen = above.rfind(b"\n-")
-    if hyphen >= 0 and first + hyphen >= start:
-        start = first + above.find(b"\n", hyphen + 1) + 1
+    ends = [above.rfind(ending) + len(ending) for ending in (b"\n\n", b"\n\r\n") if ending in above]
+    ends += [above.find(b"\n", hyphen + 1) + 1] if hyphen >= 0 else []
+    start = first + max(ends, default=1) - 1
     hyphens = tree.octets.find(b"\n--", at, min(end, at + _HEADER))
     header = read_fields(tree.octets, start, hyphens + 1 if hyphens >= 0 else end, _HEADER)
     declared = tree.declared(header, TEXT)

@@ -103,7 +103,7 @@ class Tree:
             self.unbounded.append((span.start, span.end))
         within = (declared.message or declared.headers) and (not declared.encoded or self._begins_message(span))
         if within:
-            self.message(span._replace(path=f"{span.path}.1", depth=span.depth + 1))
+            self.message(span._replace(path=f"{span.path or 0}.1", depth=span.depth + 1))
         if (declared.multipart or declared.message) and declared.encoded:
             self._collected.odd([Anomaly.ENCODING_ON_MULTIPART])
         if declared.encoded or not (split or within):
