@@ -22,6 +22,7 @@ from miltscan.core import receipt
 from tests.e2e.test_receipt import both_sides, new_key, site
 from tests.fakes.eicar import EICAR
 from tests.harness import client, preload
+from tests.harness.jsonlog import LogLine
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
@@ -83,7 +84,7 @@ def files(sandwich: ScanningSandwich, queue_id: str) -> dict[str, Path]:
     return {path.name[:2]: path for path in found}
 
 
-def delivery_lines(sandwich: ScanningSandwich, sender: str) -> list[dict[str, Any]]:
+def delivery_lines(sandwich: ScanningSandwich, sender: str) -> list[LogLine]:
     """What miltscan logged at the delivery side about the messages of this sender."""
     return [one for one in sandwich.miltscan.events("message", sender=f"<{sender}>") if one["receipt"]]
 

@@ -13,6 +13,7 @@ from tests.fakes.eicar import EICAR
 from tests.harness import messages
 from tests.harness.clamav import Clamd
 from tests.harness.client import RECIPIENT, SENDER, new_message_id, text_message
+from tests.harness.jsonlog import LogLine
 from tests.harness.miltscan import ScanningSandwich, Tables
 from tests.harness.processes import PATIENCE, Programs, wait_until
 from tests.harness.sandwich import private_folder
@@ -48,7 +49,7 @@ def run(sandwich: ScanningSandwich, *arguments: str, status: int = 0) -> str:
     return done.stdout
 
 
-def infected(sandwich: ScanningSandwich, sender: str = SENDER) -> tuple[dict[str, object], bytes]:
+def infected(sandwich: ScanningSandwich, sender: str = SENDER) -> tuple[LogLine, bytes]:
     """The log line of an infected message, and the message."""
     message = messages.as_wire(messages.infected())
     reply = sandwich.send(message, sender=sender)

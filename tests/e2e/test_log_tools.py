@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from tests.harness.client import new_message_id, text_message
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import Programs, wait_until
 from tests.milter.conftest import private_daemon
-from tests.milter.daemon import Daemon, Line
+from tests.milter.daemon import Daemon
 
 DEPLOY = programs.CHECKOUT / "deploy"
 PATIENCE = 30.0
@@ -70,7 +71,7 @@ def log() -> Iterator[list[str]]:
 
 def chosen(lines: Sequence[str], **fields: str) -> list[str]:
     """The lines with one of these values in each field."""
-    parsed: list[tuple[str, Line]] = [(line, json.loads(line)) for line in lines]
+    parsed: list[tuple[str, dict[str, Any]]] = [(line, json.loads(line)) for line in lines]
     return [line for line, got in parsed if all(str(got.get(name)) in fields[name].split() for name in fields)]
 
 

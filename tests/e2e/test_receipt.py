@@ -27,6 +27,7 @@ from tests.fakes.eicar import EICAR
 from tests.fakes.entries import put
 from tests.harness import client, messages, ports, preload
 from tests.harness.client import RECIPIENT
+from tests.harness.jsonlog import LogLine
 from tests.harness.mailbox import Delivered
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import wait_until
@@ -138,10 +139,10 @@ def without_8bitmime() -> Iterator[Way]:
     thread.join(PATIENCE)
 
 
-def line(sandwich: ScanningSandwich, name: str, *, delivery: bool = True) -> dict[str, Any]:
+def line(sandwich: ScanningSandwich, name: str, *, delivery: bool = True) -> LogLine:
     """Miltscan's line of the message with this sender, of one side."""
 
-    def found() -> list[dict[str, Any]]:
+    def found() -> list[LogLine]:
         lines = sandwich.miltscan.events("message", sender=f"<{name}@example.org>")
         return [one for one in lines if (one["receipt"] is not None) == delivery]
 

@@ -68,7 +68,8 @@ class Mailbox:
 
     def find(self, message_id: str) -> list[Delivered]:
         """The messages with this Message-ID, angle brackets included."""
-        return [delivered for delivered in self.messages() if delivered.message["Message-ID"] == message_id]
+        candidates = [delivered for delivered in self.messages() if message_id.encode() in delivered.raw]
+        return [delivered for delivered in candidates if delivered.message["Message-ID"] == message_id]
 
     def wait_for(self, message_id: str, timeout: float = PATIENCE) -> Delivered:
         """The first message with this Message-ID; ProgramError if none comes within `timeout` seconds."""

@@ -3,7 +3,6 @@
 What miltscan decides is left to the tests.
 """
 
-import json
 import sys
 import urllib.error
 import urllib.request
@@ -17,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.harness import ports
 from tests.harness.clamav import Clamd
 from tests.harness.client import Reply
+from tests.harness.jsonlog import JsonLog, LogLine
 from tests.harness.milter import Milter
 from tests.harness.milter_settings import inline
 from tests.harness.processes import PATIENCE, Programs, threads, wait_until
@@ -47,6 +47,7 @@ class Miltscan(Milter):
         super().__init__(owner, [sys.executable, "-m", "miltscan", "run", "--config", self.configuration], socket)
         self.servers = list(servers)
         self.exporter_port = ports.choose().number
+        self._log = JsonLog(owner.folder / f"{self.name}.log")
         self.configure(tables)
 
     def configure(self, tables: Tables) -> None:
@@ -88,13 +89,11 @@ class Miltscan(Milter):
     def _reloads(self) -> int:
         return len(self.events("reload")) + len(self.events("reload_failed"))
 
-    def events(self, name: str, **fields: object) -> list[dict[str, Any]]:
+    def events(self, name: str, **fields: object) -> list[LogLine]:
         """The log lines of an event so far, over all starts, that have these fields."""
-        whole, _, _ = self.running.log.read_bytes().rpartition(b"\n")
-        lines = [json.loads(line) for line in whole.splitlines()]
-        return [line for line in lines if line["event"] == name and fields.items() <= line.items()]
+        return [line for line in self._log.lines() if line["event"] == name and fields.items() <= line.items()]
 
-    def wait_for_message(self, **fields: object) -> dict[str, Any]:
+    def wait_for_message(self, **fields: object) -> LogLine:
         """The first log line of a message with these fields; ProgramError if none is written in time."""
         return wait_until(lambda: self.events("message", **fields), PATIENCE, f"a log line with {fields}")[0]
 

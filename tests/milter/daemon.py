@@ -25,13 +25,13 @@ from tests.fakes.clamd import FakeClamd
 from tests.fakes.mta import MTA, Message, Result
 from tests.harness import ports
 from tests.harness.activated import activated
+from tests.harness.jsonlog import JsonLog, LogLine
 from tests.harness.milter_settings import inline
 from tests.harness.processes import PATIENCE, Program, Programs, threads, wait_until
 
 CHECKOUT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "miltscan", "run")
 _CANARY = re.compile(rb"^Subject: miltscan (large-)?canary", re.MULTILINE)  # a probe also holds the test signature
-Line = Mapping[str, Any]
 
 
 @dataclass
@@ -52,6 +52,7 @@ class Daemon:
     def __post_init__(self) -> None:
         self.programs = Programs(self.folder)
         self.program: Program | None = None
+        self._log = JsonLog(Path())
 
     @property
     def address(self) -> str:
@@ -147,28 +148,29 @@ class Daemon:
 
     # The log
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[LogLine]:
         """All that was logged since the start; each whole line has to be JSON."""
-        whole, _, _ = self.running.log.read_bytes().rpartition(b"\n")
-        return [json.loads(line) for line in whole.splitlines()]
+        if self._log.file != self.running.log:
+            self._log = JsonLog(self.running.log)
+        return self._log.lines()
 
-    def all_lines(self) -> list[Line]:
+    def all_lines(self) -> list[LogLine]:
         """All that was logged over all starts, by events alone: a service that was killed may leave half a line."""
         texts = [text for log in sorted(self.folder.glob("run*.log")) for text in log.read_text().split("\n")[:-1]]
         return [json.loads(text) for text in texts if text.startswith("{")]
 
-    def logged(self, event: str, **fields: object) -> list[Line]:
+    def logged(self, event: str, **fields: object) -> list[LogLine]:
         """The lines of this event with these fields."""
         return [line for line in self.lines() if line["event"] == event and fields.items() <= line.items()]
 
-    def wait_logged(self, event: str, times: int = 1, **fields: object) -> list[Line]:
+    def wait_logged(self, event: str, times: int = 1, **fields: object) -> list[LogLine]:
         """The same, once there are at least `times` of them."""
         what = f"{times} x {event} {fields}"
         return wait_until(
             lambda: found if len(found := self.logged(event, **fields)) >= times else None, PATIENCE, what
         )
 
-    def line_of(self, queue_id: str) -> Line:
+    def line_of(self, queue_id: str) -> LogLine:
         """The one line of this message."""
         (line,) = self.wait_logged("message", queue_id=queue_id)
         return line
