@@ -7,6 +7,7 @@ disk, closed pipe), the program ends with one line and status 1. A failure of st
 nothing could report it.
 """
 
+import gc
 import os
 import select
 import sys
@@ -78,6 +79,8 @@ def run_on_clean_streams(program: Callable[[], None]) -> NoReturn:
     except OSError as error:  # a bug has a traceback, a file or a socket has a name
         name = "" if error.filename is None else f"{error.filename}: "
         _end(f"miltscan: {name}{error.strerror or error}", _FAILED)
+    finally:
+        gc.freeze()  # the interpreter would look for cycles in all modules at its end, a quarter of a short command
     sys.exit(0)
 
 

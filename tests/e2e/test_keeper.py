@@ -1,7 +1,5 @@
 """The keeper behind real programs: a signature that is withdrawn gives its messages back."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +10,7 @@ from miltscan.quarantine.files import Files
 from tests.fakes.eicar import EICAR
 from tests.harness.clamav import Clamd, write_database
 from tests.harness.client import new_message_id, text_message
+from tests.harness.commands import in_process
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
@@ -68,7 +67,6 @@ def test_a_withdrawn_signature_releases_its_messages(sandwich: ScanningSandwich)
     assert len(sandwich.mailbox.find(message_id)) == 1
 
     logs = ["--log", str(sandwich.syslog.file), "--log", str(sandwich.miltscan.running.log)]
-    command = [sys.executable, "-m", "miltscan", "trace", *logs, kept.queue_id]
-    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
+    text = in_process("trace", *logs, kept.queue_id).stdout
     assert f"releases entry {entry}" in text
     assert "delivered" in text

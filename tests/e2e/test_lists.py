@@ -1,8 +1,6 @@
 """The allow and deny lists between real sendmails and a real clamd: from a refused message to one that arrives."""
 
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from tests.fakes.eicar import EICAR
 from tests.harness import messages
 from tests.harness.clamav import Clamd
 from tests.harness.client import RECIPIENT, SENDER, new_message_id, text_message
+from tests.harness.commands import in_process
 from tests.harness.jsonlog import LogLine
 from tests.harness.miltscan import ScanningSandwich, Tables
 from tests.harness.processes import PATIENCE, Programs, wait_until
@@ -41,8 +40,7 @@ def lists(sandwich: ScanningSandwich) -> Iterator[ListFile]:
 def run(sandwich: ScanningSandwich, *arguments: str, status: int = 0) -> str:
     """A command with the configuration of the sandwich, once all workers have read what it changes; its output."""
     before = len(sandwich.miltscan.events("lists_read"))
-    command = [sys.executable, "-m", "miltscan", *arguments, "--config", str(sandwich.miltscan.configuration)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = in_process(*arguments, "--config", sandwich.miltscan.configuration)
     assert done.returncode == status, done.stderr
     workers = len(sandwich.miltscan.workers())
     wait_until(lambda: len(sandwich.miltscan.events("lists_read")) >= before + workers, PATIENCE, "the new lists")

@@ -1,8 +1,6 @@
 """`policy explain` and `policy replay` after real mail through both sendmails: they say what was done."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 from tests.e2e.test_receipt import both_sides, new_key, site
 from tests.fakes.eicar import EICAR
 from tests.harness import client
+from tests.harness.commands import in_process
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
@@ -104,8 +103,7 @@ class Done:
     def run(self, *arguments: str | Path, config: Path | None = None, status: int = 0) -> Any:  # noqa: ANN401 - JSON
         """A command with --json, and its result."""
         place = ["--config", str(config or self.sandwich.miltscan.configuration)]
-        command = [sys.executable, "-m", "miltscan", *map(str, arguments), "--json", *place]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = in_process(*arguments, "--json", *place)
         assert done.returncode == status, done.stderr
         return json.loads(done.stdout)
 
@@ -134,9 +132,8 @@ def done() -> Iterator[Done]:
 def deny(sandwich: ScanningSandwich, sender: str) -> None:
     """An entry of the deny list that all workers have read."""
     config = ["--config", str(sandwich.miltscan.configuration)]
-    command = [sys.executable, "-m", "miltscan", "deny", sender, "--reason", "test", *config]
     before = len(sandwich.miltscan.events("lists_read"))
-    subprocess.run(command, check=True, capture_output=True)
+    in_process("deny", sender, "--reason", "test", *config).check_returncode()
     expected = before + len(sandwich.miltscan.workers())  # of both sides
     wait_until(lambda: len(sandwich.miltscan.events("lists_read")) >= expected, PATIENCE, "the new lists")
 

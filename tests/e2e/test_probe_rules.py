@@ -1,7 +1,5 @@
 """Probes and self-tests under rules and lists that apply to everything: what they say is named, and not carried out."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -17,6 +15,7 @@ from tests.e2e.test_probe import PROBE, by_hand, key, site, tables
 from tests.fakes.antispam import SPAMD_GTUBE, FakeAntispam, spamd_says
 from tests.fakes.eicar import EICAR
 from tests.harness.client import SENDER, new_message_id, text_message
+from tests.harness.commands import in_process
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
@@ -148,7 +147,7 @@ def on_list(sandwich: ScanningSandwich, *arguments: str) -> None:
     """A command that changes the lists, once the worker has read them."""
     before = len(sandwich.miltscan.events("lists_read"))
     place = ["--config", str(sandwich.miltscan.configuration), "--reason", "test"]
-    subprocess.run([sys.executable, "-m", "miltscan", *arguments, *place], check=True, capture_output=True)
+    in_process(*arguments, *place).check_returncode()
     wait_until(lambda: len(sandwich.miltscan.events("lists_read")) > before, PATIENCE, "the new lists")
 
 

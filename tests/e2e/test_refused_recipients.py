@@ -2,13 +2,12 @@
 
 import json
 import smtplib
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.harness import client
+from tests.harness.commands import in_process
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
@@ -46,8 +45,7 @@ def test_a_recipient_is_refused_alone(sandwich: ScanningSandwich) -> None:
     (line,) = sandwich.miltscan.events("recipient_refused")
     assert str(line["reply"]).removeprefix("550 5.7.1 ") in text.decode()  # sendmail names the address before it
     logs = ["--log", str(sandwich.syslog.file), "--log", str(sandwich.miltscan.running.log)]
-    command = [sys.executable, "-m", "miltscan", "trace", "--json", *logs, line["queue_id"]]
-    traced = subprocess.run(command, capture_output=True, check=False, text=True)
+    traced = in_process("trace", "--json", *logs, line["queue_id"])
     fates = {one["recipient"].strip("<>"): one["status"] for one in json.loads(traced.stdout)["recipients"]}
     assert (fates.pop(OTHER), [*fates.values()]) == ("rejected", ["delivered"])
 

@@ -19,6 +19,7 @@ from tests.fakes.delivery import fake_delivery
 from tests.fakes.entries import put
 from tests.harness import messages, preload
 from tests.harness.client import RECIPIENT, SENDER, new_message_id, text_message
+from tests.harness.commands import in_process
 from tests.harness.miltscan import ScanningSandwich, Tables
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
@@ -87,8 +88,7 @@ def command(sandwich: ScanningSandwich, *arguments: str) -> tuple[int, dict[str,
 def trace(sandwich: ScanningSandwich, subject: str, *options: str) -> str:
     """What the program prints about a message."""
     logs = ["--log", str(sandwich.syslog.file), "--log", str(sandwich.miltscan.running.log)]
-    command = [sys.executable, "-m", "miltscan", "trace", *logs, *options, subject]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60).stdout
+    return in_process("trace", *logs, *options, subject).stdout
 
 
 def traced(sandwich: ScanningSandwich, subject: str, *statuses: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import os
 import re
 import smtplib
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from miltscan.quarantine.files import Files
 from tests.e2e.test_receipt import both_sides, new_key, site
 from tests.fakes.way import CUT, Way, way_to
 from tests.harness import client, preload
+from tests.harness.commands import in_process
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
@@ -303,8 +303,7 @@ def test_trace_shows_the_fate_of_each(sandwich: ScanningSandwich) -> None:
     copy = next(one["delivery"] for one in line["decisions"] if one["delivery"])
     logs = [str(sandwich.syslog.file), str(sandwich.miltscan.running.log)]
     for queue_id in (reply.queue_id, copy):
-        trace = [sys.executable, "-m", "miltscan", "trace", "--json", "--log", logs[0], "--log", logs[1], queue_id]
-        done = json.loads(subprocess.run(trace, check=True, capture_output=True, text=True).stdout)
+        done = json.loads(in_process("trace", "--json", "--log", logs[0], "--log", logs[1], queue_id).stdout)
         assert {one["recipient"]: one["status"] for one in done["recipients"]} == {
             "<box>": "delivered",
             "<t@tagged.example>": "delivered",

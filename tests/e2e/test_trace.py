@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.harness import messages
 from tests.harness.client import RECIPIENT, SENDER, new_message_id, text_message
+from tests.harness.commands import in_process
 from tests.harness.miltscan import ScanningSandwich, Tables
 from tests.harness.processes import PATIENCE, wait_until
 from tests.harness.sandwich import private_folder
@@ -33,8 +33,7 @@ def sandwich(fragile: ScanningSandwich) -> Iterator[ScanningSandwich]:
 def run(sandwich: ScanningSandwich, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The result of running the program on the logs of the sandwich."""
     logs = ["--log", str(sandwich.syslog.file), "--log", str(sandwich.miltscan.running.log)]
-    command = [sys.executable, "-m", "miltscan", "trace", *logs, *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return in_process("trace", *logs, *arguments)
 
 
 def traced(sandwich: ScanningSandwich, subject: str, status: str) -> dict[str, Any]:

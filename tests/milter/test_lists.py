@@ -3,8 +3,6 @@
 import hashlib
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,9 +21,10 @@ from tests.fakes.eicar import EICAR
 from tests.fakes.list_entries import listed
 from tests.fakes.milter_wire import Code
 from tests.fakes.mta import MTA, Message, Result
+from tests.harness.commands import in_process
 from tests.harness.processes import PATIENCE, wait_until
 from tests.milter.conftest import Fleet
-from tests.milter.daemon import CHECKOUT, Daemon, stopped
+from tests.milter.daemon import Daemon, stopped
 from tests.milter.probes import KEY_FILE, probe
 
 NAME = "Win.Test.Odd Name-1"
@@ -59,8 +58,7 @@ def service(own: Fleet, folder: Path) -> Daemon:
 
 def run(daemon: Daemon, *arguments: str) -> str:
     """A command with the configuration of the service; what it prints."""
-    command = [sys.executable, "-m", "miltscan", *arguments, "--config", str(daemon.config)]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+    done = in_process(*arguments, "--config", daemon.config)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
