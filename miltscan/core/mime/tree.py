@@ -119,8 +119,6 @@ class Tree:
         found = [one for one in candidates if self._next(one, max(0, span.start - 1), span.end) >= 0]
         if len(candidates) < len(declared.boundaries) or len(found) > self._bounds.candidates:
             self._collected.exceed(ReaderLimit.CANDIDATES)
-        if found and not declared.multipart:
-            self._collected.odd([Anomaly.TYPE_BROKEN])
         default = MESSAGE if b"multipart/digest" in declared.types else TEXT
         used = 0
         for boundary in found[: self._bounds.candidates]:

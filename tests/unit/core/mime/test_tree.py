@@ -144,6 +144,24 @@ def test_the_depth_of_what_is_decoded(depth: int, limit: ReaderLimit | None) -> 
     assert read_message(smime, bounds).limit is limit
 
 
+def test_the_depth_of_messages() -> None:
+    """Each of those within each other counts."""
+    message = b"text"
+    for _ in range(5):
+        message = MESSAGE + b"\n" + message
+    assert read_message(message, Bounds(time.thread_time, depth=5)).limit is None
+    assert read_message(message, Bounds(time.thread_time, depth=4)).limit is ReaderLimit.DEPTH
+
+
+def test_guesses_within_guesses_have_an_end() -> None:
+    """What an unknown encoding may hold is looked into, but not what an unknown encoding within that may hold."""
+    guess = b"MIME-Version: 1.0\nContent-Type: message/rfc822\nContent-Transfer-Encoding: x\n"
+    inner = mail(guess, b64(b"From: a\n\nThe innermost one."))
+    parts = [bytes(part.data) for part in read_message(mail(guess, b64(inner)), BOUNDS).parts]
+    assert b"From: a\n\nThe innermost one." in parts
+    assert b"The innermost one." not in parts
+
+
 def test_encrypted_mail_is_marked() -> None:
     """It has no part that can be read but itself."""
     enveloped = bytes.fromhex("300b06092a864886f70d010703")
