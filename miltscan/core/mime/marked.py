@@ -62,7 +62,7 @@ def find_marks(octets: Octets, start: int, end: int) -> Iterator[Marked]:
     for at in range(start - 1, end - 1, WINDOW):
         window = octets.piece(max(0, at), min(end, at + WINDOW + _LONGEST))
         text = (window if at >= 0 else b"\n" + window).lower()
-        if text.count(b"\r") != text.count(b"\r\n"):
+        if text.count(b"\r") - text.endswith(b"\r") != text.count(b"\r\n"):  # the last one may end with the window
             yield Marked(at + 1, Mark.RETURN)
         yield from (Marked(at + offset, mark) for offset, mark in sorted(_marks(text)) if offset <= WINDOW)
 

@@ -53,6 +53,17 @@ def test_marks_are_found_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None
     assert list(find_marks(Octets(data), 12, 40)) == marks[1:3]
 
 
+def test_a_line_end_may_be_in_two_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A carriage return is one that ends a line by itself only if no line feed follows in the next window."""
+    monkeypatch.setattr(marked_module, "WINDOW", 16)
+    monkeypatch.setattr(marked_module, "_LONGEST", 1)
+    for length in range(20):
+        data = b"a" * length + b"\r\n" + b"a" * 40
+        assert list(find_marks(Octets(data), 0, len(data))) == []
+        data = b"a" * length + b"\ra" + b"a" * 40
+        assert {one.mark for one in find_marks(Octets(data), 0, len(data))} == {M.RETURN}
+
+
 def test_a_text_in_pieces() -> None:
     """A mark is found although a piece ends within it; without headers, only encodings count."""
     assert marked([b"first\nbegi", b"n 644 a\n"], headers=False)
