@@ -36,7 +36,9 @@ demo-stop: environment
 
 # All tests on .venv's Python; in parallel, on the oldest and newest Python of the machine, the unit tests and those of the
 # milter tests that depend on the interpreter: pymilter's callbacks and threads, processes, signals, descriptors, memory.
-ON_OTHERS := tests/unit $(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle sockets memory notify metrics tracing quarantine events))
+# Without the unit tests of what no production Python runs: pages, files of deploy/, fakes, the benchmark.
+ON_OTHERS := tests/unit $(addprefix --ignore=tests/unit/,bench deploy docs fakes) \
+	$(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle sockets memory notify metrics tracing quarantine))
 test: environment
 	@deploy/debian/install deploy/debian/packages-test.txt
 	@.venv/bin/python -m compileall -q miltscan tests docs deploy  # root writes no bytecode: each start would compile again

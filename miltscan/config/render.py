@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema, WithDefaultSchema
 
+from miltscan.config.meanings import meanings
 from miltscan.config.settings import Settings
 from miltscan.config.table import RESTART, Table
 from miltscan.config.units import Notation, toml
@@ -53,7 +54,7 @@ def _keys(table: Table, path: str = "") -> Iterator[ShownKey]:
                     yield from _keys(inner, f"{name}[{position}]")
             case _ if path:
                 default = toml(defaults[name]) if name in defaults else ""
-                meaning, restart = (field.description or "").removesuffix("."), RESTART in field.metadata
+                meaning, restart = meanings(type(table))[name].removesuffix("."), RESTART in field.metadata
                 yield ShownKey(path, name, toml(written[name]), default, _expected(field), meaning, restart)
 
 
@@ -100,9 +101,12 @@ class _Schema(GenerateJsonSchema):
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         described = super().model_schema(schema)
-        defaults = schema["cls"].model_construct().model_dump(mode="json")
+        table: type[Table] = schema["cls"]
+        defaults = table.model_construct().model_dump(mode="json")
         for name, field in described["properties"].items():
             default = defaults.get(name)
+            if text := meanings(table).get(name):
+                field["description"] = text
             forbidden = default == [] and "minItems" in field  # `engine`, which may be missing but not empty
             is_table = isinstance(default, dict) and "$ref" in str(field)
             if default is not None and not is_table and not forbidden:

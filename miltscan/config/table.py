@@ -11,13 +11,13 @@ RESTART: Final = "a change requires a restart"
 
 
 class Table(BaseModel):
-    """A table: no unknown keys, no change after reading. The text below a key is its documentation.
+    """A table: no unknown keys, no change after reading. The text below a key is its documentation (`meanings`).
 
     `model_copy(update=...)` makes a changed copy and checks nothing: what a reload keeps may combine to settings that
     no file could hold, and that must not end a service.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="after")
     def _combination(self) -> Self:

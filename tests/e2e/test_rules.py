@@ -1,5 +1,6 @@
 """The rules of deploy/prometheus: checked and tried by promtool, and in a real Prometheus next to a real sandwich."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -22,8 +23,9 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """One call; its output is what a failed test shows."""
     program = programs.find("promtool")
     command = [str(part) for part in (program, *arguments)]
-    environment = programs.environment(program)
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment or None, timeout=240)
+    # it makes much garbage and uses little memory: with fewer collections it needs a quarter less time
+    environment = {**os.environ, **programs.environment(program), "GOGC": "800"}
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=240)
 
 
 @pytest.mark.parametrize("path", [rules.RECORDING, rules.ALERTS], ids=["recording", "alerts"])
