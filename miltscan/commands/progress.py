@@ -5,9 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import Progress
-
 from miltscan.commands.terminal import terminal_codes
 
 
@@ -28,6 +25,9 @@ def progress(title: str, total: float | None = None, *, shown: bool = True, prin
     if not shown or not sys.stderr.isatty() or (prints and sys.stdout.isatty()):
         yield lambda _done, _total=None: None
         return
+    from rich.console import Console  # noqa: PLC0415 - the service loads this module, and never draws a bar
+    from rich.progress import Progress  # noqa: PLC0415 - as above
+
     console = Console(file=terminal_codes())
     bar = Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
     task = bar.add_task(title, total=total)

@@ -8,24 +8,13 @@ shown, such as those that turn the direction of a text, are no part of it.
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from unicodedata import category
 
+from miltscan.core.anomalies import AttachmentAnomaly
 from miltscan.core.file_extensions import HARMLESS, PROGRAMS, fits
 from miltscan.core.file_types import FileType, type_of
 
 _LONGEST = 20  # characters of an extension; what is longer is a sentence with a dot
-
-
-class AttachmentAnomaly(StrEnum):
-    """What is odd about attachments; with what is odd about the structure, the values of the condition `anomaly`.
-
-    `FILES_UNSEEN`: a bound was met, so that rules do not see all files of the message.
-    """
-
-    DOUBLE_EXTENSION = "double-extension"
-    TYPE_DIFFERS = "type-differs"
-    FILES_UNSEEN = "files-unseen"
 
 
 @dataclass(frozen=True, slots=True)

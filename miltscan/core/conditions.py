@@ -9,14 +9,11 @@ from ipaddress import ip_network
 from typing import Any, TypeVar
 
 from miltscan.core.address import Network, ip_address_of
-from miltscan.core.attachments import AttachmentAnomaly
-from miltscan.core.containers.zip_records import ZipAnomaly
+from miltscan.core.anomalies import ANOMALIES
 from miltscan.core.facts import Facts
 from miltscan.core.file_types import FileType
 from miltscan.core.lookup import Check, Kind, Source, host_keys, is_named
 from miltscan.core.message import Direction
-from miltscan.core.mime.ber import CmsAnomaly
-from miltscan.core.mime.closed import Anomaly
 from miltscan.core.patterns import address_keys, pattern, plain_forms
 from miltscan.core.signature import CLASSES, signature_classes
 from miltscan.core.text import readable
@@ -26,8 +23,6 @@ from miltscan.core.wildcards import Glob
 
 T = TypeVar("T")
 Test = Callable[[Facts], bool | None]
-ANOMALIES = (*Anomaly, *ZipAnomaly, *CmsAnomaly, *AttachmentAnomaly)
-"""What may be odd about a message and its attachments."""
 OpenSource = Callable[[str, Check], Source]
 """Opens `file:/path` or `access:TAG`; raises ValueError with what was expected, also of a line that fails the check."""
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
+from miltscan.core.anomalies import ZipAnomaly
 from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, decompress
 from miltscan.core.containers.zip import ZipArchive, ZipMember, read_zip
-from miltscan.core.containers.zip_records import ZipAnomaly
 from miltscan.core.mime.openpgp import is_openpgp
 from miltscan.core.mime.part import Part
 from miltscan.core.mime.transfer import decode_chunks

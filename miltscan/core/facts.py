@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from miltscan.core.attachments import Attachment
 from miltscan.core.edits import Header
 from miltscan.core.message import Direction
 from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
+
+if TYPE_CHECKING:
+    from miltscan.core.attachments import Attachment
 
 
 class WeekTime(NamedTuple):
@@ -63,7 +65,7 @@ class Facts(NamedTuple):
     signature: str | None = None
     scores: Mapping[str, float] | None = None
     spam_actions: Mapping[str, SpamAction] | None = None
-    attachments: Sequence[Attachment] | None = None
+    attachments: "Sequence[Attachment] | None" = None
     anomalies: frozenset[str] | None = None
     encrypted: bool | None = None
 

@@ -1,9 +1,11 @@
 """What is known of the structure of a message after it was read. Pure; `core.mime` reads it."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from miltscan.core.attachments import Attachment
 from miltscan.core.verdict import Verdict
+
+if TYPE_CHECKING:
+    from miltscan.core.attachments import Attachment
 
 
 class ScannedPart(NamedTuple):
@@ -28,7 +30,7 @@ class Structure(NamedTuple):
     seconds: float
     scans: tuple[ScannedPart, ...] = ()
     missed: bool = False
-    attachments: tuple[Attachment, ...] = ()
+    attachments: "tuple[Attachment, ...]" = ()
     encrypted: bool = False
 
 

@@ -86,6 +86,12 @@ def bytes_of(content: Content, size: int) -> memoryview:
     return memoryview(mmap.mmap(content.fileno(), size, prot=mmap.PROT_READ))
 
 
+def forget_pages(content: memoryview) -> None:
+    """Give the pages of a mapped file back, which else count as memory of the process until its message ends."""
+    if isinstance(content.obj, mmap.mmap):
+        content.obj.madvise(mmap.MADV_DONTNEED)
+
+
 def is_text(part: Part) -> bool:
     """Whether it is shown as text: scanned last, as most likely it is harmless."""
     return not part.names and all(one.startswith(b"text/") for one in part.types)

@@ -6,15 +6,16 @@ the message, and what cannot be read, or exceeds a bound, is not clean: docs/det
 
 import hashlib
 import random
+import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from miltscan.core.attachments import AttachmentAnomaly
+from miltscan.core.anomalies import AttachmentAnomaly
 from miltscan.core.contained import Inner, Inside, is_encrypted, look_inside, may_contain
 from miltscan.core.containers.budget import Budget, ContainerBounds
 from miltscan.core.message import PREFACE, Message
@@ -25,7 +26,7 @@ from miltscan.core.structure import ScannedPart, Structure
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, severity
 from miltscan.engines.base import Engine, Tick
 from miltscan.errors import MtaGoneError, SpoolError
-from miltscan.scanning.files import MessageFiles, bytes_of, copy_part, is_text
+from miltscan.scanning.files import MessageFiles, bytes_of, copy_part, forget_pages, is_text
 from miltscan.scanning.spool import Spool
 from miltscan.telemetry import metrics
 from miltscan.telemetry.log import logger
@@ -35,6 +36,7 @@ _TRIES = 3
 _REMEMBERED = 1000  # such messages
 _failures: OrderedDict[bytes, int] = OrderedDict()
 """Their digests, and how often the reader has failed at them in this process."""
+_turns = threading.Lock()
 _TICK = 0.5  # seconds between two progress messages to the MTA
 _SECONDS = 2.0  # of CPU time to look into the parts of one message
 
@@ -137,7 +139,8 @@ class Unwrapped:
         while waiting:
             item = waiting.popleft()
             with closing(Spool(self.unwrapping.directory, self.unwrapping.memory)) as spool:
-                digest, fault = copy_part(item.inner.chunks(), spool, bounds.clock)
+                with _turn(tick):
+                    digest, fault = copy_part(item.inner.chunks(), spool, bounds.clock)
                 if fault:
                     yield Verdict.unscanned(engine.name, *fault)
                 if digest in seen or not spool.size:
@@ -146,7 +149,10 @@ class Unwrapped:
                     yield Verdict.unscanned(engine.name, Limit.LIMITS, f"more than {len(seen)} parts (mime.parts)")
                     return
                 seen.add(digest)
-                inside = look_inside(item.inner.path, bytes_of(spool, spool.size), bounds, budget)
+                with _turn(tick):
+                    content = bytes_of(spool, spool.size)
+                    inside = look_inside(item.inner.path, content, bounds, budget)
+                    forget_pages(content)
                 self._note(inside=inside)
                 yield from (Verdict.unscanned(engine.name, *limit) for limit in inside.limits)
                 if inside.inner and item.depth >= bounds.depth:
@@ -170,12 +176,14 @@ class Unwrapped:
 
     def _read(self, tick: Tick) -> Reading:
         if self._reading is None:
-            began = time.thread_time()
-            content = bytes_of(self.message.content, len(PREFACE) + self.message.size)[len(PREFACE) :]
-            self._reading = reading = read_message(content, Bounds(_ticking_clock(tick)))
+            with _turn(tick):
+                began = time.thread_time()
+                content = bytes_of(self.message.content, len(PREFACE) + self.message.size)
+                self._reading = reading = read_message(content[len(PREFACE) :], Bounds(_ticking_clock(tick)))
+                encrypted = reading.encrypted or any(map(is_encrypted, reading.parts))
+                seconds = time.thread_time() - began
+                forget_pages(content)
             anomalies = tuple(sorted(reading.anomalies))
-            seconds = time.thread_time() - began
-            encrypted = reading.encrypted or any(map(is_encrypted, reading.parts))
             self.structure = Structure(reading.plain, self.sampled, anomalies, seconds, encrypted=encrypted)
         return self._reading
 
@@ -204,6 +212,17 @@ class Unwrapped:
 def _weight(verdict: Verdict) -> tuple[int, bool, bool]:
     """As `worst` compares, but what is encrypted, and usually accepted, hides nothing else that was not scanned."""
     return *severity(verdict), verdict.reason is not Limit.ENCRYPTED
+
+
+@contextmanager
+def _turn(tick: Tick) -> Iterator[None]:
+    """Wait for one's turn to read: it is work of one processor, and each reader holds a message in memory."""
+    while not _turns.acquire(timeout=_TICK):
+        tick()
+    try:
+        yield
+    finally:
+        _turns.release()
 
 
 def _report_defect(error: Exception) -> None:

@@ -9,7 +9,7 @@ from itertools import product
 from prometheus_client import Counter, Gauge, Histogram
 
 from miltscan.core.action import ActionName
-from miltscan.core.conditions import ANOMALIES
+from miltscan.core.anomalies import ANOMALIES
 from miltscan.core.lists import ListName
 from miltscan.core.message import Direction
 from miltscan.core.probe import ProbeKind, Stage

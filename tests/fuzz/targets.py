@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from email.message import EmailMessage
 from typing import NamedTuple
 
+from miltscan.core.anomalies import CmsAnomaly
 from miltscan.core.attachment_names import LONGEST_NAME, MOST_NAMES, attachment_names
 from miltscan.core.attachments import look_at
 from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import DataFault, decompress
 from miltscan.core.containers.zip import read_zip
-from miltscan.core.mime.ber import CmsAnomaly
 from miltscan.core.mime.cms import read_cms
 from miltscan.core.mime.part import Bounds
 from miltscan.core.mime.reader import read_message

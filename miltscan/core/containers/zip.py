@@ -19,11 +19,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from miltscan.core.anomalies import ZipAnomaly
 from miltscan.core.containers.budget import DEFAULT_BOUNDS, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import KNOWN_METHODS, STORED, Packed
 from miltscan.core.containers.zip_headers import AES, ZipHeader, local_header
 from miltscan.core.containers.zip_records import (
-    ZipAnomaly,
     ZipRecords,
     differences,
     directory_anomalies,

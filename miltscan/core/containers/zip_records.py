@@ -7,10 +7,10 @@ local header all the same, and says what is odd. `outer_records` leaves out the 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
 
+from miltscan.core.anomalies import ZipAnomaly
 from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import STORED, DataFault, Packed, decompress
 from miltscan.core.containers.zip_headers import (
@@ -30,27 +30,6 @@ from miltscan.core.containers.zip_headers import (
 )
 
 _SPLIT_MARKERS = (b"", b"PK00", DESCRIPTOR)  # what may stand before the first header of a plain archive (8.5.4)
-
-
-class ZipAnomaly(StrEnum):
-    """What a plain zip does not have. Everyday archives have some of them: none is a reason to refuse mail."""
-
-    NO_DIRECTORY = "zip-no-directory"
-    NO_END = "zip-no-end"
-    JOINED = "zip-joined"
-    DIRECTORY_DIFFERS = "zip-directory-differs"
-    DATA_BEFORE = "zip-data-before"
-    DATA_AFTER = "zip-data-after"
-    TRUNCATED = "zip-truncated"
-    HIDDEN_MEMBER = "zip-hidden-member"
-    LOCAL_MISSING = "zip-local-missing"
-    OFFSET_WRONG = "zip-offset-wrong"
-    OVERLAP = "zip-overlap"
-    METHOD_UNKNOWN = "zip-method-unknown"
-    METHOD_DIFFERS = "zip-method-differs"
-    SIZE_DIFFERS = "zip-size-differs"
-    NAME_DIFFERS = "zip-name-differs"
-    FLAGS_DIFFER = "zip-flags-differ"
 
 
 class ZipRecords(NamedTuple):

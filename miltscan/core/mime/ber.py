@@ -4,19 +4,10 @@ What runs over the end of the data ends there, and is noted; nothing raises.
 """
 
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import NamedTuple
 
+from miltscan.core.anomalies import CmsAnomaly
 from miltscan.core.containers.budget import Budget, ContainerLimit
-
-
-class CmsAnomaly(StrEnum):
-    """What a plain CMS message does not have."""
-
-    TRUNCATED = "cms-truncated"
-    LENGTH_DIFFERS = "cms-length-differs"
-    PIECE_STRANGE = "cms-piece-strange"
-    DATA_BROKEN = "cms-data-broken"
 
 
 class BerElement(NamedTuple):

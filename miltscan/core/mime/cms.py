@@ -22,9 +22,10 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
+from miltscan.core.anomalies import CmsAnomaly
 from miltscan.core.containers.budget import DEFAULT_BOUNDS, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import ZLIB, DataFault, Packed, decompress
-from miltscan.core.mime.ber import OCTET_STRING, BerElement, BerWalk, CmsAnomaly
+from miltscan.core.mime.ber import OCTET_STRING, BerElement, BerWalk
 from miltscan.core.mime.openpgp import is_openpgp
 
 

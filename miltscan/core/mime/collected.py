@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from miltscan.core.anomalies import CmsAnomaly
 from miltscan.core.containers.budget import ContainerBounds, ContainerLimit
-from miltscan.core.mime.ber import CmsAnomaly
 from miltscan.core.mime.closed import Anomaly, Decoding, ReaderLimit
 from miltscan.core.mime.cms import Cms, read_cms
 from miltscan.core.mime.declared import Declared

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from miltscan.core.mime.ber import CmsAnomaly
+from miltscan.core.anomalies import CmsAnomaly
 from miltscan.core.mime.closed import MALFORMED, Anomaly, Decoding, ReaderLimit
 from miltscan.core.mime.parameters import Name
 from miltscan.core.mime.transfer import decode_chunks

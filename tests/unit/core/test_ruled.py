@@ -68,6 +68,9 @@ def test_the_facts_of_a_message() -> None:
         signature="",
         scores={"rspamd": 3.5},
         spam_actions={"rspamd": SpamAction.GREYLIST},
+        attachments=(),
+        anomalies=frozenset(),
+        encrypted=False,
     )
 
 

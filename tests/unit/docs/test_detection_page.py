@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.core.attachments import AttachmentAnomaly
-from miltscan.core.containers.zip_records import ZipAnomaly
-from miltscan.core.mime.ber import CmsAnomaly
+from miltscan.core.anomalies import AttachmentAnomaly, CmsAnomaly, ZipAnomaly
 from miltscan.core.mime.closed import MALFORMED, Anomaly, Decoding, ReaderLimit
 from miltscan.core.mime.part import MIB, Bounds
 

@@ -1,5 +1,6 @@
 """The callbacks of libmilter, called as libmilter calls them: the reply to the MTA after each failure."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -147,6 +148,7 @@ def open_spools() -> int:
 def descriptors(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No spool is left open, where none is kept for the next message."""
     monkeypatch.setattr(spool, "_KEPT", 0)
+    monkeypatch.setattr(spool, "_kept", deque())  # one of another test would end here
     before = open_spools()
     yield
     assert open_spools() == before

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miltscan.core.anomalies import ZipAnomaly as A
 from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import DataFault, Packed, decompress
 from miltscan.core.containers.zip import ZipArchive, read_zip
-from miltscan.core.containers.zip_records import ZipAnomaly as A
 from tests.fakes.zips import PAYLOAD, Fields, central, closed, deflated, end, local, plain
 
 OTHER = b"harmless\n"

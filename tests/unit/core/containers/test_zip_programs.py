@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from miltscan.core.anomalies import ZipAnomaly
 from miltscan.core.containers.budget import Budget, ContainerBounds
 from miltscan.core.containers.decompress import Piece, decompress
 from miltscan.core.containers.zip import read_zip
-from miltscan.core.containers.zip_records import ZipAnomaly
 
 FILES = {
     "folder/noise": shake_128(b"noise").digest(70_000),

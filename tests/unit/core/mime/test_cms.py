@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miltscan.core.anomalies import CmsAnomaly
 from miltscan.core.containers.budget import DEFAULT_BOUNDS, ContainerBounds, ContainerLimit
-from miltscan.core.mime.ber import CmsAnomaly
 from miltscan.core.mime.cms import CmsKind, read_cms
 from tests.fakes.cms_forms import (
     ALGORITHMS,
