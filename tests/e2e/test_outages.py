@@ -134,6 +134,8 @@ def test_clamd_killed_in_mid_scan(sandwich: ScanningSandwich) -> None:
 
 def test_a_worker_crashes_in_the_middle_of_a_message(sandwich: ScanningSandwich) -> None:
     """Sendmail tempfails the message by itself (F=T), and the next one is served by a new worker."""
+    sandwich.miltscan.stop()  # only the memory of a new process is surely such that it crashes
+    sandwich.start_miltscan()
     with smtplib.SMTP("127.0.0.1", sandwich.incoming.port, timeout=PATIENCE) as session:
         session.ehlo()
         session.mail("sender@example.org")

@@ -18,6 +18,7 @@ from miltscan.scanning.probe_run import make
 from miltscan.status.page import API
 from tests.fakes.eicar import EICAR
 from tests.harness.client import new_message_id, text_message
+from tests.harness.commands import in_process
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import wait_until
 from tests.harness.sandwich import Sandwich, private_folder
@@ -55,8 +56,7 @@ def tables(sandwich: Sandwich, **more: object) -> dict[str, dict[str, Any]]:
 
 def by_hand(sandwich: ScanningSandwich, *arguments: str) -> tuple[int, str]:
     """`miltscan probe`: status and output."""
-    command = [sys.executable, "-m", "miltscan", "probe", "--config", str(sandwich.miltscan.configuration), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = in_process("probe", "--config", sandwich.miltscan.configuration, *arguments)
     assert done.stderr == ""
     return done.returncode, done.stdout
 

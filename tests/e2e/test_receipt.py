@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from tests.fakes.eicar import EICAR
 from tests.fakes.entries import put
 from tests.harness import client, messages, ports, preload
 from tests.harness.client import RECIPIENT
+from tests.harness.commands import in_process
 from tests.harness.jsonlog import LogLine
 from tests.harness.mailbox import Delivered
 from tests.harness.miltscan import ScanningSandwich
@@ -89,8 +89,7 @@ def site(folder: Path, **more: str) -> dict[str, str]:
 
 def new_key(folder: Path, name: str) -> None:
     """As an administrator makes one."""
-    program = [sys.executable, "-m", "miltscan", "keys", "new", "--id", name, "--config", str(folder / "keys.toml")]
-    subprocess.run(program, check=True, capture_output=True)
+    in_process("keys", "new", "--id", name, "--config", folder / "keys.toml").check_returncode()
 
 
 class Way:
@@ -234,8 +233,7 @@ def test_trace_and_doctor_know_both_sides(signing: ScanningSandwich) -> None:
 
 def command(*arguments: str | Path) -> str:
     """The output of a command of miltscan, with any exit status."""
-    program = [sys.executable, "-m", "miltscan", *map(str, arguments)]
-    return subprocess.run(program, check=False, capture_output=True, text=True, timeout=PATIENCE).stdout
+    return in_process(*arguments).stdout
 
 
 @pytest.mark.parametrize(

@@ -73,18 +73,13 @@ class Miltscan(Milter):
         self.configuration.write_text("".join(texts))
 
     def reload_and_wait(self) -> None:
-        """SIGHUP; returns when the supervisor has logged the result."""
-        before = self._reloads()
+        """SIGHUP; returns when each worker uses the configuration, or when it was refused."""
+        reloads, reads = self._reloads(), len(self.events("reload"))
+        expected = len(self.events("reloaded")) + len(self.workers())
         self.reload()
-        wait_until(lambda: self._reloads() > before, PATIENCE, "the end of the reload")
-
-    def reload_everywhere(self) -> list[str]:
-        """SIGHUP; returns when each worker uses the configuration. The changed keys that require a new start."""
-        before, workers = len(self.events("reloaded")), len(self.workers())
-        self.reload_and_wait()
-        wait_until(lambda: len(self.events("reloaded")) >= before + workers, PATIENCE, "a reload of each worker")
-        needs_restart: list[str] = self.events("reload")[-1]["needs_restart"]
-        return needs_restart
+        wait_until(lambda: self._reloads() > reloads, PATIENCE, "the end of the reload")
+        if len(self.events("reload")) > reads:
+            wait_until(lambda: len(self.events("reloaded")) >= expected, PATIENCE, "a reload of each worker")
 
     def _reloads(self) -> int:
         return len(self.events("reload")) + len(self.events("reload_failed"))
@@ -166,12 +161,14 @@ class ScanningSandwich(Sandwich):
         """Makes miltscan run with this configuration, by a new start where that is necessary."""
         before = self.miltscan.configuration.read_text()
         self.miltscan.configure(tables)
-        is_new = self.miltscan.configuration.read_text() != before
-        if self.miltscan.running.alive and not (is_new and self.miltscan.reload_everywhere()):
-            self._wait_ready()
-        else:
+        needs_restart = not self.miltscan.running.alive
+        if not needs_restart and self.miltscan.configuration.read_text() != before:
+            self.miltscan.reload_and_wait()
+            needs_restart = bool(self.miltscan.events("reload")[-1]["needs_restart"])
+        if needs_restart:
             self.miltscan.stop()
             self.start_miltscan()
+        self._wait_ready()
 
     def start_miltscan(self) -> None:
         """Starts miltscan; returns when an engine is up."""
