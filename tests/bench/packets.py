@@ -23,6 +23,7 @@ from tests.fakes.milter_wire import (
 from tests.fakes.mta import DEFAULT_MACROS, default_values
 
 MARK = b"@" * 14
+_LINE = 78  # bytes of a line of base64 with its end
 Step = tuple[Command, bytes]
 
 _SENDER, _RECIPIENT = b"alice@example.org", b"bob@example.test"
@@ -91,7 +92,11 @@ def _body(size: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return the body: the mark, and lines of base64 that cannot be compressed."""
     size -= sum(len(name) + len(value) + 3 for name, value in headers)
     noise = random.Random(1).randbytes(size)  # noqa: S311 - sample data
-    return (MARK + b"\r\n" + base64.encodebytes(noise).replace(b"\n", b"\r\n"))[:size]
+    lines = base64.encodebytes(noise).replace(b"\n", b"\r\n")
+    # the first line is base64, too, and the last one whole: as mail programs write it, and all of them read it
+    whole = MARK + b"AA\r\n" + lines[: max(size - len(MARK) - 4, 0) // _LINE * _LINE]
+    blank, odd = divmod(size - len(whole), 2)
+    return whole + b" " * odd + b"\r\n" * blank
 
 
 def _bursts(steps: Iterable[Step], options: Options) -> Iterator[bytes]:
