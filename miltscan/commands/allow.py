@@ -22,8 +22,9 @@ from miltscan.commands.terminal import say
 from miltscan.config.load import load_settings
 from miltscan.config.settings import Settings
 from miltscan.core.address import Network
-from miltscan.core.lists import DIGEST, HEURISTICS, ListEntry, ListName
+from miltscan.core.lists import DIGEST, ListEntry, ListName
 from miltscan.core.patterns import pattern
+from miltscan.core.verdict import HEURISTICS
 from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 
 _WHAT = "SIGNATURE|SHA256|SENDER"

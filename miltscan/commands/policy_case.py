@@ -158,6 +158,8 @@ def case_of_entry(entry: Entry, headers: Sequence[Header] | None) -> Case:
 
 def with_structure(case: Case, structure: Structure | None) -> Case:
     """The case of a message whose structure was read."""
+    if structure is None:
+        return case
     message = case.message._replace(structure=structure)
     return case._replace(message=message, unknown=case.unknown - OF_STRUCTURE)
 

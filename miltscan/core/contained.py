@@ -23,6 +23,7 @@ _TEXT = 64 * 1024  # bytes of a text in which an OpenPGP message may begin
 _ARMOR = b"-----BEGIN PGP MESSAGE"
 _PGP = (b".pgp", b".gpg", b".asc")
 _HEAD = 64  # encoded bytes of a part that show what it is
+_PACKED = 512  # compressed bytes of a member that show what it is
 
 
 class Inner(NamedTuple):
@@ -71,21 +72,27 @@ def look_inside(path: str, content: memoryview, bounds: ContainerBounds, budget:
     if ZipAnomaly.METHOD_UNKNOWN in archive.anomalies:
         limits.append((Limit.MALFORMED, f"part {path}: a zip with an unknown method of compression"))
     if not archive.anomalies and all(one.method in _OPENED for member in archive.members for one in member.readings):
-        zips = tuple(_archives(path, archive, budget))
-        return Inside(zips, limits=tuple(limits))
+        inner, complete = _archives(path, archive, budget)
+        limits += [] if complete else [(Limit.LIMITS, f"part {path}: the bounds of zips within it")]
+        return Inside(inner, limits=tuple(limits))
     if any(member.encrypted for member in archive.members):
         limits.append((Limit.ENCRYPTED, f"part {path}: a member of a zip"))
     inner = tuple(one for member in archive.members for one in _readings(path, member, budget))
     return Inside(inner, frozenset(archive.anomalies), tuple(limits))
 
 
-def _archives(path: str, archive: ZipArchive, budget: Budget) -> Iterator[Inner]:
-    """The zips in a zip about which all readers agree: about them they may not."""
+def _archives(path: str, archive: ZipArchive, budget: Budget) -> tuple[tuple[Inner, ...], bool]:
+    """The zips in a zip about which all readers agree: about them they may not. And whether all were looked for."""
+    found, complete = list[Inner](), True
     for member in archive.members:
         for packed in member.readings[:1]:
-            first = next(decompress(packed, budget), b"")
+            # bzip2 decodes whole blocks only; of the others a few bytes tell, and cost the budget little
+            head = packed if packed.method == BZIP2 else packed._replace(data=packed.data[:_PACKED], size=None)
+            first = next(decompress(head, budget), b"")
+            complete = complete and not isinstance(first, ContainerLimit)
             if isinstance(first, bytes | memoryview) and bytes(first[:2]) == b"PK":
-                yield Inner(f"{path}/zip:{member.path}", partial(decompress, packed, budget), hidden=False)
+                found.append(Inner(f"{path}/zip:{member.path}", partial(decompress, packed, budget), hidden=False))
+    return tuple(found), complete
 
 
 def _readings(path: str, member: ZipMember, budget: Budget) -> Iterator[Inner]:

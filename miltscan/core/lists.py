@@ -17,11 +17,8 @@ from typing import NamedTuple
 from miltscan.core.address import Network
 from miltscan.core.message import Envelope, Message
 from miltscan.core.patterns import address_keys
-from miltscan.core.verdict import Outcome, Verdict
+from miltscan.core.verdict import HEURISTICS, Outcome, Verdict
 
-HEURISTICS = "Heuristics."
-"""What clamd only suspects. With `HeuristicScanPrecedence no` it reports this only if it found nothing else anywhere in
-the message (clamd.conf(5)), so a message with an allowed one was scanned completely."""
 DIGEST = re.compile("[0-9a-f]{64}")
 LIST_ID = re.compile("[0-9a-hjkmnp-tv-z]{8}")
 """The ID of an entry: 40 random bits in Crockford's base 32, in lower case."""
@@ -197,7 +194,7 @@ class Consultation:
         found: dict[tuple[tuple[Verdict, ...], ListEntry | None, ListEntry | None], list[int]] = {}
         for audience in self._audiences:
             theirs = (*self._until_stopped(verdicts, audience),)
-            signatures = [one.signature for one in theirs if one.signature]
+            signatures = [name for one in verdicts[: len(theirs)] for name in one.signatures]
             denied = next(self._matching(ListName.DENY, signatures, audience), None)
             exempt = next(self._matching(ListName.ALLOW, (), audience), None) if filtered else None
             found.setdefault((theirs, denied, exempt), []).extend(audience)
@@ -218,7 +215,7 @@ class Consultation:
         name = verdict.signature or ""
         for entry in self._matching(ListName.ALLOW, (name,), audience):
             if entry.exempts_viruses or name.startswith(HEURISTICS):
-                return verdict.allowed_by(entry.id, complete=name.startswith(HEURISTICS))
+                return self._allowed(verdict.allowed_by(entry.id, complete=name.startswith(HEURISTICS)), audience)
         return verdict
 
     def _matching(self, name: ListName, signatures: Sequence[str], audience: Sequence[int]) -> Iterator[ListEntry]:

@@ -48,6 +48,11 @@ class Fault(StrEnum):
     EXCEPTION = "exception"
 
 
+HEURISTICS = "Heuristics."
+"""What clamd only suspects. With `HeuristicScanPrecedence no` it reports this only if it found nothing else anywhere in
+what it was given (clamd.conf(5)), so a message with an allowed one was scanned completely."""
+
+
 class SpamAction(StrEnum):
     """What an anti-spam engine proposes; `none` is that of an engine that only compares the score. A metric label."""
 
@@ -83,7 +88,8 @@ class Verdict:
 
     `server` is the server of the engine that gave it, `detail` is a line for the log (any text, cleaned where shown).
     `allowed` is the ID of the list entry that allows what `signature` names; empty if none does. `part` is the path of
-    the part that it is about (`core.mime.part.Part`); empty for the whole message.
+    the part that it is about (`core.mime.part.Part`); empty for the whole message. Behind a suspicion, `rest` is what
+    the engine says of the other parts; None if it found nothing there.
     `score` and `advice` are those of an anti-spam engine that looked at the message.
     """
 
@@ -97,6 +103,17 @@ class Verdict:
     advice: Advice | None = None
     allowed: str = ""
     part: str = ""
+    rest: "Verdict | None" = None
+
+    @property
+    def suspected(self) -> bool:
+        """Whether the engine found only what it suspects, and went on."""
+        return self.outcome is Outcome.INFECTED and (self.signature or "").startswith(HEURISTICS)
+
+    @property
+    def signatures(self) -> "tuple[str, ...]":
+        """The names of all that was found, those of the rest included."""
+        return (*filter(None, (self.signature,)), *(self.rest.signatures if self.rest else ()))
 
     @property
     def detected(self) -> bool:
@@ -137,8 +154,12 @@ class Verdict:
     def allowed_by(self, list_id: str, *, complete: bool) -> "Verdict":
         """The verdict on a detection that an entry of the allow list names.
 
-        `complete` means that the engine looked at the whole message all the same; otherwise it stopped there.
+        `complete` means that the engine looked at the whole message all the same; otherwise it stopped there. What it
+        says of the rest then stands, which is not allowed by that entry.
         """
+        if complete and self.rest:
+            found = self.rest.outcome is Outcome.INFECTED
+            return self.rest if found else replace(self.rest, signature=self.signature, allowed=list_id)
         if complete:
             return replace(self, outcome=Outcome.CLEAN, allowed=list_id)
         return replace(self, outcome=Outcome.UNSCANNED, reason=Limit.ALLOWED, allowed=list_id)
@@ -172,6 +193,30 @@ def worst(verdicts: Sequence[Verdict], optional: Container[str] = ()) -> Verdict
     if not any(one.outcome is Outcome.INFECTED or not _is_optional(one, optional) for one in counting):
         return _NO_VERDICT
     return max(counting, key=severity)
+
+
+def combined(verdicts: Sequence[Verdict]) -> Verdict:
+    """One engine's verdict on a message, of which these are the verdicts on it as a whole and on its parts.
+
+    The worst one, the first of equals; a suspicion keeps what else was found as its rest. What is encrypted, and
+    usually accepted, hides nothing else that was not scanned.
+    """
+    ordered = sorted(verdicts, key=_weight, reverse=True)
+    if not ordered[0].suspected:
+        return ordered[0]
+    suspicions: dict[str | None, Verdict] = {}
+    for one in ordered:
+        if one.suspected:
+            suspicions.setdefault(one.signature, one)
+    rest = next((one for one in ordered if one.outcome in _NOT_SCANNED), None)
+    first, *others = suspicions.values()
+    for one in reversed(others):
+        rest = replace(one, rest=rest)
+    return replace(first, rest=rest)
+
+
+def _weight(verdict: Verdict) -> tuple[int, bool, bool]:
+    return _RANK[verdict.outcome], not verdict.suspected, verdict.reason is not Limit.ENCRYPTED
 
 
 def severity(verdict: Verdict) -> tuple[int, bool]:

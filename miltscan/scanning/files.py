@@ -21,7 +21,8 @@ from miltscan.core.mime.part import Part, Reading
 from miltscan.core.verdict import Limit
 from miltscan.scanning.spool import Spool
 
-_COPIED = 2**20  # bytes; the file of a larger message is never used for another one, so it can be mapped
+COPIED = 2**20
+"""Bytes up to which a message is copied; the file of a larger one is never used for another one, and is mapped."""
 _MOST_FILES = 1000  # attachments and files in zips of one message that rules see
 _DEPTH = 4  # zips within each other in which files are looked for
 _HEAD = 64 * 1024  # bytes by which the type of a file is known
@@ -81,7 +82,7 @@ class MessageFiles:
 
 def bytes_of(content: Content, size: int) -> memoryview:
     """The first bytes of a spool. Raises OSError."""
-    if size <= _COPIED:
+    if size <= COPIED:
         return memoryview(os.pread(content.fileno(), size, 0))
     return memoryview(mmap.mmap(content.fileno(), size, prot=mmap.PROT_READ))
 

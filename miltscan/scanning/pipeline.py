@@ -143,7 +143,9 @@ class Pipeline:
             unwrapped = self.unwrapping.of(message) if self.unwrapping else None
             scanned = self._scanned(message, unwrapped, lists, scanning, tick)
             if unwrapped:
-                message = message._replace(structure=unwrapped.known(tick))
+                structure, fault = unwrapped.known(tick)
+                message = message._replace(structure=structure)
+                scanned = (*scanned, Timed(fault, 0.0)) if fault else scanned
         finally:
             self.slots.put(None)
         standings = _standings(message, lists, [timed.verdict for timed in scanned], filtered=bool(self.filters))

@@ -28,7 +28,7 @@ def scan_stored(stream: BinaryIO, settings: Settings, pipeline: Pipeline) -> Rep
 def structure_of_stored(stream: BinaryIO, settings: Settings, unwrapping: Unwrapping | None) -> Structure | None:
     """The structure of the message in `stream`; None where it is not read. Raises as `scan_stored`."""
     with _spooled(stream, settings) as message:
-        return unwrapping.of(message).known(lambda: None) if unwrapping and not message.settled else None
+        return unwrapping.of(message).known(lambda: None)[0] if unwrapping and not message.settled else None
 
 
 @contextmanager

@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from miltscan.core.anomalies import AttachmentAnomaly
+from miltscan.core.attachments import Attachment
 from miltscan.core.contained import Inner, Inside, is_encrypted, look_inside, may_contain
 from miltscan.core.containers.budget import Budget, ContainerBounds
 from miltscan.core.message import PREFACE, Message
-from miltscan.core.mime.part import Bounds, Reading
+from miltscan.core.mime.part import MIB, Bounds, Reading
 from miltscan.core.mime.reader import read_message
 from miltscan.core.report import Place
 from miltscan.core.structure import ScannedPart, Structure
-from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, severity
+from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, combined, severity
 from miltscan.engines.base import Engine, Tick
 from miltscan.errors import MtaGoneError, SpoolError
-from miltscan.scanning.files import MessageFiles, bytes_of, copy_part, forget_pages, is_text
+from miltscan.scanning.files import COPIED, MessageFiles, bytes_of, copy_part, forget_pages, is_text
 from miltscan.scanning.spool import Spool
 from miltscan.telemetry import metrics
 from miltscan.telemetry.log import logger
@@ -38,7 +39,9 @@ _failures: OrderedDict[bytes, int] = OrderedDict()
 """Their digests, and how often the reader has failed at them in this process."""
 _turns = threading.Lock()
 _TICK = 0.5  # seconds between two progress messages to the MTA
-_SECONDS = 2.0  # of CPU time to look into the parts of one message
+_SECONDS, _SECONDS_PER_MIB = 2.0, 0.06  # of CPU time to look into the parts of one message
+_AS_A_WHOLE = "only scanned as a whole: its structure could not be read"
+_UNREAD = Structure(plain=False, sampled=False, anomalies=(), seconds=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Unwrapped:
     sampled: bool
     structure: Structure | None = None
     _reading: Reading | None = None
+    _times: int = 0
 
     def scan(self, engine: Engine, deadline: float, tick: Tick) -> Verdict:
         """The worst of the engine's verdicts on message and parts by `deadline` (time.monotonic seconds).
@@ -84,46 +88,48 @@ class Unwrapped:
         Raises only what `tick` does.
         """
         whole = engine.scan(self.message, deadline, tick)
-        if whole.outcome in {Outcome.INFECTED, Outcome.ERROR} or whole.failed:
+        if (whole.outcome is Outcome.INFECTED and not whole.suspected) or whole.failed:
             return whole
         try:
-            worst = max((whole, *self._verdicts(engine, deadline, tick)), key=_weight)
+            worst = combined((whole, *self._verdicts(engine, deadline, tick)))
         except MtaGoneError:
             raise
         except (SpoolError, OSError) as error:
             return Verdict.error(engine.name, Fault.SPOOL, str(error))
         except Exception as error:  # noqa: BLE001 - a defect of ours; the message is not at fault
-            _report_defect(error)
-            return self._after_defect(whole)
+            return self._after_defect(engine.name, error) or replace(whole, detail=_AS_A_WHOLE)
         if self.structure and self.structure.plain and severity(worst) > severity(whole):
             self.structure = self.structure._replace(missed=True)
         return worst
 
-    def known(self, tick: Tick) -> Structure | None:
-        """What is known of the structure, with the attachments if they are wanted; None if it could not be read.
+    def known(self, tick: Tick) -> tuple[Structure | None, Verdict | None]:
+        """What is known of the structure, with the attachments if they are wanted; and why they could not be seen.
 
-        Raises only what `tick` does.
+        A rule that refuses some of them must not let all pass then. Raises only what `tick` does.
         """
-        if self.unwrapping.attachments:
-            try:
-                reading = self._read(tick)
-                bounds = self._bounds(tick)
-                budget = Budget(bounds, self.message.size)
-                files = MessageFiles(self.unwrapping.directory, self.unwrapping.memory, bounds, budget)
-                found = tuple(files.of(reading))
-            except MtaGoneError:
-                raise
-            except Exception as error:  # noqa: BLE001 - as above
-                _report_defect(error)
-            else:
-                if self.structure:
-                    unseen = (AttachmentAnomaly.FILES_UNSEEN,) if files.unseen else ()
-                    anomalies = (*self.structure.anomalies, *unseen)
-                    self.structure = self.structure._replace(attachments=found, anomalies=anomalies)
-        return self.structure
+        if not self.unwrapping.attachments:
+            return self.structure, None
+        files, found, fault = self._files(tick), tuple[Attachment, ...](), None
+        try:
+            found = tuple(files.of(self._read(tick)))
+        except MtaGoneError:
+            raise
+        except (SpoolError, OSError) as error:
+            files.unseen, fault = True, Verdict.error("spool", Fault.SPOOL, str(error))
+        except Exception as error:  # noqa: BLE001 - as above
+            files.unseen, fault = True, self._after_defect("miltscan", error)
+        structure = self.structure or _UNREAD
+        unseen = (AttachmentAnomaly.FILES_UNSEEN,) if files.unseen else ()
+        self.structure = structure._replace(attachments=found, anomalies=(*structure.anomalies, *unseen))
+        return self.structure, fault
+
+    def _files(self, tick: Tick) -> MessageFiles:
+        bounds = self._bounds(tick)
+        budget = Budget(bounds, self.message.size)
+        return MessageFiles(self.unwrapping.directory, self.unwrapping.memory, bounds, budget)
 
     def _bounds(self, tick: Tick) -> ContainerBounds:
-        deadline = time.thread_time() + _SECONDS
+        deadline = time.thread_time() + _SECONDS + _SECONDS_PER_MIB * self.message.size / MIB
         return ContainerBounds(clock=_ticking_clock(tick), deadline=deadline, file=self.unwrapping.file)
 
     def _verdicts(self, engine: Engine, deadline: float, tick: Tick) -> Iterator[Verdict]:
@@ -139,7 +145,7 @@ class Unwrapped:
         while waiting:
             item = waiting.popleft()
             with closing(Spool(self.unwrapping.directory, self.unwrapping.memory)) as spool:
-                with _turn(tick):
+                with _turn(self.message.size, tick):
                     digest, fault = copy_part(item.inner.chunks(), spool, bounds.clock)
                 if fault:
                     yield Verdict.unscanned(engine.name, *fault)
@@ -149,7 +155,7 @@ class Unwrapped:
                     yield Verdict.unscanned(engine.name, Limit.LIMITS, f"more than {len(seen)} parts (mime.parts)")
                     return
                 seen.add(digest)
-                with _turn(tick):
+                with _turn(spool.size, tick):
                     content = bytes_of(spool, spool.size)
                     inside = look_inside(item.inner.path, content, bounds, budget)
                     forget_pages(content)
@@ -171,12 +177,12 @@ class Unwrapped:
                 verdict = replace(verdict, part=item.inner.path)
             self._note(scan=ScannedPart(item.inner.path, size, verdict))
             yield verdict
-            if verdict.outcome is Outcome.INFECTED:
+            if verdict.outcome is Outcome.INFECTED and not verdict.suspected:
                 return
 
     def _read(self, tick: Tick) -> Reading:
         if self._reading is None:
-            with _turn(tick):
+            with _turn(self.message.size, tick):
                 began = time.thread_time()
                 content = bytes_of(self.message.content, len(PREFACE) + self.message.size)
                 self._reading = reading = read_message(content[len(PREFACE) :], Bounds(_ticking_clock(tick)))
@@ -197,37 +203,33 @@ class Unwrapped:
             anomalies = tuple(sorted({*self.structure.anomalies, *inside.anomalies}))
             self.structure = self.structure._replace(plain=False, anomalies=anomalies)
 
-    def _after_defect(self, whole: Verdict) -> Verdict:
-        """A tempfail for the first times: a corrected version may be there at the next try."""
-        size = len(PREFACE) + self.message.size
-        digest = hashlib.sha256(bytes_of(self.message.content, size)).digest()
-        _failures[digest] = times = _failures.pop(digest, 0) + 1
-        while len(_failures) > _REMEMBERED:
-            _failures.popitem(last=False)
-        if times <= _TRIES:
-            return Verdict.error(whole.engine, Fault.EXCEPTION, "the structure of the message could not be read")
-        return replace(whole, detail="only scanned as a whole: its structure could not be read")
-
-
-def _weight(verdict: Verdict) -> tuple[int, bool, bool]:
-    """As `worst` compares, but what is encrypted, and usually accepted, hides nothing else that was not scanned."""
-    return *severity(verdict), verdict.reason is not Limit.ENCRYPTED
+    def _after_defect(self, engine: str, error: Exception) -> Verdict | None:
+        """A tempfail for the first times: a corrected version may be there at the next try. Then None."""
+        metrics.EXCEPTIONS.child(Place.MIME).inc()
+        logger().error("exception", where=Place.MIME, exc_info=error)
+        if not self._times:  # several engines are one try
+            size = len(PREFACE) + self.message.size
+            digest = hashlib.sha256(bytes_of(self.message.content, size)).digest()
+            _failures[digest] = self._times = _failures.pop(digest, 0) + 1
+            while len(_failures) > _REMEMBERED:
+                _failures.popitem(last=False)
+        if self._times > _TRIES:
+            return None
+        return Verdict.error(engine, Fault.EXCEPTION, "the structure of the message could not be read")
 
 
 @contextmanager
-def _turn(tick: Tick) -> Iterator[None]:
-    """Wait for one's turn to read: it is work of one processor, and each reader holds a message in memory."""
+def _turn(size: int, tick: Tick) -> Iterator[None]:
+    """Wait for one's turn with so many bytes, if they are mapped: each reader has a message in memory meanwhile."""
+    if size <= COPIED:
+        yield
+        return
     while not _turns.acquire(timeout=_TICK):
         tick()
     try:
         yield
     finally:
         _turns.release()
-
-
-def _report_defect(error: Exception) -> None:
-    metrics.EXCEPTIONS.child(Place.MIME).inc()
-    logger().error("exception", where=Place.MIME, exc_info=error)
 
 
 def _limits_of(reading: Reading, *, encrypted: bool) -> Iterator[tuple[Limit, str]]:

@@ -1,5 +1,6 @@
 """What is built from the settings: engines, policy and pipeline."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from miltscan.config.settings import Settings
 from miltscan.core.action import ActionName, Choice
 from miltscan.core.keys import Key, Keyring
 from miltscan.core.lookup import Check, Source
+from miltscan.core.message import PREFACE
 from miltscan.core.split import RecipientMode
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.quarantine.files import Files
@@ -30,6 +32,7 @@ from miltscan.scanning.probing import Probing
 from miltscan.scanning.receipts import Signing, Verifying
 from miltscan.scanning.servers import ServerRecords
 from miltscan.scanning.splitting import Splitting
+from miltscan.scanning.spool import Spool
 from miltscan.scanning.storing import Storing
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.engine import ScriptedEngine
@@ -289,9 +292,11 @@ def test_releases_go_to_the_delivery_sendmail(tmp_path: Path, text: str) -> None
     assert releaser_for(Loaded(settings, ()), files, files.record, "mx.example.test").key is None
 
 
-def test_a_command_without_a_server_that_is_up_calls_nothing_clean() -> None:
+def test_a_command_without_a_server_that_is_up_calls_nothing_clean(tmp_path: Path) -> None:
     """The message is unscanned by its required engine, and its optional engine is missing."""
     pipeline = probed_pipeline(with_engines('name = "a"', 'name = "b"\nrequired = false'), ServerRecords())
-    report = pipeline.process(message(), lambda: None)
+    with closing(Spool(tmp_path, 1000)) as spool:
+        spool.write(PREFACE + b"Subject: a\r\n\r\n")
+        report = pipeline.process(message(content=spool, size=14), lambda: None)
     assert (report.verdict.engine, report.verdict.reason) == ("a", Limit.NO_ENGINE)
     assert [one.engine for one in report.missing] == ["b"]

@@ -123,7 +123,7 @@ def with_structure(message: Message, case: Case, settings: Settings) -> Message:
     with TemporaryDirectory() as folder, closing(Spool(Path(folder), 1 << 20)) as spool:
         spool.write(PREFACE + content)
         whole = message._replace(content=spool, size=len(content))
-        known = Unwrapping(Path(folder), 1 << 20, 10, 1 << 20, 0, looks).of(whole).known(lambda: None)
+        known, _ = Unwrapping(Path(folder), 1 << 20, 10, 1 << 20, 0, looks).of(whole).known(lambda: None)
     return message._replace(structure=known)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from miltscan.core.lists import Consultation, Lists
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.mime.part import Reading
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
@@ -21,6 +22,7 @@ from miltscan.scanning import unwrapping
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.unwrapping import Unwrapped, Unwrapping
 from tests.fakes.everyday import MAILS
+from tests.fakes.list_entries import listed
 from tests.fakes.messages import message
 
 VIRUS = b"this is a VIRUS and it has some length"
@@ -146,6 +148,74 @@ def test_what_is_encrypted_hides_nothing_that_was_not_scanned(unwrapped: Callabl
     encrypted = Verdict.unscanned("fake", Limit.ENCRYPTED)
     mail = unwrapped(broken, parts=0)
     assert mail.scan(Scanner(multipart=encrypted), later(), nothing).reason in {Limit.MALFORMED, Limit.LIMITS}
+
+
+SUSPICION, OTHER = (Verdict.infected("fake", f"Heuristics.{name}") for name in ("Phishing", "Other"))
+
+
+def allowed(verdict: Verdict, *names: str) -> Verdict:
+    """The verdict with these names in the allow list."""
+    lists = Consultation(Lists(tuple(listed(signature=name) for name in names)), message(), 0.0, str)
+    return lists.standings((verdict,), filtered=False)[0].verdicts[0]
+
+
+def test_a_suspicion_hides_no_virus(unwrapped: Callable[..., Unwrapped]) -> None:
+    """It may be allowed as if the engine had seen all of the message, so all parts are scanned first."""
+    engine = Scanner(multipart=SUSPICION, VIRUS=infected())
+    assert unwrapped(HIDDEN).scan(engine, later(), nothing) == replace(infected(), part="1")
+    data = mixed(joined(b"ab", b"phish"), joined(b"ab", VIRUS))
+    verdict = unwrapped(data).scan(Scanner(phish=SUSPICION, VIRUS=infected()), later(), nothing)
+    assert (verdict.signature, verdict.part) == ("Test.Virus", "2")
+
+
+@pytest.mark.parametrize(
+    ("rest", "names", "outcome", "reason"),
+    [
+        (CLEAN, ["Heuristics.Phishing"], Outcome.CLEAN, None),
+        (Verdict.unscanned("fake", Limit.ENCRYPTED), ["Heuristics.Phishing"], Outcome.UNSCANNED, Limit.ENCRYPTED),
+        (Verdict.error("fake", Fault.CLOSED), ["Heuristics.Phishing"], Outcome.ERROR, Fault.CLOSED),
+        (OTHER, ["Heuristics.Phishing"], Outcome.INFECTED, None),
+        (
+            OTHER,
+            ["Heuristics.Other", "Heuristics.Phishing"],
+            Outcome.CLEAN,
+            None,
+        ),
+    ],
+)
+def test_an_allowed_suspicion_leaves_the_rest(
+    rest: Verdict,
+    names: list[str],
+    outcome: Outcome,
+    reason: Limit | Fault | None,
+    unwrapped: Callable[..., Unwrapped],
+) -> None:
+    """An entry changes only the verdict that it names."""
+    verdict = unwrapped(HIDDEN).scan(Scanner(multipart=SUSPICION, VIRUS=rest), later(), nothing)
+    assert verdict.signature == "Heuristics.Phishing"
+    assert set(verdict.signatures) == {one for one in (SUSPICION.signature, rest.signature) if one}
+    after = allowed(verdict, *names)
+    assert (after.outcome, after.reason) == (outcome, reason)
+
+
+def test_attachments_that_cannot_be_seen(unwrapped: Callable[..., Unwrapped], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule that refuses programs must not let all pass while the disk is full, or the reader has a defect."""
+    for error, engine, reason in (
+        (SpoolError("full"), "spool", Fault.SPOOL),
+        (RuntimeError("defect"), "miltscan", Fault.EXCEPTION),
+    ):
+
+        def failing(*_: object, error: Exception = error) -> None:
+            raise error
+
+        mail = unwrapped(HIDDEN)
+        mail.unwrapping = replace(mail.unwrapping, attachments=True)
+        monkeypatch.setattr(unwrapping, "read_message", failing)
+        structure, fault = mail.known(nothing)
+        assert fault
+        assert (fault.engine, fault.reason) == (engine, reason)
+        assert structure
+        assert structure.anomalies == ("files-unseen",)
 
 
 def test_plain_mail_that_is_sampled(unwrapped: Callable[..., Unwrapped]) -> None:
