@@ -19,7 +19,7 @@ from tests.fakes.mta import MTA, Message
 from tests.harness import ports, programs
 from tests.harness.clamav import Clamd
 from tests.harness.milter import Milter
-from tests.harness.processes import Programs
+from tests.harness.processes import PATIENCE, Programs, wait_until
 
 # All that miltscan does is on by default: log, metrics, policy, headers. Only tables that every version knows: another
 # checkout gets the same text (`checkout`).
@@ -182,12 +182,21 @@ def checkout(owner: Programs, clamd: Clamd, folder: Path) -> Filter:
 
 
 def clamav_milter(owner: Programs, clamd: Clamd, socket: Path | None = None) -> Filter:
-    """Start Debian's clamav-milter."""
+    """Start Debian's clamav-milter, which tempfails until it has found clamd."""
     program = programs.find("clamav-milter")
     settings, socket = _prepare(owner, "clamav-milter", _CLAMAV_MILTER, socket, clamd=clamd.socket)
     command: list[str | Path] = [program, "--config-file", settings]
     milter = Milter(owner, command, socket, programs.environment(program), "clamav-milter")
-    return _started(Filter("clamav-milter", _printed(program, "--version").split()[1], milter))
+    started = _started(Filter("clamav-milter", _printed(program, "--version").split()[1], milter))
+    wait_until(
+        lambda: _accepts(started), PATIENCE, "a clamav-milter that has found its clamd"
+    )  # until then it tempfails
+    return started
+
+
+def _accepts(chosen: Filter) -> bool:
+    with MTA.open(f"unix:{chosen.socket}") as mta:
+        return mta.send_message(Message()).accepted
 
 
 def rspamd(owner: Programs, clamd: Clamd) -> Filter:

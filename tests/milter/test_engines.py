@@ -33,9 +33,10 @@ class Pair:
         return {edit.name.decode(): edit.value.strip().decode() for edit in result.edits if edit.value}
 
     def down(self, clamd: FakeClamd, engine: str) -> None:
-        """Let this server detect nothing from now on, until the service has noticed."""
+        """Let this server, which is up, detect nothing from now on, until the service has noticed."""
+        self.daemon.wait_metric("engine_up", 1, engine=engine, server=clamd.address)
         clamd.behaviour = says(b"OK")
-        self.daemon.wait_metric("engine_up", 0, engine=engine)
+        self.daemon.wait_metric("engine_up", 0, engine=engine, server=clamd.address)
 
 
 def engine(name: str, *servers: str, **keys: object) -> dict[str, object]:
