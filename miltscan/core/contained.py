@@ -65,7 +65,7 @@ def head_of(part: Part, size: int) -> bytes:
     return b"".join(map(bytes, decode_chunks(part.raw[:size], part.decoding)))
 
 
-def look_inside(path: str, content: memoryview, bounds: ContainerBounds, budget: Budget) -> Inside:
+def look_inside(path: str, content: bytes | memoryview, bounds: ContainerBounds, budget: Budget) -> Inside:
     """What is within the part of this path; `budget` is that of the message. The work is linear in the content."""
     archive = read_zip(content, bounds)
     limits = [(Limit.LIMITS, f"part {path}: {one} of a zip") for one in sorted(archive.exceeded)]

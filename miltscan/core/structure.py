@@ -36,4 +36,6 @@ class Structure(NamedTuple):
 
 def anomalies_of(structure: Structure) -> frozenset[str]:
     """What is odd about the structure, and about the names of attachments."""
+    if not structure.attachments:
+        return frozenset(structure.anomalies)
     return frozenset(structure.anomalies).union(*(one.anomalies for one in structure.attachments))

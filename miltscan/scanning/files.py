@@ -61,7 +61,7 @@ class MessageFiles:
             yield look_at(names, head[:_HEAD])
             return
         with closing(Spool(self.directory, self.memory)) as spool:
-            _, fault = copy_part(chunks(), spool, self.bounds.clock)
+            _, fault = copy_part(chunks(), spool, self.budget)
             archive = read_zip(bytes_of(spool, spool.size) if spool.size else b"", self.bounds)
             self.unseen = self.unseen or bool(archive.exceeded - {ContainerLimit.FILE}) or fault is not None
             members = archive.members
@@ -80,16 +80,16 @@ class MessageFiles:
         yield from self._looked_at(names, head, content, zipped=head.startswith(b"PK"), depth=depth)
 
 
-def bytes_of(content: Content, size: int) -> memoryview:
-    """The first bytes of a spool. Raises OSError."""
+def bytes_of(content: Content, size: int, start: int = 0) -> bytes | memoryview:
+    """So many bytes of a spool from an offset on. Raises OSError."""
     if size <= COPIED:
-        return memoryview(os.pread(content.fileno(), size, 0))
-    return memoryview(mmap.mmap(content.fileno(), size, prot=mmap.PROT_READ))
+        return os.pread(content.fileno(), size, start)
+    return memoryview(mmap.mmap(content.fileno(), start + size, prot=mmap.PROT_READ))[start:]
 
 
-def forget_pages(content: memoryview) -> None:
+def forget_pages(content: bytes | memoryview) -> None:
     """Give the pages of a mapped file back, which else count as memory of the process until its message ends."""
-    if isinstance(content.obj, mmap.mmap):
+    if isinstance(content, memoryview) and isinstance(content.obj, mmap.mmap):
         content.obj.madvise(mmap.MADV_DONTNEED)
 
 
@@ -98,16 +98,12 @@ def is_text(part: Part) -> bool:
     return not part.names and all(one.startswith(b"text/") for one in part.types)
 
 
-def copy_part(
-    chunks: Iterator[object], spool: Spool, pulse: Callable[[], object]
-) -> tuple[bytes, tuple[Limit, str] | None]:
-    """Write the content of a part to the spool; return its digest, and why it is not complete. Raises SpoolError.
-
-    `pulse` is called for each piece.
-    """
+def copy_part(chunks: Iterator[object], spool: Spool, budget: Budget) -> tuple[bytes, tuple[Limit, str] | None]:
+    """Write the content of a part to the spool; return its digest, and why it is not complete. Raises SpoolError."""
     digest = hashlib.sha256()
     for chunk in chunks:
-        pulse()
+        if late := budget.late():
+            return digest.digest(), fault_of(late)
         if not isinstance(chunk, bytes | memoryview):
             return digest.digest(), fault_of(chunk)
         digest.update(chunk)

@@ -39,6 +39,7 @@ _failures: OrderedDict[bytes, int] = OrderedDict()
 """Their digests, and how often the reader has failed at them in this process."""
 _turns = threading.Lock()
 _TICK = 0.5  # seconds between two progress messages to the MTA
+_STALE = 0.01  # seconds for which the CPU time is not asked for again
 _SECONDS, _SECONDS_PER_MIB = 2.0, 0.06  # of CPU time to look into the parts of one message
 _AS_A_WHOLE = "only scanned as a whole: its structure could not be read"
 _UNREAD = Structure(plain=False, sampled=False, anomalies=(), seconds=0.0)
@@ -135,20 +136,25 @@ class Unwrapped:
     def _verdicts(self, engine: Engine, deadline: float, tick: Tick) -> Iterator[Verdict]:
         """The verdicts on the parts, attachments first, until one is infected; and on what was not read."""
         reading = self._read(tick)
-        bounds = self._bounds(tick)
-        budget, seen = Budget(bounds, self.message.size), set[bytes]()
         every = self.sampled or not reading.plain
         parts = sorted(reading.parts, key=is_text)
         waiting = deque(_Item(Inner(one.path, one.chunks), 0, every) for one in parts if every or may_contain(one))
         encrypted = bool(self.structure and self.structure.encrypted)
         yield from (Verdict.unscanned(engine.name, *limit) for limit in _limits_of(reading, encrypted=encrypted))
+        if waiting:
+            yield from self._scanned(engine, waiting, deadline, tick)
+
+    def _scanned(self, engine: Engine, waiting: deque[_Item], deadline: float, tick: Tick) -> Iterator[Verdict]:
+        """The verdicts on parts, and on what is within them."""
+        bounds = self._bounds(tick)
+        budget, seen = Budget(bounds, self.message.size), set[bytes]()
         while waiting:
             item = waiting.popleft()
             with closing(Spool(self.unwrapping.directory, self.unwrapping.memory)) as spool:
                 with _turn(self.message.size, tick):
-                    digest, fault = copy_part(item.inner.chunks(), spool, bounds.clock)
+                    digest, fault = copy_part(item.inner.chunks(), spool, budget)
                 if fault:
-                    yield Verdict.unscanned(engine.name, *fault)
+                    yield Verdict.unscanned(engine.name, fault[0], f"part {item.inner.path}: {fault[1]}")
                 if digest in seen or not spool.size:
                     continue
                 if len(seen) >= self.unwrapping.parts:
@@ -184,8 +190,8 @@ class Unwrapped:
         if self._reading is None:
             with _turn(self.message.size, tick):
                 began = time.thread_time()
-                content = bytes_of(self.message.content, len(PREFACE) + self.message.size)
-                self._reading = reading = read_message(content[len(PREFACE) :], Bounds(_ticking_clock(tick)))
+                content = bytes_of(self.message.content, self.message.size, len(PREFACE))
+                self._reading = reading = read_message(content, Bounds(_ticking_clock(tick)))
                 encrypted = reading.encrypted or any(map(is_encrypted, reading.parts))
                 seconds = time.thread_time() - began
                 forget_pages(content)
@@ -243,14 +249,18 @@ def _limits_of(reading: Reading, *, encrypted: bool) -> Iterator[tuple[Limit, st
 
 
 def _ticking_clock(tick: Tick) -> Callable[[], float]:
-    """CPU seconds of this thread; the MTA has a sign of life meanwhile."""
-    due = time.monotonic() + _TICK
+    """CPU seconds of this thread, at most `_STALE` ago; the MTA has a sign of life meanwhile."""
+    looked = time.monotonic()
+    due, used = looked + _TICK, time.thread_time()
 
     def clock() -> float:
-        nonlocal due
-        if (now := time.monotonic()) >= due:
+        nonlocal due, looked, used
+        if (now := time.monotonic()) < looked + _STALE:  # a system call less: CPU time never runs ahead of elapsed time
+            return used
+        if now >= due:
             due = now + _TICK
             tick()
-        return time.thread_time()
+        looked, used = now, time.thread_time()
+        return used
 
     return clock

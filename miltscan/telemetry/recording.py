@@ -84,6 +84,9 @@ class _Tally:
         self.puts: list[Measured] = []
         self.copies: list[Measured] = []
         self.structures: list[Measured] = []
+        self.readings: Counter[str] = Counter()
+        self.anomalies: Counter[str] = Counter()
+        self.parts_scanned = 0
         self.scans: defaultdict[tuple[str, ...], list[Measured]] = defaultdict(list)
         self.scores: defaultdict[str, list[Measured]] = defaultdict(list)
 
@@ -123,10 +126,9 @@ class _Tally:
         reading = "several"
         if structure.plain:
             reading = "missed" if structure.missed else "sampled" if structure.sampled else "plain"
-        metrics.STRUCTURES.child(reading).inc()
-        for anomaly in anomalies_of(structure):
-            metrics.ANOMALY_MESSAGES.child(anomaly).inc()
-        metrics.PARTS_SCANNED.child().inc(len(structure.scans))
+        self.readings[reading] += 1
+        self.anomalies.update(anomalies_of(structure))
+        self.parts_scanned += len(structure.scans)
         self.structures.append((structure.seconds, queue_id))
 
     def _add_copies(self, copies: Copies, queue_id: str) -> None:
@@ -159,7 +161,7 @@ class _Tally:
         if self.puts:
             observe(metrics.QUARANTINE_PUT_SECONDS, (), self.puts, self.now)
         if self.structures:
-            observe(metrics.STRUCTURE_SECONDS, (), self.structures, self.now)
+            self._write_structures()
         if self.copies:
             observe(metrics.COPY_SECONDS, (), self.copies, self.now)
         for labels, measured in self.scans.items():
@@ -167,6 +169,14 @@ class _Tally:
         for engine, measured in self.scores.items():
             observe(metrics.SPAM_SCORE, (engine,), measured, self.now)
         EXEMPLARS.write()
+
+    def _write_structures(self) -> None:
+        for reading, count in self.readings.items():
+            metrics.STRUCTURES.child(reading).inc(count)
+        for anomaly, count in self.anomalies.items():
+            metrics.ANOMALY_MESSAGES.child(anomaly).inc(count)
+        metrics.PARTS_SCANNED.child().inc(self.parts_scanned)
+        observe(metrics.STRUCTURE_SECONDS, (), self.structures, self.now)
 
 
 def _record_advice(engine: str, advice: Advice) -> None:

@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
 def run(chosen_loads: Sequence[Load], rounds: int, names: Sequence[str] = tuple(FILTERS)) -> Results:
     """Start clamd and the filters, and measure them."""
     with private_folder() as folder, Programs(folder) as programs:
-        clamd = Clamd.prepare(programs, test_database=True)
+        clamd = Clamd.prepare(programs, test_database=True, generated=loads.SIGNATURES)
         clamd.start()
         clamd.wait_ready()
         starts = (partial(FILTERS[name], programs, clamd) for name in names)
@@ -78,7 +78,7 @@ def run(chosen_loads: Sequence[Load], rounds: int, names: Sequence[str] = tuple(
 def by_itself() -> list[Figure]:
     """Start clamd, and measure miltscan alone: memory, start, slow scans, idle sessions, rules."""
     with private_folder() as folder, Programs(folder) as programs:
-        clamd = Clamd.prepare(programs, test_database=True)
+        clamd = Clamd.prepare(programs, test_database=True, generated=loads.SIGNATURES)
         clamd.start()
         clamd.wait_ready()
         server = f"unix:{clamd.socket}"

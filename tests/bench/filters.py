@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from miltscan import __version__
@@ -95,6 +95,7 @@ class Filter:
     name: str
     version: str
     milter: Milter
+    clamd: Clamd | None = None
 
     @property
     def socket(self) -> Path:
@@ -146,7 +147,7 @@ def prove(chosen: Filter) -> None:
 
 def miltscan(owner: Programs, clamd: Clamd, socket: Path | None = None) -> Filter:
     """Start `miltscan run` with its defaults."""
-    return miltscan_as(owner, "miltscan", [f"unix:{clamd.socket}"], socket=socket)
+    return replace(miltscan_as(owner, "miltscan", [f"unix:{clamd.socket}"], socket=socket), clamd=clamd)
 
 
 def miltscan_as(  # noqa: PLR0913 - what differs from the usual
@@ -178,7 +179,8 @@ def checkout(owner: Programs, clamd: Clamd, folder: Path) -> Filter:
     if not Path(module).resolve().is_relative_to(folder.resolve()):
         raise UnprovenError(f"{python} runs {module}, not the code in {folder}: run `make clean environment` there")
     program = (python, python.with_name("miltscan"))
-    return miltscan_as(owner, BASELINE, [f"unix:{clamd.socket}"], program=program, version=version)
+    started = miltscan_as(owner, BASELINE, [f"unix:{clamd.socket}"], program=program, version=version)
+    return replace(started, clamd=clamd)
 
 
 def clamav_milter(owner: Programs, clamd: Clamd, socket: Path | None = None) -> Filter:
@@ -187,10 +189,8 @@ def clamav_milter(owner: Programs, clamd: Clamd, socket: Path | None = None) -> 
     settings, socket = _prepare(owner, "clamav-milter", _CLAMAV_MILTER, socket, clamd=clamd.socket)
     command: list[str | Path] = [program, "--config-file", settings]
     milter = Milter(owner, command, socket, programs.environment(program), "clamav-milter")
-    started = _started(Filter("clamav-milter", _printed(program, "--version").split()[1], milter))
-    wait_until(
-        lambda: _accepts(started), PATIENCE, "a clamav-milter that has found its clamd"
-    )  # until then it tempfails
+    started = _started(Filter("clamav-milter", _printed(program, "--version").split()[1], milter, clamd))
+    wait_until(lambda: _accepts(started), PATIENCE, "a clamav-milter that has found its clamd")
     return started
 
 
@@ -212,7 +212,7 @@ def rspamd(owner: Programs, clamd: Clamd) -> Filter:
         settings,
     ]  # insecure: workers run as root
     milter = Milter(owner, command, socket, programs.environment(program), "rspamd")
-    return _started(Filter("rspamd", _printed(program, "--version").split()[-1], milter))
+    return _started(Filter("rspamd", _printed(program, "--version").split()[-1], milter, clamd))
 
 
 def accept(owner: Programs, _clamd: Clamd) -> Filter:

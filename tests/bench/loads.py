@@ -6,6 +6,8 @@ from itertools import product
 from tests.bench.load import Load
 
 SESSIONS = (1, 8, 64)
+SIGNATURES = 10_000
+"""How many generated signatures clamd has next to the test signature."""
 SIZES = {1_000: 256, 30_000: 128, 1_000_000: 16}  # bytes of a message: number of messages in a short round
 # A day's mail with a mean of 75 KB: mostly small, some with attachments, and two of twenty with large ones, kept apart.
 MIXED = (

@@ -19,7 +19,7 @@ _WARM = 4  # the load before the first round, which is not counted, is this part
 class Round:
     """One run of a load: the filter's CPU time in milliseconds a message, messages a second, latencies in milliseconds.
 
-    `own` is the generator's CPU time in milliseconds a message.
+    `own` is the generator's CPU time in milliseconds a message, `together` that of the filter and of its clamd.
     """
 
     cpu: float
@@ -27,6 +27,7 @@ class Round:
     p50: float
     p99: float
     own: float
+    together: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +57,19 @@ def rounds(folder: Path, compared: Sequence[Compared], loads: Sequence[Load], co
 
 def _round(folder: Path, chosen: Compared, case: Load) -> Round:
     pids = [] if isinstance(chosen, RawClient) else chosen.pids
-    before = cpu.seconds(pids)
+    scanner = cpu.family(chosen.clamd.running.pid) if chosen.clamd else []
+    before, scanned = cpu.seconds(pids), cpu.seconds(scanner)
     sample = sent(folder, chosen.address, case)
     used = cpu.seconds(pids) - before if pids else sample.own
-    return summary(sample, used)
+    return summary(sample, used, cpu.seconds(scanner) - scanned)
 
 
-def summary(sample: Sample, used: float) -> Round:
-    """Summarize a sample for which the filter used this CPU time in seconds."""
+def summary(sample: Sample, used: float, scanned: float = 0.0) -> Round:
+    """Summarize a sample for which the filter and its clamd used these CPU times in seconds."""
     messages = len(sample.latencies)
     p50, p99 = (figures.percentile(sample.latencies, share) * 1000 for share in (0.5, 0.99))
-    return Round(used * 1000 / messages, messages / sample.seconds, p50, p99, sample.own * 1000 / messages)
+    own, alone, together = (one * 1000 / messages for one in (sample.own, used, used + scanned))
+    return Round(alone, messages / sample.seconds, p50, p99, own, together)
 
 
 def resident(chosen: Filter, sessions: int) -> list[float]:

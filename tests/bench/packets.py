@@ -93,8 +93,8 @@ def _body(size: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     size -= sum(len(name) + len(value) + 3 for name, value in headers)
     noise = random.Random(1).randbytes(size)  # noqa: S311 - sample data
     lines = base64.encodebytes(noise).replace(b"\n", b"\r\n")
-    # the first line is base64, too, and the last one whole: as mail programs write it, and all of them read it
-    whole = MARK + b"AA\r\n" + lines[: max(size - len(MARK) - 4, 0) // _LINE * _LINE]
+    # all lines are base64 of one length, as mail programs write it, and all of them read it
+    whole = MARK + lines[len(MARK) : max(size // _LINE, 1) * _LINE]
     blank, odd = divmod(size - len(whole), 2)
     return whole + b" " * odd + b"\r\n" * blank
 

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
 def run(rounds: int, against: Path | None = None) -> list[Series]:
     """Measure the filters in interleaved rounds at one clamd; `against` is the folder of another checkout."""
     with private_folder() as folder, Programs(folder) as programs:
-        clamd = Clamd.prepare(programs, test_database=True)
+        clamd = Clamd.prepare(programs, test_database=True, generated=loads.SIGNATURES)
         clamd.start()
         clamd.wait_ready()
         compared = [miltscan(programs, clamd), clamav_milter(programs, clamd)]

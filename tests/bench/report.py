@@ -14,6 +14,7 @@ from tests.bench.whole import Whole
 
 QUANTITIES = {
     "cpu": "CPU of the filter's processes, milliseconds a message",
+    "together": "CPU of the filter and of its clamd, milliseconds a message",
     "rate": "Rate, messages a second",
     "p50": "Latency of the message in the middle, milliseconds",
     "p99": "Latency that 99 of 100 messages do not exceed, milliseconds",

@@ -5,6 +5,7 @@ file only.
 """
 
 import io
+import random
 import signal
 import socket
 import tarfile
@@ -34,16 +35,18 @@ class Clamd:
     program: Program | None = None
 
     @classmethod
-    def prepare(cls, owner: Programs, name: str = "clamd", *, test_database: bool = False) -> "Clamd":
+    def prepare(
+        cls, owner: Programs, name: str = "clamd", *, test_database: bool = False, generated: int = 0
+    ) -> "Clamd":
         """Makes folder, configuration and test database below the folder of `owner`.
 
-        With `test_database` the host's signatures are not used, whether there are any or not.
+        With `test_database` the host's signatures are not used, whether there are any or not, but `generated` ones.
         """
         folder = owner.folder / name
         for part in ("tmp", "database"):
             (folder / part).mkdir(parents=True)
         hosts = not test_database and has_signatures(_HOST_DATABASE)
-        database = _HOST_DATABASE if hosts else write_test_database(folder / "database")
+        database = _HOST_DATABASE if hosts else write_test_database(folder / "database", generated)
         clamd = cls(owner, folder, ports.choose().number, database, name)
         (folder / "clamd.conf").write_text(clamd.configuration())
         return clamd
@@ -137,9 +140,18 @@ def has_signatures(folder: Path) -> bool:
     return any((folder / f"{name}.{kind}").exists() for name in ("main", "daily") for kind in ("cvd", "cld"))
 
 
-def write_test_database(folder: Path) -> Path:
-    """Writes a database with one signature, the EICAR test file anywhere in any file. Returns the folder."""
+def write_test_database(folder: Path, generated: int = 0) -> Path:
+    """Writes a database with one signature, the EICAR test file anywhere in any file. Returns the folder.
+
+    With as many generated ones, which occur nowhere, clamd works as it does with real ones.
+    """
     (folder / "eicar.ndb").write_text(f"Eicar-Test-Signature:0:*:{EICAR.hex()}\n")
+    if generated:
+        noise = random.Random("signatures")  # noqa: S311  sample data
+        lines = (
+            f"Generated.{number}:0:*:{noise.randbytes(noise.randint(16, 64)).hex()}\n" for number in range(generated)
+        )
+        (folder / "generated.ndb").write_text("".join(lines))
     return folder
 
 

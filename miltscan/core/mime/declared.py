@@ -1,5 +1,6 @@
 """What a header declares: the content of its fields Content-*, and whether all readers agree about them. Pure."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from miltscan.core.mime.closed import Anomaly
@@ -26,6 +27,10 @@ _NOT_SCANNED = _CMS | {b"message/global", b"message/news", b"message/external-bo
 """The types that scanners of raw mail do not look into."""
 
 
+_REMEMBERED = 256
+"""Bytes of the fields of a header up to which what they declare is remembered."""
+
+
 class Declared(NamedTuple):
     """What a part says of itself, in all readings."""
 
@@ -38,63 +43,61 @@ class Declared(NamedTuple):
     """Whether all readers agree, and scanners of raw mail know what to do with it."""
     version: bool
     """Whether it says once that it follows MIME 1.0, as a message has to (RFC 2045, section 4)."""
-
-    @property
-    def multipart(self) -> bool:
-        """Whether some reader takes it for a multipart."""
-        return any(kind.startswith(b"multipart/") for kind in self.types)
-
-    @property
-    def message(self) -> bool:
-        """Whether some reader takes it for a message."""
-        return not MESSAGES.isdisjoint(self.types)
-
-    @property
-    def headers(self) -> bool:
-        """Whether it is the header of a message, as it is in delivery reports."""
-        return _HEADERS in self.types
-
-    @property
-    def cms(self) -> bool:
-        """Whether some reader takes it for opaque S/MIME, by its type or by its name."""
-        return not _CMS.isdisjoint(self.types) or any(name.value.lower().endswith(b".p7m") for name in self.names)
-
-    @property
-    def text(self) -> bool:
-        """Whether all readers take it for a text, whose line ends are theirs to choose."""
-        return all(kind.startswith(b"text/") for kind in self.types)
-
-    @property
-    def encoded(self) -> bool:
-        """Whether some reader decodes it."""
-        return self.transfers != (TransferEncoding.IDENTITY,)
+    multipart: bool
+    """Whether some reader takes it for a multipart."""
+    message: bool
+    """Whether some reader takes it for a message."""
+    headers: bool
+    """Whether it is the header of a message, as it is in delivery reports."""
+    cms: bool
+    """Whether some reader takes it for opaque S/MIME, by its type or by its name."""
+    text: bool
+    """Whether all readers take it for a text, whose line ends are theirs to choose."""
+    encoded: bool
+    """Whether some reader decodes it."""
 
 
 def declare(header: HeaderFields, default: bytes) -> Declared:
     """What a header declares; `default` is the type of one that names none."""
-    types = [read_value(value) for value in header.types]
-    dispositions = [read_value(value) for value in header.dispositions]
-    encoding = named_encodings(header.encodings, certain=header.strict)
+    said = header.types, header.encodings, header.dispositions, header.versions
+    short = sum(len(value) for values in said for value in values) <= _REMEMBERED
+    return (_remembered if short else _declare)(said, default, strict=header.strict)
+
+
+def _declare(said: tuple[tuple[bytes, ...], ...], default: bytes, *, strict: bool) -> Declared:
+    types, encodings, dispositions, versions = said
+    values = [read_value(value) for value in (*dispositions, *types)]
+    encoding = named_encodings(encodings, certain=strict)
     anomalies = [*encoding.anomalies]
-    if not header.strict:
+    if not strict:
         anomalies.append(Anomaly.HEADER_BROKEN)
     if len(types) > 1:
         anomalies.append(Anomaly.TYPE_TWICE)
-    if not all(value.strict for value in types):
+    of_types = values[len(dispositions) :]
+    if not all(value.strict for value in of_types):
         anomalies.append(Anomaly.TYPE_BROKEN)
-    if any(value.kind == _PARTIAL for value in types):
+    if any(value.kind == _PARTIAL for value in of_types):
         anomalies.append(Anomaly.MESSAGE_PARTIAL)
-    kinds = tuple(dict.fromkeys(value.kind for value in types if value.kind)) or (default,)
-    values = [*dispositions, *types]
+    kinds = tuple(dict.fromkeys(value.kind for value in of_types if value.kind)) or (default,)
+    names = tuple(dict.fromkeys(name for value in values for name in value.names))
     return Declared(
         kinds,
-        tuple(dict.fromkeys(boundary for value in types for boundary in value.boundaries)),
-        tuple(dict.fromkeys(name for value in values for name in value.names)),
+        tuple(dict.fromkeys(boundary for value in of_types for boundary in value.boundaries)),
+        names,
         encoding.transfers,
         tuple(anomalies),
         known=not anomalies and encoding.certain and len(dispositions) < 2 and _known(kinds[0], values),  # noqa: PLR2004
-        version=[value.partition(b"(")[0].strip() for value in header.versions] == [b"1.0"],
+        version=[value.partition(b"(")[0].strip() for value in versions] == [b"1.0"],
+        multipart=any(kind.startswith(b"multipart/") for kind in kinds),
+        message=not MESSAGES.isdisjoint(kinds),
+        headers=_HEADERS in kinds,
+        cms=not _CMS.isdisjoint(kinds) or any(name.value.lower().endswith(b".p7m") for name in names),
+        text=all(kind.startswith(b"text/") for kind in kinds),
+        encoded=encoding.transfers != (TransferEncoding.IDENTITY,),
     )
+
+
+_remembered = lru_cache(maxsize=1024)(_declare)  # most parts declare what many others do
 
 
 def _known(kind: bytes, values: list[Value]) -> bool:

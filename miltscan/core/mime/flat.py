@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from miltscan.core.mime.closed import Anomaly, Decoding, ReaderLimit
 from miltscan.core.mime.collected import Collected
-from miltscan.core.mime.declared import TEXT, Declared
-from miltscan.core.mime.fields import read_fields
+from miltscan.core.mime.declared import TEXT, Declared, declare
+from miltscan.core.mime.fields import HeaderFields, read_fields
 from miltscan.core.mime.marked import Mark, Marked, find_marks
 from miltscan.core.mime.tree import Span, Tree
 
@@ -25,7 +25,9 @@ _INLINE = {
     Mark.YENC: (Decoding.YENC,),
     Mark.BINHEX: (Decoding.BINHEX,),
 }
-_NOTHING = Declared((), (), (), (), (), known=True, version=True)
+_NOTHING = declare(HeaderFields((), (), (), (), (), 0, strict=True, lines=0, usual=True, whole=True), b"")._replace(
+    types=()
+)
 
 
 class Hidden(NamedTuple):

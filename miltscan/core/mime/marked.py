@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from miltscan.core.mime.octets import WINDOW, Octets
+from miltscan.core.mime.octets import PIECE, Octets
 
 
 class Mark(StrEnum):
@@ -20,7 +20,7 @@ class Mark(StrEnum):
     YENC = "yenc"
     BINHEX = "binhex"
     RETURN = "return"
-    """A carriage return that ends a line for some, within a MiB of this place."""
+    """A carriage return that ends a line for some, within 64 KiB of this place."""
 
 
 class Marked(NamedTuple):
@@ -59,12 +59,12 @@ def _marks(text: bytes) -> Iterator[tuple[int, Mark]]:
 
 def find_marks(octets: Octets, start: int, end: int) -> Iterator[Marked]:
     """The marks between two offsets, of which the first one is the beginning of a line, in their order."""
-    for at in range(start - 1, end - 1, WINDOW):
-        window = octets.piece(max(0, at), min(end, at + WINDOW + _LONGEST))
+    for at in range(start - 1, end - 1, PIECE):
+        window = octets.piece(max(0, at), min(end, at + PIECE + _LONGEST))
         text = (window if at >= 0 else b"\n" + window).lower()
         if text.count(b"\r") - text.endswith(b"\r") != text.count(b"\r\n"):  # the last one may end with the window
             yield Marked(at + 1, Mark.RETURN)
-        yield from (Marked(at + offset, mark) for offset, mark in sorted(_marks(text)) if offset <= WINDOW)
+        yield from (Marked(at + offset, mark) for offset, mark in sorted(_marks(text)) if offset <= PIECE)
 
 
 def marked(chunks: Iterable[bytes | memoryview], *, headers: bool) -> bool:

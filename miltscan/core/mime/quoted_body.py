@@ -4,6 +4,7 @@ Pure. Readers disagree about blanks before a line end, and about an escape that 
 dropped with one or two characters. What is not text may come from a system whose lines end with LF alone.
 """
 
+import re
 from binascii import a2b_qp
 from collections.abc import Iterator
 from itertools import product
@@ -15,6 +16,8 @@ from miltscan.core.mime.octets import blocks
 _DROPPING = (Decoding.QUOTED_DROP0, Decoding.QUOTED_DROP1, Decoding.QUOTED_DROP2)
 _DIGITS = "0123456789abcdefABCDEF"
 _ESCAPES = {(high + low).encode(): bytes([int(high + low, 16)]) for high, low in product(_DIGITS, repeat=2)}
+_BROKEN = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)")
+"""An escape that is none. Each step is decided by its next byte, so that it is linear."""
 _BLANK_ENDS = (b" \n", b"\t\n", b" \r\n", b"\t\r\n")
 _BLANKS = b" \t\v\f\r"
 
@@ -34,8 +37,7 @@ def quoted_body(view: memoryview, *, text: bool) -> QuotedBody:
         view = view[:-1]  # a soft line break whose line end belongs to the delimiter
     broken = blank = hard = False
     for block in blocks(view):
-        _, *pieces = block.split(b"=")
-        broken = broken or not all(head in _ESCAPES or _is_soft(head) for head in {piece[:2] for piece in pieces})
+        broken = broken or _BROKEN.search(block) is not None
         blank = blank or any(end in block for end in _BLANK_ENDS)
         hard = hard or (not text and block.count(b"\n") > block.count(b"=\r\n") + block.count(b"=\n"))
     if not broken and not blank:
@@ -46,11 +48,6 @@ def quoted_body(view: memoryview, *, text: bool) -> QuotedBody:
     ):
         return QuotedBody(decodings + _DROPPING, (Anomaly.QUOTED_BROKEN,))
     return QuotedBody(decodings)
-
-
-def _is_soft(piece: bytes) -> bool:
-    """Whether a soft line break begins what follows a `=`."""
-    return piece.startswith((b"\n", b"\r\n"))
 
 
 def _is_escape(piece: bytes) -> bool:

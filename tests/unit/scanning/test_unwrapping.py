@@ -336,6 +336,17 @@ def test_parts_for_which_there_is_no_time(unwrapped: Callable[..., Unwrapped]) -
     assert len(engine.seen) == 1
 
 
+def test_parts_that_take_too_much_of_the_processor(
+    unwrapped: Callable[..., Unwrapped], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not decoded by then is not scanned, and the detail names the part."""
+    monkeypatch.setattr(unwrapping, "_SECONDS", -1.0)
+    verdict = unwrapped(HIDDEN).scan(Scanner(), later(), nothing)
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNSCANNED, Limit.LIMITS)
+    assert verdict.detail.startswith("part ")
+    assert verdict.detail.endswith(": time")
+
+
 def test_attachments_come_first(unwrapped: Callable[..., Unwrapped]) -> None:
     """A text is scanned after them, as it is the least likely to be found in."""
     text = b"--b\r\nContent-Type: text/plain\r\n\r\nsome text\r\n"
@@ -387,6 +398,7 @@ def test_the_mta_has_signs_of_life_while_a_message_is_read(
 ) -> None:
     """And where it has gone, the error passes."""
     monkeypatch.setattr(unwrapping, "_TICK", 0.0)
+    monkeypatch.setattr(unwrapping, "_STALE", 0.0)
 
     def gone() -> None:
         raise MtaGoneError

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miltscan.core.mime import base64_body as base64_module
 from miltscan.core.mime import octets
 from miltscan.core.mime.base64_body import base64_body
 from miltscan.core.mime.closed import Anomaly, Decoding
+from miltscan.core.mime.octets import PIECE
 from miltscan.core.mime.transfer import decode_chunks
 
 A, D = Anomaly, Decoding
@@ -102,12 +104,26 @@ def test_clean_means_that_all_decoders_agree(body: bytes) -> None:
         assert len(found) == 1
 
 
+@given(
+    st.lists(st.sampled_from([b"A", b"QUJD", b"QUJDQUJD", b"=", b"\n", b"\r\n", b"QUJDQUJD\r\n", b"QUJDQUJD\n"])),
+    st.sampled_from([16, PIECE]),
+)
+def test_the_fast_look_is_as_strict_as_the_others(pieces: list[bytes], size: int) -> None:
+    """A body that looks regular in one pass is clean by every other rule, wherever a piece ends."""
+    body = b"".join(pieces)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base64_module, "PIECE", max(size, len(body.partition(b"\n")[0]) + 1))
+        fast = base64_body(memoryview(body))
+        patch.setattr(base64_module, "_is_regular", lambda _view: False)
+        assert base64_body(memoryview(body)) == fast
+
+
 @given(characters.map(b"".join), st.sampled_from([one for one in D if one.startswith("base64")]))
 def test_windows_change_nothing(body: bytes, decoding: Decoding) -> None:
     """A decoder gives the same wherever a window ends; one that goes by lines only needs them to be whole."""
     whole = content(body, decoding)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(octets, "WINDOW", 4 if b"\n" not in body else len(body) + 1)
+        patch.setattr(octets, "PIECE", 4)
         patch.setattr(octets, "WINDOW", max(4, *(len(line) + 1 for line in body.split(b"\n"))))
         assert content(body, decoding) == whole
         assert base64_body(memoryview(body)).decodings

@@ -45,7 +45,7 @@ def test_what_is_a_mark(line: bytes, found: Mark | None) -> None:
 
 def test_marks_are_found_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each once, also where a window ends within it; and only between the offsets."""
-    monkeypatch.setattr(marked_module, "WINDOW", 16)
+    monkeypatch.setattr(marked_module, "PIECE", 16)
     data = b"begin 644 a\nContent-Type: a/b\n=ybegin a\nbegin 644 a\n" * 4
     marks = list(find_marks(Octets(data), 0, len(data)))
     assert [one.mark for one in marks] == [M.UU, M.HEADER, M.YENC, M.UU] * 4
@@ -55,7 +55,7 @@ def test_marks_are_found_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_line_end_may_be_in_two_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A carriage return is one that ends a line by itself only if no line feed follows in the next window."""
-    monkeypatch.setattr(marked_module, "WINDOW", 16)
+    monkeypatch.setattr(marked_module, "PIECE", 16)
     monkeypatch.setattr(marked_module, "_LONGEST", 1)
     for length in range(20):
         data = b"a" * length + b"\r\n" + b"a" * 40

@@ -18,6 +18,7 @@ def small_windows() -> Iterator[None]:
     """Windows of a few bytes, so that their ends are everywhere."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(octets, "WINDOW", SIZE)
+        patch.setattr(octets, "PIECE", SIZE)
         patch.setattr(octets, "_FIRST", 3)
         yield
 
