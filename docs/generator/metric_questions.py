@@ -61,6 +61,7 @@ QUESTIONS = {
     "queue_bytes": "How much disk space do the files of the queue use?",
     "queue_oldest_timestamp_seconds": "Since when has the oldest message been waiting? An empty queue has no series.",
     "sendmail_listening": "Does the sendmail accept connections (1)? It is 0 if it is down or above its load limit.",
+    "sendmail_up": "Does the sendmail greet (1)? It is 0 if it is down, above its load limit, or hangs.",
     "queue_readable": "Could the queue be read (1)? If not, its other metrics are missing.",
     "quarantine_put_duration_seconds": "How long does a message wait at EOM until it is stored durably?",
     "quarantine_put_errors_total": (
@@ -147,10 +148,16 @@ QUESTIONS = {
     "key_info": "Which keys has the service read? A key of `miltscan keys new` is missing until the next reload.",
     "config_info": "Which configuration is in use? Two services with the same hash use the same one.",
     "build_info": "Which versions are running?",
+    "process_upkeep_timestamp_seconds": "Does the process work? A value older than 15 seconds means that it hangs.",
     "process_resident_memory_bytes": "How much memory does each process use?",
     "process_cpu_seconds_total": (
         "How much CPU time does each process use? A new worker continues its predecessor's count."
     ),
     "process_open_fds": "How many file descriptors does each process have open?",
     "scrape_duration_seconds": "How long did the exporter take to answer the last scrape?",
+    "threshold_signature_age_seconds": "How old may signatures be before page, commands and alerts warn?",
+    "threshold_queue_age_seconds": "How long may the oldest message wait in this queue?",
+    "threshold_queue_messages": "How long may this queue be if it has doubled and still grows?",
+    "threshold_latency_seconds": "How long may one message in twenty wait for its reply?",
+    "threshold_unscanned_ratio": "How much mail may go without a complete scan, encrypted mail left out?",
 }

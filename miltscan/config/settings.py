@@ -17,6 +17,7 @@ from miltscan.config.policy import PolicySettings
 from miltscan.config.quarantine import DeliverySettings, NoticeSettings, QuarantineSettings
 from miltscan.config.rules import RuleSettings, unknown_engines, unreachable
 from miltscan.config.table import RESTART, Table
+from miltscan.config.thresholds import ThresholdSettings
 from miltscan.core.action import Choice
 from miltscan.core.address import Address, InetAddress, Network, UnixAddress
 from miltscan.core.split import RecipientMode
@@ -257,6 +258,7 @@ class Settings(Table):
     probe: ProbeSettings = ProbeSettings()
     exporter: ExporterSettings = ExporterSettings()
     queues: QueueSettings = QueueSettings()
+    thresholds: ThresholdSettings = ThresholdSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
 

@@ -39,6 +39,11 @@ class Finding:
         """This finding as an effect of the first of these faults that exists."""
         return replace(self, causes=(*self.causes, *causes))
 
+    @property
+    def line(self) -> str:
+        """The fact without level and remedy."""
+        return f"{self.subject}: {self.text}"
+
     def __str__(self) -> str:
         line = f"{self.level:7}  {self.subject}: {self.text}"
         return readable(f"{line}; {self.remedy}" if self.remedy else line)

@@ -1,6 +1,7 @@
-"""Ages at which the status page, the checks and the dashboard warn.
+"""The thresholds above which the surfaces warn: their defaults. A site changes them in the table `[thresholds]`.
 
-The alerts of deploy/prometheus have the same numbers as settings of a site; a test compares them.
+The status page, `status`, `check` and `doctor` read the settings. The exporter exports them as `miltscan_threshold_*`,
+with which the alerts compare. The panels of the dashboard have the defaults. Pure.
 """
 
 SIGNATURE_AGE = 2 * 86400.0
@@ -11,3 +12,18 @@ QUEUE_AGE = {"incoming": 1800.0, "delivery": 5.5 * 86400.0}
 The incoming queue waits only for the delivery sendmail. The delivery queue keeps mail for hosts that do not answer for
 five days (Timeout.queuereturn).
 """
+QUEUE_MESSAGES = {"incoming": 100, "delivery": 500}
+"""Messages in a queue; a shorter one may grow."""
+LATENCY = 5.0
+"""Seconds that miltscan adds to one message in twenty. A bucket of the histogram: the latency objective has it, too."""
+UNSCANNED_PERCENT = 5
+"""Messages of a hundred that are not scanned completely, encrypted ones left out."""
+
+LEAST_UNSCANNED = 20
+"""Unscanned messages below which their share says nothing; of two messages one is no half of the mail."""
+LEAST_MESSAGES = 20
+"""Messages below which their latency says nothing."""
+SHARE_WINDOW = 900.0
+"""Seconds over which the share of unscanned messages is taken."""
+LATENCY_WINDOW = 300.0
+"""Seconds over which the latency is taken."""

@@ -48,5 +48,5 @@ class StatusLine:
         if notify.wanted():
             # if the metrics cannot be read, /metrics reports that, and mail must not stop because of it
             with suppress(Exception):
-                reasons = unready(numbers(self.folder), settings, time.time())
+                reasons = [one.line for one in unready(numbers(self.folder), settings, time.time())]
         return "; degraded: ".join(filter(None, (self.serves(), "; ".join(reasons))))

@@ -1,6 +1,5 @@
 """The engines for `miltscan check`: the self-test and version of each server, and each clamd's configuration."""
 
-import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,13 +8,12 @@ from pathlib import Path
 
 from miltscan.config.engines import EngineTable
 from miltscan.config.settings import Settings
+from miltscan.core import faults
 from miltscan.core.address import Address
 from miltscan.core.clamav_conf import clamav_number
 from miltscan.core.finding import Finding, error, ok, warning
-from miltscan.core.thresholds import SIGNATURE_AGE
 from miltscan.doctor.antispam_check import version_findings
 from miltscan.doctor.clamd_limits import clamd_servers, mismatches
-from miltscan.doctor.clamd_start import why_no_start
 from miltscan.doctor.topics import denied, no_engine
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd import local
@@ -24,14 +22,6 @@ from miltscan.engines.wire import targets
 from miltscan.scanning.assemble import probe_engines
 from miltscan.scanning.servers import ServerRecord, ServerRecords
 
-_SIGNATURES = (
-    "freshclam downloads them, and journalctl -u clamav-freshclam shows why it has not; "
-    "then run: systemctl restart clamav-daemon.socket clamav-daemon"
-)
-"""How clamd gets signatures. Without them `systemctl restart clamav-daemon` exits with 0 and starts nothing."""
-_CLAMD_LOG = "read its log and check its temporary folder"
-_NOT_RUNNING = {os.strerror(errno.ENOENT), os.strerror(errno.ECONNREFUSED)}
-_DAY = 86400  # seconds
 _MIB = 2**20
 _PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 - PrivateTmp= of systemd.exec(5)
 _SELF_TESTS = "only its self-tests show whether it has room to unpack a message"
@@ -54,9 +44,9 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
         seen = [(server, records.of(engine.name, str(server))) for server in engine.servers]
         fatal = engine.required and not any(record.good for _, record in seen)
         for server, record in seen:
-            starts = why_no_start(server) if engine.type == "clamd" and not record.good else ""
-            log = _CLAMD_LOG if engine.type == "clamd" else "read its log"
-            yield from server_findings(f"{engine.name} {server}", record, now, fatal=fatal, no_start=starts, log=log)
+            subject, log = f"{engine.name} {server}", faults.CLAMD_LOG if engine.type == "clamd" else faults.READ_LOG
+            limit = settings.thresholds.signature_age
+            yield from server_findings(subject, record, now, limit, fatal=fatal, log=log)
     yield from version_findings(settings, records)
     for clamd, server in clamd_servers(settings):
         if records.of(clamd.name, str(server)).good:
@@ -67,32 +57,22 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
 
 
 def server_findings(  # noqa: PLR0913 - each is a fact about the server
-    subject: str, record: ServerRecord, now: float, *, fatal: bool, no_start: str = "", log: str = _CLAMD_LOG
+    subject: str, record: ServerRecord, now: float, limit: float, *, fatal: bool, log: str = faults.CLAMD_LOG
 ) -> Iterator[Finding]:
-    """What the self-test of one server showed; `now` in seconds since the epoch.
+    """What the self-test of one server showed; `now` in seconds since the epoch, `limit` is the age of old signatures.
 
-    `fatal` means that no server of a required engine works, so that a dead one is an error. `no_start` is why clamd
-    cannot start, if that is known: a start would have no effect. `log` is the remedy where the cause is unknown.
+    `fatal` means that no server of a required engine works, so that a dead one is an error. `log` is the remedy where
+    the cause is unknown.
     """
     if not record.good:
-        text, remedy = (
-            f"fails its self-test: {record.why or 'no answer'}",
-            log,
-        )
-        if no_start:
-            text, remedy = f"cannot start: {no_start}", _SIGNATURES
-        elif record.why in _NOT_RUNNING:
-            remedy = "start it, and read its log"
-        found = (error if fatal else warning)(subject, text, remedy)
+        found = faults.server_down(subject, record.why, fatal=fatal, log=log)
         yield found.named(no_engine(subject)).because(*denied(record.why))
         return
     yield ok(subject, "passes its self-test")
     if record.unseen:
         yield ok(subject, f"{_SELF_TESTS}: miltscan cannot see its temporary folder, because {record.unseen}")
     if record.published:
-        age = now - record.published
-        text = f"signatures {record.version} are {age / _DAY:.1f} days old"
-        yield warning(subject, text, "check that freshclam runs") if age > SIGNATURE_AGE else ok(subject, text)
+        yield faults.signatures(subject, record.version, now - record.published, limit)
 
 
 def clamd_findings(engine: EngineTable, server: Address, settings: Settings) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
+from miltscan.core import faults
 from miltscan.core.address import Address, UnixAddress
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.milter_packets import NEGOTIATE, OPTNEG, QUIT
@@ -56,8 +57,9 @@ def listener_finding(subject: str, expected: str, there: bool, found: Sequence[R
     if there:
         text = "the process that listens on it cannot be seen by this user"
         return warning(subject, text, "run this command as root").because(NOT_ROOT)
-    remedy = f"run: {_start(subject, expected)}, and read its log"
-    return error(subject, "no process listens on it", remedy)
+    if expected == "sendmail":
+        return error(subject, "no process listens on it", faults.start_sendmail(subject.partition(" ")[0]))
+    return error(subject, "no process listens on it", f"run: {_start(subject, expected)}, and read its log")
 
 
 def _start(subject: str, expected: str) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from miltscan.core import faults
 from miltscan.core.finding import Finding, error, ok, warning
-from miltscan.core.thresholds import QUEUE_AGE
 from miltscan.doctor.programs import RunningProgram, listeners, process, titles
 from miltscan.doctor.topics import SHARED_PID_FILE, denied, no_sendmail
-from miltscan.sandwich.queues import Depth, lost_files, read_depth
+from miltscan.sandwich.queues import lost_files, read_depth
 
 _DEFAULT_FILES = (Path("/etc/mail/sendmail.cf"), Path("/etc/sendmail.cf"))
 """What a sendmail without -C reads. The distribution's own, started in place of the incoming one, has no filter."""
@@ -112,10 +112,16 @@ def queue_run_finding(name: str, command: str, running: Sequence[str], queue: st
     return warning(subject, text, "start it with -q5m, or start a queue runner")
 
 
-def waiting_findings(name: str, queue: str, now: float) -> Iterator[Finding]:
-    """The messages in the queue; `now` in seconds since the epoch. A missing folder has its own finding."""
+def waiting_findings(name: str, queue: str, now: float, limit: float) -> Iterator[Finding]:
+    """The messages in the queue; `now` in seconds since the epoch. A missing folder has its own finding.
+
+    `limit` is the age of the oldest one above which it is a warning, in seconds.
+    """
     try:
-        yield waiting_finding(name, read_depth(queue), now).because(no_sendmail(name), no_sendmail("delivery"))
+        depth = read_depth(queue)
+        age = None if depth.oldest is None else now - depth.oldest
+        found = faults.queue_waiting(name, depth.entries, age, limit)
+        yield found.because(no_sendmail(name), no_sendmail("delivery"))
         lost = lost_files(queue)
     except FileNotFoundError:
         return
@@ -127,15 +133,3 @@ def waiting_findings(name: str, queue: str, now: float) -> Iterator[Finding]:
         text = f"sendmail could not read {len(lost)} messages, such as {lost[0]}, and does not retry them"
         remedy = 'mailq -qL lists them, and "Losing" in the mail log gives the reason; repair each and rename it to qf'
         yield error(f"{name} queue", text, remedy)
-
-
-def waiting_finding(name: str, found: Depth, now: float) -> Finding:
-    """How many messages wait, and how long the oldest has; `name` is incoming or delivery."""
-    subject = f"{name} queue"
-    if found.oldest is None:
-        return ok(subject, "no message waits")
-    age = now - found.oldest
-    text = f"waiting messages: {found.entries}, the oldest for {age / 3600:.1f} hours"
-    if age > QUEUE_AGE[name]:
-        return warning(subject, text, "mailq prints the reason for each")
-    return ok(subject, text)

@@ -187,7 +187,7 @@ def _sendmail(name: str, file: Path, conf: CfFile, settings: Settings, *, daemon
         yield error(f"{name} RunAsUser", f"{run_as}: no such user or group", "create it, or name another one")
     else:
         yield from rights.queue_folder_findings(name, queue, user)
-    yield from running.waiting_findings(name, queue, time.time())
+    yield from running.waiting_findings(name, queue, time.time(), settings.thresholds.queue_age[name])
     for folder in rights.queue_folders(queue)[:1]:
         yield from host.queue_room_findings(f"{name} queue {folder}", folder, settings.limits.message_size)
 

@@ -1,79 +1,105 @@
 """Health: why the service is not alive or not ready, read from the metrics. It answers no request. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from miltscan.config.engines import EngineSettings
 from miltscan.config.settings import Settings
+from miltscan.core import faults
+from miltscan.core.finding import Finding, Level, error
 from miltscan.core.probe import ProbeKind
+from miltscan.status.page import HealthFindings
 from miltscan.status.samples import Numbers
 
 _SELF_TESTS_MISSED = 3  # a server whose last passed self-test is older than this many intervals does not count
 _PROBES_MISSED = 3
+_SILENCE = 15.0  # seconds without upkeep, which a process does every 5 s, after which it hangs
+
+Reasons = Mapping[tuple[str, str], str]
+"""Why servers that are down fail their self-tests, by engine and server, as far as it is known."""
 
 
-def no_worker(numbers: Numbers) -> list[str]:
-    """Return why /healthz is not ok: a line if no worker is running."""
-    return [] if (numbers.total("workers") or 0) >= 1 else ["no worker is running"]
+def all_findings(numbers: Numbers, settings: Settings, now: float, reasons: Reasons) -> HealthFindings:
+    """Return all that is wrong, for the status page."""
+    return HealthFindings(
+        unready(numbers, settings, now, reasons), unproven(numbers, settings, now), degraded(numbers, now)
+    )
 
 
-def not_ready(numbers: Numbers, settings: Settings, now: float) -> list[str]:
-    """Return why /readyz is not ok, a line each: workers, engines, and the probes where readiness requires them."""
-    return unready(numbers, settings, now) + (unproven(numbers, settings, now) if settings.probe.readiness else [])
+def no_worker(numbers: Numbers) -> list[Finding]:
+    """Return why /healthz is not ok: one finding if no worker is running."""
+    return [] if (numbers.total("workers") or 0) >= 1 else [faults.none_running()]
 
 
-def unready(numbers: Numbers, settings: Settings, now: float) -> list[str]:
-    """Return why the service cannot scan, a line each.
+def not_ready(numbers: Numbers, settings: Settings, now: float, reasons: Reasons | None = None) -> list[Finding]:
+    """Return why /readyz is not ok: workers, engines, and the probes where readiness requires them."""
+    required = unproven(numbers, settings, now) if settings.probe.readiness else []
+    return unready(numbers, settings, now, reasons) + required
+
+
+def unready(numbers: Numbers, settings: Settings, now: float, reasons: Reasons | None = None) -> list[Finding]:
+    """Return why the service cannot scan.
 
     It can if a worker is running, MTAs can reach it, and each required engine has a server that is up for every worker
     and passed its self-test lately. Optional engines do not count.
     """
     required = [engine for engine in settings.engines if engine.required]
-    faults = [fault for engine in required for fault in _faults(numbers, engine, now)]
+    found = [fault for engine in required for fault in _faults(numbers, engine, now, reasons or {})]
     lost = [one.labels["socket"] for one in numbers.series("socket_bound") if not one.value]
-    unreachable = [f"{key}: its file is missing or belongs to another process; the log has socket_lost" for key in lost]
-    return no_worker(numbers) + unreachable + (faults if required else ["no engine is required"])
+    workers = no_worker(numbers) or [one for one in hanging(numbers, now) if one.level is Level.ERROR]
+    none = error("engines", "none is required", "set required = true for an engine")
+    return [*workers, *map(faults.socket_lost, lost), *(found if required else [none])]
 
 
-def degraded(numbers: Numbers) -> list[str]:
-    """Return what is wrong although mail is scanned as usual, a line each. /readyz names it and stays ok.
+def degraded(numbers: Numbers, now: float) -> list[Finding]:
+    """Return what is wrong although mail is scanned as usual. /readyz names it and stays ok.
 
     A load balancer must not remove a scanner because of its log.
     """
-    return [*_log_faults(numbers), *_folder_faults(numbers)]
+    hung = [one for one in hanging(numbers, now) if one.level is not Level.ERROR]
+    return [*hung, *_log_faults(numbers), *_folder_faults(numbers)]
 
 
-def _folder_faults(numbers: Numbers) -> Iterator[str]:
+def hanging(numbers: Numbers, now: float) -> list[Finding]:
+    """Return the workers that hang; an error for each if all of them do. The supervisor replaces them."""
+    seen = numbers.by("process_upkeep_timestamp_seconds", "process")
+    silent = {name: now - at for name, at in seen.items() if name.isdecimal()}
+    hung = {name: silence for name, silence in silent.items() if silence > _SILENCE}
+    return [faults.worker_hangs(name, silence, alone=len(hung) == len(silent)) for name, silence in hung.items()]
+
+
+def _folder_faults(numbers: Numbers) -> Iterator[Finding]:
     if count := numbers.total("metrics_in_memory"):
-        yield f"exporter.directory cannot be written, and counts stay in memory ({_processes(count)})"
+        yield faults.metrics_in_memory(count)
 
 
-def _log_faults(numbers: Numbers) -> Iterator[str]:
-    stalled, lost = numbers.total("log_stalled"), numbers.total("log_lines_lost_total") or 0
-    if stalled:
-        yield f"the log cannot be written by {_processes(stalled)}; lines lost since the start: {lost:g}"
+def _log_faults(numbers: Numbers) -> Iterator[Finding]:
+    if stalled := numbers.total("log_stalled"):
+        yield faults.log_stalled(stalled, numbers.total("log_lines_lost_total") or 0)
 
 
-def _processes(number: float) -> str:
-    return "1 process" if number == 1 else f"{number:g} processes"
-
-
-def _faults(numbers: Numbers, engine: EngineSettings, now: float) -> list[str]:
+def _faults(numbers: Numbers, engine: EngineSettings, now: float, reasons: Reasons) -> list[Finding]:
     """Return why each server of an engine cannot scan; empty if one of them can."""
     name, within = engine.name, _SELF_TESTS_MISSED * engine.canary_interval
-    faults = []
+    log = faults.CLAMD_LOG if engine.type == "clamd" else faults.READ_LOG
+    found, known = [], set()
     for sample in numbers.series("canary_last_success_timestamp_seconds", engine=name):
         server, age = sample.labels["server"], now - sample.value
-        if age > within:
-            faults.append(f"{name} {server} last passed its self-test {age:.0f} s ago; the limit is {within:g} s")
-        elif not numbers.total("engine_up", engine=name, server=server):
-            faults.append(f"{name} {server} is down; it last passed its self-test {age:.0f} s ago")
+        subject = f"{name} {server}"
+        known.add(server)
+        if not numbers.total("engine_up", engine=name, server=server):
+            why = reasons.get((name, server), "")
+            found.append(faults.server_down(subject, why, fatal=True, log=log, age=age))
+        elif age > within:
+            found.append(faults.server_untested(subject, age, within))
         else:
             return []
-    return faults or [f"{name}: no server has passed its self-test"]
+    never = [(server, why) for (one, server), why in reasons.items() if one == name and server not in known]
+    found += [faults.server_down(f"{name} {server}", why, fatal=True, log=log) for server, why in never]
+    return found or [error(name, "no server has passed its self-test", "run: miltscan check")]
 
 
-def unproven(numbers: Numbers, settings: Settings, now: float) -> list[str]:
-    """Return how the last probes failed, a line each; empty if no probes are sent.
+def unproven(numbers: Numbers, settings: Settings, now: float) -> list[Finding]:
+    """Return how the last probes failed; empty if no probes are sent.
 
     The status page shows it even if readiness does not require it: engines that are up do not prove that mail is
     scanned.
@@ -83,12 +109,14 @@ def unproven(numbers: Numbers, settings: Settings, now: float) -> list[str]:
     return [*_unproven(numbers, now, within)] if probe.interval else []
 
 
-def _unproven(numbers: Numbers, now: float, within: float) -> Iterator[str]:
+def _unproven(numbers: Numbers, now: float, within: float) -> Iterator[Finding]:
     ran = numbers.by("probe_last_run_timestamp_seconds", "message")
     for kind in ProbeKind:
         if kind not in ran:
-            yield f"{kind} probe: none has ended yet"
+            yield faults.probe_failed(kind, "none has ended yet")
         elif now - ran[kind] > within:
-            yield f"{kind} probe: the last one ended {now - ran[kind]:.0f} s ago; the limit is {within:g} s"
+            yield faults.probe_failed(
+                kind, f"the last one ended {now - ran[kind]:.0f} s ago; the limit is {within:g} s"
+            )
         elif not numbers.total("probe_success", message=kind):
-            yield f"{kind} probe: failed {now - ran[kind]:.0f} s ago"
+            yield faults.probe_failed(kind, f"failed {now - ran[kind]:.0f} s ago")

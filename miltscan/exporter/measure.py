@@ -1,22 +1,27 @@
-"""Measures what no message shows: the queues of both sendmails, free disk space, the exporter's usage. It judges none.
+"""Measures what no message shows: both sendmails and their queues, free disk space, its own usage. It judges none.
 
-It runs in the exporter, on its own thread: a disk that hangs delays no scrape, and a scrape reads no queue.
+It runs in the exporter, on its own thread: a disk that hangs delays no scrape, and a scrape reads no queue. Greetings
+are in the loop of the exporter.
 """
 
+import asyncio
 import os
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from miltscan.config.settings import Settings
+from miltscan.config.thresholds import ThresholdSettings
 from miltscan.core.report import Place
-from miltscan.processes.listening import listening_ports
+from miltscan.processes.listening import listening_hosts
+from miltscan.sandwich.greeting import greets
 from miltscan.sandwich.queues import read_depth
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.metrics import QueueName
 from miltscan.telemetry.upkeep import Upkeep
 
 _PAUSE = 5.0  # seconds between two measurements, at most
+_GREETING = 10.0  # seconds between two sessions with each sendmail
 _QUEUE_GAUGES = (metrics.QUEUE_ENTRIES, metrics.QUEUE_BYTES, metrics.QUEUE_OLDEST)
 
 
@@ -29,6 +34,7 @@ class Measurement:
         self._unreadable: set[QueueName] = set()
         self._due = 0.0
         self._wake = threading.Event()
+        self._places: dict[QueueName, tuple[str, int]] = {}
 
     def start(self) -> None:
         """Start the thread, which ends with the process."""
@@ -52,7 +58,8 @@ class Measurement:
         try:
             self._upkeep.update()
             self._disk(settings.spool.directory)
-            open_ports = listening_ports()
+            _thresholds(settings.thresholds)
+            open_ports = listening_hosts()
             self._listening(QueueName.INCOMING, settings.queues.incoming, settings.queues.incoming_port, open_ports)
             self._listening(QueueName.DELIVERY, settings.queues.delivery, settings.queues.delivery_port, open_ports)
             if now >= self._due:
@@ -71,16 +78,37 @@ class Measurement:
         else:
             metrics.SPOOL_FREE_BYTES.child().set(space.f_bavail * space.f_frsize)
 
-    def _listening(self, name: QueueName, path: str, port: int, open_ports: Collection[int]) -> None:
+    def _listening(self, name: QueueName, path: str, port: int, hosts: Mapping[int, str]) -> None:
         """Measure whether this sendmail listens; without its queue it is not on this host.
 
         A sendmail above its load limits closes its ports, and nothing else shows this: for systemd it is active.
         """
         folder = os.path.dirname(path) if path.endswith("*") else path  # noqa: PTH120 - a text, measured often
-        if port and folder and os.path.isdir(folder):  # noqa: PTH112
-            metrics.SENDMAIL_LISTENING.child(name).set(port in open_ports)
-        else:
+        if not (port and folder and os.path.isdir(folder)):  # noqa: PTH112
+            self._places.pop(name, None)
             metrics.SENDMAIL_LISTENING.forget(name)
+            metrics.SENDMAIL_UP.forget(name)
+            return
+        metrics.SENDMAIL_LISTENING.child(name).set(port in hosts)
+        if port in hosts:
+            self._places[name] = (hosts[port], port)
+        else:
+            self._places.pop(name, None)
+            metrics.SENDMAIL_UP.child(name).set(0)
+
+    async def greet_again(self, name: QueueName) -> None:
+        """Greet this sendmail again and again, in the exporter's loop."""
+        while True:
+            await self.greet(name)
+            await asyncio.sleep(_GREETING)
+
+    async def greet(self, name: QueueName) -> None:
+        """Measure whether this sendmail greets, if it listens."""
+        place = self._places.get(name)
+        if place:
+            up = await greets(*place)
+            if self._places.get(name) == place:  # it has not closed its port meanwhile
+                metrics.SENDMAIL_UP.child(name).set(up)
 
     def _queue(self, name: QueueName, path: str) -> None:
         """Measure one queue; log once that it cannot be read, and once that it can be read again."""
@@ -111,3 +139,12 @@ class Measurement:
     def _forget(self, name: QueueName) -> None:
         for family in _QUEUE_GAUGES:
             family.forget(name)
+
+
+def _thresholds(limits: ThresholdSettings) -> None:
+    metrics.THRESHOLD_SIGNATURE_AGE.child().set(limits.signature_age)
+    metrics.THRESHOLD_LATENCY.child().set(limits.latency)
+    metrics.THRESHOLD_UNSCANNED.child().set(limits.unscanned_percent / 100)
+    for name in QueueName:
+        metrics.THRESHOLD_QUEUE_AGE.child(name).set(limits.queue_age[name])
+        metrics.THRESHOLD_QUEUE_MESSAGES.child(name).set(limits.queue_messages[name])

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
+from miltscan.core.finding import Finding
 from miltscan.core.text import readable
 from miltscan.errors import StartError
 from miltscan.exporter import access, health
@@ -33,6 +34,7 @@ from miltscan.status.samples import Numbers
 from miltscan.telemetry import log, metrics
 from miltscan.telemetry.countfile import keep_all
 from miltscan.telemetry.merge import collected
+from miltscan.telemetry.metrics import QueueName
 
 _BEAT = 1.0  # seconds between two signs of life to the supervisor
 _PEERS_WARNED = 64  # whose wrong names are logged as a warning: a network of attackers must not fill the log
@@ -47,7 +49,7 @@ class ExporterState:
     page: StatusPage = field(init=False)
 
     def __post_init__(self) -> None:
-        self.page = StatusPage(self.directory, health.unready, health.unproven, health.degraded)
+        self.page = StatusPage(self.directory, health.all_findings)
 
 
 def serve_exporter(
@@ -109,13 +111,17 @@ def _compressed(request: Request, response: Response) -> Response:
 
 def _healthz(state: ExporterState, request: Request) -> Response:
     seen, unknown = _seen(state)
-    return _health(request, [] if unknown else health.no_worker(seen), unknown)
+    return _health(request, _lines([] if unknown else health.no_worker(seen)), unknown)
 
 
 def _readyz(state: ExporterState, request: Request) -> Response:
-    seen, unknown = _seen(state)
-    reasons = [] if unknown else health.not_ready(seen, state.settings, time.time())
-    return _health(request, reasons, [*unknown, *health.degraded(seen)])
+    (seen, unknown), now = _seen(state), time.time()
+    reasons = [] if unknown else health.not_ready(seen, state.settings, now, state.page.recent.reasons)
+    return _health(request, _lines(reasons), [*unknown, *_lines(health.degraded(seen, now))])
+
+
+def _lines(findings: Sequence[Finding]) -> list[str]:
+    return [finding.line for finding in findings]
 
 
 def _seen(state: ExporterState) -> tuple[Numbers, list[str]]:
@@ -168,7 +174,8 @@ async def _serve(
         loop.add_reader(link.fileno(), _obey, link, state, server, measurement, stop)
     if events:
         loop.add_reader(events.fileno(), state.page.recent.read, events)
-    tasks = [loop.create_task(work) for work in (server.serve(), _sample(state.page), _beat(link), stop.wait())]
+    works = (server.serve(), _sample(state), _beat(link), stop.wait(), *map(measurement.greet_again, QueueName))
+    tasks = [loop.create_task(work) for work in works]
     done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in others:
         task.cancel()
@@ -176,11 +183,11 @@ async def _serve(
         task.result()  # an exception ends the process, which the supervisor logs and replaces
 
 
-async def _sample(page: StatusPage) -> None:
+async def _sample(state: ExporterState) -> None:
     """Add a point to the history at each step; a point that cannot be read is left out."""
     while True:
         with suppress(Exception):
-            page.sample()
+            state.page.sample(state.settings)
         await asyncio.sleep(STEP)
 
 

@@ -71,6 +71,8 @@ class Reporter:
         """Send an event that the log has with level error."""
         with suppress(Exception):
             self._send("error", _error(str(event["event"]), _details(event), ""))
+            if event["event"] == "engine_down":
+                self._send("down", {key: event[key] for key in ("engine", "server", "why")})
 
     def _send(self, kind: str, fields: Mapping[str, Any]) -> None:
         with suppress(Exception):
@@ -125,6 +127,8 @@ class RecentEvents:
 
     detections: list[Detection] = field(default_factory=list)
     errors: list[ErrorEvent] = field(default_factory=list)
+    reasons: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Why each server failed its last self-test, by engine and server; also of one that is up again."""
 
     def read(self, channel: socket.socket) -> None:
         """Receive the datagrams that have arrived; one that cannot be parsed is dropped."""
@@ -141,6 +145,8 @@ class RecentEvents:
             kind, fields = orjson.loads(data)
             if kind == "detection":
                 self.detections = [Detection(**fields), *self.detections][:KEPT]
+            elif kind == "down":
+                self._down(**fields)
             else:
                 new = ErrorEvent(**fields)
                 same = [old for old in self.errors if (old.what, old.text) == (new.what, new.text)]
@@ -148,6 +154,10 @@ class RecentEvents:
                 self.errors = [replace(new, count=1 + sum(old.count for old in same)), *others][:KEPT]
         except (ValueError, TypeError):
             return
+
+    def _down(self, engine: str, server: str, why: str) -> None:
+        if (engine, server) in self.reasons or len(self.reasons) < KEPT:  # the names come from settings: few
+            self.reasons[engine, server] = why
 
 
 def channel() -> tuple[socket.socket, socket.socket]:

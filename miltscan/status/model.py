@@ -13,12 +13,35 @@ Count = float | None
 
 
 @dataclass(frozen=True, slots=True)
+class ShownFinding:
+    """A finding without what only `Diagnosis` needs."""
+
+    level: Level
+    subject: str
+    text: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Assessment:
-    """Whether the service can scan, in one sentence, and what an administrator has to check."""
+    """Whether the service can scan, in one sentence, and what an administrator has to repair, in this order.
+
+    `details` are the findings as lines without their remedies.
+    """
 
     level: Level
     text: str
     details: list[str]
+    findings: list[ShownFinding]
+
+
+@dataclass(frozen=True, slots=True)
+class DayChange:
+    """When the assessment changed (Unix time), and to which level and sentence."""
+
+    at: float
+    level: Level
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +74,8 @@ class Totals:
 class EngineStatus:
     """One server of an engine; `canary` is the time of its last passed self-test, `published` is of its signatures.
 
-    `degraded`: lately it had no room to unpack a message. `watched`: miltscan sees the folder that this needs.
+    `degraded`: lately it had no room to unpack a message. `watched`: miltscan sees the folder that this needs. `why` it
+    fails its self-test, empty for one that is up.
     """
 
     engine: str
@@ -66,6 +90,7 @@ class EngineStatus:
     errors: float
     queue: Count
     threads: dict[str, float]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +117,10 @@ class WorkersStatus:
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """One queue of sendmail; `oldest` is when its oldest entry arrived, `listening` whether its sendmail listens."""
+    """One queue of sendmail; `oldest` is when its oldest entry arrived.
+
+    `listening` is whether its sendmail listens, `up` whether it greets.
+    """
 
     queue: str
     entries: Count
@@ -100,6 +128,7 @@ class QueueStatus:
     oldest: Count
     readable: bool
     listening: bool = True
+    up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +185,7 @@ class ServiceStatus:
     version: str
     since: float
     assessment: Assessment
+    day: list[DayChange]
     now: Now
     totals: Totals
     engines: list[EngineStatus]

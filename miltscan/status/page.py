@@ -6,17 +6,21 @@ service.
 
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
 from miltscan.config.settings import Settings
+from miltscan.core.finding import Finding
+from miltscan.status.day import Day
 from miltscan.status.events import RecentEvents
 from miltscan.status.history import History
 from miltscan.status.samples import Numbers
-from miltscan.status.snapshot import SnapshotInput, snapshot
+from miltscan.status.snapshot import SnapshotInput, assessment, snapshot
+from miltscan.status.trend import QueueTrend
 from miltscan.telemetry.merge import collected
 
 _FRESH = 0.5  # seconds for which a status is sent again, so that many viewers cost no more than two a second
@@ -50,19 +54,27 @@ class Page:
     content_type: str
 
 
+Health = Callable[[Numbers, Settings, float, Mapping[tuple[str, str], str]], "HealthFindings"]
+"""What is wrong at a Unix time; the mapping has the reasons of servers that are down, by engine and server."""
+
+
+class HealthFindings(NamedTuple):
+    """Why the service cannot scan, how its probes failed, and what is wrong although it scans."""
+
+    unready: Sequence[Finding] = ()
+    unproven: Sequence[Finding] = ()
+    degraded: Sequence[Finding] = ()
+
+
 @dataclass(slots=True)
 class StatusPage:
-    """The page of one service, from the metrics in `directory`.
-
-    `unready` returns why the service cannot scan, `unproven` how its probes failed, both at a Unix time. `degraded`
-    returns what is wrong although it scans.
-    """
+    """The page of one service, from the metrics in `directory`."""
 
     directory: Path
-    unready: Callable[[Numbers, Settings, float], Sequence[str]]
-    unproven: Callable[[Numbers, Settings, float], Sequence[str]]
-    degraded: Callable[[Numbers], Sequence[str]]
+    health: Health
     history: History = field(default_factory=History)
+    trend: QueueTrend = field(default_factory=QueueTrend)
+    day: Day = field(default_factory=Day)
     recent: RecentEvents = field(default_factory=RecentEvents)
     since: float = field(default_factory=time.time)
     _assets: dict[str, Page] = field(
@@ -72,9 +84,12 @@ class StatusPage:
     )
     _cached: tuple[float, Settings, bytes] | None = None
 
-    def sample(self) -> None:
-        """Add one point to the history."""
-        self.history.add(numbers(self.directory), time.time(), time.monotonic())
+    def sample(self, settings: Settings) -> None:
+        """Add one point to the history, and the assessment to the day."""
+        now, at = numbers(self.directory), time.time()
+        self.history.add(now, at, time.monotonic())
+        self.trend.add(at, now.by("queue_entries", "queue"))
+        self.day.add(at, assessment(self._seen(now, settings, at)))
 
     def page(self, path: str, settings: Settings) -> Page:
         """Return the page at one of `PATHS`."""
@@ -82,24 +97,26 @@ class StatusPage:
             return self._assets[path]
         now = time.monotonic()
         if self._cached is None or now - self._cached[0] > _FRESH or self._cached[1] is not settings:
-            self._cached = (now, settings, self._make(settings))
+            seen = self._seen(numbers(self.directory), settings, time.time())
+            self._cached = (now, settings, orjson.dumps(snapshot(seen)))
         return Page(self._cached[2], "application/json")
 
-    def _make(self, settings: Settings) -> bytes:
-        now, at = numbers(self.directory), time.time()
-        seen = SnapshotInput(
+    def _seen(self, now: Numbers, settings: Settings, at: float) -> SnapshotInput:
+        wrong = self.health(now, settings, at, self.recent.reasons)
+        return SnapshotInput(
             now,
             self.history,
             self.recent,
             settings,
-            self.unready(now, settings, at),
+            wrong.unready,
             at=at,
             since=self.since,
             host=socket.gethostname(),
-            unproven=self.unproven(now, settings, at),
-            degraded=self.degraded(now),
+            unproven=wrong.unproven,
+            degraded=wrong.degraded,
+            trend=self.trend,
+            day=self.day.changes,
         )
-        return orjson.dumps(snapshot(seen))
 
 
 def numbers(directory: Path) -> Numbers:

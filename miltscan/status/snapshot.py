@@ -1,17 +1,20 @@
 """Makes the content of the page: numbers, history, events and settings in, a `ServiceStatus` out. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from miltscan import __version__
 from miltscan.config.settings import Settings
+from miltscan.core.finding import Finding
 from miltscan.core.verdict import Outcome
 from miltscan.status import history, settings
-from miltscan.status.checks import assess
+from miltscan.status.checks import Seen, assess
 from miltscan.status.events import RecentEvents
 from miltscan.status.history import History
 from miltscan.status.model import (
+    Assessment,
     ConfigurationStatus,
+    DayChange,
     EngineStatus,
     Now,
     Plots,
@@ -23,6 +26,7 @@ from miltscan.status.model import (
     WorkersStatus,
 )
 from miltscan.status.samples import Numbers
+from miltscan.status.trend import QueueTrend
 
 _RATE_WINDOW = 60.0  # seconds
 _LATENCY_WINDOW = 300.0  # seconds
@@ -36,40 +40,50 @@ class SnapshotInput:
     past: History
     recent: RecentEvents
     settings: Settings
-    unready: Sequence[str]
+    unready: Sequence[Finding]
     at: float
     since: float
     host: str
-    unproven: Sequence[str] = ()
-    degraded: Sequence[str] = ()
+    unproven: Sequence[Finding] = ()
+    degraded: Sequence[Finding] = ()
+    trend: QueueTrend = field(default_factory=QueueTrend)
+    day: Sequence[DayChange] = ()
+
+
+def assessment(seen: SnapshotInput) -> Assessment:
+    """Return the line at the top of the page."""
+    return assess(
+        Seen(
+            engines=_engines(seen),
+            workers=_workers(seen.numbers, seen.settings),
+            queues=_queues(seen.numbers),
+            past=seen.past,
+            settings=seen.settings,
+            at=seen.at,
+            unready=seen.unready,
+            unproven=seen.unproven,
+            degraded=seen.degraded,
+            trend=seen.trend,
+        )
+    )
 
 
 def snapshot(seen: SnapshotInput) -> ServiceStatus:
     """Return the content of the page."""
     numbers = seen.numbers
-    engines, workers, queues = _engines(numbers, seen.settings), _workers(numbers, seen.settings), _queues(numbers)
     spool = [numbers.total(f"spool_{name}") for name in ("files", "bytes", "free_bytes")]
     return ServiceStatus(
         at=seen.at,
         host=seen.host,
         version=__version__,
         since=seen.since,
-        assessment=assess(
-            unready=seen.unready,
-            unproven=seen.unproven,
-            degraded=seen.degraded,
-            engines=engines,
-            workers=workers,
-            queues=queues,
-            past=seen.past,
-            settings=seen.settings,
-            at=seen.at,
-        ),
+        assessment=assessment(seen),
+        day=list(seen.day),
         now=_now(numbers, seen.past),
         totals=_totals(numbers),
-        engines=engines,
-        workers=workers,
-        queues=queues,
+        engines=_engines(seen),
+        workers=_workers(numbers, seen.settings),
+        queues=_queues(numbers),
         spool=None if spool == [None, None, None] else SpoolStatus(*spool),
         configuration=_configuration(numbers, seen.settings),
         detections=list(seen.recent.detections),
@@ -105,19 +119,20 @@ def _totals(numbers: Numbers) -> Totals:
     )
 
 
-def _engines(numbers: Numbers, chosen: Settings) -> list[EngineStatus]:
-    required = {engine.name for engine in chosen.engines if engine.required}
-    pairs = {(sample.labels["engine"], sample.labels["server"]) for sample in numbers.series("engine_up")}
-    return [_engine(numbers, engine, server, required=engine in required) for engine, server in sorted(pairs)]
+def _engines(seen: SnapshotInput) -> list[EngineStatus]:
+    required = {engine.name for engine in seen.settings.engines if engine.required}
+    pairs = {(one.labels["engine"], one.labels["server"]) for one in seen.numbers.series("engine_up")}
+    return [_engine(seen, engine, server, required=engine in required) for engine, server in sorted(pairs)]
 
 
-def _engine(numbers: Numbers, engine: str, server: str, *, required: bool) -> EngineStatus:
+def _engine(seen: SnapshotInput, engine: str, server: str, *, required: bool) -> EngineStatus:
+    numbers = seen.numbers
     labels = {"engine": engine, "server": server}
     return EngineStatus(
         engine=engine,
         server=server,
         required=required,
-        up=bool(numbers.total("engine_up", **labels)),
+        up=(up := bool(numbers.total("engine_up", **labels))),
         degraded=bool(numbers.total("engine_degraded", **labels)),
         watched=bool(numbers.total("engine_watched", **labels)),
         canary=numbers.total("canary_last_success_timestamp_seconds", **labels),
@@ -126,6 +141,7 @@ def _engine(numbers: Numbers, engine: str, server: str, *, required: bool) -> En
         errors=numbers.total("engine_errors_total", engine=engine) or 0.0,
         queue=numbers.total("clamd_queue_length", **labels),
         threads=numbers.by("clamd_threads", "state", **labels),
+        why="" if up else seen.recent.reasons.get((engine, server), ""),
     )
 
 
@@ -152,7 +168,8 @@ def _queues(numbers: Numbers) -> list[QueueStatus]:
     entries, sizes = numbers.by("queue_entries", "queue"), numbers.by("queue_bytes", "queue")
     oldest = numbers.by("queue_oldest_timestamp_seconds", "queue")
     legible, listening = numbers.by("queue_readable", "queue"), numbers.by("sendmail_listening", "queue")
-    names = sorted({*entries, *legible}, key=lambda name: (name != "incoming", name))
+    greeting = numbers.by("sendmail_up", "queue")
+    names = sorted({*entries, *legible, *greeting}, key=lambda name: (name != "incoming", name))
     return [
         QueueStatus(
             name,
@@ -161,6 +178,7 @@ def _queues(numbers: Numbers) -> list[QueueStatus]:
             oldest.get(name) or None,
             readable=bool(legible.get(name, 1.0)),
             listening=bool(listening.get(name, 1.0)),
+            up=bool(greeting.get(name, 1.0)),
         )
         for name in names
     ]

@@ -287,6 +287,13 @@ SENDMAIL_LISTENING = Family(
     "Whether a process listens on the port of the sendmail (1) or not (0).",
     (_QUEUE,),
 )
+SENDMAIL_UP = Family(
+    Gauge,
+    "sendmail_up",
+    "1 or 0",
+    "Whether the sendmail greets the exporter (1) or not (0).",
+    (_QUEUE,),
+)
 
 # The quarantine
 
@@ -576,6 +583,13 @@ BUILD = Family(
     (Label("version", "one"), Label("python", "one")),
     multiprocess_mode="livemax",
 )
+UPKEEP = Family(
+    Gauge,
+    "process_upkeep_timestamp_seconds",
+    "seconds since 1970",
+    "Time when the main thread of a process last did its upkeep, in seconds since 1970.",
+    (_PROCESS,),
+)
 RESIDENT = Family(
     Gauge, "process_resident_memory_bytes", "bytes", "Resident memory of a process, in bytes.", (_PROCESS,)
 )
@@ -583,6 +597,38 @@ CPU = Family(Counter, "process_cpu_seconds_total", "seconds", "CPU time used by 
 DESCRIPTORS = Family(Gauge, "process_open_fds", "descriptors", "Open file descriptors of a process.", (_PROCESS,))
 SCRAPE_SECONDS = Family(
     Gauge, "scrape_duration_seconds", "seconds", "Time that the exporter took to answer the last scrape, in seconds."
+)
+
+# The table [thresholds]
+
+THRESHOLD_SIGNATURE_AGE = Family(
+    Gauge, "threshold_signature_age_seconds", "seconds", "Age of signatures above which surfaces warn, in seconds."
+)
+THRESHOLD_QUEUE_AGE = Family(
+    Gauge,
+    "threshold_queue_age_seconds",
+    "seconds",
+    "Age of the oldest message in a queue above which surfaces warn, in seconds.",
+    (_QUEUE,),
+)
+THRESHOLD_QUEUE_MESSAGES = Family(
+    Gauge,
+    "threshold_queue_messages",
+    "messages",
+    "Messages in a queue above which surfaces warn if it grows.",
+    (_QUEUE,),
+)
+THRESHOLD_LATENCY = Family(
+    Gauge,
+    "threshold_latency_seconds",
+    "seconds",
+    "Added latency of one message in twenty above which surfaces warn, in seconds.",
+)
+THRESHOLD_UNSCANNED = Family(
+    Gauge,
+    "threshold_unscanned_ratio",
+    "share of messages",
+    "Share of messages that are not scanned completely above which surfaces warn.",
 )
 
 FAMILIES = tuple(DEFINED)

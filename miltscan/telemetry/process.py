@@ -27,6 +27,7 @@ class Usage:
             return
         self._due = now + _PAUSE
         before, self._cpu = self._cpu, time.process_time()
+        metrics.UPKEEP.child(self._slot).set(time.time())
         metrics.CPU.child(self._slot).inc(self._cpu - before)
         with suppress(OSError):
             metrics.RESIDENT.child(self._slot).set(int((_SELF / "statm").read_text().split()[1]) * _PAGE)

@@ -62,7 +62,7 @@ class FakeDelivery:
                 verb, _, rest = line.decode("latin-1").rstrip("\r\n").partition(" ")
                 self.commands.append(verb.upper())
                 match verb.upper():
-                    case "EHLO":
+                    case "EHLO" | "HELO":
                         say(*_OFFERS)
                     case "MAIL":
                         sender, recipients = rest, []

@@ -129,7 +129,7 @@ def test_no_mail_flows_without_a_required_engine(both: Pair) -> None:
     assert reply.smtp == b"451 4.7.1 Message not scanned: no engine is available, try again later (WAITS)"
     status, text = both.daemon.get("/readyz")
     assert status == 503
-    assert text.startswith(f"second {both.second.address} is down")
+    assert text.startswith(f"second {both.second.address}: ")
     assert "clamd" not in text
     both.second.behaviour = honest
     wait_until(lambda: both.daemon.get("/readyz")[0] == 200, PATIENCE, "a service that is ready again")

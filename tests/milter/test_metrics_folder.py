@@ -14,7 +14,7 @@ from tests.milter.conftest import Fleet
 from tests.milter.daemon import COMMAND, Daemon
 
 FILL = "head -c 2m /dev/zero >fill 2>/dev/null;"
-IN_MEMORY = "degraded: exporter.directory cannot be written, and counts stay in memory (1 process)\n"
+IN_MEMORY = "degraded: exporter.directory: cannot be written, and counts stay in memory (1 process)\n"
 
 
 def on_small_disk(daemon: Daemon, then: str = "") -> None:

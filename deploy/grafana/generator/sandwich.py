@@ -78,8 +78,8 @@ PANELS: tuple[Panel, ...] = (
         width=6,
     ),
     states(
-        "Listening sendmails",
-        ("min by (instance, queue) (miltscan_sendmail_listening)", "{{queue}} {{instance}}"),
+        "Sendmails that answer",
+        ("min by (instance, queue) (miltscan_sendmail_up)", "{{queue}} {{instance}}"),
         width=6,
     ),
     graph(

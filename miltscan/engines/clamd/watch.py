@@ -8,11 +8,13 @@ import os
 from functools import partial
 from time import monotonic
 
+from miltscan.core.faults import CANNOT_START, NOT_RUNNING
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd.canary import LARGE, canary_mail, large_attachment, missed
 from miltscan.engines.clamd.client import ping, stats, test_signature, version
 from miltscan.engines.clamd.reply import Clean
 from miltscan.engines.clamd.server import IDLE, ClamdServer
+from miltscan.engines.clamd.start import why_no_start
 from miltscan.engines.files import spooled
 from miltscan.engines.watch import AbandonedError, ServerWatch
 from miltscan.engines.wire import DeadlineError
@@ -55,6 +57,8 @@ class ClamdWatch(ServerWatch[ClamdServer]):
         """Why the server failed a canary, or empty."""
         server = self._server
         why = self._send_canary(server)
+        if why in NOT_RUNNING and (cause := why_no_start(server.address)):
+            why = f"{CANNOT_START}{cause}"
         if not why and self._proof:
             server.proven = server.tested
         return why

@@ -91,6 +91,14 @@ incoming_port = 2525
 delivery_port = 0
 delivery = ""
 interval = "1m"
+[thresholds]
+signature_age = "3d"
+incoming_age = "10m"
+delivery_age = "1d"
+incoming_messages = 10
+delivery_messages = 50
+latency = "2s"
+unscanned_percent = 10
 [log]
 format = "console"
 level = "debug"

@@ -24,7 +24,14 @@ NOT_OURS = {"up"}
 """What Prometheus itself knows of what it scrapes."""
 ADDED = {"instance", "le"}
 """Labels that Prometheus and histograms add."""
-ON_NO_PANEL: Mapping[str, str] = {}
+ON_NO_PANEL: Mapping[str, str] = {
+    "miltscan_sendmail_listening": "miltscan_sendmail_up is 0 with it",
+    "miltscan_process_upkeep_timestamp_seconds": "a worker that hangs is replaced after 30 seconds",
+    **dict.fromkeys(
+        (family.name for family in FAMILIES if family.name.startswith("miltscan_threshold_")),
+        "alerts compare with it; panels have the colours of the defaults",
+    ),
+}
 """Metrics that are on no panel, each with the reason."""
 
 

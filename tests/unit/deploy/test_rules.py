@@ -11,7 +11,8 @@ import pytest
 from prometheus_client import Histogram
 
 from miltscan.config.settings import Settings
-from miltscan.core.thresholds import QUEUE_AGE, SIGNATURE_AGE
+from miltscan.config.thresholds import ThresholdSettings
+from miltscan.core import thresholds
 from miltscan.core.verdict import Fault, Limit
 from miltscan.telemetry import metrics
 from tests.harness import rules
@@ -76,13 +77,18 @@ def setting(name: str, **labels: str) -> float:
 
 
 def test_settings_equal_the_thresholds_of_the_service() -> None:
-    """Alerts, status page, checks and dashboard call the same age old, and an alert waits for three missed tests."""
+    """An alert waits for three missed tests, and for some messages of the largest size."""
     service = Settings()
-    assert setting("signature_age_seconds") == SIGNATURE_AGE
-    assert {queue: setting("queue_age_seconds", queue=queue) for queue in QUEUE_AGE} == QUEUE_AGE
-    assert setting("scan_timeout_seconds") == service.limits.scan_timeout
     assert setting("canary_age_seconds") >= 3 * service.engines[0].canary_interval
     assert setting("spool_free_bytes") >= 3 * service.limits.message_size
+
+
+def test_alerts_compare_with_the_thresholds_of_the_settings() -> None:
+    """Each threshold that the service exports is one of an alert, and none of them is a number in the rules."""
+    exported = {family.name for family in metrics.FAMILIES if family.name.startswith("miltscan_threshold_")}
+    assert {name for rule in ALERTS for name in rule.names} & SERIES.keys() >= exported
+    by_queue = {f"{queue}_{key}" for queue in thresholds.QUEUE_AGE for key in ("age", "messages")}
+    assert {*ThresholdSettings.model_fields} - by_queue == {"signature_age", "latency", "unscanned_percent"}
 
 
 def test_label_values_exist() -> None:
@@ -90,7 +96,7 @@ def test_label_values_exist() -> None:
     assert {*values("reason")} <= {*Limit, *Fault}
     buckets = metrics.MESSAGE_SECONDS.parent._upper_bounds  # noqa: SLF001 - it has no public name
     assert {*map(float, values("le"))} <= {*buckets}
-    assert {*values("le")} == {"5.0"}
+    assert {*values("le")} == {str(thresholds.LATENCY)}
 
 
 def test_an_alert_says_what_it_means() -> None:

@@ -35,7 +35,7 @@ A = UnixAddress("/run/a")
 )
 def test_a_server_must_pass_its_self_test(record: ServerRecord, levels: list[str], *, fatal: bool) -> None:
     """A dead server is an error if no other one works; signatures of more than two days are a warning."""
-    found = clamd_check.server_findings("clamd unix:/run/a", record, NOW, fatal=fatal)
+    found = clamd_check.server_findings("clamd unix:/run/a", record, NOW, 2 * DAY, fatal=fatal)
     assert levels == [finding.level.value for finding in found]
 
 
@@ -145,5 +145,5 @@ def test_a_temporary_folder_that_the_service_does_not_see() -> None:
 def test_a_server_whose_folder_cannot_be_seen_is_named() -> None:
     """A folder that cannot be seen is ok, because it may be on another host."""
     record = ServerRecord(up=True, canary=True, unseen="it is on another host")
-    _, found = clamd_check.server_findings("clamd inet:3310@a", record, NOW, fatal=True)
+    _, found = clamd_check.server_findings("clamd inet:3310@a", record, NOW, 2 * DAY, fatal=True)
     assert (found.level, found.text.endswith("because it is on another host")) == (Level.OK, True)

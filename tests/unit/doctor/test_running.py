@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from miltscan.config.thresholds import ThresholdSettings
+from miltscan.core import faults
 from miltscan.core.finding import Level
 from miltscan.doctor import running
 from miltscan.doctor.programs import RunningProgram
-from miltscan.doctor.running import PidFile, pid_findings, queue_run_finding, read_pid_file, waiting_finding
-from miltscan.sandwich.queues import Depth
+from miltscan.doctor.running import PidFile, pid_findings, queue_run_finding, read_pid_file
 from tests.unit.doctor.support import DAY, NOW, bad, only
 
+HALF_AN_HOUR = 1800.0
 SENDMAIL = RunningProgram(7, "sendmail", "sendmail: accepting connections", NOW)
 SHELL = RunningProgram(7, "bash", "bash", NOW)
 
@@ -112,7 +114,8 @@ def test_queue_runs(command: str, titles: list[str], text: str) -> None:
 )
 def test_old_mail_is_a_warning(name: str, entries: int, oldest: float | None, level: Level, text: str) -> None:
     """The incoming queue is old after half an hour, the delivery queue after sendmail returns its mail."""
-    finding = waiting_finding(name, Depth(entries, 0, oldest), NOW)
+    age = None if oldest is None else NOW - oldest
+    finding = faults.queue_waiting(name, entries, age, ThresholdSettings().queue_age[name])
     assert (finding.level, finding.text) == (level, text)
 
 
@@ -126,7 +129,7 @@ def test_messages_are_counted_in_every_queue_folder(tmp_path: Path) -> None:
     """Queue groups and folders of queue files are counted, too."""
     for name in ("q1/qfA", "q2/qf/qfB", "q2/dfB"):
         _file(tmp_path / name, NOW)
-    (found,) = running.waiting_findings("incoming", f"{tmp_path}/q*", NOW)
+    (found,) = running.waiting_findings("incoming", f"{tmp_path}/q*", NOW, HALF_AN_HOUR)
     assert found.text == "waiting messages: 2, the oldest for 0.0 hours"
 
 
@@ -134,7 +137,7 @@ def test_a_message_waits_since_its_arrival(tmp_path: Path) -> None:
     """Each attempt writes the control file again, but not the data file."""
     _file(tmp_path / "dfA", NOW - 18000)
     _file(tmp_path / "qfA", NOW - 60)
-    (found,) = running.waiting_findings("incoming", str(tmp_path), NOW)
+    (found,) = running.waiting_findings("incoming", str(tmp_path), NOW, HALF_AN_HOUR)
     assert (found.level, found.text) == (Level.WARNING, "waiting messages: 1, the oldest for 5.0 hours")
 
 
@@ -142,7 +145,7 @@ def test_lost_messages_are_an_error(tmp_path: Path) -> None:
     """A lost message was accepted with 250, is not counted as waiting, and no queue run retries it."""
     for name in ("QfA", "dfA", "q1/QfB", "q1/dfB", "qfC", "dfC"):
         _file(tmp_path / name, NOW)
-    findings = [*running.waiting_findings("incoming", str(tmp_path), NOW)]
+    findings = [*running.waiting_findings("incoming", str(tmp_path), NOW, HALF_AN_HOUR)]
     assert findings[0].text == "waiting messages: 1, the oldest for 0.0 hours"
     assert only(findings, "error", "sendmail could not read 2 messages, such as QfA")
 
@@ -155,9 +158,9 @@ def test_an_unreadable_queue_is_a_warning(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "scandir", closed)
     words = f"{tmp_path} is not readable: Permission denied; the number of waiting messages is unknown"
-    assert only(running.waiting_findings("incoming", str(tmp_path), NOW), "warning", words)
+    assert only(running.waiting_findings("incoming", str(tmp_path), NOW, HALF_AN_HOUR), "warning", words)
 
 
 def test_a_missing_queue_has_another_finding(tmp_path: Path) -> None:
     """The findings about owner and mode report a missing folder."""
-    assert [*running.waiting_findings("incoming", str(tmp_path / "none"), NOW)] == []
+    assert [*running.waiting_findings("incoming", str(tmp_path / "none"), NOW, HALF_AN_HOUR)] == []

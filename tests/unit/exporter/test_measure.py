@@ -1,5 +1,6 @@
 """What the exporter measures itself, queues and disk, and that a gauge ends with the thing that it measures."""
 
+import asyncio
 import math
 import socket
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from miltscan.exporter import measure
 from miltscan.exporter.measure import Measurement
 from miltscan.telemetry import metrics
 from miltscan.telemetry.family import Family
+from miltscan.telemetry.metrics import QueueName
+from tests.fakes.delivery import fake_delivery
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +74,32 @@ def test_a_sendmail_that_listens(tmp_path: Path) -> None:
         measured.reload(Settings.model_validate({**whole, "queues": {**values, **changed}}))
         measured.measure()
         assert _value(metrics.SENDMAIL_LISTENING, "incoming") is None
+
+
+def test_a_sendmail_that_greets(tmp_path: Path) -> None:
+    """Only a greeting counts as up: a port that accepts connections, or closes meanwhile, does not."""
+    values = {"incoming": _queue(tmp_path), "delivery": "", "incoming_port": 0}
+    with fake_delivery() as server:
+        values["incoming_port"] = server.port
+        measured = Measurement(Settings.model_validate({"queues": values, "spool": {"directory": str(tmp_path)}}))
+        measured.measure()
+        assert _value(metrics.SENDMAIL_UP, "incoming") is None
+        asyncio.run(measured.greet(QueueName.INCOMING))
+        asyncio.run(measured.greet(QueueName.DELIVERY))
+        assert (_value(metrics.SENDMAIL_UP, "incoming"), _value(metrics.SENDMAIL_UP, "delivery")) == (1, None)
+    measured.measure()
+    asyncio.run(measured.greet(QueueName.INCOMING))
+    assert _value(metrics.SENDMAIL_UP, "incoming") == 0
+
+
+def test_thresholds_are_exported(tmp_path: Path) -> None:
+    """Alerts compare with the settings in force, also after a reload."""
+    measured = Measurement(_settings(tmp_path, ""))
+    measured.measure()
+    assert _value(metrics.THRESHOLD_QUEUE_AGE, "incoming") == 1800
+    measured.reload(Settings.model_validate({"thresholds": {"incoming_age": "10m", "unscanned_percent": 20}}))
+    measured.measure()
+    assert (_value(metrics.THRESHOLD_QUEUE_AGE, "incoming"), _value(metrics.THRESHOLD_UNSCANNED)) == (600, 0.2)
 
 
 def test_what_is_gone_has_no_numbers(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from miltscan.config.keyfile import Loaded
 from miltscan.config.settings import Settings
+from miltscan.core.finding import Finding
 from miltscan.errors import StartError
 from miltscan.exporter import health, service
 from miltscan.exporter.exchange import Request
@@ -175,7 +176,7 @@ def test_only_its_pages_only_to_be_read(running: Running, method: str, path: str
 def test_it_is_ready_once_worker_and_canary_are(running: Running) -> None:
     """The service is ready when a worker is running and a self-test has passed, not before."""
     response, body = _ask(running.port, "/readyz")
-    assert (response.status, body) == (503, b"no worker is running\nclamd: no server has passed its self-test\n")
+    assert (response.status, body) == (503, b"workers: none is running\nclamd: no server has passed its self-test\n")
     assert _ask(running.port, "/healthz")[0].status == 503
     _worker(running.directory)
     assert _ask(running.port, "/healthz")[0].status == 200
@@ -194,21 +195,26 @@ def _numbers(workers: float, *servers: tuple[str, str, float, float]) -> Numbers
     return Numbers(numbers)
 
 
+def lines(findings: Sequence[Finding]) -> list[str]:
+    """Return each finding without level and remedy."""
+    return [finding.line for finding in findings]
+
+
 @pytest.mark.parametrize(
     ("numbers", "reasons"),
     [
-        (Numbers([]), ["no worker is running", "clamd: no server has passed its self-test"]),
-        (_numbers(0, ("clamd", "a", 995, 1)), ["no worker is running"]),
+        (Numbers([]), ["workers: none is running", "clamd: no server has passed its self-test"]),
+        (_numbers(0, ("clamd", "a", 995, 1)), ["workers: none is running"]),
         (_numbers(1, ("clamd", "a", 970, 1)), []),
         (_numbers(1, ("clamd", "a", 1, 0), ("clamd", "b", 990, 1)), []),
-        (_numbers(1, ("clamd", "a", 969, 1)), ["clamd a last passed its self-test 31 s ago; the limit is 30 s"]),
-        (_numbers(1, ("clamd", "a", 995, 0)), ["clamd a is down; it last passed its self-test 5 s ago"]),
+        (_numbers(1, ("clamd", "a", 969, 1)), ["clamd a: last passed its self-test 31 s ago; the limit is 30 s"]),
+        (_numbers(1, ("clamd", "a", 995, 0)), ["clamd a: is down; it last passed its self-test 5 s ago"]),
         (_numbers(1, ("other", "a", 995, 1)), ["clamd: no server has passed its self-test"]),
     ],
 )
 def test_reasons_not_to_be_ready(numbers: Numbers, reasons: list[str]) -> None:
     """One worker, and one server that is up and passed its self-test lately, are enough; else each reason is a line."""
-    assert health.unready(numbers, Settings(), 1000.0) == reasons
+    assert lines(health.unready(numbers, Settings(), 1000.0)) == reasons
 
 
 @pytest.mark.parametrize(
@@ -216,8 +222,8 @@ def test_reasons_not_to_be_ready(numbers: Numbers, reasons: list[str]) -> None:
     [
         ("first second third", []),
         ("first second", []),
-        ("first third", ["second s is down; it last passed its self-test 5 s ago"]),
-        ("third", [f"{name} s is down; it last passed its self-test 5 s ago" for name in ("first", "second")]),
+        ("first third", ["second s: is down; it last passed its self-test 5 s ago"]),
+        ("third", [f"{name} s: is down; it last passed its self-test 5 s ago" for name in ("first", "second")]),
     ],
 )
 def test_every_required_engine_needs_a_server(up: str, reasons: list[str]) -> None:
@@ -225,7 +231,38 @@ def test_every_required_engine_needs_a_server(up: str, reasons: list[str]) -> No
     tables = (("first", True), ("second", True), ("third", False))
     engines = [{"type": "clamd", "name": name, "required": required} for name, required in tables]
     numbers = _numbers(1, *((name, "s", 995, name in up) for name, _ in tables))
-    assert health.unready(numbers, Settings.model_validate({"engine": engines}), 1000.0) == reasons
+    assert lines(health.unready(numbers, Settings.model_validate({"engine": engines}), 1000.0)) == reasons
+
+
+def test_the_reason_of_a_server_that_is_down_is_named() -> None:
+    """With the reason of its last self-test a finding has the remedy that `check` has."""
+    numbers, reasons = _numbers(1, ("clamd", "a", 995, 0)), {("clamd", "a"): "cannot start: /d has no signatures"}
+    (found,) = health.unready(numbers, Settings(), 1000.0, reasons)
+    assert found.line == "clamd a: cannot start: /d has no signatures; it last passed its self-test 5 s ago"
+    assert "freshclam" in found.remedy
+    (never,) = health.unready(_numbers(1), Settings(), 1000.0, {("clamd", "a"): "Connection refused"})
+    assert (never.line, never.remedy) == (
+        "clamd a: fails its self-test: Connection refused",
+        "start it, and read its log",
+    )
+
+
+@pytest.mark.parametrize(
+    ("upkeep", "unready", "degraded"),
+    [
+        ({"0": 999, "1": 986, "exporter": 900}, [], []),
+        ({"0": 999, "1": 984}, [], ["worker 1: hangs: no sign of life for 16 s; miltscan replaces it after 30 s"]),
+        ({"0": 984}, ["worker 0: hangs: no sign of life for 16 s; miltscan replaces it after 30 s"], []),
+    ],
+)
+def test_a_worker_that_hangs_is_named(upkeep: dict[str, float], unready: list[str], degraded: list[str]) -> None:
+    """One of several is a warning, the last one that worked stops mail."""
+    good = [("miltscan_workers", {}, 2.0), (UP, {"engine": "clamd", "server": "a"}, 1.0)]
+    canary = [(CANARY, {"engine": "clamd", "server": "a"}, 999.0)]
+    beats = [("miltscan_process_upkeep_timestamp_seconds", {"process": name}, at) for name, at in upkeep.items()]
+    numbers = Numbers([*good, *canary, *beats])
+    assert lines(health.unready(numbers, Settings(), 1000.0)) == unready
+    assert lines(health.degraded(numbers, 1000.0)) == degraded
 
 
 WELL = {"clean": 1.0, "signature": 1.0}
@@ -249,7 +286,7 @@ def test_failed_and_old_probes_are_reasons(
     names = "miltscan_probe_success", "miltscan_probe_last_run_timestamp_seconds"
     values = zip(names, (success, last), strict=True)
     numbers = Numbers((name, {"message": kind}, value) for name, of in values for kind, value in of.items())
-    assert health.unproven(numbers, settings, 1000.0) == reasons
+    assert lines(health.unproven(numbers, settings, 1000.0)) == reasons
 
 
 @pytest.mark.parametrize(("interval", "ready"), [(60.0, False), (0.0, True)])

@@ -51,7 +51,12 @@ def test_the_answer_behind_the_page(state: ExporterState) -> None:
     status = orjson.loads(response.body)
     assert (response.status, response.content_type) == (200, "application/json")
     assert status["totals"]["messages"] == 7
-    assert status["assessment"] == {"level": "ok", "text": "Mail is being scanned by 1 server", "details": []}
+    assert status["assessment"] == {
+        "level": "ok",
+        "text": "Mail is being scanned by 1 server",
+        "details": [],
+        "findings": [],
+    }
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -103,7 +108,7 @@ def test_many_viewers_cost_no_more_than_one(state: ExporterState, monkeypatch: p
 def test_history_grows_with_each_sample(state: ExporterState) -> None:
     """Each sample of the exporter's loop adds a point."""
     for _ in range(3):
-        state.page.sample()
+        state.page.sample(state.settings)
     assert len(state.page.history.points) == 2
 
 

@@ -53,6 +53,13 @@ def test_a_detection_arrives(ends: Ends) -> None:
     assert found == expected
 
 
+def test_the_reason_of_a_server_that_is_down_arrives(ends: Ends) -> None:
+    """The page names the reason for each server, the newest one."""
+    for why in ("Connection refused", "cannot start: /d has no signatures"):
+        ends.reporter.error({"event": "engine_down", "engine": "clamd", "server": "unix:/c", "why": why})
+    assert ends.read().reasons == {("clamd", "unix:/c"): "cannot start: /d has no signatures"}
+
+
 def test_what_is_private_does_not_arrive(ends: Ends) -> None:
     """No address of a person and no header is sent: a viewer of the page may not be allowed to read the mail."""
     ends.reporter.message(_report(Verdict.infected("clamd", "Win.Test"), headers=((b"Subject", b" secret"),)))

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from miltscan.core.address import UnixAddress
-from miltscan.doctor.clamd_start import why_no_start
 from miltscan.engines.clamd import local
+from miltscan.engines.clamd.start import why_no_start
 
 
 @pytest.mark.parametrize(
