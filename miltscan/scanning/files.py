@@ -107,5 +107,5 @@ def copy_part(chunks: Iterator[object], spool: Spool, budget: Budget) -> tuple[b
         if not isinstance(chunk, bytes | memoryview):
             return digest.digest(), fault_of(chunk)
         digest.update(chunk)
-        spool.write(bytes(chunk))
+        spool.write(chunk)
     return digest.digest(), None

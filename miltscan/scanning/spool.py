@@ -47,7 +47,7 @@ class Spool:
         self._left = 0  # bytes of a former message in the file
         self.size = self.expected = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append `data`; raises SpoolError if there is no space."""
         size = len(data)
         try:

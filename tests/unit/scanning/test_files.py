@@ -3,8 +3,10 @@
 import base64
 import io
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from miltscan.core.containers.budget import Budget, ContainerBounds
 from miltscan.core.file_types import FileType
 from miltscan.core.mime.part import Bounds
 from miltscan.core.mime.reader import read_message
-from miltscan.scanning.files import MessageFiles
+from miltscan.scanning.files import MessageFiles, copy_part
+from miltscan.scanning.spool import Spool
 
 PE = b"MZ" + bytes(58) + (64).to_bytes(4, "little") + b"PE\0\0" + bytes(20)
 
@@ -98,3 +101,18 @@ def test_what_rules_do_not_see_is_noted(tmp_path: Path, files: int, unseen: bool
 def test_many_files_have_an_end(tmp_path: Path) -> None:
     """A message with thousands of them costs no more than with a thousand."""
     assert len(files_of(tmp_path, "a.zip", zipped({str(number): b"x" for number in range(1500)}))) == 1000
+
+
+def test_a_large_part_is_not_copied_in_memory(tmp_path: Path) -> None:
+    """What is not encoded goes from the message to its own file as it is."""
+    content = memoryview(bytes(20 << 20))
+    budget = Budget(ContainerBounds(), len(content))
+    with closing(Spool(tmp_path, 1 << 20)) as spool:
+        tracemalloc.start()
+        try:
+            _, fault = copy_part(iter((content,)), spool, budget)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert (fault, spool.size) == (None, len(content))
+    assert peak < 1 << 20
