@@ -24,6 +24,7 @@ from miltscan.commands.quarantine_rescan import rescan_entries
 from miltscan.commands.sandwich import doctor, probe
 from miltscan.commands.scan import scan
 from miltscan.commands.service import check, run
+from miltscan.commands.status import show_status
 from miltscan.commands.terminal import run_on_clean_streams, say
 from miltscan.commands.trace import trace
 
@@ -67,7 +68,9 @@ def _options(
     """Scans mail for sendmail inside the SMTP session."""
 
 
-for command in (run, check, doctor, probe, scan, trace):
+app.command()(run)
+app.command("status")(show_status)
+for command in (check, doctor, probe, scan, trace):
     app.command()(command)
 app.command()(allow)
 app.command()(deny)

@@ -23,6 +23,7 @@ from miltscan.errors import MiltscanError, OutputError
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _FAILED = 1
 _RESET = "\x1b[0m"
+_CLEAR = "\x1b[H\x1b[2J"
 STYLES = {"bold": "\x1b[1m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 """The codes of a heading, and of a finding by its level."""
 
@@ -111,6 +112,12 @@ def say(text: str, style: str = "") -> None:
     else:
         stream.write(f"{text}\n")
     stream.flush()
+
+
+def clear_screen() -> None:
+    """Clear a terminal before the next lines; elsewhere do nothing."""
+    if isinstance(sys.stdout, CleanStream) and sys.stdout.isatty():
+        sys.stdout.write_codes(_CLEAR)
 
 
 def say_json(value: object, indent: int | None = None) -> None:

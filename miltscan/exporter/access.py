@@ -61,6 +61,11 @@ def known_hosts(settings: ExporterSettings) -> frozenset[str] | None:
     return frozenset({*own_names(), *listen, *settings.hosts})
 
 
+def load_tokens(settings: ExporterSettings) -> list[bytes]:
+    """Return the bearer tokens of `exporter.token_file`, which must be set. Raises StartError."""
+    return _tokens(settings, None)
+
+
 def faults(settings: ExporterSettings, user: int | None = None) -> list[str]:
     """Return the faults of the files, which may belong to `user`, a line each."""
     attempts: tuple[Callable[[ExporterSettings, int | None], object], ...] = (_users, _tokens, _tls)

@@ -50,7 +50,7 @@ def test_the_service_does_not_import_the_index() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout == b"[]\n"
 
 
-@pytest.mark.parametrize("command", ["run", "check", "doctor", "probe", "scan", "trace", "config"])
+@pytest.mark.parametrize("command", ["run", "status", "check", "doctor", "probe", "scan", "trace", "config"])
 def test_each_command_has_help_with_examples(command: str) -> None:
     """Each example is on its own line."""
     result = miltscan(command, "--help")
@@ -67,7 +67,7 @@ def test_help_lists_commands_and_an_example() -> None:
     )
 
 
-@pytest.mark.parametrize("command", [["run"], ["check"], ["doctor"], ["probe"], ["scan", "f"], ["config"]])
+@pytest.mark.parametrize("command", [["run"], ["status"], ["check"], ["doctor"], ["probe"], ["scan", "f"], ["config"]])
 def test_a_wrong_configuration_is_lines_and_status_2(command: list[str], tmp_path: Path) -> None:
     """Every mistake on standard error, no traceback."""
     file = tmp_path / "f.toml"

@@ -26,6 +26,7 @@ GOLDEN = Path(__file__).parents[1] / "corpus" / "logs"
 HOSTILE = "\x1b[2J\x9b31m\u202e\x7f"
 ARGUMENTS = {
     "run": ["--config", "FOLDER/no-socket.toml"],
+    "status": ["--config", "FOLDER/no-exporter.toml"],
     "check": ["--config", "FOLDER/miltscan.toml"],
     "doctor": ["--config", "FOLDER/miltscan.toml", "--incoming", "FOLDER/absent.cf", "--delivery", "FOLDER/absent.cf"],
     "probe": ["--config", "FOLDER/miltscan.toml"],
@@ -199,6 +200,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rule = '[[rule]]\nname = "r"\nwhen = { sender = "@a.example" }\naction = "reject"\n'
     (folder / "rules.toml").write_text(spool + rule)
     (folder / "no-socket.toml").write_text(f'{engine}{spool}[milter]\nsocket = "unix:{folder}/absent/socket"\n')
+    (folder / "no-exporter.toml").write_text('[exporter]\nlisten = "127.0.0.1:1"\n')
     (folder / "message.eml").write_text("Subject: a\n\nb\n")
     (folder / "clamav-milter.conf").write_text("MilterSocket /run/clamav/clamav-milter.ctl\n")
     (folder / "incoming.cf").write_text(f"O QueueDirectory={folder}/mqueue\n")
