@@ -12,6 +12,7 @@ from miltscan.core.anomalies import ZipAnomaly
 from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, decompress
 from miltscan.core.containers.zip import ZipArchive, ZipMember, read_zip
+from miltscan.core.mime.closed import Decoding
 from miltscan.core.mime.openpgp import is_openpgp
 from miltscan.core.mime.part import Part
 from miltscan.core.mime.transfer import decode_chunks
@@ -47,7 +48,7 @@ class Inside(NamedTuple):
 
 def may_contain(part: Part) -> bool:
     """Whether a part may be a zip: by its type, its names or its first bytes."""
-    if any(b"zip" in kind for kind in part.types) or any(b".zip" in name.value.lower() for name in part.names):
+    if b"zip" in b" ".join(part.types) or any(b".zip" in name.value.lower() for name in part.names):
         return True
     return head_of(part, _HEAD).startswith(b"PK")
 
@@ -56,13 +57,16 @@ def is_encrypted(part: Part) -> bool:
     """Whether it is an OpenPGP message, or a text with one, that only its recipients can read."""
     if part.raw.nbytes > len(_ARMOR) and _ARMOR in bytes(part.raw[:_TEXT]):
         return is_openpgp(part.raw[:_TEXT])
-    known = any(b"pgp" in kind for kind in part.types) or any(one.value.lower().endswith(_PGP) for one in part.names)
+    known = b"pgp" in b" ".join(part.types) or any(one.value.lower().endswith(_PGP) for one in part.names)
     return known and is_openpgp(head_of(part, _TEXT))
 
 
 def head_of(part: Part, size: int) -> bytes:
     """The begin of a part: what `size` bytes of it decode to."""
-    return b"".join(map(bytes, decode_chunks(part.raw[:size], part.decoding)))
+    head = part.raw[:size]
+    if part.decoding is Decoding.IDENTITY:
+        return bytes(head)
+    return b"".join(map(bytes, decode_chunks(head, part.decoding)))
 
 
 def look_inside(path: str, content: bytes | memoryview, bounds: ContainerBounds, budget: Budget) -> Inside:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +38,7 @@ _REMEMBERED = 1000  # such messages
 _failures: OrderedDict[bytes, int] = OrderedDict()
 """Their digests, and how often the reader has failed at them in this process."""
 _turns = threading.Lock()
+_AT_ONCE = nullcontext()
 _TICK = 0.5  # seconds between two progress messages to the MTA
 _STALE = 0.01  # seconds for which the CPU time is not asked for again
 _SECONDS, _SECONDS_PER_MIB = 2.0, 0.06  # of CPU time to look into the parts of one message
@@ -61,7 +62,7 @@ class Unwrapping:
 
     def of(self, message: Message) -> "Unwrapped":
         """The message, to be scanned before its content ends."""
-        return Unwrapped(self, message, sampled=self.sample > 0 and random.randrange(self.sample) == 0)  # noqa: S311 - no secret
+        return Unwrapped(self, message, sampled=random.random() * self.sample < 1 <= self.sample)  # noqa: S311 - no secret
 
 
 class _Item(NamedTuple):
@@ -188,7 +189,7 @@ class Unwrapped:
 
     def _read(self, tick: Tick) -> Reading:
         if self._reading is None:
-            with _turn(self.message.size, tick):
+            with _turn(self.message.size, tick) if self.message.size > COPIED else _AT_ONCE:
                 began = time.thread_time()
                 content = bytes_of(self.message.content, self.message.size, len(PREFACE))
                 self._reading = reading = read_message(content, Bounds(_ticking_clock(tick)))

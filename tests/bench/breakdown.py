@@ -25,7 +25,7 @@ from tests.harness.sandwich import private_folder
 
 _SIZES = (1_000, 30_000)  # bytes
 _MESSAGES = 500
-_EOM = ("exchange", "decision", "answer", "log")
+_EOM = ("exchange", "structure", "decision", "answer", "log")
 ROWS = {
     "session": "connect and close",
     "envfrom": "MAIL",
@@ -35,6 +35,7 @@ ROWS = {
     "spool": "spool: memory file taken, written, put back",
     "exchange": "exchange with clamd",
     "looks": "looks at clamd's temporary folder",
+    "structure": "reading the structure of the message",
     "decision": "decision",
     "answer": "header edits and reply to the MTA",
     "log": "log line",

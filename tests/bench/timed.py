@@ -27,15 +27,17 @@ from miltscan.milter import callbacks as service
 from miltscan.processes.link import ChildLink
 from miltscan.scanning import pipeline
 from miltscan.scanning.spool import Spool
+from miltscan.scanning.unwrapping import Unwrapped
 from miltscan.telemetry import log
 
 CALLBACKS = ("connect", "envfrom", "envrcpt", "header", "body", "eom", "close")
-_PARTS: tuple[tuple[object, str, str], ...] = (
+CLOCKED: tuple[tuple[object, str, str], ...] = (
     (Spool, "write", "spool"),
     (Spool, "close", "spool"),
     (Glance, "look", "looks"),
     (ClamdEngine, "scan", "exchange"),
-    (pipeline, "decide", "decision"),
+    (pipeline, "rule_on_standings", "decision"),
+    (Unwrapped, "_read", "structure"),
     (service, "carry_out", "answer"),
     (log, "message", "log"),
     (MessageRecorder, "publish", "metrics"),
@@ -91,7 +93,7 @@ def cost() -> tuple[float, float]:
 def main(file: Path) -> None:
     """Run the program with the rest of the command line."""
     inside, around = cost()
-    for owner, name, part in _PARTS:
+    for owner, name, part in CLOCKED:
         setattr(owner, name, clocked(part, getattr(owner, name)))
     for name in CALLBACKS:
         _clock_callback(name)

@@ -89,8 +89,8 @@ def _header(
 ) -> HeaderFields:
     values: dict[bytes, list[bytes]] = {b"type": [], b"transfer-encoding": [], b"disposition": [], b"version": []}
     for name, value in pattern.findall(text):
-        values[name.lower()].append(_FOLD.sub(b"", value).strip(b" \t"))
+        values[name.lower()].append((_FOLD.sub(b"", value) if b"\n" in value else value).strip(b" \t"))
     lines = text.split(b"\n")
-    types, encodings, dispositions, versions = (tuple(found) for found in values.values())
+    types, encodings, dispositions, versions = map(tuple, values.values())
     usual = max(map(len, lines)) <= _LONGEST_LINE and not _ENDS_OPEN.search(text)
     return HeaderFields(types, encodings, dispositions, versions, bodies, end, strict, len(lines), usual, whole=True)

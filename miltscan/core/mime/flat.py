@@ -58,8 +58,10 @@ def read_flat(tree: Tree, collected: Collected, depth: int) -> None:
                 encodings.append((found, end))
             elif not headers or found.at >= headers[-1].stop:
                 headers.append(_hidden(tree, found.at, headers[-1].stop if headers else start, end))
-    _keep_parts(tree, collected, headers, depth)
-    _keep_encodings(tree, collected, encodings)
+    if headers:
+        _keep_parts(tree, collected, headers, depth)
+    if encodings:
+        _keep_encodings(tree, collected, encodings)
 
 
 def _regions(known: list[tuple[int, int]], end: int) -> Iterator[tuple[int, int]]:
@@ -88,8 +90,7 @@ def _hidden(tree: Tree, at: int, floor: int, end: int) -> Hidden:
 
 
 def _keep_parts(tree: Tree, collected: Collected, headers: list[Hidden], depth: int) -> None:
-    if headers:
-        collected.odd([Anomaly.HIDDEN_PART])
+    collected.odd([Anomaly.HIDDEN_PART])
     starts = [hidden.start for hidden in headers]
     if any(bisect_left(starts, start) < bisect_left(starts, end) for start, end in tree.unbounded):
         collected.odd([Anomaly.HIDDEN_ATTACHMENTS])

@@ -1,7 +1,7 @@
 """What the reader returns: the parts of a message, what is odd about it, and the bounds of the reader. Pure."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from miltscan.core.anomalies import CmsAnomaly
 from miltscan.core.mime.closed import MALFORMED, Anomaly, Decoding, ReaderLimit
@@ -11,8 +11,7 @@ from miltscan.core.mime.transfer import decode_chunks
 MIB = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """How much of a message is read. Where it exceeds a bound, `Reading.limit` names the first one."""
 
     clock: Callable[[], float]
@@ -35,8 +34,7 @@ class Bounds:
     """Bytes that are decoded and kept because there are parts within; all others are decoded when asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One reading of one leaf of the message."""
 
     path: str
@@ -59,8 +57,7 @@ class Part:
         return self.raw if self.decoding is Decoding.IDENTITY else b"".join(self.chunks())
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """The union of all readings of a message."""
 
     parts: tuple[Part, ...]

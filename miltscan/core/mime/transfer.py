@@ -97,6 +97,9 @@ class Body(NamedTuple):
     """Whether all readers agree on one decoding."""
 
 
+_AS_IT_IS = Body((Decoding.IDENTITY,), (), clean=True)
+
+
 def named_encodings(values: Sequence[bytes], *, certain: bool) -> Named:
     """The encodings that the values of all fields Content-TransferEncoding-Encoding may mean.
 
@@ -115,6 +118,8 @@ def named_encodings(values: Sequence[bytes], *, certain: bool) -> Named:
 
 def decodings(view: memoryview, transfers: Sequence[TransferEncoding], *, text: bool) -> Body:
     """The decodings that a body may need; what several encodings make of it is no anomaly of the body."""
+    if transfers == _NOT_NAMED.transfers:
+        return _AS_IT_IS
     found = [_of(view, transfer, text=text) for transfer in transfers]
     if len(found) == 1:
         return found[0]
