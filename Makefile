@@ -116,9 +116,10 @@ $(FUZZ): tests/fuzz/requirements.txt $(READY) | packages
 	$(PIP_INSTALL) --require-hashes --only-binary :all: -r $<
 	@touch $@
 
-# Generates the Grafana dashboard.
+# Generates the Grafana dashboard, and the monitoring mixin with it.
 dashboard: environment
 	.venv/bin/python -m deploy.grafana.generator
+	.venv/bin/python -m deploy.mixin
 
 check: environment
 	.venv/bin/ruff check

@@ -5,8 +5,7 @@ Each is one finding with one wording and one remedy, from values that the caller
 
 from miltscan.core.finding import Finding, error, ok, warning
 
-NOT_RUNNING = frozenset({"No such file or directory", "Connection refused"})
-"""Why the self-test of a server failed that does not run: ENOENT and ECONNREFUSED in the words of the C library."""
+_NOT_RUNNING = ("No such file or directory", "Connection refused")  # ENOENT and ECONNREFUSED, as the C library says
 CANNOT_START = "cannot start: "
 """Begins the reason why a clamd without signatures fails its self-test."""
 
@@ -58,6 +57,11 @@ def server_untested(subject: str, age: float, limit: float) -> Finding:
     return error(subject, text, "run: miltscan check; if it finds nothing: systemctl restart miltscan")
 
 
+def does_not_run(why: str) -> bool:
+    """Return whether a self-test failed because the server does not run: why it failed is the fault and the error."""
+    return why.removeprefix("connect: ") in _NOT_RUNNING
+
+
 def server_down(subject: str, why: str, *, fatal: bool, log: str = CLAMD_LOG, age: float | None = None) -> Finding:
     """A server fails its self-test, for the reason `why`, empty if it is unknown.
 
@@ -66,7 +70,7 @@ def server_down(subject: str, why: str, *, fatal: bool, log: str = CLAMD_LOG, ag
     text, remedy = f"fails its self-test: {why or 'no answer'}", log
     if why.startswith(CANNOT_START):
         text, remedy = why, _SIGNATURES
-    elif why in NOT_RUNNING:
+    elif does_not_run(why):
         remedy = "start it, and read its log"
     elif not why and age is not None:
         text, remedy = "is down", "run: miltscan check"

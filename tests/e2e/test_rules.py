@@ -15,6 +15,7 @@ from tests.harness.clamav import Clamd
 from tests.harness.client import new_message_id, text_message
 from tests.harness.miltscan import ScanningSandwich
 from tests.harness.processes import PATIENCE, Programs, wait_until
+from tests.harness.programs import CHECKOUT
 from tests.harness.prometheus import Prometheus
 from tests.harness.sandwich import private_folder
 
@@ -28,7 +29,11 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=240)
 
 
-@pytest.mark.parametrize("path", [rules.RECORDING, rules.ALERTS], ids=["recording", "alerts"])
+MIXIN = CHECKOUT / "deploy" / "mixin"
+FILES = [rules.RECORDING, rules.ALERTS, *sorted(MIXIN.glob("prometheus_*.yaml"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_rules_are_valid(path: Path) -> None:
     """With promtool's lint of duplicates."""
     result = promtool("check", "rules", "--lint-fatal", path)

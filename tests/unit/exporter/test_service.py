@@ -240,9 +240,9 @@ def test_the_reason_of_a_server_that_is_down_is_named() -> None:
     (found,) = health.unready(numbers, Settings(), 1000.0, reasons)
     assert found.line == "clamd a: cannot start: /d has no signatures; it last passed its self-test 5 s ago"
     assert "freshclam" in found.remedy
-    (never,) = health.unready(_numbers(1), Settings(), 1000.0, {("clamd", "a"): "Connection refused"})
+    (never,) = health.unready(_numbers(1), Settings(), 1000.0, {("clamd", "a"): "connect: Connection refused"})
     assert (never.line, never.remedy) == (
-        "clamd a: fails its self-test: Connection refused",
+        "clamd a: fails its self-test: connect: Connection refused",
         "start it, and read its log",
     )
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from miltscan.core.address import parse_address
+from miltscan.core import faults
+from miltscan.core.address import UnixAddress, parse_address
 from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
 from miltscan.engines import watch as engine_watch
+from miltscan.engines.clamd import local
 from miltscan.engines.clamd import watch as clamd_watch
 from miltscan.engines.clamd.server import ClamdServer
 from miltscan.engines.clamd.watch import ClamdWatch
@@ -47,6 +49,21 @@ def test_no_lie_passes(name: str, tmp_path: Path) -> None:
         assert not server.up
         assert memo.faults == [(clamd.address, Fault.CANARY)]
         assert [up for _, up, _ in memo.states] == [False]
+
+
+def test_a_clamd_that_cannot_start_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without signatures it does not run, and a start would have no effect: the reason says so."""
+    configuration = tmp_path / "clamd.conf"
+    configuration.write_text(f"LocalSocket {tmp_path}/ctl\nDatabaseDirectory {tmp_path}\n")
+    server, memo = ClamdServer("clamd", UnixAddress(f"{tmp_path}/ctl")), Memo()
+    made = ClamdWatch(server, NEVER, memo)
+    for default in (tmp_path / "absent.conf", configuration):
+        monkeypatch.setattr(local, "DEFAULT_FILE", default)
+        made.probe()
+        server.reported = False
+    first, second = (why for _, _, why in memo.states)
+    assert faults.does_not_run(first)
+    assert second == f"cannot start: {tmp_path} has no signatures (main and daily.cvd)"
 
 
 def test_states_are_told_on_a_change(tmp_path: Path) -> None:

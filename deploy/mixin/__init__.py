@@ -1,0 +1,1 @@
+"""The monitoring mixin: alerts, rules and dashboard in one folder, made without jsonnet."""
