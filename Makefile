@@ -8,6 +8,7 @@ READY := .venv/.ready
 PLOTS := .venv/.plots
 MUTANTS := .venv/.mutants
 FUZZ := .venv/.fuzz-ready
+PANELS := .venv/.panels/.ready
 # Without isolation pip builds with what is installed, instead of fetching a build's requirements without hashes.
 PIP_INSTALL := .venv/bin/pip install --quiet --use-pep517 --no-build-isolation
 
@@ -53,10 +54,20 @@ test-systems: environment
 	@deploy/debian/install deploy/debian/packages-systems.txt
 	@$(RUN) -m pytest -p no:cacheprovider --timeout 1800 tests/systems $(OPTIONS)
 
-# Takes the screenshots of the status page in docs/images; three minutes.
-pictures: environment
+# Draws the Grafana dashboards with Grafana's own components, and takes the screenshots of the status page; five minutes.
+# .venv/.panels/pictures has each row in light and dark: look at them. docs/images has those of the documentation.
+pictures: $(PANELS)
 	@deploy/debian/install deploy/debian/packages-test.txt
+	@$(RUN) -m tests.panels.draw
 	@$(RUN) -m tests.demo.pictures
+
+# 600 MB; an npm of another origin than Debian's will do.
+$(PANELS): tests/panels/package.json tests/panels/package-lock.json $(READY) | packages
+	@command -v npm >/dev/null || deploy/debian/install deploy/debian/packages-pictures.txt
+	@mkdir -p $(@D)
+	@cp tests/panels/package.json tests/panels/package-lock.json $(@D)
+	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 # Compares miltscan with other filters; ten minutes. OPTIONS="--rounds 7" and others: `.venv/bin/python -m tests.bench --help`.
 bench: $(PLOTS)
@@ -116,7 +127,7 @@ $(FUZZ): tests/fuzz/requirements.txt $(READY) | packages
 	$(PIP_INSTALL) --require-hashes --only-binary :all: -r $<
 	@touch $@
 
-# Generates the Grafana dashboard, and the monitoring mixin with it.
+# Generates the Grafana dashboards, and the monitoring mixin with them.
 dashboard: environment
 	.venv/bin/python -m deploy.grafana.generator
 	.venv/bin/python -m deploy.mixin

@@ -15,7 +15,7 @@ def main() -> None:
     default = generator.Site()
     parser = argparse.ArgumentParser(
         "python -m deploy.mixin",
-        description="Writes alerts, recording rules and dashboard in the layout of a monitoring mixin.",
+        description="Writes alerts, recording rules and dashboards in the layout of a monitoring mixin.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

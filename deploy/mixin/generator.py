@@ -1,4 +1,4 @@
-"""Makes the files of the mixin from deploy/prometheus and the dashboard; it changes addresses and the job only."""
+"""Makes the files of the mixin from deploy/prometheus and the dashboards; it changes addresses and the job only."""
 
 import json
 from collections.abc import Mapping
@@ -18,18 +18,25 @@ _HEAD = "# Made by `python -m deploy.mixin`, from deploy/prometheus/{}.\n"
 class Site:
     """The addresses of the documentation and of Grafana, and the name of the scrape job."""
 
-    docs: str = whole.DOCS
+    docs: str = "https://example.org/miltscan/docs"
     grafana: str = "https://grafana.example.org"
     job: str = ""
 
 
 def files(site: Site) -> Mapping[str, str]:
     """Return the content of each file by its path within the mixin."""
+    # on one line, as nobody edits them here
+    boards = {
+        f"dashboards_out/{whole.file(board).name}": json.dumps(
+            json.loads(whole.text(board, site.docs)), separators=(",", ":")
+        )
+        + "\n"
+        for board in whole.BOARDS
+    }
     return {
         "prometheus_alerts.yaml": _rules("miltscan.alerts.yml", site),
         "prometheus_rules.yaml": _rules("miltscan.rules.yml", site),
-        # on one line, as nobody edits it here
-        "dashboards_out/miltscan.json": json.dumps(json.loads(whole.text(site.docs)), separators=(",", ":")) + "\n",
+        **boards,
     }
 
 

@@ -2,5 +2,9 @@
 {
   prometheusAlerts+:: std.parseYaml(importstr 'prometheus_alerts.yaml'),
   prometheusRules+:: std.parseYaml(importstr 'prometheus_rules.yaml'),
-  grafanaDashboards+:: { 'miltscan.json': import 'dashboards_out/miltscan.json' },
+  grafanaDashboards+:: {
+    'miltscan.json': import 'dashboards_out/miltscan.json',
+    'miltscan-internals.json': import 'dashboards_out/miltscan-internals.json',
+    'miltscan-sandwich.json': import 'dashboards_out/miltscan-sandwich.json',
+  },
 }

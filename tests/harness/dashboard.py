@@ -1,4 +1,4 @@
-"""The Grafana dashboard as tests look at it: its panels, and every query in it with the variables filled in."""
+"""The Grafana dashboards as tests look at them: their panels, and every query with the variables filled in."""
 
 import json
 import re
@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 from tests.harness.programs import CHECKOUT
 
-FILE = CHECKOUT / "deploy" / "grafana" / "dashboards" / "miltscan.json"
-_LABEL_VALUES = re.compile(r"label_values\((\w+), (\w+)\)")
+FOLDER = CHECKOUT / "deploy" / "grafana" / "dashboards"
+FILES = sorted(FOLDER.glob("*.json"))
+_LABEL_VALUES = re.compile(r"label_values\((\w+)(\{.*\})?, (\w+)\)")
 
 
 class Query(NamedTuple):
-    """Some PromQL of the dashboard, and where it stands."""
+    """Some PromQL of the dashboard, where it stands, and whether the panel says why it may have no result."""
 
     where: str
     promql: str
+    may_be_empty: bool
 
 
 class Values(NamedTuple):
@@ -26,24 +28,38 @@ class Values(NamedTuple):
     label: str
 
 
-def read() -> dict[str, Any]:
-    """The committed dashboard."""
-    dashboard: dict[str, Any] = json.loads(FILE.read_text())
-    return dashboard
+def read() -> list[dict[str, Any]]:
+    """The committed dashboards."""
+    return [json.loads(file.read_text()) for file in FILES]
 
 
 def panels(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The panels; rows are left out."""
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    """The panels, also those of closed rows; rows are left out."""
+    return [panel for _, section in sections(dashboard) for panel in section]
+
+
+def sections(dashboard: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The panels of each row with its title, those before the first row first."""
+    found: list[tuple[str, list[dict[str, Any]]]] = [("first screen", [])]
+    for panel in dashboard["panels"]:
+        if panel["type"] == "row":
+            found.append((panel["title"], [*panel.get("panels", [])]))
+        else:
+            found[-1][1].append(panel)
+    return [section for section in found if section[1]]
 
 
 def queries(dashboard: Mapping[str, Any]) -> Iterator[Query]:
     """Those of the panels and of the annotations."""
     for panel in panels(dashboard):
         for target in panel["targets"]:
-            yield Query(f"panel {panel['title']} {target['refId']}", target["expr"])
+            yield Query(
+                f"panel {panel['title']} {target['refId']}",
+                target["expr"],
+                "noValue" in panel["fieldConfig"]["defaults"],
+            )
     for annotation in dashboard["annotations"]["list"]:
-        yield Query(f"annotation {annotation['name']}", annotation["expr"])
+        yield Query(f"annotation {annotation['name']}", annotation["expr"], may_be_empty=True)
 
 
 def variables(dashboard: Mapping[str, Any]) -> Iterator[Values]:
@@ -52,7 +68,7 @@ def variables(dashboard: Mapping[str, Any]) -> Iterator[Values]:
         if variable["type"] == "query":
             found = _LABEL_VALUES.fullmatch(variable["query"]["query"])
             assert found, variable
-            yield Values(variable["name"], found[1], found[2])
+            yield Values(variable["name"], found[1], found[3])
 
 
 def filled(promql: str, values: Mapping[str, str]) -> str:

@@ -34,7 +34,7 @@ class Prometheus:
         `jobs`, the value of `scrape_configs`, replace the scrape of that port; `rules` are files of rules.
         """
         folder, port = owner.folder / "prometheus", ports.choose().number
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)  # it may have data already
         jobs = jobs or _JOB.format(exporter_port=exporter_port)
         (folder / "prometheus.yml").write_text(
             _CONFIGURATION.format(jobs=jobs, rules=json.dumps([str(rule) for rule in rules]))
@@ -61,6 +61,19 @@ class Prometheus:
         """The values of an instant query (https://prometheus.io/docs/prometheus/latest/querying/api/)."""
         found = json.loads(self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}"))
         return [float(series["value"][1]) for series in found["data"]["result"]]
+
+    def instant(self, expression: str, time: float) -> list[dict[str, Any]]:
+        """The series of an instant query at a time."""
+        return self._series("query", query=expression, time=time)
+
+    def course(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """The series of a range query."""
+        return self._series("query_range", query=expression, start=start, end=end, step=step)
+
+    def _series(self, kind: str, **parameters: float | str) -> list[dict[str, Any]]:
+        found = json.loads(self._get(f"/api/v1/{kind}?{urllib.parse.urlencode(parameters)}"))
+        series: list[dict[str, Any]] = found["data"]["result"]
+        return series
 
     def label_values(self, label: str, series: str) -> list[str]:
         """The values of a label of a series."""

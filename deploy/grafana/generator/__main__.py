@@ -1,31 +1,33 @@
-"""Writes the Grafana dashboard: `python -m deploy.grafana.generator`."""
+"""Writes the Grafana dashboards: `python -m deploy.grafana.generator`."""
 
 import argparse
 from pathlib import Path
 
 from deploy.grafana.generator import whole
 
-_EXAMPLE = """example, with links to a copy of the documentation:
-  python -m deploy.grafana.generator --docs https://wiki.example.org/miltscan --output /var/lib/grafana/miltscan.json"""
+_EXAMPLE = """example, with links to a copy of the documentation; deploy.mixin writes alerts with such links, too:
+  python -m deploy.grafana.generator --docs https://wiki.example.org/miltscan \\
+      --output /var/lib/grafana/dashboards/miltscan"""
 
 
 def main() -> None:
-    """Write the file, or exit with a line that says why it cannot be written."""
+    """Write the files, or exit with a line that says why one cannot be written."""
     parser = argparse.ArgumentParser(
         "python -m deploy.grafana.generator",
-        description="Writes the Grafana dashboard from the definitions of the metrics.",
+        description="Writes the Grafana dashboards from the definitions of the metrics.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--docs", default=whole.DOCS, metavar="URL", help="address of the documentation that the dashboard links to"
+        "--docs", default="", metavar="URL", help="address of the documentation that the dashboards link to"
     )
-    parser.add_argument("--output", default=whole.FILE, metavar="FILE", type=Path, help="default: %(default)s")
+    parser.add_argument("--output", default=whole.FOLDER, metavar="FOLDER", type=Path, help="default: %(default)s")
     chosen = parser.parse_args()
     try:
-        chosen.output.write_text(whole.text(chosen.docs))
+        for board in whole.BOARDS:
+            (chosen.output / whole.file(board).name).write_text(whole.text(board, chosen.docs))
     except OSError as error:
-        parser.error(f"{chosen.output}: {error.strerror}")
+        parser.error(f"{error.filename}: {error.strerror}")
 
 
 if __name__ == "__main__":

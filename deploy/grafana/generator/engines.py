@@ -2,102 +2,99 @@
 
 from grafana_foundation_sdk.models.units import DateTimeFromNow, NoUnit, Seconds, Short
 
-from deploy.grafana.generator.panels import NONE_IS_GOOD, PER_SECOND, Panel, graph, rising, rows, states
-from deploy.grafana.generator.queries import grown, or_none, quantile, rate
+from deploy.grafana.generator import colours
+from deploy.grafana.generator.overview import NO_MAIL
+from deploy.grafana.generator.panels import COUNT, PER_MINUTE, UP, Panel, graph, rising, states
+from deploy.grafana.generator.queries import most, per_minute, quantile
+from deploy.grafana.generator.tables import rows
 from miltscan.core.thresholds import SIGNATURE_AGE
 
 _SCAN = "miltscan_scan_duration_seconds"
 _PUBLISHED = "miltscan_signature_database_published_timestamp_seconds"
+_PASSED = "miltscan_canary_last_success_timestamp_seconds"
+_OF = "(instance, engine, server)"
+_REQUIRED = "0 * miltscan_engine_up + on (job, instance, engine) group_left () miltscan_engine_required"
+_HOUR = 3600
+_TOP = 25
+_NO_CLAMD = "no clamd answers STATS"
+_YES = {"0": ("no", "text"), "1": ("yes", "text")}
 
 PANELS: tuple[Panel, ...] = (
-    states(
+    rows(
         "Servers",
-        ("min by (instance, engine, server) (miltscan_engine_up)", "{{engine}} {{server}} {{instance}}"),
-        width=8,
-    ),
-    graph(
-        "Servers without room",
-        Short,
-        ("max by (instance, engine, server) (miltscan_engine_degraded)", "{{engine}} {{server}} {{instance}}"),
-        ("1 - min by (instance, engine, server) (miltscan_engine_watched)", "not visible: {{engine}} {{server}}"),
-        note="Which servers lacked room to unpack a message in the last minute? Which folders does miltscan not see?",
-        steps=NONE_IS_GOOD,
-        width=4,
-    ),
-    graph(
-        "Time since the last passed self-test",
-        Seconds,
-        (
-            "time() - min by (instance, engine, server) (miltscan_canary_last_success_timestamp_seconds)",
-            "{{engine}} {{server}} {{instance}}",
-        ),
-        note="How long ago did the server last pass its self-test? A server that fails it is not used.",
-        steps=rising(60, 180),
-        width=12,
+        ("instance", "engine", "server"),
+        (f"min by {_OF} (miltscan_engine_up)", "state", NoUnit),
+        (f"max by {_OF} ({_REQUIRED})", "required", NoUnit),
+        (f"1000 * max by {_OF} ({_PASSED})", "passed its self-test", DateTimeFromNow),
+        (f"max by {_OF} (miltscan_signature_database_version)", "signatures", NoUnit),
+        (f"1000 * max by {_OF} ({_PUBLISHED})", "published", DateTimeFromNow),
+        (f"min by {_OF} (miltscan_engine_watched)", "folder visible", NoUnit),
+        note="Which servers can scan, when did each last pass its self-test, and which signatures does it use? Mail "
+        "flows without an engine that is not required.",
+        names={"state": UP, "required": _YES, "folder visible": _YES},
+        width=24,
+        height=6,
+        links=True,
     ),
     graph(
         "Scan duration by server, 95 %",
         Seconds,
         (quantile(0.95, _SCAN, "engine, server"), "{{engine}} {{server}}"),
-        steps=rising(2, 10),
+        logarithmic=True,
     ),
-    graph("Scan duration by size, 95 %", Seconds, (quantile(0.95, _SCAN, "engine, size"), "{{engine}} {{size}}")),
+    graph(
+        "Scan duration by size, 95 %",
+        Seconds,
+        (quantile(0.95, _SCAN, "engine, size"), "{{engine}} {{size}}"),
+        logarithmic=True,
+    ),
     graph(
         "Scans by server",
-        PER_SECOND,
-        (rate(f"{_SCAN}_count", "engine, server"), "{{engine}} {{server}}"),
-        note="How many messages a second does each server scan?",
+        PER_MINUTE,
+        (per_minute(f"{_SCAN}_count", "engine, server"), "{{engine}} {{server}}"),
+        note="How many messages does each server scan a minute?",
+        none=NO_MAIL,
         stacked=True,
     ),
-    graph(
+    rows(
         "Errors by reason",
-        Short,
-        (
-            or_none(grown("miltscan_engine_errors_total", "engine, reason", "$__rate_interval"), "reason"),
-            "{{engine}} {{reason}}",
-        ),
-        steps=NONE_IS_GOOD,
+        ("engine", "reason"),
+        (most(_TOP, "miltscan_engine_errors_total", "engine, reason"), "exchanges", COUNT),
+        note="How many exchanges with an engine failed in the time shown, and why?",
+        none="no exchange with an engine failed",
     ),
     graph(
         "clamd's queue",
         Short,
         ("max by (engine, server) (miltscan_clamd_queue_length)", "{{engine}} {{server}}"),
-        steps=rising(25, 100),
+        none=_NO_CLAMD,
     ),
     graph(
         "clamd's threads",
         Short,
-        ("max by (engine, server, state) (miltscan_clamd_threads)", "{{engine}} {{server}} {{state}}"),
+        ('sum by (state) (miltscan_clamd_threads{state="live"})', "working"),
+        ('sum by (state) (miltscan_clamd_threads{state="max"})', "MaxThreads"),
+        none=_NO_CLAMD,
+        colours={"working": colours.BLUE, "MaxThreads": colours.GREY},
     ),
     rows(
-        "Required engines",
-        ("engine",),
-        ("max by (engine) (miltscan_engine_required)", "required", NoUnit),
-        width=12,
-    ),
-    graph(
         "Not scanned by optional engines",
-        Short,
-        (
-            or_none(grown("miltscan_optional_engine_unscanned_total", "engine, reason", "$__rate_interval"), "reason"),
-            "{{engine}} {{reason}}",
-        ),
-        steps=NONE_IS_GOOD,
-        width=12,
+        ("engine", "reason"),
+        (most(_TOP, "miltscan_optional_engine_unscanned_total", "engine, reason"), "messages", COUNT),
+        note="How many messages of the time shown did an optional engine not scan completely, and why?",
+        none="optional engines scanned every message that they received",
     ),
-    rows(
-        "Signature databases",
-        ("engine", "server"),
-        ("max by (engine, server) (miltscan_signature_database_version)", "version", NoUnit),
-        (f"1000 * max by (engine, server) ({_PUBLISHED})", "published", DateTimeFromNow),
-        width=12,
+    states(
+        "Room to unpack messages",
+        ("1 - max by (engine, server) (miltscan_engine_degraded)", "{{engine}} {{server}}"),
+        names={"0": ("no room", "orange"), "1": ("ok", "green")},
     ),
     graph(
         "Age of the signatures",
-        Seconds,
-        (f"time() - max by (engine, server) ({_PUBLISHED})", "{{engine}} {{server}}"),
+        "suffix:h",
+        (f"(time() - max by (engine, server) ({_PUBLISHED})) / {_HOUR}", "{{engine}} {{server}}"),
         note="How old is the signature database that each server uses?",
-        steps=rising(SIGNATURE_AGE / 2, SIGNATURE_AGE),
-        width=12,
+        none="no server reports its signatures",
+        steps=rising(SIGNATURE_AGE / 2 / _HOUR, SIGNATURE_AGE / _HOUR),
     ),
 )

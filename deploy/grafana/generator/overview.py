@@ -1,140 +1,136 @@
-"""Row "Overview": is mail scanned, what happens to it, and how long does it take?"""
+"""The first screen: does it work, how much mail arrives and what happens to it, how long does it take, what waits?"""
 
-from grafana_foundation_sdk.models.units import BytesPerSecondIEC, PercentUnit, Seconds, Short
+from grafana_foundation_sdk.models.units import Seconds, Short
 
+from deploy.grafana.generator import colours
 from deploy.grafana.generator.panels import (
-    GOOD,
+    COUNT,
     NONE_IS_GOOD,
-    PER_SECOND,
+    PER_MINUTE,
     Panel,
-    falling,
+    amount,
+    assessment,
     graph,
     number,
     rising,
-    spread,
+    states,
 )
-from deploy.grafana.generator.queries import grown, increase, or_none, quantile, rate, seen
+from deploy.grafana.generator.queries import increased, per_minute, quantile, quantiles
 
 _MESSAGES = "miltscan_messages_total"
-_INFECTED = 'miltscan_messages_total{outcome="infected"}'
-_COMPLETE = 'miltscan_messages_total{outcome=~"clean|spam|infected"}'
 _UNSCANNED = 'miltscan_messages_total{outcome=~"unscanned|error", action=~"accept|hold"}'
-_TEMPFAILED = 'miltscan_smtp_replies_total{code=~"4.."}'
 _TIME = "miltscan_message_duration_seconds"
-_WAIT = "miltscan_slot_wait_seconds"
-_SIZE = "miltscan_message_size_bytes"
+_SCAN = "miltscan_scan_duration_seconds"
+_REQUIRED = (
+    "min(max by (job, instance, engine) "
+    "(miltscan_engine_up and on (job, instance, engine) miltscan_engine_required == 1))"
+)
+_PARTS = "min(miltscan_engine_up or miltscan_socket_bound or miltscan_sendmail_up or miltscan_probe_success)"
+# 0 not scraped, 1 a required engine has no server, 2 a part is down, 3 all is well
+_STATE = (
+    f"(min(up) or vector(0)) * (1 + ({_REQUIRED} or vector(0)) * "
+    f"(1 + ({_PARTS} or vector(0)) * (sum(miltscan_workers) >= bool sum(miltscan_workers_configured))))"
+)
+_STATES = {
+    "0": ("not reachable", "red"),
+    "1": ("cannot scan", "red"),
+    "2": ("a part is down", "orange"),
+    "3": ("ok", "green"),
+}
+_FIRING = 'ALERTS{alertname=~"Miltscan.+", alertstate="firing"}'
+NO_MAIL = "no mail in the time shown"
 
 PANELS: tuple[Panel, ...] = (
-    number("Messages", PER_SECOND, rate(_MESSAGES), note="How many messages are scanned a second?"),
-    number(
-        "Infected",
-        Short,
-        f"{grown(_INFECTED)} or vector(0)",
-        note="How many infected messages arrived in the time shown?",
-        steps=((None, "green"), (1, "orange")),
+    assessment(
+        "State",
+        _STATE,
+        _STATES,
+        note="Does everything work now? With orange, mail is scanned, but a server, a sendmail, a probe or a worker "
+        "is down: see State of each part.",
     ),
     number(
-        "Passed unscanned",
-        Short,
-        f"{grown(_UNSCANNED)} or vector(0)",
-        note="How many messages were accepted or held although they were not scanned completely? The policy allows it.",
+        "Alerts",
+        COUNT,
+        f"count({_FIRING}) or 0 * max(miltscan:setting:coverage_objective)",
+        note="How many alerts of miltscan are firing? Marks in the graphs name them.",
+        none="rules not loaded",
         steps=NONE_IS_GOOD,
     ),
-    number(
-        "Tempfailed",
-        Short,
-        increase(_TEMPFAILED),
-        note="How many messages must clients keep and send again?",
-        steps=rising(1, 100),
+    amount("Messages", increased(_MESSAGES), note="How many messages arrived in the time shown?"),
+    amount(
+        "Infected",
+        increased('miltscan_messages_total{outcome="infected"}'),
+        note="How many infected messages arrived in the time shown? To detect them is the purpose of the service.",
     ),
-    number(
-        "Completely scanned",
-        PercentUnit,
-        f"({rate(_COMPLETE)} or vector(0)) / ({rate(_MESSAGES)} > 0) or on() vector(1)",
-        note="What share of messages was scanned completely? 1 while there is no mail.",
-        steps=falling(0.95, 0.99),
+    amount(
+        "Passed unscanned",
+        increased(_UNSCANNED),
+        note="How many messages were accepted or held although they were not scanned completely? The policy allows it.",
+        steps=((None, "green"), (1, "orange")),
+    ),
+    amount(
+        "Tempfailed",
+        increased('miltscan_smtp_replies_total{code=~"4.."}'),
+        note="How many messages must clients keep and send again? Those that try again are counted again.",
+        steps=((None, "green"), (1, "orange")),
     ),
     number(
         "Added latency, 95 %",
         Seconds,
-        quantile(0.95, _TIME),
-        note="How much time does miltscan add at most to 95 of 100 messages?",
+        quantile(0.95, _TIME, over="$__range"),
+        note="How much time does miltscan add at most to 95 of 100 messages of the time shown?",
+        none="no mail",
         steps=rising(2, 10),
     ),
-    number("In flight", Short, "sum(miltscan_transactions_in_flight)"),
     number(
-        "Servers up",
-        PercentUnit,
-        "avg(miltscan_engine_up)",
-        note="What share of the servers of engines is up for every worker?",
-        steps=falling(0.01, 1),
+        "In the queues",
+        COUNT,
+        "sum(miltscan_queue_entries)",
+        note="How many messages wait in the queues of both sendmails?",
+        none="not readable",
     ),
     graph(
         "Messages by outcome",
-        PER_SECOND,
-        (or_none(rate(_MESSAGES, "outcome"), "outcome"), "{{outcome}}"),
-        note="How many messages are scanned a second, and with which outcome?",
+        PER_MINUTE,
+        (per_minute(_MESSAGES, "outcome"), "{{outcome}}"),
+        note="How many messages are scanned a minute, and with which outcome?",
+        none=NO_MAIL,
+        colours=colours.OUTCOMES,
         stacked=True,
-    ),
-    graph(
-        "Messages by action",
-        PER_SECOND,
-        (or_none(rate(_MESSAGES, "action"), "action"), "{{action}}"),
-        note="How many messages are scanned a second, and which action follows?",
-        stacked=True,
-    ),
-    graph("SMTP replies", PER_SECOND, (rate("miltscan_smtp_replies_total", "code"), "{{code}}"), stacked=True),
-    graph("Not completely scanned, by reason", PER_SECOND, (seen("miltscan_unscanned_total", "reason"), "{{reason}}")),
-    graph(
-        "Infected, by direction",
-        PER_SECOND,
-        (or_none(rate(_INFECTED, "direction"), "direction"), "{{direction}}"),
-        note="Where do infected messages come from? Outbound and submission are hosts and accounts of this site.",
-    ),
-    graph(
-        "Tempfailed and shed",
-        PER_SECOND,
-        (rate(_TEMPFAILED, "code"), "{{code}}"),
-        (rate("miltscan_shed_total"), "every scan slot busy"),
-        (rate("miltscan_sessions_refused_total"), "connections closed"),
-        note="How many messages must clients keep, and how many of these because no scan slot was free?",
-        steps=((None, "green"), (1, "red")),
-    ),
-    spread("Added latency", Seconds, _TIME),
-    graph(
-        "Added latency, quantiles",
-        Seconds,
-        *((quantile(share, _TIME), f"{share:.0%}") for share in (0.5, 0.95, 0.99)),
-        (f"{rate(_TIME + '_sum')} / ({rate(_TIME + '_count')} > 0) or on() vector(0)", "mean"),
         width=12,
-        steps=rising(2, 10),
+        log='{job="miltscan", event="message", outcome="${__field.labels.outcome}"}',
+    ),
+    states(
+        "State of each part",
+        ("min(up)", "miltscan"),
+        ("min by (socket) (miltscan_socket_bound)", "{{socket}}"),
+        ("min by (engine, server) (miltscan_engine_up)", "{{engine}} {{server}}"),
+        ("min by (queue) (miltscan_sendmail_up)", "{{queue}} sendmail"),
+        ("min by (message) (miltscan_probe_success)", "probe: {{message}}"),
+        note="Which part was down, and when? miltscan is down here when Prometheus does not reach it.",
+        width=12,
     ),
     graph(
-        "Wait for a scan slot",
+        "Added latency",
         Seconds,
-        *((quantile(share, _WAIT), f"{share:.0%}") for share in (0.5, 0.95, 0.99)),
-        width=6,
-        steps=rising(1, 5),
+        *quantiles(_TIME),
+        note="How much time does miltscan add to a message at the end of the SMTP session?",
+        colours=colours.QUANTILES,
+        logarithmic=True,
+        log='{job="miltscan", event="message"}',
     ),
     graph(
-        "Sessions and messages in flight",
+        "Scan duration, 95 %",
+        Seconds,
+        (quantile(0.95, _SCAN, "engine"), "{{engine}}"),
+        note="How much time does each engine need at most for 95 of 100 messages?",
+        logarithmic=True,
+    ),
+    graph(
+        "Messages in the queues",
         Short,
-        ("sum(miltscan_sessions)", "sessions"),
-        ("sum(miltscan_transactions_in_flight)", "messages"),
-        width=6,
-    ),
-    graph(
-        "Mail volume",
-        BytesPerSecondIEC,
-        (rate(f"{_SIZE}_sum"), "bytes"),
-        width=6,
-        note="How many bytes of mail are scanned a second?",
-    ),
-    graph(
-        "Message size",
-        "bytes",
-        *((quantile(share, _SIZE), f"{share:.0%}") for share in (0.5, 0.95, 0.99)),
-        width=6,
-        steps=GOOD,
+        ("sum by (queue) (miltscan_queue_entries)", "{{queue}}"),
+        none="miltscan cannot read the queues: see docs/metrics.md, notes",
+        colours=colours.QUEUES,
     ),
 )

@@ -1,16 +1,16 @@
-"""The kinds of panel of the dashboard, with Grafana's own builders: how they look, not what they show.
+"""The kinds of panel of the dashboards, with Grafana's own builders: how they look, not what they show.
 
 The description of a panel is the question that it answers: the questions of its metrics, unless the panel has a note.
+A panel whose series may not exist has `none`: what it shows instead, which says why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
 from grafana_foundation_sdk.builders import common as look
 from grafana_foundation_sdk.builders import dashboard, heatmap, prometheus, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models.dashboard import (
-    DataTransformerConfig,
     DynamicConfigValue,
     FieldColorModeId,
     Threshold,
@@ -20,9 +20,8 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
-from grafana_foundation_sdk.models.units import Short
 
-from deploy.grafana.generator import queries
+from deploy.grafana.generator import links, queries
 
 Panel: TypeAlias = timeseries.Panel | stat.Panel | heatmap.Panel | table.Panel | statetimeline.Panel
 _Kind = TypeVar("_Kind", timeseries.Panel, stat.Panel, heatmap.Panel, table.Panel, statetimeline.Panel)
@@ -32,10 +31,14 @@ Steps: TypeAlias = Sequence[tuple[float | None, str]]
 """The values from which a colour begins (None: the first colour)."""
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
-PER_SECOND = "suffix: /s"
-GOOD: Steps = ((None, "green"),)
+PER_MINUTE = "suffix:/min"
+COUNT = "locale"
+"""The unit of a number of messages: 12,034, which `short` shows as 12 K."""
+PLAIN: Steps = ((None, "text"),)
 NONE_IS_GOOD: Steps = ((None, "green"), (1, "red"))
 ONE_IS_GOOD: Steps = ((None, "red"), (1, "green"))
+UP = {"0": ("down", "red"), "1": ("up", "green")}
+_WITH_EXEMPLARS = ("_bucket", "miltscan_unscanned_total", "miltscan_detections_total")
 
 
 def rising(warning: float, critical: float) -> Steps:
@@ -54,59 +57,87 @@ def graph(  # noqa: PLR0913 - what differs between graphs
     *series: Series,
     width: int = 8,
     note: str = "",
-    steps: Steps = GOOD,
+    none: str = "",
+    steps: Steps = PLAIN,
+    colours: Mapping[str, str] | None = None,
     stacked: bool = False,
+    logarithmic: bool = False,
+    log: str = "",
 ) -> timeseries.Panel:
-    """Return a graph of values over time, with a line where a colour of `steps` begins."""
+    """Return a graph of values over time, with a line where a colour of `steps` begins.
+
+    `colours` are fixed for legends. `log` is the LogQL of the log lines to which the graph links. A logarithmic graph
+    has no `none`: Grafana 10.4 writes it at each tick of such an axis that has no label.
+    """
     panel = (
-        _panel(timeseries.Panel(), title, series, note)
+        begin(timeseries.Panel(), title, series, note, none)
         .span(width)
         .height(8)
         .unit(unit)
-        .min(0)
         .legend(
             look.VizLegendOptions()
-            .display_mode(common.LegendDisplayMode.TABLE)
+            .display_mode(common.LegendDisplayMode.LIST)
             .placement(common.LegendPlacement.BOTTOM)
             .show_legend(show_legend=True)
-            .calcs(["mean", "max", "lastNotNull"])
         )
         .tooltip(look.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
-        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
         .thresholds(_thresholds(steps))
         .show_points(common.VisibilityMode.NEVER)
-        .fill_opacity(30 if stacked else 8)
+        .fill_opacity(50 if stacked else 8)
     )
+    if logarithmic:
+        panel.scale_distribution(look.ScaleDistributionConfig().type(common.ScaleDistribution.LOG).log(10))
+    else:
+        panel.min(0)
     if len(steps) > 1:
         panel.thresholds_style(look.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED))
     if stacked:
         panel.stacking(look.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
-    return panel
+    for name, colour in (colours or {}).items():
+        panel.override_by_name(name, [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})])
+    return panel.data_links([links.to_log(log)]) if log else panel
 
 
 def number(  # noqa: PLR0913 - what differs between numbers
-    title: str, unit: str, promql: str, *, width: int = 3, note: str = "", steps: Steps = GOOD
+    title: str, unit: str, promql: str, *, width: int = 3, note: str = "", none: str = "", steps: Steps = PLAIN
 ) -> stat.Panel:
-    """Return a panel of one value, with its colour and its course."""
+    """Return a panel of one value at the end of the time shown, with its colour.
+
+    It has no course: the last value of a course may be an old one, of a host that is no longer scraped.
+    """
     return (
-        _panel(stat.Panel(), title, [(promql, "")], note)
-        .decimals(0 if unit == Short else 2)  # increase() extrapolates, so a count is rarely whole
+        begin(stat.Panel(), title, [(promql, "")], note, none, at_the_end=True)
+        .decimals(0 if unit == COUNT else 1)
         .span(width)
         .height(4)
         .unit(unit)
         .thresholds(_thresholds(steps))
-        .graph_mode(common.BigValueGraphMode.AREA)
+        .graph_mode(common.BigValueGraphMode.NONE)
         .color_mode(common.BigValueColorMode.VALUE)
         .text_mode(common.BigValueTextMode.VALUE)
         .reduce_options(look.ReduceDataOptions().calcs(["lastNotNull"]))
     )
 
 
-def spread(title: str, unit: str, histogram: str, *, width: int = 12, note: str = "") -> heatmap.Panel:
+def amount(title: str, promql: str, *, width: int = 3, note: str = "", steps: Steps = PLAIN) -> stat.Panel:
+    """Return a panel of a number of messages or events over the time shown; `note` asks the question."""
+    return number(title, COUNT, f"{promql} or vector(0)", width=width, note=note, steps=steps)
+
+
+def assessment(title: str, promql: str, names: Mapping[str, tuple[str, str]], *, note: str) -> stat.Panel:
+    """Return a panel that shows the name of a value, on its colour."""
+    panel = number(title, COUNT, promql, note=note).mappings([_named(names)])
+    return panel.color_mode(common.BigValueColorMode.BACKGROUND)
+
+
+def spread(  # noqa: PLR0913 - what differs between heat maps
+    title: str, unit: str, histogram: str, *, width: int = 12, note: str = "", none: str = ""
+) -> heatmap.Panel:
     """Return a heat map of the observations of a histogram over time."""
-    promql = queries.increase(f"{histogram}_bucket", "le", "$__rate_interval")
+    promql = f"sum by (le) (increase({histogram}_bucket[$__rate_interval]))"
     return (
-        _panel(heatmap.Panel(), title, [(promql, "{{le}}")], note, PromQueryFormat.HEATMAP)
+        begin(heatmap.Panel(), title, [(promql, "{{le}}")], note, none, form=PromQueryFormat.HEATMAP)
         .span(width)
         .height(8)
         .calculate(calculate=False)
@@ -131,69 +162,47 @@ def spread(title: str, unit: str, histogram: str, *, width: int = 12, note: str 
     )
 
 
-def states(title: str, *series: Series, width: int = 8, note: str = "") -> statetimeline.Panel:
-    """Return a time line of states that are up (1) or down (0)."""
-    results = {
-        "0": ValueMappingResult(text="down", color="red", index=0),
-        "1": ValueMappingResult(text="up", color="green", index=1),
-    }
+def states(
+    title: str,
+    *series: Series,
+    width: int = 8,
+    note: str = "",
+    names: Mapping[str, tuple[str, str]] = UP,
+    height: int = 8,
+) -> statetimeline.Panel:
+    """Return a time line of states: each value has a name and a colour."""
     return (
-        _panel(statetimeline.Panel(), title, series, note)
+        begin(statetimeline.Panel(), title, series, note, "")
         .span(width)
-        .height(8)
-        .mappings([ValueMap(options=results)])
+        .height(height)
+        .mappings([_named(names)])
         .thresholds(_thresholds(ONE_IS_GOOD))
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
-        .show_value(common.VisibilityMode.AUTO)
+        .show_value(common.VisibilityMode.NEVER)
         .row_height(0.8)
         .merge_values(merge_values=True)
         .fill_opacity(80)
     )
 
 
-Column: TypeAlias = tuple[str, str, str]
-"""PromQL, its title and its unit."""
-
-
-def rows(
-    title: str, by: Sequence[str], *columns: Column, width: int = 8, note: str = "", links: bool = False
-) -> table.Panel:
-    """Return a table of present values: the labels `by`, then a column for each query.
-
-    With `links` an instance links to its status page.
-    """
-    series = [(promql, "") for promql, _, _ in columns]
-    panel = _panel(table.Panel(), title, series, note, PromQueryFormat.TABLE).span(width).height(8)
-    # Grafana names the values of a query "Value", and with several queries adds the letter of the query
-    several = len(columns) > 1
-    values = {f"Value #{_letter(n)}" if several else "Value": column for n, column in enumerate(columns)}
-    names = {value: heading for value, (_, heading, _) in values.items()}
-    order = {name: index for index, name in enumerate([*by, *values])}
-    panel.with_transformation(DataTransformerConfig("merge", options={}))
-    panel.with_transformation(
-        DataTransformerConfig(
-            "organize", options={"excludeByName": {"Time": True}, "indexByName": order, "renameByName": names}
-        )
-    )
-    for _, heading, unit in columns:
-        panel.override_by_name(heading, [DynamicConfigValue("unit", unit)])
-    if links:
-        page = {"title": "Status page", "url": "http://${__value.text}/", "targetBlank": True}
-        panel.override_by_name("instance", [DynamicConfigValue("links", [page])])
-    return panel.sort_by([look.TableSortByFieldState().display_name(columns[0][1]).desc(desc=True)])
-
-
-def _panel(
+def begin(  # noqa: PLR0913 - what all kinds have
     panel: _Kind,
     title: str,
     series: Sequence[Series],
     note: str,
+    none: str,
+    *,
     form: PromQueryFormat = PromQueryFormat.TIME_SERIES,
+    at_the_end: bool = False,
 ) -> _Kind:
+    """Return the panel with its title, its question and its queries."""
     asked = queries.questions(" ".join(promql for promql, _ in series))
     panel.title(title).description(note or " ".join(asked)).datasource(SOURCE)
-    for number, (promql, legend) in enumerate(series):
-        panel.with_target(_target(_letter(number), promql, legend, form))
+    if none:
+        panel.no_value(none)
+    for index, (promql, legend) in enumerate(series):
+        target = _target(letter(index), promql, legend, form)
+        panel.with_target(target.instant() if at_the_end else target.range())
     return panel
 
 
@@ -206,11 +215,23 @@ def _target(letter: str, promql: str, legend: str, form: PromQueryFormat) -> pro
         .format(form)
         .legend_format(legend)
     )
-    return target.instant() if form is PromQueryFormat.TABLE else target.range()
+    if form is PromQueryFormat.TIME_SERIES and any(name in promql for name in _WITH_EXEMPLARS):
+        target.exemplar(exemplar=True)  # the queue ID of a message for each bucket
+    return target
 
 
-def _letter(number: int) -> str:
+def letter(number: int) -> str:
+    """Return the name of a query, by its place."""
     return chr(ord("A") + number)
+
+
+def _named(names: Mapping[str, tuple[str, str]]) -> ValueMap:
+    pairs = enumerate(names.items())
+    return ValueMap(
+        options={
+            value: ValueMappingResult(text=text, color=colour, index=index) for index, (value, (text, colour)) in pairs
+        }
+    )
 
 
 def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:

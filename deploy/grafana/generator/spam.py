@@ -2,35 +2,30 @@
 
 from grafana_foundation_sdk.models.units import Short
 
-from deploy.grafana.generator.panels import PER_SECOND, Panel, graph, rows
-from deploy.grafana.generator.queries import grown, or_none, quantile, rate
+from deploy.grafana.generator import colours
+from deploy.grafana.generator.panels import COUNT, PER_MINUTE, Panel, graph, spread
+from deploy.grafana.generator.queries import most, seen
+from deploy.grafana.generator.tables import rows
 
 _TOP = 25
+_NO_ENGINE = "no message was scored: is there an anti-spam engine?"
 
 PANELS: tuple[Panel, ...] = (
-    graph(
-        "Scores",
-        Short,
-        (quantile(0.5, "miltscan_spam_score", "engine"), "{{engine}} 50 %"),
-        (quantile(0.95, "miltscan_spam_score", "engine"), "{{engine}} 95 %"),
-        note="What score do half of the messages not exceed, and what score 95 % of them?",
-    ),
+    spread("Scores", Short, "miltscan_spam_score", width=8, none=_NO_ENGINE),
     graph(
         "Actions that anti-spam engines propose",
-        PER_SECOND,
-        (rate("miltscan_spam_actions_total", "engine, action"), "{{engine}} {{action}}"),
+        PER_MINUTE,
+        (seen("miltscan_spam_actions_total", "action"), "{{action}}"),
         note="What would the engines have done? miltscan does what policy.on_spam says.",
+        none=_NO_ENGINE,
+        colours=colours.SPAM_ACTIONS,
         stacked=True,
     ),
     rows(
-        "Most frequent rules",
+        "Most frequent rules of anti-spam engines",
         ("engine", "symbol"),
-        (
-            or_none(f"topk({_TOP}, {grown('miltscan_spam_symbols_total', 'engine, symbol')})", "symbol"),
-            "messages",
-            Short,
-        ),
-        width=8,
+        (most(_TOP, "miltscan_spam_symbols_total", "engine, symbol"), "messages", COUNT),
+        none=_NO_ENGINE,
         note="Which rules matched most often in the time shown? Rare ones are counted together as other.",
     ),
 )

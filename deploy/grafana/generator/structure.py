@@ -2,25 +2,44 @@
 
 from grafana_foundation_sdk.models.units import Seconds
 
-from deploy.grafana.generator.panels import PER_SECOND, Panel, graph
-from deploy.grafana.generator.queries import quantile, rate
+from deploy.grafana.generator import colours
+from deploy.grafana.generator.panels import COUNT, PER_MINUTE, Panel, graph
+from deploy.grafana.generator.queries import most, per_minute, quantiles
+from deploy.grafana.generator.tables import rows
 
-_READ = "miltscan_structure_seconds"
+_TOP = 25
 
 PANELS: tuple[Panel, ...] = (
     graph(
         "Ways to read a message",
-        PER_SECOND,
-        (rate("miltscan_structures_total", "reading"), "{{reading}}"),
+        PER_MINUTE,
+        (per_minute("miltscan_structures_total", "reading"), "{{reading}}"),
         note="Do all mail programs read a message alike? With missed, a scan of the whole message was too little.",
+        colours=colours.READINGS,
         stacked=True,
+        width=6,
     ),
-    graph("Anomalies", PER_SECOND, (rate("miltscan_anomalies_total", "anomaly"), "{{anomaly}}")),
-    graph("Parts scanned", PER_SECOND, (rate("miltscan_parts_scanned_total"), "parts")),
+    rows(
+        "Most frequent anomalies",
+        ("anomaly",),
+        (most(_TOP, "miltscan_anomalies_total", "anomaly"), "messages", COUNT),
+        none="no anomaly in the time shown",
+        width=6,
+    ),
+    graph(
+        "Parts scanned",
+        PER_MINUTE,
+        (per_minute("miltscan_parts_scanned_total"), "parts"),
+        colours={"parts": colours.BLUE},
+        width=6,
+    ),
     graph(
         "Time to read the structure",
         Seconds,
-        *((quantile(share, _READ), f"{share:.0%}") for share in (0.5, 0.95, 0.99)),
+        *quantiles("miltscan_structure_seconds"),
         note="How much CPU time does it take to read the structure of a message?",
+        colours=colours.QUANTILES,
+        logarithmic=True,
+        width=6,
     ),
 )

@@ -1,29 +1,36 @@
-"""The Grafana dashboard: valid, made from the definitions of the metrics, and complete."""
+"""The Grafana dashboards: valid, made from the definitions of the metrics, and complete."""
 
 import copy
+import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
-from deploy.grafana.generator import queries, whole
+from deploy.grafana.generator import colours, links, queries, whole
+from miltscan.core.action import ActionName
+from miltscan.core.verdict import Outcome
 from miltscan.telemetry.metrics import FAMILIES
 from tests.harness import dashboard
 from tests.harness.programs import CHECKOUT
 from tests.unit.deploy.grafana_schema import mistakes
 
 COMMITTED = dashboard.read()
-PANELS = dashboard.panels(COMMITTED)
-QUERIES = [*dashboard.queries(COMMITTED)]
-NOT_OURS = {"up"}
-"""What Prometheus itself knows of what it scrapes."""
-ADDED = {"instance", "le"}
-"""Labels that Prometheus and histograms add."""
+OVERVIEW = next(board for board in COMMITTED if board["uid"] == "miltscan")
+PANELS = [panel for board in COMMITTED for panel in dashboard.panels(board)]
+QUERIES = [query for board in COMMITTED for query in dashboard.queries(board)]
+VARIABLES = [values for board in COMMITTED for values in dashboard.variables(board)]
+NOT_OURS = {"up", "ALERTS"}
+"""What Prometheus itself knows of what it scrapes, and of its rules."""
+ADDED = {"job", "instance", "le", "work"}
+"""Labels that Prometheus and histograms add, and one that a query makes."""
 ON_NO_PANEL: Mapping[str, str] = {
     "miltscan_sendmail_listening": "miltscan_sendmail_up is 0 with it",
     "miltscan_process_upkeep_timestamp_seconds": "a worker that hangs is replaced after 30 seconds",
@@ -33,17 +40,19 @@ ON_NO_PANEL: Mapping[str, str] = {
     ),
 }
 """Metrics that are on no panel, each with the reason."""
+SCREEN = 20
+"""Rows of the grid that fit a window of 1,080 pixels below Grafana's own bars; each has 38 pixels."""
 
 
-def test_the_file_is_what_the_generator_writes() -> None:
-    """`make dashboard` changes nothing."""
-    assert whole.FILE == dashboard.FILE
-    assert whole.FILE.read_text() == whole.text()
+def test_the_files_are_what_the_generator_writes() -> None:
+    """`make dashboard` changes nothing, and no file is left of a former dashboard."""
+    assert sorted(whole.file(board) for board in whole.BOARDS) == dashboard.FILES
+    assert [board.uid for board in whole.BOARDS if whole.file(board).read_text() != whole.text(board)] == []
 
 
-def test_grafana_can_read_it() -> None:
+def test_grafana_can_read_them() -> None:
     """Each key is one of Grafana's schema, and each value has its type."""
-    assert mistakes(COMMITTED) == []
+    assert [mistake for board in COMMITTED for mistake in mistakes(board)] == []
 
 
 @pytest.mark.parametrize(
@@ -56,13 +65,13 @@ def test_grafana_can_read_it() -> None:
         (("panels", 1, "options", "colorMode"), "rainbow", "options.color_mode: 'rainbow' is no"),
         (("panels", 1, "targets", 0, "exprs"), "up", "targets[0].exprs: no such key"),
         (("panels", 9, "fieldConfig", "defaults", "custom", "fillOpacity"), "30", "fill_opacity: '30' is no"),
-        (("panels", -1, "transformations", 0, "idd"), "x", "transformations[].idd: no such key"),
+        (("templating", "list", 1, "multy"), True, "multy: no such key"),
         (("templating", "list", 2, "multi"), "yes", "multi: 'yes' is no"),
     ],
 )
 def test_the_schema_finds_mistakes(path: tuple[str | int, ...], value: object, mistake: str) -> None:
     """The schema reports mistakes; one that accepts anything would test nothing."""
-    broken: Any = copy.deepcopy(COMMITTED)
+    broken: Any = copy.deepcopy(OVERVIEW)
     place = broken
     for step in path[:-1]:
         place = place[step]
@@ -70,11 +79,18 @@ def test_the_schema_finds_mistakes(path: tuple[str | int, ...], value: object, m
     assert any(mistake in found for found in mistakes(broken)), mistakes(broken)
 
 
+def rows(board: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of a dashboard."""
+    return [panel for panel in board["panels"] if panel["type"] == "row"]
+
+
 def test_links_to_it_stay_valid() -> None:
-    """Links and provisioning use its uid, and each panel has a unique number."""
-    assert COMMITTED["uid"] == "miltscan"
-    numbers = [panel["id"] for panel in COMMITTED["panels"]]
-    assert len(set(numbers)) == len(numbers)
+    """Links and provisioning use the uids, and each panel of a dashboard has a number of its own."""
+    assert {board["uid"] for board in COMMITTED} == {"miltscan", "miltscan-sandwich", "miltscan-internals"}
+    for board in COMMITTED:
+        numbers = [panel["id"] for panel in (*board["panels"], *dashboard.panels(board)) if "id" in panel]
+        assert {*Counter(numbers).values()} <= {1, 2}  # those outside of closed rows are in both lists
+        assert len({*numbers}) == len(rows(board)) + len(dashboard.panels(board))
 
 
 def lacks(panel: Mapping[str, Any]) -> Iterator[str]:
@@ -107,13 +123,38 @@ def test_a_panel_explains_itself() -> None:
 
 
 def test_panels_do_not_overlap() -> None:
-    """All panels are within the grid's 24 columns, and no two overlap."""
-    boxes = [panel["gridPos"] for panel in COMMITTED["panels"]]
-    assert all(box["x"] + box["w"] <= 24 for box in boxes)
-    for one, other in combinations(boxes, 2):
-        beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
-        above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
-        assert beside or above, (one, other)
+    """All panels are within the grid's 24 columns, and no two of a dashboard overlap."""
+    for board in COMMITTED:
+        boxes = [panel["gridPos"] for panel in board["panels"] if not panel.get("panels")]
+        sections = [[panel["gridPos"] for panel in panels] for _, panels in dashboard.sections(board)]
+        assert all(box["x"] + box["w"] <= 24 for section in sections for box in section)
+        assert [pair for section in (boxes, *sections) for pair in combinations(section, 2) if overlap(*pair)] == []
+
+
+def overlap(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
+    """Return whether two boxes have a cell in common."""
+    beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+    above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+    return not (beside or above)
+
+
+def test_lines_of_panels_are_full() -> None:
+    """Panels fill their lines, so that no hole looks like a missing panel."""
+    holes = []
+    for board in COMMITTED:
+        for title, panels in dashboard.sections(board):
+            lines: dict[int, int] = {}
+            for panel in panels:
+                lines[panel["gridPos"]["y"]] = lines.get(panel["gridPos"]["y"], 0) + panel["gridPos"]["w"]
+            holes += [(board["uid"], title, width) for width in lines.values() if width != 24]
+    assert holes == []
+
+
+def test_the_overview_is_one_screen() -> None:
+    """Its first panels fit a screen, and all rows below are closed."""
+    first = dashboard.sections(OVERVIEW)[0][1]
+    assert max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in first) <= SCREEN
+    assert all(row["collapsed"] for row in rows(OVERVIEW))
 
 
 def grouped(promql: str) -> set[str]:
@@ -125,14 +166,20 @@ def unknown(promql: str) -> Iterator[str]:
     """Return the names in a query that do not exist, or that it does not narrow to the chosen instances."""
     selectors = re.findall(r"\b(\w+)\{([^{}]*)\}", promql)
     series = set(queries.series(promql))
-    if not selectors or series - {name for name, _ in selectors}:
+    if not selectors or re.search(r"\bmiltscan_\w+(?![\w{])", promql):
         yield "a series without braces"
     yield from {name for name, _ in selectors if not name.startswith("miltscan_")} - NOT_OURS
     for name, matchers in selectors:
-        if 'instance=~"$instance"' not in matchers:
-            yield f"{name} of every instance"
+        optional = "|" if name == "ALERTS" else ""
+        for label in ("job", "instance"):
+            if f'{label}=~"${label}{optional}"' not in matchers:
+                yield f"{name} of every {label}"
         if name not in NOT_OURS:
-            yield from {*re.findall(r"(\w+)(?==~|!~|!=|=)", matchers)} - {*queries.family(name).labels, "instance"}
+            yield from {*re.findall(r"(\w+)(?==~|!~|!=|=)", matchers)} - {
+                *queries.family(name).labels,
+                "job",
+                "instance",
+            }
     yield from grouped(promql) - {label for name in series for label in queries.family(name).labels} - ADDED
 
 
@@ -155,10 +202,10 @@ def test_a_legend_names_labels_that_are_there() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("values", [*dashboard.variables(COMMITTED)], ids=lambda values: values.name)
+@pytest.mark.parametrize("values", VARIABLES, ids=lambda values: values.name)
 def test_a_variable_asks_for_what_exists(values: dashboard.Values) -> None:
     """The series of a variable's values is a metric with that label."""
-    assert values.label in {*queries.family(values.series).labels, "instance"}
+    assert values.label in {*queries.family(values.series).labels, "job", "instance"}
 
 
 def test_every_metric_is_on_a_panel() -> None:
@@ -177,14 +224,16 @@ def test_a_series_that_does_not_exist_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("written", "sent"),
     [
-        ("miltscan_workers", 'miltscan_workers{instance=~"$instance"}'),
+        ("miltscan_workers", 'miltscan_workers{job=~"$job", instance=~"$instance"}'),
+        ("min(up)", 'min(up{job=~"$job", instance=~"$instance"})'),
+        ('ALERTS{a="b"}', 'ALERTS{job=~"$job|", instance=~"$instance|", a="b"}'),
         (
             'miltscan_messages_total{outcome="clean"}',
-            'miltscan_messages_total{instance=~"$instance", direction=~"$direction", outcome="clean"}',
+            'miltscan_messages_total{job=~"$job", instance=~"$instance", direction=~"$direction", outcome="clean"}',
         ),
         (
             'miltscan_messages_total{direction=~".*"}',
-            'miltscan_messages_total{instance=~"$instance", direction=~".*"}',
+            'miltscan_messages_total{job=~"$job", instance=~"$instance", direction=~".*"}',
         ),
     ],
 )
@@ -207,15 +256,23 @@ def test_the_command_helps() -> None:
 
 
 def test_the_command_writes(tmp_path: Path) -> None:
-    """The command writes to another file, with links to another copy of the documentation."""
-    assert generate("--output", str(tmp_path / "it.json"), "--docs", "https://wiki.example.test").returncode == 0
-    written = (tmp_path / "it.json").read_text()
-    assert written == whole.text("https://wiki.example.test") != whole.text()
+    """The command writes to another folder, with links to a copy of the documentation."""
+    assert generate("--output", str(tmp_path), "--docs", "https://wiki.example.test/").returncode == 0
+    for board in whole.BOARDS:
+        written = (tmp_path / whole.file(board).name).read_text()
+        assert written == whole.text(board, "https://wiki.example.test")
+        assert '"https://wiki.example.test/runbook.md"' in written
+
+
+def test_without_an_address_nothing_links_to_the_documentation() -> None:
+    """The committed dashboards have no link that leads nowhere: only those to Grafana itself."""
+    urls = {link["url"] for board in COMMITTED for link in board["links"] if link["type"] == "link"}
+    assert urls == {links.explore(links.OF_A_MESSAGE)}
 
 
 def test_the_command_says_what_it_cannot_write(tmp_path: Path) -> None:
-    """A file that cannot be written is one line, without a traceback."""
-    refused = generate("--output", str(tmp_path / "missing" / "it.json"))
+    """A folder that does not exist is one line, without a traceback."""
+    refused = generate("--output", str(tmp_path / "missing"))
     assert refused.returncode == 2
     assert "No such file" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -229,11 +286,108 @@ def test_provisioning_names_what_is_there() -> None:
 
 
 def test_the_page_describes_each_row() -> None:
-    """docs/dashboard.md has a line for each row, in the same order."""
+    """docs/dashboard.md has a line for each dashboard and each row, in the same order."""
+    expected = [name for board in whole.BOARDS for name in (board.title, *board.rows)]
     lines = (CHECKOUT / "docs" / "dashboard.md").read_text().splitlines()
-    described = [
-        line.split(" | ")[0].removeprefix("| ")
-        for line in lines
-        if line.removeprefix("| ").startswith(tuple(whole.ROWS))
+    first = [line.split(" | ")[0].removeprefix("| ").replace("**", "") for line in lines]
+    assert [name for name in first if name in expected] == expected
+
+
+def test_outcomes_have_the_colours_of_the_status_page() -> None:
+    """Each outcome and each action has a colour, and those of outcomes are on the status page."""
+    style = (CHECKOUT / "miltscan" / "status" / "assets" / "style.css").read_text().partition("@media")[0]
+    page = dict(re.findall(r"--(\w+): (#\w+)", style))
+    names = {"error": "failed"}
+    assert {name: page[names.get(name, name)] for name in Outcome} == {**colours.OUTCOMES}
+    assert colours.ACTIONS.keys() == {*ActionName}
+
+
+def fixed(panel: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fixed colours of a panel by legend."""
+    return {
+        override["matcher"]["options"]: part["value"]["fixedColor"]
+        for override in panel["fieldConfig"]["overrides"]
+        for part in override["properties"]
+        if part["id"] == "color"
+    }
+
+
+@pytest.mark.parametrize(
+    ("legend", "expected"),
+    [("{{outcome}}", colours.OUTCOMES), ("{{action}}", colours.ACTIONS), ("{{code}}", colours.CODES)],
+)
+def test_a_colour_means_the_same_on_each_panel(legend: str, expected: Mapping[str, str]) -> None:
+    """A graph by outcome, action or code has the fixed colours of all of them."""
+    graphs = [
+        panel
+        for panel in PANELS
+        for target in panel["targets"]
+        if target.get("legendFormat") == legend
+        if "spam_actions" not in target["expr"]
     ]
-    assert described == [*whole.ROWS]
+    assert graphs
+    assert [panel["title"] for panel in graphs if not fixed(panel).items() >= expected.items()] == []
+
+
+def test_a_detection_is_no_alarm() -> None:
+    """The number of infected messages has no colour of a warning."""
+    (panel,) = (panel for panel in PANELS if panel["title"] == "Infected")
+    assert {step["color"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]} == {"text"}
+
+
+def test_counters_have_the_right_interval() -> None:
+    """A rate or an increase is over the interval that Grafana chooses, or over the whole time shown."""
+    intervals = {found for query in QUERIES for found in re.findall(r"\[([^\]]*)\]", query.promql)}
+    assert intervals == {"$__rate_interval", "$__range"}
+
+
+def test_no_counter_is_shown_as_it_is() -> None:
+    """A counter since the start of a service answers no question: each is within rate or increase."""
+    counters = "|".join(family.name for family in FAMILIES if family.kind.__name__ == "Counter")
+    bare = re.compile(rf"(?<!rate\()(?<!increase\()\b(?:{counters})\{{[^}}]*\}}(?! offset)(?!\[)")
+    wrong = [
+        query.where for query in QUERIES if bare.search(re.sub(r"\) or miltscan_\w+\{[^}]*\}\)", "))", query.promql))
+    ]
+    assert wrong == []
+
+
+def test_a_logarithmic_graph_has_no_text_for_no_value() -> None:
+    """Grafana 10.4 writes that text at each tick without a label."""
+    wrong = [
+        panel["title"]
+        for panel in PANELS
+        if panel["fieldConfig"]["defaults"].get("custom", {}).get("scaleDistribution", {}).get("type") == "log"
+        and "noValue" in panel["fieldConfig"]["defaults"]
+    ]
+    assert wrong == []
+
+
+def test_titles_are_unique() -> None:
+    """No two panels of a dashboard have the same title."""
+    for board in COMMITTED:
+        titles = [panel["title"] for panel in dashboard.panels(board)]
+        assert [title for title, times in Counter(titles).items() if times > 1] == []
+
+
+def test_variables_choose_job_and_instance() -> None:
+    """Each dashboard has the variables of the others, so that links between them keep what is chosen."""
+    names = [[variable["name"] for variable in board["templating"]["list"]] for board in COMMITTED]
+    assert names == 3 * [["datasource", "job", "instance", "direction", "engine", "queue_id", "loki"]]
+
+
+def test_links_between_dashboards_keep_time_and_choices() -> None:
+    """Each dashboard links to the others by their tag."""
+    for board in COMMITTED:
+        (between,) = (link for link in board["links"] if link["type"] == "dashboards")
+        assert {*between["tags"]} <= {*board["tags"]}
+        assert between["keepTime"]
+        assert between["includeVars"]
+
+
+def test_a_link_to_the_log_is_what_grafana_reads() -> None:
+    """The search is JSON with the Loki that the dashboard chose, and LogQL with the variable of the queue ID."""
+    _, _, search = links.explore(links.OF_A_MESSAGE).partition("left=")
+    read = json.loads(unquote(search))
+    assert read["datasource"] == "${loki}"
+    assert read["queries"][0]["expr"] == links.OF_A_MESSAGE
+    assert "${queue_id}" in search

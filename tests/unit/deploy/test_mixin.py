@@ -39,8 +39,9 @@ def test_a_site_has_its_addresses(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "prometheus_alerts.yaml").read_text().count('job="mail scanner"') == 2
     recorded = (tmp_path / "new" / "prometheus_rules.yaml").read_text()
     assert yaml.safe_load(recorded) == rules.load(rules.RECORDING)
-    dashboard = json.loads((tmp_path / "new" / "dashboards_out" / "miltscan.json").read_text())
-    assert dashboard == json.loads(whole.text("https://wiki.example.test/m/"))
+    for board in whole.BOARDS:
+        dashboard = json.loads((tmp_path / "new" / "dashboards_out" / whole.file(board).name).read_text())
+        assert dashboard == json.loads(whole.text(board, "https://wiki.example.test/m"))
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

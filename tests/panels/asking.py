@@ -1,0 +1,42 @@
+"""The queries of a dashboard as Grafana sends them: variables filled in, steps by the width of the panel."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.harness import dashboard
+from tests.harness.prometheus import Prometheus
+from tests.panels.samples import SCRAPES
+
+_ALL = {"job": ".+", "instance": ".+", "direction": ".+", "engine": ".+"}
+COLUMN = 65
+"""Pixels of a column of the grid, in a window of 1,560 pixels."""
+
+
+def step(panel: Mapping[str, Any], seconds: int) -> int:
+    """Return the seconds between two points of a panel: about one in two pixels, and no more than one a scrape."""
+    exact = 2 * seconds / (panel["gridPos"]["w"] * COLUMN)
+    return max(SCRAPES, int(-(-exact // SCRAPES) * SCRAPES))
+
+
+def results(prometheus: Prometheus, panel: Mapping[str, Any], begin: int, end: int) -> list[dict[str, Any]]:
+    """Return the results of the queries of a panel, in the form of `panels.jsx`."""
+    every = step(panel, end - begin)
+    values = {
+        **_ALL,
+        "__rate_interval": f"{max(every + SCRAPES, 4 * SCRAPES)}s",
+        "__interval": f"{every}s",
+        "__range": f"{end - begin}s",
+        "__from": str(1000 * begin),
+    }
+    return [
+        {
+            "letter": target["refId"],
+            "format": target["legendFormat"],
+            "series": (
+                prometheus.instant(dashboard.filled(target["expr"], values), end)
+                if target.get("instant")
+                else prometheus.course(dashboard.filled(target["expr"], values), begin, end, every)
+            ),
+        }
+        for target in panel["targets"]
+    ]
