@@ -19,11 +19,12 @@ from miltscan.core.containers.budget import MIB, Budget, ContainerLimit
 
 STORED, DEFLATE, BZIP2, LZMA, XZ = 0, 8, 12, 14, 95
 """The methods that are read (APPNOTE 4.4.5); others, such as Deflate64 (9), Zstandard (93) and PPMd (98), are not."""
-ZLIB = -1
-"""The format of zlib, which CMS uses (RFC 3274); zip has no number for it."""
+ZLIB, ALONE, LZIP = -1, -2, -3
+"""Formats for which zip has no number: zlib, which CMS uses (RFC 3274), and LZMA as the files .lzma and .lz have it."""
 
 _INPUT, _OUTPUT = 64 * 1024, MIB  # bytes of a step: the larger the input, the more a decoder copies when it is full
 _LZMA_HEADER, _LZMA_PROPERTIES, _SMALLEST_DICTIONARY = 9, 5, 4096  # bytes (APPNOTE 5.8.8; LZMA SDK)
+_LZIP_MAGIC, _LZIP_HEADER, _LZIP_TRAILER = b"LZIP\x01", 6, 20  # bytes (manual of lzip, "File format")
 _LZMA_SLACK = 4096  # bytes that a decoder makes of the end of a stream that has no end marker
 
 
@@ -90,12 +91,12 @@ def decompress(packed: Packed, budget: Budget) -> Iterator[Piece]:
         yield from _stored(packed, budget)
         return
     start = _STARTS.get(packed.method)
-    if start is None:
+    if start is None and packed.method != LZIP:
         yield DataFault.METHOD_UNKNOWN
         return
     try:
-        decoder, data = start(packed, budget)
-        yield from _limited(packed, _decoded(decoder, data, budget), budget.bounds.file)
+        pieces = _decoded(*start(packed, budget), budget) if start else _members_of_lzip(packed.data, budget)
+        yield from _limited(packed, pieces, budget.bounds.file)
     except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError):
         yield DataFault.BROKEN
     except (MemoryError, OverflowError):
@@ -193,12 +194,45 @@ def _xz(packed: Packed, budget: Budget) -> tuple[_Decoder, memoryview]:
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=budget.bounds.memory), packed.data
 
 
+def _alone(packed: Packed, budget: Budget) -> tuple[_Decoder, memoryview]:
+    return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=budget.bounds.memory), packed.data
+
+
+def _members_of_lzip(data: memoryview, budget: Budget) -> Iterator[Piece]:
+    """The output of all members of a .lz; what is no member ends the file, as it does for lzip."""
+    at = 0
+    while data[at : at + len(_LZIP_MAGIC)] == _LZIP_MAGIC:
+        code = data[at + len(_LZIP_MAGIC)]
+        size = (1 << (code & 0x1F)) - (1 << (code & 0x1F)) // 16 * (code >> 5)
+        if size > budget.bounds.memory:
+            raise MemoryError
+        filters = [{"id": lzma.FILTER_LZMA1, "dict_size": max(size, _SMALLEST_DICTIONARY), "lc": 3, "lp": 0, "pb": 2}]
+        decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
+        at += _LZIP_HEADER
+        while not decoder.eof:
+            given = bytes(data[at : at + _INPUT]) if decoder.needs_input else b""
+            if decoder.needs_input and not given:
+                yield DataFault.BROKEN
+                return
+            at += len(given)
+            output = decoder.decompress(given, _OUTPUT)
+            if exceeded := budget.spend(max(len(given), len(output))):
+                yield exceeded
+                return
+            if output:
+                yield output
+        at += _LZIP_TRAILER - len(decoder.unused_data)
+    if not at:
+        yield DataFault.BROKEN
+
+
 _STARTS: Mapping[int, Callable[[Packed, Budget], tuple[_Decoder, memoryview]]] = {
     DEFLATE: _deflate,
     BZIP2: _bzip2,
     LZMA: _lzma,
     XZ: _xz,
     ZLIB: _zlib,
+    ALONE: _alone,
 }
-KNOWN_METHODS = frozenset({STORED, *_STARTS})
+KNOWN_METHODS = frozenset({STORED, LZIP, *_STARTS})
 """All methods that `decompress` reads."""

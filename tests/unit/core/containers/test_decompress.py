@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import (
+    ALONE,
     BZIP2,
     DEFLATE,
+    LZIP,
     LZMA,
     STORED,
     XZ,
@@ -23,6 +25,7 @@ from miltscan.core.containers.decompress import (
     Piece,
     decompress,
 )
+from tests.fakes.archives import as_alone, as_lzip
 from tests.fakes.zips import deflated
 
 TEXT = b"a line of text\n" * 1000
@@ -44,6 +47,8 @@ ENCODERS: Mapping[int, Callable[[bytes], bytes]] = {
     LZMA: lambda data: as_lzma(data, marked=True),
     XZ: lambda data: lzma.compress(data, preset=0),
     ZLIB: zlib.compress,
+    ALONE: as_alone,
+    LZIP: as_lzip,
 }
 CODED = [method for method in ENCODERS if method != STORED]
 
@@ -162,3 +167,22 @@ def test_nothing_raises(method: int, data: bytes, size: int | None) -> None:
     """Any data by any method have a content or a fault, twice the same."""
     packed = Packed(method, memoryview(data), size)
     assert unpacked(packed) == unpacked(packed)
+
+
+def test_all_members_of_a_lzip_are_read() -> None:
+    """Also those behind the first, and behind a piece of input; what is no member ends the file."""
+    archive = as_lzip(TEXT, NOISE, TEXT) + b"rest"
+    assert unpacked(Packed(LZIP, memoryview(archive), None)) == (TEXT + NOISE + TEXT, None)
+
+
+def test_a_lzip_with_a_large_dictionary_is_not_read() -> None:
+    """Its header alone would make the decoder take the memory."""
+    archive = as_lzip(TEXT).replace(b"LZIP\x01\x14", b"LZIP\x01\x1d")
+    assert unpacked(Packed(LZIP, memoryview(archive), None)) == (b"", ContainerLimit.MEMORY)
+
+
+def test_a_cut_lzip_is_broken() -> None:
+    """What comes before the cut is content."""
+    content, fault = unpacked(Packed(LZIP, memoryview(as_lzip(NOISE)[:50_000]), None))
+    assert fault is DataFault.BROKEN
+    assert NOISE.startswith(content)
