@@ -91,6 +91,10 @@ class MimeSettings(Table):
     """Size of a file in a zip above which it counts as not scanned: clamd's MaxFileSize, beyond which clamd says OK."""
     sample: Annotated[int, units.count(0, 1_000_000)] = 200
     """Of so many messages that can be read in one way only, the parts of one are scanned all the same; 0 for none."""
+    unpack: Annotated[bool, units.FLAG] = True
+    """Whether 7-Zip opens archives that clamd does not open: docs/detection.md#archives."""
+    passwords: Annotated[int, units.count(0, 200)] = 20
+    """Largest number of words of a message that are tried as passwords of an archive in it; 0 for none."""
 
 
 class LimitSettings(Table):

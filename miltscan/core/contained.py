@@ -1,16 +1,19 @@
-"""What lies within a part of a message where an engine may not see it: the members of a zip. Pure.
+"""What lies within a part of a message where an engine may not see it: the files of an archive. Pure.
 
 A zip about which all readers agree is left to the engine, which opens it. Otherwise each member is one more part, in
-each of its readings.
+each of its readings. So is what ar, .lz and .lzma contain. Archives of other forms are only recognized here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from miltscan.core.anomalies import ZipAnomaly
-from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLimit
-from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, decompress
+from miltscan.core.containers.ar import AR_MAGIC, ar_members
+from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
+from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, Packed, decompress
+from miltscan.core.containers.foreign import Foreign, foreign_kind, lzma_method
+from miltscan.core.containers.tar import as_tar
 from miltscan.core.containers.zip import ZipArchive, ZipMember, read_zip
 from miltscan.core.mime.closed import Decoding
 from miltscan.core.mime.openpgp import is_openpgp
@@ -23,6 +26,9 @@ _OPENED = frozenset({STORED, DEFLATE, BZIP2})
 _TEXT = 64 * 1024  # bytes of a text in which an OpenPGP message may begin
 _ARMOR = b"-----BEGIN PGP MESSAGE"
 _PGP = (b".pgp", b".gpg", b".asc")
+_ALONE = 50
+"""Up to so many files of an archive are scanned one by one, and more together: a few scans of thousands of files."""
+_TOGETHER = 32 * MIB  # bytes of files that are scanned together
 _HEAD = 64  # encoded bytes of a part that show what it is
 _PACKED = 512  # compressed bytes of a member that show what it is
 
@@ -38,19 +44,51 @@ class Inner(NamedTuple):
     hidden: bool = True
 
 
+Reason = tuple[Limit, str]
+
+
 class Inside(NamedTuple):
-    """What is within a part, what is odd about it, and why some of it cannot be scanned."""
+    """What is within a part, what is odd about it, and why some of it cannot be scanned.
+
+    `foreign` is the form of an archive that another program has to open; `unless_opened` is why the engine's verdict
+    does not suffice where it is not opened. `unlocked` means that it was, by a password.
+    """
 
     inner: tuple[Inner, ...] = ()
     anomalies: frozenset[str] = frozenset()
-    limits: tuple[tuple[Limit, str], ...] = ()
+    limits: tuple[Reason, ...] = ()
+    foreign: Foreign | None = None
+    unless_opened: tuple[Reason, ...] = ()
+    unlocked: bool = False
+
+    def opened(self, inner: tuple[Inner, ...], *, unlocked: bool) -> "Inside":
+        """The same where the archive was opened completely, with these files."""
+        return self._replace(inner=(*self.inner, *inner), foreign=None, unless_opened=(), unlocked=unlocked)
+
+    def unopened(self, *faults: Reason, inner: tuple[Inner, ...] = ()) -> "Inside":
+        """The same where it was not, for these reasons; `inner` is what is known of it."""
+        limits = (*self.limits, *self.unless_opened, *faults)
+        return self._replace(inner=(*self.inner, *inner), limits=limits, foreign=None, unless_opened=())
 
 
 def may_contain(part: Part) -> bool:
-    """Whether a part may be a zip: by its type, its names or its first bytes."""
-    if b"zip" in b" ".join(part.types) or any(b".zip" in name.value.lower() for name in part.names):
-        return True
-    return head_of(part, _HEAD).startswith(b"PK")
+    """Whether a part may be an archive to look into: by its type, its names or its first bytes."""
+    return named_zip(part) or is_container(head_of(part, _HEAD))
+
+
+def may_be_zip(part: Part) -> bool:
+    """Whether a part may be a zip."""
+    return named_zip(part) or head_of(part, _HEAD).startswith(b"PK")
+
+
+def is_container(head: bytes) -> bool:
+    """Whether what begins like this may be an archive to look into."""
+    return head.startswith((b"PK", AR_MAGIC)) or foreign_kind(head) is not None or lzma_method(head) is not None
+
+
+def named_zip(part: Part) -> bool:
+    """Whether a part is called a zip."""
+    return b"zip" in b" ".join(part.types) or any(b".zip" in name.value.lower() for name in part.names)
 
 
 def is_encrypted(part: Part) -> bool:
@@ -71,22 +109,72 @@ def head_of(part: Part, size: int) -> bytes:
 
 def look_inside(path: str, content: bytes | memoryview, bounds: ContainerBounds, budget: Budget) -> Inside:
     """What is within the part of this path; `budget` is that of the message. The work is linear in the content."""
-    archive = read_zip(content, bounds)
+    head = bytes(content[:_HEAD])
+    if foreign := foreign_kind(head):
+        return Inside(foreign=foreign)
+    if method := lzma_method(head):
+        return Inside(
+            (Inner(f"{path}/lzma:0", partial(decompress, Packed(method, memoryview(content), None), budget)),)
+        )
+    if head.startswith(AR_MAGIC):
+        members = [one for one in ar_members(memoryview(content), bounds) if len(one)]
+        exceeded = len(members) > bounds.members
+        limits = ((Limit.LIMITS, f"part {path}: {ContainerLimit.MEMBERS} of an ar"),) if exceeded else ()
+        return Inside(tuple(files_within(f"{path}/ar", members, partial(pieces_of, most=bounds.file))), limits=limits)
+    return _in_zip(path, read_zip(content, bounds), budget)
+
+
+def files_within(
+    prefix: str, files: Sequence[memoryview], pieces: Callable[[memoryview], Iterator[object]]
+) -> Iterator[Inner]:
+    """The files of an archive as parts; many are scanned together, except what may be an archive itself."""
+    waiting: list[tuple[int, memoryview]] = []
+    size = 0
+    for number, file in enumerate(files):
+        if len(files) <= _ALONE or len(file) > _TOGETHER or is_container(bytes(file[:_HEAD])):
+            yield Inner(f"{prefix}:{number}", partial(pieces, file))
+            continue
+        if waiting and size + len(file) > _TOGETHER:
+            yield _together(prefix, waiting)
+            waiting, size = [], 0
+        waiting.append((number, file))
+        size += len(file)
+    if waiting:
+        yield _together(prefix, waiting)
+
+
+def _together(prefix: str, numbered: Sequence[tuple[int, memoryview]]) -> Inner:
+    files = [file for _, file in numbered]
+    return Inner(f"{prefix}:{numbered[0][0]}-{numbered[-1][0]}", partial(as_tar, files))
+
+
+def pieces_of(file: memoryview, most: int) -> Iterator[memoryview | ContainerLimit]:
+    """A file in pieces of a MiB; the bound if it has more than `most` bytes, which an engine would not scan."""
+    if len(file) > most:
+        yield ContainerLimit.FILE
+        return
+    yield from (file[begin : begin + MIB] for begin in range(0, len(file), MIB))
+
+
+def _in_zip(path: str, archive: ZipArchive, budget: Budget) -> Inside:
     limits = [(Limit.LIMITS, f"part {path}: {one} of a zip") for one in sorted(archive.exceeded)]
-    if ZipAnomaly.METHOD_UNKNOWN in archive.anomalies:
-        limits.append((Limit.MALFORMED, f"part {path}: a zip with an unknown method of compression"))
+    sealed = any(member.encrypted for member in archive.members)
     if not archive.anomalies and all(one.method in _OPENED for member in archive.members for one in member.readings):
         inner, complete = _archives(path, archive, budget)
         limits += [] if complete else [(Limit.LIMITS, f"part {path}: the bounds of zips within it")]
-        return Inside(inner, limits=tuple(limits))
-    if any(member.encrypted for member in archive.members):
-        limits.append((Limit.ENCRYPTED, f"part {path}: a member of a zip"))
+        return Inside(inner, limits=tuple(limits), foreign=Foreign.ZIP if sealed else None)
+    unless_opened = [(Limit.ENCRYPTED, f"part {path}: a member of a zip")] if sealed else []
+    if ZipAnomaly.METHOD_UNKNOWN in archive.anomalies:
+        unless_opened.append((Limit.MALFORMED, f"part {path}: a zip with an unknown method of compression"))
     inner = tuple(one for member in archive.members for one in _readings(path, member, budget))
-    return Inside(inner, frozenset(archive.anomalies), tuple(limits))
+    foreign, anomalies = Foreign.ZIP if unless_opened else None, frozenset(archive.anomalies)
+    if anomalies - {ZipAnomaly.METHOD_UNKNOWN}:  # the program that opens it sees only one of the readings
+        return Inside(inner, anomalies, (*limits, *unless_opened), foreign)
+    return Inside(inner, anomalies, tuple(limits), foreign, tuple(unless_opened))
 
 
 def _archives(path: str, archive: ZipArchive, budget: Budget) -> tuple[tuple[Inner, ...], bool]:
-    """The zips in a zip about which all readers agree: about them they may not. And whether all were looked for."""
+    """The archives in a zip about which all readers agree: about them they may not. And whether all were looked for."""
     found, complete = list[Inner](), True
     for member in archive.members:
         for packed in member.readings[:1]:
@@ -94,7 +182,7 @@ def _archives(path: str, archive: ZipArchive, budget: Budget) -> tuple[tuple[Inn
             head = packed if packed.method == BZIP2 else packed._replace(data=packed.data[:_PACKED], size=None)
             first = next(decompress(head, budget), b"")
             complete = complete and not isinstance(first, ContainerLimit)
-            if isinstance(first, bytes | memoryview) and bytes(first[:2]) == b"PK":
+            if isinstance(first, bytes | memoryview) and is_container(bytes(first[:_HEAD])):
                 found.append(Inner(f"{path}/zip:{member.path}", partial(decompress, packed, budget), hidden=False))
     return tuple(found), complete
 

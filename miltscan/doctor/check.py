@@ -31,6 +31,7 @@ from miltscan.doctor.quarantine_check import quarantine_findings
 from miltscan.doctor.rights import folders_above
 from miltscan.doctor.source_check import source_findings
 from miltscan.doctor.topics import NO_MILTSCAN, NO_SPOOL, NOT_ROOT, denied, loose_folder, no_file
+from miltscan.doctor.unpack_check import unpack_findings
 from miltscan.errors import ConfigError
 from miltscan.sandwich.queues import read_depth
 from miltscan.scanning.assemble import policy_for
@@ -61,6 +62,7 @@ def check_findings(
     yield from list_findings(settings.lists.file)
     yield from source_findings(settings)
     yield from passing_findings(settings)
+    yield from unpack_findings(settings)
     yield from spam_findings(settings)
     yield from quarantine_findings(settings)
     yield from notice_findings(settings)

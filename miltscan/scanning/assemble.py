@@ -51,6 +51,7 @@ from miltscan.scanning.shadowing import Shadowing
 from miltscan.scanning.sources import Sources
 from miltscan.scanning.splitting import Splitting
 from miltscan.scanning.storing import Storing
+from miltscan.scanning.unpacking import Unpacking, find_program
 from miltscan.scanning.unwrapping import Unwrapping
 from miltscan.telemetry.log import logger
 
@@ -169,7 +170,11 @@ def unwrapping_for(settings: Settings, *, explains: bool = False) -> Unwrapping 
         return None
     spool, mime = settings.spool, settings.mime
     looks = explains or any(one.looks_at_attachments for one in settings.rule)
-    return Unwrapping(Path(spool.directory), spool.memory, mime.parts, mime.file_size, mime.sample, looks)
+    directory, program = Path(spool.directory), find_program() if mime.unpack else None
+    unpacking = Unpacking(program, directory, spool.memory) if program else None
+    return Unwrapping(
+        directory, spool.memory, mime.parts, mime.file_size, mime.sample, looks, unpacking, mime.passwords
+    )
 
 
 def rules_for(settings: Settings, open_source: OpenSource, *, verifies: bool) -> Rules:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from miltscan.core.attachment_names import attachment_names
 from miltscan.core.attachments import Attachment, look_at
-from miltscan.core.contained import fault_of, head_of, may_contain
+from miltscan.core.contained import fault_of, head_of, may_be_zip
 from miltscan.core.containers.budget import Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import decompress
 from miltscan.core.containers.zip import ZipMember, read_zip
@@ -45,7 +45,7 @@ class MessageFiles:
         """All of them, up to the bound; a text without a name is none. Raises OSError, SpoolError."""
         every = chain.from_iterable(
             self._looked_at(
-                attachment_names(one.names), head_of(one, 2 * _HEAD), one.chunks, zipped=may_contain(one), depth=0
+                attachment_names(one.names), head_of(one, 2 * _HEAD), one.chunks, zipped=may_be_zip(one), depth=0
             )
             for one in reading.parts
             if not is_text(one)

@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from miltscan.engines.base import Engine, Tick
 from miltscan.errors import MtaGoneError, SpoolError
 from miltscan.scanning.files import COPIED, MessageFiles, bytes_of, copy_part, forget_pages, is_text
 from miltscan.scanning.spool import Spool
+from miltscan.scanning.unpacking import Opening, Unpacking, words_of
 from miltscan.telemetry import metrics
 from miltscan.telemetry.log import logger
 
@@ -51,6 +53,7 @@ class Unwrapping:
     """How the messages of one configuration are unwrapped; `parts`, `file` and `sample` as in `MimeSettings`.
 
     A part above `memory` bytes is kept in `directory`, as a message is. `attachments` are looked at for rules.
+    `unpacking` opens archives that engines do not, with at most `passwords` words of the message.
     """
 
     directory: Path
@@ -59,6 +62,8 @@ class Unwrapping:
     file: int
     sample: int
     attachments: bool = False
+    unpacking: Unpacking | None = None
+    passwords: int = 0
 
     def of(self, message: Message) -> "Unwrapped":
         """The message, to be scanned before its content ends."""
@@ -82,6 +87,10 @@ class Unwrapped:
     sampled: bool
     structure: Structure | None = None
     _reading: Reading | None = None
+    _private: bool = False
+    """Whether it holds what only its recipients can read."""
+    _unlocked: bool = False
+    """Whether a word of it opened an archive in it."""
     _times: int = 0
 
     def scan(self, engine: Engine, deadline: float, tick: Tick) -> Verdict:
@@ -93,7 +102,10 @@ class Unwrapped:
         if (whole.outcome is Outcome.INFECTED and not whole.suspected) or whole.failed:
             return whole
         try:
-            worst = combined((whole, *self._verdicts(engine, deadline, tick)))
+            sealed = whole.reason is Limit.ENCRYPTED
+            verdicts = (*self._verdicts(engine, deadline, tick, sealed=sealed),)
+            # what was encrypted in an archive that was opened is known; of the rest the parts tell
+            worst = combined(verdicts if sealed and self._unlocked and verdicts else (whole, *verdicts))
         except MtaGoneError:
             raise
         except (SpoolError, OSError) as error:
@@ -134,14 +146,17 @@ class Unwrapped:
         deadline = time.thread_time() + _SECONDS + _SECONDS_PER_MIB * self.message.size / MIB
         return ContainerBounds(clock=_ticking_clock(tick), deadline=deadline, file=self.unwrapping.file)
 
-    def _verdicts(self, engine: Engine, deadline: float, tick: Tick) -> Iterator[Verdict]:
-        """The verdicts on the parts, attachments first, until one is infected; and on what was not read."""
+    def _verdicts(self, engine: Engine, deadline: float, tick: Tick, *, sealed: bool) -> Iterator[Verdict]:
+        """The verdicts on the parts, attachments first, until one is infected; and on what was not read.
+
+        A message that is `sealed` has something encrypted within it: each of its parts is scanned, to know which one.
+        """
         reading = self._read(tick)
-        every = self.sampled or not reading.plain
+        every = self.sampled or not reading.plain or (sealed and self.unwrapping.passwords > 0)
         parts = sorted(reading.parts, key=is_text)
         waiting = deque(_Item(Inner(one.path, one.chunks), 0, every) for one in parts if every or may_contain(one))
-        encrypted = bool(self.structure and self.structure.encrypted)
-        yield from (Verdict.unscanned(engine.name, *limit) for limit in _limits_of(reading, encrypted=encrypted))
+        limits = _limits_of(reading, encrypted=self._private)
+        yield from (Verdict.unscanned(engine.name, *limit) for limit in limits)
         if waiting:
             yield from self._scanned(engine, waiting, deadline, tick)
 
@@ -149,6 +164,8 @@ class Unwrapped:
         """The verdicts on parts, and on what is within them."""
         bounds = self._bounds(tick)
         budget, seen = Budget(bounds, self.message.size), set[bytes]()
+        words = partial(words_of, self._read(tick), self.unwrapping.passwords)
+        opening = Opening(budget, deadline, tick, words)
         while waiting:
             item = waiting.popleft()
             with closing(Spool(self.unwrapping.directory, self.unwrapping.memory)) as spool:
@@ -162,11 +179,7 @@ class Unwrapped:
                     yield Verdict.unscanned(engine.name, Limit.LIMITS, f"more than {len(seen)} parts (mime.parts)")
                     return
                 seen.add(digest)
-                with _turn(spool.size, tick):
-                    content = bytes_of(spool, spool.size)
-                    inside = look_inside(item.inner.path, content, bounds, budget)
-                    forget_pages(content)
-                self._note(inside=inside)
+                inside = self._inside(item.inner.path, spool, opening)
                 yield from (Verdict.unscanned(engine.name, *limit) for limit in inside.limits)
                 if inside.inner and item.depth >= bounds.depth:
                     yield Verdict.unscanned(engine.name, Limit.LIMITS, f"part {item.inner.path}: too deep")
@@ -177,15 +190,35 @@ class Unwrapped:
                 if time.monotonic() >= deadline:
                     yield Verdict.unscanned(engine.name, Limit.TIMEOUT, "the parts of the message took too long")
                     return
-                size = spool.size
-                verdict = engine.scan(self.message._replace(content=spool, size=size), deadline, tick)
-                spool.recycle()
-            if verdict.outcome is not Outcome.CLEAN:
-                verdict = replace(verdict, part=item.inner.path)
-            self._note(scan=ScannedPart(item.inner.path, size, verdict))
+                verdict = self._part_verdict(engine, item.inner.path, spool, inside, opening)
             yield verdict
             if verdict.outcome is Outcome.INFECTED and not verdict.suspected:
                 return
+
+    def _part_verdict(self, engine: Engine, path: str, spool: Spool, inside: Inside, opening: Opening) -> Verdict:
+        """The verdict on the part of this path alone."""
+        size = spool.size
+        verdict = engine.scan(self.message._replace(content=spool, size=size), opening.deadline, opening.tick)
+        spool.recycle()
+        if inside.unlocked and verdict.reason is Limit.ENCRYPTED:
+            verdict = Verdict.clean(engine.name, verdict.server)  # what it could not see is scanned next
+        if verdict.outcome is not Outcome.CLEAN:
+            verdict = replace(verdict, part=path)
+        self._note(scan=ScannedPart(path, size, verdict))
+        return verdict
+
+    def _inside(self, path: str, spool: Spool, opening: Opening) -> Inside:
+        """What is within the part of this path."""
+        with _turn(spool.size, opening.tick):
+            content = bytes_of(spool, spool.size)
+            inside = look_inside(path, content, opening.budget.bounds, opening.budget)
+            forget_pages(content)
+        if inside.foreign:
+            unpacking = self.unwrapping.unpacking
+            inside = unpacking.opened(path, inside, spool.fileno(), opening) if unpacking else inside.unopened()
+            self._unlocked = self._unlocked or inside.unlocked
+        self._note(inside=inside)
+        return inside
 
     def _read(self, tick: Tick) -> Reading:
         if self._reading is None:
@@ -193,11 +226,11 @@ class Unwrapped:
                 began = time.thread_time()
                 content = bytes_of(self.message.content, self.message.size, len(PREFACE))
                 self._reading = reading = read_message(content, Bounds(_ticking_clock(tick)))
-                encrypted = reading.encrypted or any(map(is_encrypted, reading.parts))
+                self._private = reading.encrypted or any(map(is_encrypted, reading.parts))
                 seconds = time.thread_time() - began
                 forget_pages(content)
             anomalies = tuple(sorted(reading.anomalies))
-            self.structure = Structure(reading.plain, self.sampled, anomalies, seconds, encrypted=encrypted)
+            self.structure = Structure(reading.plain, self.sampled, anomalies, seconds, encrypted=self._private)
         return self._reading
 
     def _note(self, *, scan: ScannedPart | None = None, inside: Inside | None = None) -> None:
@@ -206,6 +239,8 @@ class Unwrapped:
             return
         if scan:
             self.structure = self.structure._replace(scans=(*self.structure.scans, scan))
+        if inside and inside.unlocked:
+            self.structure = self.structure._replace(encrypted=True)
         if inside and (inside.anomalies or any(one.hidden for one in inside.inner)):
             anomalies = tuple(sorted({*self.structure.anomalies, *inside.anomalies}))
             self.structure = self.structure._replace(plain=False, anomalies=anomalies)

@@ -12,22 +12,23 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "miltscan"
 ALL = frozenset(
     {"daemon", "doctor", "exporter", "milter", "scanning", "status", "trace", "migration", "quarantine", "engines"}
-    | {"sandwich", "telemetry", "processes", "config", "core"}
+    | {"unpacker", "sandwich", "telemetry", "processes", "config", "core"}
 )
 TABLE: Mapping[str, frozenset[str]] = {
     "__main__": frozenset({"cli"}),
     "cli": frozenset({"commands"}),
     "commands": ALL,
-    "daemon": ALL - {"daemon", "doctor", "trace", "migration", "engines"},
+    "daemon": ALL - {"daemon", "doctor", "trace", "migration", "engines", "unpacker"},
     "doctor": ALL - {"doctor", "daemon", "milter", "status", "trace", "migration"},
     "exporter": frozenset({"status", "sandwich", "telemetry", "processes", "config", "core"}),
     "milter": frozenset({"scanning", "core"}),
-    "scanning": frozenset({"engines", "quarantine", "sandwich", "telemetry", "config", "core"}),
+    "scanning": frozenset({"engines", "unpacker", "quarantine", "sandwich", "telemetry", "config", "core"}),
     "status": frozenset({"telemetry", "config", "core"}),
     "trace": frozenset({"sandwich", "core"}),
     "migration": frozenset({"config", "core"}),
     "quarantine": frozenset({"sandwich", "core"}),
     "engines": frozenset({"core"}),
+    "unpacker": frozenset({"core"}),
     "sandwich": frozenset({"config", "core"}),
     "telemetry": frozenset({"config", "core"}),
     "processes": frozenset({"core"}),

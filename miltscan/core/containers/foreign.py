@@ -49,6 +49,8 @@ _OPENED_BY_CLAMD = frozenset({"LZMA", "LZMA2", "PPMD", "BCJ", "BCJ2", "Copy"})
 """The methods of 7z that clamd 1.4 decodes; it passes the others over (tests/e2e/test_archives.py)."""
 _LZIP = b"LZIP\x01"
 _LZMA_HEADER, _LARGEST_LZMA = 13, 1 << 38
+_LAST_OF_SIZE = (b"\0", b"\xff")
+"""The last byte of a .lzma's header, by which most other files are told apart."""
 _MOST_PROPERTIES = 9 * 5 * 5
 _UNKNOWN_SIZE = (1 << 64) - 1
 
@@ -65,7 +67,7 @@ def lzma_method(head: bytes) -> int | None:
     """
     if head.startswith(_LZIP):
         return LZIP
-    if len(head) < _LZMA_HEADER or head[0] >= _MOST_PROPERTIES:
+    if head[_LZMA_HEADER - 1 : _LZMA_HEADER] not in _LAST_OF_SIZE or head[0] >= _MOST_PROPERTIES:
         return None
     dictionary, size = int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little")
     lowest = dictionary & -dictionary

@@ -11,6 +11,8 @@ workers = 4
 directory = "/srv/spool"
 memory = "512KiB"
 [mime]
+unpack = false
+passwords = 5
 read = false
 parts = 50
 file_size = "25MiB"

@@ -1,0 +1,158 @@
+"""Messages with archives that another program opens: which verdict remains, and what rules see of them."""
+
+import base64
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from miltscan.core.message import PREFACE, Message
+from miltscan.core.verdict import Limit, Verdict
+from miltscan.engines.base import Tick
+from miltscan.errors import MtaGoneError
+from miltscan.scanning.spool import Spool
+from miltscan.scanning.unpacking import Unpacking
+from miltscan.scanning.unwrapping import Unwrapped, Unwrapping
+from miltscan.unpacker import seven_zip
+from tests.fakes.messages import message
+from tests.fakes.seven_zip import FakeSevenZip, Played, listed
+from tests.fakes.zips import Fields, central, closed, local
+
+CLEAN = Verdict.clean("fake")
+SEALED = Verdict.unscanned("fake", Limit.ENCRYPTED, "Heuristics.Encrypted.Zip")
+INFECTED = Verdict.infected("fake", "Test.Virus")
+FIELDS = Fields(flags=1, packed=20, size=8)
+ZIP = closed(local(FIELDS) + b"sealed by a password", central(FIELDS))
+OPENED = {("t", "geheim"): Played(), ("l", "geheim"): listed(8)}
+
+
+class SealedScanner:
+    """An engine that sees no further than a zip, and finds a word in what it is given."""
+
+    name = "fake"
+    required = True
+
+    def scan(self, mail: Message, _deadline: float, _tick: Tick) -> Verdict:
+        """By the bytes as they are, or in base64."""
+        data = os.pread(mail.content.fileno(), 1 << 20, 0)
+        if b"VIRUS" in data:
+            return INFECTED
+        return SEALED if any(one in data for one in (b"PK\3\4", b"SEALED", base64.b64encode(ZIP)[:40])) else CLEAN
+
+
+@pytest.fixture
+def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Unwrapped]]:
+    """A function that makes a message of a text and attachments, to be opened by a script."""
+    spools: list[Spool] = []
+
+    def made(text: bytes, *attachments: bytes, plays: object = OPENED, passwords: int = 20) -> Unwrapped:
+        monkeypatch.setattr(seven_zip, "Sandboxed", FakeSevenZip(plays))  # type: ignore[arg-type]
+        parts = [b"Content-Type: text/plain\r\n\r\n" + text]
+        for one in attachments:
+            encoded = base64.encodebytes(one).replace(b"\n", b"\r\n")
+            parts.append(b"Content-Type: application/x\r\nContent-Transfer-Encoding: base64\r\n\r\n" + encoded)
+        head = b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        data = head + b"".join(b"--b\r\n" + one + b"\r\n" for one in parts) + b"--b--\r\n"
+        spool = Spool(tmp_path, 1 << 20)
+        spools.append(spool)
+        spool.write(PREFACE + data)
+        unwrapping = Unwrapping(
+            tmp_path, 1 << 20, 50, 1 << 20, 0, unpacking=Unpacking("7zz", tmp_path, 1 << 20), passwords=passwords
+        )
+        return Unwrapped(unwrapping, message(content=spool, size=len(data)), sampled=False)
+
+    yield made
+    for spool in spools:
+        spool.close()
+
+
+def verdict(mail: Unwrapped) -> Verdict:
+    """The verdict on it."""
+    return mail.scan(SealedScanner(), time.monotonic() + 60, lambda: None)
+
+
+def test_what_a_word_opens_is_scanned(scanned: Callable[..., Unwrapped]) -> None:
+    """If all of it is clean so is the message, and rules know that it was encrypted."""
+    mail = scanned(b"Passwort: geheim", ZIP, plays={**OPENED, ("x", "geheim"): Played([b"harmless"])})
+    assert verdict(mail) == CLEAN
+    assert mail.structure
+    assert (mail.structure.encrypted, mail.structure.plain) == (True, False)
+    assert "2/zip:0" in [one.path for one in mail.structure.scans]
+    assert verdict(mail) == CLEAN  # of the next engine
+
+
+def test_a_detection_names_the_part(scanned: Callable[..., Unwrapped]) -> None:
+    """It is one of the message."""
+    found = verdict(scanned(b"Passwort: geheim", ZIP, plays={**OPENED, ("x", "geheim"): Played([b"a VIRUS!"])}))
+    assert (found.signature, found.part) == ("Test.Virus", "2/zip:0")
+
+
+@pytest.mark.parametrize(
+    ("text", "attachments", "passwords", "part"),
+    [
+        (b"no word helps", (ZIP,), 20, ""),
+        (b"Passwort: geheim", (ZIP,), 0, ""),
+        (b"Passwort: geheim", (b"another thing that is SEALED", ZIP), 20, "2"),
+    ],
+)
+def test_what_no_word_opens_stays_encrypted(
+    scanned: Callable[..., Unwrapped], text: bytes, attachments: tuple[bytes, ...], passwords: int, part: str
+) -> None:
+    """Also where it is something else than the archive that was opened."""
+    plays = {**OPENED, ("x", "geheim"): Played([b"harmless"])}
+    found = verdict(scanned(text, *attachments, plays=plays, passwords=passwords))
+    assert (found.reason, found.part) == (Limit.ENCRYPTED, part)
+
+
+def test_a_worse_reason_counts(scanned: Callable[..., Unwrapped]) -> None:
+    """What is opened and exceeds a bound is not merely encrypted."""
+    found = verdict(scanned(b"Passwort: geheim", ZIP, plays={**OPENED, ("x", "geheim"): Played(broken_off="why")}))
+    assert (found.reason, found.detail) == (Limit.LIMITS, "part 2: why")
+
+
+@pytest.mark.parametrize("archive", [b"7z\xbc\xaf\x27\x1c", b"MSWIM\0\0\0", b"\x1f\x9d\x90"])
+def test_plain_mail_with_an_archive_is_looked_into(scanned: Callable[..., Unwrapped], archive: bytes) -> None:
+    """All readers agree about it, but the engine does not see what is inside."""
+    mail = scanned(b"a text", archive, plays={("l", ""): listed(5), ("x", ""): Played([b"VIRUS"])})
+    assert verdict(mail).part.startswith("2/")
+
+
+def test_without_a_program_archives_are_left_to_the_engine(scanned: Callable[..., Unwrapped]) -> None:
+    """As they are without 7-Zip, or with mime.unpack = false."""
+    mail = scanned(b"Passwort: geheim", b"7z\xbc\xaf\x27\x1c", ZIP)
+    mail.unwrapping = Unwrapping(mail.unwrapping.directory, 1 << 20, 50, 1 << 20, 0, passwords=20)
+    assert verdict(mail).reason is Limit.ENCRYPTED
+
+
+def test_an_archive_about_which_readers_disagree_is_opened_as_well(scanned: Callable[..., Unwrapped]) -> None:
+    """What one reading shows is found; that it is clean says nothing about the others."""
+    for output, reason in ((b"a VIRUS!", None), (b"harmless", Limit.ENCRYPTED)):
+        plays = {**OPENED, ("x", "geheim"): Played([output])}
+        assert verdict(scanned(b"Passwort: geheim", b"before it!!!" + ZIP, plays=plays)).reason is reason
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+def test_nothing_is_left_open(scanned: Callable[..., Unwrapped]) -> None:
+    """Neither by a message that is scanned, nor where the MTA has gone."""
+
+    def gone() -> None:
+        raise MtaGoneError
+
+    def attempt(tick: Tick) -> None:
+        plays = {("l", ""): listed(5), ("x", ""): Played([b"abcde"])}
+        mail = scanned(b"a", b"7z\xbc\xaf\x27\x1c", plays=plays)
+        with suppress(MtaGoneError), closing(mail.message.content):  # type: ignore[type-var]
+            mail.scan(SealedScanner(), time.monotonic() + 60, tick)
+
+    attempt(lambda: None)  # may leave a memory file for the next one
+    before = descriptors()
+    for tick in (lambda: None, gone):
+        attempt(tick)
+    assert descriptors() == before
