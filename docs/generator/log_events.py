@@ -15,6 +15,7 @@ from miltscan.core.probe import ProbeKind
 from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import RECIPIENTS_SHOWN, Place
 from miltscan.core.rescan import RescanResult
+from miltscan.core.structure import Agreement
 from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
 from miltscan.telemetry.log import CHAIN_SHOWN, DECISIONS_SHOWN, FRAMES_SHOWN, SYMBOLS_SHOWN
 
@@ -236,6 +237,14 @@ _MESSAGE = (
         "The part of the message that the verdict is about, such as `2.1` for the first part of the second one "
         "(docs/detection.md).",
         "paths of parts",
+        null=True,
+    ),
+    Field(
+        "reading",
+        Type.TEXT,
+        "How mail programs read the structure of the message: all alike (`sampled`: its parts were scanned all the "
+        "same; `missed`: and one was worse than the whole message), or in several ways.",
+        values=tuple(Agreement),
         null=True,
     ),
     Field(

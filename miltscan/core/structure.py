@@ -1,11 +1,23 @@
 """What is known of the structure of a message after it was read. Pure; `core.mime` reads it."""
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from miltscan.core.verdict import Verdict
 
 if TYPE_CHECKING:
     from miltscan.core.attachments import Attachment
+
+
+class Agreement(StrEnum):
+    """Whether mail programs read a message alike; a metric label and a field of the log."""
+
+    PLAIN = "plain"
+    SAMPLED = "sampled"
+    """They do, and the parts were scanned all the same."""
+    MISSED = "missed"
+    """As before, and a part was worse than the whole: what miltscan takes for plain is not."""
+    SEVERAL = "several"
 
 
 class ScannedPart(NamedTuple):
@@ -32,6 +44,13 @@ class Structure(NamedTuple):
     missed: bool = False
     attachments: "tuple[Attachment, ...]" = ()
     encrypted: bool = False
+
+    @property
+    def agreement(self) -> Agreement:
+        """Whether mail programs read it alike."""
+        if not self.plain:
+            return Agreement.SEVERAL
+        return Agreement.MISSED if self.missed else Agreement.SAMPLED if self.sampled else Agreement.PLAIN
 
 
 def anomalies_of(structure: Structure) -> frozenset[str]:

@@ -92,7 +92,7 @@ def is_warning(report: Report) -> bool:
 def message_fields(report: Report, worker: int) -> dict[str, object]:
     """Return the fields of a message's line. Texts are as the message has them; the renderer makes them printable."""
     message, verdict, decision = report.message, report.verdict, report.decision
-    recipients, reply, kept = message.envelope.recipients, decision.reply, report.kept
+    recipients, reply, kept, structure = message.envelope.recipients, decision.reply, report.kept, message.structure
     return {
         "queue_id": message.queue_id,
         "message_id": message.message_id.decode("utf-8", "backslashreplace"),
@@ -119,8 +119,9 @@ def message_fields(report: Report, worker: int) -> dict[str, object]:
         "observed": list(report.observed),
         "facts": list(report.notes),
         "part": verdict.part or None,
-        "anomalies": sorted(anomalies_of(report.message.structure)) if report.message.structure else [],
-        "parts_scanned": len(report.message.structure.scans) if report.message.structure else 0,
+        "reading": structure.agreement if structure else None,
+        "anomalies": sorted(anomalies_of(structure)) if structure else [],
+        "parts_scanned": len(structure.scans) if structure else 0,
         "engines": [_engine_fields(timed) for timed in report.verdicts],
         "waited_ms": round(report.waited * 1000, 1),
         "total_ms": round(report.seconds * 1000, 1),

@@ -17,6 +17,7 @@ from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Place
 from miltscan.core.rescan import RescanResult
 from miltscan.core.signature import CLASSES
+from miltscan.core.structure import Agreement
 from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
 from miltscan.telemetry.family import DEFINED, Family, Label, closed
 
@@ -393,7 +394,7 @@ STRUCTURES = Family(
     "messages",
     "Messages by how mail programs read their structure: all alike (sampled: the parts were scanned all the same; "
     "missed: and one was worse than the whole message), or in several ways.",
-    (closed("reading", ("plain", "sampled", "missed", "several")),),
+    (closed("reading", Agreement),),
 )
 ANOMALY_MESSAGES = Family(
     Counter,

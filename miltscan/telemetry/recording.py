@@ -13,7 +13,7 @@ from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Copies, Report, Timed
 from miltscan.core.ruled import Ruling
 from miltscan.core.signature import signature_class
-from miltscan.core.structure import Structure, anomalies_of
+from miltscan.core.structure import Agreement, Structure, anomalies_of
 from miltscan.core.text import readable
 from miltscan.core.verdict import Advice, Fault, Limit, Outcome, Verdict
 from miltscan.telemetry import metrics
@@ -84,7 +84,7 @@ class _Tally:
         self.puts: list[Measured] = []
         self.copies: list[Measured] = []
         self.structures: list[Measured] = []
-        self.readings: Counter[str] = Counter()
+        self.readings: Counter[Agreement] = Counter()
         self.anomalies: Counter[str] = Counter()
         self.parts_scanned = 0
         self.scans: defaultdict[tuple[str, ...], list[Measured]] = defaultdict(list)
@@ -123,10 +123,7 @@ class _Tally:
     def _add_structure(self, structure: Structure | None, queue_id: str) -> None:
         if structure is None:
             return
-        reading = "several"
-        if structure.plain:
-            reading = "missed" if structure.missed else "sampled" if structure.sampled else "plain"
-        self.readings[reading] += 1
+        self.readings[structure.agreement] += 1
         self.anomalies.update(anomalies_of(structure))
         self.parts_scanned += len(structure.scans)
         self.structures.append((structure.seconds, queue_id))

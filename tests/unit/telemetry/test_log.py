@@ -91,6 +91,7 @@ def test_the_line_of_a_clean_message(make_report: MakeReport, capfd: pytest.Capt
         "observed": [],
         "facts": [],
         "part": None,
+        "reading": None,
         "anomalies": [],
         "parts_scanned": 0,
         "engines": [{"engine": "clamd", "outcome": "clean", "server": "unix:/run/clamd.ctl", "ms": 12.3}],
