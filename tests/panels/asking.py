@@ -18,16 +18,35 @@ def step(panel: Mapping[str, Any], seconds: int) -> int:
     return max(SCRAPES, int(-(-exact // SCRAPES) * SCRAPES))
 
 
-def results(prometheus: Prometheus, panel: Mapping[str, Any], begin: int, end: int) -> list[dict[str, Any]]:
-    """Return the results of the queries of a panel, in the form of `panels.jsx`."""
-    every = step(panel, end - begin)
-    values = {
+def _values(every: int, begin: int, end: int) -> dict[str, str]:
+    return {
         **_ALL,
         "__rate_interval": f"{max(every + SCRAPES, 4 * SCRAPES)}s",
         "__interval": f"{every}s",
         "__range": f"{end - begin}s",
         "__from": str(1000 * begin),
     }
+
+
+def marks(prometheus: Prometheus, board: Mapping[str, Any], begin: int, end: int) -> list[dict[str, Any]]:
+    """Return the annotations of a dashboard: times in milliseconds, colour and name."""
+    found = []
+    for annotation in board["annotations"]["list"]:
+        asked = dashboard.filled(annotation["expr"], _values(SCRAPES, begin, end))
+        series = prometheus.course(asked, begin, end, SCRAPES)
+        if annotation.get("useValueForTime"):
+            spans = {(float(value), float(value)) for one in series for _, value in one["values"]}
+        else:
+            spans = {(1000 * one["values"][0][0], 1000 * one["values"][-1][0]) for one in series}
+        colour = annotation["iconColor"]
+        found += [{"begin": begins, "end": ends, "colour": colour} for begins, ends in sorted(spans)]
+    return found
+
+
+def results(prometheus: Prometheus, panel: Mapping[str, Any], begin: int, end: int) -> list[dict[str, Any]]:
+    """Return the results of the queries of a panel, in the form of `panels.jsx`."""
+    every = step(panel, end - begin)
+    values = _values(every, begin, end)
     return [
         {
             "letter": target["refId"],

@@ -9,6 +9,7 @@
 from collections.abc import Iterator
 from random import Random
 
+from miltscan.core import thresholds
 from miltscan.telemetry import metrics
 from tests.panels.mail import Mail, Moment
 from tests.panels.samples import SCRAPES, Samples
@@ -147,6 +148,8 @@ class _Host:
         show(metrics.RELOADED, BEGIN + (10.5 * 3600 if minute >= 630 else -90_000))
         show(metrics.CONFIG, 1, "5b1c0f77a2de" if minute >= 630 else "9d20e6412b30")
         show(metrics.BUILD, 1, "0.9.0", "3.13.5")
+        show(metrics.THRESHOLD_LATENCY, thresholds.LATENCY)
+        show(metrics.THRESHOLD_SIGNATURE_AGE, thresholds.SIGNATURE_AGE)
         show(metrics.SCRAPE_SECONDS, 0.011 + 0.002 * self.chance.random())
         for number, process in enumerate(("supervisor", "exporter", "0", "1")):
             show(metrics.RESIDENT, (22 + 9 * number) * 2**20, process)

@@ -80,7 +80,7 @@ def bundle(folder: Path) -> None:
     )
 
 
-def scene(prometheus: Prometheus, panels: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def scene(prometheus: Prometheus, board: dict[str, Any], panels: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return what `panels.jsx` draws; the panels move up to the edge."""
     top = min(panel["gridPos"]["y"] for panel in panels)
     drawn = [
@@ -92,7 +92,8 @@ def scene(prometheus: Prometheus, panels: Sequence[dict[str, Any]]) -> dict[str,
         }
         for panel in panels
     ]
-    return {"panels": drawn, "begin": day.BEGIN, "end": day.END, "width": _WIDTH}
+    marks = asking.marks(prometheus, board, day.BEGIN, day.END)
+    return {"panels": drawn, "marks": marks, "begin": day.BEGIN, "end": day.END, "width": _WIDTH}
 
 
 def draw(browser: Browser, folder: Path, what: dict[str, Any], file: Path) -> list[str]:
@@ -111,8 +112,9 @@ def draw_all(folder: Path, browser: Browser, work: Path, prometheus: Prometheus)
     """Draw each row of each dashboard in both schemes; return the errors of panels."""
     errors = []
     for file in dashboard.FILES:
-        for number, (title, panels) in enumerate(dashboard.sections(json.loads(file.read_text()))):
-            what = scene(prometheus, panels)
+        board = json.loads(file.read_text())
+        for number, (title, panels) in enumerate(dashboard.sections(board)):
+            what = scene(prometheus, board, panels)
             for scheme in ("light", "dark"):
                 name = f"{file.stem}-{number}-{re.sub('[^a-z]+', '-', title.lower())}-{scheme}.png"
                 errors += draw(browser, work, {**what, "scheme": scheme}, folder / name)

@@ -1,6 +1,6 @@
 // Draws the panels of a dashboard with Grafana's own components. `window.scene` is what tests/panels/draw.py writes: the
 // panels with their boxes, the results of their queries, the range of time, the colour scheme. The components that no
-// package has, state timeline and heat map, are stand-ins.
+// package has, state timeline and heat map, are stand-ins, and so are annotations.
 import React from 'react';
 import { createRoot } from 'react-dom/client';
 import { createTheme, dateTime, FieldType, getDisplayProcessor, toDataFrame, ThemeContext } from '@grafana/data';
@@ -82,12 +82,33 @@ const stream = { subscribe: () => nothing, pipe: () => stream };
 const eventBus = { subscribe: () => nothing, getStream: () => stream, publish() {}, newScopedBus: () => eventBus };
 const context = { eventBus, sync: () => 0, onToggleSeriesVisibility() {}, canAddAnnotations: () => false, onSplitOpen() {} };
 
+// The annotations: a line at each begin, a shade until its end.
+function drawMarks(config) {
+  config.addHook('draw', u => {
+    const { left, top, width, height } = u.bbox;
+    for (const mark of scene.marks) {
+      const [from, to] = [mark.begin, mark.end].map(time => u.valToPos(time, 'x', true));
+      if (from < left || from > left + width) continue;
+      u.ctx.save();
+      u.ctx.strokeStyle = u.ctx.fillStyle = theme.visualization.getColorByName(mark.colour);
+      u.ctx.setLineDash([4, 4]);
+      u.ctx.beginPath(); u.ctx.moveTo(from, top); u.ctx.lineTo(from, top + height); u.ctx.stroke();
+      u.ctx.globalAlpha = 0.12;
+      u.ctx.fillRect(from, top, to - from, height);
+      u.ctx.globalAlpha = 1;
+      u.ctx.fillRect(from - 3, top + height, Math.max(6, to - from), 3);
+      u.ctx.restore();
+    }
+  });
+  return null;
+}
+
 function Graph({ panel, width, height }) {
   const found = frames(panel);
   if (!found.length) return <Empty panel={panel} />;
   return <PanelContextProvider value={context}>
     <TimeSeries frames={found} structureRev={1} timeRange={timeRange} timeZone={timeZone} width={width} height={height}
-      legend={panel.options.legend} options={panel.options} /></PanelContextProvider>;
+      legend={panel.options.legend} options={panel.options}>{drawMarks}</TimeSeries></PanelContextProvider>;
 }
 
 function Rows({ panel, width, height }) {

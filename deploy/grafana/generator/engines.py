@@ -4,10 +4,9 @@ from grafana_foundation_sdk.models.units import DateTimeFromNow, NoUnit, Seconds
 
 from deploy.grafana.generator import colours
 from deploy.grafana.generator.overview import NO_MAIL
-from deploy.grafana.generator.panels import COUNT, PER_MINUTE, UP, Panel, graph, rising, states
+from deploy.grafana.generator.panels import COUNT, PER_MINUTE, UP, Panel, graph, states
 from deploy.grafana.generator.queries import most, per_minute, quantile
 from deploy.grafana.generator.tables import rows
-from miltscan.core.thresholds import SIGNATURE_AGE
 
 _SCAN = "miltscan_scan_duration_seconds"
 _PUBLISHED = "miltscan_signature_database_published_timestamp_seconds"
@@ -95,6 +94,6 @@ PANELS: tuple[Panel, ...] = (
         (f"(time() - max by (engine, server) ({_PUBLISHED})) / {_HOUR}", "{{engine}} {{server}}"),
         note="How old is the signature database that each server uses?",
         none="no server reports its signatures",
-        steps=rising(SIGNATURE_AGE / 2 / _HOUR, SIGNATURE_AGE / _HOUR),
+        limit=f"max(miltscan_threshold_signature_age_seconds) / {_HOUR}",
     ),
 )

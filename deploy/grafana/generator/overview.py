@@ -114,7 +114,9 @@ PANELS: tuple[Panel, ...] = (
         "Added latency",
         Seconds,
         *quantiles(_TIME),
-        note="How much time does miltscan add to a message at the end of the SMTP session?",
+        note="How much time does miltscan add to a message at the end of the SMTP session? Status page and alert "
+        "warn while the 95 % line is above the threshold.",
+        limit="max(miltscan_threshold_latency_seconds)",
         colours=colours.QUANTILES,
         logarithmic=True,
         log='{job="miltscan", event="message"}',

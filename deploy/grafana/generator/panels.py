@@ -34,6 +34,7 @@ SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 PER_MINUTE = "suffix:/min"
 COUNT = "locale"
 """The unit of a number of messages: 12,034, which `short` shows as 12 K."""
+LIMIT = "threshold"
 PLAIN: Steps = ((None, "text"),)
 NONE_IS_GOOD: Steps = ((None, "green"), (1, "red"))
 ONE_IS_GOOD: Steps = ((None, "red"), (1, "green"))
@@ -62,15 +63,18 @@ def graph(  # noqa: PLR0913 - what differs between graphs
     colours: Mapping[str, str] | None = None,
     stacked: bool = False,
     logarithmic: bool = False,
+    limit: str = "",
     log: str = "",
 ) -> timeseries.Panel:
     """Return a graph of values over time, with a line where a colour of `steps` begins.
 
     `colours` are fixed for legends. `log` is the LogQL of the log lines to which the graph links. A logarithmic graph
-    has no `none`: Grafana 10.4 writes it at each tick of such an axis that has no label.
+    has no `none`: Grafana 10.4 writes it at each tick of such an axis that has no label. `limit` is the PromQL of the
+    threshold of the site, above which alerts and the status page warn.
     """
+    warning = ((limit, LIMIT),) if limit else ()
     panel = (
-        begin(timeseries.Panel(), title, series, note, none)
+        begin(timeseries.Panel(), title, (*series, *warning), note, none)
         .span(width)
         .height(8)
         .unit(unit)
@@ -96,6 +100,14 @@ def graph(  # noqa: PLR0913 - what differs between graphs
         panel.stacking(look.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     for name, colour in (colours or {}).items():
         panel.override_by_name(name, [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})])
+    if limit:
+        dashed = {"dash": [10, 10], "fill": "dash"}
+        style = {
+            "color": {"mode": "fixed", "fixedColor": "orange"},
+            "custom.lineStyle": dashed,
+            "custom.fillOpacity": 0,
+        }
+        panel.override_by_name(LIMIT, [DynamicConfigValue(name, value) for name, value in style.items()])
     return panel.data_links([links.to_log(log)]) if log else panel
 
 

@@ -34,9 +34,10 @@ ADDED = {"job", "instance", "le", "work"}
 ON_NO_PANEL: Mapping[str, str] = {
     "miltscan_sendmail_listening": "miltscan_sendmail_up is 0 with it",
     "miltscan_process_upkeep_timestamp_seconds": "a worker that hangs is replaced after 30 seconds",
+    "miltscan_threshold_unscanned_ratio": "a panel has the share of all reasons, the threshold leaves some out",
     **dict.fromkeys(
-        (family.name for family in FAMILIES if family.name.startswith("miltscan_threshold_")),
-        "alerts compare with it; panels have the colours of the defaults",
+        ("miltscan_threshold_queue_age_seconds", "miltscan_threshold_queue_messages"),
+        "on one panel, the threshold of one queue would flatten the course of the other",
     ),
 }
 """Metrics that are on no panel, each with the reason."""
