@@ -1,28 +1,30 @@
 """Shows miltscan at work between two real sendmails: `make demo`, `KEEP=1 make demo`, `make demo-stop`.
 
-Everything runs on loopback, in a fixed folder, where a later demonstration finds this one if it was left running or
-killed. The exit status is 0 only if every message ended as expected.
+Everything runs on loopback, in a folder of this checkout, where a later demonstration finds this one if it was left
+running or killed; that of another checkout stays. The exit status is 0 only if every message ended as expected.
 """
 
 import os
 import shutil
 import sys
 from collections import Counter
+from hashlib import blake2b
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from tests.demo.steps import Row, Stage
-from tests.harness import milter_settings, ports
+from tests.harness import messages, milter_settings, ports
 from tests.harness.ending import end_recorded
 from tests.harness.processes import PATIENCE, ProgramError, wait_until
 from tests.harness.programs import CHECKOUT, MissingProgramError
 from tests.harness.prometheus import Prometheus
 from tests.harness.sandwich import Sandwich
 
-_FOLDER = Path("/var/lib/miltscan-demo")
-_WIDTH = 150
+# the path of a unix socket is short, so the folder has a digest in place of the path of the checkout
+_FOLDER = Path(f"/var/lib/miltscan-demo-{blake2b(str(CHECKOUT).encode(), digest_size=4).hexdigest()}")
+_WIDTH = 100
 _MILTSCAN = Path(sys.executable).with_name("miltscan")
 _RUN_QUEUE = "15s"
 _RULES = CHECKOUT / "deploy" / "prometheus"
@@ -115,20 +117,15 @@ def _print_notes(notes: list[str | None]) -> None:
 
 def _print_rows(rows: list[Row]) -> None:
     table = Table(title="The client's reply, and where the message ended", show_lines=True)
-    for heading in (
-        "message",
-        "reply to the client",
-        "queue ID incoming",
-        "delivery",
-        "X-Virus-Status",
-        "ended at",
-        "as expected",
-    ):
-        table.add_column(heading, overflow="fold")
+    widths = {"message": 17, "reply to the client": 30, "queue IDs": 14, "X-Virus-Status": 8, "ended at": 8, "ok": 4}
+    for heading, width in widths.items():
+        table.add_column(heading, overflow="fold", width=width)
     for row in rows:
         expected = "yes" if row.good else f"NO: {row.expected}"
-        cells = (row.title, row.reply, row.incoming, row.delivery, row.header, row.ended, expected)
-        table.add_row(*cells, style=None if row.good else "bold red")
+        ids = f"{row.incoming}\n{row.delivery}".strip()
+        table.add_row(
+            row.title, row.reply, ids, row.header, row.ended, expected, style=None if row.good else "bold red"
+        )
     screen.print(table)
 
 
@@ -142,21 +139,42 @@ def _print_metrics(moved: Counter[str]) -> None:
 def _print_addresses(sandwich: Sandwich, port: int, prometheus: Prometheus | None) -> None:
     incoming, delivery = sandwich.incoming.port, sandwich.delivery.port
     screen.print(f"Left running in {_FOLDER}; `make demo-stop` ends it.")
+    screen.print("Try it (package swaks); the second message is refused:")
+    for title, mail in (("clean", messages.message("A clean message")), ("virus", messages.infected())):
+        file = _FOLDER / f"{title}.eml"
+        file.write_bytes(messages.as_wire(mail))
+        screen.print(
+            f"  swaks --server 127.0.0.1:{incoming} --from a@example.org --to b@example.test --data @{file}",
+            soft_wrap=True,
+        )
     for name, where in (
-        ("incoming sendmail", f"telnet 127.0.0.1 {incoming}   (MAIL FROM:<a@example.org>, RCPT TO:<b@example.test>)"),
-        ("delivery sendmail", f"telnet 127.0.0.1 {delivery}"),
+        ("status page", f"http://127.0.0.1:{port}/"),
+        ("in a terminal", f"{_MILTSCAN} status --config {_FOLDER}/miltscan.toml"),
         ("metrics", f"http://127.0.0.1:{port}/metrics   also /healthz and /readyz"),
-        (
-            "Prometheus",
-            f"http://127.0.0.1:{prometheus.port}/alerts   scrapes miltscan, with the rules of deploy/prometheus"
-            if prometheus
-            else "not installed (package prometheus), so not started",
-        ),
+        ("Prometheus", _prometheus_address(prometheus)),
+        ("Grafana", _grafana_address(prometheus)),
+        ("incoming sendmail", f"127.0.0.1:{incoming}"),
+        ("delivery sendmail", f"127.0.0.1:{delivery}"),
         ("mailbox", f"{sandwich.mailbox.maildir}/new"),
         ("log of miltscan", f"{_FOLDER}/milter.log"),
         ("log of sendmail", str(sandwich.syslog.file)),
     ):
         screen.print(f"  {name:18} {where}", soft_wrap=True)
+
+
+def _prometheus_address(prometheus: Prometheus | None) -> str:
+    if prometheus is None:
+        return "not installed (package prometheus), so not started"
+    return f"http://127.0.0.1:{prometheus.port}/alerts   with the rules of deploy/prometheus"
+
+
+def _grafana_address(prometheus: Prometheus | None) -> str:
+    if prometheus is None or not (shutil.which("grafana") or shutil.which("grafana-server")):
+        return "not installed"
+    return (
+        f"http://127.0.0.1:3000/dashboard/import   takes {CHECKOUT}/deploy/grafana/dashboards/miltscan.json; "
+        f"its data source is http://127.0.0.1:{prometheus.port}"
+    )
 
 
 def _print_result(rows: list[Row]) -> int:
