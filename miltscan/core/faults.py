@@ -116,7 +116,7 @@ def sendmail_down(name: str, waiting: float | None, *, listening: bool) -> Findi
     """A sendmail does not greet; `waiting` is the number of messages in the queue of incoming, if it is known."""
     where = "mail waits at its senders"
     if name == "delivery":
-        where = "mail waits in the incoming queue" + ("" if waiting is None else f": {waiting:g} messages")
+        where = "mail waits in the incoming queue" + (f" (messages: {waiting:g})" if waiting else "")
     if listening:
         text = f"accepts connections and does not greet: {where}"
         return error(f"{name} sendmail", text, f"run: systemctl restart miltscan-{name}, and read its log")

@@ -71,7 +71,10 @@ class MessageRecorder:
         """
         try:
             # take the reports off one by one, as other threads append meanwhile
-            recording.record_reports([self._reports.popleft() for _ in range(len(self._reports))])
+            reports = [self._reports.popleft() for _ in range(len(self._reports))]
+            recording.record_reports(reports)
+            if self._reporter and reports:
+                self._reporter.messages(reports)
             recording.record_refusals([self._refusals.popleft() for _ in range(len(self._refusals))])
             metrics.SESSIONS.child().set(sessions)
             metrics.TRANSACTIONS.child().set(transactions)

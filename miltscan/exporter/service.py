@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import parse_qs
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import Collector
@@ -78,6 +79,11 @@ def respond(state: ExporterState, request: Request) -> Response:
 def _status(state: ExporterState, request: Request) -> Response:
     page = state.page.page(request.path, state.settings)
     return _compressed(request, Response(HTTPStatus.OK, page.body, page.content_type, status_page.HEADERS))
+
+
+def _message(state: ExporterState, request: Request) -> Response:
+    page = state.page.find(parse_qs(request.query).get("id", [""])[0])
+    return Response(HTTPStatus.OK, page.body, page.content_type, status_page.HEADERS)
 
 
 def _metrics(state: ExporterState, request: Request) -> Response:
@@ -152,6 +158,7 @@ def _health(request: Request, reasons: list[str], degraded: Sequence[str] = ()) 
 Route = Callable[[ExporterState, Request], Response]
 ROUTES: dict[str, Route] = {
     **dict.fromkeys(status_page.PATHS, _status),
+    status_page.FIND: _message,
     "/metrics": _metrics,
     "/healthz": _healthz,
     "/readyz": _readyz,

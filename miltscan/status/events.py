@@ -7,7 +7,7 @@ file name. Its queue ID leads to the line in the log that has them.
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,7 +18,9 @@ from miltscan.core.action import ActionName
 from miltscan.core.message import direction
 from miltscan.core.report import Report
 from miltscan.core.text import readable
-from miltscan.core.verdict import Outcome
+from miltscan.core.verdict import Limit, Outcome, Verdict
+from miltscan.status import lookup
+from miltscan.status.lookup import MessageLine, RecentMessages
 
 KEPT = 50
 """The number of detections, and of errors, that are kept."""
@@ -59,13 +61,21 @@ class Reporter:
         channel.setblocking(False)  # noqa: FBT003 - socket's own signature
 
     def message(self, report: Report) -> None:
-        """Send an event if the message was infected, not scanned or tempfailed."""
+        """Send an event if the message was infected, refused as spam, not scanned or tempfailed."""
         verdict, action = report.verdict, report.decision.action.name
-        if verdict.outcome is Outcome.INFECTED:
+        if verdict.outcome is Outcome.INFECTED or (verdict.outcome is Outcome.SPAM and action is not ActionName.ACCEPT):
             self._send("detection", _detection(report))
+        elif action is ActionName.ACCEPT and (verdict.outcome is Outcome.SPAM or verdict.reason is Limit.ENCRYPTED):
+            return  # as the policy wants it: nothing failed
         elif verdict.outcome is not Outcome.CLEAN or action is ActionName.TEMPFAIL:
             text = ": ".join(filter(None, (verdict.reason, verdict.server, verdict.detail)))
             self._send("error", _error(f"message {verdict.outcome}, {action}", text, report.message.queue_id))
+
+    def messages(self, reports: Sequence[Report]) -> None:
+        """Send the lines of messages, by which the page finds them."""
+        with suppress(Exception):
+            for batch in lookup.batches(reports):
+                self._channel.send(orjson.dumps(["messages", {"lines": batch}]))
 
     def error(self, event: Mapping[str, Any]) -> None:
         """Send an event that the log has with level error."""
@@ -91,9 +101,13 @@ def _detection(report: Report) -> dict[str, Any]:
         "queue_id": message.queue_id,
         "client": message.client.address,
         "direction": direction(message.client, message.envelope),
-        "signature": report.verdict.signature or "",
+        "signature": report.verdict.signature or _spam(report.verdict),
         "action": report.decision.action.name,
     }
+
+
+def _spam(verdict: Verdict) -> str:
+    return "spam" if verdict.score is None else f"spam, score {verdict.score:g}"
 
 
 def _error(what: str, text: str, queue_id: str) -> dict[str, Any]:
@@ -127,6 +141,7 @@ class RecentEvents:
 
     detections: list[Detection] = field(default_factory=list)
     errors: list[ErrorEvent] = field(default_factory=list)
+    messages: RecentMessages = field(default_factory=RecentMessages)
     reasons: dict[tuple[str, str], str] = field(default_factory=dict)
     """Why each server failed its last self-test, by engine and server; also of one that is up again."""
 
@@ -145,6 +160,9 @@ class RecentEvents:
             kind, fields = orjson.loads(data)
             if kind == "detection":
                 self.detections = [Detection(**fields), *self.detections][:KEPT]
+            elif kind == "messages":
+                for line in fields["lines"]:
+                    self.messages.add(MessageLine(*line))
             elif kind == "down":
                 self._down(**fields)
             else:

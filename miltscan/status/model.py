@@ -46,10 +46,14 @@ class DayChange:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """The present: rates over the last minute, quantiles of the time added to a message over the last five minutes."""
+    """The present: rates over the last minute, quantiles of the time added to a message over the last five minutes.
+
+    `recent` are the messages of the last quarter of an hour by outcome.
+    """
 
     rate: float | None
     rates: dict[str, float]
+    recent: dict[str, float]
     p50: float | None
     p95: float | None
     p99: float | None
@@ -59,7 +63,10 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The counters of /metrics, summed over all labels but one."""
+    """The counters of /metrics, summed over all labels but one.
+
+    `rules` matched and decided, `observed` are rules that are not enforced. `spam` is what anti-spam engines proposed.
+    """
 
     messages: float
     outcomes: dict[str, float]
@@ -68,6 +75,9 @@ class Totals:
     unscanned: dict[str, float]
     replies: dict[str, float]
     classes: dict[str, float]
+    rules: dict[str, float]
+    observed: dict[str, float]
+    spam: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,7 @@ class EngineStatus:
 
     engine: str
     server: str
+    type: str
     required: bool
     up: bool
     degraded: bool
@@ -141,6 +152,26 @@ class SpoolStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AreaStatus:
+    """One area of the quarantine; `oldest` is when its oldest message arrived, `cleared` are no longer detected."""
+
+    area: str
+    entries: float
+    bytes: Count
+    oldest: Count
+    cleared: Count
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineStatus:
+    """The quarantine: its areas, free space, and messages that are not in its index."""
+
+    areas: list[AreaStatus]
+    free: Count
+    unindexed: Count
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """One key of the configuration in force; of a secret it shows only that it is set."""
 
@@ -192,6 +223,7 @@ class ServiceStatus:
     workers: WorkersStatus
     queues: list[QueueStatus]
     spool: SpoolStatus | None
+    quarantine: QuarantineStatus | None
     configuration: ConfigurationStatus
     detections: list[Detection]
     errors: list[ErrorEvent]

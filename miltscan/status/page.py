@@ -14,7 +14,7 @@ from typing import NamedTuple
 import orjson
 
 from miltscan.config.settings import Settings
-from miltscan.core.finding import Finding
+from miltscan.core.finding import Finding, Level
 from miltscan.status.day import Day
 from miltscan.status.events import RecentEvents
 from miltscan.status.history import History
@@ -23,6 +23,7 @@ from miltscan.status.snapshot import SnapshotInput, assessment, snapshot
 from miltscan.status.trend import QueueTrend
 from miltscan.telemetry.merge import collected
 
+_STARTING = 30.0  # seconds in which workers and engines are not up yet, which is no part of the day
 _FRESH = 0.5  # seconds for which a status is sent again, so that many viewers cost no more than two a second
 
 HEADERS = {
@@ -44,6 +45,8 @@ _ASSETS = {
 }
 API = "/api/status"
 PATHS = (*_ASSETS, API)
+FIND = "/api/message"
+"""Takes `?id=` with a queue ID or a Message-ID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,9 @@ class StatusPage:
         now, at = numbers(self.directory), time.time()
         self.history.add(now, at, time.monotonic())
         self.trend.add(at, now.by("queue_entries", "queue"))
-        self.day.add(at, assessment(self._seen(now, settings, at)))
+        found = assessment(self._seen(now, settings, at))
+        if self.day.changes or found.level is Level.OK or at - self.since > _STARTING:
+            self.day.add(at, found)
 
     def page(self, path: str, settings: Settings) -> Page:
         """Return the page at one of `PATHS`."""
@@ -100,6 +105,10 @@ class StatusPage:
             seen = self._seen(numbers(self.directory), settings, time.time())
             self._cached = (now, settings, orjson.dumps(snapshot(seen)))
         return Page(self._cached[2], "application/json")
+
+    def find(self, text: str) -> Page:
+        """Return the message with this queue ID or Message-ID, `null` if it is not among the last ones."""
+        return Page(orjson.dumps({"message": self.recent.messages.find(text)}), "application/json")
 
     def _seen(self, now: Numbers, settings: Settings, at: float) -> SnapshotInput:
         wrong = self.health(now, settings, at, self.recent.reasons)

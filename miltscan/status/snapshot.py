@@ -12,6 +12,7 @@ from miltscan.status.checks import Seen, assess
 from miltscan.status.events import RecentEvents
 from miltscan.status.history import History
 from miltscan.status.model import (
+    AreaStatus,
     Assessment,
     ConfigurationStatus,
     DayChange,
@@ -19,6 +20,7 @@ from miltscan.status.model import (
     Now,
     Plots,
     ProcessStatus,
+    QuarantineStatus,
     QueueStatus,
     ServiceStatus,
     SpoolStatus,
@@ -30,6 +32,7 @@ from miltscan.status.trend import QueueTrend
 
 _RATE_WINDOW = 60.0  # seconds
 _LATENCY_WINDOW = 300.0  # seconds
+_AREA_GAUGES = ("bytes", "oldest_timestamp_seconds", "cleared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ def snapshot(seen: SnapshotInput) -> ServiceStatus:
         workers=_workers(numbers, seen.settings),
         queues=_queues(numbers),
         spool=None if spool == [None, None, None] else SpoolStatus(*spool),
+        quarantine=_quarantine(numbers),
         configuration=_configuration(numbers, seen.settings),
         detections=list(seen.recent.detections),
         errors=list(seen.recent.errors),
@@ -98,6 +102,7 @@ def _now(numbers: Numbers, past: History) -> Now:
     return Now(
         rate=sum(rates.values()) if rates is not None else None,
         rates=rates or {},
+        recent=history.messages(past.last(history.SPAN)),
         p50=p50,
         p95=p95,
         p99=p99,
@@ -116,21 +121,29 @@ def _totals(numbers: Numbers) -> Totals:
         unscanned=by("unscanned_total", "reason"),
         replies=by("smtp_replies_total", "code"),
         classes=by("detections_total", "class"),
+        rules=by("rule_matches_total", "rule", enforced="yes"),
+        observed=by("rule_matches_total", "rule", enforced="no"),
+        spam=by("spam_actions_total", "action"),
     )
 
 
 def _engines(seen: SnapshotInput) -> list[EngineStatus]:
     required = {engine.name for engine in seen.settings.engines if engine.required}
     pairs = {(one.labels["engine"], one.labels["server"]) for one in seen.numbers.series("engine_up")}
-    return [_engine(seen, engine, server, required=engine in required) for engine, server in sorted(pairs)]
+    types = {engine.name: engine.type for engine in seen.settings.engines}
+    return [
+        _engine(seen, engine, server, types.get(engine, ""), required=engine in required)
+        for engine, server in sorted(pairs)
+    ]
 
 
-def _engine(seen: SnapshotInput, engine: str, server: str, *, required: bool) -> EngineStatus:
+def _engine(seen: SnapshotInput, engine: str, server: str, kind: str, *, required: bool) -> EngineStatus:
     numbers = seen.numbers
     labels = {"engine": engine, "server": server}
     return EngineStatus(
         engine=engine,
         server=server,
+        type=kind,
         required=required,
         up=(up := bool(numbers.total("engine_up", **labels))),
         degraded=bool(numbers.total("engine_degraded", **labels)),
@@ -182,6 +195,18 @@ def _queues(numbers: Numbers) -> list[QueueStatus]:
         )
         for name in names
     ]
+
+
+def _quarantine(numbers: Numbers) -> QuarantineStatus | None:
+    entries = numbers.by("quarantine_entries", "area")
+    if not entries and numbers.total("keeper_configured") != 1:
+        return None
+    sizes, oldest, cleared = (numbers.by(f"quarantine_{name}", "area") for name in _AREA_GAUGES)
+    areas = [
+        AreaStatus(area, count, sizes.get(area), oldest.get(area), cleared.get(area))
+        for area, count in sorted(entries.items())
+    ]
+    return QuarantineStatus(areas, numbers.total("quarantine_free_bytes"), numbers.total("quarantine_unindexed"))
 
 
 def _configuration(numbers: Numbers, chosen: Settings) -> ConfigurationStatus:

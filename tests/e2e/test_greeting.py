@@ -48,7 +48,7 @@ def test_a_dead_delivery_sendmail_is_named(sandwich: WatchedSandwich) -> None:
     wait_until(lambda: 'sendmail_up{queue="delivery"} 1.0' in sandwich.miltscan.get("/metrics"), PATIENCE, "a greeting")
     sandwich.delivery.stop()
     sandwich.send(text_message("It has to wait"))
-    wait_until(lambda: "incoming queue: 1 messages" in str(assessment(sandwich)["details"]), PATIENCE, "the page")
+    wait_until(lambda: "incoming queue (messages: 1)" in str(assessment(sandwich)["details"]), PATIENCE, "the page")
     found = assessment(sandwich)
     assert (found["level"], "not delivered" in found["text"]) == ("error", True)
     assert found["findings"][0]["remedy"] == "run: systemctl start miltscan-delivery, and read its log"

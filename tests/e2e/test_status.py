@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,6 +28,14 @@ class Watched:
     def field(self, name: str) -> str:
         """What stands in a field of the page."""
         return str(self.browser.evaluate(f"document.querySelector('[data-field=\"{name}\"]').textContent"))
+
+    def search(self, text: str) -> str:
+        """What the field finds for this text."""
+        answer = "document.getElementById('found').textContent"
+        self.browser.evaluate("document.getElementById('found').replaceChildren()")
+        self.browser.evaluate(f"document.getElementById('find-id').value = {json.dumps(text)}")
+        self.browser.evaluate("document.getElementById('find').requestSubmit()")
+        return str(self.browser.wait_for(answer, WITHIN))
 
     def wait_for(self, level: str) -> None:
         """Wait until the assessment has this level."""
@@ -86,8 +95,8 @@ def test_the_numbers_are_those_of_the_metrics(watched: Watched) -> None:
 
     def agree() -> bool:
         counted = {outcome: metric("messages_total", outcome=outcome) for outcome in outcomes}
-        total = watched.field("messages").replace(",", "")
-        return bool(watched.browser.evaluate(cells) == counted and total == f"{metric('messages_total'):g}")
+        recent = watched.field("messages").replace(",", "")
+        return bool(watched.browser.evaluate(cells) == counted and recent == f"{metric('messages_total'):g}")
 
     wait_until(agree, WITHIN, "the numbers of /metrics on the page")
     assert watched.field("infected") == f"{metric('messages_total', outcome='infected'):g}"
@@ -95,7 +104,7 @@ def test_the_numbers_are_those_of_the_metrics(watched: Watched) -> None:
     assert metric("messages_total", outcome="infected") > 0
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
 @pytest.mark.parametrize("dark", [False, True])
 def test_it_fits_the_window(watched: Watched, width: int, *, dark: bool) -> None:
     """From a phone to a desk nothing is wider than the window, in both colours."""
@@ -105,6 +114,51 @@ def test_it_fits_the_window(watched: Watched, width: int, *, dark: bool) -> None
     assert watched.browser.evaluate("getComputedStyle(document.body).backgroundColor") == (
         "rgb(16, 21, 28)" if dark else "rgb(244, 246, 249)"
     )
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing(watched: Watched, width: int, *, dark: bool) -> None:
+    """No rule of axe-core is violated, of WCAG or of good practice, on a phone and on a desk, in both colours."""
+    watched.browser.resize(width, 800, dark=dark)
+    watched.browser.evaluate(files("axe_core_python").joinpath("axe.min.js").read_text())
+    violations = (
+        "axe.run().then((found) => found.violations.map((one) => [one.id, one.nodes.map((node) => node.html)]))"
+    )
+    assert watched.browser.evaluate(violations) == []
+
+
+def test_the_contents_lead_to_each_section(watched: Watched) -> None:
+    """Each entry leads to a heading that is there, and each card has an entry."""
+    entries = "[...document.querySelectorAll('#contents a:not([hidden])')].map((entry) => entry.hash)"
+    sections = "[...document.querySelectorAll('main section.card:not([hidden])')].map((section) => '#' + section.id)"
+    assert {*watched.browser.evaluate(sections)} <= {*watched.browser.evaluate(entries)}
+    assert watched.browser.evaluate(f"{entries}.every((entry) => document.querySelector(entry) !== null)")
+
+
+def test_a_message_is_found(watched: Watched) -> None:
+    """By its queue ID and by its Message-ID, as the form is sent; an unknown one leads to the log."""
+    line = watched.sandwich.miltscan.events("message", outcome="infected")[-1]
+    for text in (line["queue_id"], line["message_id"]):
+        assert "infected" in watched.search(str(text)).split("Result")[1]
+        assert f"miltscan trace {line['queue_id']}" in watched.search(str(text))
+    assert "Not among the last messages" in watched.search("<unknown@example.org>")
+
+
+def test_encrypted_mail_that_the_policy_accepts_is_no_error(watched: Watched) -> None:
+    """It is counted as not scanned, and in no list of errors."""
+    assert watched.sandwich.miltscan.metric("unscanned_total", reason="encrypted") > 0
+    assert "encrypted" not in watched.browser.evaluate("document.getElementById('errors').textContent")
+
+
+def test_axes_of_counts_have_whole_numbers(watched: Watched) -> None:
+    """There is no half message in flight."""
+    labels = (
+        "[...document.querySelectorAll('#plot-load svg text, #plot-queues svg text')].map((text) => text.textContent)"
+    )
+    counts = [text for text in watched.browser.evaluate(labels) if "min" not in text and text != "now"]
+    assert counts
+    assert [text for text in counts if not text.replace(",", "").isdecimal()] == []
 
 
 def test_texts_can_be_told_from_their_background(watched: Watched) -> None:

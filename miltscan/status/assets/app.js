@@ -5,6 +5,12 @@ const INTERVAL = 3000; // milliseconds between two requests
 const TIMEOUT = 8000; // milliseconds for a response
 const SVG = "http://www.w3.org/2000/svg";
 const MARKS = { ok: "✓", warning: "!", error: "✕", lost: "?", unknown: "…" };
+// What an administrator calls it.
+const ACTIONS = { accept: "accepted", tempfail: "try again later (4xx)", reject: "refused (5xx)", discard: "discarded",
+  quarantine: "kept in quarantine", hold: "held by sendmail", redirect: "sent to another address", copy: "accepted, with a copy" };
+const FATES = { clean: "scanned", spam: "spam", unscanned: "not scanned", error: "an engine failed", infected: "infected" };
+const KINDS = { clamd: "viruses", rspamd: "spam", spamd: "spam" };
+const LEVELS = { ok: "ok", warning: "warning", error: "error" };
 const OUTCOMES = ["clean", "spam", "unscanned", "error", "infected"];
 let last = null;
 
@@ -72,6 +78,15 @@ function clock(at) {
   return today ? time : `${then.toLocaleDateString("sv-SE")} ${time}`;
 }
 
+const action = (name) => ACTIONS[name] || name;
+const reason = (name) => (name === "canary" ? "self-test failed" : name);
+
+// "message unscanned, tempfail" and the names of log events.
+function event(what) {
+  const found = /^message (\w+), (\w+)$/.exec(what);
+  return found ? `${FATES[found[1]] || found[1]}: ${action(found[2])}` : what.replaceAll("_", " ");
+}
+
 // --- tables and lists ---
 
 // `columns`: [title, class of the cells]; a cell is a text, or [text, class].
@@ -80,21 +95,28 @@ function table(id, caption, columns, rows) {
   const state = JSON.stringify(rows);
   if (node.dataset.state === state) return;
   node.dataset.state = state;
+  node.setAttribute("role", "table"); // on a phone its rows are blocks, which hides that it is a table
   const body = element("tbody");
+  body.setAttribute("role", "rowgroup");
   for (const row of rows) body.append(line(columns, row));
   if (!rows.length) {
     node.replaceChildren(element("caption", "", caption), body);
     body.append(element("tr"));
+    body.firstChild.setAttribute("role", "row");
     body.firstChild.append(element("td", "none", node.dataset.empty || "None."));
+    body.firstChild.firstChild.setAttribute("role", "cell");
     return;
   }
   const head = element("tr");
+  head.setAttribute("role", "row");
   for (const [title, kind] of columns) {
     const cell = element("th", kind === "number" ? kind : "", title);
     cell.scope = "col";
+    cell.setAttribute("role", "columnheader");
     head.append(cell);
   }
   const top = element("thead");
+  top.setAttribute("role", "rowgroup");
   top.append(head);
   node.replaceChildren(element("caption", "", caption), top, body);
 }
@@ -120,11 +142,13 @@ function fold(id, shown) {
 
 function line(columns, row) {
   const made = element("tr");
+  made.setAttribute("role", "row");
   row.forEach((cell, index) => {
     const [text, kind] = Array.isArray(cell) ? cell : [cell, ""];
     const [title, className] = columns[index];
     const td = element("td", [className, kind].filter(Boolean).join(" "));
     td.dataset.label = title;
+    td.setAttribute("role", "cell");
     td.append(element("span", "", text));
     made.append(td);
   });
@@ -139,9 +163,9 @@ function pairs(id, entries) {
   node.replaceChildren(...entries.flatMap(([name, text]) => [element("dt", "", name), element("dd", "", text)]));
 }
 
-function counts(values) {
+function counts(values, word = (name) => name) {
   const some = Object.entries(values).filter(([, count]) => count > 0);
-  return some.map(([name, count]) => `${name} ${whole(count)}`).join(", ") || "none";
+  return some.map(([name, count]) => `${word(name)} ${whole(count)}`).join(", ") || "none";
 }
 
 function field(name, text, className) {
@@ -155,15 +179,17 @@ function field(name, text, className) {
 
 const STEPS = [1, 2, 2.5, 5, 10];
 
-function ceiling(value) {
+const EVEN = [2, 4, 6, 8, 10, 20]; // so that the middle of the axis is a whole number, too
+
+function ceiling(value, steps) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return STEPS.find((step) => step * power >= value * 1.0001) * power;
+  return steps.find((step) => step * power >= value * 1.0001) * power;
 }
 
 // A plot in its figure: series [{name, kind, values}], stacked areas or lines.
 class Plot {
-  constructor(id, { stacked = false, format, least }) {
-    Object.assign(this, { stacked, format, least, chosen: null, height: 170 });
+  constructor(id, { stacked = false, counts = false, format, least }) {
+    Object.assign(this, { stacked, format, least, steps: counts ? EVEN : STEPS, chosen: null, height: 170 });
     this.figure = $(id);
     this.title = this.figure.querySelector("figcaption").textContent;
     this.legend = element("div", "legend");
@@ -228,7 +254,7 @@ class Plot {
       return [foot, base[index]];
     }));
     const highest = Math.max(this.least, ...this.levels.flat().map(([, head]) => head || 0));
-    this.top = ceiling(highest);
+    this.top = ceiling(highest, this.steps);
     return this.top;
   }
 
@@ -298,8 +324,8 @@ class Plot {
 
 const ratePlot = new Plot("plot-rates", { stacked: true, format: rate, least: 0.05 });
 const latencyPlot = new Plot("plot-latency", { format: seconds, least: 0.001 });
-const loadPlot = new Plot("plot-load", { format: plain, least: 4 });
-const queuePlot = new Plot("plot-queues", { format: plain, least: 4 });
+const loadPlot = new Plot("plot-load", { counts: true, format: whole, least: 3 });
+const queuePlot = new Plot("plot-queues", { counts: true, format: whole, least: 3 });
 
 function showPlots({ plots: past, at }) {
   const series = (name, kind, values) => ({ name, kind, values });
@@ -313,24 +339,41 @@ function showPlots({ plots: past, at }) {
 
 // --- the parts of the page ---
 
-function showAssessment(level, text, details) {
+function showAssessment(level, text, findings) {
   $("assessment").className = level;
   setText($("assessment-mark"), MARKS[level]);
   setText($("assessment-text"), text);
   const list = $("assessment-details");
-  if (JSON.stringify(details) === list.dataset.state) return;
-  list.dataset.state = JSON.stringify(details);
-  list.replaceChildren(...details.map((detail) => element("li", "", detail)));
+  if (JSON.stringify(findings) === list.dataset.state) return;
+  list.dataset.state = JSON.stringify(findings);
+  list.replaceChildren(...findings.map((finding) => {
+    const entry = element("li", finding.level, `${finding.subject}: ${finding.text}`);
+    if (finding.remedy) entry.append(element("span", "remedy", `→ ${finding.remedy}`));
+    return entry;
+  }));
 }
 
-function showNow({ now, totals }) {
-  const notScanned = (counts) => (counts.unscanned || 0) + (counts.error || 0);
-  field("rate", rate(now.rate));
-  field("messages", whole(totals.messages));
-  field("infected", whole(totals.outcomes.infected), totals.outcomes.infected ? "infected" : "");
-  field("infected-rate", rate(now.rates.infected));
-  field("not-scanned", whole(notScanned(totals.outcomes)), notScanned(totals.outcomes) ? "not-scanned" : "");
-  field("not-scanned-rate", rate(known(now.rate) ? notScanned(now.rates) : null));
+// The strip has a stretch for each assessment of the last 24 hours; before the service was seen it is empty.
+function showDay({ day, at }) {
+  const strip = $("day-strip");
+  const ends = [...day.slice(1).map((change) => change.at), at];
+  const x = (time) => Math.max(0, 1000 - (1000 * (at - time)) / 86400);
+  strip.setAttribute("viewBox", "0 0 1000 14");
+  strip.setAttribute("preserveAspectRatio", "none");
+  strip.replaceChildren(...day.map((change, index) => svgElement("rect",
+    { class: `level-${change.level}`, x: x(change.at), y: 0, width: Math.max(1, x(ends[index]) - x(change.at)), height: 14 })));
+  table("day", "Assessments of the last day", [["Since", "keep"], ["For", "keep"], ["Level", ""], ["Assessment", ""]],
+    day.map((change, index) => [clock(change.at), index === day.length - 1 ? "until now" : age(ends[index] - change.at),
+      [LEVELS[change.level], change.level], change.text]).reverse());
+  fold("day", 3);
+}
+
+function showNow({ now }) {
+  const { recent } = now;
+  const notScanned = (recent.unscanned || 0) + (recent.error || 0);
+  field("messages", whole(Object.values(recent).reduce((sum, count) => sum + count, 0)));
+  field("infected", whole(recent.infected), recent.infected ? "infected" : "");
+  field("not-scanned", whole(notScanned), notScanned ? "not-scanned" : "");
   for (const name of ["p50", "p95", "p99"]) field(name, seconds(now[name]));
   field("in-flight", whole(now.in_flight));
   field("sessions", now.sessions === 1 ? "1 session" : `${whole(now.sessions)} sessions`);
@@ -338,15 +381,19 @@ function showNow({ now, totals }) {
 
 function showEngines({ engines, at }) {
   const loaded = engines.some((engine) => known(engine.queue));
-  const columns = [["Server", "strong"], ["State", "keep"], ["Self-test passed", "number"], ["Signature version", "number"], ["Signature age", "number"], ["Errors", "number"]];
+  const columns = [["Engine", "strong"], ["Server", "code"], ["State", "keep"], ["Self-test passed", "number"], ["Signature version", "number"], ["Signature age", "number"], ["Errors", "number"]];
   if (loaded) columns.push(["Queue", "number"], ["Threads", "number"]);
   table("engines", "Engines", columns, engines.map((engine) => {
+    const signed = KINDS[engine.type] !== "spam";
+    const unknown = signed ? ["unknown", "soft"] : "–";
+    const kind = [KINDS[engine.type], engine.required ? "" : "optional"].filter(Boolean).join(", ");
     const cells = [
-      `${engine.engine} ${engine.server}${engine.required ? "" : " (optional)"}`,
+      kind ? `${engine.engine} (${kind})` : engine.engine,
+      engine.server,
       engine.up ? (engine.degraded ? ["▲ no room to unpack", "error"] : ["● up", "ok"]) : ["▲ down", "error"],
       known(engine.canary) ? `${age(at - engine.canary)} ago` : ["never", "error"],
-      known(engine.version) ? String(engine.version) : ["unknown", "soft"],
-      known(engine.published) ? age(at - engine.published) : ["unknown", "soft"],
+      known(engine.version) ? String(engine.version) : unknown,
+      known(engine.published) ? age(at - engine.published) : unknown,
       whole(engine.errors),
     ];
     const { live, max } = engine.threads;
@@ -358,10 +405,10 @@ function showEngines({ engines, at }) {
 function showEvents({ detections, errors }) {
   table("detections", "Last detections",
     [["Time", "keep"], ["Signature", "strong"], ["Action", ""], ["Direction", ""], ["Client", "code"], ["Queue ID", "code"]],
-    detections.map((one) => [clock(one.at), one.signature, one.action, one.direction, one.client, one.queue_id]));
+    detections.map((one) => [clock(one.at), one.signature, action(one.action), one.direction, one.client, one.queue_id]));
   table("errors", "Errors and mail that was not scanned",
     [["Last time", "keep"], ["Count", "number"], ["Event", "strong"], ["Details", ""], ["Queue ID", "code"]],
-    errors.map((one) => [clock(one.at), whole(one.count), one.what.replaceAll("_", " "), one.text, one.queue_id || "–"]));
+    errors.map((one) => [clock(one.at), whole(one.count), event(one.what), one.text.replace(/^canary\b/, "self-test"), one.queue_id || "–"]));
   fold("detections", 8);
   fold("errors", 8);
 }
@@ -369,9 +416,12 @@ function showEvents({ detections, errors }) {
 function showTotals({ totals, now }) {
   table("outcomes", "Messages by outcome", [["Outcome", "strong"], ["Last minute", "number"], ["Total", "number"]],
     Object.entries(totals.outcomes).map(([name, count]) => [name, rate(now.rates[name]), whole(count)]));
-  const entries = [["Directions", counts(totals.directions)], ["Actions", counts(totals.actions)],
-    ["Replies", counts(totals.replies)], ["Not scanned", counts(totals.unscanned)]];
+  const entries = [["Directions", counts(totals.directions)], ["Actions", counts(totals.actions, action)],
+    ["Replies", counts(totals.replies)], ["Not scanned", counts(totals.unscanned, reason)],
+    ["Rules that matched", counts(totals.rules)]];
   if (Object.keys(totals.classes).length) entries.push(["Detections", counts(totals.classes)]);
+  if (Object.keys(totals.observed).length) entries.push(["Rules not enforced", counts(totals.observed)]);
+  if (Object.keys(totals.spam).length) entries.push(["Spam engines proposed", counts(totals.spam)]);
   pairs("totals", entries);
 }
 
@@ -386,10 +436,25 @@ function showWorkers({ workers, spool }) {
 }
 
 function showQueues({ queues, at }) {
-  $("queues-section").hidden = !queues.length;
-  table("queues", "Queues of sendmail", [["Queue", "strong"], ["Entries", "number"], ["Size", "number"], ["Oldest", "number"]],
-    queues.map((queue) => [queue.queue, queue.readable ? whole(queue.entries) : ["cannot be read", "error"], bytes(queue.bytes),
+  appear("queues-section", queues.length > 0);
+  table("queues", "Queues of sendmail", [["Queue", "strong"], ["Sendmail", "keep"], ["Messages", "number"], ["Size", "number"], ["Oldest", "number"]],
+    queues.map((queue) => [queue.queue, queue.up ? ["● answers", "ok"] : ["▲ does not answer", "error"], queue.readable ? whole(queue.entries) : ["cannot be read", "error"], bytes(queue.bytes),
       known(queue.oldest) ? age(at - queue.oldest) : "–"]));
+}
+
+function showQuarantine({ quarantine, at }) {
+  appear("quarantine-section", known(quarantine));
+  if (!known(quarantine)) return;
+  table("quarantine", "Areas of the quarantine", [["Area", "strong"], ["Messages", "number"], ["Size", "number"], ["Oldest", "number"], ["No longer detected", "number"]],
+    quarantine.areas.map((area) => [area.area, whole(area.entries), bytes(area.bytes), known(area.oldest) ? age(at - area.oldest) : "–", whole(area.cleared)]));
+  const parts = [known(quarantine.free) ? `${bytes(quarantine.free)} free` : "", quarantine.unindexed ? `${whole(quarantine.unindexed)} messages not in the index` : ""];
+  setText($("quarantine-state"), parts.filter(Boolean).join("; "));
+}
+
+// A section that does not exist everywhere, and its entry in the contents.
+function appear(id, there) {
+  $(id).hidden = !there;
+  document.querySelector(`#contents a[href="#${id}"]`).hidden = !there;
 }
 
 function showConfiguration({ configuration }) {
@@ -409,11 +474,11 @@ function showConfiguration({ configuration }) {
 function show(status) {
   last = status;
   document.body.classList.remove("lost");
-  showAssessment(status.assessment.level, `${status.assessment.text}.`, status.assessment.details);
+  showAssessment(status.assessment.level, `${status.assessment.text}.`, status.assessment.findings);
   setText($("host"), `${status.version} on ${status.host}`);
   setText($("updated"), `Updated ${clock(status.at)}, monitoring since ${clock(status.since)}`);
   document.title = `${MARKS[status.assessment.level]} miltscan ${status.host}`;
-  for (const part of [showNow, showPlots, showEngines, showEvents, showTotals, showWorkers, showQueues, showConfiguration]) part(status);
+  for (const part of [showNow, showPlots, showDay, showEngines, showEvents, showTotals, showWorkers, showQueues, showQuarantine, showConfiguration]) part(status);
 }
 
 function lost(error) {
@@ -435,6 +500,36 @@ async function update() {
     lost(error);
   }
 }
+
+// --- the field that finds a message ---
+
+function showFound(id, message) {
+  const node = $("found");
+  if (!message) {
+    node.replaceChildren(element("p", "", `Not among the last messages. The log may have it: miltscan trace '${id}'`));
+    return;
+  }
+  const list = element("dl", "pairs");
+  const entries = [["Time", clock(message.at)], ["Queue ID", message.queue_id], ["Direction", message.direction],
+    ["Result", FATES[message.outcome] || message.outcome], ["Client received", `${action(message.action)}, ${message.code}`],
+    ["Found", message.found ? reason(message.found) : "nothing"], ["Rule", message.rule || "none"], ["Size", bytes(message.size)],
+    ["Added latency", seconds(message.seconds)], ["More in the log", `miltscan trace ${message.queue_id}`]];
+  list.append(...entries.flatMap(([name, text]) => [element("dt", "", name), element("dd", "", text)]));
+  node.replaceChildren(list);
+}
+
+$("find").addEventListener("submit", async (submitted) => {
+  submitted.preventDefault();
+  const id = $("find-id").value.trim();
+  if (!id) return;
+  try {
+    const response = await fetch(`api/message?id=${encodeURIComponent(id)}`, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
+    if (!response.ok) throw new ResponseError(String(response.status));
+    showFound(id, (await response.json()).message);
+  } catch {
+    $("found").replaceChildren(element("p", "", "The service does not respond."));
+  }
+});
 
 // A hidden page sends no request; it sends one as soon as it is visible again.
 async function run() {

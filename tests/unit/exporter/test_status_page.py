@@ -15,6 +15,7 @@ from miltscan.exporter import service
 from miltscan.exporter.exchange import Request
 from miltscan.exporter.service import ExporterState
 from miltscan.status import page as status_page
+from miltscan.status.lookup import MessageLine
 from miltscan.status.snapshot import SnapshotInput
 from miltscan.telemetry import family, metrics
 
@@ -110,6 +111,16 @@ def test_history_grows_with_each_sample(state: ExporterState) -> None:
     for _ in range(3):
         state.page.sample(state.settings)
     assert len(state.page.history.points) == 2
+
+
+def test_a_message_is_found(state: ExporterState) -> None:
+    """The query names it; without one, and for what is not kept, there is none."""
+    line = MessageLine(1.0, "6AT/&", "", "inbound", "clean", "accept", 250, "", "", 0.1, 100)
+    state.page.recent.messages.add(line)
+    for query, queue_id in (("id=6AT%2F%26", "6AT/&"), ("id=x", None), ("", None), ("id", None)):
+        answer = service.respond(state, Request("GET", "/api/message", query=query))
+        found = orjson.loads(answer.body)["message"]
+        assert (answer.status, found and found["queue_id"]) == (200, queue_id)
 
 
 def test_reloaded_settings_are_those_shown(state: ExporterState) -> None:

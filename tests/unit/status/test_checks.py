@@ -20,6 +20,7 @@ UNREADY = faults.server_down("clamd unix:/c", "refused", fatal=True)
 ENGINE = EngineStatus(
     "clamd",
     "unix:/c",
+    "clamd",
     required=True,
     up=True,
     degraded=False,
@@ -160,7 +161,7 @@ def test_a_sendmail_that_does_not_answer_stops_mail(queue: str, text: str, detai
     found = _assessment(queues=[dead] if queue == "incoming" else [waits, dead])
     assert (found.level, text in found.text, detail in found.details[0]) == (Level.ERROR, True, True)
     assert f"miltscan-{queue}" in found.findings[0].remedy
-    assert ("7 messages" in found.details[0]) is (queue == "delivery")
+    assert ("(messages: 7)" in found.details[0]) is (queue == "delivery")
 
 
 @pytest.mark.parametrize("reason", ["encrypted", "too-large", "limits"])

@@ -82,12 +82,17 @@ def test_what_is_private_does_not_arrive(ends: Ends) -> None:
         (
             Verdict.unscanned("clamd", Limit.ENCRYPTED),
             Decision(Accept(), "policy"),
-            ("message unscanned, accept", "encrypted"),
+            None,
+        ),
+        (
+            Verdict.unscanned("clamd", Limit.TOO_LARGE),
+            Decision(Accept(), "policy"),
+            ("message unscanned, accept", "too-large"),
         ),
     ],
 )
 def test_what_is_an_error(ends: Ends, verdict: Verdict, decision: Decision, expected: tuple[str, str] | None) -> None:
-    """All mail that was not scanned completely or was tempfailed is an error event; clean mail is not."""
+    """Mail that was not scanned completely or was tempfailed is an error; encrypted mail that is accepted is not."""
     ends.reporter.message(_report(verdict, decision))
     assert [(one.what, one.text) for one in ends.read().errors] == ([expected] if expected else [])
 
