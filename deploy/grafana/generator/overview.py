@@ -26,10 +26,11 @@ _REQUIRED = (
     "(miltscan_engine_up and on (job, instance, engine) miltscan_engine_required == 1))"
 )
 _PARTS = "min(miltscan_engine_up or miltscan_socket_bound or miltscan_sendmail_up or miltscan_probe_success)"
+_WORKERS = "(sum(miltscan_workers) >= bool sum(miltscan_workers_configured))"
 # 0 not scraped, 1 a required engine has no server, 2 a part is down, 3 all is well
 _STATE = (
     f"(min(up) or vector(0)) * (1 + ({_REQUIRED} or vector(0)) * "
-    f"(1 + ({_PARTS} or vector(0)) * (sum(miltscan_workers) >= bool sum(miltscan_workers_configured))))"
+    f"(1 + ({_PARTS} or vector(0)) * ({_WORKERS} or vector(0))))"
 )
 _STATES = {
     "0": ("not reachable", "red"),

@@ -214,12 +214,14 @@ def begin(  # noqa: PLR0913 - what all kinds have
         panel.no_value(none)
     for index, (promql, legend) in enumerate(series):
         target = _target(letter(index), promql, legend, form)
+        if form is PromQueryFormat.TIME_SERIES and not at_the_end and any(name in promql for name in _WITH_EXEMPLARS):
+            target.exemplar(exemplar=True)  # the queue ID of a message for each bucket
         panel.with_target(target.instant() if at_the_end else target.range())
     return panel
 
 
 def _target(letter: str, promql: str, legend: str, form: PromQueryFormat) -> prometheus.Dataquery:
-    target = (
+    return (
         prometheus.Dataquery()
         .ref_id(letter)
         .datasource(SOURCE)
@@ -227,9 +229,6 @@ def _target(letter: str, promql: str, legend: str, form: PromQueryFormat) -> pro
         .format(form)
         .legend_format(legend)
     )
-    if form is PromQueryFormat.TIME_SERIES and any(name in promql for name in _WITH_EXEMPLARS):
-        target.exemplar(exemplar=True)  # the queue ID of a message for each bucket
-    return target
 
 
 def letter(number: int) -> str:
