@@ -1,4 +1,4 @@
-"""The thresholds above which the surfaces warn: their defaults. A site changes them in the table `[thresholds]`.
+"""The thresholds above which page, commands and alerts warn: their defaults, which a site changes in `[thresholds]`.
 
 The status page, `status`, `check` and `doctor` read the settings. The exporter exports them as `miltscan_threshold_*`,
 with which the alerts compare. The panels of the dashboard have the defaults. Pure.

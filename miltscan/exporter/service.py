@@ -15,6 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qs
 
+from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import Collector
 
@@ -88,6 +89,8 @@ def _message(state: ExporterState, request: Request) -> Response:
 
 def _metrics(state: ExporterState, request: Request) -> Response:
     began, registry = time.monotonic(), collected(state.directory)
+    for standard in (ProcessCollector, PlatformCollector, GCCollector):  # of the exporter itself
+        standard(registry=registry)
     encode, content_type = _encoder(request.headers.get("accept", ""))
     response = _compressed(request, Response(HTTPStatus.OK, encode(registry), content_type))
     metrics.SCRAPE_SECONDS.child().set(time.monotonic() - began)  # for the next response

@@ -189,7 +189,7 @@ ENGINE_UP = Family(
     Gauge,
     "engine_up",
     "1 or 0",
-    "Whether every worker sees the server of an engine up (1) or not (0).",
+    "State of the server of an engine: 1 if every worker sees it up, else 0.",
     (_ENGINE, _SERVER),
     multiprocess_mode="livemin",
 )
@@ -197,7 +197,7 @@ ENGINE_DEGRADED = Family(
     Gauge,
     "engine_degraded",
     "1 or 0",
-    "Whether the server of an engine lacked room to unpack a message in the last minute (1) or not (0).",
+    "Lack of room of the server of an engine: 1 if it could not unpack a message in the last minute, else 0.",
     (_ENGINE, _SERVER),
     multiprocess_mode="livemax",
 )
@@ -205,7 +205,7 @@ ENGINE_WATCHED = Family(
     Gauge,
     "engine_watched",
     "1 or 0",
-    "Whether miltscan sees the temporary folder of the server of an engine (1) or not (0).",
+    "Visibility of the temporary folder of the server of an engine: 1 if miltscan sees it, else 0.",
     (_ENGINE, _SERVER),
     multiprocess_mode="livemin",
 )
@@ -213,7 +213,7 @@ ENGINE_REQUIRED = Family(
     Gauge,
     "engine_required",
     "1 or 0",
-    "Whether mail must be scanned by the engine (1) or the engine is optional (0).",
+    "Role of an engine: 1 if mail must be scanned by it, 0 if it is optional.",
     (_ENGINE,),
 )
 ENGINE_MISSING = Family(
@@ -280,19 +280,21 @@ QUEUE_OLDEST = Family(
     "Arrival time of the oldest message in a sendmail queue, in seconds since 1970.",
     (_QUEUE,),
 )
-QUEUE_READABLE = Family(Gauge, "queue_readable", "1 or 0", "Whether the queue could be read (1) or not (0).", (_QUEUE,))
+QUEUE_READABLE = Family(
+    Gauge, "queue_readable", "1 or 0", "Readability of a sendmail queue: 1 if it could be read, else 0.", (_QUEUE,)
+)
 SENDMAIL_LISTENING = Family(
     Gauge,
     "sendmail_listening",
     "1 or 0",
-    "Whether a process listens on the port of the sendmail (1) or not (0).",
+    "State of the port of a sendmail: 1 if a process listens on it, else 0.",
     (_QUEUE,),
 )
 SENDMAIL_UP = Family(
     Gauge,
     "sendmail_up",
     "1 or 0",
-    "Whether the sendmail greets the exporter (1) or not (0).",
+    "State of a sendmail: 1 if it greets the exporter, else 0.",
     (_QUEUE,),
 )
 
@@ -377,7 +379,7 @@ QUARANTINE_FREE_BYTES = Family(
     Gauge, "quarantine_free_bytes", "bytes", "Free disk space at quarantine.directory, in bytes."
 )
 KEEPER_CONFIGURED = Family(
-    Gauge, "keeper_configured", "1 or 0", "Whether the service has a keeper of the quarantine (1) or not (0)."
+    Gauge, "keeper_configured", "1 or 0", "Existence of a keeper of the quarantine: 1 if the service has one, else 0."
 )
 KEEPER_LAST_ROUND = Family(
     Gauge,
@@ -456,7 +458,7 @@ LISTS_STALE = Family(
     Gauge,
     "lists_stale",
     "1 or 0",
-    "Whether a worker cannot read the file of the lists and uses the last ones (1) or not (0).",
+    "State of the file of the lists: 1 if a worker cannot read it and uses the last lists, else 0.",
     multiprocess_mode="livemax",
 )
 LISTS_BROKEN = Family(
@@ -470,7 +472,7 @@ LISTS_BROKEN = Family(
 # The probe
 
 PROBE_SUCCESS = Family(
-    Gauge, "probe_success", "1 or 0", "Whether the last probe succeeded (1) or failed (0).", (_MESSAGE,)
+    Gauge, "probe_success", "1 or 0", "Result of the last probe: 1 for success, 0 for failure.", (_MESSAGE,)
 )
 PROBE_SECONDS = Family(
     Gauge,
@@ -513,7 +515,7 @@ SOCKET_BOUND = Family(
     Gauge,
     "socket_bound",
     "1 or 0",
-    "Whether the file of a socket for MTAs is in its place (1) or not (0).",
+    "State of the file of a socket for MTAs: 1 if it is in its place, else 0.",
     (closed("socket", ("milter.socket", "verify.socket")),),
 )
 RECEIPTS = Family(
@@ -603,33 +605,33 @@ SCRAPE_SECONDS = Family(
 # The table [thresholds]
 
 THRESHOLD_SIGNATURE_AGE = Family(
-    Gauge, "threshold_signature_age_seconds", "seconds", "Age of signatures above which surfaces warn, in seconds."
+    Gauge, "threshold_signature_age_seconds", "seconds", "Threshold for the age of signatures, in seconds."
 )
 THRESHOLD_QUEUE_AGE = Family(
     Gauge,
     "threshold_queue_age_seconds",
     "seconds",
-    "Age of the oldest message in a queue above which surfaces warn, in seconds.",
+    "Threshold for the age of the oldest message in a queue, in seconds.",
     (_QUEUE,),
 )
 THRESHOLD_QUEUE_MESSAGES = Family(
     Gauge,
     "threshold_queue_messages",
     "messages",
-    "Messages in a queue above which surfaces warn if it grows.",
+    "Threshold for the number of messages in a queue that grows.",
     (_QUEUE,),
 )
 THRESHOLD_LATENCY = Family(
     Gauge,
     "threshold_latency_seconds",
     "seconds",
-    "Added latency of one message in twenty above which surfaces warn, in seconds.",
+    "Threshold for the latency that is added to one message in twenty, in seconds.",
 )
 THRESHOLD_UNSCANNED = Family(
     Gauge,
     "threshold_unscanned_ratio",
     "share of messages",
-    "Share of messages that are not scanned completely above which surfaces warn.",
+    "Threshold for the share of messages that are not scanned completely.",
 )
 
 FAMILIES = tuple(DEFINED)

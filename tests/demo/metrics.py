@@ -21,7 +21,9 @@ def read(port: int) -> dict[str, int]:
     text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return {
-        _title(s.name, s.labels): int(s.value) for s in samples if s.name.endswith(_SHOWN) and "_process_" not in s.name
+        _title(s.name, s.labels): int(s.value)
+        for s in samples
+        if s.name.startswith("miltscan_") and s.name.endswith(_SHOWN) and "_process_" not in s.name
     }
 
 

@@ -187,9 +187,9 @@ class Daemon:
                 return error.code, error.read().decode()
 
     def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Name, labels and value of every sample of /metrics."""
+        """Name, labels and value of every sample of /metrics that is miltscan's own."""
         for family in text_string_to_metric_families(self.get("/metrics")[1]):
-            for sample in family.samples:
+            for sample in family.samples if family.name.startswith("miltscan_") else ():
                 yield sample.name.removeprefix("miltscan_"), sample.labels, sample.value
 
     def metric(self, name: str, **labels: str) -> float:

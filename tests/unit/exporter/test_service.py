@@ -195,6 +195,15 @@ def _numbers(workers: float, *servers: tuple[str, str, float, float]) -> Numbers
     return Numbers(numbers)
 
 
+def test_the_standard_metrics_of_the_exporter(tmp_path: Path) -> None:
+    """Dashboards that read the standard metrics of a process work with the exporter, too."""
+    _worker(tmp_path, canary_age=1)
+    text = service.respond(service.ExporterState(tmp_path, Settings()), Request("GET", "/metrics")).body.decode()
+    names = {family.name for family in parse_text(text)}
+    assert {"process_resident_memory_bytes", "process_start_time_seconds", "python_info", "miltscan_workers"} <= names
+    assert len(names) == text.count("# TYPE ")
+
+
 def lines(findings: Sequence[Finding]) -> list[str]:
     """Return each finding without level and remedy."""
     return [finding.line for finding in findings]
