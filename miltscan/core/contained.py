@@ -12,7 +12,7 @@ from miltscan.core.anomalies import ZipAnomaly
 from miltscan.core.containers.ar import AR_MAGIC, ar_members
 from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, Packed, decompress
-from miltscan.core.containers.foreign import Foreign, foreign_kind, lzma_method
+from miltscan.core.containers.foreign import FOREIGN_BEGINS, Foreign, foreign_kind, lzma_method
 from miltscan.core.containers.tar import as_tar
 from miltscan.core.containers.zip import ZipArchive, ZipMember, read_zip
 from miltscan.core.mime.closed import Decoding
@@ -23,6 +23,8 @@ from miltscan.core.verdict import Limit
 
 _OPENED = frozenset({STORED, DEFLATE, BZIP2})
 """The methods of zip that clamd decodes; it passes LZMA and xz over without a word."""
+_BEGINS = (b"PK", AR_MAGIC, *FOREIGN_BEGINS)
+_FIRST_BYTES = frozenset(begin[:1] for begin in _BEGINS)
 _TEXT = 64 * 1024  # bytes of a text in which an OpenPGP message may begin
 _ARMOR = b"-----BEGIN PGP MESSAGE"
 _PGP = (b".pgp", b".gpg", b".asc")
@@ -82,8 +84,8 @@ def may_be_zip(part: Part) -> bool:
 
 
 def is_container(head: bytes) -> bool:
-    """Whether what begins like this may be an archive to look into."""
-    return head.startswith((b"PK", AR_MAGIC)) or foreign_kind(head) is not None or lzma_method(head) is not None
+    """Whether what begins like this may be an archive to look into. Asked of each part of each message."""
+    return (head[:1] in _FIRST_BYTES and head.startswith(_BEGINS)) or lzma_method(head) is not None
 
 
 def named_zip(part: Part) -> bool:

@@ -241,7 +241,7 @@ class Unwrapped:
             self.structure = self.structure._replace(scans=(*self.structure.scans, scan))
         if inside and inside.unlocked:
             self.structure = self.structure._replace(encrypted=True)
-        if inside and (inside.anomalies or any(one.hidden for one in inside.inner)):
+        if inside and (inside.anomalies or inside.limits or any(one.hidden for one in inside.inner)):
             anomalies = tuple(sorted({*self.structure.anomalies, *inside.anomalies}))
             self.structure = self.structure._replace(plain=False, anomalies=anomalies)
 

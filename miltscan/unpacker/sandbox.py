@@ -85,15 +85,15 @@ def main(arguments: list[str]) -> None:
     try:
         os.dup2(int(file), ARCHIVE)
         os.closerange(ARCHIVE + 1, int(file) + 1)
-        enclose(int(seconds), int(memory))
+        enclose(command[0], int(seconds), int(memory))
         os.execve(command[0], command, {"LC_ALL": os.environ["LC_ALL"]})  # noqa: S606 - no shell
     except OSError as error:
         sys.stderr.write(f"the sandbox could not be built: {error}\n")
         sys.exit(FAILED)
 
 
-def enclose(seconds: int, memory: int) -> None:
-    """Give up all that is in the table above; `seconds` of CPU time and `memory` in bytes are left. Raises OSError."""
+def enclose(program: str, seconds: int, memory: int) -> None:
+    """Give up all but what the program needs; `seconds` of CPU time and `memory` in bytes are left. Raises OSError."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # with the thread that waits for the result
     if os.geteuid() == 0:
         os.fchmod(ARCHIVE, 0o444)  # an unnamed file, or one in memory: nobody else can open it
@@ -112,7 +112,7 @@ def enclose(seconds: int, memory: int) -> None:
         resource.setrlimit(limit, (value, value))
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     if version := _landlock_version():
-        _apply_landlock(version)
+        _apply_landlock(version, program)
     if library := _seccomp():
         _apply_seccomp(library)
 
@@ -126,7 +126,7 @@ def _landlock_version() -> int:
     return max(0, _call(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(_VERSION_FLAG)))
 
 
-def _apply_landlock(version: int) -> None:
+def _apply_landlock(version: int, program: str) -> None:
     handled = 0
     for since, rights in _FILE_RIGHTS:
         handled |= rights if version >= since else 0
@@ -139,12 +139,13 @@ def _apply_landlock(version: int) -> None:
     except OSError as error:
         if error.errno != errno.EBADFD:  # a file in memory, for which Landlock has no rules
             raise
-    for path in _READABLE:
+    for path in (*_READABLE, program):
         try:
             opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
-        _readable(ruleset, opened, _READ_FILE | (_EXECUTE | _READ_DIR if S_ISDIR(os.fstat(opened).st_mode) else 0))
+        is_folder = S_ISDIR(os.fstat(opened).st_mode)
+        _readable(ruleset, opened, _READ_FILE | _EXECUTE | (_READ_DIR if is_folder else 0))
         os.close(opened)
     _checked(_call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0)))
     os.close(ruleset)

@@ -7,10 +7,13 @@ import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from hashlib import shake_128
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 from tests.fakes.archives import as_alone, as_ar, as_lzip, as_lzw, as_zstd, zstd_zeros
@@ -19,6 +22,7 @@ from tests.harness import messages
 from tests.harness.client import Reply, new_message_id
 from tests.harness.jsonlog import LogLine
 from tests.harness.miltscan import ScanningSandwich
+from tests.harness.processes import PATIENCE, wait_until
 
 FILE = (
     b"The quick brown fox jumps over the lazy dog. " * 40
@@ -199,3 +203,20 @@ def test_a_password_with_umlauts(sandwich: ScanningSandwich, tmp_path: Path, cod
         archive = (tmp_path / "out.zip").read_bytes()
     reply, _ = sent(sandwich, archive, f"<b>Passwort:</b> {UMLAUTS.replace('ü', '&uuml;')}", "html")
     assert str(reply).startswith(INFECTED)
+
+
+def test_a_killed_program_costs_one_message(sandwich: ScanningSandwich, tmp_path: Path) -> None:
+    """Its part is not scanned, and the log has the reason; the next archive is opened by another process."""
+    slow = seven_zip(tmp_path, "-t7z", "-m0=BZip2", content=shake_128(b"noise").digest(16 << 20))
+
+    def running() -> list[psutil.Process]:
+        children = (child for worker in sandwich.miltscan.workers() for child in worker.children(recursive=True))
+        return [child for child in children if child.name() == "7zz"]
+
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(sent, sandwich, slow)
+        wait_until(running, PATIENCE, "7-Zip at work")[0].kill()
+        reply, line = sending.result()
+    assert str(reply).startswith(BEYOND)
+    assert line["engines"][0]["detail"] == "part 2: 7-Zip was ended by signal 9"
+    assert sent(sandwich, slow).line["outcome"] == "clean"

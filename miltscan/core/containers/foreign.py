@@ -44,7 +44,8 @@ _MAGIC: Sequence[tuple[bytes, Foreign]] = (
     (b"hsqs", Foreign.SQUASHFS),
     (b"sqsh", Foreign.SQUASHFS),
 )
-_FIRST = tuple(magic for magic, _ in _MAGIC)
+FOREIGN_BEGINS = tuple(magic for magic, _ in _MAGIC)
+"""The bytes by which one of them begins."""
 _OPENED_BY_CLAMD = frozenset({"LZMA", "LZMA2", "PPMD", "BCJ", "BCJ2", "Copy"})
 """The methods of 7z that clamd 1.4 decodes; it passes the others over (tests/e2e/test_archives.py)."""
 _LZIP = b"LZIP\x01"
@@ -57,7 +58,7 @@ _UNKNOWN_SIZE = (1 << 64) - 1
 
 def foreign_kind(head: bytes) -> Foreign | None:
     """The form of an archive that begins like this, a zip excepted."""
-    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), None) if head.startswith(_FIRST) else None
+    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
 
 
 def lzma_method(head: bytes) -> int | None:
@@ -65,13 +66,13 @@ def lzma_method(head: bytes) -> int | None:
 
     A .lzma has no signature; the rule is that of liblzma (alone_decoder.c): fields that a compressor can have written.
     """
-    if head.startswith(_LZIP):
-        return LZIP
     if head[_LZMA_HEADER - 1 : _LZMA_HEADER] not in _LAST_OF_SIZE or head[0] >= _MOST_PROPERTIES:
-        return None
+        return LZIP if head.startswith(_LZIP) else None
     dictionary, size = int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little")
     lowest = dictionary & -dictionary
     power = dictionary in (lowest, lowest * 3)
+    if head.startswith(_LZIP):
+        return LZIP
     return ALONE if power and dictionary >= _SMALLEST and (size == _UNKNOWN_SIZE or size < _LARGEST_LZMA) else None
 
 

@@ -1,6 +1,8 @@
 """Archives that another program opens: how they begin, and what that program says about them."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from miltscan.core.containers.decompress import ALONE, LZIP
 from miltscan.core.containers.foreign import (
@@ -127,3 +129,14 @@ def test_a_password_of_a_zip_has_several_codes() -> None:
     assert password_codes(Foreign.ZIP, "grün") == (b"gr\xc3\xbcn", b"gr\xfcn", b"gr\x81n")
     assert password_codes(Foreign.ZIP, "plain") == (b"plain",)
     assert password_codes(Foreign.SEVEN_ZIP, "grün") == (b"gr\xc3\xbcn",)
+
+
+@given(st.binary(max_size=40), st.text(max_size=400), st.sampled_from(Foreign))
+def test_nothing_makes_them_fail(head: bytes, text: str, kind: Foreign) -> None:
+    """Bytes of a message and lines of a program are hostile."""
+    foreign_kind(head)
+    lzma_method(head)
+    list(read_errors(text, "/file"))
+    listing = read_listing(kind, RULER + text + "\n" + RULER)
+    assert listing is not None
+    assert all(one.size is None or one.size >= 0 for one in listing.files)
