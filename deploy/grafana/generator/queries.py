@@ -88,7 +88,8 @@ def quantile(share: float, histogram: str, by: str = "", over: str = "$__rate_in
     Of no observations the quantile is NaN, which a comparison leaves out: Grafana would draw it as an empty graph.
     """
     labels = f"le, {by}" if by else "le"
-    return f"histogram_quantile({share:g}, sum by ({labels}) (rate({histogram}_bucket[{over}]))) >= 0"
+    function = "rate" if over == "$__rate_interval" else "increase"
+    return f"histogram_quantile({share:g}, sum by ({labels}) ({function}({histogram}_bucket[{over}]))) >= 0"
 
 
 def quantiles(histogram: str) -> tuple[tuple[str, str], ...]:
