@@ -66,8 +66,8 @@ _ARRIVED_AS = Field("queue_id", Type.TEXT, "The MTA's queue ID of the message wh
 _WORK = Field(
     "work",
     Type.TEXT,
-    "What the keeper does: `index`, `expire`, `rescan`, `release` or `notice`.",
-    values=("index", "expire", "rescan", "release", "notice"),
+    "What the keeper does: `index`, `expire`, `rescan`, `release`, `notice`, `archive` or `archive lookup`.",
+    values=("index", "expire", "rescan", "release", "notice", "archive", "archive lookup"),
 )
 _RESCANS = {
     RescanResult.CLEARED: "are no longer detected",
@@ -76,9 +76,10 @@ _RESCANS = {
     RescanResult.UNSCANNED: "were not scanned completely",
     RescanResult.FAILED: "were not scanned because an engine failed",
 }
+_DIGEST = Field("digest", Type.TEXT, "SHA-256 of the part, or of the message.", "64 digits")
 _MAIL = (
-    Field("kind", Type.TEXT, "`notice` or `summary`.", values=("notice", "summary")),
-    Field("about", Type.TEXT, "The ID of the entry, or the day of the summary.", "20 characters"),
+    Field("kind", Type.TEXT, "`notice`, `summary`, or `late`.", values=("notice", "summary", "late")),
+    Field("about", Type.TEXT, "The ID of the entry, the day of the summary, or the digest.", "up to 64 characters"),
     Field("recipient", Type.TEXT, "Its recipient.", _ANY),
     Field("reply", Type.TEXT, "The reply of the delivery sendmail, or why there was none.", _ANY),
 )
@@ -680,13 +681,13 @@ EVENTS = (
     Event(
         "mail_sent",
         ("info",),
-        "The delivery sendmail has a notice or a summary.",
+        "The delivery sendmail has a notice, a summary, or the notice of a late detection.",
         _MAIL,
     ),
     Event(
         "mail_failed",
         ("warning",),
-        "A notice or a summary was not sent. It is tried again only if it was refused.",
+        "A notice, a summary or the notice of a late detection was not sent. It is tried again only if it was refused.",
         (
             *_MAIL,
             Field(
@@ -696,6 +697,39 @@ EVENTS = (
                 values=("refused", "doubtful", "dropped"),
             ),
         ),
+    ),
+    Event(
+        "detected_late",
+        ("warning",),
+        "What an engine detects now was in messages that were delivered before. Logged once a day for a digest. A line "
+        "`delivered_before` for each of the first 100 messages follows.",
+        (
+            Field("queue_id", Type.TEXT, "The MTA's queue ID of the message in which it was detected.", _ANY),
+            replace(_SIGNATURE, null=False),
+            _DIGEST,
+            Field("messages", Type.INTEGER, "How many messages had it before.", "1 and more", least=1),
+        ),
+    ),
+    Event(
+        "delivered_before",
+        ("warning",),
+        "A message that was accepted and had what is detected now.",
+        (
+            replace(_ARRIVED_AS, meaning="The MTA's queue ID of that message."),
+            Field("delivered", Type.TEXT, "When it was accepted, in UTC.", "ISO 8601"),
+            Field("client_address", Type.TEXT, "Address of the SMTP client.", _ANY),
+            Field("sender", Type.TEXT, "Its sender.", _ANY),
+            Field("recipients", Type.TEXTS, "The first of those who received it.", _ANY, most=RECIPIENTS_SHOWN),
+            Field("recipients_count", Type.INTEGER, "How many received it.", "1 and more", least=1),
+            replace(_SIGNATURE, null=False),
+            _DIGEST,
+        ),
+    ),
+    Event(
+        "archive_expired",
+        ("info",),
+        "Days of the archive of digests were removed.",
+        (Field("days", Type.TEXTS, "The days, in UTC.", "dates", most=100),),
     ),
     Event("template_broken", ("error",), "A template of the site cannot be used; miltscan uses its own.", (_WHY,)),
     Event(

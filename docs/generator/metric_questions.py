@@ -87,14 +87,19 @@ QUESTIONS = {
         "has their releases."
     ),
     "quarantine_mails_total": (
-        "How many notices and summaries were sent, and how many were refused, have no certain result, or were dropped "
-        "because they were no longer news?"
+        "How many notices (late: of late detections) and summaries were sent, and how many were refused, have no "
+        "certain result, or were dropped because they were no longer news?"
     ),
     "quarantine_rescans_total": "How many stored messages were scanned again, and with which result?",
     "quarantine_expired_total": "How many messages were deleted because of max_age, max_entries or max_size?",
     "quarantine_disk_bytes": "How large is the file system of the quarantine?",
     "quarantine_free_bytes": "How much disk space is free at quarantine.directory?",
-    "keeper_configured": "Does the service have a keeper (1)? It has none without a quarantine (0).",
+    "archived_messages_total": (
+        "Is each accepted message in the archive? The envelopes of those that were dropped or not written are missing."
+    ),
+    "archive_searches_total": "How many detected digests had been delivered before, so that somebody should look?",
+    "archive_bytes": "How much disk space does the archive use?",
+    "keeper_configured": "Does the service have a keeper (1)? It has none without a quarantine and an archive (0).",
     "keeper_last_round_timestamp_seconds": (
         "When did the keeper last complete a round? It needs about a second for one. A keeper that waits for the lock "
         "of another service completes rounds, too."

@@ -101,6 +101,15 @@ class QuarantineSettings(Table):
                 yield f"quarantine.area.{units.toml(name)}: expected a name of {units.LABEL.expected}"
 
 
+class ArchiveSettings(Table):
+    """`[archive]`: what is known of accepted mail when a part of it is detected later: docs/archive.md."""
+
+    digests: Annotated[float, units.duration("0s", "90d"), RESTART] = 0.0
+    """Time for which the digests of the parts of accepted mail are kept with its envelope; 0s for none."""
+    max_size: Annotated[int, units.size("1MiB", "1000GiB")] = 4 * 2**30
+    """Size on disk above which the oldest days are removed."""
+
+
 class DeliverySettings(Table):
     """`[delivery]`: the delivery sendmail, which takes releases, notices and summaries."""
 

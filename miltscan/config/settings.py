@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from miltscan.config import places, units
 from miltscan.config.engines import AntispamEngineTable, ClamdEngineSettings, ClamdSettings, EngineSettings
 from miltscan.config.policy import PolicySettings
-from miltscan.config.quarantine import DeliverySettings, NoticeSettings, QuarantineSettings
+from miltscan.config.quarantine import ArchiveSettings, DeliverySettings, NoticeSettings, QuarantineSettings
 from miltscan.config.rules import RuleSettings, unknown_engines, unreachable
 from miltscan.config.table import RESTART, Table
 from miltscan.config.thresholds import ThresholdSettings
@@ -253,6 +253,7 @@ class Settings(Table):
     rule: tuple[RuleSettings, ...] = ()
     lists: ListSettings = ListSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     delivery: DeliverySettings = DeliverySettings()
     notice: NoticeSettings = NoticeSettings()
     headers: HeaderSettings = HeaderSettings()
@@ -315,6 +316,8 @@ class Settings(Table):
         for position, one in enumerate(self.rule, 1):
             if one.looks_at_attachments and not self.mime.read:
                 yield f"rule[{position}]: a condition on the parts of a message requires mime.read = true"
+        if self.archive.digests and not self.mime.read:
+            yield "archive.digests: requires mime.read = true, as the parts are hashed when a message is read"
 
     @property
     def workers(self) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from miltscan.config.keyfile import Loaded
-from miltscan.daemon.recorder import MessageRecorder, TracingRecorder
+from miltscan.daemon.recorder import MessageRecorder, StreamingRecorder
 from miltscan.daemon.sockets import MilterSocket
 from miltscan.daemon.worker import Worker
 from miltscan.exporter import service
@@ -26,14 +26,16 @@ from miltscan.processes.signals import reset
 from miltscan.processes.supervisor import Role
 from miltscan.status.events import Reporter
 from miltscan.telemetry import family, log, traces
+from miltscan.telemetry.digests import DigestStream
 from miltscan.telemetry.folder import EXPORTER, KEEPER, PROBER, TRACER
+from miltscan.telemetry.stream import ReportStream, open_stream
 
 LAST_LINES = 1.0
 """Seconds that a process waits at its end for the reader of the log."""
 _WORKER = "worker "
 
-TraceChannel = tuple[socket.socket, socket.socket]
-"""A pair of sockets for traces: the workers' end and the tracer's."""
+StreamChannel = tuple[socket.socket, socket.socket]
+"""A pair of sockets for data of messages: the workers' end, and that of the tracer or keeper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Children:
     folder: Path
     events: socket.socket
     reporter: Reporter
-    trace_channel: TraceChannel | None
+    trace_channel: StreamChannel | None
+    digest_channel: StreamChannel | None
     _served: list[tuple[MilterSocket, ListenerChannel]] = field(default_factory=list)
     _keepers: list[Role] = field(default_factory=list)
 
@@ -66,13 +69,14 @@ class Children:
         others += [_role(PROBER, self._probe)] if settings.probe.interval else []
         # messages of former settings still expire, and may be released
         exists = os.path.isdir(settings.quarantine.directory)  # noqa: PTH112 - it raises nothing
-        return [*workers, *others, *self.keeper(needed=exists)]
+        return [*workers, *others, *self.keeper(needed=exists or self.digest_channel is not None)]
 
     def keeper(self, *, needed: bool = False) -> list[Role]:
         """Return the keeper, once, if the settings in force quarantine anything or if it is `needed` anyway."""
         if self.has_keeper or not (needed or self.in_force().settings.quarantines):
             return []
-        self._keepers.append(_role(KEEPER, self._keep))
+        # the archive takes what the workers send while they drain
+        self._keepers.append(_role(KEEPER, self._keep, outlives=self.digest_channel is not None))
         return self._keepers
 
     @property
@@ -99,10 +103,15 @@ class Children:
 
     def _recorder(self, number: int) -> MessageRecorder:
         logger = log.logger(worker=number)
-        if self.trace_channel is None:
+        streams = list[ReportStream]()
+        if self.trace_channel:
+            addresses = self.in_force().settings.tracing.addresses
+            streams.append(traces.Traces(self.trace_channel[0], addresses=addresses))
+        if self.digest_channel:
+            streams.append(DigestStream(self.digest_channel[0]))
+        if not streams:
             return MessageRecorder(logger, number, self.reporter)
-        sender = traces.Traces(self.trace_channel[0], addresses=self.in_force().settings.tracing.addresses)
-        return TracingRecorder(logger, number, self.reporter, sender)
+        return StreamingRecorder(logger, number, self.reporter, streams)
 
     def _export(self, link: ChildLink) -> None:
         self._keep_only(self.http)
@@ -138,7 +147,7 @@ class Children:
         from miltscan.daemon.keeper import Keeper
 
         self._attach(KEEPER)
-        Keeper(self.in_force()).run(link)
+        Keeper(self.in_force(), self.digest_channel[1] if self.digest_channel else None).run(link)
 
     def _keep_only(self, mine: socket.socket | None) -> None:
         """Close the listeners of the other processes: an orphan that drains must not keep a new service from a port.
@@ -174,7 +183,7 @@ def metrics_slot(role: Role) -> str:
     return role.name.removeprefix(_WORKER)
 
 
-def open_trace_channel(endpoint: str, logger: FilteringBoundLogger) -> TraceChannel | None:
+def open_trace_channel(endpoint: str, logger: FilteringBoundLogger) -> StreamChannel | None:
     """Return the channel for traces; None if tracing is off.
 
     Without the packages for tracing the service runs and logs an error: mail is worth more than its traces.
@@ -184,4 +193,4 @@ def open_trace_channel(endpoint: str, logger: FilteringBoundLogger) -> TraceChan
     if not traces.installed():
         logger.error("tracing_off", why=f"OpenTelemetry is not installed. Run: {traces.INSTALL}")
         return None
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # datagrams, so that each arrives whole
+    return open_stream()

@@ -2,11 +2,13 @@
 
 Exactly one keeper works on a folder, held by a lock in it; the keeper of a second service waits. What is to be done
 follows from the files and the index alone, so a keeper that is killed at any moment leaves nothing that its successor
-does not find. A thread each indexes, deletes, scans again, releases and sends notices: a
-scan of a minute, or a sendmail that does not answer, delays no index row.
+does not find. A thread each indexes, deletes, scans again, releases, sends notices, archives digests and looks them
+up: a scan of a minute, or a sendmail that does not answer, delays no index row.
 """
 
 import os
+import signal
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -15,6 +17,7 @@ from pathlib import Path
 
 from miltscan.config.keyfile import Loaded
 from miltscan.core.report import Place
+from miltscan.daemon.archiving import Archiving
 from miltscan.daemon.jobs import Job, Work
 from miltscan.daemon.keeping import Keeping
 from miltscan.daemon.notifying import Notifying
@@ -22,6 +25,7 @@ from miltscan.daemon.releases import Releases
 from miltscan.daemon.rescans import Rescans
 from miltscan.errors import StoreError
 from miltscan.processes.link import DRAIN, ChildLink, received
+from miltscan.processes.signals import Signals
 from miltscan.quarantine.files import Files
 from miltscan.quarantine.lock import KeeperLock
 from miltscan.telemetry import log
@@ -35,9 +39,12 @@ _RETRY = 2.0  # seconds until the lock is tried again
 
 
 class Keeper:
-    """Runs the jobs while the lock is held; a reload replaces `loaded`, which the jobs use from their next call on."""
+    """Runs the jobs while the lock is held; a reload replaces `loaded`, which the jobs use from their next call on.
 
-    def __init__(self, loaded: Loaded) -> None:
+    `digests` is the end of the channel on which the workers send what is archived; None if nothing is.
+    """
+
+    def __init__(self, loaded: Loaded, digests: socket.socket | None) -> None:
         self._loaded = loaded
         settings = loaded.settings.quarantine
         self._files = Files(Path(settings.directory))
@@ -45,34 +52,48 @@ class Keeper:
         self._ours = threading.Event()
         self._waits = False
         self._keeping = Keeping(lambda: self._loaded, self._files)
-        self._rescans = Rescans(lambda: self._loaded)
+        self._archiving = Archiving(lambda: self._loaded, self._files.directory, digests)
+        self._rescans = Rescans(lambda: self._loaded, self._archiving.detected)
         self._releases = Releases(lambda: self._loaded)
         self._notifying = Notifying(lambda: self._loaded)
         self._jobs: list[Job] = []
 
     def run(self, link: ChildLink) -> None:
-        """Run until the order to drain or the death of the supervisor."""
+        """Run until TERM, the order to drain, or the death of the supervisor."""
+        signals = Signals([signal.SIGTERM])
         with suppress(OSError):  # a container may forbid it
             os.nice(_NICE)
         upkeep = Upkeep(KEEPER)
         releases = Job("release", self._while_ours(self._releases.run), Place.KEEPER)
         notices = Job("notice", self._while_ours(self._notifying.run), Place.KEEPER)
+        archive = Job("archive", self._while_ours(self._archiving.receive), Place.KEEPER)
         self._jobs = [
             Job("index", self._index, Place.KEEPER),
             Job("expire", self._while_ours(self._keeping.expire), Place.KEEPER),
             Job("rescan", self._while_ours(self._rescans.run), Place.KEEPER),
             releases,
             notices,
+            archive,
+            Job("look up", self._while_ours(self._archiving.look_up), Place.KEEPER),
         ]
-        while not wait([link], _TICK) or self._obey(received(link)):
+        while self._goes_on(link, signals):
             link.beat()
             upkeep.update()
         self._rescans.end()
         for job in self._jobs:
             job.end()
         until = time.monotonic() + _LAST
-        for job in (releases, notices):
+        for job in (releases, notices, archive):
             job.join(max(0.0, until - time.monotonic()))
+        if self._ours.is_set():
+            self._archiving.receive()  # what the workers sent last
+
+    def _goes_on(self, link: ChildLink, signals: Signals) -> bool:
+        """Wait for an order, and carry it out; False if the keeper must end."""
+        ready = wait([link, signals.fileno()], _TICK)
+        if signal.SIGTERM in signals.read():
+            return False
+        return link not in ready or self._obey(received(link))
 
     def _obey(self, order: object) -> bool:
         """Carry out one order; False if the keeper must end."""

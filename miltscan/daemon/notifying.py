@@ -26,7 +26,7 @@ class Notifying:
         self._stores = Stores(current)
         self._health = Health("notice")
         self._made: tuple[Loaded, Notifier] | None = None
-        for kind, step in product(("notice", "summary"), set(MailStep) - {MailStep.SENDING}):
+        for kind, step in product(("notice", "summary", "late"), set(MailStep) - {MailStep.SENDING}):
             # with 0: a counter that appears with its first event shows no increase
             metrics.QUARANTINE_MAILS.child(kind, step)
 
@@ -39,7 +39,7 @@ class Notifying:
             return _POLL
         self._health.works()
         for one in done:
-            _record(one)
+            record_mail(one)
         return 0.0 if len(done) >= _AT_ONCE else _POLL
 
     def _notifier(self, loaded: Loaded) -> Notifier:
@@ -70,7 +70,8 @@ def mails_of(settings: Settings, host: str) -> Mails:
     )
 
 
-def _record(mailed: Mailed) -> None:
+def record_mail(mailed: Mailed) -> None:
+    """Count a mail, and write its line."""
     metrics.QUARANTINE_MAILS.child(mailed.kind, mailed.step).inc()
     recipient = mailed.addressee.address
     if mailed.step is MailStep.SENT:

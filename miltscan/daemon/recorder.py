@@ -1,6 +1,7 @@
 """Records what the milter of a worker reports: metrics, log, status page and traces. It never raises, nor decides."""
 
 from collections import deque
+from collections.abc import Sequence
 
 from structlog.typing import FilteringBoundLogger
 
@@ -10,7 +11,7 @@ from miltscan.core.ruled import Ruling
 from miltscan.scanning.spool import on_disk
 from miltscan.status.events import Reporter
 from miltscan.telemetry import log, metrics, recording
-from miltscan.telemetry.traces import Traces
+from miltscan.telemetry.stream import ReportStream
 from miltscan.telemetry.upkeep import Upkeep
 
 _HOSTS_KEPT = 1000  # refused hosts that are remembered
@@ -104,23 +105,33 @@ class MessageRecorder:
         self.log.error("exception", where=where, exc_info=error)
 
 
-class TracingRecorder(MessageRecorder):
-    """A recorder that also traces each message. It is used only with tracing, so that other services pay nothing."""
+class StreamingRecorder(MessageRecorder):
+    """A recorder that also sends each message to other processes: to the tracer, to the archive of the keeper.
 
-    def __init__(self, logger: FilteringBoundLogger, number: int, reporter: Reporter, traces: Traces) -> None:
+    It is used only where one of them runs, so that other services pay nothing.
+    """
+
+    def __init__(
+        self, logger: FilteringBoundLogger, number: int, reporter: Reporter, streams: Sequence[ReportStream]
+    ) -> None:
         super().__init__(logger, number, reporter)
-        self._traces = traces
+        self._streams = streams
 
     def done(self, report: Report) -> None:
-        """Record the message, and keep it for the tracer until the next `publish`."""
+        """Record the message, and keep it for the streams until the next `publish`."""
         super().done(report)
         if report.probe is None:
-            self._traces.add(report)
+            try:
+                for stream in self._streams:
+                    stream.add(report)
+            except Exception as error:  # noqa: BLE001 - as above
+                self.exception(Place.REPORT, error)
 
     def publish(self, sessions: int, transactions: int) -> None:
-        """Update the metrics, and send the messages to the tracer."""
+        """Update the metrics, and send the messages."""
         super().publish(sessions, transactions)
         try:
-            self._traces.send()
+            for stream in self._streams:
+                stream.send()
         except Exception as error:  # noqa: BLE001 - as above
             self.exception(Place.REPORT, error)

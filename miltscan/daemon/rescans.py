@@ -6,10 +6,12 @@ one of clamd's threads. A message at which an engine fails waits longer and long
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from threading import Event
 from typing import Any
 
 from miltscan.config.settings import Settings
+from miltscan.core.report import Report
 from miltscan.core.rescan import RescanResult
 from miltscan.core.verdict import Limit
 from miltscan.daemon.keeping import Current, Health, Stores, identities_of
@@ -28,10 +30,14 @@ _REMEMBERED = 10_000  # messages at which engines failed
 
 
 class Rescans:
-    """The rescans of a service. It keeps its engines until a reload changes the settings."""
+    """The rescans of a service. It keeps its engines until a reload changes the settings.
 
-    def __init__(self, current: Current) -> None:
+    `detected` receives the report and the queue ID of a message in which something else is found than before.
+    """
+
+    def __init__(self, current: Current, detected: Callable[[Report, str], None]) -> None:
         self._current = current
+        self._detected = detected
         self._stores = Stores(current)
         self._health = Health("rescan")
         self._ended = Event()
@@ -125,6 +131,8 @@ class Rescans:
                 self._put_off(entry_id)
         else:
             self._failed.pop(entry_id, None)
+        if done.result is RescanResult.RENAMED:
+            self._detected(done.report, done.entry.queue_id)
         if done.result is RescanResult.CLEARED:
             entry, (_, signature) = done.entry, done.before
             log.logger().info(

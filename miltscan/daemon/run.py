@@ -35,6 +35,7 @@ from miltscan.status import events
 from miltscan.status.events import Reporter
 from miltscan.telemetry import family, log, metrics, recording
 from miltscan.telemetry.folder import SUPERVISOR, MetricsFolder, claim_folder, slots_of
+from miltscan.telemetry.stream import open_stream
 from miltscan.telemetry.upkeep import Upkeep
 
 _RELOAD = 10.0  # seconds for the disks with the files of the configuration, and with the spool, to answer
@@ -153,8 +154,9 @@ class _Service:
             if one.unfiltered:
                 self.log.info("filter_off", socket=one.key, why=one.unfiltered)
         channel = open_trace_channel(self.settings.tracing.endpoint, self.log)
+        digests = open_stream() if self.settings.archive.digests else None
         self.children = children = Children(
-            lambda: self.loaded, self.sockets, self.http, self.folder.path, reader, reporter, channel
+            lambda: self.loaded, self.sockets, self.http, self.folder.path, reader, reporter, channel, digests
         )
         self.watch = SocketWatch(self.sockets, self.settings.milter, self.log, children.renewed, _end)
         self.watch.begin()

@@ -13,13 +13,11 @@ import socket
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Protocol
 
-import orjson
-
 from miltscan import __version__
 from miltscan.processes.link import ChildLink, received
 from miltscan.processes.signals import Signals
 from miltscan.telemetry import log, metrics
-from miltscan.telemetry.traces import DATAGRAM, Record
+from miltscan.telemetry.stream import Record, received_records
 from miltscan.telemetry.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 3.0  # seconds for one export with its retries; a stop of the service may have to wait for two exports
 _BEAT = 5.0  # seconds between two signs of life and two calls of Upkeep.update, at most, in addition to one export
-_BATCH = 512  # messages in one export: below the 4 MB that collectors accept
 _NANOSECONDS = 1_000_000_000
 
 
@@ -50,19 +47,8 @@ def run_tracer(channel: socket.socket, endpoint: str, link: ChildLink) -> None:
         wait([channel, link, signals.fileno()], _BEAT)
         upkeep.update()
         ending = signal.SIGTERM in signals.read() or (link.poll() and received(link) is None)
-        tracer.export(_received(channel))
-    tracer.export(_received(channel))
-
-
-def _received(channel: socket.socket) -> list[Record]:
-    """Return the records that have arrived, at most about one export."""
-    records: list[Record] = []
-    while len(records) < _BATCH:
-        try:
-            records += orjson.loads(channel.recv(2 * DATAGRAM))
-        except BlockingIOError:
-            break
-    return records
+        tracer.export(received_records(channel))
+    tracer.export(received_records(channel))
 
 
 class Tracer:

@@ -12,7 +12,7 @@ from miltscan.core.released import parse_head
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.quarantine.audience import Addressee, AreaMails, MailStep
-from miltscan.quarantine.shown import Notice, Summary
+from miltscan.quarantine.shown import MailContent
 from miltscan.quarantine.templates import Sender, Templates, mail
 from miltscan.sandwich.transfer import Transfer, transfer
 
@@ -36,7 +36,7 @@ class Mails(NamedTuple):
 
 
 class Mailed(NamedTuple):
-    """A mail that was tried: a notice of an entry (`about` is its ID), or a summary (`about` is its day)."""
+    """A mail that was tried, and what it is `about`: the ID of an entry, the day of a summary, a digest."""
 
     kind: str
     about: str
@@ -61,7 +61,7 @@ class Post:
         """Whether the server could not be reached a moment ago."""
         return now < self._paused_until
 
-    def message(self, addressee: Addressee, identity: str, content: Notice | Summary, now: float) -> bytes:
+    def message(self, addressee: Addressee, identity: str, content: MailContent, now: float) -> bytes:
         """The mail about `content`, ready to be sent."""
         role = f"{identity}.administrator" if addressee.administrator else identity
         message = mail(self._mails.sender, addressee.address, role, self._templates.render(content), now)

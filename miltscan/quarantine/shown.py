@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from miltscan.core.archived import AcceptedMail, Detected
 from miltscan.core.verdict import Limit, Outcome
 from miltscan.quarantine.entry import Entry, Standing, State
 from miltscan.quarantine.mailtext import mail_address, shown_size, shown_text
 
 _LISTED_RECIPIENTS = 10
+_LISTED_DELIVERIES = 50
 _LIMITS: Mapping[object, str] = {
     Limit.TOO_LARGE: "too large to be scanned",
     Limit.TIMEOUT: "the scan took too long",
@@ -86,6 +88,65 @@ class Summary(NamedTuple):
         return self.total - len(self.messages)
 
 
+class DeliveryShown(NamedTuple):
+    """A message in a notice about a late detection: it was delivered before a part of it was detected."""
+
+    time: str
+    sender: str
+    recipients: tuple[str, ...]
+    more_recipients: int
+    client: str
+    queue_id: str
+
+
+class LateNotice(NamedTuple):
+    """What the templates of a late detection have: the first of `total` messages with a part that is detected now."""
+
+    host: str
+    zone: str
+    signature: str
+    digest: str
+    time: str
+    queue_id: str
+    total: int
+    messages: tuple[DeliveryShown, ...]
+
+    @property
+    def more(self) -> int:
+        """The messages that are not listed."""
+        return self.total - len(self.messages)
+
+
+MailContent = Notice | Summary | LateNotice
+"""What a mail is about."""
+
+
+def late_notice(host: str, detected: Detected, deliveries: Sequence[AcceptedMail], total: int) -> LateNotice:
+    """The notice that a digest is detected which `total` messages had before; the first of these are given."""
+    return LateNotice(
+        host,
+        zone(detected.time),
+        shown_text(detected.signature),
+        detected.digest.hex(),
+        local_minute(detected.time),
+        shown_text(detected.queue_id),
+        total,
+        tuple(_delivery_shown(one) for one in deliveries[:_LISTED_DELIVERIES]),
+    )
+
+
+def _delivery_shown(one: AcceptedMail) -> DeliveryShown:
+    listed = one.recipients[:_LISTED_RECIPIENTS]
+    return DeliveryShown(
+        local_minute(one.time),
+        mail_address(one.sender),
+        tuple(map(mail_address, listed)),
+        one.recipients_count - len(listed),
+        shown_text(one.client),
+        shown_text(one.queue_id),
+    )
+
+
 def shown_message(standing: Standing, max_age: float, recipient: bytes | None = None) -> Shown:
     """The message as its `recipient` may see it, or an administrator; `max_age` (seconds) is that of its area."""
     entry = standing.entry
@@ -137,8 +198,8 @@ def _local(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds).astimezone()
 
 
-def samples() -> Sequence[Notice | Summary]:
-    """A notice and a summary for each audience with all that can be in them, to try templates on."""
+def samples() -> Sequence[MailContent]:
+    """A mail of each kind for each audience with all that can be in it, to try templates on."""
     message = Shown(
         id="01k0sample0123456789",
         time="2026-11-29 05:13",
@@ -165,10 +226,13 @@ def samples() -> Sequence[Notice | Summary]:
         total=2,
         messages=(message,),
     )
+    late = late_notice("mx.example.org", Detected(bytes(32), "Sample.Signature", "6AT5D0xx000002", 0.0), (), 1)
+    earlier = AcceptedMail(0.0, "6AT5D0xx000001", "192.0.2.1", b"<author@example.org>", (b"<jo@example.org>",), 2)
     return (
         Notice("mx.example.org", administrator=False, zone="UTC", message=message),
         Notice("mx.example.org", administrator=True, zone="UTC", message=message),
         summary,
         summary._replace(administrator=True, areas=(area,)),
         summary._replace(administrator=True, areas=(area,), total=0, messages=()),
+        late._replace(total=2, messages=(_delivery_shown(earlier),)),
     )

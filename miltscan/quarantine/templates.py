@@ -5,7 +5,8 @@ is reported, and the one of miltscan takes its place: nobody misses a mail becau
 
     notice.txt  notice.html     one message: a `Notice`
     summary.txt summary.html    many messages: a `Summary`
-    frame.html                  the frame of both HTML texts
+    late.txt    late.html       delivered messages in which something is detected now: a `LateNotice`
+    frame.html                  the frame of all HTML texts
 
 The first line of a .txt template is the subject. Values in HTML are escaped; `fill` and `hang` break lines of text.
 """
@@ -31,10 +32,11 @@ from jinja2 import (
 
 from miltscan.core.text import readable
 from miltscan.quarantine.mailtext import fill, hang
-from miltscan.quarantine.shown import Notice, Summary, samples
+from miltscan.quarantine.shown import LateNotice, MailContent, Notice, Summary, samples
 
-NAMES = ("notice.txt", "notice.html", "summary.txt", "summary.html", "frame.html")
+NAMES = ("notice.txt", "notice.html", "summary.txt", "summary.html", "late.txt", "late.html", "frame.html")
 """The templates that a site can replace."""
+_OF_CONTENT = {Notice: "notice", Summary: "summary", LateNotice: "late"}
 _OURS = PackageLoader("miltscan.quarantine", "templates")
 _SIMPLE = re.compile(rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,255}")
 """An address that can stand in a header as it is (RFC 5322 section 3.4.1, dot-atom)."""
@@ -62,14 +64,14 @@ class Templates:
         self._ours = _environment(None)
         self._site = _environment(folder) if folder else None
 
-    def render(self, content: Notice | Summary) -> Texts:
+    def render(self, content: MailContent) -> Texts:
         """The texts about `content`."""
-        name = "notice" if isinstance(content, Notice) else "summary"
+        name = _OF_CONTENT[type(content)]
         head, _, text = self._render(f"{name}.txt", content).partition("\n")
         html = self._render(f"{name}.html", content)
         return Texts(head.removeprefix("Subject:").strip(), text.strip("\n") + "\n", html)
 
-    def _render(self, name: str, content: Notice | Summary) -> str:
+    def _render(self, name: str, content: MailContent) -> str:
         if self._site is not None:
             try:
                 return _render(self._site, name, content)
@@ -106,7 +108,7 @@ def _environment(folder: str | None) -> Environment:
     return environment
 
 
-def _render(environment: Environment, name: str, content: Notice | Summary) -> str:
+def _render(environment: Environment, name: str, content: MailContent) -> str:
     return environment.get_template(name).render(mail=content)
 
 

@@ -164,16 +164,24 @@ def pipeline_for(
 def unwrapping_for(settings: Settings, *, explains: bool = False) -> Unwrapping | None:
     """How messages are read with these settings; None where they are not.
 
-    Attachments are looked at only if rules ask for them, or for a command that `explains`.
+    Attachments are looked at only if rules ask for them, or for a command that `explains`; parts are hashed only for
+    the archive.
     """
     if not settings.mime.read:
         return None
     spool, mime = settings.spool, settings.mime
     looks = explains or any(one.looks_at_attachments for one in settings.rule)
     directory, program = Path(spool.directory), find_program() if mime.unpack else None
-    unpacking = Unpacking(program, directory, spool.memory) if program else None
     return Unwrapping(
-        directory, spool.memory, mime.parts, mime.file_size, mime.sample, looks, unpacking, mime.passwords
+        directory,
+        spool.memory,
+        mime.parts,
+        mime.file_size,
+        mime.sample,
+        looks,
+        Unpacking(program, directory, spool.memory) if program else None,
+        mime.passwords,
+        digests=settings.archive.digests > 0,
     )
 
 

@@ -28,6 +28,7 @@ from miltscan.core.structure import ScannedPart, Structure
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, combined, severity
 from miltscan.engines.base import Engine, Tick
 from miltscan.errors import MtaGoneError, SpoolError
+from miltscan.scanning.digests import PartDigests
 from miltscan.scanning.files import COPIED, MessageFiles, bytes_of, copy_part, forget_pages, is_text
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.unpacking import Opening, Unpacking, words_of
@@ -53,7 +54,8 @@ class Unwrapping:
     """How the messages of one configuration are unwrapped; `parts`, `file` and `sample` as in `MimeSettings`.
 
     A part above `memory` bytes is kept in `directory`, as a message is. `attachments` are looked at for rules.
-    `unpacking` opens archives that engines do not, with at most `passwords` words of the message.
+    `unpacking` opens archives that engines do not, with at most `passwords` words of the message. With `digests` the
+    parts are hashed for the archive.
     """
 
     directory: Path
@@ -64,10 +66,12 @@ class Unwrapping:
     attachments: bool = False
     unpacking: Unpacking | None = None
     passwords: int = 0
+    digests: bool = False
 
     def of(self, message: Message) -> "Unwrapped":
         """The message, to be scanned before its content ends."""
-        return Unwrapped(self, message, sampled=random.random() * self.sample < 1 <= self.sample)  # noqa: S311 - no secret
+        sampled = random.random() * self.sample < 1 <= self.sample  # noqa: S311 - no secret
+        return Unwrapped(self, message, sampled, digests=PartDigests(self.parts) if self.digests else None)
 
 
 class _Item(NamedTuple):
@@ -86,6 +90,7 @@ class Unwrapped:
     message: Message
     sampled: bool
     structure: Structure | None = None
+    digests: PartDigests | None = None
     _reading: Reading | None = None
     _private: bool = False
     """Whether it holds what only its recipients can read."""
@@ -99,19 +104,24 @@ class Unwrapped:
         Raises only what `tick` does.
         """
         whole = engine.scan(self.message, deadline, tick)
-        if (whole.outcome is Outcome.INFECTED and not whole.suspected) or whole.failed:
+        found = whole.outcome is Outcome.INFECTED and not whole.suspected
+        if whole.failed or (found and not self.digests):
             return whole
         try:
             sealed = whole.reason is Limit.ENCRYPTED
-            verdicts = (*self._verdicts(engine, deadline, tick, sealed=sealed),)
+            every = found or (sealed and self.unwrapping.passwords > 0)
+            verdicts = (*self._verdicts(engine, deadline, tick, every=every),)
             # what was encrypted in an archive that was opened is known; of the rest the parts tell
             worst = combined(verdicts if sealed and self._unlocked and verdicts else (whole, *verdicts))
         except MtaGoneError:
             raise
         except (SpoolError, OSError) as error:
-            return Verdict.error(engine.name, Fault.SPOOL, str(error))
+            return whole if found else Verdict.error(engine.name, Fault.SPOOL, str(error))
         except Exception as error:  # noqa: BLE001 - a defect of ours; the message is not at fault
-            return self._after_defect(engine.name, error) or replace(whole, detail=_AS_A_WHOLE)
+            fault = self._after_defect(engine.name, error)
+            return whole if found else fault or replace(whole, detail=_AS_A_WHOLE)
+        if found:  # the parts were only to say which of them it is
+            return whole
         if self.structure and self.structure.plain and severity(worst) > severity(whole):
             self.structure = self.structure._replace(missed=True)
         return worst
@@ -121,6 +131,8 @@ class Unwrapped:
 
         A rule that refuses some of them must not let all pass then. Raises only what `tick` does.
         """
+        if self.digests:
+            self._complete_digests(self.digests, tick)
         if not self.unwrapping.attachments:
             return self.structure, None
         files, found, fault = self._files(tick), tuple[Attachment, ...](), None
@@ -137,6 +149,18 @@ class Unwrapped:
         self.structure = structure._replace(attachments=found, anomalies=(*structure.anomalies, *unseen))
         return self.structure, fault
 
+    def _complete_digests(self, digests: PartDigests, tick: Tick) -> None:
+        """Hash what the scan has not. The archive does without a message that cannot be read: it stops no mail."""
+        try:
+            reading, late = self._read(tick), Budget(self._bounds(tick), self.message.size).late
+            with _turn(self.message.size, tick):
+                found = digests.of(self.message, reading, late)
+            self.structure = (self.structure or _UNREAD)._replace(digests=found, detected=(*digests.detected,))
+        except MtaGoneError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            self._after_defect("miltscan", error)
+
     def _files(self, tick: Tick) -> MessageFiles:
         bounds = self._bounds(tick)
         budget = Budget(bounds, self.message.size)
@@ -146,13 +170,13 @@ class Unwrapped:
         deadline = time.thread_time() + _SECONDS + _SECONDS_PER_MIB * self.message.size / MIB
         return ContainerBounds(clock=_ticking_clock(tick), deadline=deadline, file=self.unwrapping.file)
 
-    def _verdicts(self, engine: Engine, deadline: float, tick: Tick, *, sealed: bool) -> Iterator[Verdict]:
+    def _verdicts(self, engine: Engine, deadline: float, tick: Tick, *, every: bool) -> Iterator[Verdict]:
         """The verdicts on the parts, attachments first, until one is infected; and on what was not read.
 
-        A message that is `sealed` has something encrypted within it: each of its parts is scanned, to know which one.
+        With `every` no part is left out: it must be known which one is infected, or has something encrypted within it.
         """
         reading = self._read(tick)
-        every = self.sampled or not reading.plain or (sealed and self.unwrapping.passwords > 0)
+        every = every or self.sampled or not reading.plain
         parts = sorted(reading.parts, key=is_text)
         waiting = deque(_Item(Inner(one.path, one.chunks), 0, every) for one in parts if every or may_contain(one))
         limits = _limits_of(reading, encrypted=self._private)
@@ -169,8 +193,7 @@ class Unwrapped:
         while waiting:
             item = waiting.popleft()
             with closing(Spool(self.unwrapping.directory, self.unwrapping.memory)) as spool:
-                with _turn(self.message.size, tick):
-                    digest, fault = copy_part(item.inner.chunks(), spool, budget)
+                digest, fault = self._copied(item.inner, spool, budget, tick)
                 if fault:
                     yield Verdict.unscanned(engine.name, fault[0], f"part {item.inner.path}: {fault[1]}")
                 if digest in seen or not spool.size:
@@ -191,6 +214,8 @@ class Unwrapped:
                     yield Verdict.unscanned(engine.name, Limit.TIMEOUT, "the parts of the message took too long")
                     return
                 verdict = self._part_verdict(engine, item.inner.path, spool, inside, opening)
+            if self.digests and verdict.outcome is Outcome.INFECTED:
+                self.digests.detected[digest] = None
             yield verdict
             if verdict.outcome is Outcome.INFECTED and not verdict.suspected:
                 return
@@ -232,6 +257,14 @@ class Unwrapped:
             anomalies = tuple(sorted(reading.anomalies))
             self.structure = Structure(reading.plain, self.sampled, anomalies, seconds, encrypted=self._private)
         return self._reading
+
+    def _copied(self, inner: Inner, spool: Spool, budget: Budget, tick: Tick) -> tuple[bytes, tuple[Limit, str] | None]:
+        """The digest of a part, which is in the spool then, and why it is not complete."""
+        with _turn(self.message.size, tick):
+            digest, fault = copy_part(inner.chunks(), spool, budget)
+        if self.digests and spool.size and not fault:
+            self.digests.note(inner.path, digest)
+        return digest, fault
 
     def _note(self, *, scan: ScannedPart | None = None, inside: Inside | None = None) -> None:
         """Note a part that was scanned, or what is within one."""

@@ -359,8 +359,8 @@ QUARANTINE_MAILS = Family(
     Counter,
     "quarantine_mails_total",
     "mails",
-    "Notices and summaries, by result.",
-    (closed("kind", ("notice", "summary")), closed("result", ("sent", "refused", "doubtful", "dropped"))),
+    "Notices, summaries and notices of late detections, by result.",
+    (closed("kind", ("notice", "summary", "late")), closed("result", ("sent", "refused", "doubtful", "dropped"))),
 )
 QUARANTINE_RESCANS = Family(
     Counter,
@@ -387,6 +387,24 @@ KEEPER_LAST_ROUND = Family(
     "seconds since 1970",
     "Time when the keeper last completed a round, in seconds since 1970.",
 )
+
+# The archive
+
+ARCHIVED = Family(
+    Counter,
+    "archived_messages_total",
+    "messages",
+    "Messages whose digests were to be archived, by result: kept, dropped on the way to the keeper, or not written.",
+    (closed("result", ("kept", "dropped", "failed")),),
+)
+ARCHIVE_SEARCHES = Family(
+    Counter,
+    "archive_searches_total",
+    "digests",
+    "Detected digests that were looked up in the archive, by result: delivered before, unknown, or no room to note it.",
+    (closed("result", ("delivered", "unknown", "skipped")),),
+)
+ARCHIVE_BYTES = Family(Gauge, "archive_bytes", "bytes", "Size of the archive of digests, in bytes.")
 
 # Structure
 

@@ -38,6 +38,7 @@ _DONE = " or ".join(
         _work("miltscan_quarantine_rescans_total", "rescan"),
         _work('miltscan_quarantine_mails_total{kind="notice"}', "notice"),
         _work('miltscan_quarantine_mails_total{kind="summary"}', "summary"),
+        _work('miltscan_quarantine_mails_total{kind="late"}', "late detection"),
     )
 )
 
@@ -145,5 +146,21 @@ PANELS: tuple[Panel, ...] = (
         (f"min by (instance) ({_KEEPER} or 1 - miltscan_keeper_configured)", "{{instance}}"),
         note="Does the keeper complete its rounds (up)? Where there is no quarantine, there is no keeper to be down.",
         width=6,
+    ),
+    amount(
+        "Detected after delivery",
+        increased('miltscan_archive_searches_total{result="delivered"}'),
+        note="How many digests that were detected in the time shown had been delivered before?",
+        width=6,
+        steps=NONE_IS_GOOD,
+    ),
+    number("Size of the archive", BytesIEC, "sum(miltscan_archive_bytes)", width=6, none="no archive"),
+    graph(
+        "Archived messages",
+        PER_MINUTE,
+        (seen("miltscan_archived_messages_total", "result"), "{{result}}"),
+        note="Is each accepted message in the archive of digests?",
+        none="nothing is archived: archive.digests is 0s",
+        width=12,
     ),
 )

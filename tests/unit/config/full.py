@@ -13,7 +13,6 @@ memory = "512KiB"
 [mime]
 unpack = false
 passwords = 5
-read = false
 parts = 50
 file_size = "25MiB"
 sample = 0
@@ -51,6 +50,9 @@ directory = "/srv/quarantine"
 index = "postgresql+psycopg:///miltscan"
 identity = "/srv/identity"
 rescan = false
+[archive]
+digests = "7d"
+max_size = "1GiB"
 [delivery]
 server = "inet:1900@delivery.example.test"
 timeout = "2m"
@@ -124,6 +126,8 @@ canary_interval = "30s"
 """
 
 AREAS = """
+[mime]
+read = false
 [policy]
 on_infected = "quarantine:viruses"
 on_error = "quarantine"

@@ -30,9 +30,8 @@ def parsed(text: str) -> Settings:
 def test_every_key_can_be_set() -> None:
     """Each key of FULL differs from its default, and all keys are in it."""
     changed, defaults = keys(parsed(FULL)), keys(Settings())
-    assert [str(key) for key in defaults] == [
-        str(key) for key, default in zip(changed, defaults, strict=True) if key.value != default.value
-    ]
+    same = [str(key) for key, default in zip(changed, defaults, strict=True) if key.value == default.value]
+    assert same == ["mime.read"]  # without it there is no archive; AREAS sets it
     assert all(key.meaning and key.expected for key in keys(parsed(ENGINES + RULES)))
 
 
@@ -63,6 +62,7 @@ def test_a_reload_names_what_needs_a_restart() -> None:
         "milter.workers",
         "quarantine.directory",
         "quarantine.index",
+        "archive.digests",
         "verify.socket",
         "verify.workers",
         "probe.interval",

@@ -48,7 +48,7 @@ def test_templates(tmp_path: Path) -> None:
     assert lines(notice=notice) == [
         (
             f"warning  notice.templates: {tmp_path} has none of notice.txt, notice.html, summary.txt, summary.html, "
-            "frame.html; add one of these files"
+            "late.txt, late.html, frame.html; add one of these files"
         )
     ]
     (tmp_path / "notice.txt").write_text("Subject: x\n\nx\n")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from miltscan.core.message import Direction
 from miltscan.core.verdict import Fault, Limit, Outcome
 from miltscan.quarantine.entry import Event, Standing, State
-from miltscan.quarantine.shown import Notice, Shown, Summary, samples, shown_message
+from miltscan.quarantine.shown import LateNotice, Notice, Shown, Summary, samples, shown_message
 from miltscan.quarantine.templates import Sender, Templates, Texts, mail, problems
 from tests.fakes.entries import ANN, BOB, NOW, entry
 
@@ -247,7 +247,10 @@ def test_samples_have_all_values() -> None:
     """What templates are tried on leaves no value empty, and has both audiences."""
     shown = [one for one in samples() if isinstance(one, Notice)]
     assert all(all(one.message) for one in shown)
-    assert {one.administrator for one in samples()} == {False, True}
+    assert {one.administrator for one in samples() if not isinstance(one, LateNotice)} == {False, True}
+    (late,) = (one for one in samples() if isinstance(one, LateNotice))
+    assert all(late)
+    assert all(all(one) for one in late.messages)
     assert Shown._fields == type(shown[0].message)._fields
 
 

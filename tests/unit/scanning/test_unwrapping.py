@@ -76,12 +76,15 @@ def unwrapped(tmp_path: Path) -> Iterator[Callable[..., Unwrapped]]:
     """A function that makes a message of bytes, to be unwrapped."""
     spools: list[Spool] = []
 
-    def made(data: bytes, *, sampled: bool = False, parts: int = 50, memory: int = 1 << 20) -> Unwrapped:
+    def made(
+        data: bytes, *, sampled: bool = False, parts: int = 50, memory: int = 1 << 20, digests: bool = False
+    ) -> Unwrapped:
         spool = Spool(tmp_path, memory)
         spools.append(spool)
         spool.write(PREFACE + data)
         mail = message(content=spool, size=len(data))
-        return Unwrapped(Unwrapping(tmp_path, memory, parts, 1 << 20, 0), mail, sampled)
+        made = Unwrapping(tmp_path, memory, parts, 1 << 20, 0, digests=digests)
+        return replace(made.of(mail), sampled=sampled)
 
     yield made
     for spool in spools:

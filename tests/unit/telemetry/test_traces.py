@@ -13,7 +13,7 @@ from miltscan.core.action import Reply as SmtpReply
 from miltscan.core.message import Client
 from miltscan.core.report import Report
 from miltscan.core.verdict import Fault, Verdict
-from miltscan.telemetry import metrics, traces
+from miltscan.telemetry import metrics, stream, traces
 
 MakeReport = Callable[..., Report]
 HOSTILE = "\x1b\u202e\udcff\U000e0001" * 300
@@ -34,10 +34,10 @@ def _taken(end: socket.socket) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     while True:
         try:
-            data = end.recv(10 * traces.DATAGRAM)
+            data = end.recv(10 * stream.DATAGRAM)
         except BlockingIOError:
             return found
-        assert len(data) <= traces.DATAGRAM
+        assert len(data) <= stream.DATAGRAM
         found += json.loads(data)
 
 
@@ -124,7 +124,7 @@ def test_a_tracer_that_reads_nothing_delays_nothing(
 ) -> None:
     """What fits stays in order, the rest is dropped and counted, and later messages are sent again."""
     sender = traces.Traces(channel[0], addresses=False)
-    for number in range(6 * traces.WAITING):
+    for number in range(6 * stream.WAITING):
         sender.add(make_report()._replace(seconds=number))
         if number % 1000 == 0:
             sender.send()
@@ -133,8 +133,8 @@ def test_a_tracer_that_reads_nothing_delays_nothing(
         assert [record["seconds"] for record in got] == [*range(kept, kept + len(got))]
         kept += len(got)
         sender.send()
-    assert kept >= traces.WAITING
-    assert kept + _dropped() == 6 * traces.WAITING
+    assert kept >= stream.WAITING
+    assert kept + _dropped() == 6 * stream.WAITING
     sender.add(make_report())
     sender.send()
     assert len(_taken(channel[1])) == 1
