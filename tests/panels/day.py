@@ -14,9 +14,10 @@ from miltscan.telemetry import metrics
 from tests.panels.mail import Mail, Moment
 from tests.panels.samples import SCRAPES, Samples
 
+MINUTE = 60
 BEGIN = 1_790_035_200
 """2026-09-22 00:00 UTC."""
-END = BEGIN + (23 * 60 + 50) * SCRAPES
+END = BEGIN + (23 * 60 + 50) * MINUTE
 """Before midnight, so that no label of an axis is at its very end."""
 TARGET = {"job": "miltscan", "instance": "mx1.example.org:9464"}
 _SERVERS = ("/run/clamav/clamd.ctl", "inet:3310@192.0.2.7")
@@ -30,13 +31,14 @@ def between(minute: int, begin: str, end: str) -> bool:
     return first <= minute < last
 
 
-def day(*, default: bool = False, minutes: int = (END - BEGIN) // SCRAPES) -> Iterator[str]:
+def day(*, default: bool = False, minutes: int = (END - BEGIN) // MINUTE) -> Iterator[str]:
     """Yield the day as OpenMetrics text; the `default` host has one clamd, and no probe, quarantine and rspamd."""
     samples = Samples(TARGET)
     host = _Host(samples, default=default)
     for minute in range(minutes + 1):
         host.pass_minute(minute)
-        samples.scrape(BEGIN + minute * SCRAPES)
+        if minute * MINUTE % SCRAPES == 0:
+            samples.scrape(BEGIN + minute * MINUTE)
     yield from samples.text()
 
 
@@ -54,7 +56,7 @@ class _Host:
     def pass_minute(self, minute: int) -> None:
         """Count the mail of a minute and show the state at its end."""
         moment = self._moment(minute)
-        now = float(BEGIN + minute * SCRAPES)
+        now = float(BEGIN + minute * MINUTE)
         self.mail.arrive(moment)
         self._events(minute)
         self._engines(moment, minute, now)
@@ -162,7 +164,7 @@ class _Host:
         if minute == 20 * 60:
             self.samples.count(metrics.QUARANTINE_EXPIRED, by=38)
             self.kept -= 38
-        if minute in {17 * 60, 19 * 60}:
+        if minute in {8 * 60, 19 * 60}:
             self.samples.count(metrics.QUARANTINE_RELEASES, "released", by=2)
             self.samples.count(metrics.QUARANTINE_MAILS, "notice", "sent", by=5)
         if minute % 60 == 0:

@@ -12,8 +12,8 @@ from prometheus_client.utils import floatToGoString
 from miltscan.telemetry.family import Family
 from miltscan.telemetry.metrics import FAMILIES
 
-SCRAPES = 60
-"""Seconds between two samples of a series."""
+SCRAPES = 120
+"""Seconds between two samples of a series: a point of a panel is longer, and each sample costs time to read."""
 Key = tuple[str, tuple[tuple[str, str], ...]]
 """The name of a series and its labels."""
 

@@ -93,17 +93,20 @@ PROCESSES: tuple[Panel, ...] = (
         "Memory",
         BytesIEC,
         ("sum by (instance, process) (miltscan_process_resident_memory_bytes)", "{{process}} {{instance}}"),
+        width=12,
     ),
     graph(
         "CPU",
         Percent,
         (f"100 * {rate('miltscan_process_cpu_seconds_total', 'instance, process')}", "{{process}} {{instance}}"),
         note="How much of one CPU core does each process use?",
+        width=12,
     ),
     graph(
         "Open files",
         Short,
         ("sum by (instance, process) (miltscan_process_open_fds)", "{{process}} {{instance}}"),
+        width=12,
     ),
     graph(
         "Spool",
@@ -111,12 +114,14 @@ PROCESSES: tuple[Panel, ...] = (
         ("sum(miltscan_spool_bytes)", "bytes in use"),
         ("sum(miltscan_spool_files)", "files in use"),
         colours={"bytes in use": colours.BLUE, "files in use": colours.AMBER},
+        width=12,
     ).override_by_name("files in use", [DynamicConfigValue("unit", Short)]),
     graph(
         "Duration of a scrape",
         Seconds,
         ("max by (instance) (miltscan_scrape_duration_seconds)", "{{instance}}"),
         steps=((None, "green"), (0.1, "orange")),
+        width=12,
     ),
     graph(
         "Processes that cannot write",
@@ -124,6 +129,7 @@ PROCESSES: tuple[Panel, ...] = (
         ("sum by (instance) (miltscan_log_stalled)", "log {{instance}}"),
         ("sum by (instance) (miltscan_metrics_in_memory)", "counts {{instance}}"),
         note="How many processes cannot write their log or their counts?",
+        width=12,
     ),
 )
 EVENTS: tuple[Panel, ...] = (

@@ -10,9 +10,9 @@ from tests.panels import asking
 @pytest.mark.parametrize(
     ("width", "seconds", "every"),
     [
-        (24, 3600, 60),  # no more than one point a scrape
+        (24, 3600, 120),  # no more than one point a scrape
         (12, 86_400, 240),
-        (3, 86_400, 900),
+        (3, 86_400, 960),
     ],
 )
 def test_a_wider_panel_has_more_points(width: int, seconds: int, every: int) -> None:
