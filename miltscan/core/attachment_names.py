@@ -52,7 +52,8 @@ def attachment_names(parameters: Iterable[tuple[bytes, bytes]]) -> tuple[str, ..
     """
     names: dict[str, None] = {}
     for raw in _names(parameters):
-        for name in (raw, raw.partition("\0")[0]):  # a reader in C ends a name at the zero byte
+        # a reader in C ends a name at the zero byte, and some take quotes for what they are not
+        for name in (raw, raw.partition("\0")[0], raw.strip("'\"")):
             clean = name.translate(_CONTROLS).strip()[-LONGEST_NAME:]
             if clean:
                 names.setdefault(clean)
@@ -158,6 +159,8 @@ def _unbased(data: bytes) -> bytes:
 def _text(data: bytes, charset: bytes) -> str:
     written = charset.partition(b"*")[0]  # behind the asterisk is a language (RFC 2231, 5)
     name = written.decode("ascii", "replace").strip().lower().replace("_", "-").replace("windows-", "cp")
+    if name == "utf-16" and data[:1] == b"\0":  # without a mark of its order (RFC 2781, section 4.3)
+        name = "utf-16be"
     try:
         return data.decode(name if name in _CHARSETS else "utf-8")
     except UnicodeDecodeError:

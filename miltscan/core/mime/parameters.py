@@ -29,15 +29,16 @@ _LONGEST = 2048
 """Bytes of a value that are read; a boundary has at most 70 (RFC 2046), which RFC 2231 may write as 210."""
 _MOST_DIGITS = 6
 _NAME_READINGS = 2
-"""Readings of a name: with and without escapes, or up to a blank and with blanks."""
+"""Readings of a name: with and without escapes, or up to a blank and with blanks. More for what follows quotes or `;`."""
+_NEXT = re.compile(rb";[ \t]*+%b=" % _TOKEN)
 _MOST_PIECES = 64
 """Pieces of a value by RFC 2231 that are read."""
 
 
 class Name(NamedTuple):
-    """A file name as its field has it: `filename` or `name`, with an asterisk if the value is encoded by RFC 2231.
+    """A file name as its field has it: `filename` or `name`, with the asterisks and the number of RFC 2231.
 
-    Pieces are joined; what RFC 2231 and RFC 2047 encode is not decoded.
+    What RFC 2231 and RFC 2047 encode is not decoded. The pieces of a name are there one by one, and joined.
     """
 
     parameter: bytes
@@ -78,7 +79,7 @@ def _loose(value: bytes) -> Value:
         (name + star, reading)
         for name, star, text in found
         if name != b"boundary"
-        for reading in islice(_readings(text, star), _NAME_READINGS)
+        for reading in (*islice(_readings(text, star), _NAME_READINGS), _whole(text))
     ]
     kind = bare.partition(b";")[0].translate(None, b" \t\"'\\").lower()
     unique = dict.fromkeys(one for one in boundaries if one)
@@ -110,6 +111,11 @@ def _readings(text: bytes, star: bytes) -> Iterator[bytes]:
         yield _word(kind, word)
 
 
+def _whole(text: bytes) -> bytes:
+    """A name as who does not look at quotes and semicolons takes it: all up to the next parameter."""
+    return _NEXT.split(text, maxsplit=1)[0].translate(None, b'"').strip()
+
+
 def _continued(pieces: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
     """What the pieces of a value by RFC 2231 may be together: in the order of their numbers, or as they stand."""
     numbered = [(_number((star, text)), next(_readings(text, b""))) for star, text in pieces]
@@ -136,7 +142,7 @@ def _word(kind: bytes, word: bytes) -> bytes:
 
 
 def _names(found: Sequence[tuple[bytes, bytes]]) -> Iterator[Name]:
-    """The file names among the parameters, with the pieces of RFC 2231 joined in the order of their numbers."""
+    """The file names among the parameters, and the pieces of RFC 2231 joined in the order of their numbers as well."""
     pieces: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for name, value in found:
         base, star, number = name.partition(b"*")
@@ -144,8 +150,7 @@ def _names(found: Sequence[tuple[bytes, bytes]]) -> Iterator[Name]:
             continue
         if number.strip(b"*"):
             pieces.setdefault(base, []).append((number, value))
-        else:
-            yield Name(base + star, value)
+        yield Name(name, value)
     for base, parts in pieces.items():
         encoded = b"*" if any(number.endswith(b"*") for number, _ in parts) else b""
         yield Name(base + encoded, b"".join(value for _, value in sorted(parts, key=_number)))

@@ -67,6 +67,10 @@ def filename(*values: bytes, attribute: bytes = b"filename") -> list[tuple[bytes
         (filename("grüße.exe".encode("latin-1")), ["grüße.exe"]),
         (filename(b"a.exe\0.txt"), ["a.exe.txt", "a.exe"]),
         (filename(b"a\r\n .exe\x1b"), ["a .exe"]),
+        (filename(b"'a.exe'"), ["'a.exe'", "a.exe"]),
+        ([(b"name*", b"utf-16''%00a%00.%00e")], ["a.e"]),
+        ([(b"name*", b"utf-16''a%00.%00e%00")], ["a.e"]),
+        ([(b"name*", b"utf-16''%ff%fea%00.%00e%00")], ["a.e"]),
     ],
 )
 def test_each_form_is_read(parameters: list[tuple[bytes, bytes]], names: list[str]) -> None:

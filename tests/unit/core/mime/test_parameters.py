@@ -18,8 +18,14 @@ MIXED = b"multipart/mixed"
         (b"attachment; filename=a.txt", Value(b"attachment", names=(Name(b"filename", b"a.txt"),))),
         (b'a/b; NAME="a;b =?x"', Value(b"a/b", names=(Name(b"name", b"a;b =?x"),))),
         (b"a/b; name*=utf-8''%41", Value(b"a/b", names=(Name(b"name*", b"utf-8''%41"),))),
-        (b"a/b; name*1=b; name*0*=''a", Value(b"a/b", names=(Name(b"name*", b"''ab"),))),
-        (b"a/b; name*10=c; name*9=b; name*0=a", Value(b"a/b", names=(Name(b"name", b"abc"),))),
+        (
+            b"a/b; name*1=b; name*0*=''a",
+            Value(b"a/b", names=(Name(b"name*1", b"b"), Name(b"name*0*", b"''a"), Name(b"name*", b"''ab"))),
+        ),
+        (
+            b"a/b; name*10=c; name*9=b",
+            Value(b"a/b", names=(Name(b"name*10", b"c"), Name(b"name*9", b"b"), Name(b"name", b"bc"))),
+        ),
         (b"multipart/mixed; boundary=b", Value(MIXED, (b"b",))),
         (b'multipart/mixed; boundary="b:;b"', Value(MIXED, (b"b:;b",))),
         (b'multipart/mixed; boundary="===1=="; charset="x"', Value(MIXED, (b"===1==",))),
@@ -79,6 +85,8 @@ def test_a_value_with_several_readings(value: bytes, boundary: bytes | None) -> 
         (b"multi\\part/mixed (c); x", b"multipart/mixed", ()),
         (b"a/b; name=my report.pdf", b"a/b", (Name(b"name", b"my"), Name(b"name", b"my report.pdf"))),
         (b'a/b; filename = "a.txt"', b"a/b", (Name(b"filename", b"a.txt"),)),
+        (b'a/b; name="a".exe', b"a/b", (Name(b"name", b"a"), Name(b"name", b"a.exe"))),
+        (b"a/b; name=a;.exe; x=y", b"a/b", (Name(b"name", b"a"), Name(b"name", b"a;.exe"))),
         (b"", b"", ()),
     ],
 )
