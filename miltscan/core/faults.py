@@ -4,6 +4,7 @@ Each is one finding with one wording and one remedy, from values that the caller
 """
 
 from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.core.verdict import Fault
 
 _NOT_RUNNING = ("No such file or directory", "Connection refused")  # ENOENT and ECONNREFUSED, as the C library says
 CANNOT_START = "cannot start: "
@@ -59,7 +60,12 @@ def server_untested(subject: str, age: float, limit: float) -> Finding:
 
 def does_not_run(why: str) -> bool:
     """Return whether a self-test failed because the server does not run: why it failed is the fault and the error."""
-    return why.removeprefix("connect: ") in _NOT_RUNNING
+    return why.removeprefix(f"{Fault.CONNECT}: ") in _NOT_RUNNING
+
+
+def may_not_run(why: str) -> bool:
+    """Return whether it failed as without a server: systemd listens for one that it cannot start, and closes."""
+    return why.partition(":")[0] in {Fault.CONNECT, Fault.CLOSED}
 
 
 def server_down(subject: str, why: str, *, fatal: bool, log: str = CLAMD_LOG, age: float | None = None) -> Finding:

@@ -50,12 +50,11 @@ class Seen:
 
 def assess(seen: Seen) -> Assessment:
     """Return the assessment: its sentence is about the first thing to repair."""
-    down = [*_sendmails(seen.queues)]
-    others = [*down, *seen.degraded, *_workers(seen.workers), *_mail(seen), *_queues(seen)]
-    if seen.unready:
-        found = [*seen.unready, *seen.unproven, *others]
+    down, around = [*_sendmails(seen.queues)], [*seen.degraded, *_workers(seen.workers), *_queues(seen)]
+    if seen.unready:  # that mail is not scanned follows from it
+        found = [*seen.unready, *seen.unproven, *down, *around]
         return _assessment(Level.ERROR, f"Mail is not being scanned: {_consequence(seen)}", found)
-    findings = [*down, *_engines(seen), *others[len(down) :]]
+    findings = [*down, *_engines(seen), *around, *_mail(seen)]
     if down:
         return _assessment(Level.ERROR, _STOPPED[down[0].subject], [*findings, *seen.unproven])
     if seen.unproven:

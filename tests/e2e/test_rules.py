@@ -121,6 +121,24 @@ def test_clamd_stops(watched: Watched) -> None:
     wait_until(lambda: not watched.prometheus.alerts(), PATIENCE, "no alert")
 
 
+def test_the_delivery_sendmail_stops(watched: Watched) -> None:
+    """MiltscanSendmailDown fires with the number of waiting messages, and ends when delivery is back."""
+    watched.sandwich.delivery.stop()
+    watched.sandwich.send(text_message(new_message_id()))
+    wait_until(lambda: "MiltscanSendmailDown" in watched.prometheus.alerts("firing"), PATIENCE, "the alert")
+    wait_until(
+        lambda: ": 1 messages. Run: systemctl start" in _descriptions(watched.prometheus), PATIENCE, "the number"
+    )
+    watched.sandwich.delivery.start()
+    watched.sandwich.delivery.wait_ready()
+    watched.sandwich.incoming.drain()
+    wait_until(lambda: not watched.prometheus.alerts(), PATIENCE, "no alert")
+
+
+def _descriptions(prometheus: Prometheus) -> str:
+    return str([alert["annotations"] for rule in prometheus.rules() for alert in rule.get("alerts", [])])
+
+
 def test_the_first_infected_message_of_our_own(watched: Watched) -> None:
     """MiltscanInfectedOutgoing fires for mail from a private address to another site, and for no other direction."""
     virus = messages.as_wire(messages.infected())

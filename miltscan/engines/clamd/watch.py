@@ -8,7 +8,7 @@ import os
 from functools import partial
 from time import monotonic
 
-from miltscan.core.faults import CANNOT_START, does_not_run
+from miltscan.core.faults import CANNOT_START, may_not_run
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd.canary import LARGE, canary_mail, large_attachment, missed
 from miltscan.engines.clamd.client import ping, stats, test_signature, version
@@ -57,7 +57,7 @@ class ClamdWatch(ServerWatch[ClamdServer]):
         """Why the server failed a canary, or empty."""
         server = self._server
         why = self._send_canary(server)
-        if does_not_run(why) and (cause := why_no_start(server.address)):
+        if may_not_run(why) and (cause := why_no_start(server.address)):
             why = f"{CANNOT_START}{cause}"
         if not why and self._proof:
             server.proven = server.tested

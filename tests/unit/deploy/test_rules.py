@@ -91,6 +91,19 @@ def test_alerts_compare_with_the_thresholds_of_the_settings() -> None:
     assert {*ThresholdSettings.model_fields} - by_queue == {"signature_age", "latency", "unscanned_percent"}
 
 
+def test_alerts_and_page_have_the_same_windows() -> None:
+    """A share and a latency are those of the same minutes and of as many messages on the page and in the alerts."""
+    share, latency = (
+        next(one for one in ALERTS if one.name == f"Miltscan{name}") for name in ("UnscannedShare", "LatencyHigh")
+    )
+    minutes = f"{thresholds.SHARE_WINDOW / 60:g}m"
+    assert f"ratio_rate{minutes} >" in share.expression
+    assert f"[{minutes}])) >= {thresholds.LEAST_UNSCANNED}" in share.expression
+    minutes = f"{thresholds.LATENCY_WINDOW / 60:g}m"
+    assert f"p95_{minutes} >" in latency.expression
+    assert f"[{minutes}])) >= {thresholds.LEAST_MESSAGES}" in latency.expression
+
+
 def test_label_values_exist() -> None:
     """Reasons are of the closed list, and the latency objective is a bucket of the histogram."""
     assert {*values("reason")} <= {*Limit, *Fault}

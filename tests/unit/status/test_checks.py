@@ -206,3 +206,8 @@ def test_it_does_not_scan(changes: dict[str, Any], text: str) -> None:
     assert found.level is Level.ERROR
     assert text in found.text
     assert len(found.details) == 1
+
+
+def test_what_follows_from_a_fault_is_not_listed() -> None:
+    """Without an engine all mail is unscanned: the page has the cause only."""
+    assert _assessment(unready=[UNREADY], past=_lately(connect=50)).details == [UNREADY.line]

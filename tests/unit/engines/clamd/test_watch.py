@@ -63,6 +63,11 @@ def test_a_clamd_that_cannot_start_is_told_apart(tmp_path: Path, monkeypatch: py
         server.reported = False
     first, second = (why for _, _, why in memo.states)
     assert faults.does_not_run(first)
+    assert [faults.may_not_run(why) for why in ("closed: x", "connect: x", "its temporary folder /t: No space")] == [
+        True,
+        True,
+        False,
+    ]
     assert second == f"cannot start: {tmp_path} has no signatures (main and daily.cvd)"
 
 
