@@ -29,7 +29,7 @@ _LONGEST = 2048
 """Bytes of a value that are read; a boundary has at most 70 (RFC 2046), which RFC 2231 may write as 210."""
 _MOST_DIGITS = 6
 _NAME_READINGS = 2
-"""Readings of a name: with and without escapes, or up to a blank and with blanks. More for what follows quotes or `;`."""
+"""Readings of a name beside the whole: with and without escapes, or up to a blank and with blanks."""
 _NEXT = re.compile(rb";[ \t]*+%b=" % _TOKEN)
 _MOST_PIECES = 64
 """Pieces of a value by RFC 2231 that are read."""
@@ -145,7 +145,7 @@ def _names(found: Sequence[tuple[bytes, bytes]]) -> Iterator[Name]:
     """The file names among the parameters, and the pieces of RFC 2231 joined in the order of their numbers as well."""
     pieces: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for name, value in found:
-        base, star, number = name.partition(b"*")
+        base, _, number = name.partition(b"*")
         if base not in (b"name", b"filename"):
             continue
         if number.strip(b"*"):
