@@ -1,4 +1,4 @@
-"""Every family of wrapping through the service and a real clamd: the infected twin is refused, the clean one delivered."""
+"""Every family of wrapping through the service and a real clamd: the infected twin is refused, the other delivered."""
 
 import re
 from collections.abc import Iterator
