@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from miltscan.core.anomalies import ZipAnomaly
+from miltscan.core.attachments import Attachment
 from miltscan.core.containers.ar import AR_MAGIC, ar_members
 from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, Packed, decompress
@@ -53,7 +54,8 @@ class Inside(NamedTuple):
     """What is within a part, what is odd about it, and why some of it cannot be scanned.
 
     `foreign` is the form of an archive that another program has to open; `unless_opened` is why the engine's verdict
-    does not suffice where it is not opened. `unlocked` means that it was, by a password.
+    does not suffice where it is not opened. `unlocked` means that it was, by a password. `files` are the facts about
+    what is in it, for rules.
     """
 
     inner: tuple[Inner, ...] = ()
@@ -62,15 +64,18 @@ class Inside(NamedTuple):
     foreign: Foreign | None = None
     unless_opened: tuple[Reason, ...] = ()
     unlocked: bool = False
+    files: tuple[Attachment, ...] = ()
 
-    def opened(self, inner: tuple[Inner, ...], *, unlocked: bool) -> "Inside":
-        """The same where the archive was opened completely, with these files."""
-        return self._replace(inner=(*self.inner, *inner), foreign=None, unless_opened=(), unlocked=unlocked)
+    def opened(self, found: "Inside", *, unlocked: bool) -> "Inside":
+        """The same where the archive was opened completely; `found` is what is within."""
+        inner = (*self.inner, *found.inner)
+        return self._replace(inner=inner, foreign=None, unless_opened=(), unlocked=unlocked, files=found.files)
 
-    def unopened(self, *faults: Reason, inner: tuple[Inner, ...] = ()) -> "Inside":
-        """The same where it was not, for these reasons; `inner` is what is known of it."""
+    def unopened(self, *faults: Reason, found: "Inside | None" = None) -> "Inside":
+        """The same where it was not, for these reasons; `found` is what is known of it."""
         limits = (*self.limits, *self.unless_opened, *faults)
-        return self._replace(inner=(*self.inner, *inner), limits=limits, foreign=None, unless_opened=())
+        inner, files = (found.inner, found.files) if found else ((), ())
+        return self._replace(inner=(*self.inner, *inner), limits=limits, foreign=None, unless_opened=(), files=files)
 
 
 def may_contain(part: Part) -> bool:

@@ -23,7 +23,8 @@ from miltscan.scanning.spool import Spool
 
 COPIED = 2**20
 """Bytes up to which a message is copied; the file of a larger one is never used for another one, and is mapped."""
-_MOST_FILES = 1000  # attachments and files in zips of one message that rules see
+MOST_FILES = 1000
+"""Attachments and files in zips of one message that rules see; and as many in other archives."""
 _DEPTH = 4  # zips within each other in which files are looked for
 _HEAD = 64 * 1024  # bytes by which the type of a file is known
 
@@ -50,7 +51,7 @@ class MessageFiles:
             for one in reading.parts
             if not is_text(one)
         )
-        yield from islice(every, _MOST_FILES)
+        yield from islice(every, MOST_FILES)
         self.unseen = self.unseen or reading.limit is not None or next(every, None) is not None
 
     def _looked_at(

@@ -5,24 +5,26 @@ message, as the members of zips do: docs/detection.md#archives.
 """
 
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from miltscan.core.attachment_names import attachment_names
+from miltscan.core.attachments import Attachment, look_at
 from miltscan.core.contained import Inner, Inside, files_within, head_of, is_container, pieces_of
 from miltscan.core.containers.budget import MIB, Budget
-from miltscan.core.containers.foreign import Listing, password_codes
+from miltscan.core.containers.foreign import NAMELESS, Foreign, Listing, password_codes
 from miltscan.core.mime.part import Reading
 from miltscan.core.verdict import Limit
 from miltscan.engines.base import Tick
 from miltscan.scanning.files import bytes_of, forget_pages, is_text
 from miltscan.scanning.spool import Spool
+from miltscan.scanning.turns import archive_turn
 
 if TYPE_CHECKING:
     from miltscan.unpacker.child import Allowance
@@ -34,23 +36,22 @@ _MEMORY = 400 * MIB  # of address space: dictionaries of 256 MiB fit
 _CPU_SECONDS = 20  # of one process
 _SECONDS = 30.0  # for one archive
 _PASSWORD_SECONDS = 10.0  # of these, for all passwords
-_TICK = 0.5  # seconds
 _TEXT = 128 * 1024  # encoded bytes of a text in which passwords are looked for
+_LOOKED_AT = 64 * 1024  # bytes by which the type of a file is known
 _HEAD = 64  # bytes that show what a file is
-_turn = threading.Lock()
-"""Held while an archive is opened: one at a time in each process, so that a flood of them leaves the host to others."""
 
 
 class Opening(NamedTuple):
     """What the archives of a message may use: what is left of its bounds, and its deadline (time.monotonic seconds).
 
-    `passwords` is called only for what is encrypted.
+    `passwords` is called only for what is encrypted. With `looks` there are facts about the files, for rules.
     """
 
     budget: Budget
     deadline: float
     tick: Tick
     passwords: Callable[[], Sequence[str]]
+    looks: bool = False
 
 
 def find_program() -> str | None:
@@ -73,32 +74,33 @@ class Unpacking:
 
         if inside.foreign is None:
             return inside
-        with _one_at_a_time(bounds.deadline, bounds.tick) as free:
+        with archive_turn(bounds.deadline, bounds.tick) as free:
             if not free:
                 return inside.unopened((Limit.TIMEOUT, f"part {path}: other archives took too long"))
             now = time.monotonic()
             allowance = Allowance(_CPU_SECONDS, _MEMORY, min(bounds.deadline, now + _SECONDS), bounds.tick)
             archive = SevenZip(self.program, inside.foreign, file, allowance)
-            inner, unlocked = self._files(path, archive, bounds.budget, b""), False
+            found, unlocked = self._files(path, archive, bounds, b""), False
             if any(limit is Limit.ENCRYPTED for limit, _ in archive.faults):
                 until = min(allowance.deadline, now + _PASSWORD_SECONDS)
                 password = _fitting(archive, bounds.passwords(), allowance._replace(deadline=until))
                 if password:
                     archive = SevenZip(self.program, inside.foreign, file, allowance)
-                    inner, unlocked = self._files(path, archive, bounds.budget, password), True
+                    found, unlocked = self._files(path, archive, bounds, password), True
         if archive.complete:
-            return inside.opened(inner, unlocked=unlocked)
+            return inside.opened(found, unlocked=unlocked)
         faults = ((limit, f"part {path}: {why}") for limit, why in archive.faults)
-        return inside.unopened(*faults, inner=inner)
+        return inside.unopened(*faults, found=found)
 
-    def _files(self, path: str, archive: "SevenZip", budget: Budget, password: bytes) -> tuple[Inner, ...]:
-        """The files of the archive as parts; what was written until a fault, if there was one."""
+    def _files(self, path: str, archive: "SevenZip", bounds: Opening, password: bytes) -> Inside:
+        """The files of the archive; what was written until a fault, if there was one."""
+        budget = bounds.budget
         listing = archive.listing(password)
         if listing is None:
-            return ()
+            return Inside()
         if len(listing.files) > budget.bounds.members:
             archive.fail(Limit.LIMITS, "it has too many files")
-            return ()
+            return Inside()
         with closing(Spool(self.directory, self.memory)) as spool, closing(archive.content(password)) as pieces:
             for piece in pieces:
                 spool.write(piece)
@@ -106,7 +108,9 @@ class Unpacking:
                     archive.fail(Limit.LIMITS, str(exceeded))
                     break
             content = memoryview(bytes_of(spool, spool.size) if spool.size else b"")
-        return tuple(_divided(f"{path}/{archive.kind.lower()}", content, listing, budget.bounds.file))
+        files = _divided(content, listing)
+        inner = tuple(_parts(f"{path}/{archive.kind.lower()}", files, budget.bounds.file, seen=listing.seen))
+        return Inside(inner, files=tuple(_facts(archive.kind, listing, files)) if bounds.looks else ())
 
 
 def words_of(reading: Reading, most: int) -> tuple[str, ...]:
@@ -117,19 +121,27 @@ def words_of(reading: Reading, most: int) -> tuple[str, ...]:
     return passwords_in(((head_of(one, _TEXT), any(b"html" in kind for kind in one.types)) for one in texts), most)
 
 
-def _divided(prefix: str, content: memoryview, listing: Listing, most: int) -> Iterator[Inner]:
-    """The stream divided by the sizes of the list; as one file where they do not fit it.
-
-    Of what an engine sees anyway only those files that may be archives themselves.
-    """
+def _divided(content: memoryview, listing: Listing) -> list[memoryview]:
+    """The stream divided by the sizes of the list; as one file where they do not fit it."""
     sizes = [one.size or 0 for one in listing.files]
     if sum(sizes) != len(content):
-        sizes = [len(content)]
-    files = [content[begin:end] for begin, end in pairwise([0, *accumulate(sizes)]) if end > begin]
-    if listing.seen:
-        files = [one for one in files if is_container(bytes(one[:_HEAD]))]
-    for inner in files_within(prefix, files, partial(_read_once, most=most)):
-        yield inner._replace(hidden=not listing.seen)
+        return [content]
+    return [content[begin:end] for begin, end in pairwise([0, *accumulate(sizes)])]
+
+
+def _parts(prefix: str, files: Sequence[memoryview], most: int, *, seen: bool) -> Iterator[Inner]:
+    """The files as parts; of those that an engine sees anyway only what may be an archive itself."""
+    kept = [one for one in files if len(one) and (not seen or is_container(bytes(one[:_HEAD])))]
+    for inner in files_within(prefix, kept, partial(_read_once, most=most)):
+        yield inner._replace(hidden=not seen)
+
+
+def _facts(kind: Foreign, listing: Listing, files: Sequence[memoryview]) -> Iterator[Attachment]:
+    """What rules may ask about the files; of what is not divided only the names are known."""
+    contents = files if len(files) == len(listing.files) else [memoryview(b"")] * len(listing.files)
+    for listed, content in zip(listing.files, contents, strict=True):
+        names = () if kind in NAMELESS else attachment_names([(b"name", listed.name.encode())])
+        yield look_at(names, content[:_LOOKED_AT])
 
 
 def _read_once(file: memoryview, most: int) -> Iterator[object]:
@@ -145,17 +157,3 @@ def _fitting(archive: "SevenZip", passwords: Sequence[str], allowance: "Allowanc
         if archive.opens(password, allowance):
             return password
     return b""
-
-
-@contextmanager
-def _one_at_a_time(deadline: float, tick: Tick) -> Iterator[bool]:
-    """Whether it is this thread's turn before the deadline."""
-    free = _turn.acquire(timeout=0)
-    while not free and time.monotonic() < deadline:
-        free = _turn.acquire(timeout=_TICK)
-        tick()
-    try:
-        yield free
-    finally:
-        if free:
-            _turn.release()

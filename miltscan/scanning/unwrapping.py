@@ -6,13 +6,13 @@ the message, and what cannot be read, or exceeds a bound, is not clean: docs/det
 
 import hashlib
 import random
-import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +29,9 @@ from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, combined, seve
 from miltscan.engines.base import Engine, Tick
 from miltscan.errors import MtaGoneError, SpoolError
 from miltscan.scanning.digests import PartDigests
-from miltscan.scanning.files import COPIED, MessageFiles, bytes_of, copy_part, forget_pages, is_text
+from miltscan.scanning.files import MOST_FILES, MessageFiles, bytes_of, copy_part, forget_pages, is_text
 from miltscan.scanning.spool import Spool
+from miltscan.scanning.turns import ticking_clock, turn
 from miltscan.scanning.unpacking import Opening, Unpacking, words_of
 from miltscan.telemetry import metrics
 from miltscan.telemetry.log import logger
@@ -40,10 +41,7 @@ _TRIES = 3
 _REMEMBERED = 1000  # such messages
 _failures: OrderedDict[bytes, int] = OrderedDict()
 """Their digests, and how often the reader has failed at them in this process."""
-_turns = threading.Lock()
-_AT_ONCE = nullcontext()
-_TICK = 0.5  # seconds between two progress messages to the MTA
-_STALE = 0.01  # seconds for which the CPU time is not asked for again
+_LOOKING = 30.0  # seconds to open the archives of a message that no engine was asked about
 _SECONDS, _SECONDS_PER_MIB = 2.0, 0.06  # of CPU time to look into the parts of one message
 _AS_A_WHOLE = "only scanned as a whole: its structure could not be read"
 _UNREAD = Structure(plain=False, sampled=False, anomalies=(), seconds=0.0)
@@ -74,6 +72,17 @@ class Unwrapping:
         return Unwrapped(self, message, sampled, digests=PartDigests(self.parts) if self.digests else None)
 
 
+class _Nobody:
+    """Stands for an engine where archives are opened for their names only."""
+
+    name = "miltscan"
+    required = False
+
+    def scan(self, _message: Message, _deadline: float, _tick: Tick) -> Verdict:
+        """Nothing is found."""
+        return Verdict.clean(self.name)
+
+
 class _Item(NamedTuple):
     """Something to be scanned by itself, unless it is only to be looked into."""
 
@@ -96,6 +105,10 @@ class Unwrapped:
     """Whether it holds what only its recipients can read."""
     _unlocked: bool = False
     """Whether a word of it opened an archive in it."""
+    _archived: dict[str, tuple[Attachment, ...]] = field(default_factory=dict)
+    """The files in archives that were opened, by the paths of these."""
+    _looked: bool = False
+    """Whether all archives that can be opened were."""
     _times: int = 0
 
     def scan(self, engine: Engine, deadline: float, tick: Tick) -> Verdict:
@@ -137,7 +150,7 @@ class Unwrapped:
             return self.structure, None
         files, found, fault = self._files(tick), tuple[Attachment, ...](), None
         try:
-            found = tuple(files.of(self._read(tick)))
+            found = (*files.of(self._read(tick)), *self._in_archives(files, tick))
         except MtaGoneError:
             raise
         except (SpoolError, OSError) as error:
@@ -153,13 +166,25 @@ class Unwrapped:
         """Hash what the scan has not. The archive does without a message that cannot be read: it stops no mail."""
         try:
             reading, late = self._read(tick), Budget(self._bounds(tick), self.message.size).late
-            with _turn(self.message.size, tick):
+            with turn(self.message.size, tick):
                 found = digests.of(self.message, reading, late)
             self.structure = (self.structure or _UNREAD)._replace(digests=found, detected=(*digests.detected,))
         except MtaGoneError:
             raise
         except Exception as error:  # noqa: BLE001 - as above
             self._after_defect("miltscan", error)
+
+    def _in_archives(self, files: MessageFiles, tick: Tick) -> Iterator[Attachment]:
+        """The files in archives that another program opens; those of which no engine was asked are opened now."""
+        if self.unwrapping.unpacking is None:
+            return
+        if not self._looked:
+            before = self.structure
+            deque(self._verdicts(_Nobody(), time.monotonic() + _LOOKING, tick, every=False), maxlen=0)
+            self.structure = before
+        every = chain.from_iterable(self._archived.values())
+        yield from islice(every, MOST_FILES)
+        files.unseen = files.unseen or not self._looked or next(every, None) is not None
 
     def _files(self, tick: Tick) -> MessageFiles:
         bounds = self._bounds(tick)
@@ -168,7 +193,7 @@ class Unwrapped:
 
     def _bounds(self, tick: Tick) -> ContainerBounds:
         deadline = time.thread_time() + _SECONDS + _SECONDS_PER_MIB * self.message.size / MIB
-        return ContainerBounds(clock=_ticking_clock(tick), deadline=deadline, file=self.unwrapping.file)
+        return ContainerBounds(clock=ticking_clock(tick), deadline=deadline, file=self.unwrapping.file)
 
     def _verdicts(self, engine: Engine, deadline: float, tick: Tick, *, every: bool) -> Iterator[Verdict]:
         """The verdicts on the parts, attachments first, until one is infected; and on what was not read.
@@ -183,13 +208,15 @@ class Unwrapped:
         yield from (Verdict.unscanned(engine.name, *limit) for limit in limits)
         if waiting:
             yield from self._scanned(engine, waiting, deadline, tick)
+        else:
+            self._looked = True
 
     def _scanned(self, engine: Engine, waiting: deque[_Item], deadline: float, tick: Tick) -> Iterator[Verdict]:
         """The verdicts on parts, and on what is within them."""
         bounds = self._bounds(tick)
         budget, seen = Budget(bounds, self.message.size), set[bytes]()
         words = partial(words_of, self._read(tick), self.unwrapping.passwords)
-        opening = Opening(budget, deadline, tick, words)
+        opening = Opening(budget, deadline, tick, words, self.unwrapping.attachments)
         while waiting:
             item = waiting.popleft()
             with closing(Spool(self.unwrapping.directory, self.unwrapping.memory)) as spool:
@@ -219,6 +246,7 @@ class Unwrapped:
             yield verdict
             if verdict.outcome is Outcome.INFECTED and not verdict.suspected:
                 return
+        self._looked = True
 
     def _part_verdict(self, engine: Engine, path: str, spool: Spool, inside: Inside, opening: Opening) -> Verdict:
         """The verdict on the part of this path alone."""
@@ -234,7 +262,7 @@ class Unwrapped:
 
     def _inside(self, path: str, spool: Spool, opening: Opening) -> Inside:
         """What is within the part of this path."""
-        with _turn(spool.size, opening.tick):
+        with turn(spool.size, opening.tick):
             content = bytes_of(spool, spool.size)
             inside = look_inside(path, content, opening.budget.bounds, opening.budget)
             forget_pages(content)
@@ -242,15 +270,16 @@ class Unwrapped:
             unpacking = self.unwrapping.unpacking
             inside = unpacking.opened(path, inside, spool.fileno(), opening) if unpacking else inside.unopened()
             self._unlocked = self._unlocked or inside.unlocked
+            self._archived[path] = inside.files
         self._note(inside=inside)
         return inside
 
     def _read(self, tick: Tick) -> Reading:
         if self._reading is None:
-            with _turn(self.message.size, tick) if self.message.size > COPIED else _AT_ONCE:
+            with turn(self.message.size, tick):
                 began = time.thread_time()
                 content = bytes_of(self.message.content, self.message.size, len(PREFACE))
-                self._reading = reading = read_message(content, Bounds(_ticking_clock(tick)))
+                self._reading = reading = read_message(content, Bounds(ticking_clock(tick)))
                 self._private = reading.encrypted or any(map(is_encrypted, reading.parts))
                 seconds = time.thread_time() - began
                 forget_pages(content)
@@ -260,7 +289,7 @@ class Unwrapped:
 
     def _copied(self, inner: Inner, spool: Spool, budget: Budget, tick: Tick) -> tuple[bytes, tuple[Limit, str] | None]:
         """The digest of a part, which is in the spool then, and why it is not complete."""
-        with _turn(self.message.size, tick):
+        with turn(self.message.size, tick):
             digest, fault = copy_part(inner.chunks(), spool, budget)
         if self.digests and spool.size and not fault:
             self.digests.note(inner.path, digest)
@@ -293,20 +322,6 @@ class Unwrapped:
         return Verdict.error(engine, Fault.EXCEPTION, "the structure of the message could not be read")
 
 
-@contextmanager
-def _turn(size: int, tick: Tick) -> Iterator[None]:
-    """Wait for one's turn with so many bytes, if they are mapped: each reader has a message in memory meanwhile."""
-    if size <= COPIED:
-        yield
-        return
-    while not _turns.acquire(timeout=_TICK):
-        tick()
-    try:
-        yield
-    finally:
-        _turns.release()
-
-
 def _limits_of(reading: Reading, *, encrypted: bool) -> Iterator[tuple[Limit, str]]:
     """Why a message was not read completely."""
     if encrypted:
@@ -315,21 +330,3 @@ def _limits_of(reading: Reading, *, encrypted: bool) -> Iterator[tuple[Limit, st
         yield Limit.MALFORMED, ", ".join(sorted(reading.anomalies))
     if reading.limit:
         yield Limit.LIMITS, f"a bound of the reader: {reading.limit}"
-
-
-def _ticking_clock(tick: Tick) -> Callable[[], float]:
-    """CPU seconds of this thread, at most `_STALE` ago; the MTA has a sign of life meanwhile."""
-    looked = time.monotonic()
-    due, used = looked + _TICK, time.thread_time()
-
-    def clock() -> float:
-        nonlocal due, looked, used
-        if (now := time.monotonic()) < looked + _STALE:  # a system call less: CPU time never runs ahead of elapsed time
-            return used
-        if now >= due:
-            due = now + _TICK
-            tick()
-        looked, used = now, time.thread_time()
-        return used
-
-    return clock

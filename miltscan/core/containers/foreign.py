@@ -24,6 +24,8 @@ class Foreign(StrEnum):
     SQUASHFS = "SquashFS"
 
 
+NAMELESS = frozenset({Foreign.ZSTD, Foreign.LZW})
+"""The forms that contain one file, without its name."""
 _CODES = ("utf-8", "cp1252", "cp850", "cp1251", "cp866")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from miltscan.core.file_types import FileType
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.engines.base import Tick
@@ -17,8 +18,9 @@ from miltscan.scanning.spool import Spool
 from miltscan.scanning.unpacking import Unpacking
 from miltscan.scanning.unwrapping import Unwrapped, Unwrapping
 from miltscan.unpacker import seven_zip
+from tests.fakes.archives import as_zstd
 from tests.fakes.messages import message
-from tests.fakes.seven_zip import FakeSevenZip, Played, listed
+from tests.fakes.seven_zip import RULER, WRONG, FakeSevenZip, Played, listed
 from tests.fakes.zips import Fields, central, closed, local
 
 CLEAN = Verdict.clean("fake")
@@ -48,7 +50,9 @@ def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     """A function that makes a message of a text and attachments, to be opened by a script."""
     spools: list[Spool] = []
 
-    def made(text: bytes, *attachments: bytes, plays: object = OPENED, passwords: int = 20) -> Unwrapped:
+    def made(
+        text: bytes, *attachments: bytes, plays: object = OPENED, passwords: int = 20, most: int = 50
+    ) -> Unwrapped:
         monkeypatch.setattr(seven_zip, "Sandboxed", FakeSevenZip(plays))  # type: ignore[arg-type]
         parts = [b"Content-Type: text/plain\r\n\r\n" + text]
         for one in attachments:
@@ -59,9 +63,8 @@ def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         spool = Spool(tmp_path, 1 << 20)
         spools.append(spool)
         spool.write(PREFACE + data)
-        unwrapping = Unwrapping(
-            tmp_path, 1 << 20, 50, 1 << 20, 0, unpacking=Unpacking("7zz", tmp_path, 1 << 20), passwords=passwords
-        )
+        unpacking = Unpacking("7zz", tmp_path, 1 << 20)
+        unwrapping = Unwrapping(tmp_path, 1 << 20, most, 1 << 20, 0, True, unpacking, passwords)  # noqa: FBT003
         return Unwrapped(unwrapping, message(content=spool, size=len(data)), sampled=False)
 
     yield made
@@ -156,3 +159,46 @@ def test_nothing_is_left_open(scanned: Callable[..., Unwrapped]) -> None:
     for tick in (lambda: None, gone):
         attempt(tick)
     assert descriptors() == before
+
+
+SEVEN_ZIP = b"7z\xbc\xaf\x27\x1c"
+PROGRAM = b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0"
+TWO = Played([f"{RULER}{'':26}{len(PROGRAM):>12} {'':14}a/b.exe\n{'':26}{1:>12} {'':14}c.pdf.exe\n{RULER}".encode()])
+
+
+@pytest.mark.parametrize("scans", [0, 1, 2])
+def test_rules_see_the_files_in_an_archive(scanned: Callable[..., Unwrapped], scans: int) -> None:
+    """By name and type, each once, also where no engine or several ones were asked."""
+    mail = scanned(b"a text", SEVEN_ZIP, plays={("l", ""): TWO, ("x", ""): Played([PROGRAM, b"a"])})
+    for _ in range(scans):
+        verdict(mail)
+    structure, fault = mail.known(lambda: None)
+    assert structure
+    assert fault is None
+    assert [(one.names, one.type) for one in structure.attachments[1:]] == [
+        (("a/b.exe",), FileType.EXE),
+        (("c.pdf.exe",), FileType.TEXT),
+    ]
+    assert len(structure.scans) == (2 + 2 if scans == 2 else 2 * scans)
+    assert "files-unseen" not in structure.anomalies
+
+
+def test_rules_know_names_without_content(scanned: Callable[..., Unwrapped]) -> None:
+    """If the output does not fit the list, as of an encrypted archive; a .zst has no names."""
+    mail = scanned(b"a text", SEVEN_ZIP, plays={("l", ""): TWO, ("x", ""): WRONG})
+    structure, _ = mail.known(lambda: None)
+    assert structure
+    assert [one.names for one in structure.attachments[1:]] == [("a/b.exe",), ("c.pdf.exe",)]
+    mail = scanned(b"a text", as_zstd(PROGRAM), plays={("l", ""): listed(None), ("x", ""): Played([PROGRAM])})
+    structure, _ = mail.known(lambda: None)
+    assert structure
+    assert [(one.names, one.type) for one in structure.attachments[1:]] == [((), FileType.EXE)]
+
+
+def test_files_that_rules_do_not_see(scanned: Callable[..., Unwrapped]) -> None:
+    """There are more parts than are opened, and that is said."""
+    archives = [SEVEN_ZIP + bytes([number]) for number in range(3)]
+    mail = scanned(b"a text", *archives, plays={("l", ""): TWO, ("x", ""): Played([PROGRAM, b"a"])}, most=2)
+    structure, _ = mail.known(lambda: None)
+    assert structure
+    assert "files-unseen" in structure.anomalies

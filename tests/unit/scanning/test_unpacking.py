@@ -13,7 +13,7 @@ from miltscan.core.mime.part import Bounds
 from miltscan.core.mime.reader import read_message
 from miltscan.core.verdict import Limit
 from miltscan.errors import MtaGoneError
-from miltscan.scanning import unpacking
+from miltscan.scanning import turns, unpacking
 from miltscan.scanning.unpacking import Opening, Unpacking, words_of
 from miltscan.unpacker import seven_zip
 from tests.fakes.seven_zip import FakeSevenZip, Played, listed
@@ -177,7 +177,7 @@ def test_a_file_that_clamd_would_not_scan(opened: Opened) -> None:
 def test_one_archive_at_a_time(opened: Opened) -> None:
     """Who waits gives signs of life to the MTA, and is not scanned if it is never its turn."""
     ticks: list[int] = []
-    with unpacking._turn:  # noqa: SLF001 - as another thread holds it
+    with turns._archive:  # noqa: SLF001 - as another thread holds it
         opening = Opening(Budget(ContainerBounds(), 1), time.monotonic() + 0.1, lambda: ticks.append(1), tuple)
         inside = Unpacking("7zz", Path(), 1).opened("2", Inside(foreign=Foreign.WIM), 0, opening)
         assert (reasons(inside), len(ticks) > 0) == ([Limit.TIMEOUT], True)

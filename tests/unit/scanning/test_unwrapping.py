@@ -18,7 +18,7 @@ from miltscan.core.mime.part import Reading
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.engines.base import Tick
 from miltscan.errors import MtaGoneError, SpoolError
-from miltscan.scanning import unwrapping
+from miltscan.scanning import turns, unwrapping
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.unwrapping import Unwrapped, Unwrapping
 from tests.fakes.everyday import MAILS
@@ -400,7 +400,7 @@ def test_the_mta_has_signs_of_life_while_a_message_is_read(
     unwrapped: Callable[..., Unwrapped], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And where it has gone, the error passes."""
-    monkeypatch.setattr(unwrapping, "_TICK", 0.0)
+    monkeypatch.setattr(turns, "_TICK", 0.0)
     monkeypatch.setattr(unwrapping, "_STALE", 0.0)
 
     def gone() -> None:
