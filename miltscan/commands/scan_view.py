@@ -31,13 +31,15 @@ def structure_text(data: bytes, report: Report, width: int) -> Iterator[str]:
     reading = read_message(data, Bounds(time.thread_time))
     if report.message.structure.plain:
         yield "  all mail programs read it alike: its parts are scanned with the message"
+    elif reading.plain and not report.message.structure.anomalies:
+        yield from indented("all mail programs read it alike: what is in its archives is scanned as well", width)
     else:
         odd = ", ".join(report.message.structure.anomalies) or "no anomaly with a name"
         yield from indented(f"it can be read in several ways: {odd}", width)
     if reading.limit:
         yield f"  it was not read to its end, because of a bound: {reading.limit}"
     scans = {(one.path, one.size): one for one in report.message.structure.scans}
-    other = "with the message" if report.message.structure.plain else "not by itself"
+    other = "with the message" if reading.plain else "not by itself"
     rows = [_row(part, scans, other) for part in reading.parts]
     rows += [[path, size_text(size), "", _result(one), "", ""] for (path, size), one in scans.items()]
     yield from (f"  {line}" for line in table(_COLUMNS, rows, width - 2))

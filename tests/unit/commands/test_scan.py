@@ -11,6 +11,7 @@ from miltscan.cli import app
 from miltscan.core.message import Message
 from miltscan.core.verdict import Verdict
 from miltscan.engines.base import Tick
+from tests.fakes.archives import as_lzip
 
 HOSTILE = "\x1b[2J"
 
@@ -73,6 +74,16 @@ def test_a_plain_message(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert "all mail programs read it alike" in result.stdout
     assert result.stdout.count("with the message") == 3
+
+
+def test_a_plain_message_with_an_archive(tmp_path: Path) -> None:
+    """What is in the archive has a row of its own."""
+    archive = as_lzip(b"a VIRUS of some length")
+    result = scan(tmp_path, mail(base64.b64encode(archive)), "--explain")
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "all mail programs read it alike: what is in its archives is scanned as well" in lines
+    assert any(line.startswith("1 13 B identity with the message") for line in lines)
+    assert any(line.startswith("2/lzma:0 22 B Infected") for line in lines)
 
 
 @pytest.mark.parametrize(("options", "mistake"), [(["--explain", "--json"], "either --explain or --json")])

@@ -401,7 +401,7 @@ def test_the_mta_has_signs_of_life_while_a_message_is_read(
 ) -> None:
     """And where it has gone, the error passes."""
     monkeypatch.setattr(turns, "_TICK", 0.0)
-    monkeypatch.setattr(unwrapping, "_STALE", 0.0)
+    monkeypatch.setattr(turns, "_STALE", 0.0)
 
     def gone() -> None:
         raise MtaGoneError
