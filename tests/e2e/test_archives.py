@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from hashlib import shake_128
 from pathlib import Path
@@ -209,13 +210,17 @@ def test_a_killed_program_costs_one_message(sandwich: ScanningSandwich, tmp_path
     """Its part is not scanned, and the log has the reason; the next archive is opened by another process."""
     slow = seven_zip(tmp_path, "-t7z", "-m0=BZip2", content=shake_128(b"noise").digest(16 << 20))
 
-    def running() -> list[psutil.Process]:
-        children = (child for worker in sandwich.miltscan.workers() for child in worker.children(recursive=True))
-        return [child for child in children if child.name() == "7zz"]
+    def killed() -> bool:
+        for child in (child for worker in sandwich.miltscan.workers() for child in worker.children()):
+            with suppress(psutil.NoSuchProcess):
+                if "-so" in child.cmdline():  # it writes the content, which takes a second
+                    child.kill()
+                    return True
+        return False
 
     with ThreadPoolExecutor(1) as pool:
         sending = pool.submit(sent, sandwich, slow)
-        wait_until(running, PATIENCE, "7-Zip at work")[0].kill()
+        wait_until(killed, PATIENCE, "7-Zip at work")
         reply, line = sending.result()
     assert str(reply).startswith(BEYOND)
     assert line["engines"][0]["detail"] == "part 2: 7-Zip was ended by signal 9"
