@@ -229,7 +229,8 @@ _MESSAGE = (
         "facts",
         Type.TEXTS,
         "Further facts that conditions of rules read: `user=`, `tls=`, `daemon=`, `header=NAME:VALUE` (without a colon "
-        "if the message has no such header), `attachment=TYPE:NAME`. `miltscan policy replay` reads all but the last.",
+        "if the message has no such header), `attachment=TYPE:NAME` for the first ones, and `attachments=NUMBER` if "
+        "these are all with all of their names. `miltscan policy replay` reads them.",
         "facts that rules read",
     ),
     Field(

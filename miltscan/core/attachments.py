@@ -42,10 +42,14 @@ class Attachment:
 
 def look_at(names: Sequence[str], content: bytes | memoryview, members: Collection[bytes] = ()) -> Attachment:
     """Return the facts about a file; `members` are the names in it if it is a zip that has been read."""
+    return of_type(names, type_of(content, members))
+
+
+def of_type(names: Sequence[str], kind: FileType) -> Attachment:
+    """Return the facts about a file whose type is known."""
     endings = [_ending(name) for name in names]
     extensions = tuple(dict.fromkeys(last for _, last in endings if last))
     double = dict.fromkeys(f"{before}.{last}" for before, last in endings if before in HARMLESS and last in PROGRAMS)
-    kind = type_of(content, members)
     return Attachment(tuple(names), extensions, tuple(double), kind, all(fits(kind, each) for each in extensions))
 
 

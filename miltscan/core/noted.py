@@ -1,8 +1,10 @@
 """Facts that rules read and that the log line of a message would else not have: to texts for the log, and back. Pure.
 
     user=alice   tls=true   daemon=MSA   header=List-Id: <news.example.org>   header=X-Absent   attachment=exe:a.exe
+    attachments=1
 
-A header without a colon is one that the message does not have. What is not noted is unknown, and so is what the log has
+A header without a colon is one that the message does not have. The number of attachments is noted only where all of
+them are, with all of their names. What is not noted is unknown, and so is what the log has
 shortened. The log shows a fold as an escape: only values without a backslash are noted, so that it can be read back.
 """
 
@@ -11,12 +13,14 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from miltscan.core.attachments import Attachment, of_type
 from miltscan.core.facts import OF_ATTACHMENTS, OF_CIRCUMSTANCES
+from miltscan.core.file_types import FileType
 from miltscan.core.message import NO_CIRCUMSTANCES, Circumstances, Message
 from miltscan.core.rules import Rules
 
 ATTACHMENTS_NOTED = 10
-"""Attachments of a message that are noted, with their first names; they are not read back."""
+"""Attachments of a message that are noted, with their first names."""
 HEADERS_NOTED = 10
 """Headers of a message that are noted: the first values of each name that rules read."""
 _LONGEST = 200  # characters of a value; a longer one is unknown
@@ -33,16 +37,26 @@ class Noted(NamedTuple):
     tls: bool | None = None
     daemon: str | None = None
     headers: Mapping[bytes, Sequence[bytes]] = {}
+    attachments: tuple[Attachment, ...] | None = None
 
 
 def notes_on(rules: Rules, message: Message) -> Iterator[str]:
     """The notes on a message: only facts that the rules read."""
     yield from _of_session(message.circumstances, rules.reads)
     if not rules.reads.isdisjoint(OF_ATTACHMENTS) and message.structure:
-        for one in message.structure.attachments[:ATTACHMENTS_NOTED]:
-            yield f"attachment={one.type}:{one.names[0] if one.names else ''}"
+        yield from _attachments(message.structure.attachments)
     if rules.headers:
         yield from _headers(rules.headers[:_NAMES], message)
+
+
+def _attachments(found: Sequence[Attachment]) -> Iterator[str]:
+    for one in found[:ATTACHMENTS_NOTED]:
+        yield f"attachment={one.type}:{one.names[0] if one.names else ''}"
+    plain = all(
+        len(one.names) <= 1 and all("\\" not in name and _is_plain(name) for name in one.names) for one in found
+    )
+    if plain and len(found) <= ATTACHMENTS_NOTED:
+        yield f"attachments={len(found)}"
 
 
 def notes_at_rcpt(given: Circumstances) -> Iterator[str]:
@@ -95,7 +109,18 @@ def read_notes(notes: Sequence[str]) -> Noted:
     # of a header that was cut the other values are not all
     known = {name: values for name, values in headers.items() if not name.decode().startswith(tuple(cut))}
     tls = {"true": True, "false": False}.get(found.get("tls", ""))
-    return Noted(found.get("user"), tls, found.get("daemon"), known)
+    return Noted(found.get("user"), tls, found.get("daemon"), known, _attachments_of(notes))
+
+
+def _attachments_of(notes: Sequence[str]) -> tuple[Attachment, ...] | None:
+    """The attachments; None if not all of them are noted."""
+    given = [note.removeprefix("attachment=").partition(":") for note in notes if note.startswith("attachment=")]
+    if f"attachments={len(given)}" not in notes or any(_CUT in name for _, _, name in given):
+        return None
+    try:
+        return tuple(of_type((name,) if name else (), FileType(kind)) for kind, _, name in given)
+    except ValueError:  # a type of another version
+        return None
 
 
 def _character(escape: re.Match[str]) -> str:

@@ -12,7 +12,9 @@ from typer.testing import CliRunner, Result
 
 from miltscan.cli import app
 from miltscan.core.action import Accept, ActionName, Decision, Reject, Reply
+from miltscan.core.attachments import Attachment, of_type
 from miltscan.core.facts import WeekTime
+from miltscan.core.file_types import FileType
 from miltscan.core.lists import ListName
 from miltscan.core.message import Circumstances, Envelope, Message
 from miltscan.core.noted import notes_on
@@ -20,6 +22,7 @@ from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Group, Listed, Report, Timed
 from miltscan.core.ruled import Ruling, Scanned, rule_on
 from miltscan.core.rules import Rules
+from miltscan.core.structure import Structure
 from miltscan.core.verdict import Advice, SpamAction, Verdict
 from miltscan.quarantine.files import Files
 from miltscan.telemetry.log import message_fields, recipient_refused
@@ -127,6 +130,30 @@ def test_user_and_daemon_are_read_from_the_log(tmp_path: Path) -> None:
     ]
     found = replay(tmp_path, candidate, "".join(lines), "--no-quarantine")
     assert (found["changed"], found["undecided"], {*found["missing"]}) == (1, 1, {"user", "tls", "daemon"})
+
+
+@pytest.mark.parametrize(
+    ("when", "changed", "undecided"),
+    [
+        ('attachment = "*.exe"', 1, 1),
+        ('type = "pdf"', 1, 1),
+        ('anomaly = "double-extension"', 1, 1),
+        ("encrypted = true", 0, 4),
+    ],
+)
+def test_attachments_are_read_from_the_log(tmp_path: Path, when: str, changed: int, undecided: int) -> None:
+    """Where it names all of them; the rest of the structure is not known."""
+    noting = rules_reading('type = "jpeg"')
+
+    def mail(queue_id: str, *attachments: Attachment) -> str:
+        structure = Structure(plain=True, sampled=False, anomalies=(), seconds=0.0, attachments=attachments)
+        return line(queue_id, CLEAN, noting, structure=structure)
+
+    program, text = of_type(("a.pdf.exe",), FileType.EXE), of_type(("a.pdf",), FileType.PDF)
+    log = mail("Q1", program) + mail("Q2", text) + mail("Q3") + mail("Q4", *([program] * 11))
+    candidate = f'[[rule]]\nname = "files"\nwhen = {{ {when} }}\naction = "reject"\n'
+    found = replay(tmp_path, candidate, log, "--no-quarantine")
+    assert (found["changed"], found["undecided"], found["same"]) == (changed, undecided, 4 - changed - undecided)
 
 
 def test_what_no_policy_decided_is_left_out(tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.config.load import parse_settings
+from miltscan.core.attachments import Attachment, of_type
+from miltscan.core.file_types import FileType
 from miltscan.core.lookup import Check, Source
 from miltscan.core.message import Circumstances
 from miltscan.core.noted import HEADERS_NOTED, Noted, notes_on, read_notes
 from miltscan.core.rules import Rules
+from miltscan.core.structure import Structure
 from miltscan.core.text import readable
 from miltscan.scanning.assemble import rules_for
 from tests.fakes.messages import message
@@ -64,6 +67,51 @@ def test_what_is_read_back(fields: dict[str, Any], noted: Noted) -> None:
     """What is long or frequent is unknown, not cut."""
     notes = [*notes_on(rules('user = "*", tls = true, header = { "X-A" = "*" }'), message(**fields))]
     assert read_notes(notes) == noted
+
+
+def attached(*attachments: Attachment) -> list[str]:
+    """The notes on a message with these attachments, for rules that read them."""
+    structure = Structure(plain=True, sampled=False, anomalies=(), seconds=0.0, attachments=attachments)
+    return [*notes_on(rules('attachment = "*.exe"'), message(structure=structure))]
+
+
+def test_attachments_are_read_back() -> None:
+    """With what follows from name and type; a message without any is known, too."""
+    exe, nameless = of_type(("invoice.pdf.exe",), FileType.EXE), of_type((), FileType.PDF)
+    notes = attached(exe, nameless)
+    assert notes == ["attachment=exe:invoice.pdf.exe", "attachment=pdf:", "attachments=2"]
+    assert read_notes(notes).attachments == (exe, nameless)
+    assert read_notes(attached()).attachments == ()
+    assert read_notes([*notes_on(rules('outcome = "clean"'), message())]).attachments is None
+
+
+@pytest.mark.parametrize(
+    "attachments",
+    [
+        [of_type(("a.exe",), FileType.EXE)] * 11,
+        [of_type(("a.exe", "b.txt"), FileType.EXE)],
+        [of_type(("a\\.exe",), FileType.EXE)],
+        [of_type(("a\u202e.exe",), FileType.EXE)],
+        [of_type(("a" * 201,), FileType.EXE)],
+    ],
+)
+def test_attachments_that_are_not_noted_completely_are_unknown(attachments: list[Attachment]) -> None:
+    """Many of them, a second name, or a name that the log does not have as it is."""
+    assert read_notes(attached(*attachments)).attachments is None
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        ["attachment=exe:a", "attachments=2"],
+        ["attachment=of a later version:a", "attachments=1"],
+        ["attachment=exe:long…", "attachments=1"],
+        ["attachment", "attachments=1"],
+    ],
+)
+def test_notes_that_the_log_has_cut_say_nothing_of_attachments(notes: list[str]) -> None:
+    """What is missing could be what a rule looks for."""
+    assert read_notes(notes).attachments is None
 
 
 @given(st.lists(st.text(max_size=20)))
