@@ -13,7 +13,8 @@ from miltscan.config import places, units
 from miltscan.config.choices import ELSEWHERE, RULE_CHOICE
 from miltscan.config.table import Table
 from miltscan.core.action import ActionName, Choice
-from miltscan.core.conditions import CONDITIONS, Condition, OpenSource, UnfitError, condition
+from miltscan.core.condition_values import OpenSource, UnfitError
+from miltscan.core.conditions import CONDITIONS, Condition, condition
 from miltscan.core.effect import LONGEST_TAG, Effect, code_of, header_name, tag_of
 from miltscan.core.lookup import Check, Source, source_mistake
 from miltscan.core.policy import is_builtin

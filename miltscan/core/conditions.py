@@ -5,38 +5,31 @@ A condition on a fact that is not known (None) is neither met nor failed: `test`
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_network
-from typing import Any, TypeVar
+from typing import Any
 
-from miltscan.core.address import Network, ip_address_of
+from miltscan.core.address import ip_address_of
 from miltscan.core.anomalies import ANOMALIES
+from miltscan.core.condition_values import (
+    OpenSource,
+    UnfitError,
+    host_or_network,
+    one_of,
+    read_sources,
+    read_values,
+    shown_value,
+)
 from miltscan.core.facts import Facts
 from miltscan.core.file_types import FileType
-from miltscan.core.lookup import Check, Kind, Source, host_keys, is_named
+from miltscan.core.lookup import Kind, host_keys, is_named
 from miltscan.core.message import Direction
 from miltscan.core.patterns import address_keys, pattern, plain_forms
 from miltscan.core.signature import CLASSES, signature_classes
-from miltscan.core.text import readable
 from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
 from miltscan.core.weektime import hours
 from miltscan.core.wildcards import Glob
 
-T = TypeVar("T")
 Test = Callable[[Facts], bool | None]
-OpenSource = Callable[[str, Check], Source]
-"""Opens `file:/path` or `access:TAG`; raises ValueError with what was expected, also of a line that fails the check."""
-
-_SOURCES = ("file:", "access:")
 _HIGHEST = 1e6  # of a score; also infinity and NaN are mistakes
-_MOST = 10_000  # values of one list: more belong into a file
-
-
-class UnfitError(ValueError):
-    """Values that a condition cannot have: for each its place below the key (`[2]`), itself, and what is expected."""
-
-    def __init__(self, *mistakes: tuple[str, object, str]) -> None:
-        super().__init__(*(f"{place} {expected}" for place, _, expected in mistakes))
-        self.mistakes = mistakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,51 +54,7 @@ def condition(key: str, value: object, open_source: OpenSource) -> Condition:
     reads, make = _MAKERS[key]
     test = make(value, open_source)
     headers = tuple(map(_header_name, value)) if key == "header" and isinstance(value, Mapping) else ()
-    return Condition(key, _text(value), reads, test, headers)
-
-
-def _text(value: object) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case str():
-            return f'"{readable(value, 200)}"'
-        case Mapping():
-            return "{ " + ", ".join(f"{readable(str(name), 80)} = {_text(one)}" for name, one in value.items()) + " }"
-        case list() | tuple():
-            return "[" + ", ".join(map(_text, value)) + "]"
-    return readable(str(value), 200)
-
-
-def _values(value: object, read: Callable[[str], T]) -> list[T]:
-    """Each value of a list, or the only one, as `read` returns it; raises UnfitError with all that it refuses."""
-    given = value if isinstance(value, list) else [value]
-    if not given:
-        raise UnfitError(("", value, "expected at least one value; a condition without any never matches"))
-    if len(given) > _MOST:
-        raise UnfitError(("", "...", f"expected at most {_MOST} values; put more into a file, and name it file:/path"))
-    result, mistakes = [], []
-    for position, one in enumerate(given, 1):
-        try:
-            if not isinstance(one, str) or not one.strip():
-                raise ValueError("expected a text in quotation marks")  # noqa: TRY301 - collected below
-            result.append(read(one))
-        except ValueError as error:
-            mistakes.append((f"[{position}]" if isinstance(value, list) else "", one, str(error)))
-    if mistakes:
-        raise UnfitError(*mistakes)
-    return result
-
-
-def _one_of(names: Iterable[str]) -> Callable[[str], str]:
-    known = tuple(map(str, names))
-
-    def read(text: str) -> str:
-        if text not in known:
-            raise ValueError("expected one of " + ", ".join(f'"{name}"' for name in known))
-        return text
-
-    return read
+    return Condition(key, shown_value(value), reads, test, headers)
 
 
 def _of(attribute: str, holds: Callable[[Any], bool]) -> Test:
@@ -119,16 +68,16 @@ def _of(attribute: str, holds: Callable[[Any], bool]) -> Test:
 
 
 def _choice(attribute: str, names: Iterable[str]) -> Callable[[object, OpenSource], Test]:
-    read = _one_of(names)
+    read = one_of(names)
 
     def make(value: object, _open: OpenSource) -> Test:
-        return _of(attribute, frozenset(_values(value, read)).__contains__)
+        return _of(attribute, frozenset(read_values(value, read)).__contains__)
 
     return make
 
 
 def _class(value: object, _open: OpenSource) -> Test:
-    wanted = frozenset(_values(value, _one_of(CLASSES)))
+    wanted = frozenset(read_values(value, one_of(CLASSES)))
     return _of("signature", lambda name: bool(name) and not wanted.isdisjoint(signature_classes(name)))
 
 
@@ -136,7 +85,7 @@ def _globs(attribute: str) -> Callable[[object, OpenSource], Test]:
     """An empty fact has no form: `*` must not match the signature of a message without one."""
 
     def make(value: object, open_source: OpenSource) -> Test:
-        sources, globs = _sources(value, Glob, open_source)
+        sources, globs = read_sources(value, Glob, open_source)
 
         def holds(text: str) -> bool:
             return bool(text) and (
@@ -150,27 +99,14 @@ def _globs(attribute: str) -> Callable[[object, OpenSource], Test]:
 
 def _exactly(attribute: str) -> Callable[[object, OpenSource], Test]:
     def make(value: object, _open: OpenSource) -> Test:
-        return _of(attribute, frozenset(_values(value, str)).__contains__)
+        return _of(attribute, frozenset(read_values(value, str)).__contains__)
 
     return make
 
 
-def _sources(value: object, read: Callable[[str], T], open_source: OpenSource) -> tuple[list[Source], list[T]]:
-    """The sources that a list names, and its other values."""
-    opened: list[Source] = []
-
-    def each(text: str) -> list[T]:
-        if text.startswith(_SOURCES):
-            opened.append(open_source(text, read))
-            return []
-        return [read(text)]
-
-    return opened, [one for several in _values(value, each) for one in several]
-
-
 def _address(attribute: str) -> Callable[[object, OpenSource], Test]:
     def make(value: object, open_source: OpenSource) -> Test:
-        sources, patterns = _sources(value, pattern, open_source)
+        sources, patterns = read_sources(value, pattern, open_source)
         wanted = frozenset(patterns)
 
         def named(path: bytes) -> bool:
@@ -186,7 +122,7 @@ def _address(attribute: str) -> Callable[[object, OpenSource], Test]:
 
 
 def _client(value: object, open_source: OpenSource) -> Test:
-    sources, places = _sources(value, _place, open_source)
+    sources, places = read_sources(value, host_or_network, open_source)
     networks = [one for one in places if not isinstance(one, str)]
     names = frozenset(one for one in places if isinstance(one, str))
 
@@ -201,19 +137,6 @@ def _client(value: object, open_source: OpenSource) -> Test:
         )
 
     return test
-
-
-def _place(text: str) -> Network | str:
-    """A network or an address, or else the name of a host or of a domain."""
-    if text[:1].isdigit() or ":" in text:
-        try:
-            return ip_network(text)
-        except ValueError:
-            raise ValueError("expected an address or a network such as 192.0.2.0/24, without bits after it") from None
-    name = text.lower()
-    if not name.isascii() or not name.replace("-", "").replace(".", "").replace("_", "").isalnum():
-        raise ValueError("expected a network, an address, a host's name, or .domain for a domain and those below it")
-    return name
 
 
 def _flag(attribute: str) -> Callable[[object, OpenSource], Test]:
@@ -251,7 +174,7 @@ def _score(value: object, _open: OpenSource) -> Test:
 
 def _spam_action(value: object, _open: OpenSource) -> Test:
     """One of the actions, by any engine."""
-    wanted = frozenset(_values(value, _one_of(SpamAction)))
+    wanted = frozenset(read_values(value, one_of(SpamAction)))
     return _of("spam_actions", lambda actions: not wanted.isdisjoint(actions.values()))
 
 
@@ -263,7 +186,7 @@ def _header(value: object, _open: OpenSource) -> Test:
     mistakes = []
     for name, given in value.items():
         try:
-            forms.append((_header_name(name), _values(given, Glob)))
+            forms.append((_header_name(name), read_values(given, Glob)))
         except UnfitError as error:
             mistakes += [(f".{name}{place}", one, expected) for place, one, expected in error.mistakes]
         except ValueError as error:
@@ -295,7 +218,7 @@ def _unfolded(value: bytes) -> str:
 
 def _attachment(value: object, open_source: OpenSource) -> Test:
     """A pattern of one of the names of one of the attachments, in any reading."""
-    sources, globs = _sources(value, Glob, open_source)
+    sources, globs = read_sources(value, Glob, open_source)
 
     def named(name: str) -> bool:
         return any(one.matches(name) for one in globs) or any(one.has(Kind.TEXT, name) for one in sources)
@@ -304,12 +227,12 @@ def _attachment(value: object, open_source: OpenSource) -> Test:
 
 
 def _type(value: object, _open: OpenSource) -> Test:
-    wanted = frozenset(_values(value, _one_of(FileType)))
+    wanted = frozenset(read_values(value, one_of(FileType)))
     return _of("attachments", lambda found: any(one.type in wanted for one in found))
 
 
 def _anomaly(value: object, _open: OpenSource) -> Test:
-    wanted = frozenset(_values(value, _one_of(ANOMALIES)))
+    wanted = frozenset(read_values(value, one_of(ANOMALIES)))
     return _of("anomalies", lambda found: not wanted.isdisjoint(found))
 
 
@@ -321,7 +244,7 @@ def _macro(value: object, _open: OpenSource) -> Test:
 
 
 def _time(value: object, _open: OpenSource) -> Test:
-    wanted = _values(value, hours)
+    wanted = read_values(value, hours)
     return _of("now", lambda now: any(one.contains(now) for one in wanted))
 
 

@@ -21,7 +21,7 @@ from miltscan.config.keyfile import Loaded
 from miltscan.config.rules import NO_SOURCE, Side
 from miltscan.config.settings import HeaderMode, Settings
 from miltscan.core.action import ActionName, Choice
-from miltscan.core.conditions import OpenSource
+from miltscan.core.condition_values import OpenSource
 from miltscan.core.facts import NOTHING_KNOWN
 from miltscan.core.lists import ListScope
 from miltscan.core.lookup import Check, Source

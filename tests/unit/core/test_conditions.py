@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from miltscan.core.attachments import look_at
-from miltscan.core.conditions import CONDITIONS, UnfitError, condition
+from miltscan.core.condition_values import UnfitError
+from miltscan.core.conditions import CONDITIONS, condition
 from miltscan.core.facts import NOTHING_KNOWN, Facts, HeaderIndex, WeekTime
 from miltscan.core.lookup import Check, Kind, Source
 from miltscan.core.message import Direction
