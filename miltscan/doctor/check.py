@@ -6,6 +6,7 @@ An error would stop the service or mail; a warning is about mail, metrics or sec
 import grp
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from errno import ENOENT
@@ -15,9 +16,10 @@ from miltscan.config.keyfile import load_keys
 from miltscan.config.load import DEFAULT_PATH
 from miltscan.config.ownership import loose_places, names_secrets, service_user
 from miltscan.config.settings import HeaderMode, Settings
+from miltscan.core import faults
 from miltscan.core.action import ActionName, Choice
 from miltscan.core.address import Address, Network, UnixAddress, beyond_loopback
-from miltscan.core.finding import Finding, error, ok, warning
+from miltscan.core.finding import Finding, Level, error, ok, warning
 from miltscan.doctor.antispam_check import spam_findings
 from miltscan.doctor.bind_check import bind_findings
 from miltscan.doctor.clamd_check import ProbeEngines, engine_findings, run_self_tests
@@ -30,7 +32,7 @@ from miltscan.doctor.notice_check import notice_findings
 from miltscan.doctor.quarantine_check import quarantine_findings
 from miltscan.doctor.rights import folders_above
 from miltscan.doctor.source_check import source_findings
-from miltscan.doctor.topics import NO_MILTSCAN, NO_SPOOL, NOT_ROOT, denied, loose_folder, no_file
+from miltscan.doctor.topics import NO_MILTSCAN, NO_SPOOL, NOT_ROOT, denied, loose_folder, no_file, old_mail
 from miltscan.doctor.unpack_check import unpack_findings
 from miltscan.errors import ConfigError
 from miltscan.sandwich.queues import read_depth
@@ -57,7 +59,8 @@ def check_findings(
     yield from receipt_findings(settings)
     yield from spool_findings(Path(settings.spool.directory), settings)
     yield from trust_findings(settings, configuration or DEFAULT_PATH)
-    yield from queue_depth_findings({"incoming": settings.queues.incoming, "delivery": settings.queues.delivery})
+    queues = {"incoming": settings.queues.incoming, "delivery": settings.queues.delivery}
+    yield from queue_depth_findings(queues, settings.thresholds.queue_age)
     yield from policy_findings(settings)
     yield from list_findings(settings.lists.file)
     yield from source_findings(settings)
@@ -223,13 +226,21 @@ def spool_findings(folder: Path, settings: Settings) -> Iterator[Finding]:
     yield room_finding("spool.directory", free, limits.message_size, messages=limits.concurrent_scans, remedy=remedy)
 
 
-def queue_depth_findings(queues: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the exporter can measure these queues; an empty path means that there is no such queue."""
+def queue_depth_findings(queues: Mapping[str, str], limits: Mapping[str, float]) -> Iterator[Finding]:
+    """Whether the exporter can measure these queues, and whether mail waits too long in them.
+
+    An empty path means that there is no such queue. `limits` are the ages of old mail, in seconds.
+    """
     for name, path in queues.items():
         key = f"queues.{name}"
         try:
             if path:
-                yield ok(key, f"{path} is readable; waiting messages: {read_depth(path).entries}")
+                depth = read_depth(path)
+                yield ok(key, f"{path} is readable; waiting messages: {depth.entries}")
+                age = None if depth.oldest is None else time.time() - depth.oldest
+                waiting = faults.queue_waiting(name, depth.entries, age, limits[name])
+                if waiting.level is not Level.OK:
+                    yield waiting.because(old_mail(name))
         except FileNotFoundError:
             remedy = f'set it to the QueueDirectory of the {name} sendmail, or to "" if that runs on another host'
             yield warning(key, f"{path} does not exist: its metrics are missing", remedy).because(no_file(name))

@@ -9,7 +9,7 @@ from pathlib import Path
 from miltscan.core import faults
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.doctor.programs import RunningProgram, listeners, process, titles
-from miltscan.doctor.topics import SHARED_PID_FILE, denied, no_sendmail
+from miltscan.doctor.topics import SHARED_PID_FILE, denied, no_sendmail, old_mail
 from miltscan.sandwich.queues import lost_files, read_depth
 
 _DEFAULT_FILES = (Path("/etc/mail/sendmail.cf"), Path("/etc/sendmail.cf"))
@@ -121,7 +121,7 @@ def waiting_findings(name: str, queue: str, now: float, limit: float) -> Iterato
         depth = read_depth(queue)
         age = None if depth.oldest is None else now - depth.oldest
         found = faults.queue_waiting(name, depth.entries, age, limit)
-        yield found.because(no_sendmail(name), no_sendmail("delivery"))
+        yield found.named(old_mail(name)).because(no_sendmail(name), no_sendmail("delivery"))
         lost = lost_files(queue)
     except FileNotFoundError:
         return

@@ -46,6 +46,11 @@ def no_engine(server: str) -> str:
     return f"{server} does not scan"
 
 
+def old_mail(name: str) -> str:
+    """Mail waits too long in the queue of the incoming or the delivery sendmail."""
+    return f"old mail in the {name} queue"
+
+
 def denied(problem: OSError | str) -> tuple[str, ...]:
     """The cause of a failure for lack of rights, of an exception or of its text; none for any other failure.
 

@@ -9,8 +9,10 @@ import pytest
 
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
-from miltscan.core.finding import Level, ok, warning
+from miltscan.config.thresholds import ThresholdSettings
+from miltscan.core.finding import Diagnosis, Level, ok, warning
 from miltscan.doctor import check
+from miltscan.doctor.running import waiting_findings
 from miltscan.engines.clamd import local
 from tests.unit.doctor.support import DAY, NOW, bad_subjects, works
 
@@ -154,6 +156,20 @@ def test_risky_choices_are_warnings(text: str, subjects: list[str]) -> None:
     assert bad_subjects(check.policy_findings(settings(text))) == [("warning", subject) for subject in subjects]
 
 
+def test_old_mail_is_one_warning(tmp_path: Path) -> None:
+    """`check` warns above the threshold of the site; `doctor`, which looks at the queue itself, lists it once."""
+    (tmp_path / "qfA").touch()
+    os.utime(tmp_path / "qfA", (time.time() - 700, time.time() - 700))
+    queues = {"incoming": str(tmp_path)}
+    assert [one.level for one in check.queue_depth_findings(queues, {"incoming": 800})] == [Level.OK]
+    readable, old = check.queue_depth_findings(queues, {"incoming": 600})
+    assert (readable.level, old.line) == (Level.OK, "incoming queue: waiting messages: 1, the oldest for 0.2 hours")
+    report = Diagnosis()
+    for found in (old, *waiting_findings("incoming", str(tmp_path), time.time(), 600)):
+        report.add(0, found)
+    assert len(report.repairs()) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "level", "text"),
     [
@@ -167,7 +183,7 @@ def test_a_queue_that_cannot_be_measured_is_a_warning(tmp_path: Path, path: str,
     for name in ("qfA", "qfB"):
         (tmp_path / name).touch()
     queues = {"incoming": path.format(folder=tmp_path), "delivery": ""}
-    (found,) = check.queue_depth_findings(queues)
+    (found,) = check.queue_depth_findings(queues, ThresholdSettings().queue_age)
     assert (found.level, found.subject, found.text) == (level, "queues.incoming", text.format(folder=tmp_path))
 
 
