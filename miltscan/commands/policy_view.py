@@ -6,9 +6,10 @@ from miltscan.commands.tables import Column, counted, facts, indented, table, wr
 from miltscan.config.rules import RuleSettings
 from miltscan.core.action import Decision, Hold
 from miltscan.core.edits import ChangeHeader, HeaderEdit, InsertHeader
-from miltscan.core.explained import Consulted, Explained, RuleStep, Tried, fact_text
+from miltscan.core.explained import Consulted, Explained
 from miltscan.core.facts import Facts
 from miltscan.core.lists import described
+from miltscan.core.rule_steps import RuleStep, Tried, fact_text
 from miltscan.core.rules import Rule
 from miltscan.core.text import readable
 from miltscan.quarantine.entry import shown_address

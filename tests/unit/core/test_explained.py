@@ -8,19 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miltscan.core.action import Accept, Reject, TempFail
-from miltscan.core.explained import (
-    Case,
-    Consulted,
-    StepResult,
-    consult_lists,
-    explained,
-    fact_text,
-    known_facts,
-    rule_steps,
-)
+from miltscan.core.explained import Case, Consulted, consult_lists, explained, known_facts
 from miltscan.core.facts import Facts, HeaderIndex, WeekTime
 from miltscan.core.lists import Lists
 from miltscan.core.message import Client, Direction, Envelope
+from miltscan.core.rule_steps import StepResult, fact_text, rule_steps
 from miltscan.core.ruled import Scanned, rule_on
 from miltscan.core.rules import Rule, Rules, first
 from miltscan.core.template import Template
