@@ -49,7 +49,8 @@ QUIET |= {f"panel {title} A" for title in ("Alerts", "Exceptions by place", "Req
 QUIET |= {f"panel {title} A" for title in ("Oldest, incoming", "Oldest, delivery", "Receipts at the delivery side")}
 QUIET |= {f"panel {title} A" for title in ("Most frequent rules", "Allowed and denied", "Most frequent anomalies")}
 QUIET |= {
-    f"panel {title} A" for title in ("Age of the oldest message, by area", "Work of the keeper", "Copies", "Traces")
+    f"panel {title} A"
+    for title in ("Age of the oldest message, by area", "Work of the keeper", "Copies", "Traces", "Archived messages")
 }
 """Queries of what does not happen in `live`."""
 QUERIES = [query for board in COMMITTED for query in dashboard.queries(board)]

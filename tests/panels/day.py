@@ -182,6 +182,9 @@ class _Host:
         show(metrics.LIST_ENTRIES, 5, "deny")
         show(metrics.KEYS, 1, "2026-01", "signs")
         self.samples.count(metrics.RECEIPTS, "valid", by=self.mail.accepted)
+        self.samples.count(metrics.ARCHIVED, "kept", by=self.mail.accepted)
+        self.samples.count(metrics.ARCHIVE_SEARCHES, "unknown", by=self.mail.kept)
+        show(metrics.ARCHIVE_BYTES, 5e7 + 300 * minute)
 
     def _probes(self, moment: Moment, minute: int, now: float) -> None:
         for message in ("clean", "signature"):
@@ -210,6 +213,13 @@ _OPTIONAL = frozenset(
     family.name
     for family in metrics.FAMILIES
     if family.name.startswith(
-        ("miltscan_quarantine", "miltscan_probe", "miltscan_list_", "miltscan_key", "miltscan_clamd")
+        (
+            "miltscan_quarantine",
+            "miltscan_probe",
+            "miltscan_list_",
+            "miltscan_key",
+            "miltscan_clamd",
+            "miltscan_archive",
+        )
     )
 )

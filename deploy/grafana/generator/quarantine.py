@@ -153,8 +153,8 @@ PANELS: tuple[Panel, ...] = (
         note="How many digests that were detected in the time shown had been delivered before?",
         width=6,
         steps=NONE_IS_GOOD,
-    ),
-    number("Size of the archive", BytesIEC, "sum(miltscan_archive_bytes)", width=6, none="no archive"),
+    ).height(8),
+    number("Size of the archive", BytesIEC, "sum(miltscan_archive_bytes)", width=6, none="no archive").height(8),
     graph(
         "Archived messages",
         PER_MINUTE,

@@ -77,9 +77,10 @@ def most(number: int, counter: str, by: str) -> str:
 def seen(counter: str, by: str) -> str:
     """Return what `per_minute` does, only for label values that occurred in the time shown.
 
-    Only for counters that exist from the start: the first event of another has no rate.
+    Only for counters that exist from the start: the first event of another has no rate. `@ end()` evaluates the total
+    once instead of for each point; it requires Prometheus 2.33.
     """
-    return f"{per_minute(counter, by)} and {_sum(f'increase({counter}[$__range])', by)} > 0"
+    return f"{per_minute(counter, by)} and {_sum(f'increase({counter}[$__range] @ end())', by)} > 0"
 
 
 def quantile(share: float, histogram: str, by: str = "", over: str = "$__rate_interval") -> str:

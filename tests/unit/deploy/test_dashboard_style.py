@@ -39,6 +39,16 @@ def test_lines_of_panels_are_full() -> None:
     assert holes == []
 
 
+def test_panels_of_a_line_have_one_height() -> None:
+    """No panel ends above its neighbours, where it would leave a hole."""
+    heights: dict[tuple[str, str, int], set[int]] = {}
+    for board in COMMITTED:
+        for title, panels in dashboard.sections(board):
+            for box in (panel["gridPos"] for panel in panels):
+                heights.setdefault((board["uid"], title, box["y"]), set()).add(box["h"])
+    assert [line for line, found in heights.items() if len(found) > 1] == []
+
+
 def test_the_overview_is_one_screen() -> None:
     """Its first panels fit a screen, and all rows below are closed."""
     first = dashboard.sections(OVERVIEW)[0][1]
