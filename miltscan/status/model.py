@@ -48,12 +48,13 @@ class DayChange:
 class Now:
     """The present: rates over the last minute, quantiles of the time added to a message over the last five minutes.
 
-    `recent` are the messages of the last quarter of an hour by outcome.
+    `recent` are the messages of the last quarter of an hour by outcome, `encrypted` those that nobody can scan.
     """
 
     rate: float | None
     rates: dict[str, float]
     recent: dict[str, float]
+    encrypted: float
     p50: float | None
     p95: float | None
     p99: float | None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from miltscan import __version__
 from miltscan.config.settings import Settings
 from miltscan.core.finding import Finding
-from miltscan.core.verdict import Outcome
+from miltscan.core.verdict import Limit, Outcome
 from miltscan.status import history, settings
 from miltscan.status.checks import Seen, assess
 from miltscan.status.events import RecentEvents
@@ -103,6 +103,7 @@ def _now(numbers: Numbers, past: History) -> Now:
         rate=sum(rates.values()) if rates is not None else None,
         rates=rates or {},
         recent=history.messages(past.last(history.SPAN)),
+        encrypted=history.unscanned(past.last(history.SPAN)).get(Limit.ENCRYPTED, 0.0),
         p50=p50,
         p95=p95,
         p99=p99,

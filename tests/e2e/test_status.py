@@ -149,6 +149,8 @@ def test_encrypted_mail_that_the_policy_accepts_is_no_error(watched: Watched) ->
     """It is counted as not scanned, and in no list of errors."""
     assert watched.sandwich.miltscan.metric("unscanned_total", reason="encrypted") > 0
     assert "encrypted" not in watched.browser.evaluate("document.getElementById('errors').textContent")
+    assert watched.field("encrypted") == watched.field("not-scanned")
+    assert watched.browser.evaluate("document.querySelector('[data-field=not-scanned]').className") == ""
 
 
 def test_axes_of_counts_have_whole_numbers(watched: Watched) -> None:

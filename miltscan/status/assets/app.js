@@ -373,7 +373,8 @@ function showNow({ now }) {
   const notScanned = (recent.unscanned || 0) + (recent.error || 0);
   field("messages", whole(Object.values(recent).reduce((sum, count) => sum + count, 0)));
   field("infected", whole(recent.infected), recent.infected ? "infected" : "");
-  field("not-scanned", whole(notScanned), notScanned ? "not-scanned" : "");
+  field("not-scanned", whole(notScanned), notScanned > now.encrypted ? "not-scanned" : "");
+  field("encrypted", whole(now.encrypted));
   for (const name of ["p50", "p95", "p99"]) field(name, seconds(now[name]));
   field("in-flight", whole(now.in_flight));
   field("sessions", now.sessions === 1 ? "1 session" : `${whole(now.sessions)} sessions`);
