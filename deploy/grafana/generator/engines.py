@@ -91,8 +91,8 @@ PANELS: tuple[Panel, ...] = (
     graph(
         "Age of the signatures",
         "suffix:h",
-        (f"(time() - max by (engine, server) ({_PUBLISHED})) / {_HOUR}", "{{engine}} {{server}}"),
-        note="How old is the signature database that each server uses?",
+        (f"(time() - min by (engine, server) ({_PUBLISHED})) / {_HOUR}", "{{engine}} {{server}}"),
+        note="How old is the signature database that each server uses? The oldest of those with one name.",
         none="no server reports its signatures",
         limit=f"max(miltscan_threshold_signature_age_seconds) / {_HOUR}",
     ),
