@@ -38,7 +38,7 @@ demo-stop: environment
 # All tests on .venv's Python; in parallel, on the oldest and newest Python of the machine, the unit tests and those of the
 # milter tests that depend on the interpreter: pymilter's callbacks and threads, processes, signals, descriptors, memory.
 # Without the unit tests of what no production Python runs: pages, files of deploy/, fakes, the benchmark.
-ON_OTHERS := tests/unit $(addprefix --ignore=tests/unit/,bench deploy docs fakes) \
+ON_OTHERS := tests/unit $(addprefix --ignore=tests/unit/,bench deploy docs fakes panels) \
 	$(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle sockets memory notify metrics tracing quarantine))
 test: environment
 	@deploy/debian/install deploy/debian/packages-test.txt
