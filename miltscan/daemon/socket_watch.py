@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from structlog.typing import FilteringBoundLogger
 
-from miltscan.config.settings import MilterSettings
+from miltscan.config.tables import MilterSettings
 from miltscan.daemon.sockets import REMEDY, MilterSocket
 from miltscan.errors import StartError
 from miltscan.telemetry import metrics

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from miltscan.config.settings import ExporterSettings, MilterSettings, Settings
+from miltscan.config.settings import Settings
+from miltscan.config.tables import ExporterSettings, MilterSettings
 from miltscan.core.address import Address, UnixAddress
 from miltscan.errors import StartError
 from miltscan.exporter import access

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import suppress
 
-from miltscan.config.settings import HeaderMode, Settings
+from miltscan.config.settings import Settings
+from miltscan.config.tables import HeaderMode
 from miltscan.core.action import ActionName, Choice
 from miltscan.core.finding import Finding, ok, warning
 from miltscan.engines.antispam.version import antispam_version

@@ -15,7 +15,8 @@ from pathlib import Path
 from miltscan.config.keyfile import load_keys
 from miltscan.config.load import DEFAULT_PATH
 from miltscan.config.ownership import loose_places, names_secrets, service_user
-from miltscan.config.settings import HeaderMode, Settings
+from miltscan.config.settings import Settings
+from miltscan.config.tables import HeaderMode
 from miltscan.core import faults
 from miltscan.core.action import ActionName, Choice
 from miltscan.core.address import Address, Network, UnixAddress, beyond_loopback

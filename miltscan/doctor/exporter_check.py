@@ -5,7 +5,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from miltscan.config.settings import ExporterSettings, Settings
+from miltscan.config.settings import Settings
+from miltscan.config.tables import ExporterSettings
 from miltscan.core.address import beyond_loopback
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.doctor.topics import denied

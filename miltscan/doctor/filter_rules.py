@@ -5,7 +5,8 @@ From the facts of the .cf file to findings; it looks at nothing itself.
 
 from collections.abc import Collection, Iterator
 
-from miltscan.config.settings import LimitSettings, Settings
+from miltscan.config.settings import Settings
+from miltscan.config.tables import LimitSettings
 from miltscan.core.address import Address, InetAddress, is_loopback
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.milter_spec import MilterSpec, read_milter_spec, write_milter_spec

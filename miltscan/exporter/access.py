@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from miltscan.config.ownership import loose_places
 from miltscan.config.secretfile import read_file
-from miltscan.config.settings import ExporterSettings
+from miltscan.config.tables import ExporterSettings
 from miltscan.core.address import Network, is_in
 from miltscan.errors import StartError
 from miltscan.exporter.credentials import Credentials, parse_tokens, parse_users

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from miltscan.config.settings import ExporterSettings
+from miltscan.config.tables import ExporterSettings
 from miltscan.core.finding import Finding, error
 from miltscan.errors import StartError
 from miltscan.exporter.access import load_tokens

@@ -19,7 +19,8 @@ from miltscan.config.engines import (
 )
 from miltscan.config.keyfile import Loaded
 from miltscan.config.rules import NO_SOURCE, Side
-from miltscan.config.settings import HeaderMode, Settings
+from miltscan.config.settings import Settings
+from miltscan.config.tables import HeaderMode
 from miltscan.core.action import ActionName, Choice
 from miltscan.core.condition_values import OpenSource
 from miltscan.core.facts import NOTHING_KNOWN

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from miltscan.config.places import INET
-from miltscan.config.settings import ProbeSettings as Options
 from miltscan.config.settings import Settings
+from miltscan.config.tables import ProbeSettings as Options
 from miltscan.core.keys import Key, Keyring
 from miltscan.core.probe import PROBE_HEADER, Probe, ProbeKind, Stage, read_answer, sign_probe
 from miltscan.core.text import readable

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 from miltscan import __version__
 from miltscan.cli import app
 from miltscan.config.load import parse_settings
-from miltscan.config.settings import ProbeSettings as Options
 from miltscan.config.settings import Settings
+from miltscan.config.tables import ProbeSettings as Options
 from miltscan.core.finding import Finding, Level, ok
 from miltscan.core.keys import Key
 from miltscan.core.probe import ProbeKind

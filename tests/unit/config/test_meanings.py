@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from miltscan.config.engines import ClamdEngineSettings, ClamdSettings, EngineTable, RspamdEngineSettings
 from miltscan.config.meanings import meanings
-from miltscan.config.settings import MilterSettings, Settings
+from miltscan.config.settings import Settings
 from miltscan.config.table import Table
+from miltscan.config.tables import MilterSettings
 
 
 def tables(table: type[Table] = Table) -> Iterator[type[Table]]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from miltscan.config.load import parse_settings
-from miltscan.config.settings import ExporterSettings, Settings
+from miltscan.config.settings import Settings
+from miltscan.config.tables import ExporterSettings
 from miltscan.core.finding import Level
 from miltscan.doctor.exporter_check import exporter_findings
 from miltscan.errors import StartError
