@@ -35,10 +35,10 @@ def _mapped_turn(tick: Tick) -> Iterator[None]:
 def archive_turn(deadline: float, tick: Tick) -> Iterator[bool]:
     """Whether it is this thread's turn to open an archive before the deadline (time.monotonic seconds)."""
     free = _archive.acquire(timeout=0)
-    while not free and time.monotonic() < deadline:
-        free = _archive.acquire(timeout=_TICK)
-        tick()
     try:
+        while not free and time.monotonic() < deadline:
+            free = _archive.acquire(timeout=_TICK)
+            tick()  # raises if the MTA is gone, also when the turn has just come
         yield free
     finally:
         if free:

@@ -187,6 +187,25 @@ def test_one_archive_at_a_time(opened: Opened) -> None:
     assert opened({("l", ""): listed(1), ("x", ""): Played([b"a"])})[0].limits == ()
 
 
+def test_an_mta_that_goes_leaves_the_turn_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it goes at the moment when the turn comes: else this process would open no archive again."""
+    held: list[bool] = []
+
+    class Lock:
+        def acquire(self, timeout: float) -> bool:
+            if timeout:  # not at once, but then
+                held.append(True)
+            return bool(held)
+
+        def release(self) -> None:
+            held.clear()
+
+    monkeypatch.setattr(turns, "_archive", Lock())
+    with pytest.raises(MtaGoneError), turns.archive_turn(time.monotonic() + 60, raise_gone):
+        pass
+    assert not held
+
+
 def raise_gone() -> None:
     """A tick to an MTA that is not there."""
     raise MtaGoneError
