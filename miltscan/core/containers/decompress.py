@@ -24,7 +24,9 @@ ZLIB, ALONE, LZIP = -1, -2, -3
 
 _INPUT, _OUTPUT = 64 * 1024, MIB  # bytes of a step: the larger the input, the more a decoder copies when it is full
 _LZMA_HEADER, _LZMA_PROPERTIES, _SMALLEST_DICTIONARY = 9, 5, 4096  # bytes (APPNOTE 5.8.8; LZMA SDK)
+_ALONE_HEADER = 13  # bytes (lzma-file-format.txt of the LZMA SDK)
 _LZIP_MAGIC, _LZIP_HEADER, _LZIP_TRAILER = b"LZIP\x01", 6, 20  # bytes (manual of lzip, "File format")
+_MEMORY_EXCEEDED = "Memory usage limit exceeded"  # CPython, Modules/_lzmamodule.c
 _LZMA_SLACK = 4096  # bytes that a decoder makes of the end of a stream that has no end marker
 
 
@@ -96,8 +98,12 @@ def decompress(packed: Packed, budget: Budget) -> Iterator[Piece]:
         return
     try:
         pieces = _decoded(*start(packed, budget), budget) if start else _members_of_lzip(packed.data, budget)
+        if _dictionary(packed) > budget.bounds.memory:
+            pieces = _beginning(pieces, budget.bounds.memory)
         yield from _limited(packed, pieces, budget.bounds.file)
-    except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError):
+    except lzma.LZMAError as error:  # that of a dictionary above `memlimit` differs in its text only
+        yield ContainerLimit.MEMORY if str(error) == _MEMORY_EXCEEDED else DataFault.BROKEN
+    except (zlib.error, OSError, ValueError, EOFError):
         yield DataFault.BROKEN
     except (MemoryError, OverflowError):
         yield ContainerLimit.MEMORY
@@ -130,6 +136,22 @@ def _decoded(decoder: _Decoder, data: memoryview, budget: Budget) -> Iterator[Pi
                 break
             given = b""
     yield DataFault.BROKEN
+
+
+def _dictionary(packed: Packed) -> int:
+    """The bytes of the dictionary that a stream of LZMA asks for, which is never larger than the bound here."""
+    start = {LZMA: 5, ALONE: 1}.get(packed.method)
+    return int.from_bytes(packed.data[start : start + 4], "little") if start else 0
+
+
+def _beginning(pieces: Iterator[Piece], most: int) -> Iterator[Piece]:
+    """What a dictionary of `most` bytes suffices for, whatever the stream asks for. Raises MemoryError behind it."""
+    total = 0
+    for piece in pieces:
+        total += 0 if isinstance(piece, DataFault | ContainerLimit) else len(piece)
+        if total > most:
+            raise MemoryError
+        yield piece
 
 
 def _limited(packed: Packed, pieces: Iterator[Piece], most: int) -> Iterator[Piece]:
@@ -195,7 +217,11 @@ def _xz(packed: Packed, budget: Budget) -> tuple[_Decoder, memoryview]:
 
 
 def _alone(packed: Packed, budget: Budget) -> tuple[_Decoder, memoryview]:
-    return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=budget.bounds.memory), packed.data
+    header = bytes(packed.data[:_ALONE_HEADER])
+    dictionary = min(int.from_bytes(header[1:5], "little"), budget.bounds.memory)
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_ALONE)
+    decoder.decompress(header[:1] + dictionary.to_bytes(4, "little") + header[5:])  # has no output yet
+    return decoder, packed.data[_ALONE_HEADER:]
 
 
 def _members_of_lzip(data: memoryview, budget: Budget) -> Iterator[Piece]:

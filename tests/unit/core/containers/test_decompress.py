@@ -159,7 +159,20 @@ def test_a_dictionary_above_the_memory_is_not_allocated() -> None:
     assert unpacked(Packed(LZMA, data, len(TEXT)), bounds) == (TEXT, None)
     assert unpacked(Packed(LZMA, data, MIB + 1), bounds) == (b"", ContainerLimit.MEMORY)
     packed = Packed(XZ, memoryview(lzma.compress(TEXT, preset=9)), None)
-    assert unpacked(packed, bounds) == (b"", DataFault.BROKEN)
+    assert unpacked(packed, bounds) == (b"", ContainerLimit.MEMORY)
+
+
+def test_a_lzma_with_a_large_dictionary_is_read_as_far_as_memory_reaches() -> None:
+    """The option -9 of lzma asks for 64 MiB, however small the file is; no bound is silent."""
+    bounds = ContainerBounds(memory=MIB)
+    small = memoryview(lzma.compress(TEXT, lzma.FORMAT_ALONE, preset=9))
+    assert unpacked(Packed(ALONE, small, None), bounds) == (TEXT, None)
+    large = memoryview(lzma.compress(NOISE * 11, lzma.FORMAT_ALONE, preset=9))
+    content, fault = unpacked(Packed(ALONE, large, None), bounds)
+    assert ((NOISE * 11).startswith(content), fault) == (True, ContainerLimit.MEMORY)
+    assert unpacked(Packed(ALONE, large[:50_000], None), bounds)[1] is DataFault.BROKEN
+    noted = memoryview(b"\x09\x14\x05\x00" + bytes(large[:5]) + bytes(large[13:]))
+    assert unpacked(Packed(LZMA, noted, None), bounds)[1] is ContainerLimit.MEMORY
 
 
 @given(st.sampled_from([*ENCODERS, 9]), st.binary(max_size=300), st.none() | st.integers(0, 300))
