@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from typer.testing import CliRunner
 
 from miltscan.cli import app
+from tests.fakes.runner import CliRunner
 from tests.harness import ports
 from tests.harness.milter import accepts
 from tests.harness.miltscan import ScanningSandwich, Tables

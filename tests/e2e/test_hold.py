@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from miltscan.cli import app
 from miltscan.config.keyfile import load_keys
 from miltscan.core import receipt
 from tests.e2e.test_receipt import both_sides, new_key, site
 from tests.fakes.eicar import EICAR
+from tests.fakes.runner import CliRunner
 from tests.harness import client, preload
 from tests.harness.jsonlog import LogLine
 from tests.harness.miltscan import ScanningSandwich

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from miltscan.cli import app
 from miltscan.config.load import parse_settings
@@ -28,6 +27,7 @@ from miltscan.quarantine.files import Files
 from miltscan.quarantine.release import Order, Releaser
 from tests.fakes.entries import put
 from tests.fakes.mta import MTA
+from tests.fakes.runner import CliRunner
 from tests.harness import client, messages, preload, programs
 from tests.harness.clamav import Clamd
 from tests.harness.client import Reply, new_message_id, text_message

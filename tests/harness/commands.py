@@ -4,9 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from typer.testing import CliRunner
-
 from miltscan.cli import app
+from tests.fakes.runner import CliRunner
 
 
 def in_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from miltscan import __version__
 from miltscan.cli import app
@@ -23,6 +23,7 @@ from miltscan.doctor.steps import DoctorOptions, Step
 from miltscan.errors import StartError
 from miltscan.scanning.probe_run import Result as ProbeResult
 from tests.fakes.engine import ScriptedEngine
+from tests.fakes.runner import CliRunner
 
 
 @pytest.fixture

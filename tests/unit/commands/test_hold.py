@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from docs.generator import log_events
 from miltscan.cli import app
+from tests.fakes.runner import CliRunner
 
 HOSTILE = "\x1b[2J\u202e\x9b"
 FIRST, SECOND, THIRD = "6AT0tl1r006553", "6AT0tl1r006554", "6AU0tl1r000999"

@@ -14,7 +14,7 @@ from tempfile import mkdtemp
 
 import pytest
 from rich.cells import cell_len
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from docs.generator import log_events
 from miltscan.cli import app
@@ -28,6 +28,7 @@ from miltscan.scanning.listfile import ListFile
 from miltscan.telemetry.log import message_fields
 from tests.fakes.list_entries import listed
 from tests.fakes.messages import message
+from tests.fakes.runner import CliRunner
 
 HOSTILE = "\x1b[2J\u202e\x9b"
 DIGEST = "5A" * 32

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from miltscan.cli import app
 from miltscan.core.action import Accept, Decision, Reject, Reply
@@ -23,6 +23,7 @@ from miltscan.telemetry.log import message_fields
 from tests.fakes.entries import put
 from tests.fakes.list_entries import listed
 from tests.fakes.messages import message
+from tests.fakes.runner import CliRunner
 from tests.unit.commands.test_policy_replay import refused_line
 
 SUBJECT = (b"Subject", b" hello")

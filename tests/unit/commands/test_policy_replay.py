@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from miltscan.cli import app
 from miltscan.core.action import Accept, ActionName, Decision, Reject, Reply
@@ -28,6 +28,7 @@ from miltscan.quarantine.files import Files
 from miltscan.telemetry.log import message_fields, recipient_refused
 from tests.fakes.entries import put
 from tests.fakes.messages import message, policy
+from tests.fakes.runner import CliRunner
 from tests.unit.core.test_noted import rules as rules_reading
 
 CLEAN, INFECTED = Verdict.clean("clamd"), Verdict.infected("clamd", "Doc.Macro.X")

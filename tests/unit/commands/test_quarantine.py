@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyrage
 import pytest
 from sqlalchemy import create_engine
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from miltscan.cli import app
 from miltscan.commands import quarantine_message
@@ -23,6 +22,7 @@ from miltscan.quarantine.files import Files
 from miltscan.scanning.listfile import ListFile
 from tests.fakes.delivery import FakeDelivery, fake_delivery
 from tests.fakes.entries import MESSAGE, put
+from tests.fakes.runner import CliRunner
 
 DAY = 86400.0
 CLEAN: dict[str, Any] = {"outcome": "clean", "signature": None}
@@ -531,7 +531,7 @@ def test_a_locked_index_is_one_line(quarantine: Quarantine, monkeypatch: pytest.
 
 def test_an_encrypted_entry(quarantine: Quarantine, delivery: FakeDelivery) -> None:
     """Its facts are shown to everybody; its message requires the identity, from the option or the setting."""
-    key = pyrage.x25519.Identity.generate()
+    key = pytest.importorskip("pyrage").x25519.Identity.generate()
     encoder = Encoder(compress=True, encrypt_to=(str(key.to_public()),))
     entry_id = put(quarantine.files, MESSAGE, encoder, time=time.time(), **CLEAN).id
     file, archive = quarantine.folder / "key", quarantine.folder / "a.zip"

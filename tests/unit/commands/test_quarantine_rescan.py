@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from miltscan.cli import app
 from miltscan.core.verdict import Verdict
 from miltscan.quarantine.files import Files
 from tests.fakes.entries import NOW, put
+from tests.fakes.runner import CliRunner
 from tests.unit.quarantine.test_rescan import CLEAN, DOWN, LIMITED, OTHER, SAME, ScriptedScanner
 
 Run = Callable[..., Result]

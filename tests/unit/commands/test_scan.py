@@ -5,13 +5,14 @@ import os
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from miltscan.cli import app
 from miltscan.core.message import Message
 from miltscan.core.verdict import Verdict
 from miltscan.engines.base import Tick
 from tests.fakes.archives import as_lzip
+from tests.fakes.runner import CliRunner
 
 HOSTILE = "\x1b[2J"
 

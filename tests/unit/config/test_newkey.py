@@ -5,13 +5,13 @@ import stat
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from miltscan.cli import app
 from miltscan.config.keyfile import load_keys
 from miltscan.config.load import load_settings, parse_settings
 from miltscan.config.newkey import new_key
 from miltscan.errors import ConfigError
+from tests.fakes.runner import CliRunner
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -19,7 +19,7 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
     config = folder / "miltscan.toml"
     config.write_text(f"keys.file = '{folder}/keys'\nspool.directory = '{folder}'\n")
     result = CliRunner().invoke(app, ["keys", "new", "--config", str(config), *arguments])
-    return result.exit_code, result.output
+    return result.exit_code, result.stdout + result.stderr
 
 
 def test_a_new_key_signs_and_the_old_ones_stay(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     config.write_text(f"keys.file = '{tmp_path}/absent/keys'\n")
     result = CliRunner().invoke(app, ["keys", "new", "--config", str(config)])
     wanted = f"{tmp_path}/absent/keys: cannot be written: No such file or directory\n"
-    assert (result.exit_code, result.output) == (1, wanted)
+    assert (result.exit_code, result.stdout + result.stderr) == (1, wanted)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_without_a_setting_there_is_no_file(tmp_path: Path) -> None:
     """The line names the key to set."""
     (tmp_path / "empty.toml").touch()
     result = CliRunner().invoke(app, ["keys", "new", "--config", str(tmp_path / "empty.toml")])
-    assert (result.exit_code, result.output.split(":")[0]) == (2, "keys.file is empty")
+    assert (result.exit_code, result.stderr.split(":")[0]) == (2, "keys.file is empty")
 
 
 def test_help_has_an_example() -> None:

@@ -24,7 +24,7 @@ def zipped(*names: str, stored: bytes = b"") -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
         for name in names:
-            archive.writestr(name, stored)
+            archive.writestr(zipfile.ZipInfo(name), stored)  # without today's date, which is in the names of tests
     return target.getvalue()
 
 

@@ -363,15 +363,17 @@ def test_decide_is_total(policy: Policy, message: Message, verdicts: list[Verdic
 
 @given(any_policy, any_message, st.lists(any_verdict))
 def test_only_clean_is_marked_clean(policy: Policy, message: Message, verdicts: list[Verdict]) -> None:
-    """One verdict of a required engine that is not clean, or none at all, and the mail carries no Clean of any kind."""
+    """No required engine has looked, or one has found or missed something: the mail carries no Clean of any kind."""
     required = [one for one in verdicts if one.engine not in policy.optional]
     infected = any(one.outcome is Outcome.INFECTED for one in verdicts)
-    clean = bool(required) and all(one.outcome is Outcome.CLEAN for one in required) and not infected
+    spam = any(one.outcome is Outcome.SPAM for one in verdicts)
+    scanned = bool(required) and all(one.outcome in {Outcome.CLEAN, Outcome.SPAM} for one in required) and not infected
+    clean = scanned and not spam
     decision = decided(policy, message, verdicts)
     assert clean or decision.rule != "clean"
     if clean and not missing(verdicts, policy.optional):
         assert decision.rule == "clean"
-    if not clean:
+    if not scanned:
         assert _headers(decision).get(STATUS_HEADER) != "Clean"
     if decision.edits:
         assert sum(isinstance(edit, RemoveHeader) for edit in decision.edits) == sum(

@@ -5,9 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from miltscan.cli import app
+from tests.fakes.runner import CliRunner
 
 SCRIPT = Path(__file__).parents[3] / "deploy" / "sysv" / "miltscan-sandwich"
 

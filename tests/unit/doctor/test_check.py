@@ -216,6 +216,7 @@ def test_check_reports_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_traces_without_their_packages_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service also runs without them; without an endpoint there is no finding."""
     assert [*check.tracing_findings("")] == []
+    monkeypatch.setattr("miltscan.telemetry.traces.find_spec", lambda _name: True)
     (fine,) = check.tracing_findings("http://a/v1/traces")
     assert str(fine) == "ok       tracing.endpoint: miltscan sends traces to http://a/v1/traces"
     monkeypatch.setattr("miltscan.telemetry.traces.find_spec", lambda _name: None)

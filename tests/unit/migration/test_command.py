@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from miltscan.cli import app
+from tests.fakes.runner import CliRunner
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "migration"
 IMSS = CORPUS / "imss" / "imss.ini"

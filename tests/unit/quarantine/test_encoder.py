@@ -4,7 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-import pyrage
 import pytest
 
 from miltscan.errors import EntryError, StoreError
@@ -13,6 +12,7 @@ from miltscan.quarantine.entry import Encoding
 from miltscan.quarantine.files import Files
 from tests.fakes.entries import MESSAGE, put
 
+pyrage = pytest.importorskip("pyrage")  # Debian does not have it
 IDENTITY, OTHER = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
 PUBLIC = str(IDENTITY.to_public())
 ENCODERS = {

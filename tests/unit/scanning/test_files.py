@@ -72,6 +72,7 @@ def message_files(folder: Path, name: str, content: bytes) -> tuple[MessageFiles
             [(("a.docx",), FileType.OOXML)],
         ),
     ],
+    ids=["program", "zip", "zip by another name", "zip behind junk", "zip in a zip", "document"],
 )
 def test_the_files_in_a_message(
     tmp_path: Path, name: str, content: bytes, expected: list[tuple[tuple[str, ...], FileType]]

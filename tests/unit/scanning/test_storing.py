@@ -128,7 +128,7 @@ def blocked() -> Iterator[Callable[[Report, str, int], str]]:
 
 def test_a_disk_that_hangs_is_a_tempfail(arrived: Message, blocked: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
     """The MTA sees progress, and the answer comes within the bound."""
-    monkeypatch.setattr(storing, "STORE_WAIT", 0.05)
+    monkeypatch.setattr(storing, "STORE_WAIT", 0.5)
     monkeypatch.setattr(storing, "_TICK", 0.01)
     ticks: list[None] = []
     report = stores(blocked).process(arrived, lambda: ticks.append(None))

@@ -152,6 +152,7 @@ def test_a_tracer_that_is_gone_costs_its_traces_alone(
 
 def test_the_packages_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The packages are there in the tests, and their absence is noticed."""
+    pytest.importorskip("opentelemetry.sdk")  # Debian does not have it
     assert traces.installed()
     for name in [name for name in sys.modules if name.startswith("opentelemetry")]:
         monkeypatch.delitem(sys.modules, name)
