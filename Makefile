@@ -12,7 +12,7 @@ PANELS := .venv/.panels/.ready
 # Without isolation pip builds with what is installed, instead of fetching a build's requirements without hashes.
 PIP_INSTALL := .venv/bin/pip install --quiet --use-pep517 --no-build-isolation
 
-.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-quarantine bench-tuning bench-breakdown noxxi mutants fuzz dashboard check format clean
+.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-quarantine bench-tuning bench-breakdown noxxi mutants fuzz dashboard deb release check format clean
 
 all: environment
 
@@ -132,6 +132,17 @@ dashboard: environment
 	.venv/bin/python -m deploy.grafana.generator
 	.venv/bin/python -m deploy.mixin
 
+# Builds the Debian package into dist/: for the Debian of this host, or for RELEASE=bookworm or RELEASE=trixie in a tree of
+# its own (debootstrap); docs/packages.md.
+deb:
+	@deploy/debian/install deploy/debian/packages-build.txt
+	@$(SUDO) deploy/debian/build $(RELEASE)
+
+# Builds what a version consists of into dist/, with checksums: sdist, wheel, the packages of both releases.
+release: environment
+	@deploy/debian/install deploy/debian/packages-build.txt
+	@$(SUDO) deploy/release
+
 check: environment
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -143,4 +154,4 @@ format: environment
 	.venv/bin/ruff check --fix
 
 clean:
-	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist .venv .venv-* .mypy_cache .ruff_cache .pytest_cache

@@ -32,7 +32,7 @@ def units(tmp_path: Path) -> Path:
     folder = tmp_path / "units"
     shutil.copytree(DEPLOY / "systemd", folder)
     ours = str(Path(sys.executable).parent / "miltscan")
-    places = {"/opt/miltscan/bin/miltscan": ours, "/usr/sbin/sendmail": str(programs.find("sendmail"))}
+    places = {"ExecStart=miltscan ": f"ExecStart={ours} ", "/usr/sbin/sendmail": str(programs.find("sendmail"))}
     for path in folder.glob("*.service"):
         text = path.read_text()
         for place, real in places.items():

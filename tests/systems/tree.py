@@ -23,11 +23,12 @@ BUILD_TIMEOUT = 1800  # seconds, for a slow mirror
 LAST_STEP_OF_BASE = "--require-hashes"  # what follows in README.md's first step depends on this checkout
 HOSTS = f"127.0.0.1 localhost\n127.0.1.1 {HOST_NAME} mx\n192.0.2.1 example.org\n"
 """A name with a dot, without which each start of sendmail takes a minute; and the client's domain."""
+SWITCH = "/etc/mail/service.switch"
 SITE = {
     # The machine has no network. Files are its only source of names.
     "/etc/hostname": f"{HOST_NAME}\n",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files\n",
-    "/etc/mail/service.switch": "hosts files\naliases files\n",
+    SWITCH: "hosts files\naliases files\n",
     # Test signatures in place of freshclam's, which clamd's units wait for.
     "/var/lib/clamav/test.ndb": f"Eicar-Test-Signature:0:*:{EICAR.hex()}\n",
     "/etc/systemd/system/clamav-daemon.service.d/test.conf": "[Unit]\nConditionPathExistsGlob=\n",
@@ -94,6 +95,18 @@ def base(cache: Path, release: str) -> Path:
         return tree
     for old in cache.glob(f"{release}-*"):
         remove(old)
+    new = _bare(cache, release)
+    _copy_checkout(new)
+    inside(new, "apt-get --quiet update; apt-get --yes --quiet upgrade; apt-get --yes --quiet install sendmail")
+    for line in commands:
+        inside(new, line.replace("apt-get install", "apt-get --yes --quiet install"))
+    inside(new, "apt-get clean; rm -r /usr/sbin/policy-rc.d /usr/share/doc /usr/share/man /usr/share/locale")
+    new.rename(tree)
+    return tree
+
+
+def _bare(cache: Path, release: str) -> Path:
+    """A new tree with systemd and the site's files of names, in which apt works and starts nothing."""
     new = cache / f"{release}.new"
     remove(new)
     archives = _archives(release)
@@ -104,12 +117,26 @@ def base(cache: Path, release: str) -> Path:
     _write(new, "/etc/resolv.conf", Path("/etc/resolv.conf").read_text())
     _write(new, CERTIFICATES, Path("/etc/ssl/certs/ca-certificates.crt").read_text())
     _write(new, "/etc/hosts", HOSTS)
-    _copy_checkout(new)
-    inside(new, "apt-get --quiet update; apt-get --yes --quiet upgrade; apt-get --yes --quiet install sendmail")
-    for line in commands:
-        inside(new, line.replace("apt-get install", "apt-get --yes --quiet install"))
-    inside(new, "apt-get clean; rm -r /usr/sbin/policy-rc.d /usr/share/doc /usr/share/man /usr/share/locale")
-    new.rename(tree)
+    (new / SOURCE.lstrip("/")).mkdir(parents=True)
+    return new
+
+
+def packaged(cache: Path, release: str, package: Path) -> Path:
+    """A tree for one run in which apt has what a package requires and recommends, but has installed nothing of it."""
+    kept = cache / f"packaged-{release}"
+    if not kept.exists():
+        new = _bare(cache, release)
+        inside(new, "apt-get --quiet update; apt-get --yes --quiet upgrade; useradd --create-home recipient")
+        new.rename(kept)
+    copied = f"/root/{package.name}"
+    shutil.copy2(package, kept / copied.lstrip("/"))
+    inside(kept, f"apt-get --yes --quiet --download-only install {copied}")
+    tree = cache / f"packaged-{release}.run"
+    remove(tree)
+    run(["cp", "--archive", "--reflink=auto", str(kept), str(tree)])
+    (tree / "usr/sbin/policy-rc.d").unlink()
+    for name in SITE.keys() - {SWITCH}:  # in the folder of a package that is not there yet
+        _write(tree, name, SITE[name])
     return tree
 
 
