@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from miltscan.core.attachment_names import attachment_names
 from miltscan.core.attachments import Attachment, look_at
-from miltscan.core.contained import Inner, Inside, files_within, head_of, is_container, pieces_of
+from miltscan.core.contained import Inside, files_within, head_of, pieces_of
 from miltscan.core.containers.budget import MIB, Budget
 from miltscan.core.containers.foreign import NAMELESS, Foreign, Listing, password_codes
 from miltscan.core.mime.part import Reading
@@ -38,7 +38,6 @@ _SECONDS = 30.0  # for one archive
 _PASSWORD_SECONDS = 10.0  # of these, for all passwords
 _TEXT = 128 * 1024  # encoded bytes of a text in which passwords are looked for
 _LOOKED_AT = 64 * 1024  # bytes by which the type of a file is known
-_HEAD = 64  # bytes that show what a file is
 
 
 class Opening(NamedTuple):
@@ -109,7 +108,8 @@ class Unpacking:
                     break
             content = memoryview(bytes_of(spool, spool.size) if spool.size else b"")
         files = _divided(content, listing)
-        inner = tuple(_parts(f"{path}/{archive.kind.lower()}", files, budget.bounds.file, seen=listing.seen))
+        kept, read = [one for one in files if len(one)], partial(_read_once, most=budget.bounds.file)
+        inner = tuple(files_within(f"{path}/{archive.kind.lower()}", kept, read))
         return Inside(inner, files=tuple(_facts(archive.kind, listing, files)) if bounds.looks else ())
 
 
@@ -127,13 +127,6 @@ def _divided(content: memoryview, listing: Listing) -> list[memoryview]:
     if sum(sizes) != len(content):
         return [content]
     return [content[begin:end] for begin, end in pairwise([0, *accumulate(sizes)])]
-
-
-def _parts(prefix: str, files: Sequence[memoryview], most: int, *, seen: bool) -> Iterator[Inner]:
-    """The files as parts; of those that an engine sees anyway only what may be an archive itself."""
-    kept = [one for one in files if len(one) and (not seen or is_container(bytes(one[:_HEAD])))]
-    for inner in files_within(prefix, kept, partial(_read_once, most=most)):
-        yield inner._replace(hidden=not seen)
 
 
 def _facts(kind: Foreign, listing: Listing, files: Sequence[memoryview]) -> Iterator[Attachment]:

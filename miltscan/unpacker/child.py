@@ -11,8 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
+from miltscan.core.text import readable
+
 ARCHIVE = "/proc/self/fd/3"
 """The name of the file for the program; `sandbox.py` gives it this number."""
+_STATUSES = frozenset({0, 1, 2, 8})  # of 7-Zip: well, a warning, an error, too little memory
+_SHOWN = 200  # characters of its messages in the log
 _FAILED = 120  # exit status of `sandbox.py` if it could not build the sandbox
 _SANDBOX = (sys.executable, "-I", "-S", str(Path(__file__).with_name("sandbox.py")))
 _PIECE = 1 << 18  # bytes of one piece
@@ -110,6 +114,11 @@ class Sandboxed:
         return self._messages.decode("utf-8", "replace")
 
     @property
+    def is_cut(self) -> bool:
+        """Whether it wrote more messages than are kept."""
+        return len(self._messages) >= _MESSAGES
+
+    @property
     def status(self) -> int:
         """Its exit status; meaningless if it was `broken_off`."""
         return self._process.returncode or 0
@@ -125,9 +134,12 @@ class Sandboxed:
         return ""
 
     @property
-    def sandbox_fault(self) -> str:
-        """Why there was no sandbox; empty if there was."""
-        return self.messages.strip() if self.status == _FAILED else ""
+    def host_fault(self) -> str:
+        """Why it could not run on this host; empty if it could."""
+        if self.status == _FAILED:
+            return self.messages.strip()
+        known = self.status in _STATUSES
+        return "" if known else f"7-Zip ended with the status {self.status}: {readable(self.messages, _SHOWN)}"
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

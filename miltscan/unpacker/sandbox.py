@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> None:
         os.closerange(ARCHIVE + 1, int(file) + 1)
         enclose(command[0], int(seconds), int(memory))
         os.execve(command[0], command, {"LC_ALL": os.environ["LC_ALL"]})  # noqa: S606 - no shell
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001 - the status of any other end would be one of 7-Zip's
         sys.stderr.write(f"the sandbox could not be built: {error}\n")
         sys.exit(FAILED)
 

@@ -14,7 +14,7 @@ standard output. A password is standard input, because every user of a host can 
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from miltscan.core.containers.foreign import Foreign, Listing, read_errors, read_listing
+from miltscan.core.containers.foreign import Foreign, Listing, is_proven, read_errors, read_listing
 from miltscan.core.verdict import Limit
 from miltscan.unpacker.child import ARCHIVE, Allowance, Sandboxed
 
@@ -38,14 +38,11 @@ class SevenZip:
 
     def listing(self, password: bytes = b"") -> Listing | None:
         """The files in the archive; None, and not complete, if it cannot be opened."""
-        text = bytearray()
-        for piece in self._run("l", password):
-            text += piece
-            if len(text) > _LONGEST_LIST:
-                self.fail(Limit.LIMITS, "its list of files is too long")
-                return None
-        found = read_listing(self.kind, text.decode("utf-8", "replace"))
+        text = self._printed("l", password)
+        found = None if text is None else read_listing(self.kind, text)
         self.complete = self.complete and found is not None
+        if found and found.sealed and not is_proven(self._printed("l", password, "-slt") or ""):
+            self.fail(Limit.ENCRYPTED, "encrypted without a checksum, so that any password seems to fit")
         return found
 
     def content(self, password: bytes = b"") -> Generator[bytes, None, None]:
@@ -59,6 +56,16 @@ class SevenZip:
             pass
         return trial.complete
 
+    def _printed(self, command: str, password: bytes, *more: str) -> str | None:
+        """What a command prints; None, and not complete, if that is too long."""
+        text = bytearray()
+        for piece in self._run(command, password, *more):
+            text += piece
+            if len(text) > _LONGEST_LIST:
+                self.fail(Limit.LIMITS, "its list of files is too long")
+                return None
+        return text.decode("utf-8", "replace")
+
     def _run(self, command: str, password: bytes, *more: str) -> Generator[bytes, None, None]:
         arguments = (self.program, command, *_FIXED, f"-t{self.kind}", *more, ARCHIVE)
         locale = "C" if self.kind is Foreign.ZIP else "C.UTF-8"  # with the first one bytes are what they are
@@ -67,11 +74,13 @@ class SevenZip:
             if why := child.broken_off:
                 self.fail(Limit.LIMITS, why)
                 return
-            if why := child.sandbox_fault:  # the host's fault, not the message's
+            if why := child.host_fault:  # not the message's
                 self.fail(Limit.ENGINE_UNABLE, why)
             elif child.status > _WARNING:
                 self.complete = False
                 self.faults += dict.fromkeys(read_errors(child.messages, ARCHIVE))
+                if child.is_cut and not self.faults:  # the reason may be in what was not kept
+                    self.fail(Limit.LIMITS, "it has too many errors")
 
     def fail(self, limit: Limit, why: str) -> None:
         """Note that not all of it was read."""

@@ -6,18 +6,20 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from hashlib import shake_128
 from pathlib import Path
+from struct import pack
 from typing import NamedTuple
 
 import psutil
 import pytest
 
-from tests.fakes.archives import as_alone, as_ar, as_lzip, as_lzw, as_zstd, zstd_zeros
+from tests.fakes.archives import as_alone, as_ar, as_lzip, as_lzw, as_zstd, rewritten_7z, with_bzip2_header, zstd_zeros
 from tests.fakes.eicar import EICAR
 from tests.harness import messages
 from tests.harness.client import Reply, new_message_id
@@ -66,6 +68,25 @@ def zipped(content: bytes) -> bytes:
     return made.getvalue()
 
 
+def with_wrong_checksum(data: bytes, header: bytes) -> tuple[bytes, bytes]:
+    """The header of a 7z where FILE has another checksum; 7-Zip extracts it all the same."""
+    return data, header.replace(pack("<I", zlib.crc32(FILE)), b"\1\2\3\4")
+
+
+def without_checksum(folder: Path) -> bytes:
+    """A 7z of two files with different passwords; WORD is not that of the infected one, which has no checksum."""
+    (folder / "a").write_bytes(b"harmless")
+    (folder / "b").write_bytes(FILE)
+    for password, name in ((WORD, "a"), ("never-told", "b")):
+        command = ["7zz", "a", "-bd", "-t7z", "-mhc=off", "-m0=Copy", f"-p{password}", "two.7z", name]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    known, hidden = (pack("<I", zlib.crc32(one)) for one in (b"harmless", FILE))
+    both, first = b"\x0a\x01" + known + hidden, b"\x0a\0\x80" + known
+    archive = (folder / "two.7z").read_bytes()
+    assert both in archive
+    return rewritten_7z(archive, lambda data, header: (data, header.replace(both, first)))
+
+
 class Sent(NamedTuple):
     """The reply to a message, and its log line."""
 
@@ -81,10 +102,19 @@ ARCHIVES: dict[str, tuple[Made, str]] = {
     "7z, Delta": (lambda folder: seven_zip(folder, "-t7z", "-m0=Delta:4", "-m1=LZMA"), "2/7z:0"),
     "7z, Swap": (lambda folder: seven_zip(folder, "-t7z", "-m0=Swap4", "-m1=LZMA"), "2/7z:0"),
     "7z, ARM64": (lambda folder: seven_zip(folder, "-t7z", "-m0=ARM64", "-m1=LZMA2"), "2/7z:0"),
+    "7z, wrong checksum": (
+        lambda folder: rewritten_7z(seven_zip(folder, "-t7z", "-mhc=off"), with_wrong_checksum),
+        "2/7z:0",
+    ),
+    "7z, BZip2 for the list": (
+        lambda folder: rewritten_7z(seven_zip(folder, "-t7z", "-mhc=off"), with_bzip2_header),
+        "2/7z:0",
+    ),
     "zip, PPMd": (lambda folder: seven_zip(folder, "-tzip", "-mm=PPMd"), "2/zip:0"),
     "zip, LZMA": (lambda folder: seven_zip(folder, "-tzip", "-mm=LZMA"), "2/zip:0"),
     "zip, xz": (lambda folder: seven_zip(folder, "-tzip", "-mm=XZ"), "2/zip:0"),
     "lzma": (lambda _: as_alone(FILE), "2/lzma:0"),
+    "lzma -9": (lambda _: lzma.compress(FILE, lzma.FORMAT_ALONE, preset=9), "2/lzma:0"),
     "lz, in its second member": (lambda _: as_lzip(b"first", FILE), "2/lzma:0"),
     "zst": (lambda _: as_zstd(lzma.compress(FILE)), "2/zstd:0"),
     "Z": (lambda _: as_lzw(FILE), "2/z:0"),
@@ -160,6 +190,12 @@ def test_no_password_in_the_text(sandwich: ScanningSandwich, tmp_path: Path, nam
     """The message stays unscanned, with the reason `encrypted`."""
     archive = seven_zip(tmp_path, *PASSWORDS[name], f"-p{WORD}")
     reply, line = sent(sandwich, archive, "Das Passwort ist wie immer.")
+    assert (reply.code, line["outcome"], line["reason"]) == (250, "unscanned", "encrypted")
+
+
+def test_a_password_that_nothing_proves(sandwich: ScanningSandwich, tmp_path: Path) -> None:
+    """It opens a 7z in which a file has no checksum only seemingly: the message stays unscanned."""
+    reply, line = sent(sandwich, without_checksum(tmp_path), f"Passwort: {WORD}")
     assert (reply.code, line["outcome"], line["reason"]) == (250, "unscanned", "encrypted")
 
 

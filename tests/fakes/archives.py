@@ -1,12 +1,14 @@
 """Archives other than zips, made without the programs that usually make them."""
 
+import bz2
 import lzma
 import zlib
-from collections.abc import Sequence
-from struct import pack
+from collections.abc import Callable, Sequence
+from struct import pack, unpack_from
 
 _LZMA = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 20, "lc": 3, "lp": 0, "pb": 2}]
 _ALONE_HEADER = 13
+_SEVEN_ZIP_HEADER = 32
 
 
 def as_alone(content: bytes) -> bytes:
@@ -22,6 +24,27 @@ def as_lzip(*contents: bytes) -> bytes:
 def _lzip_member(content: bytes) -> bytes:
     stream = as_alone(content)[_ALONE_HEADER:]
     return b"LZIP\x01\x14" + stream + pack("<IQQ", zlib.crc32(content), len(content), 26 + len(stream))
+
+
+def rewritten_7z(archive: bytes, change: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> bytes:
+    """A 7z (7zFormat.txt) whose data and plain header were changed, with matching checksums in front of them."""
+    offset, size = unpack_from("<QQ", archive, 12)
+    begin = _SEVEN_ZIP_HEADER + offset
+    data, header = change(archive[_SEVEN_ZIP_HEADER:begin], archive[begin : begin + size])
+    start = pack("<QQI", len(data), len(header), zlib.crc32(header))
+    return archive[:8] + pack("<I", zlib.crc32(start)) + start + data + header
+
+
+def with_bzip2_header(data: bytes, header: bytes) -> tuple[bytes, bytes]:
+    """The header of a 7z compressed by BZip2, which no program does and which 7-Zip reads."""
+    packed = bz2.compress(header)
+    streams = b"\x06" + _number_7z(len(data)) + b"\x01\x09" + _number_7z(len(packed)) + b"\0"
+    coder = b"\x07\x0b\x01\0\x01\x03\x04\x02\x02\x0c" + _number_7z(len(header))
+    return data + packed, b"\x17" + streams + coder + b"\x0a\x01" + pack("<I", zlib.crc32(header)) + b"\0\0"
+
+
+def _number_7z(number: int) -> bytes:
+    return bytes([number]) if number < 1 << 7 else bytes([0x80 | number >> 8, number & 0xFF])  # below 16,384
 
 
 def as_ar(*contents: bytes) -> bytes:

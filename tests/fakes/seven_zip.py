@@ -16,7 +16,8 @@ class Played(NamedTuple):
     messages: str = ""
     status: int = 0
     broken_off: str = ""
-    sandbox_fault: str = ""
+    host_fault: str = ""
+    is_cut: bool = False
 
 
 def listed(*sizes: int | None, method: str = "") -> Played:
@@ -40,7 +41,8 @@ class FakeSevenZip:
         self, command: Sequence[str], _file: int, given: bytes, allowance: Allowance, _locale: str
     ) -> "_Running":
         """Start it."""
-        self.seen.append((command[1], given.decode("utf-8", "replace").removesuffix("\n")))
+        letter = f"{command[1]} -slt" if "-slt" in command else command[1]
+        self.seen.append((letter, given.decode("utf-8", "replace").removesuffix("\n")))
         self.allowances.append(allowance)
         return _Running(self.plays.get(self.seen[-1], WRONG))
 
@@ -49,7 +51,8 @@ class _Running:
     def __init__(self, played: Played) -> None:
         self._played = played
         self.messages, self.status = played.messages, played.status
-        self.broken_off, self.sandbox_fault = played.broken_off, played.sandbox_fault
+        self.broken_off, self.host_fault = played.broken_off, played.host_fault
+        self.is_cut = played.is_cut
 
     def __enter__(self) -> Self:
         return self

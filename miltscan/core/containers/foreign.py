@@ -48,8 +48,6 @@ _MAGIC: Sequence[tuple[bytes, Foreign]] = (
 )
 FOREIGN_BEGINS = tuple(magic for magic, _ in _MAGIC)
 """The bytes by which one of them begins."""
-_OPENED_BY_CLAMD = frozenset({"LZMA", "LZMA2", "PPMD", "BCJ", "BCJ2", "Copy"})
-"""The methods of 7z that clamd 1.4 decodes; it passes the others over (tests/e2e/test_archives.py)."""
 _LZIP = b"LZIP\x01"
 _LZMA_HEADER, _LARGEST_LZMA = 13, 1 << 38
 _LAST_OF_SIZE = (b"\0", b"\xff")
@@ -89,15 +87,15 @@ class ListedFile(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The files of an archive in the order of their content; `seen` means that clamd decodes all their methods."""
+    """The files of an archive in the order of their content; `sealed` means a 7z with encrypted ones."""
 
     files: tuple[ListedFile, ...]
-    seen: bool
+    sealed: bool
 
 
 _RULER = "------------------- ----- ------------ ------------  "
 _FOLDER, _SIZE, _SIZE_END, _NAME = 20, 26, 38, 53  # columns of the table
-_METHOD = "Method = "
+_METHOD, _AES = "Method = ", "7zAES"
 
 
 def read_listing(kind: Foreign, text: str) -> Listing | None:
@@ -112,8 +110,12 @@ def read_listing(kind: Foreign, text: str) -> Listing | None:
     rows = lines[rulers[-2] + 1 : rulers[-1]]
     files = tuple(_listed(row) for row in rows if row[_FOLDER : _FOLDER + 1] != "D")
     method = next((line for line in lines[: rulers[0]] if line.startswith(_METHOD)), _METHOD)
-    names = {word.partition(":")[0] for word in method.removeprefix(_METHOD).split()}
-    return Listing(files, kind is Foreign.SEVEN_ZIP and bool(names) and names <= _OPENED_BY_CLAMD)
+    return Listing(files, kind is Foreign.SEVEN_ZIP and _AES in method)
+
+
+def is_proven(text: str) -> bool:
+    """Whether each encrypted file has a checksum, by what `7zz l -slt` prints of a 7z: without one any password fits."""
+    return not any({"Encrypted = +", "CRC = "} <= {*block.split("\n")} for block in text.split("\n\n"))
 
 
 def _listed(row: str) -> ListedFile:
@@ -134,6 +136,7 @@ _REASONS: Sequence[tuple[str, Limit, str]] = (
     ("Unsupported feature", Limit.MALFORMED, _UNKNOWN_METHOD),
     ("Can't allocate required memory", Limit.LIMITS, _TOO_LARGE),
     ("Cannot allocate memory", Limit.LIMITS, _TOO_LARGE),
+    ("System ERROR:", Limit.LIMITS, "the system refused 7-Zip something"),
 )
 """How lines of 7-Zip's errors begin (its ExtractCallbackConsole.cpp and OpenArchive.cpp), and what they mean here."""
 

@@ -170,14 +170,26 @@ def test_messages_are_kept_up_to_a_bound(archive: int) -> None:
     output, program = run("sys.stderr.write('e' * 1_000_000); print('end')", archive)
     assert output == "end\n"
     assert 0 < len(program.messages) < 1_000_000
+    assert program.is_cut
+    assert not run("sys.stderr.write('e')", archive)[1].is_cut
 
 
 def test_a_sandbox_that_cannot_be_built(archive: int) -> None:
     """No program runs then, and the reason is at hand."""
     with Sandboxed(["/nowhere/7zz"], archive, b"\n", allowance()) as program:
         assert [*program.pieces()] == []
-        assert program.sandbox_fault.startswith("the sandbox could not be built: ")
+        assert program.host_fault.startswith("the sandbox could not be built: ")
     assert sandbox.FAILED == child._FAILED  # noqa: SLF001 - two programs agree on it
+
+
+def test_a_program_that_cannot_run_on_this_host(archive: int) -> None:
+    """Such as one whose libraries are missing: that says nothing about the archive."""
+    assert run("sys.stderr.write('no\\x1b lib'); sys.exit(127)", archive)[1].host_fault.startswith(
+        "7-Zip ended with the status 127: no"
+    )
+    assert [run(f"sys.exit({status})", archive)[1].host_fault for status in (0, 1, 2, 8)] == [""] * 4
+    defect = run("", archive, allowed=allowance(seconds="soon"))[1]
+    assert defect.host_fault.startswith("the sandbox could not be built: invalid literal")
 
 
 def test_the_parent_takes_its_child_along(archive: int) -> None:

@@ -9,6 +9,7 @@ from miltscan.core.containers.foreign import (
     Foreign,
     ListedFile,
     foreign_kind,
+    is_proven,
     lzma_method,
     password_codes,
     read_errors,
@@ -74,21 +75,33 @@ def test_lzma_is_known_by_its_begin(head: bytes, method: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "method", "seen"),
+    ("kind", "method", "sealed"),
     [
-        (Foreign.SEVEN_ZIP, "LZMA2:12 BCJ", True),
-        (Foreign.SEVEN_ZIP, "PPMD", True),
-        (Foreign.SEVEN_ZIP, "LZMA2:12 7zAES", False),
-        (Foreign.SEVEN_ZIP, "LZMA Delta", False),
+        (Foreign.SEVEN_ZIP, "LZMA2:12 BCJ", False),
+        (Foreign.SEVEN_ZIP, "LZMA2:12 7zAES", True),
         (Foreign.SEVEN_ZIP, "", False),
-        (Foreign.ZIP, "LZMA", False),
+        (Foreign.ZIP, "7zAES", False),
     ],
 )
-def test_the_list_of_files(kind: Foreign, method: str, *, seen: bool) -> None:
-    """Folders are no files; a size that is not in its columns is unknown; clamd sees some methods of 7z."""
+def test_the_list_of_files(kind: Foreign, method: str, *, sealed: bool) -> None:
+    """Folders are no files; a size outside its columns is unknown; the methods of a 7z say whether it is encrypted."""
     listing = read_listing(kind, HEAD.format(method) + RULER + ROWS + RULER + TOTALS)
     assert listing is not None
-    assert (listing.files, listing.seen) == (FILES, seen)
+    assert (listing.files, listing.sealed) == (FILES, sealed)
+
+
+@pytest.mark.parametrize(
+    ("text", "proven"),
+    [
+        ("Path = a\nCRC = 5077AF47\nEncrypted = +\n\nPath = b\nCRC = \nEncrypted = -\n", True),
+        ("Path = a\nCRC = 5077AF47\nEncrypted = +\n\nPath = b\nCRC = \nEncrypted = +\n", False),
+        ("Path = CRC = 5077AF47\nEncrypted = +\nMethod = Copy 7zAES\nCRC = \n", False),
+        ("", True),
+    ],
+)
+def test_what_shows_that_a_password_fits(text: str, *, proven: bool) -> None:
+    """A checksum of each encrypted file; one that is empty needs none."""
+    assert is_proven(text) is proven
 
 
 def test_a_comment_that_looks_like_the_list() -> None:
@@ -113,6 +126,7 @@ def test_no_list(text: str) -> None:
         ("ERROR: /file\nCannot open encrypted archive. Wrong password?\n", [Limit.ENCRYPTED]),
         ("ERROR: Unsupported Method : a", [Limit.MALFORMED]),
         ("\n\nERROR: Can't allocate required memory!\n", [Limit.LIMITS]),
+        ("\nSystem ERROR:\nerrno=1 : Operation not permitted\n", [Limit.LIMITS]),
         ("ERROR: Data Error : a", []),
         ("ERROR: Unsupported Method : Wrong password : a", [Limit.MALFORMED]),
         ("ERROR: CRC Failed : ERROR: Wrong password : a", []),
