@@ -1,10 +1,13 @@
 """The archive of a running service: complete over stops and deaths of the keeper, and never in the way of mail."""
 
 import shutil
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.fakes.clamd_lies import Scan
+from tests.fakes.clamd_lies import Scan, honest, unless_canary
 from tests.fakes.eicar import EICAR, holds_eicar
 from tests.fakes.milter_wire import Code
 from tests.fakes.mta import Message
@@ -60,9 +63,26 @@ def test_a_stop_and_the_death_of_the_keeper_lose_nothing(own: Fleet) -> None:
     keeper.kill()
     assert daemon.send(mail("Q2")).accepted
     daemon.wait_metric("archived_messages_total", 2, result="kept")
-    assert daemon.send(mail("Q3")).accepted
-    assert daemon.stop() == 0
+    scanning, may_end = threading.Event(), threading.Event()
+
+    def waits(scan: Scan) -> None:
+        scanning.set()
+        may_end.wait(PATIENCE)
+        honest(scan)
+
+    daemon.clamd.behaviour = unless_canary(waits)
+    with ThreadPoolExecutor(1) as pool:
+        last = pool.submit(daemon.send, mail("Q3"))
+        assert scanning.wait(PATIENCE)
+        daemon.running.signal(signal.SIGTERM)
+        wait_until(lambda: not (daemon.folder / "sock").exists(), PATIENCE, "a begin of the drain")
+        begun = daemon.metric("keeper_last_round_timestamp_seconds")
+        wait_until(lambda: daemon.metric("keeper_last_round_timestamp_seconds") > begun + 2, PATIENCE, "more rounds")
+        may_end.set()
+        assert last.result().accepted
+    assert daemon.ended() == 0
     assert len(lines(daemon)) == 3
+    daemon.clamd.behaviour = honest
 
     daemon.start()
     daemon.wait_ready()
