@@ -234,7 +234,8 @@ class Unwrapped:
                 if inside.inner and item.depth >= bounds.depth:
                     yield Verdict.unscanned(engine.name, Limit.LIMITS, f"part {item.inner.path}: too deep")
                 else:
-                    waiting.extend(_Item(one, item.depth + 1, one.hidden) for one in inside.inner)
+                    # next, not last: until they are scanned, the archive that they are slices of stays in memory
+                    waiting.extendleft(_Item(one, item.depth + 1, one.hidden) for one in reversed(inside.inner))
                 if not item.scanned:
                     continue
                 if time.monotonic() >= deadline:

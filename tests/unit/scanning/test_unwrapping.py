@@ -21,6 +21,7 @@ from miltscan.errors import MtaGoneError, SpoolError
 from miltscan.scanning import turns, unwrapping
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.unwrapping import Unwrapped, Unwrapping
+from tests.fakes.archives import as_ar
 from tests.fakes.everyday import MAILS
 from tests.fakes.list_entries import listed
 from tests.fakes.messages import message
@@ -359,6 +360,14 @@ def test_attachments_come_first(unwrapped: Callable[..., Unwrapped]) -> None:
     texts = [number for number, one in enumerate(engine.seen) if b"some text" in one]
     assert texts[:1] == [0]
     assert min(texts[1:]) > engine.seen.index(b"abcd")
+
+
+def test_what_is_within_an_archive_is_next(unwrapped: Callable[..., Unwrapped]) -> None:
+    """So that few archives are in memory at once, however many there are: what is within is a slice of each."""
+    mail = unwrapped(mixed(*map(base64.b64encode, (as_ar(as_ar(b"first")), as_ar(b"second")))))
+    assert mail.scan(Scanner(), later(), nothing) is CLEAN
+    assert mail.structure
+    assert [scan.path for scan in mail.structure.scans] == ["1/ar:0", "1/ar:0/ar:0", "2/ar:0"]
 
 
 def test_a_large_message_and_large_parts(unwrapped: Callable[..., Unwrapped]) -> None:
