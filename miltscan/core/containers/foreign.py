@@ -114,7 +114,7 @@ def read_listing(kind: Foreign, text: str) -> Listing | None:
 
 
 def is_proven(text: str) -> bool:
-    """Whether each encrypted file has a checksum, by what `7zz l -slt` prints of a 7z: without one any password fits."""
+    """Whether each encrypted file has a checksum, by `7zz l -slt` about a 7z: without one any password seems to fit."""
     return not any({"Encrypted = +", "CRC = "} <= {*block.split("\n")} for block in text.split("\n\n"))
 
 
