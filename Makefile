@@ -42,13 +42,14 @@ ON_OTHERS := tests/unit $(addprefix --ignore=tests/unit/,bench deploy docs fakes
 	$(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle sockets memory notify metrics tracing quarantine))
 test: environment
 	@deploy/debian/install deploy/debian/packages-test.txt
+	@deploy/debian/install deploy/debian/packages-postfix.txt .venv/postfix
 	@.venv/bin/python -m compileall -q miltscan tests docs deploy  # root writes no bytecode: each start would compile again
 	@.venv/bin/python tests/pythons.py $(ON_OTHERS) >.venv/pythons.log 2>&1 & others=$$!; \
 	status=0; $(RUN) -m pytest -p no:cacheprovider -n 3 --dist loadfile || status=$$?; \
 	wait $$others || { cat .venv/pythons.log; exit 1; }; \
 	grep -E '^Python|passed' .venv/pythons.log; exit $$status
 
-# Boots Debian 12 and 13 with systemd, installs miltscan as README.md says, and tests the units; as root, ten minutes, for
+# Boots Debian 12 and 13 with systemd, installs miltscan as docs/install.md says, and tests the units; as root, ten minutes, for
 # the first time twenty. docs/lab/systems.md has the requirements. OPTIONS="--release bookworm -k reboot" for a part.
 test-systems: environment
 	@deploy/debian/install deploy/debian/packages-systems.txt

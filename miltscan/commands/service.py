@@ -14,6 +14,8 @@ from miltscan.config.load import load_settings
 from miltscan.core.finding import Diagnosis, Level
 from miltscan.daemon.run import run_service
 from miltscan.doctor.check import asker_findings, check_findings, file_finding
+from miltscan.doctor.postfix import postfix_finding
+from miltscan.doctor.steps import first_incoming
 
 _INTERRUPTED = 130  # as a shell reports it: 128 and SIGINT
 
@@ -61,9 +63,9 @@ def check(config: Config = None) -> None:
     with exit_on_error():
         settings = load_settings(config)
     report = Diagnosis()
-    for finding in chain(
-        asker_findings(settings), [file_finding(config)], check_findings(settings, configuration=config)
-    ):
+    postfix = postfix_finding(first_incoming())
+    about = [file_finding(config), *([postfix] if postfix else [])]
+    for finding in chain(asker_findings(settings), about, check_findings(settings, configuration=config)):
         report.add(0, finding)
         if not report.cause_of(finding):
             print_finding(finding)

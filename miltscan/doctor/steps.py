@@ -12,7 +12,7 @@ from pathlib import Path
 
 from miltscan.config.settings import Settings
 from miltscan.core.address import Address, UnixAddress, is_loopback
-from miltscan.core.finding import Finding, error, ok
+from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.doctor import (
     check,
     daemon_rules,
@@ -29,6 +29,7 @@ from miltscan.doctor import (
 )
 from miltscan.doctor.clamd_access import access_findings
 from miltscan.doctor.expected import expectation
+from miltscan.doctor.postfix import postfix_finding
 from miltscan.doctor.topics import (
     NO_MILTSCAN,
     PLAIN_SENDMAIL,
@@ -83,7 +84,21 @@ def first_incoming() -> Path:
 
 def examine(settings: Settings, options: DoctorOptions) -> Iterator[Step]:
     """All steps in order, each as soon as it is done; the last one sends the messages."""
-    return (replace(step, rank=_RANKS.get(step.title, _LAST)) for step in _steps(settings, options))
+    postfix = postfix_finding(options.incoming)
+    steps = _milter_side(settings, options, postfix) if postfix else _steps(settings, options)
+    return (replace(step, rank=_RANKS.get(step.title, _LAST)) for step in steps)
+
+
+def _milter_side(settings: Settings, options: DoctorOptions, postfix: Finding) -> Iterator[Step]:
+    """The steps on a host without sendmail: the milter socket, the engines and the folders."""
+    user, read = host.user_finding(os.geteuid()), check.file_finding(options.configuration)
+    yield Step("host", (user, read, postfix))
+    yield Step("miltscan", (*ports.milter_findings(settings.milter.socket), *rights.key_findings(settings)))
+    found = check.check_findings(settings, configuration=options.configuration)
+    yield Step("engines and folders", (*found, *access_findings(settings)))
+    if options.recipient is not None:
+        text = "only sendmail is supported: no message is sent"
+        yield Step("two messages", (warning("--send", text, "send a message with swaks: docs/postfix.md"),))
 
 
 def _steps(settings: Settings, options: DoctorOptions) -> Iterator[Step]:
