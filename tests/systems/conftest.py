@@ -1,4 +1,4 @@
-"""The booted machine of the tests, installed as README.md says, and the options of `make test-systems`."""
+"""The booted machine of the tests, installed as docs/install.md says, and the options of `make test-systems`."""
 
 import fcntl
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def installed(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    """A machine on which README.md's commands have been run, up to the running sandwich."""
+    """A machine on which docs/install.md's commands have been run, up to the running sandwich."""
     cache: Path = request.config.getoption("--trees")
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f"{request.param}.lock").open("w") as lock:

@@ -1,4 +1,4 @@
-"""What README.md's "Put it into production" does on a machine that has booted."""
+"""What docs/install.md does on a machine that has booted."""
 
 from tests.systems.machine import Machine
 from tests.systems.tree import blocks
@@ -14,7 +14,7 @@ define(`SITE_REFUSE_LA', `500')dnl
 
 
 def install(machine: Machine) -> None:
-    """Runs every command of README.md but those of the first step, which the tree has, in their order."""
+    """Runs every command of docs/install.md but those of the first step, which the tree has, in their order."""
     for block in list(blocks())[1:]:
         if block[0].startswith("["):
             with machine.file("/etc/miltscan/miltscan.toml").open("a") as file:

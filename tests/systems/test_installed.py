@@ -1,4 +1,4 @@
-"""What README.md installs, on a machine that has booted: every unit runs, mail flows, and it does so after a reboot."""
+"""What docs/install.md installs, on a booted machine: every unit runs, mail flows, and it does so after a reboot."""
 
 from tests.harness.client import new_message_id, text_message
 from tests.harness.messages import as_wire, infected
@@ -22,7 +22,7 @@ def _accepted(machine: Machine, message_id: str) -> bool:
 
 
 def test_readme(machine: Machine) -> None:
-    """Every command of README.md succeeds, its units run, and mail is scanned and delivered."""
+    """Every command of docs/install.md succeeds, its units run, and mail is scanned and delivered."""
     machine.run(f"systemctl is-active {UNITS}")
     mail_flows(machine)
     machine.run("miltscan check")

@@ -1,4 +1,4 @@
-"""A Debian release in a folder, with what README.md's "Put it into production" installs before it starts anything.
+"""A Debian release in a folder, with what docs/install.md installs before it starts anything.
 
 `base` takes some minutes and the network (debootstrap, apt, pip), and is kept; `fresh` copies it for one run and
 installs this checkout. The archive is that of this host's apt, the index that of its pip.
@@ -16,11 +16,11 @@ from tests.fakes.eicar import EICAR
 from tests.harness.programs import CHECKOUT
 
 HOST_NAME = "mx.example.test"
-SOURCE = "/root/miltscan"  # README.md's "clone of this repository"
+SOURCE = "/root/miltscan"  # "a clone of this repository" in docs/install.md
 CERTIFICATES = "/root/certificates.crt"  # those of this host, which may reach the index through a proxy with its own
 BOUND = ("setpriv", "--pdeathsig", "KILL")  # before a command that is to end with this process
 BUILD_TIMEOUT = 1800  # seconds, for a slow mirror
-LAST_STEP_OF_BASE = "--require-hashes"  # what follows in README.md's first step depends on this checkout
+LAST_STEP_OF_BASE = "--require-hashes"  # what follows in the first step of docs/install.md depends on this checkout
 HOSTS = f"127.0.0.1 localhost\n127.0.1.1 {HOST_NAME} mx\n192.0.2.1 example.org\n"
 """A name with a dot, without which each start of sendmail takes a minute; and the client's domain."""
 SWITCH = "/etc/mail/service.switch"
@@ -37,9 +37,9 @@ SITE = {
 
 
 def blocks() -> Iterator[list[str]]:
-    """README.md's blocks of commands, or of miltscan.toml, that put it into production, in their order."""
-    section = (CHECKOUT / "README.md").read_text().split("\n## Put it into production\n")[1].split("\n## ")[0]
-    for block in re.findall(r"(?:^ {7}.*\n)+", section, re.MULTILINE):
+    """The blocks of commands, or of miltscan.toml, of docs/install.md in their order."""
+    page = (CHECKOUT / "docs" / "install.md").read_text()
+    for block in re.findall(r"(?:^ {7}.*\n)+", page, re.MULTILINE):
         yield [line[7:] for line in block.splitlines()]
 
 

@@ -1,8 +1,9 @@
-"""The commands of README.md for production stand in an order in which each one succeeds."""
+"""The commands of docs/install.md stand in an order in which each one succeeds; README.md leads to every page."""
 
+import re
 from pathlib import Path
 
-README = Path(__file__).parents[3] / "README.md"
+CHECKOUT = Path(__file__).parents[3]
 ORDER = (
     "apt-get install",
     "--require-hashes -r deploy/requirements.txt",
@@ -27,8 +28,15 @@ ORDER = (
 
 def test_each_command_stands_after_what_it_needs() -> None:
     """An administrator who follows the page from top to bottom meets no error."""
-    page = README.read_text()
-    section = page[page.index("## Put it into production") :]
-    places = [section.find(one) for one in ORDER]
+    page = (CHECKOUT / "docs" / "install.md").read_text()
+    places = [page.find(one) for one in ORDER]
     assert [one for one, place in zip(ORDER, places, strict=True) if place < 0] == []
     assert places == sorted(places)
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    """Each page of docs/ is linked from the front page, which fits a screen of 60 lines."""
+    readme = (CHECKOUT / "README.md").read_text()
+    pages = {str(page.relative_to(CHECKOUT)) for page in (CHECKOUT / "docs").rglob("*.md")}
+    assert pages - set(re.findall(r"\]\(([^)#]+)\)", readme)) == set()
+    assert len(readme.splitlines()) <= 60
