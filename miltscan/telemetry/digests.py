@@ -14,6 +14,7 @@ from miltscan.telemetry import metrics
 from miltscan.telemetry.stream import Record, ReportStream
 
 _ADDRESSES = 5_000  # bytes of all recipients that are named: a record has to fit into a datagram
+_DIGESTS = 400  # digests that are sent of a message, for the same reason; mime.parts is 200 by default
 _SENDER = 1_000  # bytes
 _TEXT = 200  # characters
 
@@ -41,8 +42,8 @@ def digest_record(report: Report, ended: int) -> Record:
         "sender": message.envelope.sender[:_SENDER].decode("latin-1"),
         "recipients": [one.decode("latin-1") for one in _fitting(names)],
         "recipients_count": len(names),
-        "digests": [one.hex() for one in structure.digests] if structure else [],
-        "detected": [one.hex() for one in detected_digests(report)],
+        "digests": [one.hex() for one in structure.digests[:_DIGESTS]] if structure else [],
+        "detected": [one.hex() for one in detected_digests(report)[:_DIGESTS]],
         "signature": readable(report.verdict.signature or "", _TEXT),
     }
 

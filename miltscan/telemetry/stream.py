@@ -16,7 +16,7 @@ from miltscan.core.report import Report
 
 WAITING = 2000  # reports that a worker keeps at most while the other process reads none
 DATAGRAM = 100_000  # bytes at most; half of what a unix socket holds by default (net.core.wmem_default)
-_ENOUGH = 50_000  # bytes after which a datagram is full; one record has as many at most
+_ENOUGH = 50_000  # bytes up to which records share a datagram; a larger one, below DATAGRAM, has its own
 _BATCH = 50  # records in a datagram
 _AT_ONCE = 512  # records that are read: with traces below the 4 MB that collectors accept
 
@@ -59,9 +59,10 @@ class ReportStream:
         parts: list[bytes] = []
         for number in range(min(_BATCH, len(self._reports))):
             ended, report = self._reports[number]
-            parts.append(orjson.dumps(self._record(report, ended)))
-            if sum(map(len, parts)) > _ENOUGH:
+            data = orjson.dumps(self._record(report, ended))
+            if parts and sum(map(len, parts)) + len(data) > _ENOUGH:
                 break
+            parts.append(data)
         return b"[" + b",".join(parts) + b"]", len(parts)
 
     def _sent(self, data: bytes) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from miltscan.core.action import Decision, Reject, Reply
+from miltscan.core.action import Accept, Decision, Reject, Reply
 from miltscan.core.archived import AcceptedMail, Detected
 from miltscan.core.report import Report
 from miltscan.core.structure import Structure
@@ -16,6 +16,7 @@ from miltscan.telemetry.digests import DigestStream, delivery_of, detected_of, d
 MakeReport = Callable[..., Report]
 ALL_BYTES = bytes(range(256))
 DIGESTS = tuple(bytes([number]) * 32 for number in range(200))
+ACCEPTED = Decision(Accept(), "infected")
 REFUSED = Decision(Reject(Reply(550, "5.7.1", "no")), "infected")
 READ = Structure(True, False, (), 0.0, digests=DIGESTS, detected=DIGESTS[1:2])  # noqa: FBT003
 
@@ -56,17 +57,19 @@ def test_what_was_detected(make_report: MakeReport) -> None:
 
 
 def test_the_largest_records_fit(make_report: MakeReport, channel: tuple[socket.socket, socket.socket]) -> None:
-    """With many long addresses the first ones are named, and the number is right."""
-    worst = b"\0" * 250
-    report = read(make_report(sender=b"\0" * 5000, recipients=(worst,) * 500, message_id=worst))
-    sender, found = DigestStream(channel[0]), 0
+    """Of many long addresses and many parts the first ones are named, and the number of addresses is right."""
+    worst, parts = b"\0" * 250, DIGESTS * 50  # mime.parts may be 10,000
+    found = Verdict.infected("clamd", "Test")
+    report = make_report(found, ACCEPTED, sender=b"\0" * 5000, recipients=(worst,) * 500, message_id=worst)
+    report = read(report, READ._replace(digests=parts, detected=parts))
+    sender, arrived = DigestStream(channel[0]), 0
     for _ in range(9):
         sender.add(report)
-    while found < 9:
+    while arrived < 9:
         sender.send()
         data = channel[1].recv(10 * stream.DATAGRAM)
         assert len(data) <= stream.DATAGRAM
-        found += data.count(b'"queue_id"')
+        arrived += data.count(b'"queue_id"')
     record = digest_record(report, 0)
     assert (len(record["recipients"]), record["recipients_count"]) == (20, 500)
 
