@@ -14,7 +14,7 @@ from miltscan.core.containers.ar import AR_MAGIC, ar_members
 from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, Packed, decompress
 from miltscan.core.containers.foreign import FOREIGN_BEGINS, Foreign, foreign_kind, lzma_method
-from miltscan.core.containers.tar import as_tar
+from miltscan.core.containers.tar import TAR_END, as_tar, tar_size
 from miltscan.core.containers.zip import ZipArchive, ZipMember, read_zip
 from miltscan.core.mime.closed import Decoding
 from miltscan.core.mime.openpgp import is_openpgp
@@ -31,7 +31,7 @@ _ARMOR = b"-----BEGIN PGP MESSAGE"
 _PGP = (b".pgp", b".gpg", b".asc")
 _ALONE = 50
 """Up to so many files of an archive are scanned one by one, and more together: a few scans of thousands of files."""
-_TOGETHER = 32 * MIB  # bytes of files that are scanned together
+_TOGETHER = 32 * MIB  # bytes of a tar of files that are scanned together
 _HEAD = 64  # encoded bytes of a part that show what it is
 _PACKED = 512  # compressed bytes of a member that show what it is
 
@@ -127,25 +127,29 @@ def look_inside(path: str, content: bytes | memoryview, bounds: ContainerBounds,
         members = [one for one in ar_members(memoryview(content), bounds) if len(one)]
         exceeded = len(members) > bounds.members
         limits = ((Limit.LIMITS, f"part {path}: {ContainerLimit.MEMBERS} of an ar"),) if exceeded else ()
-        return Inside(tuple(files_within(f"{path}/ar", members, partial(pieces_of, most=bounds.file))), limits=limits)
+        pieces = partial(pieces_of, most=bounds.file)
+        return Inside(tuple(files_within(f"{path}/ar", members, pieces, bounds.file)), limits=limits)
     return _in_zip(path, read_zip(content, bounds), budget)
 
 
 def files_within(
-    prefix: str, files: Sequence[memoryview], pieces: Callable[[memoryview], Iterator[object]]
+    prefix: str, files: Sequence[memoryview], pieces: Callable[[memoryview], Iterator[object]], largest: int
 ) -> Iterator[Inner]:
-    """The files of an archive as parts; many are scanned together, except what may be an archive itself."""
+    """The files of an archive as parts; many are scanned together, except what may be an archive itself.
+
+    `largest` is the bound on a file: an engine would not scan more of them together either.
+    """
     waiting: list[tuple[int, memoryview]] = []
-    size = 0
+    size, most = 0, min(_TOGETHER, largest) - TAR_END
     for number, file in enumerate(files):
-        if len(files) <= _ALONE or len(file) > _TOGETHER or is_container(bytes(file[:_HEAD])):
+        if len(files) <= _ALONE or tar_size(len(file)) > most or is_container(bytes(file[:_HEAD])):
             yield Inner(f"{prefix}:{number}", partial(pieces, file))
             continue
-        if waiting and size + len(file) > _TOGETHER:
+        if waiting and size + tar_size(len(file)) > most:
             yield _together(prefix, waiting)
             waiting, size = [], 0
         waiting.append((number, file))
-        size += len(file)
+        size += tar_size(len(file))
     if waiting:
         yield _together(prefix, waiting)
 

@@ -109,7 +109,7 @@ class Unpacking:
             content = memoryview(bytes_of(spool, spool.size) if spool.size else b"")
         files = _divided(content, listing)
         kept, read = [one for one in files if len(one)], partial(_read_once, most=budget.bounds.file)
-        inner = tuple(files_within(f"{path}/{archive.kind.lower()}", kept, read))
+        inner = tuple(files_within(f"{path}/{archive.kind.lower()}", kept, read, budget.bounds.file))
         return Inside(inner, files=tuple(_facts(archive.kind, listing, files)) if bounds.looks else ())
 
 

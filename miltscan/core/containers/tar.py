@@ -6,6 +6,8 @@ The names are numbers: those in an archive mean nothing here. The format is the 
 from collections.abc import Iterator, Sequence
 
 _BLOCK = 512
+TAR_END = 2 * _BLOCK
+"""Bytes of the end of a tar."""
 _CHECKSUM = slice(148, 156)
 
 
@@ -15,7 +17,12 @@ def as_tar(files: Sequence[memoryview]) -> Iterator[bytes | memoryview]:
         yield _header(number, len(file))
         yield file
         yield bytes(-len(file) % _BLOCK)
-    yield bytes(2 * _BLOCK)
+    yield bytes(TAR_END)
+
+
+def tar_size(size: int) -> int:
+    """The bytes that a file of this size takes in a tar."""
+    return _BLOCK + size + -size % _BLOCK
 
 
 def _header(number: int, size: int) -> bytes:

@@ -93,6 +93,15 @@ def test_many_files_are_scanned_together(opened: Opened) -> None:
     assert all(one in found["2/7z:0-199"] for one in files if one != files[7])
 
 
+def test_no_more_are_scanned_together_than_an_engine_scans(opened: Opened) -> None:
+    """The tar of them has at most the size of mime.file_size, beyond which clamd says OK."""
+    plays = {("l", ""): listed(*[600] * 60), ("x", ""): Played([bytes(600) * 60])}
+    found = contents(opened(plays, bounds=ContainerBounds(file=20_000))[0])
+    assert [*found] == [f"2/7z:{first}-{first + 11}" for first in range(0, 60, 12)]
+    assert {len(one) for one in found.values()} == {12 * 3 * 512 + 1024}
+    assert len(contents(opened(plays, bounds=ContainerBounds(file=700))[0])) == 60  # too large for any tar
+
+
 @pytest.mark.parametrize(
     ("plays", "limits"),
     [
