@@ -20,7 +20,7 @@ from tests.systems.tree import SITE as NAMES
 from tests.systems.tree import SWITCH, packaged, remove
 
 BUILD_TIMEOUT = 1800  # seconds, with debootstrap
-INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get --yes --quiet --no-download install"
+INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get --yes --quiet install"
 EXPECTED = re.compile(r"/var/cache/apt/|/root/|/var/log/|/var/lib/systemd/deb-systemd-|/sys/|/proc/|/run/systemd/")
 """Where something may be named miltscan after the package is purged: the packages themselves, logs, the kernel."""
 
@@ -60,7 +60,7 @@ def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         pytest.skip("another release")
     cache: Path = request.config.getoption("--trees")
     cache.mkdir(parents=True, exist_ok=True)
-    package = build(request.param)
+    package = request.config.getoption("--package") or build(request.param)
     tree = packaged(cache, request.param, package)
     newer(package, tmp_path_factory.mktemp("newer")).rename(tree / "root" / "newer.deb")
     (tree / "root" / package.name).rename(tree / "root" / "miltscan_first.deb")
