@@ -17,7 +17,7 @@ Each metric of the exporter, which serves them at `/metrics` as text or OpenMetr
 
     curl -s http://127.0.0.1:9464/metrics | grep '^miltscan_messages_total'
 
-A metric is defined once, in `miltscan/telemetry/metrics.py`. A test compares this page with the definitions, and this
+A metric is defined once, in `miltscan/telemetry/*_metrics.py`. A test compares this page with the definitions, and this
 command generates it again:
 
     python -m docs.generator.metric_catalogue >docs/metrics.md

@@ -21,7 +21,7 @@ from miltscan.quarantine.archive import DigestArchive, utc_day
 from miltscan.quarantine.late import MOST_A_DAY, LateJournal, prune_late
 from miltscan.quarantine.late_notices import LateNotices, LookedUp
 from miltscan.quarantine.post import Mails, Post
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import keeper_metrics, log
 from miltscan.telemetry.digests import delivery_of, detected_of
 from miltscan.telemetry.stream import Record, received_records
 
@@ -99,10 +99,10 @@ class Archiving:
             self._archive.add(messages, utc_day(time.time()))
         except StoreError as error:
             self._health.fails(str(error))
-            metrics.ARCHIVED.child("failed").inc(len(messages))
+            keeper_metrics.ARCHIVED.child("failed").inc(len(messages))
         else:
             self._health.works()
-            metrics.ARCHIVED.child("kept").inc(len(messages))
+            keeper_metrics.ARCHIVED.child("kept").inc(len(messages))
 
     def _note_detections(self) -> None:
         """Note in the journal what was detected; what cannot be noted now is tried again."""
@@ -117,7 +117,7 @@ class Archiving:
             self._detections.extend(taken)
             return
         self._note_health.works()
-        metrics.ARCHIVE_SEARCHES.child("skipped").inc(skipped)
+        keeper_metrics.ARCHIVE_SEARCHES.child("skipped").inc(skipped)
 
     def _expire(self, *, everything: bool) -> None:
         """Remove the days that are too old or too many; a day begins at midnight UTC."""
@@ -128,7 +128,7 @@ class Archiving:
         try:
             removed = self._archive.prune(keep_from, settings.max_size)
             prune_late(self._directory, keep_from)
-            metrics.ARCHIVE_BYTES.child().set(self._archive.size())
+            keeper_metrics.ARCHIVE_BYTES.child().set(self._archive.size())
         except StoreError as error:
             self._expiry_health.fails(str(error))
             return
@@ -146,7 +146,7 @@ class Archiving:
 
 def _record_search(one: LookedUp) -> None:
     """Count a lookup; write a line about what was delivered before, and one for each of the first messages."""
-    metrics.ARCHIVE_SEARCHES.child("delivered" if one.found else "unknown").inc()
+    keeper_metrics.ARCHIVE_SEARCHES.child("delivered" if one.found else "unknown").inc()
     if one.found is None:
         return
     about, digest = one.late.detected, one.late.detected.digest.hex()

@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from miltscan.milter.threads import Pool
 from miltscan.processes.descriptors import Descriptors
-from miltscan.telemetry import metrics
+from miltscan.telemetry import mail_metrics
 
 _AT_ONCE = 512  # connections closed in one turn: as many as the listener keeps waiting
 _LOG_PAUSE = 60.0  # seconds between two lines: sessions end and begin all the time, each of which would have one
@@ -58,5 +58,5 @@ class Gate:
                 return
         waits = bool(wait([listener], 0.0))
         if waits and self._waited:  # for a whole turn, so that no other worker accepts
-            metrics.SESSIONS_REFUSED.child().inc(self._descriptors.turn_away(listener, _AT_ONCE))
+            mail_metrics.SESSIONS_REFUSED.child().inc(self._descriptors.turn_away(listener, _AT_ONCE))
         self._waited = waits

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from miltscan.core.report import Place
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import log, service_metrics
 
 _AFTER_A_BUG = 30.0  # seconds until work that raised is tried again
 
@@ -49,6 +49,6 @@ class Job:
         try:
             return self._work()
         except Exception as error:  # noqa: BLE001 - see above
-            metrics.EXCEPTIONS.child(self._place).inc()
+            service_metrics.EXCEPTIONS.child(self._place).inc()
             log.logger().error("exception", where=self._place, exc_info=error)
             return _AFTER_A_BUG

@@ -21,7 +21,7 @@ from miltscan.quarantine.ledger import CopyLedger
 from miltscan.quarantine.selection import Selection
 from miltscan.quarantine.store import Store
 from miltscan.scanning.entries import retentions
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import keeper_metrics, log
 
 if TYPE_CHECKING:
     from miltscan.quarantine.retention import Retention
@@ -138,7 +138,7 @@ class Keeping:
             self.fails(str(error))
             return _RETRY
         self._index_health.works()
-        metrics.KEEPER_LAST_ROUND.child().set(time.time())
+        keeper_metrics.KEEPER_LAST_ROUND.child().set(time.time())
         if moved >= _BATCH:  # there is more, which `_measure` counts
             return 0.0
         self._count_waiting()
@@ -151,9 +151,9 @@ class Keeping:
 
     def waits(self) -> None:
         """Record that the keeper of another service has the folder: it measures, and this one is well."""
-        for family in (*_OF_AREAS, metrics.QUARANTINE_UNINDEXED):
+        for family in (*_OF_AREAS, keeper_metrics.QUARANTINE_UNINDEXED):
             family.forget_all()
-        metrics.KEEPER_LAST_ROUND.child().set(time.time())
+        keeper_metrics.KEEPER_LAST_ROUND.child().set(time.time())
 
     def expire(self) -> float:
         """Delete what exceeds the bounds of its area, in batches, and what was remembered of copies long enough.
@@ -171,7 +171,7 @@ class Keeping:
             self._expiry_health.fails(str(error))
             return _EXPIRE
         self._expiry_health.works()
-        metrics.QUARANTINE_EXPIRED.child().inc(len(gone))
+        keeper_metrics.QUARANTINE_EXPIRED.child().inc(len(gone))
         for one in gone:
             log_change(expiry_line(one))
         return _BREATH if len(gone) >= _EXPIRED_AT_ONCE else _EXPIRE
@@ -181,7 +181,7 @@ class Keeping:
             waiting = len(os.listdir(self._files.new))  # noqa: PTH208 - a path for each of many files costs more
         except OSError:  # which the next round reports
             return
-        metrics.QUARANTINE_UNINDEXED.child().set(waiting)
+        keeper_metrics.QUARANTINE_UNINDEXED.child().set(waiting)
 
     def _measure(self) -> None:
         """Set the gauges of areas and disk, if they are old. Counting 100,000 entries takes a tenth of a second."""
@@ -196,17 +196,17 @@ class Keeping:
                 family.forget(area)
         self._areas = areas
         for area in areas:
-            metrics.QUARANTINE_ENTRIES.child(area).set(0)
-            metrics.QUARANTINE_BYTES.child(area).set(0)
+            keeper_metrics.QUARANTINE_ENTRIES.child(area).set(0)
+            keeper_metrics.QUARANTINE_BYTES.child(area).set(0)
         for one in totals:
-            metrics.QUARANTINE_ENTRIES.child(one.area).set(one.entries)
-            metrics.QUARANTINE_BYTES.child(one.area).set(one.bytes)
-            metrics.QUARANTINE_OLDEST.child(one.area).set(one.oldest)
+            keeper_metrics.QUARANTINE_ENTRIES.child(one.area).set(one.entries)
+            keeper_metrics.QUARANTINE_BYTES.child(one.area).set(one.bytes)
+            keeper_metrics.QUARANTINE_OLDEST.child(one.area).set(one.oldest)
         for area in areas - {one.area for one in totals}:
-            metrics.QUARANTINE_OLDEST.forget(area)
+            keeper_metrics.QUARANTINE_OLDEST.forget(area)
         for area in areas:
             cleared = store.count(Selection(area=area, state=State.CLEARED))
-            metrics.QUARANTINE_CLEARED.child(area).set(cleared)
+            keeper_metrics.QUARANTINE_CLEARED.child(area).set(cleared)
         self._measure_disk()
         self._count_waiting()
         now = time.monotonic()
@@ -217,15 +217,15 @@ class Keeping:
             space = os.statvfs(self._files.directory)
         except OSError:  # the folder was removed, which the next put reports
             return
-        metrics.QUARANTINE_DISK_BYTES.child().set(space.f_blocks * space.f_frsize)
-        metrics.QUARANTINE_FREE_BYTES.child().set(space.f_bavail * space.f_frsize)
+        keeper_metrics.QUARANTINE_DISK_BYTES.child().set(space.f_blocks * space.f_frsize)
+        keeper_metrics.QUARANTINE_FREE_BYTES.child().set(space.f_bavail * space.f_frsize)
 
 
 _OF_AREAS = (
-    metrics.QUARANTINE_ENTRIES,
-    metrics.QUARANTINE_BYTES,
-    metrics.QUARANTINE_OLDEST,
-    metrics.QUARANTINE_CLEARED,
+    keeper_metrics.QUARANTINE_ENTRIES,
+    keeper_metrics.QUARANTINE_BYTES,
+    keeper_metrics.QUARANTINE_OLDEST,
+    keeper_metrics.QUARANTINE_CLEARED,
 )
 
 

@@ -12,7 +12,7 @@ from miltscan.quarantine.audience import AreaMails, MailStep, Told
 from miltscan.quarantine.notifier import Notifier
 from miltscan.quarantine.post import Mailed, Mails
 from miltscan.quarantine.templates import Sender
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import keeper_metrics, log
 
 _POLL = 2.0  # seconds between two looks
 _AT_ONCE = 20  # mails
@@ -28,7 +28,7 @@ class Notifying:
         self._made: tuple[Loaded, Notifier] | None = None
         for kind, step in product(("notice", "summary", "late"), set(MailStep) - {MailStep.SENDING}):
             # with 0: a counter that appears with its first event shows no increase
-            metrics.QUARANTINE_MAILS.child(kind, step)
+            keeper_metrics.QUARANTINE_MAILS.child(kind, step)
 
     def run(self) -> float:
         """Send what is due; return the seconds until the next look."""
@@ -72,7 +72,7 @@ def mails_of(settings: Settings, host: str) -> Mails:
 
 def record_mail(mailed: Mailed) -> None:
     """Count a mail, and write its line."""
-    metrics.QUARANTINE_MAILS.child(mailed.kind, mailed.step).inc()
+    keeper_metrics.QUARANTINE_MAILS.child(mailed.kind, mailed.step).inc()
     recipient = mailed.addressee.address
     if mailed.step is MailStep.SENT:
         log.logger().info("mail_sent", kind=mailed.kind, about=mailed.about, recipient=recipient, reply=mailed.reply)

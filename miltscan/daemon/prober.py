@@ -14,7 +14,7 @@ from miltscan.core.report import Place
 from miltscan.errors import ConfigError
 from miltscan.processes.link import DRAIN, ChildLink, received
 from miltscan.scanning.probe_run import Result, run_probes, signing_key
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import log, sandwich_metrics, service_metrics
 from miltscan.telemetry.upkeep import Upkeep
 
 _FIRST = 2.0  # seconds for the workers to become ready
@@ -64,7 +64,7 @@ class Prober:
             log.logger().error("probe_off", why=str(error))
             return options.interval
         except Exception as error:  # noqa: BLE001 - see above
-            metrics.EXCEPTIONS.child(Place.PROBE).inc()
+            service_metrics.EXCEPTIONS.child(Place.PROBE).inc()
             log.logger().error("exception", where=Place.PROBE, exc_info=error)
             return options.interval
         return options.interval if all(result.well for result in results) else min(options.interval, _RETRY)
@@ -83,10 +83,10 @@ class Prober:
 
 def _measure(result: Result) -> None:
     kind = result.message
-    metrics.PROBE_SUCCESS.child(kind).set(result.well)
-    metrics.PROBE_LAST_RUN.child(kind).set(time.time())
+    sandwich_metrics.PROBE_SUCCESS.child(kind).set(result.well)
+    sandwich_metrics.PROBE_LAST_RUN.child(kind).set(time.time())
     for stage in Stage:
         if stage in result.seconds:
-            metrics.PROBE_SECONDS.child(kind, stage).set(result.seconds[stage])
+            sandwich_metrics.PROBE_SECONDS.child(kind, stage).set(result.seconds[stage])
         else:
-            metrics.PROBE_SECONDS.forget(kind, stage)
+            sandwich_metrics.PROBE_SECONDS.forget(kind, stage)

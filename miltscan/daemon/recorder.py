@@ -10,7 +10,7 @@ from miltscan.core.report import Place, Report
 from miltscan.core.ruled import Ruling
 from miltscan.scanning.spool import on_disk
 from miltscan.status.events import Reporter
-from miltscan.telemetry import log, metrics, recording
+from miltscan.telemetry import log, mail_metrics, recording, service_metrics
 from miltscan.telemetry.stream import ReportStream
 from miltscan.telemetry.upkeep import Upkeep
 
@@ -77,18 +77,18 @@ class MessageRecorder:
             if self._reporter and reports:
                 self._reporter.messages(reports)
             recording.record_refusals([self._refusals.popleft() for _ in range(len(self._refusals))])
-            metrics.SESSIONS.child().set(sessions)
-            metrics.TRANSACTIONS.child().set(transactions)
+            mail_metrics.SESSIONS.child().set(sessions)
+            mail_metrics.TRANSACTIONS.child().set(transactions)
             files, size = on_disk()
-            metrics.SPOOL_FILES.child().set(files)
-            metrics.SPOOL_BYTES.child().set(size)
+            mail_metrics.SPOOL_FILES.child().set(files)
+            mail_metrics.SPOOL_BYTES.child().set(size)
             self._upkeep.update()
         except Exception as error:  # noqa: BLE001 - as above
             self.exception(Place.REPORT, error)
 
     def refused(self, peer: str) -> None:
         """Count a connection of a host that may not connect; log each host once, so that none can fill the log."""
-        metrics.PEERS_REFUSED.child().inc()
+        service_metrics.PEERS_REFUSED.child().inc()
         if peer not in self._refused:
             if len(self._refused) >= _HOSTS_KEPT:
                 self._refused.clear()
@@ -101,7 +101,7 @@ class MessageRecorder:
 
     def exception(self, where: Place, error: Exception) -> None:
         """Count and log an exception of our own code."""
-        metrics.EXCEPTIONS.child(where).inc()
+        service_metrics.EXCEPTIONS.child(where).inc()
         self.log.error("exception", where=where, exc_info=error)
 
 

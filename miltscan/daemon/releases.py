@@ -19,8 +19,8 @@ from miltscan.quarantine.rescan import release_due
 from miltscan.quarantine.selection import Selection
 from miltscan.quarantine.store import Store
 from miltscan.scanning.assemble import releaser_for
-from miltscan.telemetry import log, metrics
-from miltscan.telemetry.metrics import ReleaseResult
+from miltscan.telemetry import keeper_metrics, log
+from miltscan.telemetry.keeper_metrics import ReleaseResult
 
 _POLL = 2.0  # seconds between two looks
 _PAGE = 100  # rows
@@ -96,14 +96,14 @@ class Releases:
         try:
             release = releaser.release(entry_id, order)
         except EntryError as error:
-            metrics.QUARANTINE_RELEASES.child(ReleaseResult.FAILED).inc()
+            keeper_metrics.QUARANTINE_RELEASES.child(ReleaseResult.FAILED).inc()
             log.logger().warning("release_impossible", entry=entry_id, why=str(error))
             return ReleaseResult.FAILED
         for line in release_lines(release):
             log_change(line)
         results = results_of(release)
         for result in results:
-            metrics.QUARANTINE_RELEASES.child(result).inc()
+            keeper_metrics.QUARANTINE_RELEASES.child(result).inc()
         return max(results, key=[*ReleaseResult].index)
 
 

@@ -19,7 +19,7 @@ from miltscan.errors import EntryError, MiltscanError, StoreError
 from miltscan.quarantine.rescan import Rescanned, due, rescan
 from miltscan.quarantine.store import Store
 from miltscan.scanning.rescanner import Rescanner
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import keeper_metrics, log
 
 _LONGEST = 60.0  # seconds between two looks at the version of the signatures
 _AGAIN = 600.0  # seconds until entries are looked for although the version is the same: some came since, or failed
@@ -125,7 +125,7 @@ class Rescans:
             log.logger().debug("rescan_skipped", entry=entry_id, why=str(error))
             self._put_off(entry_id)
             return None
-        metrics.QUARANTINE_RESCANS.child(done.result).inc()
+        keeper_metrics.QUARANTINE_RESCANS.child(done.result).inc()
         if done.result is RescanResult.FAILED:
             if done.report.verdict.reason is not Limit.NO_ENGINE:
                 self._put_off(entry_id)

@@ -33,7 +33,7 @@ from miltscan.scanning.listfile import ListFile
 from miltscan.scanning.spool import Spool
 from miltscan.status import events
 from miltscan.status.events import Reporter
-from miltscan.telemetry import family, log, metrics, recording
+from miltscan.telemetry import family, keeper_metrics, log, recording, service_metrics
 from miltscan.telemetry.folder import SUPERVISOR, MetricsFolder, claim_folder, slots_of
 from miltscan.telemetry.stream import open_stream
 from miltscan.telemetry.upkeep import Upkeep
@@ -165,7 +165,7 @@ class _Service:
         gc.freeze()  # so that a child's collection does not write to the pages that it shares (docs/memory.md)
         leave_after = _LEAVE_AFTER if any(one.passed for one in self.sockets) else None
         roles = children.roles()
-        metrics.KEEPER_CONFIGURED.child().set(children.has_keeper)
+        keeper_metrics.KEEPER_CONFIGURED.child().set(children.has_keeper)
         status = Supervisor(roles, self, drain_timeout, leave_after).run() or int(self.watch.gave_up)
         self.log.info("stop", status=status)
         log.OUTPUT.close(LAST_LINES)
@@ -215,7 +215,7 @@ class _Service:
             self.log.info("child_ended", child=role.name, status=status)
             return
         if is_worker(role):
-            metrics.RESPAWNS.child().inc()
+            service_metrics.RESPAWNS.child().inc()
         self.log.error("child_died", child=role.name, status=status, respawn_after=pause)
 
     def may_restart(self) -> bool:
@@ -235,7 +235,7 @@ class _Service:
     def added(self) -> list[Role]:
         """Return the keeper if a reload has brought the first quarantine."""
         roles = self.children.keeper()
-        metrics.KEEPER_CONFIGURED.child().set(self.children.has_keeper)
+        keeper_metrics.KEEPER_CONFIGURED.child().set(self.children.has_keeper)
         return roles
 
     def _serves(self) -> str:

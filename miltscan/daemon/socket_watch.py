@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from miltscan.config.tables import MilterSettings
 from miltscan.daemon.sockets import REMEDY, MilterSocket
 from miltscan.errors import StartError
-from miltscan.telemetry import metrics
+from miltscan.telemetry import service_metrics
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class SocketWatch:
     def begin(self) -> None:
         """Count each socket as bound."""
         for one in self.sockets:
-            metrics.SOCKET_BOUND.child(one.key).set(1)
+            service_metrics.SOCKET_BOUND.child(one.key).set(1)
 
     def look(self) -> None:
         """Compare each file with the one that was bound: a look costs two microseconds."""
@@ -52,7 +52,7 @@ class SocketWatch:
                 why = f"{why}, and it cannot be bound again: {error}"
         if self._reasons.get(one.key) != why:
             self._reasons[one.key] = why
-            metrics.SOCKET_BOUND.child(one.key).set(0)
+            service_metrics.SOCKET_BOUND.child(one.key).set(0)
             self.log.error("socket_lost", socket=one.key, address=str(one.address), why=why)
         if former:
             self.renewed(one)
@@ -64,5 +64,5 @@ class SocketWatch:
 
     def _found(self, one: MilterSocket) -> None:
         del self._reasons[one.key]
-        metrics.SOCKET_BOUND.child(one.key).set(1)
+        service_metrics.SOCKET_BOUND.child(one.key).set(1)
         self.log.info("socket_bound", socket=one.key, address=str(one.address))

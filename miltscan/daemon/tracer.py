@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from miltscan import __version__
 from miltscan.processes.link import ChildLink, received
 from miltscan.processes.signals import Signals
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import log, service_metrics
 from miltscan.telemetry.stream import Record, received_records
 from miltscan.telemetry.upkeep import Upkeep
 
@@ -82,7 +82,7 @@ class Tracer:
             self._trace(record)
         spans, self._spans[:] = [*self._spans], []
         works = self._sender.export(spans) is SpanExportResult.SUCCESS
-        metrics.TRACES.child("exported" if works else "failed").inc(len(records))
+        service_metrics.TRACES.child("exported" if works else "failed").inc(len(records))
         if works == self._works:
             return
         self._works = works

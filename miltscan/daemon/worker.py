@@ -41,7 +41,7 @@ from miltscan.scanning.listwatch import ListWatch
 from miltscan.scanning.pipeline import AtMail, Slots, scan_slots
 from miltscan.scanning.receipts import HEADROOM
 from miltscan.scanning.sources import Sources
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import log, service_metrics
 
 _COLLECT_AFTER = 10_000  # new containers, which about thirty messages make
 _PUBLISH = 0.25  # seconds between two updates of the metrics
@@ -90,7 +90,7 @@ class Worker:
         self._sources.start()
         self._pool.open(listener)
         _freeze_objects()
-        metrics.WORKERS.child().set(1)
+        service_metrics.WORKERS.child().set(1)
         self._publish()  # so that a service which is ready has a worker
         link.send(READY)
         kept = looked = time.monotonic()

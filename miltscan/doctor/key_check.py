@@ -14,7 +14,7 @@ from miltscan.core.finding import Finding, warning
 from miltscan.core.keys import Keyring
 from miltscan.doctor.ports import has_listener
 from miltscan.telemetry.merge import collected
-from miltscan.telemetry.metrics import BUILD, KEYS
+from miltscan.telemetry.service_metrics import BUILD, KEYS
 
 
 def unread_key(settings: Settings, keys: Keyring) -> str:

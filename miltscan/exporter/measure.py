@@ -16,13 +16,13 @@ from miltscan.core.report import Place
 from miltscan.processes.listening import listening_hosts
 from miltscan.sandwich.greeting import greets
 from miltscan.sandwich.queues import read_depth
-from miltscan.telemetry import log, metrics
-from miltscan.telemetry.metrics import QueueName
+from miltscan.telemetry import log, mail_metrics, sandwich_metrics, service_metrics
+from miltscan.telemetry.sandwich_metrics import QueueName
 from miltscan.telemetry.upkeep import Upkeep
 
 _PAUSE = 5.0  # seconds between two measurements, at most
 _GREETING = 10.0  # seconds between two sessions with each sendmail
-_QUEUE_GAUGES = (metrics.QUEUE_ENTRIES, metrics.QUEUE_BYTES, metrics.QUEUE_OLDEST)
+_QUEUE_GAUGES = (sandwich_metrics.QUEUE_ENTRIES, sandwich_metrics.QUEUE_BYTES, sandwich_metrics.QUEUE_OLDEST)
 
 
 class Measurement:
@@ -67,16 +67,16 @@ class Measurement:
                 self._queue(QueueName.INCOMING, settings.queues.incoming)
                 self._queue(QueueName.DELIVERY, settings.queues.delivery)
         except Exception as error:  # noqa: BLE001 - see above
-            metrics.EXCEPTIONS.child(Place.MEASURE).inc()
+            service_metrics.EXCEPTIONS.child(Place.MEASURE).inc()
             log.logger().error("exception", where=Place.MEASURE, exc_info=error)
 
     def _disk(self, folder: str) -> None:
         try:
             space = os.statvfs(folder)
         except OSError:  # the folder was removed, which large messages report themselves
-            metrics.SPOOL_FREE_BYTES.forget()
+            mail_metrics.SPOOL_FREE_BYTES.forget()
         else:
-            metrics.SPOOL_FREE_BYTES.child().set(space.f_bavail * space.f_frsize)
+            mail_metrics.SPOOL_FREE_BYTES.child().set(space.f_bavail * space.f_frsize)
 
     def _listening(self, name: QueueName, path: str, port: int, hosts: Mapping[int, str]) -> None:
         """Measure whether this sendmail listens; without its queue it is not on this host.
@@ -86,15 +86,15 @@ class Measurement:
         folder = os.path.dirname(path) if path.endswith("*") else path  # noqa: PTH120 - a text, measured often
         if not (port and folder and os.path.isdir(folder)):  # noqa: PTH112
             self._places.pop(name, None)
-            metrics.SENDMAIL_LISTENING.forget(name)
-            metrics.SENDMAIL_UP.forget(name)
+            sandwich_metrics.SENDMAIL_LISTENING.forget(name)
+            sandwich_metrics.SENDMAIL_UP.forget(name)
             return
-        metrics.SENDMAIL_LISTENING.child(name).set(port in hosts)
+        sandwich_metrics.SENDMAIL_LISTENING.child(name).set(port in hosts)
         if port in hosts:
             self._places[name] = (hosts[port], port)
         else:
             self._places.pop(name, None)
-            metrics.SENDMAIL_UP.child(name).set(0)
+            sandwich_metrics.SENDMAIL_UP.child(name).set(0)
 
     async def greet_again(self, name: QueueName) -> None:
         """Greet this sendmail again and again, in the exporter's loop."""
@@ -108,19 +108,19 @@ class Measurement:
         if place:
             up = await greets(*place)
             if self._places.get(name) == place:  # it has not closed its port meanwhile
-                metrics.SENDMAIL_UP.child(name).set(up)
+                sandwich_metrics.SENDMAIL_UP.child(name).set(up)
 
     def _queue(self, name: QueueName, path: str) -> None:
         """Measure one queue; log once that it cannot be read, and once that it can be read again."""
         if not path:
             self._forget(name)
-            metrics.QUEUE_READABLE.forget(name)
+            sandwich_metrics.QUEUE_READABLE.forget(name)
             return
         try:
             depth = read_depth(path)
         except OSError as error:
             self._forget(name)
-            metrics.QUEUE_READABLE.child(name).set(0)
+            sandwich_metrics.QUEUE_READABLE.child(name).set(0)
             if name not in self._unreadable:
                 self._unreadable.add(name)
                 log.logger().warning("queue_unreadable", queue=name, folder=path, why=error.strerror)
@@ -128,13 +128,13 @@ class Measurement:
         if name in self._unreadable:
             self._unreadable.remove(name)
             log.logger().info("queue_readable", queue=name)
-        metrics.QUEUE_READABLE.child(name).set(1)
-        metrics.QUEUE_ENTRIES.child(name).set(depth.entries)
-        metrics.QUEUE_BYTES.child(name).set(depth.size)
+        sandwich_metrics.QUEUE_READABLE.child(name).set(1)
+        sandwich_metrics.QUEUE_ENTRIES.child(name).set(depth.entries)
+        sandwich_metrics.QUEUE_BYTES.child(name).set(depth.size)
         if depth.oldest is None:
-            metrics.QUEUE_OLDEST.forget(name)
+            sandwich_metrics.QUEUE_OLDEST.forget(name)
         else:
-            metrics.QUEUE_OLDEST.child(name).set(depth.oldest)
+            sandwich_metrics.QUEUE_OLDEST.child(name).set(depth.oldest)
 
     def _forget(self, name: QueueName) -> None:
         for family in _QUEUE_GAUGES:
@@ -142,9 +142,9 @@ class Measurement:
 
 
 def _thresholds(limits: ThresholdSettings) -> None:
-    metrics.THRESHOLD_SIGNATURE_AGE.child().set(limits.signature_age)
-    metrics.THRESHOLD_LATENCY.child().set(limits.latency)
-    metrics.THRESHOLD_UNSCANNED.child().set(limits.unscanned_percent / 100)
+    service_metrics.THRESHOLD_SIGNATURE_AGE.child().set(limits.signature_age)
+    service_metrics.THRESHOLD_LATENCY.child().set(limits.latency)
+    service_metrics.THRESHOLD_UNSCANNED.child().set(limits.unscanned_percent / 100)
     for name in QueueName:
-        metrics.THRESHOLD_QUEUE_AGE.child(name).set(limits.queue_age[name])
-        metrics.THRESHOLD_QUEUE_MESSAGES.child(name).set(limits.queue_messages[name])
+        service_metrics.THRESHOLD_QUEUE_AGE.child(name).set(limits.queue_age[name])
+        service_metrics.THRESHOLD_QUEUE_MESSAGES.child(name).set(limits.queue_messages[name])

@@ -33,10 +33,10 @@ from miltscan.status import page as status_page
 from miltscan.status.history import STEP
 from miltscan.status.page import StatusPage, numbers
 from miltscan.status.samples import Numbers
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import log, service_metrics
 from miltscan.telemetry.countfile import keep_all
 from miltscan.telemetry.merge import collected
-from miltscan.telemetry.metrics import QueueName
+from miltscan.telemetry.sandwich_metrics import QueueName
 
 _BEAT = 1.0  # seconds between two signs of life to the supervisor
 _PEERS_WARNED = 64  # whose wrong names are logged as a warning: a network of attackers must not fill the log
@@ -93,7 +93,7 @@ def _metrics(state: ExporterState, request: Request) -> Response:
         standard(registry=registry)
     encode, content_type = _encoder(request.headers.get("accept", ""))
     response = _compressed(request, Response(HTTPStatus.OK, encode(registry), content_type))
-    metrics.SCRAPE_SECONDS.child().set(time.monotonic() - began)  # for the next response
+    service_metrics.SCRAPE_SECONDS.child().set(time.monotonic() - began)  # for the next response
     return response
 
 
@@ -234,7 +234,7 @@ class _Refused:
     warned: set[str] = field(default_factory=set)
 
     def __call__(self, reason: Refusal, peer: str) -> None:
-        metrics.HTTP_REFUSED.child(reason).inc()
+        service_metrics.HTTP_REFUSED.child(reason).inc()
         if reason is Refusal.HOST and peer not in self.warned and len(self.warned) < _PEERS_WARNED:
             self.warned.add(peer)
             log.logger().warning("http_refused", reason=reason.value, peer=peer)

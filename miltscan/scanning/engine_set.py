@@ -9,7 +9,7 @@ from miltscan.config.engines import EngineSettings
 from miltscan.core.verdict import Fault, Limit
 from miltscan.engines.base import ServedEngine, at_once
 from miltscan.scanning.assemble import engine_for
-from miltscan.telemetry import metrics
+from miltscan.telemetry import engine_metrics
 from miltscan.telemetry.observer import EngineObserver
 
 
@@ -45,16 +45,16 @@ class EngineSet:
         for name, one in before.items():
             one.observer.forget(one.observer.servers - servers)
             if name not in self._running:
-                metrics.ENGINE_REQUIRED.forget(name)
+                engine_metrics.ENGINE_REQUIRED.forget(name)
         return [one.engine for one in self._running.values()]
 
     def _made(self, chosen: EngineSettings, log: FilteringBoundLogger) -> _Running:
         observer = EngineObserver(log)
         engine = engine_for(chosen, observer, self._sessions)
-        metrics.ENGINE_REQUIRED.child(chosen.name).set(chosen.required)
+        engine_metrics.ENGINE_REQUIRED.child(chosen.name).set(chosen.required)
         if not chosen.required:
             for reason in (*Limit, *Fault):  # with 0: a counter that appears with its first event shows no increase
-                metrics.ENGINE_MISSING.child(chosen.name, reason)
+                engine_metrics.ENGINE_MISSING.child(chosen.name, reason)
         return _Running(chosen, engine, observer)
 
     def version(self, engine: str, server: str) -> int:

@@ -19,7 +19,7 @@ from miltscan.core.message import PREFACE, Message
 from miltscan.engines.base import Tick
 from miltscan.errors import ListError
 from miltscan.scanning.listfile import FileState, ListFile
-from miltscan.telemetry import metrics
+from miltscan.telemetry import mail_metrics
 
 _PERIOD = 0.5  # seconds between two looks
 _PAUSE = 60.0  # seconds after a failed write
@@ -85,10 +85,10 @@ class ListWatch:
     def _count(self, lists: Lists) -> tuple[int, int]:
         """Update the metrics; return the numbers of entries that allow and deny."""
         number = {name: sum(one.list is name for one in lists.entries) for name in ListName}
-        metrics.LISTS_STALE.child().set(0)
-        metrics.LISTS_BROKEN.child().set(len(lists.broken))
+        mail_metrics.LISTS_STALE.child().set(0)
+        mail_metrics.LISTS_BROKEN.child().set(len(lists.broken))
         for name in ListName:
-            metrics.LIST_ENTRIES.child(name).set(number[name])
+            mail_metrics.LIST_ENTRIES.child(name).set(number[name])
         return number[ListName.ALLOW], number[ListName.DENY]
 
     def _failing(self, why: str) -> None:
@@ -96,7 +96,7 @@ class ListWatch:
         if why != self._fault:
             self._fault = why
             self._log().error("lists_fail", file=self.path, why=why)
-            metrics.LISTS_STALE.child().set(1)
+            mail_metrics.LISTS_STALE.child().set(1)
 
     def _expire(self, file: ListFile) -> None:
         """Record expired entries: they are out of force already, and the lists without them are read at the next look.

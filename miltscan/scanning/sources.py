@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from miltscan.core.lookup import Check, FileValues, Kind, Source, file_lines, has_key, map_entries, text_map
 from miltscan.errors import SourceError
-from miltscan.telemetry import metrics
+from miltscan.telemetry import mail_metrics
 
 _PERIOD = 0.5  # seconds between two looks
 _PATIENCE = 30.0  # seconds for makemap
@@ -141,7 +141,7 @@ class Sources:
         self._log = log
         self._watched: dict[str, _Watched] = {}
         self._ended = threading.Event()
-        metrics.SOURCES_STALE.child().set(0)
+        mail_metrics.SOURCES_STALE.child().set(0)
 
     def open(self, text: str, check: Check) -> Source:
         """The source that `text` names, read now; `check` reads one line of a file. Raises SourceError."""
@@ -182,7 +182,7 @@ class Sources:
                 self._log().info("source_read", source=one.name)
             elif one.fault and one.fault != before:
                 self._log().error("source_fails", source=one.name, why=one.fault)
-        metrics.SOURCES_STALE.child().set(sum(bool(one.fault) for one in self._watched.values()))
+        mail_metrics.SOURCES_STALE.child().set(sum(bool(one.fault) for one in self._watched.values()))
 
 
 def _refuse_cut(meta: bytes, size: int) -> None:

@@ -33,7 +33,7 @@ from miltscan.scanning.files import MOST_FILES, MessageFiles, bytes_of, copy_par
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.turns import ticking_clock, turn
 from miltscan.scanning.unpacking import Opening, Unpacking, words_of
-from miltscan.telemetry import metrics
+from miltscan.telemetry import service_metrics
 from miltscan.telemetry.log import logger
 
 _TRIES = 3
@@ -310,7 +310,7 @@ class Unwrapped:
 
     def _after_defect(self, engine: str, error: Exception) -> Verdict | None:
         """A tempfail for the first times: a corrected version may be there at the next try. Then None."""
-        metrics.EXCEPTIONS.child(Place.MIME).inc()
+        service_metrics.EXCEPTIONS.child(Place.MIME).inc()
         logger().error("exception", where=Place.MIME, exc_info=error)
         if not self._times:  # several engines are one try
             size = len(PREFACE) + self.message.size

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from miltscan.core.archived import AcceptedMail, Detected, detected_digests, receivers
 from miltscan.core.report import Report
 from miltscan.core.text import readable
-from miltscan.telemetry import metrics
+from miltscan.telemetry import keeper_metrics
 from miltscan.telemetry.stream import Record, ReportStream
 
 _ADDRESSES = 5_000  # bytes of all recipients that are named: a record has to fit into a datagram
@@ -23,7 +23,7 @@ class DigestStream(ReportStream):
     """A worker's end of the channel to the keeper; it sends only what the archive needs."""
 
     def __init__(self, channel: socket.socket) -> None:
-        super().__init__(channel, digest_record, metrics.ARCHIVED.child("dropped").inc)
+        super().__init__(channel, digest_record, keeper_metrics.ARCHIVED.child("dropped").inc)
 
     def add(self, report: Report) -> None:
         """Keep the report of a message that has digests, and that somebody receives or in which malware was found."""

@@ -28,6 +28,8 @@ _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client's multiproces
 Kind = TypeVar("Kind", Counter, Gauge, Histogram)
 
 
+DURATIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
+"""Buckets of durations, in seconds."""
 Measured = tuple[float, str]
 """A value and the queue ID of its message."""
 

@@ -9,18 +9,18 @@ from structlog.typing import FilteringBoundLogger
 
 from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
-from miltscan.telemetry import metrics
+from miltscan.telemetry import engine_metrics
 from miltscan.telemetry.family import Family
 
 _STATES = (
-    metrics.ENGINE_UP,
-    metrics.ENGINE_DEGRADED,
-    metrics.ENGINE_WATCHED,
-    metrics.CANARY_PASSED,
-    metrics.SIGNATURES,
-    metrics.SIGNATURES_PUBLISHED,
-    metrics.CLAMD_QUEUE,
-    metrics.CLAMD_THREADS,
+    engine_metrics.ENGINE_UP,
+    engine_metrics.ENGINE_DEGRADED,
+    engine_metrics.ENGINE_WATCHED,
+    engine_metrics.CANARY_PASSED,
+    engine_metrics.SIGNATURES,
+    engine_metrics.SIGNATURES_PUBLISHED,
+    engine_metrics.CLAMD_QUEUE,
+    engine_metrics.CLAMD_THREADS,
 )
 
 
@@ -55,9 +55,9 @@ class EngineObserver:
     def server_state(self, engine: str, server: str, *, up: bool, why: str) -> None:
         """Record that the server went up or down."""
         self.servers.add((engine, server))
-        self._set(metrics.ENGINE_UP, (engine, server), up)
-        if not metrics.ENGINE_DEGRADED.knows(engine, server):
-            self._set(metrics.ENGINE_DEGRADED, (engine, server), 0)
+        self._set(engine_metrics.ENGINE_UP, (engine, server), up)
+        if not engine_metrics.ENGINE_DEGRADED.knows(engine, server):
+            self._set(engine_metrics.ENGINE_DEGRADED, (engine, server), 0)
         if up:
             self.log.info("engine_up", engine=engine, server=server, why=why)
         else:
@@ -65,12 +65,12 @@ class EngineObserver:
 
     def server_fault(self, engine: str, server: str, fault: Fault, detail: str) -> None:
         """Count a failed exchange. Its line has level debug, as a dead server would cause one for each message."""
-        metrics.ENGINE_ERRORS.child(engine, fault).inc()
+        engine_metrics.ENGINE_ERRORS.child(engine, fault).inc()
         self.log.debug("engine_fault", engine=engine, server=server, reason=fault, detail=detail)
 
     def server_degraded(self, engine: str, server: str, why: str) -> None:
         """Record that the server had no room for a message, or has room again."""
-        self._set(metrics.ENGINE_DEGRADED, (engine, server), bool(why))
+        self._set(engine_metrics.ENGINE_DEGRADED, (engine, server), bool(why))
         if why:
             self.log.error("engine_degraded", engine=engine, server=server, why=why)
         else:
@@ -78,18 +78,18 @@ class EngineObserver:
 
     def server_unwatched(self, engine: str, server: str, why: str) -> None:
         """Record that the server's temporary folder cannot be seen, or can."""
-        self._set(metrics.ENGINE_WATCHED, (engine, server), not why)
+        self._set(engine_metrics.ENGINE_WATCHED, (engine, server), not why)
         if why:
             self.log.info("engine_unwatched", engine=engine, server=server, why=why)
 
     def canary_passed(self, engine: str, server: str) -> None:
         """Record that the server has just passed its self-test."""
-        self._set(metrics.CANARY_PASSED, (engine, server), time.time())
+        self._set(engine_metrics.CANARY_PASSED, (engine, server), time.time())
 
     def signatures(self, engine: str, server: str, version: int, published: float) -> None:
         """Record the server's signature database; log a line only when its version changed."""
-        self._set(metrics.SIGNATURES, (engine, server), version)
-        self._set(metrics.SIGNATURES_PUBLISHED, (engine, server), published)
+        self._set(engine_metrics.SIGNATURES, (engine, server), version)
+        self._set(engine_metrics.SIGNATURES_PUBLISHED, (engine, server), published)
         if self._versions.get((engine, server)) != version:
             self._versions[engine, server] = version
             self.log.info("signatures", engine=engine, server=server, version=version, published=published)
@@ -98,12 +98,12 @@ class EngineObserver:
         """Record the load of the server; None ends its gauges."""
         if load is None:
             if not self._retired:
-                metrics.CLAMD_QUEUE.forget_all(engine, server)
-                metrics.CLAMD_THREADS.forget_all(engine, server)
+                engine_metrics.CLAMD_QUEUE.forget_all(engine, server)
+                engine_metrics.CLAMD_THREADS.forget_all(engine, server)
             return
-        self._set(metrics.CLAMD_QUEUE, (engine, server), load.queue)
+        self._set(engine_metrics.CLAMD_QUEUE, (engine, server), load.queue)
         for state in ("live", "idle", "max"):
-            self._set(metrics.CLAMD_THREADS, (engine, server, state), getattr(load, state))
+            self._set(engine_metrics.CLAMD_THREADS, (engine, server, state), getattr(load, state))
 
     def _set(self, family: Family[Gauge], labels: tuple[str, ...], value: float) -> None:
         with self._gauges:  # a self-test that ends during `retire` must not bring back a gauge that `forget` ends

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 
-from miltscan.telemetry import metrics
+from miltscan.telemetry import service_metrics
 
 BUFFER = 2**20
 """Bytes that wait in each process: more than a thousand lines."""
@@ -144,12 +144,12 @@ class Output:
     def _lose(self, number: int) -> None:
         self._lost += number
         if number:
-            metrics.LOG_LINES_LOST.child().inc(number)
+            service_metrics.LOG_LINES_LOST.child().inc(number)
 
     def _note(self, *, stalled: bool) -> None:
         if stalled is not self._stalled:
             self._stalled = stalled
-            metrics.LOG_STALLED.child().set(stalled)
+            service_metrics.LOG_STALLED.child().set(stalled)
 
 
 class _Unwaiting(io.TextIOBase):

@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from miltscan.telemetry import metrics
+from miltscan.telemetry import service_metrics
 
 _PAUSE = 5.0  # seconds between two measurements
 _PAGE = os.sysconf("SC_PAGESIZE")
@@ -27,8 +27,8 @@ class Usage:
             return
         self._due = now + _PAUSE
         before, self._cpu = self._cpu, time.process_time()
-        metrics.UPKEEP.child(self._slot).set(time.time())
-        metrics.CPU.child(self._slot).inc(self._cpu - before)
+        service_metrics.UPKEEP.child(self._slot).set(time.time())
+        service_metrics.CPU.child(self._slot).inc(self._cpu - before)
         with suppress(OSError):
-            metrics.RESIDENT.child(self._slot).set(int((_SELF / "statm").read_text().split()[1]) * _PAGE)
-            metrics.DESCRIPTORS.child(self._slot).set(len(os.listdir(_SELF / "fd")) - 1)  # noqa: PTH208 - half the cost
+            service_metrics.RESIDENT.child(self._slot).set(int((_SELF / "statm").read_text().split()[1]) * _PAGE)
+            service_metrics.DESCRIPTORS.child(self._slot).set(len(os.listdir(_SELF / "fd")) - 1)  # noqa: PTH208 - half the cost

@@ -16,10 +16,11 @@ from miltscan.core.signature import signature_class
 from miltscan.core.structure import Agreement, Structure, anomalies_of
 from miltscan.core.text import readable
 from miltscan.core.verdict import Advice, Fault, Limit, Outcome, Verdict
-from miltscan.telemetry import metrics
+from miltscan.telemetry import engine_metrics, keeper_metrics, mail_metrics, service_metrics
+from miltscan.telemetry.engine_metrics import SIZE_LIMITS, SizeClass
 from miltscan.telemetry.exemplars import EXEMPLARS
 from miltscan.telemetry.family import Measured, mark, observe
-from miltscan.telemetry.metrics import SIZE_LIMITS, CopyFate, SizeClass
+from miltscan.telemetry.mail_metrics import CopyFate
 
 _MTA_ACCEPTS = 250
 _SIGNATURE_LENGTH = 100  # characters of a signature in a label
@@ -28,32 +29,32 @@ _SIZES = tuple(SizeClass)
 
 def started(configuration: str, workers: int, keys: Sequence[str]) -> None:
     """Record versions, hash of the configuration, ids of the keys, and time; the supervisor calls it at the start."""
-    metrics.BUILD.child(__version__, platform.python_version()).set(1)
-    metrics.CONFIG.child(configuration).set(1)
-    metrics.WORKERS_CONFIGURED.child().set(workers)
-    metrics.RELOADED.child().set_to_current_time()
+    service_metrics.BUILD.child(__version__, platform.python_version()).set(1)
+    service_metrics.CONFIG.child(configuration).set(1)
+    service_metrics.WORKERS_CONFIGURED.child().set(workers)
+    service_metrics.RELOADED.child().set_to_current_time()
     _record_keys(keys)
 
 
 def reloaded(before: str, now: str, keys: Sequence[str]) -> None:
     """Record a successful reload; both configurations are given by their hashes, which may be equal."""
-    metrics.RELOADS.child("ok").inc()
-    metrics.RELOADED.child().set_to_current_time()
-    metrics.CONFIG.forget(before)
-    metrics.CONFIG.child(now).set(1)
-    metrics.KEYS.forget_all()
+    service_metrics.RELOADS.child("ok").inc()
+    service_metrics.RELOADED.child().set_to_current_time()
+    service_metrics.CONFIG.forget(before)
+    service_metrics.CONFIG.child(now).set(1)
+    service_metrics.KEYS.forget_all()
     _record_keys(keys)
 
 
 def _record_keys(keys: Sequence[str]) -> None:
     """Show which keys are in use; the first one signs."""
     for number, key in enumerate(keys):
-        metrics.KEYS.child(key, "verifies" if number else "signs").set(1)
+        service_metrics.KEYS.child(key, "verifies" if number else "signs").set(1)
 
 
 def reload_failed() -> None:
     """Record a failed reload: the former configuration stays in force."""
-    metrics.RELOADS.child("failed").inc()
+    service_metrics.RELOADS.child("failed").inc()
 
 
 def record_reports(reports: Iterable[Report]) -> None:
@@ -93,7 +94,7 @@ class _Tally:
     def add(self, report: Report) -> None:
         message, verdict, decision, verdicts, waited, total, missing, receipt, _probe, kept, listed = report[:11]
         if receipt is not None:
-            metrics.RECEIPTS.child(receipt).inc()
+            mail_metrics.RECEIPTS.child(receipt).inc()
         if receipt is ReceiptResult.VALID:  # it was counted at the incoming side
             return
         size, queue_id, reply = message.size, message.queue_id, decision.reply
@@ -105,9 +106,9 @@ class _Tally:
         for timed in verdicts:
             self._add_scan(timed, size, queue_id)
         for one in missing:
-            metrics.ENGINE_MISSING.child(one.engine, one.reason or Fault.EXCEPTION).inc()
+            engine_metrics.ENGINE_MISSING.child(one.engine, one.reason or Fault.EXCEPTION).inc()
         if kept and kept.error:
-            metrics.QUARANTINE_PUT_ERRORS.child().inc()
+            keeper_metrics.QUARANTINE_PUT_ERRORS.child().inc()
         elif kept:
             self.puts.append((kept.seconds, queue_id))
         _record_rules(report)
@@ -116,7 +117,7 @@ class _Tally:
             self._add_copies(report.copies, queue_id)
         self.puts += [(group.kept.seconds, queue_id) for group in report.groups if group.kept]
         if listed:
-            metrics.LIST_HITS.child(listed.list).inc()
+            mail_metrics.LIST_HITS.child(listed.list).inc()
         if verdict.outcome is not Outcome.CLEAN or verdict.allowed:
             _record_unclean(verdict, queue_id, self.now)
 
@@ -135,7 +136,7 @@ class _Tally:
             CopyFate.FAILED: int(bool(copies.error)),
         }
         for fate, number in counts.items():
-            metrics.COPIES.child(fate).inc(number)
+            mail_metrics.COPIES.child(fate).inc(number)
         self.copies.append((copies.seconds, queue_id))
 
     def _add_scan(self, timed: Timed, size: int, queue_id: str) -> None:
@@ -149,40 +150,40 @@ class _Tally:
 
     def write(self) -> None:
         for (going, outcome, action, code), count in self.ends.items():
-            metrics.MESSAGES.child(going, outcome, action).inc(count)
-            metrics.REPLIES.child(str(code)).inc(count)
+            mail_metrics.MESSAGES.child(going, outcome, action).inc(count)
+            mail_metrics.REPLIES.child(str(code)).inc(count)
         if self.sizes:
-            observe(metrics.MESSAGE_BYTES, (), self.sizes, self.now)
-            observe(metrics.MESSAGE_SECONDS, (), self.totals, self.now)
-            observe(metrics.SLOT_WAIT_SECONDS, (), self.waits, self.now)
+            observe(mail_metrics.MESSAGE_BYTES, (), self.sizes, self.now)
+            observe(mail_metrics.MESSAGE_SECONDS, (), self.totals, self.now)
+            observe(mail_metrics.SLOT_WAIT_SECONDS, (), self.waits, self.now)
         if self.puts:
-            observe(metrics.QUARANTINE_PUT_SECONDS, (), self.puts, self.now)
+            observe(keeper_metrics.QUARANTINE_PUT_SECONDS, (), self.puts, self.now)
         if self.structures:
             self._write_structures()
         if self.copies:
-            observe(metrics.COPY_SECONDS, (), self.copies, self.now)
+            observe(mail_metrics.COPY_SECONDS, (), self.copies, self.now)
         for labels, measured in self.scans.items():
-            observe(metrics.SCAN_SECONDS, labels, measured, self.now)
+            observe(engine_metrics.SCAN_SECONDS, labels, measured, self.now)
         for engine, measured in self.scores.items():
-            observe(metrics.SPAM_SCORE, (engine,), measured, self.now)
+            observe(engine_metrics.SPAM_SCORE, (engine,), measured, self.now)
         EXEMPLARS.write()
 
     def _write_structures(self) -> None:
         for reading, count in self.readings.items():
-            metrics.STRUCTURES.child(reading).inc(count)
+            mail_metrics.STRUCTURES.child(reading).inc(count)
         for anomaly, count in self.anomalies.items():
-            metrics.ANOMALY_MESSAGES.child(anomaly).inc(count)
-        metrics.PARTS_SCANNED.child().inc(self.parts_scanned)
-        observe(metrics.STRUCTURE_SECONDS, (), self.structures, self.now)
+            mail_metrics.ANOMALY_MESSAGES.child(anomaly).inc(count)
+        mail_metrics.PARTS_SCANNED.child().inc(self.parts_scanned)
+        observe(mail_metrics.STRUCTURE_SECONDS, (), self.structures, self.now)
 
 
 def _record_advice(engine: str, advice: Advice) -> None:
     """Count what an anti-spam engine proposed, and its rules while there are free series."""
-    metrics.SPAM_ACTIONS.child(engine, advice.action).inc()
-    family = metrics.SPAM_SYMBOLS
+    engine_metrics.SPAM_ACTIONS.child(engine, advice.action).inc()
+    family = engine_metrics.SPAM_SYMBOLS
     for name in advice.symbols:
-        full = family.used >= metrics.SYMBOLS_NAMED and not family.knows(engine, name)
-        family.child(engine, metrics.OTHER_SYMBOL if full else name).inc()
+        full = family.used >= engine_metrics.SYMBOLS_NAMED and not family.knows(engine, name)
+        family.child(engine, engine_metrics.OTHER_SYMBOL if full else name).inc()
 
 
 def _record_rules(report: Report) -> None:
@@ -194,26 +195,26 @@ def _record_rules(report: Report) -> None:
     for name in report.observed:
         _record_match(name, "no")
     if report.shadow:
-        metrics.SHADOW_DECISIONS.child("differs" if report.shadow.differs else "same").inc()
+        mail_metrics.SHADOW_DECISIONS.child("differs" if report.shadow.differs else "same").inc()
 
 
 def _record_match(rule: str, enforced: str) -> None:
-    family = metrics.RULE_MATCHES
-    full = family.used >= metrics.RULES_NAMED and not family.knows(rule, enforced)
-    family.child(metrics.OTHER_RULE if full else rule, enforced).inc()
+    family = mail_metrics.RULE_MATCHES
+    full = family.used >= mail_metrics.RULES_NAMED and not family.knows(rule, enforced)
+    family.child(mail_metrics.OTHER_RULE if full else rule, enforced).inc()
 
 
 def _record_unclean(verdict: Verdict, queue_id: str, now: float) -> None:
     """Count why a message was not scanned, or what was found: its class, and its name while there are free series."""
     if verdict.reason is not None:
-        metrics.UNSCANNED.child(verdict.reason).inc()
-        mark(metrics.UNSCANNED, (verdict.reason,), queue_id, now)
+        mail_metrics.UNSCANNED.child(verdict.reason).inc()
+        mark(mail_metrics.UNSCANNED, (verdict.reason,), queue_id, now)
     if verdict.reason is Limit.BUSY:
-        metrics.SHED.child().inc()
+        mail_metrics.SHED.child().inc()
     if verdict.signature is not None:
         kind, name = signature_class(verdict.signature), readable(verdict.signature, _SIGNATURE_LENGTH)
-        family = metrics.SIGNATURE_DETECTIONS
-        full = family.used >= metrics.SIGNATURES_NAMED and not family.knows(name)
-        family.child(metrics.OTHER_SIGNATURE if full else name).inc()
-        metrics.DETECTIONS.child(kind).inc()
-        mark(metrics.DETECTIONS, (kind,), queue_id, now)
+        family = mail_metrics.SIGNATURE_DETECTIONS
+        full = family.used >= mail_metrics.SIGNATURES_NAMED and not family.knows(name)
+        family.child(mail_metrics.OTHER_SIGNATURE if full else name).inc()
+        mail_metrics.DETECTIONS.child(kind).inc()
+        mark(mail_metrics.DETECTIONS, (kind,), queue_id, now)

@@ -11,7 +11,7 @@ from miltscan.core.message import direction
 from miltscan.core.report import RECIPIENTS_SHOWN, Report, Timed
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
-from miltscan.telemetry import metrics
+from miltscan.telemetry import service_metrics
 from miltscan.telemetry.log import is_warning
 from miltscan.telemetry.stream import Record, ReportStream
 
@@ -25,7 +25,9 @@ class Traces(ReportStream):
     """A worker's end of the trace channel; `addresses` is whether a trace may name people and hosts."""
 
     def __init__(self, channel: socket.socket, *, addresses: bool) -> None:
-        super().__init__(channel, partial(trace_record, addresses=addresses), metrics.TRACES.child("dropped").inc)
+        super().__init__(
+            channel, partial(trace_record, addresses=addresses), service_metrics.TRACES.child("dropped").inc
+        )
 
 
 def installed() -> bool:

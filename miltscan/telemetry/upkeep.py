@@ -1,6 +1,6 @@
 """What each process does every few seconds besides its work: it writes what waits, and measures its usage."""
 
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import log, service_metrics
 from miltscan.telemetry.countfile import keep_all
 from miltscan.telemetry.process import Usage
 
@@ -23,7 +23,7 @@ class Upkeep:
         fault = self._service_fault or keep_all()
         if bool(fault) is not self._in_memory:
             self._in_memory = bool(fault)
-            metrics.METRICS_IN_MEMORY.child().set(self._in_memory)
+            service_metrics.METRICS_IN_MEMORY.child().set(self._in_memory)
             if fault:
                 log.logger().error("metrics_in_memory", why=fault)
             else:

@@ -15,7 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from miltscan.config.settings import Settings
 from miltscan.exporter import service
 from miltscan.exporter.exchange import Request
-from miltscan.telemetry import family, metrics
+from miltscan.telemetry import family, mail_metrics, metrics
 from miltscan.telemetry.exemplars import EXEMPLARS
 
 _WORKERS = 4
@@ -53,7 +53,7 @@ def _labels(bounds: tuple[family.Label, ...]) -> list[tuple[str, ...]]:
 def _values(label: family.Label) -> tuple[str, ...]:
     open_ended = {
         "server": _SERVERS,
-        "signature": tuple(f"Win.Trojan.Agent-{number}-0" for number in range(metrics.SIGNATURES_NAMED)),
+        "signature": tuple(f"Win.Trojan.Agent-{number}-0" for number in range(mail_metrics.SIGNATURES_NAMED)),
     }
     return label.values or open_ended.get(label.name, (f"the {label.name}",))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from random import Random
 
 from miltscan.core import thresholds
-from miltscan.telemetry import metrics
+from miltscan.telemetry import engine_metrics, keeper_metrics, mail_metrics, metrics, sandwich_metrics, service_metrics
 from tests.panels.mail import Mail, Moment
 from tests.panels.samples import SCRAPES, Samples
 
@@ -65,9 +65,9 @@ class _Host:
         if not self.default:
             self._quarantine(minute, now)
             self._probes(moment, minute, now)
-        self.samples.show(metrics.SOURCES_STALE, 0)
-        self.samples.show(metrics.LISTS_STALE, 0)
-        self.samples.show(metrics.KEEPER_CONFIGURED, not self.default)
+        self.samples.show(mail_metrics.SOURCES_STALE, 0)
+        self.samples.show(mail_metrics.LISTS_STALE, 0)
+        self.samples.show(keeper_metrics.KEEPER_CONFIGURED, not self.default)
         self._alerts(minute)
         self.samples.show_rest(skip=_ABSENT | (_OPTIONAL if self.default else frozenset()))
 
@@ -85,37 +85,37 @@ class _Host:
     def _events(self, minute: int) -> None:
         count = self.samples.count
         if minute == 18 * 60:
-            count(metrics.RESPAWNS)
+            count(service_metrics.RESPAWNS)
         if minute == 10 * 60 + 20:
-            count(metrics.RELOADS, "failed")
+            count(service_metrics.RELOADS, "failed")
         if minute == 10 * 60 + 30:
-            count(metrics.RELOADS, "ok")
+            count(service_metrics.RELOADS, "ok")
         if minute % 37 == 0:
-            count(metrics.HTTP_REFUSED, "request")
+            count(service_metrics.HTTP_REFUSED, "request")
         for process, share in (("supervisor", 0.01), ("exporter", 0.2), ("0", 2.5), ("1", 2.2)):
-            count(metrics.CPU, process, by=share + share * self.mail.accepted / 20)
+            count(service_metrics.CPU, process, by=share + share * self.mail.accepted / 20)
 
     def _engines(self, moment: Moment, minute: int, now: float) -> None:
         show = self.samples.show
         for server in moment.servers:
             is_up = server in moment.up
-            show(metrics.ENGINE_UP, is_up, "clamd", server)
-            show(metrics.ENGINE_DEGRADED, moment.busy and server == _SERVERS[0], "clamd", server)
-            show(metrics.ENGINE_WATCHED, server == _SERVERS[0], "clamd", server)
+            show(engine_metrics.ENGINE_UP, is_up, "clamd", server)
+            show(engine_metrics.ENGINE_DEGRADED, moment.busy and server == _SERVERS[0], "clamd", server)
+            show(engine_metrics.ENGINE_WATCHED, server == _SERVERS[0], "clamd", server)
             last = now - 20 if is_up else BEGIN + 11 * 3600 + (600 if server != _SERVERS[0] else 0)
-            show(metrics.CANARY_PASSED, last, "clamd", server)
+            show(engine_metrics.CANARY_PASSED, last, "clamd", server)
             new = minute >= 240
-            show(metrics.SIGNATURES, 27_700 + new, "clamd", server)
-            show(metrics.SIGNATURES_PUBLISHED, BEGIN + (4 * 3600 if new else -20 * 3600), "clamd", server)
+            show(engine_metrics.SIGNATURES, 27_700 + new, "clamd", server)
+            show(engine_metrics.SIGNATURES_PUBLISHED, BEGIN + (4 * 3600 if new else -20 * 3600), "clamd", server)
             if is_up:
-                show(metrics.CLAMD_QUEUE, 14 if moment.busy else 0, "clamd", server)
+                show(engine_metrics.CLAMD_QUEUE, 14 if moment.busy else 0, "clamd", server)
                 for state, threads in (("live", 10 if moment.busy else 1), ("idle", 1), ("max", 12)):
-                    show(metrics.CLAMD_THREADS, threads, "clamd", server, state)
-        show(metrics.ENGINE_REQUIRED, 1, "clamd")
+                    show(engine_metrics.CLAMD_THREADS, threads, "clamd", server, state)
+        show(engine_metrics.ENGINE_REQUIRED, 1, "clamd")
         if moment.spam:
-            show(metrics.ENGINE_UP, 1, "rspamd", "http://127.0.0.1:11333")
-            show(metrics.CANARY_PASSED, now - 12, "rspamd", "http://127.0.0.1:11333")
-            show(metrics.ENGINE_REQUIRED, 0, "rspamd")
+            show(engine_metrics.ENGINE_UP, 1, "rspamd", "http://127.0.0.1:11333")
+            show(engine_metrics.CANARY_PASSED, now - 12, "rspamd", "http://127.0.0.1:11333")
+            show(engine_metrics.ENGINE_REQUIRED, 0, "rspamd")
 
     def _queues(self, moment: Moment, now: float) -> None:
         show = self.samples.show
@@ -130,68 +130,68 @@ class _Host:
             ("incoming", self.incoming, self.since),
             ("delivery", self.delivery, now - 9000),
         ):
-            show(metrics.QUEUE_ENTRIES, entries, queue)
-            show(metrics.QUEUE_BYTES, entries * _BYTES_EACH, queue)
-            show(metrics.QUEUE_READABLE, 1, queue)
-            show(metrics.SENDMAIL_UP, queue == "incoming" or moment.delivery, queue)
+            show(sandwich_metrics.QUEUE_ENTRIES, entries, queue)
+            show(sandwich_metrics.QUEUE_BYTES, entries * _BYTES_EACH, queue)
+            show(sandwich_metrics.QUEUE_READABLE, 1, queue)
+            show(sandwich_metrics.SENDMAIL_UP, queue == "incoming" or moment.delivery, queue)
             if entries:
-                show(metrics.QUEUE_OLDEST, oldest, queue)
+                show(sandwich_metrics.QUEUE_OLDEST, oldest, queue)
 
     def _service(self, moment: Moment, minute: int) -> None:
         show = self.samples.show
-        show(metrics.SESSIONS, 40 if moment.busy else 2 + self.mail.accepted // 3)
-        show(metrics.TRANSACTIONS, 22 if moment.busy else self.mail.accepted // 5)
-        show(metrics.SPOOL_FREE_BYTES, 7.1 * _GIB)
-        show(metrics.SPOOL_FILES, 3 if moment.busy else 0)
-        show(metrics.SPOOL_BYTES, 9e6 if moment.busy else 0)
-        show(metrics.WORKERS, 1 if minute == 18 * 60 else 2)
-        show(metrics.WORKERS_CONFIGURED, 2)
-        show(metrics.SOCKET_BOUND, 1, "milter.socket")
-        show(metrics.RELOADED, BEGIN + (10.5 * 3600 if minute >= 630 else -90_000))
-        show(metrics.CONFIG, 1, "5b1c0f77a2de" if minute >= 630 else "9d20e6412b30")
-        show(metrics.BUILD, 1, "0.9.0", "3.13.5")
-        show(metrics.THRESHOLD_LATENCY, thresholds.LATENCY)
-        show(metrics.THRESHOLD_SIGNATURE_AGE, thresholds.SIGNATURE_AGE)
-        show(metrics.SCRAPE_SECONDS, 0.011 + 0.002 * self.chance.random())
+        show(mail_metrics.SESSIONS, 40 if moment.busy else 2 + self.mail.accepted // 3)
+        show(mail_metrics.TRANSACTIONS, 22 if moment.busy else self.mail.accepted // 5)
+        show(mail_metrics.SPOOL_FREE_BYTES, 7.1 * _GIB)
+        show(mail_metrics.SPOOL_FILES, 3 if moment.busy else 0)
+        show(mail_metrics.SPOOL_BYTES, 9e6 if moment.busy else 0)
+        show(service_metrics.WORKERS, 1 if minute == 18 * 60 else 2)
+        show(service_metrics.WORKERS_CONFIGURED, 2)
+        show(service_metrics.SOCKET_BOUND, 1, "milter.socket")
+        show(service_metrics.RELOADED, BEGIN + (10.5 * 3600 if minute >= 630 else -90_000))
+        show(service_metrics.CONFIG, 1, "5b1c0f77a2de" if minute >= 630 else "9d20e6412b30")
+        show(service_metrics.BUILD, 1, "0.9.0", "3.13.5")
+        show(service_metrics.THRESHOLD_LATENCY, thresholds.LATENCY)
+        show(service_metrics.THRESHOLD_SIGNATURE_AGE, thresholds.SIGNATURE_AGE)
+        show(service_metrics.SCRAPE_SECONDS, 0.011 + 0.002 * self.chance.random())
         for number, process in enumerate(("supervisor", "exporter", "0", "1")):
-            show(metrics.RESIDENT, (22 + 9 * number) * 2**20, process)
-            show(metrics.DESCRIPTORS, 12 + 8 * number + self.mail.accepted // 4, process)
+            show(service_metrics.RESIDENT, (22 + 9 * number) * 2**20, process)
+            show(service_metrics.DESCRIPTORS, 12 + 8 * number + self.mail.accepted // 4, process)
         self.samples.show_other("up", 1)
 
     def _quarantine(self, minute: int, now: float) -> None:
         show = self.samples.show
         self.kept += self.mail.kept
         if minute == 20 * 60:
-            self.samples.count(metrics.QUARANTINE_EXPIRED, by=38)
+            self.samples.count(keeper_metrics.QUARANTINE_EXPIRED, by=38)
             self.kept -= 38
         if minute in {8 * 60, 19 * 60}:
-            self.samples.count(metrics.QUARANTINE_RELEASES, "released", by=2)
-            self.samples.count(metrics.QUARANTINE_MAILS, "notice", "sent", by=5)
+            self.samples.count(keeper_metrics.QUARANTINE_RELEASES, "released", by=2)
+            self.samples.count(keeper_metrics.QUARANTINE_MAILS, "notice", "sent", by=5)
         if minute % 60 == 0:
-            self.samples.count(metrics.QUARANTINE_RESCANS, "detected", by=12)
+            self.samples.count(keeper_metrics.QUARANTINE_RESCANS, "detected", by=12)
         for area, entries in (("virus", self.kept), ("spam", 120)):
-            show(metrics.QUARANTINE_ENTRIES, entries, area)
-            show(metrics.QUARANTINE_BYTES, entries * _BYTES_EACH, area)
-            show(metrics.QUARANTINE_OLDEST, now - 6 * 86_400, area)
-            show(metrics.QUARANTINE_CLEARED, 3 if area == "virus" and minute > 1200 else 0, area)
-        show(metrics.QUARANTINE_UNINDEXED, 0)
-        show(metrics.QUARANTINE_DISK_BYTES, 40 * _GIB)
-        show(metrics.QUARANTINE_FREE_BYTES, 31 * _GIB - self.kept * _BYTES_EACH)
-        show(metrics.KEEPER_LAST_ROUND, now - 1)
-        show(metrics.LIST_ENTRIES, 14, "allow")
-        show(metrics.LIST_ENTRIES, 5, "deny")
-        show(metrics.KEYS, 1, "2026-01", "signs")
-        self.samples.count(metrics.RECEIPTS, "valid", by=self.mail.accepted)
-        self.samples.count(metrics.ARCHIVED, "kept", by=self.mail.accepted)
-        self.samples.count(metrics.ARCHIVE_SEARCHES, "unknown", by=self.mail.kept)
-        show(metrics.ARCHIVE_BYTES, 5e7 + 300 * minute)
+            show(keeper_metrics.QUARANTINE_ENTRIES, entries, area)
+            show(keeper_metrics.QUARANTINE_BYTES, entries * _BYTES_EACH, area)
+            show(keeper_metrics.QUARANTINE_OLDEST, now - 6 * 86_400, area)
+            show(keeper_metrics.QUARANTINE_CLEARED, 3 if area == "virus" and minute > 1200 else 0, area)
+        show(keeper_metrics.QUARANTINE_UNINDEXED, 0)
+        show(keeper_metrics.QUARANTINE_DISK_BYTES, 40 * _GIB)
+        show(keeper_metrics.QUARANTINE_FREE_BYTES, 31 * _GIB - self.kept * _BYTES_EACH)
+        show(keeper_metrics.KEEPER_LAST_ROUND, now - 1)
+        show(mail_metrics.LIST_ENTRIES, 14, "allow")
+        show(mail_metrics.LIST_ENTRIES, 5, "deny")
+        show(service_metrics.KEYS, 1, "2026-01", "signs")
+        self.samples.count(mail_metrics.RECEIPTS, "valid", by=self.mail.accepted)
+        self.samples.count(keeper_metrics.ARCHIVED, "kept", by=self.mail.accepted)
+        self.samples.count(keeper_metrics.ARCHIVE_SEARCHES, "unknown", by=self.mail.kept)
+        show(keeper_metrics.ARCHIVE_BYTES, 5e7 + 300 * minute)
 
     def _probes(self, moment: Moment, minute: int, now: float) -> None:
         for message in ("clean", "signature"):
-            self.samples.show(metrics.PROBE_SUCCESS, bool(moment.up), message)
-            self.samples.show(metrics.PROBE_LAST_RUN, now - 60 * (minute % 5), message)
+            self.samples.show(sandwich_metrics.PROBE_SUCCESS, bool(moment.up), message)
+            self.samples.show(sandwich_metrics.PROBE_LAST_RUN, now - 60 * (minute % 5), message)
             for stage, seconds in (("connect", 0.002), ("envelope", 0.011), ("data", 2 if moment.busy else 0.06)):
-                self.samples.show(metrics.PROBE_SECONDS, seconds, message, stage)
+                self.samples.show(sandwich_metrics.PROBE_SECONDS, seconds, message, stage)
 
     def _alerts(self, minute: int) -> None:
         firing = (

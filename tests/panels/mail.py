@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from random import Random
 
-from miltscan.telemetry import metrics
+from miltscan.telemetry import engine_metrics, keeper_metrics, mail_metrics
 from tests.panels.samples import Samples
 
 _CLEAN_SYMBOLS = ("R_SPF_ALLOW", "R_DKIM_ALLOW", "DMARC_POLICY_ALLOW", "MIME_GOOD", "RCVD_TLS_ALL")
@@ -58,23 +58,23 @@ class Mail:
         scan = (0.004 + size * 3e-8) * math.exp(self.chance.gauss(0, 0.5)) * (6 if moment.busy else 1)
         outcome, action, code, reason = self._fate(moment, direction, wait)
         count, observe = self.samples.count, self.samples.observe
-        count(metrics.MESSAGES, direction, outcome, action)
-        count(metrics.REPLIES, code)
-        observe(metrics.MESSAGE_BYTES, size)
-        observe(metrics.SLOT_WAIT_SECONDS, wait)
-        observe(metrics.MESSAGE_SECONDS, wait + scan + (10 if reason == "connect" else 0))
+        count(mail_metrics.MESSAGES, direction, outcome, action)
+        count(mail_metrics.REPLIES, code)
+        observe(mail_metrics.MESSAGE_BYTES, size)
+        observe(mail_metrics.SLOT_WAIT_SECONDS, wait)
+        observe(mail_metrics.MESSAGE_SECONDS, wait + scan + (10 if reason == "connect" else 0))
         if reason:
-            count(metrics.UNSCANNED, reason)
+            count(mail_metrics.UNSCANNED, reason)
         if reason == "busy":
-            count(metrics.SHED)
+            count(mail_metrics.SHED)
         if outcome != "error" and moment.up:
-            size_class = metrics.SizeClass.SMALL if size <= 32768 else "medium" if size <= 2**20 else "large"
-            observe(metrics.SCAN_SECONDS, scan, "clamd", self.chance.choice(moment.up), size_class)
+            size_class = engine_metrics.SizeClass.SMALL if size <= 32768 else "medium" if size <= 2**20 else "large"
+            observe(engine_metrics.SCAN_SECONDS, scan, "clamd", self.chance.choice(moment.up), size_class)
             self._structure(outcome, size)
         if outcome == "infected":
             self._detected(moment, action)
         if (outcome, action) == ("clean", "reject"):
-            count(metrics.RULE_MATCHES, "no-executables", "yes")
+            count(mail_metrics.RULE_MATCHES, "no-executables", "yes")
         if moment.spam and outcome in {"clean", "spam"}:
             self._scored(outcome)
         self.accepted += action in {"accept", "redirect"}
@@ -82,7 +82,7 @@ class Mail:
     def _fate(self, moment: Moment, direction: str, wait: float) -> tuple[str, str, str, str]:
         """Return outcome, action, code and the reason of what was not scanned."""
         if not moment.up:
-            self.samples.count(metrics.ENGINE_ERRORS, "clamd", "connect")
+            self.samples.count(engine_metrics.ENGINE_ERRORS, "clamd", "connect")
             return "error", "tempfail", "451", "connect"
         if wait > _QUEUE_WAIT:
             return "unscanned", "tempfail", "451", "busy"
@@ -105,33 +105,33 @@ class Mail:
     def _detected(self, moment: Moment, action: str) -> None:
         name = self.chance.choice(_WAVE if moment.wave else _SOMETIMES)
         family = name.split(".")[1]
-        self.samples.count(metrics.SIGNATURE_DETECTIONS, name)
-        self.samples.count(metrics.DETECTIONS, family if name[0] != "H" else "Heuristics")
+        self.samples.count(mail_metrics.SIGNATURE_DETECTIONS, name)
+        self.samples.count(mail_metrics.DETECTIONS, family if name[0] != "H" else "Heuristics")
         if action == "quarantine":
             self.kept += 1
-            self.samples.observe(metrics.QUARANTINE_PUT_SECONDS, math.exp(self.chance.gauss(-4.6, 0.5)))
+            self.samples.observe(keeper_metrics.QUARANTINE_PUT_SECONDS, math.exp(self.chance.gauss(-4.6, 0.5)))
 
     def _structure(self, outcome: str, size: int) -> None:
         reading = "several" if self.chance.random() < (0.3 if outcome == "infected" else 0.01) else "plain"
         if reading == "plain" and self.chance.random() < 0.02:
             reading = "sampled"
-        self.samples.count(metrics.STRUCTURES, reading)
-        self.samples.observe(metrics.STRUCTURE_SECONDS, 0.0001 + size * 2.6e-8)
+        self.samples.count(mail_metrics.STRUCTURES, reading)
+        self.samples.observe(mail_metrics.STRUCTURE_SECONDS, 0.0001 + size * 2.6e-8)
         if reading == "several":
-            self.samples.count(metrics.ANOMALY_MESSAGES, self.chance.choice(_ANOMALIES))
-            self.samples.count(metrics.PARTS_SCANNED, by=self.chance.randint(1, 4))
+            self.samples.count(mail_metrics.ANOMALY_MESSAGES, self.chance.choice(_ANOMALIES))
+            self.samples.count(mail_metrics.PARTS_SCANNED, by=self.chance.randint(1, 4))
 
     def _scored(self, outcome: str) -> None:
         if self.chance.random() < _SCORE_MISSED:
-            self.samples.count(metrics.ENGINE_MISSING, "rspamd", "timeout")
+            self.samples.count(engine_metrics.ENGINE_MISSING, "rspamd", "timeout")
             return
         spam = outcome == "spam"
         score = self.chance.gauss(9, 3) if spam else self.chance.gauss(-1, 1.5)
-        self.samples.observe(metrics.SPAM_SCORE, score, "rspamd")
+        self.samples.observe(engine_metrics.SPAM_SCORE, score, "rspamd")
         proposed = "no action" if not spam else "reject" if score > 12 else "add header"
-        self.samples.count(metrics.SPAM_ACTIONS, "rspamd", proposed)
+        self.samples.count(engine_metrics.SPAM_ACTIONS, "rspamd", proposed)
         for symbol in self.chance.sample(_SPAM_SYMBOLS if spam else _CLEAN_SYMBOLS, 2):
-            self.samples.count(metrics.SPAM_SYMBOLS, "rspamd", symbol)
+            self.samples.count(engine_metrics.SPAM_SYMBOLS, "rspamd", symbol)
         if self.chance.random() < 0.01:
-            self.samples.count(metrics.RULE_MATCHES, "newsletters", "no")
-            self.samples.count(metrics.LIST_HITS, self.chance.choice(("allow", "allow", "deny")))
+            self.samples.count(mail_metrics.RULE_MATCHES, "newsletters", "no")
+            self.samples.count(mail_metrics.LIST_HITS, self.chance.choice(("allow", "allow", "deny")))

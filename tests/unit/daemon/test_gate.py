@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 
 from miltscan.daemon.gate import Gate
-from miltscan.telemetry import metrics
+from miltscan.telemetry import mail_metrics
 
 
 class FakeDescriptors:
@@ -85,7 +85,7 @@ def test_a_connection_that_no_worker_accepts_is_closed(bench: Bench) -> None:
     """Another worker can accept the connection for one turn; then it is closed and counted."""
     bench.descriptors.few = True
     bench.turn()
-    before = metrics.SESSIONS_REFUSED.child()._value.get()  # noqa: SLF001 - there is no public way
+    before = mail_metrics.SESSIONS_REFUSED.child()._value.get()  # noqa: SLF001 - there is no public way
     with socket.create_connection(bench.listener.getsockname()) as client:
         client.settimeout(60.0)
         bench.turn()
@@ -94,4 +94,4 @@ def test_a_connection_that_no_worker_accepts_is_closed(bench: Bench) -> None:
         assert client.recv(1) == b""
     bench.turn()
     assert len(bench.descriptors.turned) == 1
-    assert metrics.SESSIONS_REFUSED.child()._value.get() == before + 1  # noqa: SLF001
+    assert mail_metrics.SESSIONS_REFUSED.child()._value.get() == before + 1  # noqa: SLF001

@@ -7,7 +7,7 @@ import pytest
 
 from miltscan.core.report import Place
 from miltscan.daemon.jobs import Job
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import log, service_metrics
 from tests.harness.processes import PATIENCE, wait_until
 
 
@@ -50,7 +50,7 @@ def test_an_end_does_not_wait_for_work() -> None:
 def test_a_bug_is_counted_and_logged(capfd: pytest.CaptureFixture[str]) -> None:
     """The thread goes on."""
     log.configure("json", "info")
-    before = metrics.EXCEPTIONS.child("keeper")._value.get()  # noqa: SLF001
+    before = service_metrics.EXCEPTIONS.child("keeper")._value.get()  # noqa: SLF001
     seen = []
 
     def work() -> float:
@@ -58,7 +58,7 @@ def test_a_bug_is_counted_and_logged(capfd: pytest.CaptureFixture[str]) -> None:
         raise RuntimeError("x")
 
     job = Job("test", work, Place.KEEPER)
-    wait_until(lambda: metrics.EXCEPTIONS.child("keeper")._value.get() == before + 1, PATIENCE, "a count")  # noqa: SLF001
+    wait_until(lambda: service_metrics.EXCEPTIONS.child("keeper")._value.get() == before + 1, PATIENCE, "a count")  # noqa: SLF001
     job.wake()
     wait_until(lambda: len(seen) == 2, PATIENCE, "a second call")
     job.end()

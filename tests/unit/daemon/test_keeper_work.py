@@ -13,7 +13,7 @@ from miltscan.quarantine.audience import Told
 from miltscan.quarantine.entry import Event, Standing, State
 from miltscan.quarantine.release import Delivery, Order, Release
 from miltscan.telemetry import log
-from miltscan.telemetry.metrics import ReleaseResult
+from miltscan.telemetry.keeper_metrics import ReleaseResult
 from tests.fakes.entries import ANN, BOB, NOW, entry
 
 

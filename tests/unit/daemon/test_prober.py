@@ -16,7 +16,7 @@ from miltscan.daemon import prober
 from miltscan.daemon.prober import Prober
 from miltscan.processes.link import DRAIN, link_pair
 from miltscan.scanning.probe_run import Result
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import log, sandwich_metrics, service_metrics
 from tests.harness.processes import PATIENCE, wait_until
 
 KEYS = (Key("k", b"k" * 32),)
@@ -74,13 +74,13 @@ def test_metrics_show_the_last_run(results: list[list[Result]]) -> None:
     results += [both(), both("no reply", {Stage.CONNECT: 0.5})]
     ours, began = Prober(loaded()), time.time()
     ours.probe()
-    assert [value(metrics.PROBE_SUCCESS, kind) for kind in ProbeKind] == [1, 1]
-    assert value(metrics.PROBE_SECONDS, "clean", "data") == 0.003
-    assert value(metrics.PROBE_LAST_RUN, "signature") >= began
+    assert [value(sandwich_metrics.PROBE_SUCCESS, kind) for kind in ProbeKind] == [1, 1]
+    assert value(sandwich_metrics.PROBE_SECONDS, "clean", "data") == 0.003
+    assert value(sandwich_metrics.PROBE_LAST_RUN, "signature") >= began
     ours.probe()
-    assert [value(metrics.PROBE_SUCCESS, kind) for kind in ProbeKind] == [0, 0]
-    assert value(metrics.PROBE_SECONDS, "clean", "connect") == 0.5
-    gone = value(metrics.PROBE_SECONDS, "clean", "data")
+    assert [value(sandwich_metrics.PROBE_SUCCESS, kind) for kind in ProbeKind] == [0, 0]
+    assert value(sandwich_metrics.PROBE_SECONDS, "clean", "connect") == 0.5
+    gone = value(sandwich_metrics.PROBE_SECONDS, "clean", "data")
     assert gone != gone  # noqa: PLR0124 - NaN
 
 
@@ -99,9 +99,9 @@ def test_a_bug_is_counted_and_logged(monkeypatch: pytest.MonkeyPatch, capfd: pyt
         raise RuntimeError("x")
 
     monkeypatch.setattr(prober, "run_probes", broken)
-    before = metrics.EXCEPTIONS.child("probe")._value.get()  # noqa: SLF001
+    before = service_metrics.EXCEPTIONS.child("probe")._value.get()  # noqa: SLF001
     assert Prober(loaded()).probe() == 60
-    assert metrics.EXCEPTIONS.child("probe")._value.get() == before + 1  # noqa: SLF001
+    assert service_metrics.EXCEPTIONS.child("probe")._value.get() == before + 1  # noqa: SLF001
     (line,) = lines(capfd)
     assert (line["event"], line["where"], line["exception"]) == ("exception", "probe", "RuntimeError: x")
 

@@ -14,7 +14,7 @@ from miltscan.config.settings import Settings
 from miltscan.config.thresholds import ThresholdSettings
 from miltscan.core import thresholds
 from miltscan.core.verdict import Fault, Limit
-from miltscan.telemetry import metrics
+from miltscan.telemetry import mail_metrics, metrics
 from tests.harness import rules
 from tests.harness.programs import CHECKOUT
 from tests.harness.rules import Rule
@@ -107,7 +107,7 @@ def test_alerts_and_page_have_the_same_windows() -> None:
 def test_label_values_exist() -> None:
     """Reasons are of the closed list, and the latency objective is a bucket of the histogram."""
     assert {*values("reason")} <= {*Limit, *Fault}
-    buckets = metrics.MESSAGE_SECONDS.parent._upper_bounds  # noqa: SLF001 - it has no public name
+    buckets = mail_metrics.MESSAGE_SECONDS.parent._upper_bounds  # noqa: SLF001 - it has no public name
     assert {*map(float, values("le"))} <= {*buckets}
     assert {*values("le")} == {str(thresholds.LATENCY)}
 

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from miltscan.config.settings import Settings
 from miltscan.exporter import measure
 from miltscan.exporter.measure import Measurement
-from miltscan.telemetry import metrics
+from miltscan.telemetry import mail_metrics, metrics, sandwich_metrics, service_metrics
 from miltscan.telemetry.family import Family
-from miltscan.telemetry.metrics import QueueName
+from miltscan.telemetry.sandwich_metrics import QueueName
 from tests.fakes.delivery import fake_delivery
 
 
@@ -52,10 +52,13 @@ def _queue(folder: Path) -> str:
 def test_a_queue_and_the_disk(tmp_path: Path) -> None:
     """The configured queue and the disk are measured, and nothing else."""
     Measurement(_settings(tmp_path, _queue(tmp_path))).measure()
-    assert (_value(metrics.QUEUE_ENTRIES, "incoming"), _value(metrics.QUEUE_BYTES, "incoming")) == (1, 20)
-    assert (_value(metrics.QUEUE_OLDEST, "incoming") or 0) > 0
-    assert _value(metrics.QUEUE_READABLE, "delivery") is None
-    assert (_value(metrics.SPOOL_FREE_BYTES) or 0) > 0
+    assert (_value(sandwich_metrics.QUEUE_ENTRIES, "incoming"), _value(sandwich_metrics.QUEUE_BYTES, "incoming")) == (
+        1,
+        20,
+    )
+    assert (_value(sandwich_metrics.QUEUE_OLDEST, "incoming") or 0) > 0
+    assert _value(sandwich_metrics.QUEUE_READABLE, "delivery") is None
+    assert (_value(mail_metrics.SPOOL_FREE_BYTES) or 0) > 0
 
 
 def test_a_sendmail_that_listens(tmp_path: Path) -> None:
@@ -67,13 +70,13 @@ def test_a_sendmail_that_listens(tmp_path: Path) -> None:
         whole = {"queues": values, "spool": {"directory": str(tmp_path)}}
         measured = Measurement(Settings.model_validate(whole))
         measured.measure()
-        assert [_value(metrics.SENDMAIL_LISTENING, name) for name in ("incoming", "delivery")] == [1, 1]
+        assert [_value(sandwich_metrics.SENDMAIL_LISTENING, name) for name in ("incoming", "delivery")] == [1, 1]
     measured.measure()
-    assert [_value(metrics.SENDMAIL_LISTENING, name) for name in ("incoming", "delivery")] == [0, 0]
+    assert [_value(sandwich_metrics.SENDMAIL_LISTENING, name) for name in ("incoming", "delivery")] == [0, 0]
     for changed in ({"incoming_port": 0}, {"incoming": str(tmp_path / "none")}, {"incoming": ""}):
         measured.reload(Settings.model_validate({**whole, "queues": {**values, **changed}}))
         measured.measure()
-        assert _value(metrics.SENDMAIL_LISTENING, "incoming") is None
+        assert _value(sandwich_metrics.SENDMAIL_LISTENING, "incoming") is None
 
 
 def test_a_sendmail_that_greets(tmp_path: Path) -> None:
@@ -83,23 +86,29 @@ def test_a_sendmail_that_greets(tmp_path: Path) -> None:
         values["incoming_port"] = server.port
         measured = Measurement(Settings.model_validate({"queues": values, "spool": {"directory": str(tmp_path)}}))
         measured.measure()
-        assert _value(metrics.SENDMAIL_UP, "incoming") is None
+        assert _value(sandwich_metrics.SENDMAIL_UP, "incoming") is None
         asyncio.run(measured.greet(QueueName.INCOMING))
         asyncio.run(measured.greet(QueueName.DELIVERY))
-        assert (_value(metrics.SENDMAIL_UP, "incoming"), _value(metrics.SENDMAIL_UP, "delivery")) == (1, None)
+        assert (_value(sandwich_metrics.SENDMAIL_UP, "incoming"), _value(sandwich_metrics.SENDMAIL_UP, "delivery")) == (
+            1,
+            None,
+        )
     measured.measure()
     asyncio.run(measured.greet(QueueName.INCOMING))
-    assert _value(metrics.SENDMAIL_UP, "incoming") == 0
+    assert _value(sandwich_metrics.SENDMAIL_UP, "incoming") == 0
 
 
 def test_thresholds_are_exported(tmp_path: Path) -> None:
     """Alerts compare with the settings in force, also after a reload."""
     measured = Measurement(_settings(tmp_path, ""))
     measured.measure()
-    assert _value(metrics.THRESHOLD_QUEUE_AGE, "incoming") == 1800
+    assert _value(service_metrics.THRESHOLD_QUEUE_AGE, "incoming") == 1800
     measured.reload(Settings.model_validate({"thresholds": {"incoming_age": "10m", "unscanned_percent": 20}}))
     measured.measure()
-    assert (_value(metrics.THRESHOLD_QUEUE_AGE, "incoming"), _value(metrics.THRESHOLD_UNSCANNED)) == (600, 0.2)
+    assert (_value(service_metrics.THRESHOLD_QUEUE_AGE, "incoming"), _value(service_metrics.THRESHOLD_UNSCANNED)) == (
+        600,
+        0.2,
+    )
 
 
 def test_what_is_gone_has_no_numbers(tmp_path: Path) -> None:
@@ -111,17 +120,23 @@ def test_what_is_gone_has_no_numbers(tmp_path: Path) -> None:
         file.unlink()
     measured.reload(_settings(tmp_path, queue))
     measured.measure()
-    assert (_value(metrics.QUEUE_ENTRIES, "incoming"), _value(metrics.QUEUE_OLDEST, "incoming")) == (0, None)
+    assert (_value(sandwich_metrics.QUEUE_ENTRIES, "incoming"), _value(sandwich_metrics.QUEUE_OLDEST, "incoming")) == (
+        0,
+        None,
+    )
     with capture_logs() as lines:
         for _ in range(3):
             measured.reload(_settings(tmp_path / "gone", "/nonexistent/mqueue"))
             measured.measure()
     assert [line["event"] for line in lines] == ["queue_unreadable"]
-    assert (_value(metrics.QUEUE_ENTRIES, "incoming"), _value(metrics.QUEUE_READABLE, "incoming")) == (None, 0)
-    assert _value(metrics.SPOOL_FREE_BYTES) is None
+    assert (
+        _value(sandwich_metrics.QUEUE_ENTRIES, "incoming"),
+        _value(sandwich_metrics.QUEUE_READABLE, "incoming"),
+    ) == (None, 0)
+    assert _value(mail_metrics.SPOOL_FREE_BYTES) is None
     measured.reload(_settings(tmp_path, ""))
     measured.measure()
-    assert _value(metrics.QUEUE_READABLE, "incoming") is None
+    assert _value(sandwich_metrics.QUEUE_READABLE, "incoming") is None
 
 
 def test_a_queue_is_measured_at_its_interval(tmp_path: Path) -> None:
@@ -131,7 +146,7 @@ def test_a_queue_is_measured_at_its_interval(tmp_path: Path) -> None:
     measured.measure()
     (Path(queue) / "qfB").touch()
     measured.measure()
-    assert _value(metrics.QUEUE_ENTRIES, "incoming") == 1
+    assert _value(sandwich_metrics.QUEUE_ENTRIES, "incoming") == 1
 
 
 def test_a_bug_does_not_end_the_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,4 +159,4 @@ def test_a_bug_does_not_end_the_measurement(tmp_path: Path, monkeypatch: pytest.
     with capture_logs() as lines:
         Measurement(_settings(tmp_path, "/somewhere")).measure()
     assert [(line["event"], line["where"]) for line in lines] == [("exception", "measure")]
-    assert _value(metrics.EXCEPTIONS, "measure") == 1
+    assert _value(service_metrics.EXCEPTIONS, "measure") == 1

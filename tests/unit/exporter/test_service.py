@@ -27,7 +27,7 @@ from miltscan.exporter.http_server import Refusal
 from miltscan.processes import listener
 from miltscan.processes.link import ChildLink, link_pair
 from miltscan.status.samples import Numbers
-from miltscan.telemetry import family, metrics
+from miltscan.telemetry import engine_metrics, family, service_metrics
 from tests.harness.processes import PATIENCE, wait_until
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -84,10 +84,10 @@ def _worker(directory: Path, *, canary_age: float | None = None, workers: int = 
 
     def work() -> None:
         family.attach(directory, "0")
-        metrics.WORKERS.child().set(workers)
+        service_metrics.WORKERS.child().set(workers)
         if canary_age is not None:
-            metrics.ENGINE_UP.child("clamd", SERVER).set(1)
-            metrics.CANARY_PASSED.child("clamd", SERVER).set(time.time() - canary_age)
+            engine_metrics.ENGINE_UP.child("clamd", SERVER).set(1)
+            engine_metrics.CANARY_PASSED.child("clamd", SERVER).set(time.time() - canary_age)
 
     assert os.waitpid(_fork(work), 0)[1] == 0
 
@@ -407,7 +407,7 @@ def test_a_server_that_fails_ends_the_process(tmp_path: Path) -> None:
 
 def test_every_reason_to_refuse_is_counted_from_the_start() -> None:
     """The values of the label are the reasons of the server."""
-    assert metrics.HTTP_REFUSED.bounds[0].values == tuple(Refusal)
+    assert service_metrics.HTTP_REFUSED.bounds[0].values == tuple(Refusal)
 
 
 def test_a_port_in_use_is_named() -> None:

@@ -17,7 +17,7 @@ from miltscan.exporter.service import ExporterState
 from miltscan.status import page as status_page
 from miltscan.status.lookup import MessageLine
 from miltscan.status.snapshot import SnapshotInput
-from miltscan.telemetry import family, metrics
+from miltscan.telemetry import engine_metrics, family, mail_metrics, service_metrics
 
 PATHS = ["/", "/style.css", "/app.js", "/icon.svg", "/api/status"]
 ASSETS = Path(status_page.__file__).parent / "assets"
@@ -37,10 +37,10 @@ def state(tmp_path: Path) -> ExporterState:
 
     def work() -> None:
         family.attach(tmp_path, "0")
-        metrics.WORKERS.child().set(1)
-        metrics.ENGINE_UP.child("clamd", "unix:/c").set(1)
-        metrics.CANARY_PASSED.child("clamd", "unix:/c").set(time.time())
-        metrics.MESSAGES.child("inbound", "clean", "accept").inc(7)
+        service_metrics.WORKERS.child().set(1)
+        engine_metrics.ENGINE_UP.child("clamd", "unix:/c").set(1)
+        engine_metrics.CANARY_PASSED.child("clamd", "unix:/c").set(time.time())
+        mail_metrics.MESSAGES.child("inbound", "clean", "accept").inc(7)
 
     _in_a_process(work)
     return ExporterState(tmp_path, Settings.model_validate({"milter": {"workers": 1}}))

@@ -4,7 +4,7 @@ import re
 from functools import cache
 
 from deploy.grafana.generator import queries
-from miltscan.telemetry import metrics
+from miltscan.telemetry import mail_metrics
 from tests.harness import dashboard
 from tests.panels import day
 from tests.panels.samples import SCRAPES, Samples
@@ -60,7 +60,7 @@ def test_a_default_installation_has_less() -> None:
 def test_an_observation_is_in_each_bucket_above_it() -> None:
     """Buckets are cumulative, and the sum and the number grow."""
     one = Samples(TARGET)
-    one.observe(metrics.MESSAGE_SECONDS, 0.3)
+    one.observe(mail_metrics.MESSAGE_SECONDS, 0.3)
     one.scrape(day.BEGIN)
     lines = [line for line in one.text() if line.startswith("miltscan_message_duration_seconds")]
     found = {match[1]: match[2] for line in lines if (match := re.search(r'(?:le="(\S+)"|_sum|_count)\S* (\S+)', line))}
@@ -70,7 +70,7 @@ def test_an_observation_is_in_each_bucket_above_it() -> None:
 def test_a_gauge_ends_with_its_last_scrape() -> None:
     """A gauge that is not set has no sample, as a server that is gone has none."""
     one = Samples(TARGET)
-    one.show(metrics.SESSIONS, 3)
+    one.show(mail_metrics.SESSIONS, 3)
     one.scrape(day.BEGIN)
     one.scrape(day.BEGIN + SCRAPES)
     assert sum(line.startswith("miltscan_sessions{") for line in one.text()) == 1

@@ -16,7 +16,7 @@ from miltscan.engines.clamd.watch import ClamdWatch
 from miltscan.scanning.assemble import probe_engines
 from miltscan.scanning.engine_set import EngineSet
 from miltscan.scanning.servers import ServerRecords
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import engine_metrics, log, metrics
 from tests.fakes.clamd import FakeClamd
 from tests.unit.engines.support import PATIENCE, message, nothing, soon, until
 
@@ -80,9 +80,9 @@ def test_an_unchanged_engine_goes_on(chosen: Chosen, servers: dict[str, FakeClam
     assert len(servers["a"].contents) == tested
     assert (added.name, added.required) == ("b", False)
     assert shown("engine_up", "b", servers["b"].address)
-    assert metrics.ENGINE_REQUIRED.child("b")._value.get() == 0  # noqa: SLF001
-    assert metrics.ENGINE_REQUIRED.child("a")._value.get() == 1  # noqa: SLF001
-    assert [metrics.ENGINE_MISSING.knows(name, Limit.TIMEOUT) for name in ("a", "b")] == [False, True]
+    assert engine_metrics.ENGINE_REQUIRED.child("b")._value.get() == 0  # noqa: SLF001
+    assert engine_metrics.ENGINE_REQUIRED.child("a")._value.get() == 1  # noqa: SLF001
+    assert [engine_metrics.ENGINE_MISSING.knows(name, Limit.TIMEOUT) for name in ("a", "b")] == [False, True]
 
 
 def test_a_removed_engine_has_no_state(chosen: Chosen, servers: dict[str, FakeClamd]) -> None:
@@ -117,7 +117,7 @@ def test_changed_settings_make_a_new_engine(chosen: Chosen, servers: dict[str, F
     (second,) = follow(engines, [chosen("a", required=False)])
     assert second is not first
     assert shown("engine_up", "a", servers["a"].address)
-    assert metrics.ENGINE_REQUIRED.child("a")._value.get() == 0  # noqa: SLF001
+    assert engine_metrics.ENGINE_REQUIRED.child("a")._value.get() == 0  # noqa: SLF001
 
 
 def test_reloads_leak_nothing(chosen: Chosen) -> None:

@@ -14,7 +14,7 @@ from miltscan.core.listlines import FIRST
 from miltscan.core.message import PREFACE
 from miltscan.scanning.listfile import ListFile
 from miltscan.scanning.listwatch import ListWatch, message_digest
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import log, mail_metrics
 from miltscan.telemetry.family import Family
 from tests.fakes.list_entries import listed
 from tests.fakes.messages import message
@@ -69,7 +69,7 @@ def test_a_change_is_in_force_after_the_next_look(file: ListFile, lines: Lines) 
     known = watch.current
     watch.look()
     assert (watch.current is known, events(lines)) == (True, [])
-    assert value(metrics.LIST_ENTRIES, "allow") == 1
+    assert value(mail_metrics.LIST_ENTRIES, "allow") == 1
 
 
 def test_a_file_that_vanishes_keeps_the_last_lists(file: ListFile, lines: Lines) -> None:
@@ -81,10 +81,10 @@ def test_a_file_that_vanishes_keeps_the_last_lists(file: ListFile, lines: Lines)
     for _ in range(3):
         watch.look()
     assert (signatures(watch), lines[0]["why"]) == (["Win.X"], "the file has vanished")
-    assert (events(lines), value(metrics.LISTS_STALE)) == (["lists_fail"], 1)
+    assert (events(lines), value(mail_metrics.LISTS_STALE)) == (["lists_fail"], 1)
     away.rename(file.path)
     watch.look()
-    assert (events(lines), value(metrics.LISTS_STALE)) == (["lists_read"], 0)
+    assert (events(lines), value(mail_metrics.LISTS_STALE)) == (["lists_read"], 0)
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense\n"], ids=["empty", "another format"])
@@ -113,7 +113,7 @@ def test_broken_lines_are_named_once(file: ListFile, lines: Lines) -> None:
     assert (line["number"], line["lines"], events(lines)) == (1, "3", ["lists_read", "lists_broken"])
     file.add(NEW)
     watch.look()
-    assert (events(lines), value(metrics.LISTS_BROKEN), len(watch.current.entries)) == (["lists_read"], 1, 2)
+    assert (events(lines), value(mail_metrics.LISTS_BROKEN), len(watch.current.entries)) == (["lists_read"], 1, 2)
 
 
 def test_expiry_is_recorded(file: ListFile, lines: Lines) -> None:
@@ -139,7 +139,7 @@ def test_an_expiry_that_cannot_be_recorded(file: ListFile, lines: Lines, monkeyp
     for _ in range(3):
         watch.look()
     assert events(lines) == ["lists_read", "lists_fail"]
-    assert value(metrics.LISTS_STALE) == 0
+    assert value(mail_metrics.LISTS_STALE) == 0
 
 
 def test_without_a_path_there_are_no_lists() -> None:

@@ -11,7 +11,7 @@ from miltscan.core.lookup import Kind, Source
 from miltscan.core.patterns import pattern
 from miltscan.errors import SourceError
 from miltscan.scanning.sources import Sources
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import log, mail_metrics
 from tests.unit.scanning.test_listwatch import Lines, events, value
 
 
@@ -81,13 +81,13 @@ def test_a_fault_keeps_the_last_content(broken: object, why: str, file: Path, li
     for _ in range(3):
         sources.look()
     assert why in lines[0]["why"]
-    assert (knows(source, "a.example"), events(lines), value(metrics.SOURCES_STALE)) == (True, ["source_fails"], 1)
+    assert (knows(source, "a.example"), events(lines), value(mail_metrics.SOURCES_STALE)) == (True, ["source_fails"], 1)
     if file.is_dir():
         file.rmdir()
     put(file, "@c.example\n")
     for _ in range(3):
         sources.look()
-    assert (knows(source, "c.example"), events(lines), value(metrics.SOURCES_STALE)) == (True, ["source_read"], 0)
+    assert (knows(source, "c.example"), events(lines), value(mail_metrics.SOURCES_STALE)) == (True, ["source_read"], 0)
 
 
 def test_a_source_that_cannot_be_read_at_the_start(file: Path, tmp_path: Path) -> None:

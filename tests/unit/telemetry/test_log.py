@@ -16,7 +16,7 @@ from miltscan.core.action import Accept, Action, Decision, Reject, Reply, TempFa
 from miltscan.core.message import Client
 from miltscan.core.report import Group, Kept, Report
 from miltscan.core.verdict import Fault, Limit, Verdict
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import log, service_metrics
 
 MakeReport = Callable[..., Report]
 
@@ -354,7 +354,7 @@ def test_a_line_that_cannot_be_written_is_counted() -> None:
         os.close(kept)
         os.close(full)
         log.OUTPUT.forget()  # otherwise the next line of another test would follow a report
-    (family,) = metrics.LOG_LINES_LOST.child().collect()
+    (family,) = service_metrics.LOG_LINES_LOST.child().collect()
     assert family.samples[0].value == 1
 
 

@@ -18,7 +18,7 @@ from miltscan.core.receipt import ReceiptResult
 from miltscan.core.report import Report
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.errors import StartError
-from miltscan.telemetry import family, metrics, recording
+from miltscan.telemetry import engine_metrics, family, mail_metrics, metrics, recording, service_metrics
 from miltscan.telemetry.folder import claim_folder
 from miltscan.telemetry.merge import collected
 
@@ -138,7 +138,7 @@ def test_slots_are_added_up(tmp_path: Path, make_report: MakeReport) -> None:
 
     def work() -> None:
         recording.record_reports([make_report()])
-        metrics.SESSIONS.child().inc(3)
+        mail_metrics.SESSIONS.child().inc(3)
 
     _count(tmp_path, "0", work)
     _count(tmp_path, "1", work)
@@ -150,9 +150,9 @@ def test_a_dead_worker_has_no_sessions(tmp_path: Path, monkeypatch: pytest.Monke
     """The live gauges of a dead worker vanish, its counters stay."""
 
     def work() -> None:
-        metrics.SESSIONS.child().inc(3)
-        metrics.ENGINE_UP.child("clamd", "unix:/a").set(0)
-        metrics.SHED.child().inc()
+        mail_metrics.SESSIONS.child().inc(3)
+        engine_metrics.ENGINE_UP.child("clamd", "unix:/a").set(0)
+        mail_metrics.SHED.child().inc()
 
     _count(tmp_path, "0", work)
     _count(tmp_path, "1", work)
@@ -167,23 +167,23 @@ def test_a_dead_worker_has_no_sessions(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_new_worker_does_not_inherit_sessions(tmp_path: Path) -> None:
     """A new worker begins with no sessions even if its predecessor's death was not noticed."""
-    _count(tmp_path, "0", lambda: metrics.SESSIONS.child().inc(3))
-    _count(tmp_path, "0", lambda: metrics.SESSIONS.child().inc(1))
+    _count(tmp_path, "0", lambda: mail_metrics.SESSIONS.child().inc(3))
+    _count(tmp_path, "0", lambda: mail_metrics.SESSIONS.child().inc(1))
     assert _value(tmp_path, "sessions") == 1
 
 
 def test_an_engine_is_up_only_if_every_worker_sees_it_up(tmp_path: Path) -> None:
     """The gauge is the minimum of all live workers."""
-    _count(tmp_path, "0", lambda: metrics.ENGINE_UP.child("clamd", "unix:/a").set(1))
+    _count(tmp_path, "0", lambda: engine_metrics.ENGINE_UP.child("clamd", "unix:/a").set(1))
     assert _value(tmp_path, "engine_up", engine="clamd", server="unix:/a") == 1
-    _count(tmp_path, "1", lambda: metrics.ENGINE_UP.child("clamd", "unix:/a").set(0))
+    _count(tmp_path, "1", lambda: engine_metrics.ENGINE_UP.child("clamd", "unix:/a").set(0))
     assert _value(tmp_path, "engine_up", engine="clamd", server="unix:/a") == 0
 
 
 def test_the_signature_version_is_the_latest_seen(tmp_path: Path) -> None:
     """A database that went back to an older version is shown as it is now."""
-    _count(tmp_path, "0", lambda: metrics.SIGNATURES.child("clamd", "unix:/a").set(200))
-    _count(tmp_path, "1", lambda: metrics.SIGNATURES.child("clamd", "unix:/a").set(100))
+    _count(tmp_path, "0", lambda: engine_metrics.SIGNATURES.child("clamd", "unix:/a").set(200))
+    _count(tmp_path, "1", lambda: engine_metrics.SIGNATURES.child("clamd", "unix:/a").set(100))
     assert _value(tmp_path, "signature_database_version", engine="clamd", server="unix:/a") == 100
 
 
@@ -192,10 +192,10 @@ def test_a_supervisor_that_counts_forks_workers_that_count(tmp_path: Path, make_
 
     def supervisor() -> None:
         recording.started("abc", 2, ["new", "old"])
-        metrics.WORKERS.child().set(1)
-        metrics.RESPAWNS.child().inc()
+        service_metrics.WORKERS.child().set(1)
+        service_metrics.RESPAWNS.child().inc()
         _count(tmp_path, "0", lambda: recording.record_reports([make_report()]))
-        metrics.RESPAWNS.child().inc()
+        service_metrics.RESPAWNS.child().inc()
         recording.reload_failed()
 
     _count(tmp_path, "supervisor", supervisor)
@@ -213,7 +213,7 @@ def test_a_supervisor_that_counts_forks_workers_that_count(tmp_path: Path, make_
 def test_without_a_directory_it_counts_in_memory(make_report: MakeReport) -> None:
     """A command that scans files, and a unit test, need no directory."""
     recording.record_reports([make_report()])
-    (family,) = metrics.REPLIES.child("250").collect()
+    (family,) = mail_metrics.REPLIES.child("250").collect()
     assert family.samples[0].value == 1
 
 
@@ -274,7 +274,7 @@ def test_a_scrape_can_be_read_by_both_parsers(tmp_path: Path, make_report: MakeR
     def work() -> None:
         recording.started("abc", 2, ["new", "old"])
         recording.record_reports([make_report()])
-        metrics.CANARY_PASSED.child("clamd", 'inet:3310@"x"').set_to_current_time()
+        engine_metrics.CANARY_PASSED.child("clamd", 'inet:3310@"x"').set_to_current_time()
 
     _count(tmp_path, "0", work)
     registry = collected(tmp_path)
@@ -312,14 +312,14 @@ def test_an_ended_gauge_is_not_shown(tmp_path: Path) -> None:
 
     def work() -> None:
         for server in ("unix:/a", "unix:/b"):
-            metrics.SIGNATURES.child("clamd", server).set(1)
-            metrics.ENGINE_UP.child("clamd", server).set(1)
-            metrics.ENGINE_UP.child("other", server).set(1)
-        metrics.SIGNATURES.forget_all("clamd", "unix:/a")
-        metrics.ENGINE_UP.forget_all("clamd", "unix:/a")
-        metrics.CLAMD_QUEUE.child("clamd", "unix:/a").set(1)
-        metrics.CLAMD_QUEUE.forget("clamd", "unix:/a")
-        metrics.CLAMD_QUEUE.child("clamd", "unix:/a").set(2)
+            engine_metrics.SIGNATURES.child("clamd", server).set(1)
+            engine_metrics.ENGINE_UP.child("clamd", server).set(1)
+            engine_metrics.ENGINE_UP.child("other", server).set(1)
+        engine_metrics.SIGNATURES.forget_all("clamd", "unix:/a")
+        engine_metrics.ENGINE_UP.forget_all("clamd", "unix:/a")
+        engine_metrics.CLAMD_QUEUE.child("clamd", "unix:/a").set(1)
+        engine_metrics.CLAMD_QUEUE.forget("clamd", "unix:/a")
+        engine_metrics.CLAMD_QUEUE.child("clamd", "unix:/a").set(2)
 
     _count(tmp_path, "0", work)
     assert _value(tmp_path, "signature_database_version", engine="clamd", server="unix:/a") is None

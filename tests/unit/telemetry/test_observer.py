@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
-from miltscan.telemetry import log, metrics
+from miltscan.telemetry import engine_metrics, log
 from miltscan.telemetry.family import Family
 from miltscan.telemetry.observer import EngineObserver
 
@@ -44,20 +44,20 @@ def test_a_change_of_state_is_a_gauge_and_a_line(event: str, level: str, *, up: 
         "why": "canary",
         "worker": 2,
     }
-    assert _value(metrics.ENGINE_UP, "clamd", SERVER) == up
+    assert _value(engine_metrics.ENGINE_UP, "clamd", SERVER) == up
 
 
 def test_a_fault_is_counted_by_its_reason() -> None:
     """A fault is counted, and its line has level debug."""
     (line,) = _logged("server_fault", Fault.CLOSED, "half a reply")
     assert (line["log_level"], line["reason"], line["detail"]) == ("debug", "closed", "half a reply")
-    assert _value(metrics.ENGINE_ERRORS, "clamd", "closed") == 1
+    assert _value(engine_metrics.ENGINE_ERRORS, "clamd", "closed") == 1
 
 
 def test_a_passed_canary_leaves_its_time() -> None:
     """A passed self-test sets its time and writes no line, as it passes every few seconds."""
     assert _logged("canary_passed") == []
-    assert _value(metrics.CANARY_PASSED, "clamd", SERVER) == pytest.approx(time.time(), abs=60)
+    assert _value(engine_metrics.CANARY_PASSED, "clamd", SERVER) == pytest.approx(time.time(), abs=60)
 
 
 def test_a_new_signature_database_is_one_line() -> None:
@@ -68,8 +68,8 @@ def test_a_new_signature_database_is_one_line() -> None:
             observer.signatures("clamd", SERVER, version, 1.7e9)
     assert [line["version"] for line in lines] == [27000, 27001]
     assert (observer.version("clamd", SERVER), observer.version("clamd", "another")) == (27001, 0)
-    assert _value(metrics.SIGNATURES, "clamd", SERVER) == 27001
-    assert _value(metrics.SIGNATURES_PUBLISHED, "clamd", SERVER) == 1.7e9
+    assert _value(engine_metrics.SIGNATURES, "clamd", SERVER) == 27001
+    assert _value(engine_metrics.SIGNATURES_PUBLISHED, "clamd", SERVER) == 1.7e9
 
 
 def _shown(family: Family[Any], *labels: str) -> bool:
@@ -80,11 +80,15 @@ def _shown(family: Family[Any], *labels: str) -> bool:
 def test_the_load_is_shown_as_long_as_it_is_known() -> None:
     """A clamd that no longer answers STATS has no old numbers."""
     assert _logged("load", Load(queue=3, live=2, idle=1, max=12)) == []
-    assert _value(metrics.CLAMD_QUEUE, "clamd", SERVER) == 3
-    assert [_value(metrics.CLAMD_THREADS, "clamd", SERVER, state) for state in ("live", "idle", "max")] == [2, 1, 12]
+    assert _value(engine_metrics.CLAMD_QUEUE, "clamd", SERVER) == 3
+    assert [_value(engine_metrics.CLAMD_THREADS, "clamd", SERVER, state) for state in ("live", "idle", "max")] == [
+        2,
+        1,
+        12,
+    ]
     _logged("load", None)
-    assert not _shown(metrics.CLAMD_QUEUE, "clamd", SERVER)
-    assert not _shown(metrics.CLAMD_THREADS, "clamd", SERVER, "max")
+    assert not _shown(engine_metrics.CLAMD_QUEUE, "clamd", SERVER)
+    assert not _shown(engine_metrics.CLAMD_THREADS, "clamd", SERVER, "max")
 
 
 def test_a_server_that_is_no_longer_configured_has_no_state() -> None:
@@ -101,12 +105,12 @@ def test_a_server_that_is_no_longer_configured_has_no_state() -> None:
     old.server_state("clamd", SERVER, up=True, why="")
     old.server_fault("clamd", SERVER, Fault.CLOSED, "gone")
     old.load("clamd", "inet:3310@other", None)
-    assert _shown(metrics.CLAMD_QUEUE, "clamd", "inet:3310@other")
-    assert not _shown(metrics.ENGINE_UP, "clamd", SERVER)
-    assert not _shown(metrics.CANARY_PASSED, "clamd", SERVER)
-    assert not _shown(metrics.SIGNATURES, "clamd", SERVER)
-    assert _shown(metrics.ENGINE_UP, "clamd", "inet:3310@other")
-    assert _value(metrics.ENGINE_ERRORS, "clamd", "closed") == 1
+    assert _shown(engine_metrics.CLAMD_QUEUE, "clamd", "inet:3310@other")
+    assert not _shown(engine_metrics.ENGINE_UP, "clamd", SERVER)
+    assert not _shown(engine_metrics.CANARY_PASSED, "clamd", SERVER)
+    assert not _shown(engine_metrics.SIGNATURES, "clamd", SERVER)
+    assert _shown(engine_metrics.ENGINE_UP, "clamd", "inet:3310@other")
+    assert _value(engine_metrics.ENGINE_ERRORS, "clamd", "closed") == 1
 
 
 def test_retire_waits_for_a_gauge_that_is_being_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,11 +136,11 @@ def test_gauges_end_while_another_thread_adds_some() -> None:
         __hash__ = str.__hash__
 
         def __eq__(self, other: object) -> bool:
-            metrics.CLAMD_QUEUE.child("second", str(metrics.CLAMD_QUEUE.used))
+            engine_metrics.CLAMD_QUEUE.child("second", str(engine_metrics.CLAMD_QUEUE.used))
             return super().__eq__(other)
 
-    metrics.CLAMD_QUEUE.child("clamd", SERVER).set(1)
-    metrics.CLAMD_QUEUE.child("clamd", "another").set(1)
-    metrics.CLAMD_QUEUE.forget_all(Adding("clamd"), SERVER)
-    assert not _shown(metrics.CLAMD_QUEUE, "clamd", SERVER)
-    assert _shown(metrics.CLAMD_QUEUE, "clamd", "another")
+    engine_metrics.CLAMD_QUEUE.child("clamd", SERVER).set(1)
+    engine_metrics.CLAMD_QUEUE.child("clamd", "another").set(1)
+    engine_metrics.CLAMD_QUEUE.forget_all(Adding("clamd"), SERVER)
+    assert not _shown(engine_metrics.CLAMD_QUEUE, "clamd", SERVER)
+    assert _shown(engine_metrics.CLAMD_QUEUE, "clamd", "another")

@@ -14,11 +14,11 @@ import pytest
 import structlog
 
 from docs.generator import log_events
-from miltscan.telemetry import log, metrics, output
+from miltscan.telemetry import log, output, service_metrics
 from miltscan.telemetry.family import Family
 from miltscan.telemetry.output import Output, Write, unwaiting
 
-FAMILIES: tuple[Family[Any], ...] = (metrics.LOG_LINES_LOST, metrics.LOG_STALLED)
+FAMILIES: tuple[Family[Any], ...] = (service_metrics.LOG_LINES_LOST, service_metrics.LOG_STALLED)
 FULL = BlockingIOError(errno.EAGAIN, "full")
 DISK_FULL = OSError(errno.ENOSPC, "No space left on device")
 

@@ -13,7 +13,7 @@ from miltscan.core.action import Reply as SmtpReply
 from miltscan.core.message import Client
 from miltscan.core.report import Report
 from miltscan.core.verdict import Fault, Verdict
-from miltscan.telemetry import metrics, stream, traces
+from miltscan.telemetry import service_metrics, stream, traces
 
 MakeReport = Callable[..., Report]
 HOSTILE = "\x1b\u202e\udcff\U000e0001" * 300
@@ -42,7 +42,7 @@ def _taken(end: socket.socket) -> list[dict[str, Any]]:
 
 
 def _dropped() -> float:
-    (family,) = metrics.TRACES.child("dropped").collect()
+    (family,) = service_metrics.TRACES.child("dropped").collect()
     return family.samples[0].value
 
 
