@@ -50,7 +50,12 @@ def read_status(exporter: ExporterSettings) -> dict[str, Any]:
     if response.status != http.client.OK:
         remedy = "read its log: journalctl -u miltscan"
         raise NoStatusError(error(subject, f"answers with status {response.status}", remedy))
-    answer: dict[str, Any] = orjson.loads(content)
+    try:
+        answer: dict[str, Any] = orjson.loads(content)
+        answer["assessment"]["level"]
+    except (ValueError, TypeError, LookupError):
+        remedy = "another program may listen there: change exporter.listen, then restart miltscan"
+        raise NoStatusError(error(subject, "answers with something else than a status", remedy)) from None
     return answer
 
 

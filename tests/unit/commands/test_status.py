@@ -126,6 +126,14 @@ def test_a_service_that_does_not_answer(options: tuple[str, ...], tmp_path: Path
     assert "systemctl start miltscan" in text
 
 
+@pytest.mark.parametrize("answer", [[], {}, "text", {"assessment": None}])
+def test_another_program_at_the_address(answer: object, tmp_path: Path) -> None:
+    """It is an error, not a warning as an exception would be for Nagios."""
+    with served(answer) as port:
+        code, text = ask(tmp_path, port, "--plugin")
+    assert (code, "answers with something else than a status" in text) == (2, True)
+
+
 def test_a_plugin_without_a_configuration_is_unknown(tmp_path: Path) -> None:
     """Nagios shows the first line; the mistakes follow on standard error."""
     result = in_process("status", "--plugin", "--config", tmp_path / "absent")
