@@ -9,10 +9,12 @@ PLOTS := .venv/.plots
 MUTANTS := .venv/.mutants
 FUZZ := .venv/.fuzz-ready
 PANELS := .venv/.panels/.ready
+SITE := .venv/.docs/.ready
+DOCS := dist/docs
 # Without isolation pip builds with what is installed, instead of fetching a build's requirements without hashes.
 PIP_INSTALL := .venv/bin/pip install --quiet --use-pep517 --no-build-isolation
 
-.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-quarantine bench-tuning bench-breakdown noxxi mutants fuzz dashboard deb release check format clean
+.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-quarantine bench-tuning bench-breakdown noxxi mutants fuzz dashboard docs deb release check format clean
 
 all: environment
 
@@ -40,7 +42,7 @@ demo-stop: environment
 # Without the unit tests of what no production Python runs: pages, files of deploy/, fakes, the benchmark.
 ON_OTHERS := tests/unit $(addprefix --ignore=tests/unit/,bench deploy docs fakes panels) \
 	$(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle sockets memory notify metrics tracing quarantine))
-test: environment
+test: environment $(SITE)
 	@deploy/debian/install deploy/debian/packages-test.txt
 	@deploy/debian/install deploy/debian/packages-postfix.txt .venv/postfix
 	@.venv/bin/python -m compileall -q miltscan tests docs deploy  # root writes no bytecode: each start would compile again
@@ -132,6 +134,17 @@ $(FUZZ): tests/fuzz/requirements.txt $(READY) | packages
 dashboard: environment
 	.venv/bin/python -m deploy.grafana.generator
 	.venv/bin/python -m deploy.mixin
+
+# Builds the documentation as a site in dist/docs (DOCS=), with a search that requires no server; a broken link is an error.
+docs: $(SITE)
+	@.venv/bin/python -m docs.site .venv/.docs/source
+	@.venv/.docs/bin/sphinx-build -W --keep-going -q -c docs/site .venv/.docs/source $(DOCS)
+	@echo $(DOCS)/index.html
+
+$(SITE): docs/site/requirements.txt $(READY) | packages
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --require-hashes --only-binary :all: -r $<
+	@touch $@
 
 # Builds the Debian package into dist/: for the Debian of this host, or for RELEASE=bookworm or RELEASE=trixie in a tree of
 # its own (debootstrap); docs/packages.md.

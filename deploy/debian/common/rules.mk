@@ -13,7 +13,7 @@ define generate
 endef
 
 override_dh_installdocs:
-	dh_installdocs -X.py -X__pycache__ -Xdocs/lab
+	dh_installdocs -X.py -X__pycache__ -Xdocs/lab -Xdocs/site
 
 override_dh_installchangelogs:
 	dh_installchangelogs CHANGELOG.md

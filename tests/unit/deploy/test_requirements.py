@@ -12,6 +12,7 @@ BUILD = CHECKOUT / "deploy" / "requirements-build.txt"
 LISTS = [
     *sorted((CHECKOUT / "deploy").glob("requirements*.txt")),
     *sorted((CHECKOUT / "tests").rglob("requirements.txt")),
+    *sorted((CHECKOUT / "docs").rglob("requirements.txt")),
 ]
 HASHED = re.compile(r"[A-Za-z0-9._-]+==\S+( --hash=sha256:[0-9a-f]{64})+")
 
