@@ -16,6 +16,7 @@ from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, Packed, 
 from miltscan.core.containers.foreign import FOREIGN_BEGINS, Foreign, foreign_kind, lzma_method
 from miltscan.core.containers.tar import TAR_END, as_tar, tar_size
 from miltscan.core.containers.zip import ZipArchive, ZipMember, read_zip
+from miltscan.core.containers.zip_headers import END, positions
 from miltscan.core.mime.closed import Decoding
 from miltscan.core.mime.openpgp import is_openpgp
 from miltscan.core.mime.part import Part
@@ -116,20 +117,31 @@ def head_of(part: Part, size: int) -> bytes:
 
 def look_inside(path: str, content: bytes | memoryview, bounds: ContainerBounds, budget: Budget) -> Inside:
     """What is within the part of this path; `budget` is that of the message. The work is linear in the content."""
+    inside = _by_its_begin(path, memoryview(content), bounds, budget)
+    if inside is None:
+        return _in_zip(path, read_zip(content, bounds), budget)
+    if next(positions(memoryview(content), END), None) is None:
+        return inside
+    # readers of zips look at the end, whatever stands in front
+    zipped = _in_zip(path, read_zip(content, bounds), budget)
+    limits = (*inside.limits, *zipped.limits, *zipped.unless_opened)
+    return inside._replace(inner=(*inside.inner, *zipped.inner), anomalies=zipped.anomalies, limits=limits)
+
+
+def _by_its_begin(path: str, content: memoryview, bounds: ContainerBounds, budget: Budget) -> Inside | None:
+    """What is within an archive that is known by its first bytes; None for all others."""
     head = bytes(content[:_HEAD])
     if foreign := foreign_kind(head):
         return Inside(foreign=foreign)
     if method := lzma_method(head):
-        return Inside(
-            (Inner(f"{path}/lzma:0", partial(decompress, Packed(method, memoryview(content), None), budget)),)
-        )
+        return Inside((Inner(f"{path}/lzma:0", partial(decompress, Packed(method, content, None), budget)),))
     if head.startswith(AR_MAGIC):
-        members = [one for one in ar_members(memoryview(content), bounds) if len(one)]
+        members = [one for one in ar_members(content, bounds) if len(one)]
         exceeded = len(members) > bounds.members
         limits = ((Limit.LIMITS, f"part {path}: {ContainerLimit.MEMBERS} of an ar"),) if exceeded else ()
         pieces = partial(pieces_of, most=bounds.file)
         return Inside(tuple(files_within(f"{path}/ar", members, pieces, bounds.file)), limits=limits)
-    return _in_zip(path, read_zip(content, bounds), budget)
+    return None
 
 
 def files_within(

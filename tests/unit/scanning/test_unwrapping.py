@@ -272,6 +272,15 @@ def test_a_zip_in_a_zip_that_readers_may_see_otherwise(unwrapped: Callable[..., 
     assert (verdict.outcome, verdict.part) == (Outcome.INFECTED, "1/zip:0/zip:1")
 
 
+@pytest.mark.parametrize(
+    "begin", [b"\x1f\x9d", b"7z\xbc\xaf\x27\x1c", b"!<arch>\n", b"LZIP\x01", b"\x5d\0\0\x80\0" + b"\xff" * 8]
+)
+def test_a_zip_behind_the_begin_of_another_archive(unwrapped: Callable[..., Unwrapped], begin: bytes) -> None:
+    """Programs find a zip by its end: what stands in front hides no member from the engine."""
+    mail = unwrapped(mixed(base64.b64encode(begin + zip_of(VIRUS, zipfile.ZIP_LZMA))))
+    assert mail.scan(Scanner(), later(), nothing) == replace(infected(), part="1/zip:0")
+
+
 def test_a_method_that_the_engine_does_not_know(unwrapped: Callable[..., Unwrapped]) -> None:
     """Nothing is said by clamd of a member in LZMA; the member is scanned by itself."""
     verdict = unwrapped(zipped(VIRUS, method=zipfile.ZIP_LZMA)).scan(Scanner(), later(), nothing)
