@@ -8,9 +8,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,21 +35,29 @@ PROGRAM = "7zz"
 _MEMORY = 400 * MIB  # of address space: dictionaries of 256 MiB fit
 _CPU_SECONDS = 20  # of one process
 _SECONDS = 30.0  # for one archive
-_PASSWORD_SECONDS = 10.0  # of these, for all passwords
+_PASSWORD_SECONDS = 10.0  # to try passwords, for all archives of a message
 _TEXT = 128 * 1024  # encoded bytes of a text in which passwords are looked for
 _LOOKED_AT = 64 * 1024  # bytes by which the type of a file is known
+
+
+@dataclass(slots=True)
+class Passwords:
+    """The words of a message that are tried, found only if one is needed; and the seconds that are left for this."""
+
+    words: Callable[[], Sequence[str]]
+    seconds: float = field(default_factory=lambda: _PASSWORD_SECONDS)
 
 
 class Opening(NamedTuple):
     """What the archives of a message may use: what is left of its bounds, and its deadline (time.monotonic seconds).
 
-    `passwords` is called only for what is encrypted. With `looks` there are facts about the files, for rules.
+    With `looks` there are facts about the files, for rules.
     """
 
     budget: Budget
     deadline: float
     tick: Tick
-    passwords: Callable[[], Sequence[str]]
+    passwords: Passwords
     looks: bool = False
 
 
@@ -80,12 +88,10 @@ class Unpacking:
             allowance = Allowance(_CPU_SECONDS, _MEMORY, min(bounds.deadline, now + _SECONDS), bounds.tick)
             archive = SevenZip(self.program, inside.foreign, file, allowance)
             found, unlocked = self._files(path, archive, bounds, b""), False
-            if any(limit is Limit.ENCRYPTED for limit, _ in archive.faults):
-                until = min(allowance.deadline, now + _PASSWORD_SECONDS)
-                password = _fitting(archive, bounds.passwords(), allowance._replace(deadline=until))
-                if password:
-                    archive = SevenZip(self.program, inside.foreign, file, allowance)
-                    found, unlocked = self._files(path, archive, bounds, password), True
+            sealed = any(limit is Limit.ENCRYPTED for limit, _ in archive.faults)
+            if sealed and (password := _fitting(archive, bounds.passwords, allowance)):
+                archive = SevenZip(self.program, inside.foreign, file, allowance)
+                found, unlocked = self._files(path, archive, bounds, password), True
         if archive.complete:
             return inside.opened(found, unlocked=unlocked)
         faults = ((limit, f"part {path}: {why}") for limit, why in archive.faults)
@@ -142,11 +148,13 @@ def _read_once(file: memoryview, most: int) -> Iterator[object]:
     forget_pages(file)
 
 
-def _fitting(archive: "SevenZip", passwords: Sequence[str], allowance: "Allowance") -> bytes:
+def _fitting(archive: "SevenZip", passwords: Passwords, allowance: "Allowance") -> bytes:
     """The first password that opens all of the archive in time; empty if none does."""
-    for password in (code for word in passwords for code in password_codes(archive.kind, word)):
-        if time.monotonic() >= allowance.deadline:
-            break
-        if archive.opens(password, allowance):
-            return password
-    return b""
+    began = time.monotonic()
+    allowance = allowance._replace(deadline=min(allowance.deadline, began + passwords.seconds))
+    words = passwords.words() if passwords.seconds > 0 else ()
+    codes = (code for word in words for code in password_codes(archive.kind, word))
+    in_time = takewhile(lambda _: time.monotonic() < allowance.deadline, codes)
+    found = next((password for password in in_time if archive.opens(password, allowance)), b"")
+    passwords.seconds -= time.monotonic() - began
+    return found

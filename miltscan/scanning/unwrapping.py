@@ -32,7 +32,7 @@ from miltscan.scanning.digests import PartDigests
 from miltscan.scanning.files import MOST_FILES, MessageFiles, bytes_of, copy_part, forget_pages, is_text
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.turns import ticking_clock, turn
-from miltscan.scanning.unpacking import Opening, Unpacking, words_of
+from miltscan.scanning.unpacking import Opening, Passwords, Unpacking, words_of
 from miltscan.telemetry import service_metrics
 from miltscan.telemetry.log import logger
 
@@ -215,8 +215,8 @@ class Unwrapped:
         """The verdicts on parts, and on what is within them."""
         bounds = self._bounds(tick)
         budget, seen = Budget(bounds, self.message.size), set[bytes]()
-        words = partial(words_of, self._read(tick), self.unwrapping.passwords)
-        opening = Opening(budget, deadline, tick, words, self.unwrapping.attachments)
+        passwords = Passwords(partial(words_of, self._read(tick), self.unwrapping.passwords))
+        opening = Opening(budget, deadline, tick, passwords, self.unwrapping.attachments)
         while waiting:
             item = waiting.popleft()
             with closing(Spool(self.unwrapping.directory, self.unwrapping.memory)) as spool:

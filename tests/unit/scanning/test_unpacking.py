@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from miltscan.core.mime.reader import read_message
 from miltscan.core.verdict import Limit
 from miltscan.errors import MtaGoneError
 from miltscan.scanning import turns, unpacking
-from miltscan.scanning.unpacking import Opening, Unpacking, words_of
+from miltscan.scanning.unpacking import Opening, Passwords, Unpacking, words_of
 from miltscan.unpacker import seven_zip
 from tests.fakes.seven_zip import FakeSevenZip, Played, listed
 
@@ -39,7 +40,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
     ) -> tuple[Inside, FakeSevenZip]:
         fake = FakeSevenZip(plays)
         monkeypatch.setattr(seven_zip, "Sandboxed", fake)
-        opening = Opening(Budget(bounds, 1000), time.monotonic() + 60, nothing, lambda: passwords)
+        opening = Opening(Budget(bounds, 1000), time.monotonic() + 60, nothing, Passwords(lambda: passwords))
         return Unpacking("7zz", tmp_path, 1 << 20).opened("2", inside, 0, opening), fake
 
     return made
@@ -173,10 +174,16 @@ def test_a_password_that_nothing_proves_opens_nothing(opened: Opened) -> None:
     assert (reasons(inside), inside.unlocked) == ([], True)
 
 
-def test_passwords_have_a_time_of_their_own(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After it none is tried any more, and the rest of the message has its time."""
-    monkeypatch.setattr(unpacking, "_PASSWORD_SECONDS", 0.0)
-    assert opened({}, SEALED, ["a"])[1].seen == [("l", "")]
+def test_passwords_have_a_time_of_their_own(opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After it none is tried any more in any archive of the message, and the rest of the message has its time."""
+    fake = opened({}, SEALED, ["a"])[1]
+    opening = Opening(Budget(ContainerBounds(), 1000), time.monotonic() + 60, nothing, Passwords(lambda: ["a"]))
+    clock = iter(range(1000, 2000, 3))  # a trial takes seconds
+    monkeypatch.setattr(unpacking, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    for _ in range(9):
+        fake.seen.clear()
+        Unpacking("7zz", tmp_path, 1).opened("2", SEALED, 0, opening._replace(deadline=1e9))
+    assert (fake.seen, opening.passwords.seconds < 0) == ([("l", "")], True)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +210,9 @@ def test_one_archive_at_a_time(opened: Opened) -> None:
     """Who waits gives signs of life to the MTA, and is not scanned if it is never its turn."""
     ticks: list[int] = []
     with turns._archive:  # noqa: SLF001 - as another thread holds it
-        opening = Opening(Budget(ContainerBounds(), 1), time.monotonic() + 0.1, lambda: ticks.append(1), tuple)
+        opening = Opening(
+            Budget(ContainerBounds(), 1), time.monotonic() + 0.1, lambda: ticks.append(1), Passwords(tuple)
+        )
         inside = Unpacking("7zz", Path(), 1).opened("2", Inside(foreign=Foreign.WIM), 0, opening)
         assert (reasons(inside), len(ticks) > 0) == ([Limit.TIMEOUT], True)
         gone = opening._replace(tick=raise_gone, deadline=time.monotonic() + 60)
