@@ -5,6 +5,7 @@ html_title = "miltscan"
 html_theme = "furo"
 extensions = ["myst_parser"]
 exclude_patterns = ["deploy/mixin/dashboards_out"]
+myst_enable_extensions = ["html_image"]  # a picture with a width
 myst_heading_anchors = 4  # a link to a heading, as on GitHub
 myst_links_external_new_tab = False
 html_copy_source = False

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[3]
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"(?:\]\(|<img src=\")([^)\s\"]+)[)\"]")
 PAGES = [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md"), *CHECKOUT.glob("sendmail/*.md")]
 
 
@@ -31,5 +31,9 @@ def test_links_lead_somewhere() -> None:
 
 def test_a_broken_link_is_found() -> None:
     """A missing file and a missing heading are named with their page."""
-    text = "[a](LICENSE) [b](missing.md) ![c](README.md#missing) [d](https://example.org/x) [e](README.md)"
-    assert [*broken(CHECKOUT / "README.md", text)] == ["README.md: missing.md", "README.md: README.md#missing"]
+    text = '[a](LICENSE) [b](missing.md) ![c](README.md#missing) [d](https://example.org/x) <img src="no.png">'
+    assert [*broken(CHECKOUT / "README.md", text)] == [
+        "README.md: missing.md",
+        "README.md: README.md#missing",
+        "README.md: no.png",
+    ]
