@@ -49,7 +49,7 @@ class Sandboxed:
         """`file` is a descriptor of the file, `given` its standard input, at most a line."""
         self._allowance = allowance
         self._messages = bytearray()
-        self.late = False
+        self.late = False  # whether its time was over
         reader = os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed command; nothing of the message is in it

@@ -18,6 +18,7 @@ class Played(NamedTuple):
     broken_off: str = ""
     host_fault: str = ""
     is_cut: bool = False
+    late: bool = False
 
 
 def listed(*sizes: int | None, method: str = "") -> Played:
@@ -52,7 +53,7 @@ class _Running:
         self._played = played
         self.messages, self.status = played.messages, played.status
         self.broken_off, self.host_fault = played.broken_off, played.host_fault
-        self.is_cut = played.is_cut
+        self.is_cut, self.late = played.is_cut, played.late
 
     def __enter__(self) -> Self:
         return self
