@@ -21,6 +21,14 @@ from tests.systems.tree import SWITCH, packaged, remove
 
 BUILD_TIMEOUT = 1800  # seconds, with debootstrap
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get --yes --quiet install"
+COMPLETE = """\
+test "$(head -n 1 /usr/share/zsh/vendor-completions/_miltscan)" = '#compdef miltscan'
+bash -ec '. /usr/share/bash-completion/completions/miltscan
+    COMP_WORDS=(miltscan quarantine rel) COMP_CWORD=2
+    _miltscan_completion miltscan
+    echo "${COMPREPLY[@]}"'
+"""
+"""Prints what bash completes `miltscan quarantine rel` to."""
 EXPECTED = re.compile(r"/var/cache/apt/|/root/|/var/log/|/var/lib/systemd/deb-systemd-|/sys/|/proc/|/run/systemd/")
 """Where something may be named miltscan after the package is purged: the packages themselves, logs, the kernel."""
 
@@ -111,7 +119,8 @@ def test_life_of_a_package(bare: Machine) -> None:
     """The commands of docs/packages.md succeed, no mail is refused during an upgrade, and purge leaves nothing."""
     install(bare)
     mail_flows(bare)
-    bare.run("miltscan check; man --where miltscan.toml || test -e /usr/share/man/man5/miltscan.toml.5.gz")
+    bare.run("miltscan check; test -e /usr/share/man/man5/miltscan.toml.5.gz")
+    assert bare.run(COMPLETE) == "release\n"
     before = bare.run("systemctl show -P MainPID miltscan")
     replies = upgrade_with_mail(bare)
     assert len(replies) > 5

@@ -5,7 +5,9 @@ define generate
 	$(python) -m docs.generator.manual build/man
 	mkdir -p build/completion
 	_MILTSCAN_COMPLETE=source_bash $(python) -m miltscan >build/completion/miltscan
-	_MILTSCAN_COMPLETE=source_zsh $(python) -m miltscan >build/completion/_miltscan
+	# zsh reads the first line, and calls the file as the function
+	_MILTSCAN_COMPLETE=source_zsh $(python) -m miltscan | sed '/./,$$!d' >build/completion/_miltscan
+	echo '_miltscan_completion "$$@"' >>build/completion/_miltscan
 	cp deploy/sysusers.d/miltscan.conf debian/miltscan.sysusers
 	cp deploy/tmpfiles.d/miltscan.conf debian/miltscan.tmpfiles
 	cp deploy/logrotate.d/miltscan debian/miltscan.logrotate
