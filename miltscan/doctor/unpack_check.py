@@ -8,6 +8,7 @@ from miltscan.scanning.unpacking import PROGRAM, find_program
 from miltscan.unpacker.child import sandbox_layers
 
 _KEY = "mime.unpack"
+_INSTALL = "install the package 7zip-standalone (Debian 13) or 7zip (Debian 12), or set mime.unpack = false"
 _LAYERS: Mapping[str, tuple[str, str]] = {
     "landlock": ("Landlock: it can read files of the host that everybody can read", "use a kernel that has it (5.13)"),
     "seccomp": ("seccomp: it can open connections and start programs", "run: apt-get install libseccomp2"),
@@ -26,7 +27,7 @@ def unpack_findings(
     program = find()
     if program is None:
         text = f"{PROGRAM} is not installed: archives that clamd cannot open are not scanned within"
-        yield warning(_KEY, text, "run: apt-get install 7zip; or set mime.unpack = false")
+        yield warning(_KEY, text, _INSTALL)
         return
     found = layers()
     for layer in sorted(_LAYERS.keys() - found):

@@ -53,7 +53,7 @@ def test_both_packages_are_described_alike() -> None:
     descriptions = [control(release).partition("Description: ")[2] for release in ("bookworm", "trixie")]
     recommended = [re.findall(r"^Recommends: .*", control(one), re.MULTILINE) for one in ("bookworm", "trixie")]
     assert descriptions[0] == descriptions[1] != ""
-    assert recommended[0] == recommended[1] != []
+    assert recommended[0] == [line.replace("7zip-standalone", "7zip") for line in recommended[1]] != []
 
 
 @pytest.mark.parametrize(
