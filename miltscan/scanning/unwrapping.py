@@ -214,7 +214,7 @@ class Unwrapped:
     def _scanned(self, engine: Engine, waiting: deque[_Item], deadline: float, tick: Tick) -> Iterator[Verdict]:
         """The verdicts on parts, and on what is within them."""
         bounds = self._bounds(tick)
-        budget, seen = Budget(bounds, self.message.size), set[bytes]()
+        budget, seen, scanned = Budget(bounds, self.message.size), set[bytes](), 0
         passwords = Passwords(partial(words_of, self._read(tick), self.unwrapping.passwords))
         opening = Opening(budget, deadline, tick, passwords, self.unwrapping.attachments)
         while waiting:
@@ -225,9 +225,10 @@ class Unwrapped:
                     yield Verdict.unscanned(engine.name, fault[0], f"part {item.inner.path}: {fault[1]}")
                 if digest in seen or not spool.size:
                     continue
-                if len(seen) >= self.unwrapping.parts:
-                    yield Verdict.unscanned(engine.name, Limit.LIMITS, f"more than {len(seen)} parts (mime.parts)")
+                if item.scanned and scanned >= self.unwrapping.parts:
+                    yield Verdict.unscanned(engine.name, Limit.LIMITS, f"more than {scanned} parts (mime.parts)")
                     return
+                scanned += item.scanned
                 seen.add(digest)
                 inside = self._inside(item.inner.path, spool, opening)
                 yield from (Verdict.unscanned(engine.name, *limit) for limit in inside.limits)

@@ -342,6 +342,16 @@ def test_more_parts_than_are_scanned(unwrapped: Callable[..., Unwrapped]) -> Non
     assert (verdict.reason, verdict.detail, len(engine.seen)) == (Limit.LIMITS, "more than 4 parts (mime.parts)", 5)
 
 
+def test_what_is_only_looked_into_is_no_part_that_is_scanned(unwrapped: Callable[..., Unwrapped]) -> None:
+    """A zip may have many office documents, which are zips: the engine sees them in it."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number in range(9):
+            archive.writestr(f"{number}.docx", zip_of(b"%d" % number))
+    mail = unwrapped(mixed(base64.b64encode(file.getvalue())), parts=3)
+    assert mail.scan(Scanner(), later(), nothing) is CLEAN
+
+
 def test_parts_for_which_there_is_no_time(unwrapped: Callable[..., Unwrapped]) -> None:
     """They are not scanned, and the message is not clean."""
     engine = Scanner()
