@@ -64,6 +64,15 @@ def test_systemd_reads_every_unit(units: Path) -> None:
     assert verify(units) == (0, [])
 
 
+def test_systemd_reads_the_drop_in_for_postfix(units: Path) -> None:
+    """Systemd reads it without a warning, and reports a mistake in it."""
+    dropin = units / "miltscan.service.d" / "postfix.conf"
+    shutil.copytree(DEPLOY / "postfix" / "miltscan.service.d", dropin.parent, dirs_exist_ok=True)
+    assert verify(units) == (0, [])
+    dropin.write_text(dropin.read_text() + "Nonsense=yes\n")
+    assert any("Nonsense" in line for line in verify(units)[1])
+
+
 @pytest.mark.parametrize(
     "path", [path.relative_to(DEPLOY / "systemd") for path in (DEPLOY / "systemd").rglob("*.*") if path.is_file()]
 )
@@ -213,6 +222,24 @@ def test_folders(root: Path, path: str, mode: int, owner: tuple[int | None, int]
         uid, gid = owner
         assert (status.st_uid if uid is not None else None, status.st_gid) == (uid, gid)
         assert result.returncode == 0, result.stderr
+
+
+def test_the_folders_on_a_host_with_postfix(root: Path) -> None:
+    """The file for Postfix requires no user of sendmail, and only group postfix may enter the folder of the socket."""
+    (root / "etc" / "group").write_text("root:x:0:\nclamav:x:105:\nsmmsp:x:107:\npostfix:x:110:\n")
+    passwd = [line for line in (root / "etc" / "passwd").read_text().splitlines() if not line.startswith("smmta")]
+    (root / "etc" / "passwd").write_text("\n".join(passwd) + "\n")
+    result = run(
+        "systemd-tmpfiles",
+        f"--root={root}",
+        "--create",
+        DEPLOY / "postfix" / "tmpfiles.d" / "miltscan-postfix.conf",
+    )
+    status = (root / "var/spool/postfix/miltscan").stat()
+    assert status.st_mode & 0o7777 == 0o750, result.stderr
+    assert (root / "var/spool/miltscan").stat().st_mode & 0o7777 == 0o700
+    if os.geteuid() == 0:
+        assert (status.st_gid, result.returncode) == (110, 0), result.stderr
 
 
 def test_log_rotation(tmp_path: Path) -> None:
