@@ -93,12 +93,18 @@ def _as_plugin(config: Config) -> int:
 
 def _print(answer: Mapping[str, Any]) -> None:
     assessment = answer["assessment"]
-    say(f"{assessment['level']:7}  {assessment['text']}", assessment["level"])
+    began = assessment.get("since")
+    say(f"{assessment['level']:7}  {assessment['text']}{_since(began)}", assessment["level"])
     for one in assessment["findings"]:
-        print_finding(Finding(Level(one["level"]), one["subject"], one["text"], one["remedy"]))
+        since = "" if one.get("since") == began else _since(one.get("since"))
+        print_finding(Finding(Level(one["level"]), one["subject"], f"{one['text']}{since}", one["remedy"]))
     if "now" in answer:
         say(f"now      {_now(answer)}")
         say(f"service  miltscan {answer['version']} on {answer['host']}, {_clock(answer['at'])}")
+
+
+def _since(began: float | None) -> str:
+    return "" if began is None else f" (since {_clock(began)})"
 
 
 def _now(answer: Mapping[str, Any]) -> str:

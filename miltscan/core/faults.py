@@ -12,11 +12,13 @@ CANNOT_START = "cannot start: "
 
 READ_LOG = "read its log"
 CLAMD_LOG = "read its log and check its temporary folder"
+_START_CLAMD = "start it (Debian: systemctl start clamav-daemon), and read its log"
 _SIGNATURES = (
     "freshclam downloads them, and journalctl -u clamav-freshclam shows why it has not; "
     "then run: systemctl restart clamav-daemon.socket clamav-daemon"
 )
 """How clamd gets signatures. Without them `systemctl restart clamav-daemon` exits with 0 and starts nothing."""
+_HANGS = "if it hangs again, read child_hangs in the log: journalctl -u miltscan"
 _ROOM = "free space in its temporary folder, or use a larger TemporaryDirectory"
 _HOUR, _DAY = 3600, 86400  # seconds
 
@@ -43,7 +45,7 @@ def workers_low(running: float, configured: int) -> Finding:
 def worker_hangs(name: str, silence: float, *, alone: bool) -> Finding:
     """The main thread of a worker gives no sign of life; `alone` means that no other one works."""
     text = f"hangs: no sign of life for {silence:.0f} s; miltscan replaces it after 30 s"
-    return (error if alone else warning)(f"worker {name}", text, "if it hangs again, read child_hangs in the log")
+    return (error if alone else warning)(f"worker {name}", text, _HANGS)
 
 
 def socket_lost(key: str) -> Finding:
@@ -77,7 +79,7 @@ def server_down(subject: str, why: str, *, fatal: bool, log: str = CLAMD_LOG, ag
     if why.startswith(CANNOT_START):
         text, remedy = why, _SIGNATURES
     elif does_not_run(why):
-        remedy = "start it, and read its log"
+        remedy = _START_CLAMD if log == CLAMD_LOG else "start it, and read its log"
     elif not why and age is not None:
         text, remedy = "is down", "run: miltscan check"
     if age is not None:
@@ -103,13 +105,13 @@ def queue_waiting(name: str, messages: float, age: float | None, limit: float) -
     if age is None:
         return ok(subject, "no message waits")
     text = f"waiting messages: {messages:g}, the oldest for {age / _HOUR:.1f} hours"
-    return warning(subject, text, "mailq prints the reason for each") if age > limit else ok(subject, text)
+    return warning(subject, text, _mailq(name)) if age > limit else ok(subject, text)
 
 
 def queue_growing(name: str, messages: float, before: float) -> Finding:
     """A queue has more than doubled and still grows; `before` is its mean of the hours before."""
     text = f"grows: {messages:g} messages wait, {before:.0f} on average in the hours before"
-    return warning(f"{name} queue", text, "mailq prints the reason for each")
+    return warning(f"{name} queue", text, _mailq(name))
 
 
 def queue_unreadable(name: str) -> Finding:
@@ -132,7 +134,7 @@ def sendmail_down(name: str, waiting: float | None, *, listening: bool) -> Findi
 
 def log_stalled(processes: float, lost: float) -> Finding:
     """The reader of the log does not take its lines."""
-    text = f"cannot be written by {_processes(processes)}; lines lost since the start: {lost:g}"
+    text = f"cannot be written by {_processes(processes)} (lines lost since the start: {lost:g})"
     return warning("log", text, "free its disk, or restart its reader: systemctl restart systemd-journald")
 
 
@@ -176,6 +178,10 @@ def slow_mail(seconds: float, limit: float) -> Finding:
 def probe_failed(kind: str, text: str) -> Finding:
     """A probe does not show that mail is scanned."""
     return error(f"{kind} probe", text, "run: miltscan probe; then: miltscan doctor")
+
+
+def _mailq(name: str) -> str:
+    return f"mailq prints the reason for each: mailq -C /etc/mail/{name}.cf"
 
 
 def _processes(number: float) -> str:

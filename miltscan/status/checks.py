@@ -107,7 +107,8 @@ def _engines(seen: Seen) -> Iterator[Finding]:
         if not engine.up:
             age = None if engine.canary is None else seen.at - engine.canary
             optional = "" if engine.required else " (optional)"
-            yield faults.server_down(f"{subject}{optional}", engine.why, fatal=False, age=age)
+            log = faults.CLAMD_LOG if engine.type == "clamd" else faults.READ_LOG
+            yield faults.server_down(f"{subject}{optional}", engine.why, fatal=False, log=log, age=age)
         if engine.degraded:
             yield faults.server_degraded(subject)
         if engine.published is not None:

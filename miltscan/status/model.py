@@ -14,25 +14,27 @@ Count = float | None
 
 @dataclass(frozen=True, slots=True)
 class ShownFinding:
-    """A finding without what only `Diagnosis` needs."""
+    """A finding without what only `Diagnosis` needs; `since` (Unix time) is when the page noticed it."""
 
     level: Level
     subject: str
     text: str
     remedy: str
+    since: Count = None
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
     """Whether the service can scan, in one sentence, and what an administrator has to repair, in this order.
 
-    `details` are the findings as lines without their remedies.
+    `details` are the findings as lines without their remedies. `since` is when level and sentence last changed.
     """
 
     level: Level
     text: str
     details: list[str]
     findings: list[ShownFinding]
+    since: Count = None
 
 
 @dataclass(frozen=True, slots=True)

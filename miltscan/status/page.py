@@ -7,7 +7,7 @@ service.
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import orjson
 
 from miltscan.config.settings import Settings
 from miltscan.core.finding import Finding, Level
+from miltscan.status.beginnings import Beginnings
 from miltscan.status.day import Day
 from miltscan.status.events import RecentEvents
 from miltscan.status.history import History
@@ -78,6 +79,7 @@ class StatusPage:
     history: History = field(default_factory=History)
     trend: QueueTrend = field(default_factory=QueueTrend)
     day: Day = field(default_factory=Day)
+    beginnings: Beginnings = field(default_factory=Beginnings)
     recent: RecentEvents = field(default_factory=RecentEvents)
     since: float = field(default_factory=time.time)
     _assets: dict[str, Page] = field(
@@ -92,7 +94,7 @@ class StatusPage:
         now, at = numbers(self.directory), time.time()
         self.history.add(now, at, time.monotonic())
         self.trend.add(at, now.by("queue_entries", "queue"))
-        found = assessment(self._seen(now, settings, at))
+        found = self.beginnings.dated(at, assessment(self._seen(now, settings, at)))
         if self.day.changes or found.level is Level.OK or at - self.since > _STARTING:
             self.day.add(at, found)
 
@@ -103,7 +105,9 @@ class StatusPage:
         now = time.monotonic()
         if self._cached is None or now - self._cached[0] > _FRESH or self._cached[1] is not settings:
             seen = self._seen(numbers(self.directory), settings, time.time())
-            self._cached = (now, settings, orjson.dumps(snapshot(seen)))
+            status = snapshot(seen)
+            dated = replace(status, assessment=self.beginnings.dated(seen.at, status.assessment))
+            self._cached = (now, settings, orjson.dumps(dated))
         return Page(self._cached[2], "application/json")
 
     def find(self, text: str) -> Page:

@@ -339,15 +339,19 @@ function showPlots({ plots: past, at }) {
 
 // --- the parts of the page ---
 
-function showAssessment(level, text, findings) {
+// The time passes outside the live region, which a screen reader would read again. `began` is that of the line at the top.
+function showAssessment(level, text, findings, since = "", began = null) {
   $("assessment").className = level;
   setText($("assessment-mark"), MARKS[level]);
   setText($("assessment-text"), text);
+  setText($("assessment-since"), since);
   const list = $("assessment-details");
-  if (JSON.stringify(findings) === list.dataset.state) return;
-  list.dataset.state = JSON.stringify(findings);
+  const state = JSON.stringify([findings, began]);
+  if (state === list.dataset.state) return;
+  list.dataset.state = state;
   list.replaceChildren(...findings.map((finding) => {
     const entry = element("li", finding.level, `${finding.subject}: ${finding.text}`);
+    if (finding.since !== began) entry.append(element("span", "since", ` (since ${clock(finding.since)})`));
     if (finding.remedy) entry.append(element("span", "remedy", `→ ${finding.remedy}`));
     return entry;
   }));
@@ -475,10 +479,11 @@ function showConfiguration({ configuration }) {
 function show(status) {
   last = status;
   document.body.classList.remove("lost");
-  showAssessment(status.assessment.level, `${status.assessment.text}.`, status.assessment.findings);
+  const { level, text, findings, since } = status.assessment;
+  showAssessment(level, `${text}.`, findings, known(since) ? `Since ${clock(since)}, for ${age(status.at - since)}` : "", since);
   setText($("host"), `${status.version} on ${status.host}`);
   setText($("updated"), `Updated ${clock(status.at)}, monitoring since ${clock(status.since)}`);
-  document.title = `${MARKS[status.assessment.level]} miltscan ${status.host}`;
+  document.title = `${MARKS[level]} miltscan ${status.host}`;
   for (const part of [showNow, showPlots, showDay, showEngines, showEvents, showTotals, showWorkers, showQueues, showQuarantine, showConfiguration]) part(status);
 }
 

@@ -92,6 +92,18 @@ def test_a_fault_has_its_remedy(tmp_path: Path) -> None:
     assert f"error    delivery sendmail: is down|\\x1b[2J; {REMEDY}\n" in text
 
 
+def test_a_fault_has_its_beginning(tmp_path: Path) -> None:
+    """The sentence shows since when, with the date, and a finding if it began at another time."""
+    answer = ANSWER | {
+        "assessment": DEAD["assessment"] | {"since": AT - 90, "findings": [FINDING | {"since": AT - 60}]}
+    }
+    with served(answer) as port:
+        _, text = ask(tmp_path, port)
+    first, second = (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(AT - ago)) for ago in (90, 60))
+    assert f"error    Mail is not delivered (since {first})\n" in text
+    assert f"is down|\\x1b[2J (since {second}); {REMEDY}\n" in text
+
+
 def test_the_verdict_as_json(tmp_path: Path) -> None:
     """The object is that of /api/status, without plots and configuration."""
     with served(DEAD) as port:

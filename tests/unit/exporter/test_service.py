@@ -252,7 +252,7 @@ def test_the_reason_of_a_server_that_is_down_is_named() -> None:
     (never,) = health.unready(_numbers(1), Settings(), 1000.0, {("clamd", "a"): "connect: Connection refused"})
     assert (never.line, never.remedy) == (
         "clamd a: fails its self-test: connect: Connection refused",
-        "start it, and read its log",
+        "start it (Debian: systemctl start clamav-daemon), and read its log",
     )
 
 
@@ -313,8 +313,10 @@ def test_the_page_shows_failed_probes(tmp_path: Path, interval: float, level: st
     _worker(tmp_path, canary_age=1)
     chosen = Settings().model_copy(update={"probe": Settings().probe.model_copy(update={"interval": interval})})
     body = service.respond(service.ExporterState(tmp_path, chosen), Request("GET", "/api/status")).body
-    assessment = json.loads(body)["assessment"]
+    status = json.loads(body)
+    assessment = status["assessment"]
     assert assessment["level"] == level
+    assert {one["since"] for one in [assessment, *assessment["findings"]]} == {status["at"]}
     assert ("clean probe: none has ended yet" in assessment["details"]) is (level == "warning")
 
 

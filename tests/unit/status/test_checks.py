@@ -164,6 +164,14 @@ def test_a_sendmail_that_does_not_answer_stops_mail(queue: str, text: str, detai
     assert ("(messages: 7)" in found.details[0]) is (queue == "delivery")
 
 
+@pytest.mark.parametrize(("kind", "remedy"), [("clamd", faults.CLAMD_LOG), ("rspamd", faults.READ_LOG)])
+def test_only_a_clamd_has_a_temporary_folder(kind: str, remedy: str) -> None:
+    """The remedy of another engine that is down does not send anybody there."""
+    down = replace(ENGINE, engine="other", type=kind, server="inet:1@b", up=False, why="garbled")
+    (found,) = _assessment(engines=[ENGINE, down]).findings
+    assert found.remedy == remedy
+
+
 @pytest.mark.parametrize("reason", ["encrypted", "too-large", "limits"])
 def test_a_reason_caused_by_the_mail_is_not_a_fault_of_the_service(reason: str) -> None:
     """A sender of encrypted archives does not turn the page yellow."""
