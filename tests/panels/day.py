@@ -4,6 +4,7 @@
 09:30  a burst of 20 minutes            16:00 - 16:40  a wave of viruses, which are quarantined
 10:30  a reload; at 10:20 one fails     18:00          a worker dies
 11:00  one clamd is down, at 11:10 both, until 11:25
+19:10  the log is not read until 19:40   20:30 - 20:40  another process has the milter socket
 """
 
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ END = BEGIN + (23 * 60 + 50) * MINUTE
 """Before midnight, so that no label of an axis is at its very end."""
 TARGET = {"job": "miltscan", "instance": "mx1.example.org:9464"}
 _SERVERS = ("/run/clamav/clamd.ctl", "inet:3310@192.0.2.7")
+_UNREACHED = ("20:30", "20:40")
 _GIB = 2**30
 _BYTES_EACH = 40_000
 
@@ -79,6 +81,8 @@ class _Host:
         working = 11 if between(minute, "07:30", "18:30") else 2.3
         wave, busy = between(minute, "16:00", "16:40"), between(minute, "09:30", "09:50")
         amount = working * self.chance.uniform(0.7, 1.3) + 22 * wave + 110 * busy
+        if between(minute, *_UNREACHED):
+            amount = 0.0
         delivery = not between(minute, "13:30", "14:15")
         return Moment(amount, servers, up, busy, wave, delivery, not self.default)
 
@@ -90,6 +94,8 @@ class _Host:
             count(service_metrics.RELOADS, "failed")
         if minute == 10 * 60 + 30:
             count(service_metrics.RELOADS, "ok")
+        if between(minute, "19:25", "19:40"):  # what waits is full
+            count(service_metrics.LOG_LINES_LOST, by=self.mail.accepted)
         if minute % 37 == 0:
             count(service_metrics.HTTP_REFUSED, "request")
         for process, share in (("supervisor", 0.01), ("exporter", 0.2), ("0", 2.5), ("1", 2.2)):
@@ -146,7 +152,8 @@ class _Host:
         show(mail_metrics.SPOOL_BYTES, 9e6 if moment.busy else 0)
         show(service_metrics.WORKERS, 1 if minute == 18 * 60 else 2)
         show(service_metrics.WORKERS_CONFIGURED, 2)
-        show(service_metrics.SOCKET_BOUND, 1, "milter.socket")
+        show(service_metrics.SOCKET_BOUND, not between(minute, *_UNREACHED), "milter.socket")
+        show(service_metrics.LOG_STALLED, 2 * between(minute, "19:10", "19:40"))
         show(service_metrics.RELOADED, BEGIN + (10.5 * 3600 if minute >= 630 else -90_000))
         show(service_metrics.CONFIG, 1, "5b1c0f77a2de" if minute >= 630 else "9d20e6412b30")
         show(service_metrics.BUILD, 1, "0.9.0", "3.13.5")
@@ -198,6 +205,7 @@ class _Host:
             ("MiltscanNoEngine", "critical", "11:12", "11:26"),
             ("MiltscanSendmailDown", "critical", "13:32", "14:16"),
             ("MiltscanReloadFailed", "warning", "10:25", "10:31"),
+            ("MiltscanSocketLost", "critical", "20:31", "20:41"),
         )
         for name, severity, begin, end in firing:
             if between(minute, begin, end):

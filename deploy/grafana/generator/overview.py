@@ -26,10 +26,11 @@ _REQUIRED = (
     "(miltscan_engine_up and on (job, instance, engine) miltscan_engine_required == 1))"
 )
 _PARTS = "min(miltscan_engine_up or miltscan_socket_bound or miltscan_sendmail_up or miltscan_probe_success)"
+_REACHED = "(min(miltscan_socket_bound) or vector(1)) * (min(miltscan_workers > bool 0) or vector(0))"
 _WORKERS = "(sum(miltscan_workers) >= bool sum(miltscan_workers_configured))"
-# 0 not scraped, 1 a required engine has no server, 2 a part is down, 3 all is well
+# 0 not scraped, 1 no worker, no reachable socket, or no server of a required engine, 2 a part is down, 3 all is well
 _STATE = (
-    f"(min(up) or vector(0)) * (1 + ({_REQUIRED} or vector(0)) * "
+    f"(min(up) or vector(0)) * (1 + ({_REQUIRED} or vector(0)) * {_REACHED} * "
     f"(1 + ({_PARTS} or vector(0)) * ({_WORKERS} or vector(0))))"
 )
 _STATES = {
