@@ -57,12 +57,13 @@ test-systems: environment
 	@deploy/debian/install deploy/debian/packages-systems.txt
 	@$(RUN) -m pytest -p no:cacheprovider --timeout 1800 tests/systems $(OPTIONS)
 
-# Draws the Grafana dashboards with Grafana's own components, and takes the screenshots of the status page; five minutes.
+# Draws the Grafana dashboards with Grafana's own components, and takes the screenshots of the status page; eight minutes.
 # .venv/.panels/pictures has each row in light and dark: look at them. docs/images has those of the documentation.
 pictures: $(PANELS)
 	@deploy/debian/install deploy/debian/packages-test.txt
 	@$(RUN) -m tests.panels.draw
 	@$(RUN) -m tests.demo.pictures
+	@$(RUN) -m tests.demo.fault_pictures
 
 # 600 MB; an npm of another origin than Debian's will do.
 $(PANELS): tests/panels/package.json tests/panels/package-lock.json $(READY) | packages
