@@ -16,7 +16,8 @@ from miltscan.exporter.exchange import Request
 from miltscan.exporter.service import ExporterState
 from miltscan.status import page as status_page
 from miltscan.status.lookup import MessageLine
-from miltscan.status.snapshot import SnapshotInput
+from miltscan.status.model import ServiceStatus
+from miltscan.status.snapshot import SnapshotInput, snapshot
 from miltscan.telemetry import engine_metrics, family, mail_metrics, service_metrics
 
 PATHS = ["/", "/style.css", "/app.js", "/icon.svg", "/api/status"]
@@ -57,6 +58,7 @@ def test_the_answer_behind_the_page(state: ExporterState) -> None:
         "text": "Mail is being scanned by 1 server",
         "details": [],
         "findings": [],
+        "since": status["at"],
     }
 
 
@@ -89,11 +91,11 @@ def test_many_viewers_cost_no_more_than_one(state: ExporterState, monkeypatch: p
     """The same response is sent again as long as it is fresh, but not after a reload."""
     made: list[SnapshotInput] = []
 
-    def snapshot(seen: SnapshotInput) -> dict[str, str]:
+    def noted(seen: SnapshotInput) -> ServiceStatus:
         made.append(seen)
-        return {}
+        return snapshot(seen)
 
-    monkeypatch.setattr(status_page, "snapshot", snapshot)
+    monkeypatch.setattr(status_page, "snapshot", noted)
     monkeypatch.setattr(status_page, "_FRESH", 3600.0)  # seconds: a busy machine needs more than half of one
     for _ in range(50):
         service.respond(state, Request("GET", "/api/status"))
