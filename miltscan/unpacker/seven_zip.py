@@ -40,7 +40,8 @@ class SevenZip:
         """The files in the archive; None, and not complete, if it cannot be opened."""
         text = self._printed("l", password)
         found = None if text is None else read_listing(self.kind, text)
-        self.complete = self.complete and found is not None
+        if found is None and self.complete:
+            self.fail(Limit.ENGINE_UNABLE, "7-Zip printed no list of files")  # as a version that prints another one
         if found and found.sealed and not is_proven(self._printed("l", password, "-slt") or ""):
             self.fail(Limit.ENCRYPTED, "encrypted without a checksum, so that any password seems to fit")
         return found

@@ -107,6 +107,7 @@ def test_no_more_are_scanned_together_than_an_engine_scans(opened: Opened) -> No
     ("plays", "limits"),
     [
         ({("l", ""): Played(status=2)}, []),  # broken: nobody can read it
+        ({("l", ""): Played([b"another list"])}, [Limit.ENGINE_UNABLE]),
         ({("l", ""): Played(status=2, messages="ERROR: Can't allocate required memory!")}, [Limit.LIMITS]),
         ({("l", ""): Played(broken_off="7-Zip was ended by signal 9", status=0)}, [Limit.LIMITS]),
         ({("l", ""): Played(host_fault="no", status=120)}, [Limit.ENGINE_UNABLE]),
