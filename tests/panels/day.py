@@ -194,8 +194,9 @@ class _Host:
         show(keeper_metrics.ARCHIVE_BYTES, 5e7 + 300 * minute)
 
     def _probes(self, moment: Moment, minute: int, now: float) -> None:
+        success = bool(moment.up) and not between(minute, *_UNREACHED)
         for message in ("clean", "signature"):
-            self.samples.show(sandwich_metrics.PROBE_SUCCESS, bool(moment.up), message)
+            self.samples.show(sandwich_metrics.PROBE_SUCCESS, success, message)
             self.samples.show(sandwich_metrics.PROBE_LAST_RUN, now - 60 * (minute % 5), message)
             for stage, seconds in (("connect", 0.002), ("envelope", 0.011), ("data", 2 if moment.busy else 0.06)):
                 self.samples.show(sandwich_metrics.PROBE_SECONDS, seconds, message, stage)

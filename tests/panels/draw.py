@@ -30,6 +30,7 @@ _OF_DOCS = {
     "dashboard-dark": "miltscan-0-first-screen-dark",
     "dashboard-mail": "miltscan-1-mail-light",
     "dashboard-sandwich": "miltscan-sandwich-0-first-screen-dark",
+    "dashboard-internals": "miltscan-internals-0-first-screen-dark",
 }
 """The pictures of docs/dashboard.md."""
 _HERE = Path(__file__).parent
