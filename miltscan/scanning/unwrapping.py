@@ -4,10 +4,9 @@ The reader (`core.mime`) decides what the parts are; an engine knows nothing of 
 the message, and what cannot be read, or exceeds a bound, is not clean: docs/detection.md.
 """
 
-import hashlib
 import random
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -23,24 +22,17 @@ from miltscan.core.containers.budget import Budget, ContainerBounds
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.mime.part import MIB, Bounds, Reading
 from miltscan.core.mime.reader import read_message
-from miltscan.core.report import Place
 from miltscan.core.structure import ScannedPart, Structure
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, combined, severity
 from miltscan.engines.base import Engine, Tick
 from miltscan.errors import MtaGoneError, SpoolError
+from miltscan.scanning.defects import ReaderDefects
 from miltscan.scanning.digests import PartDigests
 from miltscan.scanning.files import MOST_FILES, MessageFiles, bytes_of, copy_part, forget_pages, is_text
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.turns import ticking_clock, turn
 from miltscan.scanning.unpacking import Opening, Passwords, Unpacking, words_of
-from miltscan.telemetry import service_metrics
-from miltscan.telemetry.log import logger
 
-_TRIES = 3
-"""A message at which the reader fails is tempfailed so often; then the verdict on the whole message stands alone."""
-_REMEMBERED = 1000  # such messages
-_failures: OrderedDict[bytes, int] = OrderedDict()
-"""Their digests, and how often the reader has failed at them in this process."""
 _LOOKING = 30.0  # seconds to open the archives of a message that no engine was asked about
 _SECONDS, _SECONDS_PER_MIB = 2.0, 0.06  # of CPU time to look into the parts of one message
 _AS_A_WHOLE = "only scanned as a whole: its structure could not be read"
@@ -69,7 +61,8 @@ class Unwrapping:
     def of(self, message: Message) -> "Unwrapped":
         """The message, to be scanned before its content ends."""
         sampled = random.random() * self.sample < 1 <= self.sample  # noqa: S311 - no secret
-        return Unwrapped(self, message, sampled, digests=PartDigests(self.parts) if self.digests else None)
+        digests = PartDigests(self.parts) if self.digests else None
+        return Unwrapped(self, message, sampled, ReaderDefects(message), digests=digests)
 
 
 class _Nobody:
@@ -98,6 +91,7 @@ class Unwrapped:
     unwrapping: Unwrapping
     message: Message
     sampled: bool
+    _defects: ReaderDefects
     structure: Structure | None = None
     digests: PartDigests | None = None
     _reading: Reading | None = None
@@ -109,7 +103,6 @@ class Unwrapped:
     """The files in archives that were opened, by the paths of these."""
     _looked: bool = False
     """Whether all archives that can be opened were."""
-    _times: int = 0
 
     def scan(self, engine: Engine, deadline: float, tick: Tick) -> Verdict:
         """The worst of the engine's verdicts on message and parts by `deadline` (time.monotonic seconds).
@@ -131,7 +124,7 @@ class Unwrapped:
         except (SpoolError, OSError) as error:
             return whole if found else Verdict.error(engine.name, Fault.SPOOL, str(error))
         except Exception as error:  # noqa: BLE001 - a defect of ours; the message is not at fault
-            fault = self._after_defect(engine.name, error)
+            fault = self._defects.verdict(engine.name, error)
             return whole if found else fault or replace(whole, detail=_AS_A_WHOLE)
         if found:  # the parts were only to say which of them it is
             return whole
@@ -156,7 +149,7 @@ class Unwrapped:
         except (SpoolError, OSError) as error:
             files.unseen, fault = True, Verdict.error("spool", Fault.SPOOL, str(error))
         except Exception as error:  # noqa: BLE001 - as above
-            files.unseen, fault = True, self._after_defect("miltscan", error)
+            files.unseen, fault = True, self._defects.verdict("miltscan", error)
         structure = self.structure or _UNREAD
         unseen = (AttachmentAnomaly.FILES_UNSEEN,) if files.unseen else ()
         self.structure = structure._replace(attachments=found, anomalies=(*structure.anomalies, *unseen))
@@ -172,7 +165,7 @@ class Unwrapped:
         except MtaGoneError:
             raise
         except Exception as error:  # noqa: BLE001 - as above
-            self._after_defect("miltscan", error)
+            self._defects.verdict("miltscan", error)
 
     def _in_archives(self, files: MessageFiles, tick: Tick) -> Iterator[Attachment]:
         """The files in archives that another program opens; those of which no engine was asked are opened now."""
@@ -308,20 +301,6 @@ class Unwrapped:
         if inside and (inside.anomalies or inside.limits or any(one.hidden for one in inside.inner)):
             anomalies = tuple(sorted({*self.structure.anomalies, *inside.anomalies}))
             self.structure = self.structure._replace(plain=False, anomalies=anomalies)
-
-    def _after_defect(self, engine: str, error: Exception) -> Verdict | None:
-        """A tempfail for the first times: a corrected version may be there at the next try. Then None."""
-        service_metrics.EXCEPTIONS.child(Place.MIME).inc()
-        logger().error("exception", where=Place.MIME, exc_info=error)
-        if not self._times:  # several engines are one try
-            size = len(PREFACE) + self.message.size
-            digest = hashlib.sha256(bytes_of(self.message.content, size)).digest()
-            _failures[digest] = self._times = _failures.pop(digest, 0) + 1
-            while len(_failures) > _REMEMBERED:
-                _failures.popitem(last=False)
-        if self._times > _TRIES:
-            return None
-        return Verdict.error(engine, Fault.EXCEPTION, "the structure of the message could not be read")
 
 
 def _limits_of(reading: Reading, *, encrypted: bool) -> Iterator[tuple[Limit, str]]:

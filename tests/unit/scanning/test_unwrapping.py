@@ -18,7 +18,7 @@ from miltscan.core.mime.part import Reading
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.engines.base import Tick
 from miltscan.errors import MtaGoneError, SpoolError
-from miltscan.scanning import turns, unwrapping
+from miltscan.scanning import defects, turns, unwrapping
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.unwrapping import Unwrapped, Unwrapping
 from tests.fakes.archives import as_ar
@@ -405,7 +405,7 @@ def test_a_defect_of_the_reader_is_a_tempfail_at_first(
         raise RuntimeError("defect")
 
     monkeypatch.setattr(unwrapping, "read_message", failing)
-    monkeypatch.setattr(unwrapping, "_failures", type(unwrapping._failures)())  # noqa: SLF001 - of this process
+    monkeypatch.setattr(defects, "_failures", type(defects._failures)())  # noqa: SLF001 - of this process
     verdicts = [unwrapped(HIDDEN).scan(Scanner(), later(), nothing) for _ in range(4)]
     assert [one.outcome for one in verdicts] == [Outcome.ERROR] * 3 + [Outcome.CLEAN]
     assert [one.reason for one in verdicts[:3]] == [Fault.EXCEPTION] * 3
