@@ -37,11 +37,11 @@ demo: environment
 demo-stop: environment
 	@$(RUN) -m tests.demo stop
 
-# All tests on .venv's Python; in parallel, on the oldest and newest Python of the machine, the unit tests and those of the
-# milter tests that depend on the interpreter: pymilter's callbacks and threads, processes, signals, descriptors, memory.
-# Without the unit tests of what no production Python runs: pages, files of deploy/, fakes, the benchmark.
-ON_OTHERS := tests/unit $(addprefix --ignore=tests/unit/,bench deploy docs fakes panels) \
-	$(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle sockets memory notify metrics tracing quarantine))
+# All tests on .venv's Python; in parallel, on the oldest and newest Python of the machine, those that depend on the
+# interpreter: the unit tests of what a message passes, and pymilter's callbacks and threads, processes, signals, memory.
+# All unit tests run on Debian 13's Python when its package is built (deploy/debian).
+ON_OTHERS := $(addprefix tests/unit/,config core daemon engines milter processes quarantine scanning telemetry unpacker) \
+	$(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle sockets memory tracing))
 test: environment $(SITE)
 	@deploy/debian/install deploy/debian/packages-test.txt
 	@deploy/debian/install deploy/debian/packages-postfix.txt .venv/postfix

@@ -61,8 +61,7 @@ class Unwrapping:
     def of(self, message: Message) -> "Unwrapped":
         """The message, to be scanned before its content ends."""
         sampled = random.random() * self.sample < 1 <= self.sample  # noqa: S311 - no secret
-        digests = PartDigests(self.parts) if self.digests else None
-        return Unwrapped(self, message, sampled, ReaderDefects(message), digests=digests)
+        return Unwrapped(self, message, sampled, digests=PartDigests(self.parts) if self.digests else None)
 
 
 class _Nobody:
@@ -91,7 +90,6 @@ class Unwrapped:
     unwrapping: Unwrapping
     message: Message
     sampled: bool
-    _defects: ReaderDefects
     structure: Structure | None = None
     digests: PartDigests | None = None
     _reading: Reading | None = None
@@ -103,6 +101,10 @@ class Unwrapped:
     """The files in archives that were opened, by the paths of these."""
     _looked: bool = False
     """Whether all archives that can be opened were."""
+    _defects: ReaderDefects = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._defects = ReaderDefects(self.message)
 
     def scan(self, engine: Engine, deadline: float, tick: Tick) -> Verdict:
         """The worst of the engine's verdicts on message and parts by `deadline` (time.monotonic seconds).

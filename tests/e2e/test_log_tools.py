@@ -225,7 +225,7 @@ def test_the_jail_bans_after_three_viruses(folder: Path, log: list[str]) -> None
         with source.open("a") as output:
             output.writelines(f"{line}\n" for line in log)
         banned = folder / "banned"
-        wait_until(banned.exists, PATIENCE, "a ban")
+        wait_until(lambda: banned.exists() and banned.read_text(), PATIENCE, "a ban")
         wait_until(lambda: "Found 2001:4860:4860::8844" in said.read_text(), PATIENCE, "the end of the log")
         assert banned.read_text().split() == [SENDER]
 

@@ -85,7 +85,7 @@ def changed(**values: int | None) -> Mapping[str, int | None]:
         (changed(rspamd=0, b=1), DEGRADED),
         ({**HEALTHY, 'miltscan_engine_up{job="miltscan", instance="mx", engine="clamd", server="b"}': 0}, DEGRADED),
         (changed(sendmail_up=0), DEGRADED),
-        (changed(socket_bound=0), DEGRADED),
+        (changed(socket_bound=0), CANNOT_SCAN),
         ({**HEALTHY, 'miltscan_workers{job="miltscan", instance="mx"}': 1}, DEGRADED),
         ({**changed(miltscan_engine_up=None), 'miltscan_workers{job="miltscan", instance="mx"}': None}, CANNOT_SCAN),
         ({**dict.fromkeys(HEALTHY), 'up{job="miltscan", instance="mx"}': 0}, NOT_REACHABLE),
