@@ -18,6 +18,6 @@ def test_the_first_name_that_the_release_has(tmp_path: Path, known: str, wanted:
     text = SCRIPT.read_text()
     function = text[text.index("wanted() {") :].partition("\n}\n")[0] + "\n}\n"
     path = f"{tmp_path}:{os.environ['PATH']}"
-    command = ["sh", "-c", f"list=$1; {function} wanted", "sh", tmp_path / "list"]
+    command: list[str | Path] = ["sh", "-c", f"list=$1; {function} wanted", "sh", tmp_path / "list"]
     done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True)
     assert done.stdout.split() == wanted.split()
