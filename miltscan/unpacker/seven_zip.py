@@ -72,9 +72,8 @@ class SevenZip:
         locale = "C" if self.kind is Foreign.ZIP else "C.UTF-8"  # with the first one bytes are what they are
         with Sandboxed(arguments, self.file, password + b"\n", self.allowance, locale) as child:
             yield from child.pieces()
-            if (
-                why := child.broken_off
-            ):  # at a bound of CPU time or memory; elapsed time may be over by the host's fault
+            # at a bound of CPU time or memory; elapsed time may be over by the host's fault
+            if why := child.broken_off:
                 self.fail(Limit.TIMEOUT if child.late else Limit.LIMITS, why)
                 return
             if why := child.host_fault:  # not the message's
