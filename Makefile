@@ -14,7 +14,7 @@ DOCS := dist/docs
 # Without isolation pip builds with what is installed, instead of fetching a build's requirements without hashes.
 PIP_INSTALL := .venv/bin/pip install --quiet --use-pep517 --no-build-isolation
 
-.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-quarantine bench-tuning bench-breakdown noxxi mutants fuzz dashboard docs deb release check format clean
+.PHONY: all packages environment demo demo-stop pictures test test-systems bench bench-quick bench-growth bench-handoff bench-quarantine bench-tuning bench-breakdown noxxi mutants fuzz dashboard docs install uninstall deb release check format clean
 
 all: environment
 
@@ -146,6 +146,13 @@ $(SITE): docs/site/requirements.txt $(READY) | packages
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --require-hashes --only-binary :all: -r $<
 	@touch $@
+
+# Installs miltscan on this host as docs/install.md says, without a Debian package; PREFIX= for another place than /usr/local.
+install:
+	@$(SUDO) env PREFIX=$(PREFIX) PYTHON=$(PYTHON) deploy/install
+
+uninstall:
+	@$(SUDO) env PREFIX=$(PREFIX) deploy/install --remove
 
 # Builds the Debian package into dist/: for the Debian of this host, or for RELEASE=bookworm or RELEASE=trixie in a tree of
 # its own (debootstrap); docs/packages.md.

@@ -19,8 +19,8 @@ HOST_NAME = "mx.example.test"
 SOURCE = "/root/miltscan"  # "a clone of this repository" in docs/install.md
 CERTIFICATES = "/root/certificates.crt"  # those of this host, which may reach the index through a proxy with its own
 BOUND = ("setpriv", "--pdeathsig", "KILL")  # before a command that is to end with this process
+FILES_OF_BASE = ("install", "requirements-build.txt", "requirements.txt")  # of deploy/: another one makes another base
 BUILD_TIMEOUT = 1800  # seconds, for a slow mirror
-LAST_STEP_OF_BASE = "--require-hashes"  # what follows in the first step of docs/install.md depends on this checkout
 HOSTS = f"127.0.0.1 localhost\n127.0.1.1 {HOST_NAME} mx\n192.0.2.1 example.org\n"
 """A name with a dot, without which each start of sendmail takes a minute; and the client's domain."""
 SWITCH = "/etc/mail/service.switch"
@@ -41,13 +41,6 @@ def blocks() -> Iterator[list[str]]:
     page = (CHECKOUT / "docs" / "install.md").read_text()
     for block in re.findall(r"(?:^ {7}.*\n)+", page, re.MULTILINE):
         yield [line[7:] for line in block.splitlines()]
-
-
-def _first_step() -> tuple[list[str], list[str]]:
-    """The commands of the first step: those that need no checkout but its requirements, and the others."""
-    commands = next(blocks())
-    last = max(number for number, line in enumerate(commands) if LAST_STEP_OF_BASE in line) + 1
-    return commands[:last], commands[last:]
 
 
 def inside(tree: Path, command: str) -> None:
@@ -87,8 +80,8 @@ def remove(tree: Path) -> None:
 
 def base(cache: Path, release: str) -> Path:
     """The tree of a release with all packages and requirements, made unless it is there already."""
-    commands, _ = _first_step()
-    lists = [(CHECKOUT / "deploy" / name).read_text() for name in ("requirements-build.txt", "requirements.txt")]
+    commands = next(blocks())
+    lists = [(CHECKOUT / "deploy" / name).read_text() for name in FILES_OF_BASE]
     key = hashlib.sha256("\n".join([*commands, *lists]).encode()).hexdigest()[:12]
     tree = cache / f"{release}-{key}"
     if tree.exists():
@@ -167,15 +160,14 @@ def _copy_checkout(tree: Path) -> None:
 
 
 def fresh(cache: Path, release: str) -> Path:
-    """A copy of the base for one run, with this checkout installed; it replaces that of the run before."""
+    """A copy of the base for one run, upgraded to this checkout; it replaces that of the run before."""
     tree = cache / f"{release}.run"
     remove(tree)
     run(["cp", "--archive", "--reflink=auto", str(base(cache, release)), str(tree)])
     remove(tree / SOURCE.lstrip("/"))
     _copy_checkout(tree)
     inside(tree, "useradd --create-home recipient")
-    for line in _first_step()[1]:
-        inside(tree, line)
+    inside(tree, "make install")
     for name, text in SITE.items():
         _write(tree, name, text)
     return tree

@@ -15,7 +15,7 @@ from tests.harness.programs import CHECKOUT
 DEPLOY = CHECKOUT / "deploy"
 DEBIAN = DEPLOY / "debian"
 NOT_ON_A_HOST = re.compile(
-    r"debian/|release$|distributions\.py$|requirements.*\.txt$|mixin/|grafana/generator/|prometheus/tests/"
+    r"debian/|install$|release$|distributions\.py$|requirements.*\.txt$|mixin/|grafana/generator/|prometheus/tests/"
 )
 """What builds, generates or tests the other files, and the mixin, which is built into a configuration elsewhere."""
 

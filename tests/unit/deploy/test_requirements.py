@@ -39,8 +39,8 @@ def test_the_build_list_has_what_the_build_needs() -> None:
 
 
 def installs() -> Iterator[tuple[str, str]]:
-    """File and text of each command in Makefile and documentation that installs with pip."""
-    for file in (CHECKOUT / "Makefile", *sorted((CHECKOUT / "docs").glob("*.md"))):
+    """File and text of each command in Makefile, script and documentation that installs with pip."""
+    for file in (CHECKOUT / "Makefile", CHECKOUT / "deploy/install", *sorted((CHECKOUT / "docs").glob("*.md"))):
         text = file.read_text().replace("$(PIP_INSTALL)", "pip install --no-build-isolation")
         yield from (
             (file.name, line) for line in text.splitlines() if re.search(r"pip install .*(-r|--no-deps) ", line)
@@ -50,7 +50,7 @@ def installs() -> Iterator[tuple[str, str]]:
 def test_no_command_fetches_build_requirements_without_hashes() -> None:
     """Each command builds without isolation, because pip checks no hash in an isolated environment."""
     commands = [*installs()]
-    assert {name for name, _ in commands} >= {"Makefile", "install.md", "log-tools.md"}
+    assert {name for name, _ in commands} >= {"Makefile", "install", "log-tools.md"}
     safe = re.compile(r"--no-build-isolation|--require-hashes --only-binary :all: ")
     assert [one for one in commands if not safe.search(one[1])] == []
 

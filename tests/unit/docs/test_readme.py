@@ -6,12 +6,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).parents[3]
 ORDER = (
     "apt-get install",
-    "--require-hashes -r deploy/requirements.txt",
-    "--no-deps .",
-    "systemd-sysusers",  # the user of the folders
-    "systemd-tmpfiles",
-    "cp -r deploy/systemd/.",
-    "systemctl daemon-reload",  # before the first restart with the drop-ins
+    "       make install",  # the units, before the first restart of clamd with its drop-ins
     "cp deploy/clamav/clamd.conf",
     "until ls /var/lib/clamav/main",  # without signatures a restart starts nothing
     "systemctl restart clamav-daemon",

@@ -1,4 +1,4 @@
-"""docs/upgrade.md removes what docs/install.md and docs/postfix.md put on a host."""
+"""docs/upgrade.md and `make uninstall` remove what docs/install.md and docs/postfix.md put on a host."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ SYSTEMD = CHECKOUT / "deploy" / "systemd"
 
 def installed() -> Iterator[str]:
     """The files that the two pages install or that the commands of these pages make."""
-    yield from ("/opt/miltscan", "/usr/local/bin/miltscan", "/etc/miltscan")
+    yield "/etc/miltscan"
     yield from (f"/etc/systemd/system/{file.relative_to(SYSTEMD)}" for file in SYSTEMD.rglob("*") if file.is_file())
     yield "/etc/systemd/system/miltscan.service.d/postfix.conf"
     yield from (
@@ -24,13 +24,15 @@ def installed() -> Iterator[str]:
 
 
 def removed() -> list[str]:
-    """The patterns of each `rm` of the page."""
-    commands = re.findall(r"^ +rm -r?f (.*)$", (CHECKOUT / "docs" / "upgrade.md").read_text(), re.MULTILINE)
+    """The patterns of each `rm` of the page and of the script."""
+    script = (CHECKOUT / "deploy" / "install").read_text().replace('"$units"', "/etc/systemd/system")
+    page = (CHECKOUT / "docs" / "upgrade.md").read_text()
+    commands = re.findall(r"^ +rm -r?f (.*)$", script + page, re.MULTILINE)
     return [pattern for command in commands for pattern in command.split()]
 
 
 def test_each_installed_file_is_removed() -> None:
-    """A pattern of the page matches each file, or a folder above it."""
+    """A pattern of an `rm` matches each file, or a folder above it."""
     patterns = removed()
     left = [
         path

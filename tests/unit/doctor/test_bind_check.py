@@ -59,7 +59,7 @@ def test_a_port_in_use(used: InetAddress, monkeypatch: pytest.MonkeyPatch) -> No
     assert HERE
     assert the_finding(used).level is Level.ERROR
     assert str(HERE) in the_finding(used).text
-    service = RunningProgram(7, "python3", "/usr/bin/python3 /opt/miltscan/bin/miltscan run", 0.0)
+    service = RunningProgram(7, "python3", "/usr/bin/python3 /usr/local/bin/miltscan run", 0.0)
     for visible, level in (([service], Level.OK), ([], Level.WARNING)):
         monkeypatch.setattr(bind_check, "listeners", lambda _port, visible=visible: visible)
         assert the_finding(used).level is level

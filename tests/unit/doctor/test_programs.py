@@ -38,7 +38,7 @@ Num       RefCount Protocol Flags    Type St Inode Path
 00000000a461f189: 00000002 00000000 00010000 0001 01 3394248 /run/haproxy.sock.8805.tmp
 """
 SENDMAIL = RunningProgram(7, "sendmail", "sendmail: accepting connections", 0)
-MILTSCAN = RunningProgram(8, "python3.11", "/opt/miltscan/bin/python /opt/miltscan/bin/miltscan run", 0)
+MILTSCAN = RunningProgram(8, "python3.11", "/srv/bin/python /srv/bin/miltscan run", 0)
 EXIM = RunningProgram(9, "exim4", "/usr/sbin/exim4 -bd", 0)
 
 
