@@ -23,6 +23,7 @@ from typing import Protocol
 
 from miltscan.processes.attention import Attention
 from miltscan.processes.link import DRAIN, READY, ChildLink, link_pair, received
+from miltscan.processes.name import show_name
 from miltscan.processes.signals import Signals, reset
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
@@ -168,6 +169,7 @@ class Supervisor:
         status = 1
         try:
             reset(_SIGNALS, signal.SIG_DFL)
+            show_name(f"miltscan {role.name}")
             for sibling in self._children():
                 sibling.link.close()  # while a sibling's pipe is open here, the sibling cannot see the supervisor die
             role.main(link)

@@ -20,7 +20,7 @@ from tests.bench.load import Load
 from tests.bench.targets import Bound, Figure
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.clamd_lies import Behaviour, Scan, honest, unless_canary
-from tests.harness.processes import PATIENCE, Programs, threads, wait_until
+from tests.harness.processes import PATIENCE, Programs, children_named, wait_until
 
 ROUNDS = 3
 IDLE = Bound("memory of supervisor, one worker and exporter at rest (PSS)", 75, "MB")
@@ -72,10 +72,9 @@ def measured(programs: Programs, server: str, rounds: int = ROUNDS, sizes: Sizes
 
 
 def worker(chosen: Filter) -> int:
-    """Return the process ID of the only worker: the child with libmilter's threads; the exporter has two threads."""
-    children = psutil.Process(chosen.milter.running.pid).children()
-    (pid,) = (child.pid for child in children if threads(child) > 2)
-    return pid
+    """Return the process ID of the only worker."""
+    (only,) = children_named(chosen.milter.running.pid, "worker")
+    return only.pid
 
 
 def _at_rest(programs: Programs, name: str, server: str, sizes: Sizes, values: _Values) -> None:

@@ -19,7 +19,7 @@ from tests.harness.client import Reply
 from tests.harness.jsonlog import JsonLog, LogLine
 from tests.harness.milter import Milter
 from tests.harness.milter_settings import inline
-from tests.harness.processes import PATIENCE, Programs, threads, wait_until
+from tests.harness.processes import PATIENCE, Programs, children_named, wait_until
 from tests.harness.sandwich import Sandwich
 from tests.harness.sendmail import queue_folder
 
@@ -119,9 +119,8 @@ class Miltscan(Milter):
             return text
 
     def workers(self) -> list[psutil.Process]:
-        """The processes that serve mail: those with libmilter's threads; the exporter has two, the keeper is nice."""
-        children = psutil.Process(self.running.pid).children()
-        return [child for child in children if threads(child) > 2 and child.nice() == 0]
+        """The processes that serve mail."""
+        return children_named(self.running.pid, "worker")
 
 
 class ScanningSandwich(Sandwich):

@@ -152,9 +152,14 @@ class Programs:
         self.end()
 
 
-def threads(process: psutil.Process) -> int:
-    """How many threads it runs; 0 if it has ended meanwhile."""
+def children_named(supervisor: int, kind: str) -> list[psutil.Process]:
+    """The children of the supervisor, a process ID, that show themselves as this kind: worker, exporter, keeper."""
+    children = psutil.Process(supervisor).children()
+    return [child for child in children if _name(child) == f"miltscan {kind}"[:15]]
+
+
+def _name(process: psutil.Process) -> str:
     try:
-        return process.num_threads()
-    except psutil.NoSuchProcess:
-        return 0
+        return process.name()
+    except psutil.NoSuchProcess:  # it has ended meanwhile
+        return ""

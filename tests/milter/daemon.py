@@ -27,7 +27,7 @@ from tests.harness import ports
 from tests.harness.activated import activated
 from tests.harness.jsonlog import JsonLog, LogLine
 from tests.harness.milter_settings import inline
-from tests.harness.processes import PATIENCE, Program, Programs, threads, wait_until
+from tests.harness.processes import PATIENCE, Program, Programs, children_named, wait_until
 
 CHECKOUT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "miltscan", "run")
@@ -214,12 +214,12 @@ class Daemon:
     # The processes
 
     def workers(self) -> list[psutil.Process]:
-        """The worker processes: of the children those with libmilter's threads; the exporter has two."""
-        return [child for child in self.children() if threads(child) > 2 and child not in self.keepers()]
+        """The worker processes."""
+        return children_named(self.running.pid, "worker")
 
     def keepers(self) -> list[psutil.Process]:
-        """The keeper, if there is one: no other child gives way to mail."""
-        return [child for child in self.children() if child.nice() > 0]
+        """The keeper, if there is one."""
+        return children_named(self.running.pid, "keeper")
 
     def children(self) -> list[psutil.Process]:
         """Workers, exporter and keeper."""

@@ -103,6 +103,13 @@ def test_a_second_service_waits(own: Fleet) -> None:
     assert len(second.logged("keeper_waits")) == 1
 
 
+def test_processes_show_what_they_do(own: Fleet) -> None:
+    """In `top` and `ps -o comm`; the keeper gives way to mail."""
+    daemon = started(own(**KEEPS))
+    shown = {(child.name(), child.nice()) for child in daemon.children()}
+    assert shown == {("miltscan worker", 0), ("miltscan export", 0), ("miltscan keeper", 5)}
+
+
 def test_without_a_quarantine_there_is_no_keeper(own: Fleet) -> None:
     """A folder of former settings has one: its messages still expire."""
     daemon = own()
