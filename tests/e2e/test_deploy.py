@@ -215,7 +215,10 @@ def test_user(root: Path) -> None:
 )
 def test_folders(root: Path, path: str, mode: int, owner: tuple[int | None, int]) -> None:
     """Each folder has its owner and mode; the owner only where the test runs as root."""
-    result = run("systemd-tmpfiles", f"--root={root}", "--create", DEPLOY / "tmpfiles.d" / "miltscan.conf")
+    files = [
+        DEPLOY / "tmpfiles.d" / name for name in ("miltscan.conf", "miltscan-sendmail.conf", "miltscan-clamav.conf")
+    ]
+    result = run("systemd-tmpfiles", f"--root={root}", "--create", *files)
     status = (root / path).stat()
     assert status.st_mode & 0o7777 == mode, result.stderr
     if os.geteuid() == 0:
@@ -225,14 +228,16 @@ def test_folders(root: Path, path: str, mode: int, owner: tuple[int | None, int]
 
 
 def test_the_folders_on_a_host_with_postfix(root: Path) -> None:
-    """The file for Postfix requires no user of sendmail, and only group postfix may enter the folder of the socket."""
-    (root / "etc" / "group").write_text("root:x:0:\nclamav:x:105:\nsmmsp:x:107:\npostfix:x:110:\n")
-    passwd = [line for line in (root / "etc" / "passwd").read_text().splitlines() if not line.startswith("smmta")]
+    """It requires no user of sendmail or clamd, and only group postfix may enter the folder of the socket."""
+    (root / "etc" / "group").write_text("root:x:0:\nsmmsp:x:107:\npostfix:x:110:\n")
+    others = ("smmta", "clamav")
+    passwd = [line for line in (root / "etc" / "passwd").read_text().splitlines() if not line.startswith(others)]
     (root / "etc" / "passwd").write_text("\n".join(passwd) + "\n")
     result = run(
         "systemd-tmpfiles",
         f"--root={root}",
         "--create",
+        DEPLOY / "tmpfiles.d" / "miltscan.conf",
         DEPLOY / "postfix" / "tmpfiles.d" / "miltscan-postfix.conf",
     )
     status = (root / "var/spool/postfix/miltscan").stat()
