@@ -43,6 +43,13 @@ class _Piece(NamedTuple):
     value: bytes
 
 
+def every_name(parameters: Sequence[tuple[bytes, bytes]]) -> Iterator[str]:
+    """The names as they are written, and decoded where they may be encoded: a search costs most parts little."""
+    yield from (value.decode("latin-1") for _, value in parameters)
+    if any(b"=?" in value or b"%" in value for _, value in parameters):
+        yield from attachment_names(parameters)
+
+
 def attachment_names(parameters: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
     """Return the names in the parameters of Content-Disposition and Content-Type, each once, in their order.
 

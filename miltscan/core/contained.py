@@ -1,22 +1,27 @@
 """What lies within a part of a message where an engine may not see it: the files of an archive. Pure.
 
 A zip about which all readers agree is left to the engine, which opens it. Otherwise each member is one more part, in
-each of its readings. So is what ar, .lz and .lzma contain. Archives of other forms are only recognized here.
+each of its readings. So is what ar, .lz and .lzma contain. What the engine opens, as zip, tar, .gz, .bz2 and .xz, is
+looked into all the same: for archives within it that the engine does not open. Others are only recognized here.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from miltscan.core.anomalies import ZipAnomaly
+from miltscan.core.attachment_names import every_name
 from miltscan.core.attachments import Attachment
 from miltscan.core.containers.ar import AR_MAGIC, ar_members
 from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, Packed, decompress
 from miltscan.core.containers.foreign import FOREIGN_BEGINS, Foreign, foreign_kind, lzma_method
-from miltscan.core.containers.tar import TAR_END, as_tar, tar_size
+from miltscan.core.containers.streams import STREAM_BEGINS, StreamFile, may_go_on, stream_file
+from miltscan.core.containers.tar import TAR_END, TAR_HEAD, as_tar, is_tar, tar_members, tar_size
 from miltscan.core.containers.zip import ZipArchive, ZipMember, read_zip
-from miltscan.core.containers.zip_headers import END, positions
+from miltscan.core.containers.zip_headers import CENTRAL, END, LOCAL, positions
 from miltscan.core.mime.closed import Decoding
 from miltscan.core.mime.openpgp import is_openpgp
 from miltscan.core.mime.part import Part
@@ -25,16 +30,23 @@ from miltscan.core.verdict import Limit
 
 _OPENED = frozenset({STORED, DEFLATE, BZIP2})
 """The methods of zip that clamd decodes; it passes LZMA and xz over without a word."""
-_BEGINS = (b"PK", AR_MAGIC, *FOREIGN_BEGINS)
+_BEGINS = (b"PK", AR_MAGIC, *FOREIGN_BEGINS, *STREAM_BEGINS)
 _FIRST_BYTES = frozenset(begin[:1] for begin in _BEGINS)
 _TEXT = 64 * 1024  # bytes of a text in which an OpenPGP message may begin
 _ARMOR = b"-----BEGIN PGP MESSAGE"
-_PGP = (b".pgp", b".gpg", b".asc")
+_ZIP_NAMES = re.compile(
+    r"\.(?:zip|jar|[we]ar|apk|aab|ipa|xap|xpi|crx|(?:msix|appx)(?:bundle)?|nupkg|vsix|whl|kmz|cbz|epub|3mf|o?xps|thmx|"
+    r"(?:doc|dot|ppt|pot|pps|sld|xls|xlt|xla|vsd|vst|vss)[xm]|xlsb|o[dt][tspgfbm])",
+    re.IGNORECASE,
+)
+"""Extensions of formats whose programs find the zip by its end, whatever stands in front of it."""
+_PGP = (".pgp", ".gpg", ".asc")
 _ALONE = 50
 """Up to so many files of an archive are scanned one by one, and more together: a few scans of thousands of files."""
 _TOGETHER = 32 * MIB  # bytes of a tar of files that are scanned together
-_HEAD = 64  # encoded bytes of a part that show what it is
-_PACKED = 512  # compressed bytes of a member that show what it is
+_HEAD = TAR_HEAD  # bytes that show what it is
+_ENCODED = 4 * _HEAD  # encoded bytes of a part that decode to as many
+_PACKED = 1024  # compressed bytes of a member that show what it is
 
 
 class Inner(NamedTuple):
@@ -81,29 +93,30 @@ class Inside(NamedTuple):
 
 def may_contain(part: Part) -> bool:
     """Whether a part may be an archive to look into: by its type, its names or its first bytes."""
-    return named_zip(part) or is_container(head_of(part, _HEAD))
+    return named_zip(part) or is_container(head_of(part, _ENCODED))
 
 
 def may_be_zip(part: Part) -> bool:
     """Whether a part may be a zip."""
-    return named_zip(part) or head_of(part, _HEAD).startswith(b"PK")
+    return named_zip(part) or head_of(part, _ENCODED).startswith(b"PK")
 
 
 def is_container(head: bytes) -> bool:
     """Whether what begins like this may be an archive to look into. Asked of each part of each message."""
-    return (head[:1] in _FIRST_BYTES and head.startswith(_BEGINS)) or lzma_method(head) is not None
+    begins = head[:1] in _FIRST_BYTES and head.startswith(_BEGINS)
+    return begins or lzma_method(head) is not None or is_tar(head)
 
 
 def named_zip(part: Part) -> bool:
-    """Whether a part is called a zip."""
-    return b"zip" in b" ".join(part.types) or any(b".zip" in name.value.lower() for name in part.names)
+    """Whether a part has the name of a zip, or of one of the many formats that are zips."""
+    return b"zip" in b" ".join(part.types) or any(map(_ZIP_NAMES.search, every_name(part.names)))
 
 
 def is_encrypted(part: Part) -> bool:
     """Whether it is an OpenPGP message, or a text with one, that only its recipients can read."""
     if part.raw.nbytes > len(_ARMOR) and _ARMOR in bytes(part.raw[:_TEXT]):
         return is_openpgp(part.raw[:_TEXT])
-    known = b"pgp" in b" ".join(part.types) or any(one.value.lower().endswith(_PGP) for one in part.names)
+    known = b"pgp" in b" ".join(part.types) or any(one.lower().endswith(_PGP) for one in every_name(part.names))
     return known and is_openpgp(head_of(part, _TEXT))
 
 
@@ -120,12 +133,23 @@ def look_inside(path: str, content: bytes | memoryview, bounds: ContainerBounds,
     inside = _by_its_begin(path, memoryview(content), bounds, budget)
     if inside is None:
         return _in_zip(path, read_zip(content, bounds), budget)
-    if next(positions(memoryview(content), END), None) is None:
+    if _zips_are_within(memoryview(content)):
         return inside
     # readers of zips look at the end, whatever stands in front
     zipped = _in_zip(path, read_zip(content, bounds), budget)
     limits = (*inside.limits, *zipped.limits, *zipped.unless_opened)
     return inside._replace(inner=(*inside.inner, *zipped.inner), anomalies=zipped.anomalies, limits=limits)
+
+
+def _zips_are_within(content: memoryview) -> bool:
+    """Whether all records of zips stand in archives that are looked into by themselves, as the documents in a tar."""
+    if next(positions(content, END), None) is None:
+        return True
+    members = [one for one in tar_members(content) if is_container(bytes(one[:_HEAD]))] if is_tar(content) else []
+    return all(
+        sum(1 for _ in positions(content, kind)) == sum(1 for one in members for _ in positions(one, kind))
+        for kind in (LOCAL, CENTRAL, END)
+    )
 
 
 def _by_its_begin(path: str, content: memoryview, bounds: ContainerBounds, budget: Budget) -> Inside | None:
@@ -141,7 +165,31 @@ def _by_its_begin(path: str, content: memoryview, bounds: ContainerBounds, budge
         limits = ((Limit.LIMITS, f"part {path}: {ContainerLimit.MEMBERS} of an ar"),) if exceeded else ()
         pieces = partial(pieces_of, most=bounds.file)
         return Inside(tuple(files_within(f"{path}/ar", members, pieces, bounds.file)), limits=limits)
-    return None
+    if form := stream_file(head):
+        return _in_stream(path, form, content, budget)
+    return _in_tar(path, content, bounds) if is_tar(head) else None
+
+
+def _in_stream(path: str, form: StreamFile, content: memoryview, budget: Budget) -> Inside:
+    """What a .gz, .bz2 or .xz decodes to, if it may be an archive, or more than the engine decodes."""
+    packed = Packed(form.method, content, None)
+    first, hidden = next(decompress(packed, budget), b""), may_go_on(form, content)
+    if not hidden and isinstance(first, bytes | memoryview) and not is_container(bytes(first[:_HEAD])):
+        return Inside()
+    return Inside((Inner(f"{path}/{form.name}:0", partial(decompress, packed, budget), hidden),))
+
+
+def _in_tar(path: str, content: memoryview, bounds: ContainerBounds) -> Inside:
+    """The archives in a tar; the engine opens the tar itself."""
+    members = [*islice(tar_members(content), bounds.members + 1)]
+    found = (
+        Inner(f"{path}/tar:{number}", partial(pieces_of, member, bounds.file), hidden=False)
+        for number, member in enumerate(members[: bounds.members])
+        if is_container(bytes(member[:_HEAD]))
+    )
+    exceeded = len(members) > bounds.members
+    limits = ((Limit.LIMITS, f"part {path}: {ContainerLimit.MEMBERS} of a tar"),) if exceeded else ()
+    return Inside(tuple(found), limits=limits)
 
 
 def files_within(

@@ -1,5 +1,7 @@
 """Archives that clamd does not open, through both sendmails, with the real 7-Zip; and archives with a password."""
 
+import bz2
+import gzip
 import io
 import lzma
 import shutil
@@ -119,6 +121,8 @@ ARCHIVES: dict[str, tuple[Made, str]] = {
     "zst": (lambda _: as_zstd(lzma.compress(FILE)), "2/zstd:0"),
     "Z": (lambda _: as_lzw(FILE), "2/z:0"),
     "deb": (lambda _: as_ar(b"2.0\n", tar_xz(b"control"), tar_xz(FILE)), "2/ar:2"),
+    "bz2, in its second stream": (lambda _: bz2.compress(b"first") + bz2.compress(FILE), "2/bz2:0"),
+    "lz in a tar.xz.gz": (lambda _: gzip.compress(tar_xz(as_lzip(FILE))), "2/gz:0/xz:0/tar:0/lzma:0"),
     "zst in a zip": (lambda _: zipped(as_zstd(lzma.compress(FILE))), "2/zip:0/zstd:0"),
     "7z in zst in lzma": (
         lambda folder: as_alone(as_zstd(seven_zip(folder, "-t7z", "-m0=BZip2"))),

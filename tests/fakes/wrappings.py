@@ -201,6 +201,8 @@ _NAMES: Mapping[str, bytes] = {
     "encoded word": _ENCODING + b": =?us-ascii?Q?base64?=\r\n",
     "escape": _ENCODING + b": base\\64\r\n",
     "behind a bare CR": b"X-A: b\r" + _ENCODING + b": base64\r\n",
+    "behind a vertical tab": b"X-A: b\v" + _ENCODING + b": base64\r\n",
+    "behind a separator": b"Content-Description: b\x1d" + _ENCODING + b": base64\r\n",
     "in a folded line": b"X-A: b\r\n " + _ENCODING + b": base64\r\n",
 }
 _QUOTED = b"Content-Transfer-Encoding: quoted-printable\r\n"
@@ -236,6 +238,8 @@ _INLINE_FORMS: Mapping[str, Builder] = {
     "xx by the field": lambda c: attached(xx(c), b"Content-Transfer-Encoding: x-xxencode\r\n"),
     "yenc by the field": lambda c: attached(yenc(c), b"Content-Transfer-Encoding: x-yencode\r\n"),
     "binhex by the field": lambda c: attached(binhex(c), b"Content-Transfer-Encoding: mac-binhex40\r\n"),
+    "uu with six digits": lambda c: mail(_TEXT, uu(c).replace(b"begin 644", b"begin 100644")),
+    "uu with two blanks": lambda c: mail(_TEXT, uu(c).replace(b"begin 644 ", b"begin  ")),
     "uu in the preamble": lambda c: mixed(_TEXT + b"\r\ntext").replace(
         b"\r\n\r\n--bb", b"\r\n\r\n" + uu(c) + b"\r\n--bb", 1
     ),
@@ -326,6 +330,9 @@ _SMIME_FORMS: Mapping[str, Builder] = {
     "opaque": lambda c: mail(_SMIME + _ENCODED, b64(signed(c))),
     "by its name": lambda c: mail(
         _OCTETS + b"Content-Disposition: attachment; filename=smime.p7m\r\n" + _ENCODED, b64(signed(c))
+    ),
+    "by its encoded name": lambda c: mail(
+        _OCTETS + b'Content-Disposition: attachment; filename="=?utf-8?B?c21pbWUucDdt?="\r\n' + _ENCODED, b64(signed(c))
     ),
     "not encoded": lambda c: mail(_SMIME + b"Content-Transfer-Encoding: binary\r\n", signed(c)),
 }

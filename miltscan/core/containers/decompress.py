@@ -19,13 +19,14 @@ from miltscan.core.containers.budget import MIB, Budget, ContainerLimit
 
 STORED, DEFLATE, BZIP2, LZMA, XZ = 0, 8, 12, 14, 95
 """The methods that are read (APPNOTE 4.4.5); others, such as Deflate64 (9), Zstandard (93) and PPMd (98), are not."""
-ZLIB, ALONE, LZIP = -1, -2, -3
-"""Formats for which zip has no number: zlib, which CMS uses (RFC 3274), and LZMA as the files .lzma and .lz have it."""
+ZLIB, ALONE, LZIP, GZIP_FILE, BZIP2_FILE, XZ_FILE = -1, -2, -3, -4, -5, -6
+"""Formats for which zip has no number: zlib, which CMS uses (RFC 3274), and the files .lzma, .lz, .gz, .bz2 and .xz."""
 
 _INPUT, _OUTPUT = 64 * 1024, MIB  # bytes of a step: the larger the input, the more a decoder copies when it is full
 _LZMA_HEADER, _LZMA_PROPERTIES, _SMALLEST_DICTIONARY = 9, 5, 4096  # bytes (APPNOTE 5.8.8; LZMA SDK)
 _ALONE_HEADER = 13  # bytes (lzma-file-format.txt of the LZMA SDK)
 _LZIP_MAGIC, _LZIP_HEADER, _LZIP_TRAILER = b"LZIP\x01", 6, 20  # bytes (manual of lzip, "File format")
+_LARGEST_XZ = 72 * MIB  # bytes: `xz -9`, which is usual, has a dictionary of 64 MiB, of which what is used costs memory
 _MEMORY_EXCEEDED = "Memory usage limit exceeded"  # CPython, Modules/_lzmamodule.c
 _LZMA_SLACK = 4096  # bytes that a decoder makes of the end of a stream that has no end marker
 
@@ -92,12 +93,12 @@ def decompress(packed: Packed, budget: Budget) -> Iterator[Piece]:
     if packed.method == STORED:
         yield from _stored(packed, budget)
         return
-    start = _STARTS.get(packed.method)
-    if start is None and packed.method != LZIP:
+    start, data = _STARTS.get(packed.method), packed.data
+    if packed.method not in KNOWN_METHODS:
         yield DataFault.METHOD_UNKNOWN
         return
     try:
-        pieces = _decoded(*start(packed, budget), budget) if start else _members_of_lzip(packed.data, budget)
+        pieces = _decoded(*start(packed, budget), budget) if start else _streams(_FILES[packed.method], data, budget)
         if _dictionary(packed) > budget.bounds.memory:
             pieces = _beginning(pieces, budget.bounds.memory)
         yield from _limited(packed, pieces, budget.bounds.file)
@@ -224,17 +225,20 @@ def _alone(packed: Packed, budget: Budget) -> tuple[_Decoder, memoryview]:
     return decoder, packed.data[_ALONE_HEADER:]
 
 
-def _members_of_lzip(data: memoryview, budget: Budget) -> Iterator[Piece]:
-    """The output of all members of a .lz; what is no member ends the file, as it does for lzip."""
+class _File(NamedTuple):
+    """A file of streams, one behind the other: how each begins, its header and decoder, the bytes behind it."""
+
+    magic: bytes
+    start: Callable[[memoryview, Budget], tuple[int, _Decoder]]
+    trailer: int = 0
+
+
+def _streams(file: _File, data: memoryview, budget: Budget) -> Iterator[Piece]:
+    """The output of all streams, between which zeros may stand; what is no stream ends the file, as for its program."""
     at = 0
-    while data[at : at + len(_LZIP_MAGIC)] == _LZIP_MAGIC:
-        code = data[at + len(_LZIP_MAGIC)]
-        size = (1 << (code & 0x1F)) - (1 << (code & 0x1F)) // 16 * (code >> 5)
-        if size > budget.bounds.memory:
-            raise MemoryError
-        filters = [{"id": lzma.FILTER_LZMA1, "dict_size": max(size, _SMALLEST_DICTIONARY), "lc": 3, "lp": 0, "pb": 2}]
-        decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
-        at += _LZIP_HEADER
+    while data[at : at + len(file.magic)] == file.magic:
+        header, decoder = file.start(data[at:], budget)
+        at += header
         while not decoder.eof:
             given = bytes(data[at : at + _INPUT]) if decoder.needs_input else b""
             if decoder.needs_input and not given:
@@ -242,16 +246,41 @@ def _members_of_lzip(data: memoryview, budget: Budget) -> Iterator[Piece]:
                 return
             at += len(given)
             output = decoder.decompress(given, _OUTPUT)
-            if exceeded := budget.spend(max(len(given), len(output))):
+            if exceeded := budget.spend(max(len(given) - len(decoder.unused_data), len(output))):
                 yield exceeded
                 return
             if output:
                 yield output
-        at += _LZIP_TRAILER - len(decoder.unused_data)
+        at += file.trailer - len(decoder.unused_data)
+        at += _zeros(data[at:])
     if not at:
         yield DataFault.BROKEN
 
 
+def _zeros(data: memoryview) -> int:
+    """How many bytes at the begin are zero."""
+    at = 0
+    while at < len(data) and data[at] == 0:
+        window = bytes(data[at : at + _INPUT])
+        at += len(window) - len(window.lstrip(b"\0"))
+    return at
+
+
+def _start_lzip(data: memoryview, budget: Budget) -> tuple[int, _Decoder]:
+    code = data[len(_LZIP_MAGIC)] if len(data) > len(_LZIP_MAGIC) else 0
+    size = (1 << (code & 0x1F)) - (1 << (code & 0x1F)) // 16 * (code >> 5)
+    if size > budget.bounds.memory:
+        raise MemoryError
+    filters = [{"id": lzma.FILTER_LZMA1, "dict_size": max(size, _SMALLEST_DICTIONARY), "lc": 3, "lp": 0, "pb": 2}]
+    return _LZIP_HEADER, lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
+
+
+_FILES: Mapping[int, _File] = {
+    LZIP: _File(_LZIP_MAGIC, _start_lzip, _LZIP_TRAILER),
+    GZIP_FILE: _File(b"\x1f\x8b", lambda _, __: (0, _Inflater(zlib.MAX_WBITS + 16))),
+    BZIP2_FILE: _File(b"BZh", lambda _, __: (0, bz2.BZ2Decompressor())),
+    XZ_FILE: _File(b"\xfd7zXZ\0", lambda _, __: (0, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_LARGEST_XZ))),
+}
 _STARTS: Mapping[int, Callable[[Packed, Budget], tuple[_Decoder, memoryview]]] = {
     DEFLATE: _deflate,
     BZIP2: _bzip2,
@@ -260,5 +289,5 @@ _STARTS: Mapping[int, Callable[[Packed, Budget], tuple[_Decoder, memoryview]]] =
     ZLIB: _zlib,
     ALONE: _alone,
 }
-KNOWN_METHODS = frozenset({STORED, LZIP, *_STARTS})
+KNOWN_METHODS = frozenset({STORED, *_FILES, *_STARTS})
 """All methods that `decompress` reads."""

@@ -1,11 +1,12 @@
-"""Makes a tar of many files, so that an engine scans them at once instead of one by one. Pure.
+"""Reads a tar, and makes one of many files, so that an engine scans them at once instead of one by one. Pure.
 
 The names are numbers: those in an archive mean nothing here. The format is the ustar of pax(1).
 """
 
 from collections.abc import Iterator, Sequence
 
-_BLOCK = 512
+TAR_HEAD = _BLOCK = 512
+"""Bytes by which a tar is known."""
 TAR_END = 2 * _BLOCK
 """Bytes of the end of a tar."""
 _CHECKSUM = slice(148, 156)
@@ -32,3 +33,37 @@ def _header(number: int, size: int) -> bytes:
     header = header.ljust(_BLOCK, b"\0")
     header[_CHECKSUM] = b"%06o\0 " % sum(header)
     return bytes(header)
+
+
+_SIZE = slice(124, 136)
+_LARGE, _LARGE_BITS = 0x80, 95
+"""The flag of a size that is a binary number, and its bits (GNU)."""
+
+
+def is_tar(head: bytes | memoryview) -> bool:
+    """Whether this begins with the header of a file in a tar of any kind: its checksum is that of its bytes."""
+    said = bytes(head[_CHECKSUM]).strip(b" \0")
+    if len(head) < _BLOCK or not said.isdigit() or b"8" in said or b"9" in said:
+        return False
+    header = bytes(head[:_BLOCK])
+    blank = len(header[_CHECKSUM]) * ord(" ")
+    return int(said, 8) == sum(header) - sum(header[_CHECKSUM]) + blank
+
+
+def tar_members(data: memoryview) -> Iterator[memoryview]:
+    """The content of each member, also behind the end of the archive; a block that is no header is passed over."""
+    at = 0
+    while at + _BLOCK <= len(data):
+        header = data[at : at + _BLOCK]
+        at += _BLOCK
+        if is_tar(header):
+            size = _number(bytes(header[_SIZE]))
+            yield data[at : at + size]
+            at += size + -size % _BLOCK
+
+
+def _number(field: bytes) -> int:
+    if field[0] & _LARGE:
+        return int.from_bytes(field) & ((1 << _LARGE_BITS) - 1)
+    digits = field.strip(b" \0")
+    return int(digits, 8) if digits.isdigit() and not digits.strip(b"01234567") else 0

@@ -3,6 +3,7 @@
 from functools import lru_cache
 from typing import NamedTuple
 
+from miltscan.core.attachment_names import every_name
 from miltscan.core.mime.closed import Anomaly
 from miltscan.core.mime.fields import HeaderFields
 from miltscan.core.mime.parameters import Name, Value, read_value
@@ -91,7 +92,7 @@ def _declare(said: tuple[tuple[bytes, ...], ...], default: bytes, *, strict: boo
         multipart=any(kind.startswith(b"multipart/") for kind in kinds),
         message=not MESSAGES.isdisjoint(kinds),
         headers=_HEADERS in kinds,
-        cms=not _CMS.isdisjoint(kinds) or any(name.value.lower().endswith(b".p7m") for name in names),
+        cms=not _CMS.isdisjoint(kinds) or any(name.lower().endswith(".p7m") for name in every_name(names)),
         text=all(kind.startswith(b"text/") for kind in kinds),
         encoded=encoding.transfers != (TransferEncoding.IDENTITY,),
     )

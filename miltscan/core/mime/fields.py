@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from miltscan.core.mime.octets import Octets
 
+_ENDS = rb"\r\n\v\f\x1c-\x1e"
+"""What ends a line for some readers: also what ends one of a str for Python."""
 _FIELDS = re.compile(
     rb"(?:>?From [^\r\n]*+\r?\n)?"
-    rb"(?:[A-Za-z0-9_][!-9;-~]*+:[^\r\n\0]*+(?:\r?\n[ \t]++[^ \t\r\n\0][^\r\n\0]*+)*\r?\n)*"
+    rb"(?:[A-Za-z0-9_][!-9;-~]*+:[^\0%b]*+(?:\r?\n[ \t]++[^ \t\0%b][^\0%b]*+)*\r?\n)*" % (_ENDS, _ENDS, _ENDS)
 )
 """Fields with their line ends, after the line that begins a message of an mbox."""
 _VALUE = rb"([^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*)"
@@ -20,7 +22,7 @@ _CONTENT = re.compile(
 )
 _LOOSE = re.compile(
     rb"Content-(Type|Transfer-Encoding|Disposition)[ \t\v\f:]*+"
-    rb"([^\r\n]*+(?:\r?\n[ \t]++(?!Content-)[^\r\n]*+)*)",
+    rb"([^%b]*+(?:\r?\n[ \t]++(?!Content-)[^%b]*+)*)" % (_ENDS, _ENDS),
     re.IGNORECASE,
 )
 """A field that some reader may see: anywhere in a line, with or without its colon."""

@@ -32,7 +32,8 @@ class Marked(NamedTuple):
 
 _WORDS: tuple[tuple[bytes, re.Pattern[bytes], Mark], ...] = (
     (b"\ncontent-", re.compile(rb"\ncontent-(?:type|transfer-encoding|disposition)[ \t]*+[:\n\r]?"), Mark.HEADER),
-    (b"\nbegin", re.compile(rb"\nbegin[ \t]++[0-7]{3,4}[ \t]"), Mark.UU),
+    # any number of digits, as uudecode takes; two blanks suffice for Outlook
+    (b"\nbegin", re.compile(rb"\nbegin(?:[ \t]++[0-7]{1,12}+[ \t]|[ \t]{2})"), Mark.UU),
     (b"\nbegin-base64", re.compile(rb"\nbegin-base64[ \t]"), Mark.BASE64),
     (b"=ybegin", re.compile(rb"=ybegin[ \t]"), Mark.YENC),
     (b"(this file must be ", re.compile(rb"\(this file must be converted with binhex"), Mark.BINHEX),

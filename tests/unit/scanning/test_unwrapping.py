@@ -1,7 +1,10 @@
 """Parts of a message that engines see by themselves, and what becomes of the verdicts on them."""
 
 import base64
+import bz2
+import gzip
 import io
+import lzma
 import os
 import time
 import zipfile
@@ -12,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from miltscan.core.containers.tar import as_tar
 from miltscan.core.lists import Consultation, Lists
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.mime.part import Reading
@@ -279,6 +283,68 @@ def test_a_zip_behind_the_begin_of_another_archive(unwrapped: Callable[..., Unwr
     """Programs find a zip by its end: what stands in front hides no member from the engine."""
     mail = unwrapped(mixed(base64.b64encode(begin + zip_of(VIRUS, zipfile.ZIP_LZMA))))
     assert mail.scan(Scanner(), later(), nothing) == replace(infected(), part="1/zip:0")
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.JAR", "a.docm", "=?utf-8?B?YS56aXA=?="])
+def test_a_zip_behind_anything(unwrapped: Callable[..., Unwrapped], name: str) -> None:
+    """As the name says that it is opened as one, in whatever form the field has it."""
+    data = mixed(base64.b64encode(b"\xff\xd8" + zip_of(VIRUS, zipfile.ZIP_LZMA)))
+    mail = unwrapped(data.replace(b"name=a0", b'name="%b"' % name.encode()))
+    assert mail.scan(Scanner(), later(), nothing) == replace(infected(), part="1/zip:0")
+
+
+def tarred(content: bytes) -> bytes:
+    """A tar of a text and a file."""
+    return b"".join(as_tar([memoryview(b"a text"), memoryview(content)]))
+
+
+@pytest.mark.parametrize(
+    ("outer", "part"),
+    [
+        (gzip.compress, "1/gz:0"),
+        (bz2.compress, "1/bz2:0"),
+        (lzma.compress, "1/xz:0"),
+        (tarred, "1/tar:1"),
+        (lambda content: gzip.compress(tarred(content)), "1/gz:0/tar:1"),
+        (lambda content: zip_of(bz2.compress(content)), "1/zip:0/bz2:0"),
+    ],
+    ids=["gz", "bz2", "xz", "tar", "tar.gz", "bz2 in zip"],
+)
+def test_an_archive_in_one_that_the_engine_opens(
+    unwrapped: Callable[..., Unwrapped], outer: Callable[[bytes], bytes], part: str
+) -> None:
+    """The engine opens the outer one and not the inner one; without an inner one it is asked once."""
+    mail = unwrapped(mixed(base64.b64encode(outer(zip_of(VIRUS, zipfile.ZIP_LZMA)))))
+    assert mail.scan(Scanner(), later(), nothing) == replace(infected(), part=f"{part}/zip:0")
+    engine = Scanner()
+    assert unwrapped(mixed(base64.b64encode(outer(b"harmless" * 20)))).scan(engine, later(), nothing) is CLEAN
+    assert len(engine.seen) == 1
+
+
+def test_documents_in_a_tar(unwrapped: Callable[..., Unwrapped]) -> None:
+    """They are zips of which the tar has no part: the engine sees them, and their number exceeds nothing."""
+    tar = b"".join(as_tar([memoryview(zip_of(b"%d" % number)) for number in range(9)]))
+    engine, mail = Scanner(), unwrapped(mixed(base64.b64encode(tar)), parts=3)
+    assert mail.scan(engine, later(), nothing) is CLEAN
+    assert (len(engine.seen), mail.structure and mail.structure.anomalies) == (1, ())
+
+
+def test_a_zip_in_pieces_in_a_tar(unwrapped: Callable[..., Unwrapped]) -> None:
+    """For who opens the file as a zip, its directory is at the end, and its data in another file of the tar."""
+    archive = zip_of(VIRUS, zipfile.ZIP_LZMA)
+    at = archive.index(b"PK\1\2")
+    tar = b"".join(as_tar([memoryview(b"any" + archive[:at]), memoryview(archive[at:])]))
+    verdict = unwrapped(mixed(base64.b64encode(tar))).scan(Scanner(), later(), nothing)
+    assert (verdict.outcome, verdict.part) == (Outcome.INFECTED, "1/zip:0")
+
+
+@pytest.mark.parametrize(("compress", "part"), [(bz2.compress, "1/bz2:0"), (gzip.compress, "1/gz:0")])
+def test_a_stream_behind_the_first_one(
+    unwrapped: Callable[..., Unwrapped], compress: Callable[[bytes], bytes], part: str
+) -> None:
+    """Programs decode all of a file, of which the engine decodes a part."""
+    mail = unwrapped(mixed(base64.b64encode(compress(b"harmless") + bytes(4) + compress(VIRUS))))
+    assert mail.scan(Scanner(), later(), nothing) == replace(infected(), part=part)
 
 
 def test_a_method_that_the_engine_does_not_know(unwrapped: Callable[..., Unwrapped]) -> None:

@@ -1,6 +1,7 @@
 """The content of members by every method, with sizes that are right or wrong, within the bounds."""
 
 import bz2
+import gzip
 import lzma
 import zlib
 from collections.abc import Callable, Mapping
@@ -14,11 +15,14 @@ from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, Contai
 from miltscan.core.containers.decompress import (
     ALONE,
     BZIP2,
+    BZIP2_FILE,
     DEFLATE,
+    GZIP_FILE,
     LZIP,
     LZMA,
     STORED,
     XZ,
+    XZ_FILE,
     ZLIB,
     DataFault,
     Packed,
@@ -49,6 +53,9 @@ ENCODERS: Mapping[int, Callable[[bytes], bytes]] = {
     ZLIB: zlib.compress,
     ALONE: as_alone,
     LZIP: as_lzip,
+    GZIP_FILE: gzip.compress,
+    BZIP2_FILE: bz2.compress,
+    XZ_FILE: lzma.compress,
 }
 CODED = [method for method in ENCODERS if method != STORED]
 
@@ -182,10 +189,25 @@ def test_nothing_raises(method: int, data: bytes, size: int | None) -> None:
     assert unpacked(packed) == unpacked(packed)
 
 
-def test_all_members_of_a_lzip_are_read() -> None:
-    """Also those behind the first, and behind a piece of input; what is no member ends the file."""
-    archive = as_lzip(TEXT, NOISE, TEXT) + b"rest"
-    assert unpacked(Packed(LZIP, memoryview(archive), None)) == (TEXT + NOISE + TEXT, None)
+@pytest.mark.parametrize("method", [LZIP, GZIP_FILE, BZIP2_FILE, XZ_FILE])
+@pytest.mark.parametrize("between", [b"", bytes(4), bytes(200_000)], ids=len)
+def test_all_streams_of_a_file_are_read(method: int, between: bytes) -> None:
+    """Also those behind the first, behind zeros and behind a piece of input; what is no stream ends the file."""
+    archive = between.join(map(ENCODERS[method], (TEXT, b"", NOISE, TEXT))) + b"rest"
+    assert unpacked(Packed(method, memoryview(archive), None)) == (TEXT + NOISE + TEXT, None)
+
+
+def test_many_small_streams_are_no_bomb() -> None:
+    """As bgzip and pigz make them: only what each of them takes is spent."""
+    archive = gzip.compress(b"a little") * 10_000
+    packed = Packed(GZIP_FILE, memoryview(archive), None)
+    assert unpacked(packed, ContainerBounds(output=MIB)) == (b"a little" * 10_000, None)
+
+
+def test_a_xz_as_its_highest_level_makes_it() -> None:
+    """Its dictionary has 64 MiB, whatever the size of the file."""
+    archive = lzma.compress(TEXT, preset=9)
+    assert unpacked(Packed(XZ_FILE, memoryview(archive), None)) == (TEXT, None)
 
 
 def test_a_lzip_with_a_large_dictionary_is_not_read() -> None:
