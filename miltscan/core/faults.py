@@ -21,6 +21,8 @@ _SIGNATURES = (
 _HANGS = "if it hangs again, read child_hangs in the log: journalctl -u miltscan"
 _ROOM = "free space in its temporary folder, or use a larger TemporaryDirectory"
 _HOUR, _DAY = 3600, 86400  # seconds
+SPOOL_ROOM = "free some space, or lower limits.message_size or limits.concurrent_scans"
+QUARANTINE_ROOM = "free some space, or lower max_age or max_size of the areas"
 
 
 def start_sendmail(name: str) -> str:
@@ -147,6 +149,24 @@ def metrics_in_memory(processes: float) -> Finding:
     """The metrics folder cannot be written."""
     text = f"cannot be written, and counts stay in memory ({_processes(processes)})"
     return warning("exporter.directory", text, "free space there: df /run")
+
+
+def no_room(subject: str, free: float, message_size: str, remedy: str) -> Finding:
+    """A folder for messages has room for less than one of the largest size."""
+    text = f"{free // 2**20:.0f}MiB free, less than one message of limits.message_size = {message_size}"
+    return error(subject, text, remedy)
+
+
+def not_stored(count: float) -> Finding:
+    """Messages that had to be kept could not be stored, in the last 15 minutes."""
+    text = f"messages that could not be stored in the last 15 minutes: {count:g}; their clients received 451"
+    return warning("quarantine", text, "run: miltscan check")
+
+
+def keeper_silent(silence: float) -> Finding:
+    """The keeper of the quarantine completes no round."""
+    text = f"has completed no round for {silence / 60:.0f} minutes: it releases, rescans and deletes nothing"
+    return warning("keeper", text, "read child_died and child_hangs in the log: journalctl -u miltscan")
 
 
 def exceptions(count: float) -> Finding:

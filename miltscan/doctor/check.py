@@ -222,9 +222,10 @@ def spool_findings(folder: Path, settings: Settings) -> Iterator[Finding]:
         yield error("spool.directory", text, remedy).named(NO_SPOOL).because(*denied(problem))
         return
     room, limits = os.statvfs(folder), settings.limits
-    remedy = "free some space, or lower limits.message_size or limits.concurrent_scans"
     free = room.f_bavail * room.f_frsize
-    yield room_finding("spool.directory", free, limits.message_size, messages=limits.concurrent_scans, remedy=remedy)
+    yield room_finding(
+        "spool.directory", free, limits.message_size, messages=limits.concurrent_scans, remedy=faults.SPOOL_ROOM
+    )
 
 
 def queue_depth_findings(queues: Mapping[str, str], limits: Mapping[str, float]) -> Iterator[Finding]:

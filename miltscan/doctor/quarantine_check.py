@@ -12,6 +12,7 @@ from pathlib import Path
 from miltscan.config.ownership import service_user
 from miltscan.config.settings import Settings
 from miltscan.core.action import REFUSED_AREA
+from miltscan.core.faults import QUARANTINE_ROOM
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.core.mounts import mounted_path
 from miltscan.doctor.host import room_finding
@@ -74,8 +75,7 @@ def folder_findings(folder: Path, settings: Settings) -> Iterator[Finding]:
     yield from faults or [ok(_SUBJECT, f"{folder} belongs to {owner(status)} and has mode {_mode(status)}")]
     with suppress(OSError):
         room, largest = os.statvfs(folder), settings.limits.message_size
-        remedy = "free some space, or lower max_age or max_size of the areas"
-        yield room_finding(_SUBJECT, room.f_bavail * room.f_frsize, largest, messages=_MESSAGES, remedy=remedy)
+        yield room_finding(_SUBJECT, room.f_bavail * room.f_frsize, largest, messages=_MESSAGES, remedy=QUARANTINE_ROOM)
 
 
 def _missing(folder: Path, settings: Settings) -> Finding:

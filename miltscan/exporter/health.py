@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from miltscan.config.engines import EngineSettings
 from miltscan.config.settings import Settings
+from miltscan.config.units import show_size
 from miltscan.core import faults
 from miltscan.core.finding import Finding, Level, error
 from miltscan.core.probe import ProbeKind
@@ -14,6 +15,8 @@ _SELF_TESTS_MISSED = 3  # a server whose last passed self-test is older than thi
 _PROBES_MISSED = 3
 _SILENCE = 15.0  # seconds without upkeep, which a process does every 5 s, after which it hangs
 
+_KEEPER_SILENCE = 300.0  # seconds without a round, as of MiltscanKeeperDown; it makes several a minute
+
 Reasons = Mapping[tuple[str, str], str]
 """Why servers that are down fail their self-tests, by engine and server, as far as it is known."""
 
@@ -21,7 +24,7 @@ Reasons = Mapping[tuple[str, str], str]
 def all_findings(numbers: Numbers, settings: Settings, now: float, reasons: Reasons) -> HealthFindings:
     """Return all that is wrong, for the status page."""
     return HealthFindings(
-        unready(numbers, settings, now, reasons), unproven(numbers, settings, now), degraded(numbers, now)
+        unready(numbers, settings, now, reasons), unproven(numbers, settings, now), degraded(numbers, settings, now)
     )
 
 
@@ -50,13 +53,13 @@ def unready(numbers: Numbers, settings: Settings, now: float, reasons: Reasons |
     return [*workers, *map(faults.socket_lost, lost), *(found if required else [none])]
 
 
-def degraded(numbers: Numbers, now: float) -> list[Finding]:
+def degraded(numbers: Numbers, settings: Settings, now: float) -> list[Finding]:
     """Return what is wrong although mail is scanned as usual. /readyz names it and stays ok.
 
     A load balancer must not remove a scanner because of its log.
     """
     hung = [one for one in hanging(numbers, now) if one.level is not Level.ERROR]
-    return [*hung, *_log_faults(numbers), *_folder_faults(numbers)]
+    return [*hung, *_log_faults(numbers), *_folder_faults(numbers, settings), *_keeper_faults(numbers, now)]
 
 
 def hanging(numbers: Numbers, now: float) -> list[Finding]:
@@ -67,9 +70,20 @@ def hanging(numbers: Numbers, now: float) -> list[Finding]:
     return [faults.worker_hangs(name, silence, alone=len(hung) == len(silent)) for name, silence in hung.items()]
 
 
-def _folder_faults(numbers: Numbers) -> Iterator[Finding]:
+def _folder_faults(numbers: Numbers, settings: Settings) -> Iterator[Finding]:
     if count := numbers.total("metrics_in_memory"):
         yield faults.metrics_in_memory(count)
+    size = settings.limits.message_size
+    for folder, remedy in (("spool", faults.SPOOL_ROOM), ("quarantine", faults.QUARANTINE_ROOM)):
+        free = numbers.total(f"{folder}_free_bytes")
+        if free is not None and free < size:
+            yield faults.no_room(f"{folder}.directory", free, show_size(size), remedy)
+
+
+def _keeper_faults(numbers: Numbers, now: float) -> Iterator[Finding]:
+    last = numbers.total("keeper_last_round_timestamp_seconds")
+    if numbers.total("keeper_configured") and last and now - last > _KEEPER_SILENCE:
+        yield faults.keeper_silent(now - last)
 
 
 def _log_faults(numbers: Numbers) -> Iterator[Finding]:

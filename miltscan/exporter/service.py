@@ -126,7 +126,7 @@ def _healthz(state: ExporterState, request: Request) -> Response:
 def _readyz(state: ExporterState, request: Request) -> Response:
     (seen, unknown), now = _seen(state), time.time()
     reasons = [] if unknown else health.not_ready(seen, state.settings, now, state.page.recent.reasons)
-    return _health(request, _lines(reasons), [*unknown, *_lines(health.degraded(seen, now))])
+    return _health(request, _lines(reasons), [*unknown, *_lines(health.degraded(seen, state.settings, now))])
 
 
 def _lines(findings: Sequence[Finding]) -> list[str]:

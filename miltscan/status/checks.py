@@ -120,6 +120,8 @@ def _mail(seen: Seen) -> Iterator[Finding]:
     for reason, count in history.unscanned(seen.past.last(_RECENT)).items():
         if count >= 1 and reason not in _CAUSED_BY_MAIL:
             yield faults.not_scanned(count, reason)
+    if count := sum(point.not_stored for point in seen.past.last(history.SPAN)):
+        yield faults.not_stored(count)
     points, limits = seen.past.last(thresholds.SHARE_WINDOW), seen.settings.thresholds
     unscanned = sum(count for reason, count in history.unscanned(points).items() if reason != Limit.ENCRYPTED)
     messages, limit = max(unscanned, sum(history.messages(points).values())), limits.unscanned_percent / 100

@@ -39,6 +39,7 @@ class Point:
     seconds: float
     messages: Mapping[str, float]
     unscanned: Mapping[str, float]
+    not_stored: float
     latency: Buckets
     gauges: Mapping[str, float]
     queues: Mapping[str, float]
@@ -66,6 +67,7 @@ class History:
             seconds,
             messages=_of("messages", grown),
             unscanned=_of("unscanned", grown),
+            not_stored=sum(_of("not stored", grown).values()),
             latency={float(bound): count for bound, count in _of("latency", grown).items()},
             gauges={name: numbers.total(name) or 0.0 for name in _GAUGES},
             queues=numbers.by(_QUEUES, "queue"),
@@ -90,6 +92,7 @@ def _counters(numbers: Numbers) -> dict[tuple[str, str], float]:
     kinds = {
         "messages": dict.fromkeys(map(str, Outcome), 0.0) | numbers.by("messages_total", "outcome"),
         "unscanned": numbers.by("unscanned_total", "reason"),
+        "not stored": {"": numbers.total("quarantine_put_errors_total") or 0.0},
         "latency": numbers.by("message_duration_seconds_bucket", "le"),
     }
     return {(kind, key): value for kind, values in kinds.items() for key, value in values.items()}

@@ -271,7 +271,32 @@ def test_a_worker_that_hangs_is_named(upkeep: dict[str, float], unready: list[st
     beats = [("miltscan_process_upkeep_timestamp_seconds", {"process": name}, at) for name, at in upkeep.items()]
     numbers = Numbers([*good, *canary, *beats])
     assert lines(health.unready(numbers, Settings(), 1000.0)) == unready
-    assert lines(health.degraded(numbers, 1000.0)) == degraded
+    assert lines(health.degraded(numbers, Settings(), 1000.0)) == degraded
+
+
+@pytest.mark.parametrize(
+    ("seen", "named"),
+    [
+        ({"spool_free_bytes": 2**30, "quarantine_free_bytes": 2**30}, []),
+        (
+            {"spool_free_bytes": 2**20, "quarantine_free_bytes": 0},
+            [
+                "spool.directory: 1MiB free, less than one message of limits.message_size = 100MiB",
+                "quarantine.directory: 0MiB free, less than one message of limits.message_size = 100MiB",
+            ],
+        ),
+        ({"keeper_configured": 1, "keeper_last_round_timestamp_seconds": 700.0}, []),
+        (
+            {"keeper_configured": 1, "keeper_last_round_timestamp_seconds": 400.0},
+            ["keeper: has completed no round for 10 minutes: it releases, rescans and deletes nothing"],
+        ),
+        ({"keeper_configured": 0, "keeper_last_round_timestamp_seconds": 400.0}, []),
+    ],
+)
+def test_a_full_folder_and_a_silent_keeper_are_named(seen: dict[str, float], named: list[str]) -> None:
+    """Mail is scanned, and what has to be stored is not; the words are those of `check`."""
+    numbers = Numbers([(f"miltscan_{name}", {}, value) for name, value in seen.items()])
+    assert lines(health.degraded(numbers, Settings(), 1000.0)) == named
 
 
 WELL = {"clean": 1.0, "signature": 1.0}

@@ -44,6 +44,13 @@ def _lately(**unscanned: float) -> History:
     return past
 
 
+def _not_stored(count: float) -> History:
+    past = History()
+    past.add(Numbers([]), NOW - STEP, 0)
+    past.add(Numbers([("miltscan_quarantine_put_errors_total", {}, count)]), NOW, STEP)
+    return past
+
+
 def _delayed(messages: int, slow: int) -> History:
     past = History()
     past.add(Numbers([]), NOW - STEP, 0)
@@ -106,6 +113,7 @@ def test_all_is_well() -> None:
         ({"queues": [replace(QUEUE, readable=False)]}, "delivery queue: cannot be read"),
         ({"past": _lately(timeout=3)}, "messages not scanned in the last five minutes: 3 (timeout)"),
         ({"past": _lately(limits=30)}, "was not scanned completely in the last 15 minutes (30 messages; limit 5%)"),
+        ({"past": _not_stored(3)}, "quarantine: messages that could not be stored in the last 15 minutes: 3"),
         ({"degraded": [faults.log_stalled(1, 0)]}, "log: cannot be written by 1 process"),
         (
             {"trend": _trend(10, 600), "queues": [replace(QUEUE, entries=800)]},
