@@ -160,6 +160,13 @@ deb:
 	@deploy/debian/install deploy/debian/packages-build.txt
 	@$(SUDO) deploy/debian/build $(RELEASE)
 
+# Builds the image of miltscan from its Debian package into dist/, on a tree of Debian, or on BASE=docker.io/library/debian:trixie-slim;
+# docs/container.md. PACKAGE names a package that is there already.
+image:
+	@deploy/debian/install deploy/debian/packages-build.txt
+	@deploy/debian/install deploy/debian/packages-image.txt
+	@$(SUDO) $(if $(PACKAGE),env PACKAGE=$(PACKAGE)) deploy/container/build $(BASE)
+
 # Builds what a version consists of into dist/, with checksums: sdist, wheel, the packages of both releases.
 release: environment
 	@deploy/debian/install deploy/debian/packages-build.txt

@@ -15,9 +15,9 @@ from tests.harness.programs import CHECKOUT
 DEPLOY = CHECKOUT / "deploy"
 DEBIAN = DEPLOY / "debian"
 NOT_ON_A_HOST = re.compile(
-    r"debian/|install$|release$|distributions\.py$|requirements.*\.txt$|mixin/|grafana/generator/|prometheus/tests/"
+    r"debian/|container/|compose/|install$|release$|distributions\.py$|requirements.*\.txt$|mixin/|grafana/generator/|prometheus/tests/"
 )
-"""What builds, generates or tests the other files, and the mixin, which is built into a configuration elsewhere."""
+"""What builds, generates or tests the other files; the mixin, which is built into a configuration elsewhere; images."""
 
 
 def test_every_file_of_deploy_is_in_the_package() -> None:
@@ -57,7 +57,15 @@ def test_both_packages_are_described_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["common/miltscan.postinst", "common/miltscan.prerm", "common/miltscan.postrm", "build", "tree"]
+    "name",
+    [
+        "common/miltscan.postinst",
+        "common/miltscan.prerm",
+        "common/miltscan.postrm",
+        "build",
+        "tree",
+        "../container/build",
+    ],
 )
 def test_the_shell_reads_each_script(name: str) -> None:
     """A maintainer script with a mistake would leave a package half installed."""
