@@ -247,6 +247,13 @@ def test_the_folders_on_a_host_with_postfix(root: Path) -> None:
         assert (status.st_gid, result.returncode) == (110, 0), result.stderr
 
 
+def test_apparmor_profile() -> None:
+    """AppArmor's compiler accepts the profile, and the unit names it."""
+    result = run("apparmor_parser", "--skip-kernel-load", "--skip-cache", "--names", DEPLOY / "apparmor" / "miltscan")
+    assert (result.returncode, result.stdout) == (0, "miltscan\n"), result.stderr
+    assert names(text_of("miltscan.service"), "AppArmorProfile") == {"-miltscan"}
+
+
 def test_log_rotation(tmp_path: Path) -> None:
     """Rotation moves the lines away, and the process goes on writing at the start of the file."""
     log = tmp_path / "miltscan.log"

@@ -21,11 +21,14 @@ import psutil
 from tests.harness import client
 from tests.harness.client import Reply
 from tests.harness.network import inside_network
-from tests.harness.processes import PATIENCE, wait_until
+from tests.harness.processes import wait_until
 from tests.systems.tree import BOUND, HOST_NAME, SOURCE
 
-BOOT_TIMEOUT = 300.0  # seconds; a boot takes ten on an idle host
-COMMAND_TIMEOUT = 400.0  # above TimeoutStopSec= of deploy/systemd/miltscan.service
+PATIENCE = 240.0  # seconds for what takes a few on an idle host
+BOOT_TIMEOUT = 600.0  # seconds; a boot takes ten on an idle host
+COMMAND_TIMEOUT = (
+    1800.0  # above TimeoutStopSec= of deploy/systemd/miltscan.service, and for the upgrade of a distribution
+)
 POWER_OFF = signal.SIGRTMIN + 4  # systemd(1)
 SMTP_PORT = 25
 

@@ -13,8 +13,8 @@ import pytest
 from tests.fakes.eicar import EICAR
 from tests.harness.client import Reply, new_message_id, text_message
 from tests.harness.messages import as_wire, with_attachment, zipped
-from tests.harness.processes import PATIENCE, wait_until
-from tests.systems.machine import Machine
+from tests.harness.processes import wait_until
+from tests.systems.machine import PATIENCE, Machine
 
 FOLDER = "/var/lib/clamav/tmp"  # TemporaryDirectory of deploy/clamav/clamd.conf
 MOUNT = f"mount -t tmpfs -o uid=clamav,gid=clamav,mode=700,%s tmpfs {FOLDER}"

@@ -2,8 +2,8 @@
 
 from tests.harness.client import new_message_id, text_message
 from tests.harness.messages import as_wire, infected
-from tests.harness.processes import PATIENCE, wait_until
-from tests.systems.machine import Machine
+from tests.harness.processes import wait_until
+from tests.systems.machine import PATIENCE, Machine
 
 UNITS = "miltscan miltscan-delivery miltscan-incoming clamav-daemon"
 

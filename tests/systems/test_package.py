@@ -1,21 +1,22 @@
-"""The Debian package on a booted machine: install, upgrade with mail flowing, remove; purge leaves nothing."""
+"""The Debian package on a booted machine, in this order: install, upgrade, reinstallation of the others, reboot, purge.
+
+Mail flows meanwhile.
+"""
 
 import os
 import re
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 
 import pytest
 
-from tests.harness.client import new_message_id, text_message
-from tests.harness.processes import PATIENCE, wait_until
+from tests.harness.processes import wait_until
 from tests.harness.programs import CHECKOUT
 from tests.systems.installed import SITE
-from tests.systems.machine import Machine
+from tests.systems.machine import PATIENCE, Machine
 from tests.systems.test_installed import mail_flows
+from tests.systems.traffic import DELIVERY_TIMEOUT, Traffic, traffic
 from tests.systems.tree import SITE as NAMES
 from tests.systems.tree import SWITCH, packaged, remove
 
@@ -90,49 +91,68 @@ def install(machine: Machine) -> None:
                 file.write(SITE)
 
 
-def upgrade_with_mail(machine: Machine) -> list[int]:
-    """The replies to a stream of clean mail during an upgrade."""
-    ended = Event()
-
-    def stream() -> list[int]:
-        replies = []
-        while not ended.is_set():
-            replies.append(machine.send(text_message(new_message_id())).code)
-        return replies
-
-    with ThreadPoolExecutor(1) as client:
-        replies = client.submit(stream)
-        try:
-            machine.run(f"{INSTALL} /root/newer.deb")
-        finally:
-            ended.set()
-        return replies.result()
-
-
 def left(machine: Machine) -> list[str]:
     """Every path that is named after the package, but the expected ones."""
     found = machine.run("find / -path /proc -prune -o -path /sys -prune -o -name '*miltscan*' -print").splitlines()
     return [path for path in found if not EXPECTED.match(path)]
 
 
-def test_life_of_a_package(bare: Machine) -> None:
-    """The commands of docs/packages.md succeed, no mail is refused during an upgrade, and purge leaves nothing."""
+@pytest.fixture(scope="module")
+def sandwich(bare: Machine) -> Machine:
+    """The machine on which the package is installed and the sandwich runs."""
     install(bare)
-    mail_flows(bare)
-    bare.run("miltscan check; test -e /usr/share/man/man5/miltscan.toml.5.gz")
-    assert bare.run(COMPLETE) == "release\n"
-    before = bare.run("systemctl show -P MainPID miltscan")
-    replies = upgrade_with_mail(bare)
-    assert len(replies) > 5
-    assert {*replies} == {250}
-    assert bare.run("systemctl show -P MainPID miltscan") != before
-    mail_flows(bare)
-    wait_until(lambda: not bare.run("find /var/spool/mqueuedelivery -type f"), PATIENCE, "an empty delivery queue")
-    bare.run("apt-get --yes remove miltscan")
-    assert bare.run("systemctl list-units --plain --no-legend 'miltscan*'") == ""
-    assert not bare.succeeds("ss -Hltn 'sport = :25 or sport = :19000' | grep .")
-    bare.run("apt-get --yes purge miltscan")
+    return bare
+
+
+def ends_well(machine: Machine, seen: Traffic) -> None:
+    """No infected message was accepted, and each clean one that was is delivered once mail flows again."""
+    assert 250 not in seen.infected
+    mail_flows(machine)
+    wait_until(lambda: not seen.missing(machine), DELIVERY_TIMEOUT, "accepted messages in the mailbox")
+
+
+def test_install(sandwich: Machine) -> None:
+    """The commands of docs/packages.md succeed: mail flows, no check fails, pages and completion exist."""
+    mail_flows(sandwich)
+    sandwich.run("miltscan check; test -e /usr/share/man/man5/miltscan.toml.5.gz")
+    assert sandwich.run(COMPLETE) == "release\n"
+
+
+def test_upgrade(sandwich: Machine) -> None:
+    """No mail is refused while a newer package replaces the running one."""
+    before = sandwich.run("systemctl show -P MainPID miltscan")
+    with traffic(sandwich) as seen:
+        sandwich.run(f"{INSTALL} /root/newer.deb")
+    assert len(seen.clean) > 5
+    assert {*seen.clean} == {250}
+    assert sandwich.run("systemctl show -P MainPID miltscan") != before
+    ends_well(sandwich, seen)
+
+
+def test_reinstallation_of_the_others(sandwich: Machine) -> None:
+    """While the packages of sendmail and clamd are installed again, clients may have to retry, but no mail is lost."""
+    with traffic(sandwich) as seen:
+        sandwich.run(f"{INSTALL} --reinstall sendmail-bin clamav-daemon")
+        wait_until(lambda: 250 in seen.clean[-3:], DELIVERY_TIMEOUT, "mail that is accepted again")
+    ends_well(sandwich, seen)
+    assert sandwich.run("systemctl is-enabled sendmail || true") == "masked\n"
+
+
+def test_reboot(sandwich: Machine) -> None:
+    """After a reboot every unit runs, and mail flows."""
+    sandwich.reboot()
+    assert "miltscan" not in sandwich.run("systemctl --failed --plain --no-legend")
+    mail_flows(sandwich)
+
+
+def test_removal(sandwich: Machine) -> None:
+    """Removed, nothing accepts mail; purged, nothing is left; then the distribution's sendmail starts again."""
+    wait_until(lambda: not sandwich.run("find /var/spool/mqueuedelivery -type f"), PATIENCE, "an empty delivery queue")
+    sandwich.run("apt-get --yes remove miltscan")
+    assert sandwich.run("systemctl list-units --plain --no-legend 'miltscan*'") == ""
+    assert not sandwich.succeeds("ss -Hltn 'sport = :25 or sport = :19000' | grep .")
+    sandwich.run("apt-get --yes purge miltscan")
     for command in blocks("Upgrade and remove"):
-        bare.run(command)
-    assert left(bare) == []
-    bare.run("systemctl start sendmail")
+        sandwich.run(command)
+    assert left(sandwich) == []
+    sandwich.run("systemctl start sendmail")

@@ -9,8 +9,8 @@ import pytest
 from tests.fakes.eicar import EICAR
 from tests.harness.client import new_message_id
 from tests.harness.messages import as_wire, with_attachment
-from tests.harness.processes import PATIENCE, wait_until
-from tests.systems.machine import Machine
+from tests.harness.processes import wait_until
+from tests.systems.machine import PATIENCE, Machine
 
 FOLDER = "/var/lib/miltscan/quarantine"
 SETTINGS = "/etc/miltscan/miltscan.toml"

@@ -14,8 +14,8 @@ from tests.fakes.milter_wire import Options
 from tests.fakes.mta import MTA
 from tests.harness.client import new_message_id, text_message
 from tests.harness.messages import as_wire, infected
-from tests.harness.processes import PATIENCE, ProgramError, wait_until
-from tests.systems.machine import Machine
+from tests.harness.processes import ProgramError, wait_until
+from tests.systems.machine import PATIENCE, Machine
 
 CONFIGURATION = "/etc/miltscan/miltscan.toml"
 SOCKET = "/run/miltscan/miltscan.sock"

@@ -102,9 +102,9 @@ def _bare(cache: Path, release: str) -> Path:
     """A new tree with systemd and the site's files of names, in which apt works and starts nothing."""
     new = cache / f"{release}.new"
     remove(new)
-    archives = _archives(release)
-    run(["debootstrap", "--include=systemd,systemd-sysv,dbus,iproute2", release, str(new), archives[0].split()[1]])
-    (new / "etc/apt/sources.list").write_text("\n".join(archives) + "\n")
+    lines = archives(release)
+    run(["debootstrap", "--include=systemd,systemd-sysv,dbus,iproute2", release, str(new), lines[0].split()[1]])
+    (new / "etc/apt/sources.list").write_text("\n".join(lines) + "\n")
     (new / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")  # until it boots nothing can be started
     (new / "usr/sbin/policy-rc.d").chmod(0o755)
     _write(new, "/etc/resolv.conf", Path("/etc/resolv.conf").read_text())
@@ -133,7 +133,7 @@ def packaged(cache: Path, release: str, package: Path) -> Path:
     return tree
 
 
-def _archives(release: str) -> list[str]:
+def archives(release: str) -> list[str]:
     """Lines of sources.list for a release, from those of this host's."""
     form = "$(REPO_URI) $(CODENAME) $(COMPONENT)"
     asked = ["apt-get", "indextargets", "--format", form, "Created-By: Packages", "Origin: Debian", "Component: main"]

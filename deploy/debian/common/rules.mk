@@ -24,6 +24,9 @@ override_dh_installchangelogs:
 override_dh_compress:
 	dh_compress -X.md -X.png
 
+execute_after_dh_install:
+	dh_apparmor --profile-name=miltscan
+
 # The package enables and starts nothing, because a half-configured sandwich would refuse mail; miltscan.postinst restarts
 # what runs. The other maintainer scripts stop the units in their order.
 override_dh_installsystemd:

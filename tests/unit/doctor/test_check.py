@@ -14,6 +14,7 @@ from miltscan.core.finding import Diagnosis, Level, ok, warning
 from miltscan.doctor import check
 from miltscan.doctor.running import waiting_findings
 from miltscan.engines.clamd import local
+from tests.harness import ports
 from tests.unit.doctor.support import DAY, NOW, bad_subjects, works
 
 
@@ -208,6 +209,8 @@ def test_check_reports_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         [queues]
         incoming = "{folder}"
         delivery = ""
+        [exporter]
+        listen = "127.0.0.1:{ports.choose().number}"
     """)
     assert bad_subjects(check.check_findings(configured, works)) == []
     assert bad_subjects(check.check_findings(configured, lambda *_: None)) == [("error", f"clamd unix:{folder}/ctl")]

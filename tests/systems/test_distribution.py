@@ -1,0 +1,58 @@
+"""The upgrade of a booted Debian 12 with the package to Debian 13, while mail flows; then the package of Debian 13."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.processes import wait_until
+from tests.systems.machine import PATIENCE, Machine
+from tests.systems.test_installed import mail_flows
+from tests.systems.test_package import INSTALL, build, ends_well, install
+from tests.systems.traffic import traffic
+from tests.systems.tree import archives, inside, packaged, remove
+
+OPTIONS = (
+    "-o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io"  # settings stay; a tree needs no fsync
+)
+UPGRADE = f"DEBIAN_FRONTEND=noninteractive apt-get --yes --quiet {OPTIONS} dist-upgrade"
+PYTHON = "readlink /proc/$(systemctl show -P MainPID miltscan)/exe"
+
+
+@pytest.fixture
+def debian_12(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """A booted Debian 12 on which the package runs; that of Debian 13 is in /root."""
+    if "bookworm" not in (request.config.getoption("--release") or ("bookworm",)):
+        pytest.skip("another release")
+    package = build("bookworm")
+    tree = packaged(request.config.getoption("--trees"), "bookworm", package)
+    (tree / "root" / package.name).rename(tree / "root" / "miltscan_first.deb")
+    shutil.copy2(build("trixie"), tree / "root" / "next.deb")
+    with Machine(tree) as machine:
+        install(machine)
+        yield machine
+    remove(tree)
+
+
+def fetched(machine: Machine, command: str) -> str:
+    """An apt command for the machine, which has no network, after the packages that it installs were fetched."""
+    inside(machine.tree, f"{command} --download-only")
+    return command
+
+
+def test_debian_12_to_13(debian_12: Machine) -> None:
+    """The package of Debian 12 goes on through the upgrade and a reboot; that of Debian 13 takes its place."""
+    mail_flows(debian_12)
+    debian_12.file("/etc/apt/sources.list").write_text("\n".join(archives("trixie")) + "\n")
+    inside(debian_12.tree, "apt-get --quiet update")
+    upgrade = fetched(debian_12, UPGRADE)
+    with traffic(debian_12) as seen:
+        debian_12.run(upgrade)
+    ends_well(debian_12, seen)
+    debian_12.reboot()
+    mail_flows(debian_12)
+    assert "/python3.11" in debian_12.run(PYTHON)
+    debian_12.run(fetched(debian_12, f"{INSTALL} /root/next.deb"))
+    wait_until(lambda: "/python3.13" in debian_12.run(PYTHON), PATIENCE, "the service on the Python of Debian 13")
+    mail_flows(debian_12)
+    debian_12.run("miltscan check")
