@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness import ports
 from tests.harness.clamav import Clamd
 from tests.harness.client import Reply
+from tests.harness.exposition import samples
 from tests.harness.jsonlog import JsonLog, LogLine
 from tests.harness.milter import Milter
 from tests.harness.milter_settings import inline
@@ -94,9 +94,8 @@ class Miltscan(Milter):
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of all samples `miltscan_NAME` that have these labels."""
-        families = text_string_to_metric_families(self.get("/metrics"))
-        samples = [sample for family in families for sample in family.samples]
-        return sum(s.value for s in samples if s.name == f"miltscan_{name}" and labels.items() <= s.labels.items())
+        found = samples(self.get("/metrics"), name)
+        return sum(one.value for one in found if one.name == name and labels.items() <= one.labels.items())
 
     def wait_for_engines(self, up: int) -> None:
         """Returns when so many servers pass their canary."""

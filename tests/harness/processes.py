@@ -31,14 +31,14 @@ class ProgramError(Exception):
 def wait_until(condition: Callable[[], Result | None], timeout: float, what: str) -> Result:
     """The first true value of `condition`; ProgramError naming `what` after `timeout` seconds.
 
-    It is asked every 10 ms, in a long wait every 50 ms: a question may be a scrape, which costs about 10 ms itself.
+    It is asked every 10 ms, in a long wait less often: a question may be a scrape, which costs about 10 ms itself.
     """
     began = time.monotonic()
     while not (result := condition()):
         waited = time.monotonic() - began
         if waited > timeout:
             raise ProgramError(f"waited {timeout:g} s in vain for {what}")
-        time.sleep(min(max(0.01, waited / 10), 0.05))
+        time.sleep(min(max(0.01, waited / 10), 0.25))
     return result
 
 

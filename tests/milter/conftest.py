@@ -99,4 +99,4 @@ def settle(daemon: Daemon) -> None:
     """Honest, up, nothing under way."""
     daemon.clamd.behaviour = honest
     daemon.clamd.contents.clear()
-    wait_until(lambda: daemon.engines_up() and daemon.idle(), PATIENCE, "an idle service")
+    wait_until(daemon.idle, PATIENCE, "an idle service")

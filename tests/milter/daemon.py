@@ -19,12 +19,12 @@ from socket import socket
 from typing import Any
 
 import psutil
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes.clamd import FakeClamd
 from tests.fakes.mta import MTA, Message, Result
 from tests.harness import ports
 from tests.harness.activated import activated
+from tests.harness.exposition import samples
 from tests.harness.jsonlog import JsonLog, LogLine
 from tests.harness.milter_settings import inline
 from tests.harness.processes import PATIENCE, Program, Programs, children_named, wait_until
@@ -186,15 +186,13 @@ class Daemon:
             with error:
                 return error.code, error.read().decode()
 
-    def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Name, labels and value of every sample of /metrics that is miltscan's own."""
-        for family in text_string_to_metric_families(self.get("/metrics")[1]):
-            for sample in family.samples if family.name.startswith("miltscan_") else ():
-                yield sample.name.removeprefix("miltscan_"), sample.labels, sample.value
+    def samples(self, *names: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
+        """Name, labels and value of the samples on /metrics, as `exposition.samples`."""
+        return ((one.name, one.labels, one.value) for one in samples(self.get("/metrics")[1], *names))
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of this name with these labels."""
-        return sum(value for found, has, value in self.samples() if found == name and labels.items() <= has.items())
+        return sum(value for found, has, value in self.samples(name) if found == name and labels.items() <= has.items())
 
     def wait_metric(self, name: str, expected: float, **labels: str) -> None:
         """Until the metric has this value."""
@@ -202,14 +200,15 @@ class Daemon:
 
     def engines_up(self) -> bool:
         """Whether every server passes its canary."""
-        states = [value for name, _labels, value in self.samples() if name == "engine_up"]
+        states = [value for name, _labels, value in self.samples("engine_up") if name == "engine_up"]
         return bool(states) and all(states)
 
     def idle(self) -> bool:
-        """Whether no session and no transaction is open."""
-        open_ = {"sessions": 0.0, "transactions_in_flight": 0.0}
-        open_ |= {name: value for name, _labels, value in self.samples() if name in open_}
-        return not any(open_.values())
+        """Whether every server passes its canary, and no session and no transaction is open."""
+        found = list(self.samples("engine_up", "sessions", "transactions_in_flight"))
+        open_ = [value for name, _labels, value in found if name in {"sessions", "transactions_in_flight"}]
+        up = [value for name, _labels, value in found if name == "engine_up"]
+        return bool(up) and all(up) and not any(open_)
 
     # The processes
 
