@@ -29,6 +29,7 @@ from miltscan.exporter.exchange import Request, Response
 from miltscan.exporter.http_server import HttpServer, Refusal
 from miltscan.exporter.measure import Measurement
 from miltscan.processes.link import ChildLink, received
+from miltscan.processes.signals import Signals
 from miltscan.status import page as status_page
 from miltscan.status.history import STEP
 from miltscan.status.page import StatusPage, numbers
@@ -175,7 +176,8 @@ async def _serve(
     listener: socket.socket, state: ExporterState, link: ChildLink | None, events: socket.socket | None
 ) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # not by add_signal_handler: asyncio closes its descriptor first, and a second TERM would be written to it
+    loop.add_reader(Signals([signal.SIGTERM]).fileno(), stop.set)
     allowed = access.load_access(state.settings.exporter)
     server = HttpServer(listener, allowed, lambda request: respond(state, request), PUBLIC, _Refused())
     measurement = Measurement(state.settings)

@@ -1,5 +1,6 @@
 """The exporter: its responses, and that neither a peer nor a fault keeps it from the next one."""
 
+import asyncio
 import contextlib
 import gzip
 import http.client
@@ -7,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -410,6 +412,30 @@ def test_it_ends_with_its_parent(running: Running) -> None:
     with socket.create_connection(("127.0.0.1", running.port)):
         running.lifeline.close()
         assert os.waitpid(running.pid, 0)[1] == 0
+
+
+def test_a_second_sigterm_while_it_ends(tmp_path: Path) -> None:
+    """The service manager and the supervisor both send one; none of them is written to a descriptor that is closed."""
+    web = listener.bind_http("127.0.0.1", 0)
+    link, lifeline = link_pair()
+    errors, close = tmp_path / "errors", asyncio.BaseEventLoop.close
+
+    def closed(loop: asyncio.BaseEventLoop) -> None:
+        close(loop)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def child() -> None:
+        lifeline.close()
+        with errors.open("w", buffering=1) as sys.stderr, pytest.MonkeyPatch.context() as changed:
+            changed.setattr(asyncio.BaseEventLoop, "close", closed)
+            service.serve_exporter(web, tmp_path, Settings(), link)
+
+    pid = _fork(child)
+    lifeline.close()
+    assert os.waitpid(pid, 0)[1] == 0
+    assert errors.read_text() == ""
+    web.close()
+    link.close()
 
 
 def test_a_server_that_fails_ends_the_process(tmp_path: Path) -> None:
