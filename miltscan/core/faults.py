@@ -151,7 +151,7 @@ def metrics_in_memory(processes: float) -> Finding:
     return warning("exporter.directory", text, "free space there: df /run")
 
 
-def no_room(subject: str, free: float, message_size: str, remedy: str) -> Finding:
+def lacks_room(subject: str, free: float, message_size: str, remedy: str) -> Finding:
     """A folder for messages has room for less than one of the largest size."""
     text = f"{free // 2**20:.0f}MiB free, less than one message of limits.message_size = {message_size}"
     return error(subject, text, remedy)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from miltscan.config.units import show_size
-from miltscan.core.faults import no_room
+from miltscan.core.faults import lacks_room
 from miltscan.core.finding import Finding, error, ok, warning
 from miltscan.doctor.topics import NOT_ROOT
 
@@ -106,7 +106,7 @@ def room_finding(  # noqa: PLR0913 - six facts without a type of their own
     """
     text, size = f"{free // 2**20}MiB free", f"limits.message_size = {show_size(largest)}"
     if free < largest:
-        return no_room(subject, free, show_size(largest), remedy)
+        return lacks_room(subject, free, show_size(largest), remedy)
     if inodes is not None and inodes < _LEAST_INODES:
         return error(subject, f"only {inodes} inodes free", remedy)
     if free < messages * largest:

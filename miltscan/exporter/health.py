@@ -77,7 +77,7 @@ def _folder_faults(numbers: Numbers, settings: Settings) -> Iterator[Finding]:
     for folder, remedy in (("spool", faults.SPOOL_ROOM), ("quarantine", faults.QUARANTINE_ROOM)):
         free = numbers.total(f"{folder}_free_bytes")
         if free is not None and free < size:
-            yield faults.no_room(f"{folder}.directory", free, show_size(size), remedy)
+            yield faults.lacks_room(f"{folder}.directory", free, show_size(size), remedy)
 
 
 def _keeper_faults(numbers: Numbers, now: float) -> Iterator[Finding]:
