@@ -23,7 +23,7 @@ from tests.harness.prometheus import Prometheus
 from tests.harness.sandwich import Sandwich
 
 # the path of a unix socket is short, so the folder has a digest in place of the path of the checkout
-_FOLDER = Path(f"/var/lib/miltscan-demo-{blake2b(str(CHECKOUT).encode(), digest_size=4).hexdigest()}")
+FOLDER = Path(f"/var/lib/miltscan-demo-{blake2b(str(CHECKOUT).encode(), digest_size=4).hexdigest()}")
 _WIDTH = 100
 _MILTSCAN = Path(sys.executable).with_name("miltscan")
 _RUN_QUEUE = "15s"
@@ -37,7 +37,7 @@ def main() -> int:
     if "stop" in sys.argv[1:]:
         return stop()
     clear()
-    _FOLDER.mkdir(mode=0o755)
+    FOLDER.mkdir(mode=0o755)
     try:
         return show(keep=bool(os.environ.get("KEEP")))
     except (ProgramError, MissingProgramError) as error:
@@ -54,15 +54,15 @@ def stop() -> int:
 
 def clear() -> list[str]:
     """End an earlier demonstration and remove its folder; return the names of the programs that ran."""
-    ended = end_recorded(_FOLDER) if _FOLDER.exists() else []
-    shutil.rmtree(_FOLDER, ignore_errors=True)
+    ended = end_recorded(FOLDER) if FOLDER.exists() else []
+    shutil.rmtree(FOLDER, ignore_errors=True)
     return ended
 
 
 def show(*, keep: bool) -> int:
     """Run the sandwich, send messages, and print the results; with `keep` it stays running."""
-    socket = _FOLDER / "run" / "miltscan.sock"
-    with Sandwich(_FOLDER, socket, 2525, 19000, _RUN_QUEUE) as sandwich:
+    socket = FOLDER / "run" / "miltscan.sock"
+    with Sandwich(FOLDER, socket, 2525, 19000, _RUN_QUEUE) as sandwich:
         exporter = ports.choose(9464)
         stage = _stage(sandwich, exporter.number)
         _print_notes([*sandwich.notes, exporter.note])
@@ -75,7 +75,7 @@ def show(*, keep: bool) -> int:
             sandwich.keep()
     _print_status_page(exporter.number, keep=keep)
     if not keep:
-        shutil.rmtree(_FOLDER)
+        shutil.rmtree(FOLDER)
     return result
 
 
@@ -98,13 +98,13 @@ def _stage(sandwich: Sandwich, port: int) -> Stage:
     clamd = sandwich.start_clamd()
     queues = f"""
 [queues]
-incoming = "{_FOLDER}/mqueue"
-delivery = "{_FOLDER}/mqueuedelivery"
+incoming = "{FOLDER}/mqueue"
+delivery = "{FOLDER}/mqueuedelivery"
 incoming_port = {sandwich.incoming.port}
 delivery_port = {sandwich.delivery.port}
 interval = "5s"
 """
-    settings = milter_settings.write(_FOLDER, f"unix:{clamd.socket}", port, queues)
+    settings = milter_settings.write(FOLDER, f"unix:{clamd.socket}", port, queues)
     stage = Stage(sandwich, clamd, sandwich.start_milter([_MILTSCAN, "run", "--config", settings]), port)
     stage.wait_ready()
     return stage
@@ -138,10 +138,10 @@ def _print_metrics(moved: Counter[str]) -> None:
 
 def _print_addresses(sandwich: Sandwich, port: int, prometheus: Prometheus | None) -> None:
     incoming, delivery = sandwich.incoming.port, sandwich.delivery.port
-    screen.print(f"Left running in {_FOLDER}; `make demo-stop` ends it.")
+    screen.print(f"Left running in {FOLDER}; `make demo-stop` ends it.")
     screen.print("Try it (package swaks); the second message is refused:")
     for title, mail in (("clean", messages.message("A clean message")), ("virus", messages.infected())):
-        file = _FOLDER / f"{title}.eml"
+        file = FOLDER / f"{title}.eml"
         file.write_bytes(messages.as_wire(mail))
         screen.print(
             f"  swaks --server 127.0.0.1:{incoming} --from a@example.org --to b@example.test --data @{file}",
@@ -149,14 +149,14 @@ def _print_addresses(sandwich: Sandwich, port: int, prometheus: Prometheus | Non
         )
     for name, where in (
         ("status page", f"http://127.0.0.1:{port}/"),
-        ("in a terminal", f"{_MILTSCAN} status --config {_FOLDER}/miltscan.toml"),
+        ("in a terminal", f"{_MILTSCAN} status --config {FOLDER}/miltscan.toml"),
         ("metrics", f"http://127.0.0.1:{port}/metrics   also /healthz and /readyz"),
         ("Prometheus", _prometheus_address(prometheus)),
         ("Grafana", _grafana_address(prometheus)),
         ("incoming sendmail", f"127.0.0.1:{incoming}"),
         ("delivery sendmail", f"127.0.0.1:{delivery}"),
         ("mailbox", f"{sandwich.mailbox.maildir}/new"),
-        ("log of miltscan", f"{_FOLDER}/milter.log"),
+        ("log of miltscan", f"{FOLDER}/milter.log"),
         ("log of sendmail", str(sandwich.syslog.file)),
     ):
         screen.print(f"  {name:18} {where}", soft_wrap=True)

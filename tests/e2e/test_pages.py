@@ -1,5 +1,6 @@
 """The commands of the pages do what the pages show, in a running sandwich in place of a host."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.demo import __main__ as demonstration
 from tests.harness import messages, programs
 from tests.harness.console import Console, examples
 from tests.harness.miltscan import ScanningSandwich
@@ -105,3 +107,26 @@ def test_the_filters_of_a_page_build(tmp_path: Path) -> None:
     subprocess.run([*build, f"CF_DIR={programs.data('/usr/share/sendmail/cf')}"], check=True, capture_output=True)
     assert "\nO InputMailFilters=opendkim, opendmarc, miltscan\n" in (tmp_path / "incoming.cf").read_text()
     assert "\nO InputMailFilters" not in (tmp_path / "delivery.cf").read_text()
+
+
+def test_the_demonstration_of_the_readme() -> None:
+    """`KEEP=1 make demo` shows mail that ends as expected, and `make demo-stop` ends it."""
+    readme = (CHECKOUT / "README.md").read_text()
+    assert all(command in readme for command in ("    make demo ", "`KEEP=1 make demo`", "`make demo-stop`"))
+    if demonstration.FOLDER.exists():
+        pytest.skip("a demonstration is running")
+    try:
+        shown = make("demo", KEEP="1")
+        assert "messages ended as expected" in shown
+    finally:
+        ended = make("demo-stop")
+    assert re.search(r"^Ended: clamd, delivery, incoming, mailbox, milter,", ended, re.MULTILINE)
+    assert not demonstration.FOLDER.exists()
+
+
+def make(target: str, **settings: str) -> str:
+    """What `make` prints; CalledProcessError if it fails."""
+    environment = {**os.environ, **settings}
+    return subprocess.run(
+        ["make", "-C", CHECKOUT, target], check=True, capture_output=True, text=True, env=environment
+    ).stdout

@@ -76,8 +76,6 @@ class Store:
             self.folder / "root",
             "--runroot",
             self.folder / "run",
-            "--storage-driver",
-            "vfs",
         ]
         return run(["buildah", *places, *arguments]).strip()
 

@@ -52,13 +52,14 @@ define(`SITE_REFUSE_LA', `500')dnl
 
 
 @pytest.fixture(scope="module")
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """The images of miltscan and of compose.yaml's other services."""
     kept: Path | None = request.config.getoption("--images")
     made = Store(kept or tmp_path_factory.mktemp("images"))
     if not (made.folder / "root").exists():
         build(made)
-    return made
+    yield made
+    made.buildah("rm", "--all")  # unmounts what `image` has mounted
 
 
 def build(store: Store) -> None:

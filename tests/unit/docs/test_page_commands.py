@@ -1,0 +1,73 @@
+"""Each `miltscan` command on a page, in a block or a sentence, is one that the program knows, with its options."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from miltscan.cli import app
+
+CHECKOUT = Path(__file__).parents[3]
+PAGES = [
+    CHECKOUT / "README.md",
+    *CHECKOUT.glob("docs/**/*.md"),
+    *CHECKOUT.glob("sendmail/*.md"),
+    *CHECKOUT.glob("deploy/**/*.md"),
+]
+PROGRAM: Any = typer.main.get_command(app)
+IN_SENTENCE = re.compile(r"`(miltscan [^`]+)`")
+IN_BLOCK = re.compile(r"^(?: {4,}|\$ | {4,}\$ )(?:[^:\n]*(?:&&|;) )?(miltscan [a-z-].*)$", re.MULTILINE)
+NO_COMMANDS = {"miltscan worker", "miltscan keeper", "miltscan export"}
+"""The names of processes in docs/start-stop.md."""
+ENDS = ("|", "&&", ";", ">", ">>", "<")
+"""What ends a command in a line."""
+
+
+def commands(text: str) -> Iterator[str]:
+    """The commands of a page."""
+    joined = text.replace("\\\n", " ")
+    yield from (*IN_SENTENCE.findall(joined), *IN_BLOCK.findall(joined))
+
+
+def words_of(line: str) -> list[str]:
+    """The words of the command at the start of a line of the shell."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    return [*takewhile(lambda word: word not in ENDS, lexer)]
+
+
+def mistake(line: str) -> str:
+    """What the program would say about a command; empty if it can be typed."""
+    command = PROGRAM
+    words = words_of(line)[1:]
+    while words and hasattr(command, "commands") and not words[0].startswith("-"):
+        if words[0] not in command.commands:
+            return f"no command {words[0]}"
+        command = command.commands[words.pop(0)]
+    try:
+        command.make_parser(command.context_class(command)).parse_args(words)
+    except Exception as error:  # noqa: BLE001 - click's class has moved between typer's versions
+        return str(error)
+    return ""
+
+
+def test_each_command_can_be_typed() -> None:
+    """A command or an option that was renamed is found on every page."""
+    offenders = [
+        f"{page.relative_to(CHECKOUT)}: {line}: {problem}"
+        for page in PAGES
+        for line in commands(page.read_text())
+        if line not in NO_COMMANDS and (problem := mistake(line))
+    ]
+    assert offenders == []
+
+
+def test_a_mistake_is_found() -> None:
+    """Commands are found in sentences and blocks; an unknown command and an unknown option are mistakes."""
+    text = "Run `miltscan scann FILE`.\n\n    echo x; miltscan scan FILE   # why\n\n$ miltscan status --jso | jq\n"
+    found = [*commands(text)]
+    assert found == ["miltscan scann FILE", "miltscan scan FILE   # why", "miltscan status --jso | jq"]
+    assert [bool(mistake(line)) for line in found] == [True, False, True]
