@@ -17,7 +17,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Where the trees are, and which releases run."""
     parser.addoption("--trees", type=Path, default=Path("/var/cache/miltscan-systems"), help="folder of the trees")
     parser.addoption("--release", action="append", choices=RELEASES, help="a Debian release; all by default")
-    parser.addoption("--package", type=Path, help="a Debian package for test_package.py; by default it is built")
+    parser.addoption(
+        "--package", type=Path, help="a Debian package, or a folder with those of both releases; built by default"
+    )
     parser.addoption("--images", type=Path, help="folder that keeps the images of test_image.py, and has them already")
 
 

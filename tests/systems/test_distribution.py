@@ -8,7 +8,7 @@ import pytest
 from tests.harness.processes import wait_until
 from tests.systems.machine import PATIENCE, Machine
 from tests.systems.test_installed import mail_flows
-from tests.systems.test_package import INSTALL, build, ends_well, install
+from tests.systems.test_package import INSTALL, ends_well, install, package_of
 from tests.systems.traffic import traffic
 from tests.systems.tree import archives, inside, packaged, remove
 
@@ -24,10 +24,10 @@ def debian_12(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A booted Debian 12 on which the package runs; that of Debian 13 is in /root."""
     if "bookworm" not in (request.config.getoption("--release") or ("bookworm",)):
         pytest.skip("another release")
-    package = build("bookworm")
+    package = package_of("bookworm", request)
     tree = packaged(request.config.getoption("--trees"), "bookworm", package)
     (tree / "root" / package.name).rename(tree / "root" / "miltscan_first.deb")
-    shutil.copy2(build("trixie"), tree / "root" / "next.deb")
+    shutil.copy2(package_of("trixie", request), tree / "root" / "next.deb")
     with Machine(tree) as machine:
         install(machine)
         yield machine

@@ -20,6 +20,7 @@ from tests.systems.traffic import DELIVERY_TIMEOUT, Traffic, traffic
 from tests.systems.tree import SITE as NAMES
 from tests.systems.tree import SWITCH, packaged, remove
 
+SUFFIX = {"bookworm": "~deb12", "trixie": "~deb13"}  # of the version: deploy/debian/build
 BUILD_TIMEOUT = 1800  # seconds, with debootstrap
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get --yes --quiet install"
 COMPLETE = """\
@@ -32,6 +33,14 @@ bash -ec '. /usr/share/bash-completion/completions/miltscan
 """Prints what bash completes `miltscan quarantine rel` to."""
 EXPECTED = re.compile(r"/var/cache/apt/|/root/|/var/log/|/var/lib/systemd/deb-systemd-|/sys/|/proc/|/run/systemd/")
 """Where something may be named miltscan after the package is purged: the packages themselves, logs, the kernel."""
+
+
+def package_of(release: str, request: pytest.FixtureRequest) -> Path:
+    """The package of a release: that of the option, or one of this checkout."""
+    given: Path | None = request.config.getoption("--package")
+    if given and given.is_dir():
+        return next(given.glob(f"*{SUFFIX[release]}*.deb"))
+    return given or build(release)
 
 
 def build(release: str) -> Path:
@@ -69,7 +78,7 @@ def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         pytest.skip("another release")
     cache: Path = request.config.getoption("--trees")
     cache.mkdir(parents=True, exist_ok=True)
-    package = request.config.getoption("--package") or build(request.param)
+    package = package_of(request.param, request)
     tree = packaged(cache, request.param, package)
     newer(package, tmp_path_factory.mktemp("newer")).rename(tree / "root" / "newer.deb")
     (tree / "root" / package.name).rename(tree / "root" / "miltscan_first.deb")
