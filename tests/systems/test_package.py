@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.test_archives import seven_zip
+from tests.harness.messages import as_wire, clean_attachment, with_attachment
 from tests.harness.processes import wait_until
 from tests.harness.programs import CHECKOUT
 from tests.systems.installed import SITE
@@ -152,6 +154,34 @@ def test_reboot(sandwich: Machine) -> None:
     sandwich.reboot()
     assert "miltscan" not in sandwich.run("systemctl --failed --plain --no-legend")
     mail_flows(sandwich)
+
+
+@pytest.fixture
+def enforced(tmp_path: Path) -> Iterator[None]:
+    """The profile of the package refuses in this kernel, which the machine shares, what it reports otherwise."""
+    enabled = Path("/sys/module/apparmor/parameters/enabled")
+    if not (enabled.exists() and enabled.read_text().startswith("Y")):
+        pytest.skip("this kernel has no AppArmor")
+    profile = tmp_path / "miltscan"
+    text = (CHECKOUT / "deploy/apparmor/miltscan").read_text()
+    profile.write_text(text.replace(" flags=(complain)", ""))
+    subprocess.run(["apparmor_parser", "--replace", "--skip-cache", profile], check=True)
+    yield
+    subprocess.run(["apparmor_parser", "--remove", profile], check=True)
+
+
+@pytest.mark.usefixtures("enforced")
+def test_apparmor(sandwich: Machine, tmp_path: Path) -> None:
+    """With its profile enforced, the service starts, reloads, scans messages in files and opens archives."""
+    sandwich.run("systemctl restart miltscan; systemctl reload miltscan")
+    assert sandwich.run("cat /proc/$(systemctl show -P MainPID miltscan)/attr/current") == "miltscan (enforce)\n"
+    mail_flows(sandwich)
+    assert sandwich.send(as_wire(clean_attachment(3_000_000))).code == 250
+    archive = seven_zip(tmp_path, "-tzip", "-mm=PPMd")
+    assert sandwich.send(as_wire(with_attachment("7-Zip", archive, "a.zip"))).code == 550
+    sandwich.run(
+        "miltscan check; miltscan doctor --send | tee /dev/stderr | grep '^errors: 0'; systemctl restart miltscan"
+    )
 
 
 def test_removal(sandwich: Machine) -> None:
