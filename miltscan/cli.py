@@ -24,6 +24,7 @@ from miltscan.commands.quarantine_rescan import rescan_entries
 from miltscan.commands.sandwich import doctor, probe
 from miltscan.commands.scan import scan
 from miltscan.commands.service import check, run
+from miltscan.commands.setup import setup
 from miltscan.commands.status import show_status
 from miltscan.commands.terminal import run_on_clean_streams, say
 from miltscan.commands.trace import trace
@@ -69,6 +70,7 @@ def _options(
 
 
 app.command()(run)
+app.command()(setup)
 app.command("status")(show_status)
 for command in (check, doctor, probe, scan, trace):
     app.command()(command)

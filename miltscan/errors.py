@@ -10,6 +10,7 @@
     ├── HandoverError    the delivery sendmail did not take a copy: the message is tempfailed
     ├── EntryError       an entry of the quarantine does not exist, or its file is broken: exit status 1
     ├── QueueError       a held message is not in sendmail's queue, or in use: exit status 1
+    ├── SetupError       a step of `setup` failed, or the host cannot be set up: exit status 1
     ├── ListError        the file of the allow and deny lists cannot be used: exit status 1
     └── ProtocolError    the MTA sent a milter step that cannot follow the last one: tempfailed
 
@@ -79,6 +80,12 @@ class SourceError(MiltscanError):
 
 class ListError(MiltscanError):
     """The file of the allow and deny lists cannot be read or written, or an entry does not exist."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class SetupError(MiltscanError):
+    """A host cannot be set up, or a step of that failed."""
 
     exit_status: ClassVar[int] = 1
 

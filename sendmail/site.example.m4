@@ -12,6 +12,6 @@ dnl define(`SITE_DELIVERY_QUEUE', `/var/spool/mqueuedelivery')dnl
 dnl define(`SITE_CERTIFICATE', `/etc/mail/tls/sendmail-server.crt')dnl
 dnl define(`SITE_KEY', `/etc/mail/tls/sendmail-common.key')dnl
 dnl define(`SITE_AUTH', `on')dnl                             requires the two above and SASL: see README.md
-dnl define(`SITE_SUBMISSION', `on')dnl                       ports 587 and 465 for mail programs; requires the same
+dnl define(`SITE_SUBMISSION', `on')dnl                       on: ports 587 and 465, requires the same; local: 587 of 127.0.0.1
 dnl define(`SITE_MESSAGE_SIZE', `104857600')dnl              equal to limits.message_size of miltscan
 dnl define(`SITE_SMART_HOST', `[relay.example.net]')dnl      delivery sends all remote mail there

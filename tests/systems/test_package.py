@@ -91,7 +91,7 @@ def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def install(machine: Machine) -> None:
     """Follows docs/packages.md from a bare Debian to the running sandwich."""
-    for command in blocks("Install"):
+    for command in blocks("By hand"):
         if command.startswith("apt-get"):
             machine.run(f"{INSTALL} /root/miltscan_first.deb")
             machine.file(SWITCH).write_text(NAMES[SWITCH])
@@ -191,7 +191,7 @@ def test_removal(sandwich: Machine) -> None:
     assert sandwich.run("systemctl list-units --plain --no-legend 'miltscan*'") == ""
     assert not sandwich.succeeds("ss -Hltn 'sport = :25 or sport = :19000' | grep .")
     sandwich.run("apt-get --yes purge miltscan")
-    for command in blocks("Upgrade and remove"):
+    for command in blocks("Back by hand"):
         sandwich.run(command)
     assert left(sandwich) == []
     sandwich.run("systemctl start sendmail")

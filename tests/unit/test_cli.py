@@ -51,7 +51,7 @@ def test_the_service_does_not_import_the_index() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout == b"[]\n"
 
 
-@pytest.mark.parametrize("command", ["run", "status", "check", "doctor", "probe", "scan", "trace", "config"])
+@pytest.mark.parametrize("command", ["run", "setup", "status", "check", "doctor", "probe", "scan", "trace", "config"])
 def test_each_command_has_help_with_examples(command: str) -> None:
     """Each example is on its own line."""
     result = miltscan(command, "--help")

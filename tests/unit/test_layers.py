@@ -11,15 +11,28 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "miltscan"
 ALL = frozenset(
-    {"daemon", "doctor", "exporter", "milter", "scanning", "status", "trace", "migration", "quarantine", "engines"}
+    {
+        "setup",
+        "daemon",
+        "doctor",
+        "exporter",
+        "milter",
+        "scanning",
+        "status",
+        "trace",
+        "migration",
+        "quarantine",
+        "engines",
+    }
     | {"unpacker", "sandwich", "telemetry", "processes", "config", "core"}
 )
 TABLE: Mapping[str, frozenset[str]] = {
     "__main__": frozenset({"cli"}),
     "cli": frozenset({"commands"}),
     "commands": ALL,
-    "daemon": ALL - {"daemon", "doctor", "trace", "migration", "engines", "unpacker"},
-    "doctor": ALL - {"doctor", "daemon", "milter", "status", "trace", "migration"},
+    "setup": frozenset({"doctor", "sandwich", "config", "core"}),
+    "daemon": ALL - {"setup", "daemon", "doctor", "trace", "migration", "engines", "unpacker"},
+    "doctor": ALL - {"setup", "doctor", "daemon", "milter", "status", "trace", "migration"},
     "exporter": frozenset({"status", "sandwich", "telemetry", "processes", "config", "core"}),
     "milter": frozenset({"scanning", "core"}),
     "scanning": frozenset({"engines", "unpacker", "quarantine", "sandwich", "telemetry", "config", "core"}),

@@ -26,6 +26,7 @@ GOLDEN = Path(__file__).parents[1] / "corpus" / "logs"
 HOSTILE = "\x1b[2J\x9b31m\u202e\x7f"
 ARGUMENTS = {
     "run": ["--config", "FOLDER/no-socket.toml"],
+    "setup": ["--config", "FOLDER/miltscan.toml", "--files", "FOLDER/absent"],
     "status": ["--config", "FOLDER/no-exporter.toml"],
     "check": ["--config", "FOLDER/miltscan.toml"],
     "doctor": ["--config", "FOLDER/miltscan.toml", "--incoming", "FOLDER/absent.cf", "--delivery", "FOLDER/absent.cf"],
