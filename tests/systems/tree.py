@@ -4,6 +4,7 @@
 installs this checkout. The archive is that of this host's apt, the index that of its pip.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -48,7 +49,8 @@ def inside(tree: Path, command: str) -> None:
 
     AssertionError if it fails.
     """
-    enter = 'hostname "$1" && mount -t proc proc "$2/proc" && exec chroot "$2" sh -ec "cd $3; $4"'
+    names = 'mount --bind /etc/nsswitch.conf "$2/etc/nsswitch.conf"'  # those of a machine are from files only
+    enter = f'hostname "$1" && mount -t proc proc "$2/proc" && {names} && exec chroot "$2" sh -ec "cd $3; $4"'
     kept = re.compile(r"PIP_|https?_proxy$", re.IGNORECASE)
     settings = {name: value for name, value in os.environ.items() if kept.match(name)}
     ours = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "PIP_CERT": CERTIFICATES}
@@ -117,16 +119,21 @@ def _bare(cache: Path, release: str) -> Path:
 def packaged(cache: Path, release: str, package: Path) -> Path:
     """A tree for one run in which apt has what a package requires and recommends, but has installed nothing of it."""
     kept = cache / f"packaged-{release}"
-    if not kept.exists():
-        new = _bare(cache, release)
-        inside(new, "apt-get --quiet update; apt-get --yes --quiet upgrade; useradd --create-home recipient")
-        new.rename(kept)
-    copied = f"/root/{package.name}"
-    shutil.copy2(package, kept / copied.lstrip("/"))
-    inside(kept, f"apt-get --yes --quiet --download-only install {copied}")
-    tree = cache / f"packaged-{release}.run"
-    remove(tree)
-    run(["cp", "--archive", "--reflink=auto", str(kept), str(tree)])
+    tree = cache / f"packaged-{release}.{os.getpid()}.run"
+    with (cache / f"packaged-{release}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for old in cache.glob(f"packaged-{release}.*.run"):
+            if not Path("/proc", old.suffixes[-2][1:]).exists():
+                remove(old)
+        if not kept.exists():
+            new = _bare(cache, release)
+            inside(new, "apt-get --quiet update; apt-get --yes --quiet upgrade; useradd --create-home recipient")
+            new.rename(kept)
+        copied = kept / "root" / package.name
+        shutil.copy2(package, copied)
+        inside(kept, f"apt-get --yes --quiet --download-only install /root/{package.name}")
+        run(["cp", "--archive", "--reflink=auto", str(kept), str(tree)])
+        copied.unlink()
     (tree / "usr/sbin/policy-rc.d").unlink()
     for name in SITE.keys() - {SWITCH}:  # in the folder of a package that is not there yet
         _write(tree, name, SITE[name])
