@@ -30,7 +30,8 @@ from miltscan.core.verdict import Limit
 
 _OPENED = frozenset({STORED, DEFLATE, BZIP2})
 """The methods of zip that clamd decodes; it passes LZMA and xz over without a word."""
-_BEGINS = (b"PK", AR_MAGIC, *FOREIGN_BEGINS, *STREAM_BEGINS)
+RAR_BEGIN = b"Rar!\x1a\x07"
+_BEGINS = (b"PK", AR_MAGIC, RAR_BEGIN, *FOREIGN_BEGINS, *STREAM_BEGINS)
 _FIRST_BYTES = frozenset(begin[:1] for begin in _BEGINS)
 _TEXT = 64 * 1024  # bytes of a text in which an OpenPGP message may begin
 _ARMOR = b"-----BEGIN PGP MESSAGE"
@@ -68,7 +69,7 @@ class Inside(NamedTuple):
 
     `foreign` is the form of an archive that another program has to open; `unless_opened` is why the engine's verdict
     does not suffice where it is not opened. `unlocked` means that it was, by a password. `files` are the facts about
-    what is in it, for rules.
+    what is in it, for rules. `rar` means that it is one, which clamd opens only with a library of its own.
     """
 
     inner: tuple[Inner, ...] = ()
@@ -78,6 +79,7 @@ class Inside(NamedTuple):
     unless_opened: tuple[Reason, ...] = ()
     unlocked: bool = False
     files: tuple[Attachment, ...] = ()
+    rar: bool = False
 
     def opened(self, found: "Inside", *, unlocked: bool) -> "Inside":
         """The same where the archive was opened completely; `found` is what is within."""
@@ -165,6 +167,8 @@ def _by_its_begin(path: str, content: memoryview, bounds: ContainerBounds, budge
         limits = ((Limit.LIMITS, f"part {path}: {ContainerLimit.MEMBERS} of an ar"),) if exceeded else ()
         pieces = partial(pieces_of, most=bounds.file)
         return Inside(tuple(files_within(f"{path}/ar", members, pieces, bounds.file)), limits=limits)
+    if head.startswith(RAR_BEGIN):
+        return Inside(rar=True)
     if form := stream_file(head):
         return _in_stream(path, form, content, budget)
     return _in_tar(path, content, bounds) if is_tar(head) else None

@@ -29,6 +29,7 @@ from miltscan.errors import MtaGoneError, SpoolError
 from miltscan.scanning.defects import ReaderDefects
 from miltscan.scanning.digests import PartDigests
 from miltscan.scanning.files import MOST_FILES, MessageFiles, bytes_of, copy_part, forget_pages, is_text
+from miltscan.scanning.rar import unopened_rar
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.turns import ticking_clock, turn
 from miltscan.scanning.unpacking import Opening, Passwords, Unpacking, words_of
@@ -226,7 +227,7 @@ class Unwrapped:
                 scanned += item.scanned
                 seen.add(digest)
                 inside = self._inside(item.inner.path, spool, opening)
-                yield from (Verdict.unscanned(engine.name, *limit) for limit in inside.limits)
+                yield from self._not_seen(engine, item.inner.path, inside, opening)
                 if inside.inner and item.depth >= bounds.depth:
                     yield Verdict.unscanned(engine.name, Limit.LIMITS, f"part {item.inner.path}: too deep")
                 else:
@@ -256,6 +257,13 @@ class Unwrapped:
             verdict = replace(verdict, part=path)
         self._note(scan=ScannedPart(path, size, verdict))
         return verdict
+
+    def _not_seen(self, engine: Engine, path: str, inside: Inside, opening: Opening) -> Iterator[Verdict]:
+        """Why some of what is within a part cannot be scanned."""
+        yield from (Verdict.unscanned(engine.name, *limit) for limit in inside.limits)
+        if inside.rar:
+            directory = self.unwrapping.directory
+            yield from unopened_rar(engine, path, self.message, directory, opening.deadline, tick=opening.tick)
 
     def _inside(self, path: str, spool: Spool, opening: Opening) -> Inside:
         """What is within the part of this path."""

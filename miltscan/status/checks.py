@@ -14,7 +14,8 @@ from miltscan.status.model import Assessment, EngineStatus, QueueStatus, ShownFi
 from miltscan.status.trend import QueueTrend
 
 _RECENT = 300.0  # seconds
-_CAUSED_BY_MAIL = {Limit.TOO_LARGE, Limit.LIMITS, Limit.ENCRYPTED}  # reasons that occur while the service is fine
+_CAUSED_BY_MAIL = {Limit.TOO_LARGE, Limit.LIMITS, Limit.ENCRYPTED, Limit.MALFORMED, Limit.ALLOWED}
+"""Reasons that occur while the service is fine."""
 _WHY_UNPROVEN = warning("workers and engines", "are up", "the last errors below and the log say why the probe failed")
 
 _CONSEQUENCES = {

@@ -21,7 +21,18 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from tests.fakes.archives import as_alone, as_ar, as_lzip, as_lzw, as_zstd, rewritten_7z, with_bzip2_header, zstd_zeros
+from miltscan.engines.clamd.canary import rar_sample
+from tests.fakes.archives import (
+    as_alone,
+    as_ar,
+    as_lzh,
+    as_lzip,
+    as_lzw,
+    as_zstd,
+    rewritten_7z,
+    with_bzip2_header,
+    zstd_zeros,
+)
 from tests.fakes.eicar import EICAR
 from tests.harness import messages
 from tests.harness.client import Reply, new_message_id
@@ -137,6 +148,7 @@ OPENED_BY_CLAMD: dict[str, Made] = {
     "7z, BCJ2": lambda folder: seven_zip(folder, "-t7z", *BCJ2),
     "wim": lambda folder: seven_zip(folder, "-twim"),
     "gz": lambda folder: seven_zip(folder, "-tgzip"),
+    "lzh": lambda _: as_lzh(lzma.compress(FILE)),
 }
 PASSWORDS: dict[str, tuple[str, ...]] = {
     "zip, ZipCrypto": ("-tzip",),
@@ -201,6 +213,17 @@ def test_a_password_that_nothing_proves(sandwich: ScanningSandwich, tmp_path: Pa
     """It opens a 7z in which a file has no checksum only seemingly: the message stays unscanned."""
     reply, line = sent(sandwich, without_checksum(tmp_path), f"Passwort: {WORD}")
     assert (reply.code, line["outcome"], line["reason"]) == (250, "unscanned", "encrypted")
+
+
+def test_a_rar_that_clamd_does_not_open(sandwich: ScanningSandwich) -> None:
+    """Without libclamunrar its reply is OK; miltscan does not believe it, wherever the rar is."""
+    rar = rar_sample(EICAR)
+    for archive, part in ((rar, "2"), (gzip.compress(rar), "2/gz:0")):
+        reply, line = sent(sandwich, archive)
+        if line["outcome"] == "infected":
+            pytest.skip("this clamd has libclamunrar")
+        assert str(reply).startswith(BEYOND)
+        assert line["engines"][0]["detail"].startswith(f"part {part}: a rar, which clamd does not open")
 
 
 BOMBS: dict[str, Made] = {

@@ -407,6 +407,7 @@ def at_rcpt(sandwich: ScanningSandwich) -> Iterator[ScanningSandwich]:
     """The sandwich with `split-at-rcpt`, which is negotiated with each connection."""
     before = sandwich.miltscan.configuration.read_text()
     sandwich.miltscan.configuration.write_text(before.replace('"each"', '"split-at-rcpt"'))
+    sandwich.wait_until_empty()  # the delivery side would refuse without miltscan what incoming hands over
     sandwich.miltscan.stop()
     sandwich.start_miltscan()
     yield sandwich

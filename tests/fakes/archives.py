@@ -57,6 +57,23 @@ def as_ar(*contents: bytes) -> bytes:
     return archive
 
 
+def as_lzh(content: bytes) -> bytes:
+    """A .lzh that stores (header of level 0)."""
+    name = b"file.bin"
+    head = b"-lh0-" + pack("<II", len(content), len(content)) + bytes(4) + b"\x20\0" + bytes([len(name)]) + name
+    head += pack("<H", _crc16(content))
+    return bytes([len(head), sum(head) & 0xFF]) + head + content + b"\0"
+
+
+def _crc16(content: bytes) -> int:
+    crc = 0
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc
+
+
 def as_lzw(content: bytes) -> bytes:
     """A .Z (compress(1)), which only names each byte: its table is cleared before its codes need ten bits."""
     codes: list[int] = []

@@ -4,10 +4,13 @@ It is needed because clamd replies OK when it could not scan: when its temporary
 (tests/e2e/test_room.py). A small one shows only what affects small mail, so a large one is sent as well.
 """
 
+import gzip
 import os
 import zipfile
 from base64 import encodebytes
 from io import BytesIO
+from struct import pack
+from zlib import crc32
 
 from miltscan.core.message import PREFACE
 from miltscan.engines.clamd.reply import ClamdReply, Clean, Found
@@ -61,6 +64,20 @@ def large_attachment(attachment: bytes) -> bytes:
     with zipfile.ZipFile(outer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("archive.zip", inner.getvalue())
     return outer.getvalue()
+
+
+def rar_sample(content: bytes) -> bytes:
+    """A rar (of RAR 2.9 to 4) that stores a .gz of this content: clamd finds it there only if it opens rar."""
+    packed, name = gzip.compress(content, mtime=0), b"sample.gz"
+    sizes = pack("<IIBI", len(packed), len(packed), 3, crc32(packed))  # 3: made on Unix
+    file = sizes + pack("<IBBHI", 1 << 21 | 1 << 16, 20, 0x30, len(name), 0o100644) + name
+    begin, end = _rar_block(0x73, 0, bytes(6)), _rar_block(0x7B, 0x4000, b"")
+    return b"Rar!\x1a\x07\0" + begin + _rar_block(0x74, 0x8000, file) + packed + end
+
+
+def _rar_block(kind: int, flags: int, body: bytes) -> bytes:
+    head = pack("<BHH", kind, flags, 7 + len(body)) + body
+    return pack("<H", crc32(head) & 0xFFFF) + head
 
 
 def missed(reply: ClamdReply) -> str:

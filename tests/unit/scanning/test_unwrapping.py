@@ -22,7 +22,7 @@ from miltscan.core.mime.part import Reading
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.engines.base import Tick
 from miltscan.errors import MtaGoneError, SpoolError
-from miltscan.scanning import defects, turns, unwrapping
+from miltscan.scanning import defects, rar, turns, unwrapping
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.unwrapping import Unwrapped, Unwrapping
 from tests.fakes.archives import as_ar
@@ -74,6 +74,12 @@ def joined(*pieces: bytes) -> bytes:
 
 
 HIDDEN = mixed(joined(b"ab", VIRUS))
+
+
+@pytest.fixture(autouse=True)
+def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an engine opens is not known from another test."""
+    monkeypatch.setattr(rar, "_opens", {})
 
 
 @pytest.fixture
@@ -319,6 +325,29 @@ def test_an_archive_in_one_that_the_engine_opens(
     engine = Scanner()
     assert unwrapped(mixed(base64.b64encode(outer(b"harmless" * 20)))).scan(engine, later(), nothing) is CLEAN
     assert len(engine.seen) == 1
+
+
+def test_a_rar_is_clean_only_for_who_opens_rar(unwrapped: Callable[..., Unwrapped]) -> None:
+    """Others reply that it is clean. A sample tells; who opens it is believed for a while, others are asked again."""
+    mail = mixed(base64.b64encode(b"Rar!\x1a\x07\1\0clean"))
+    engine = Scanner()
+    for _ in range(2):
+        engine.seen.clear()
+        verdict = unwrapped(mail).scan(engine, later(), nothing)
+        assert (verdict.reason, len(engine.seen)) == (Limit.LIMITS, 2)
+        assert verdict.detail == "part 1: a rar, which fake does not open (clamd: without libclamunrar)"
+    opens = Scanner(**{"sample.gz": infected()})
+    assert unwrapped(mail).scan(opens, later(), nothing) is CLEAN
+    opens.seen.clear()
+    assert unwrapped(mail).scan(opens, later(), nothing) is CLEAN
+    assert len(opens.seen) == 1
+
+
+def test_an_engine_that_fails_at_the_sample(unwrapped: Callable[..., Unwrapped]) -> None:
+    """That is no fault of the message, whose client keeps it."""
+    broken = Scanner(**{"sample.gz": Verdict.error("fake", Fault.CLOSED)})
+    mail = unwrapped(mixed(base64.b64encode(b"Rar!\x1a\x07\0clean")))
+    assert mail.scan(broken, later(), nothing).outcome is Outcome.ERROR
 
 
 def test_documents_in_a_tar(unwrapped: Callable[..., Unwrapped]) -> None:

@@ -129,6 +129,12 @@ def test_it_scans_but(changes: dict[str, Any], detail: str) -> None:
     assert [bool(one.remedy) for one in found.findings] == [True]
 
 
+def test_what_mail_itself_causes_is_no_fault() -> None:
+    """A broken message, or one that the allow list names, is no reason for an administrator to get up."""
+    reasons = dict.fromkeys(("too-large", "limits", "encrypted", "malformed", "allowed"), 1.0)
+    assert _assessment(past=_lately(**reasons)).level is Level.OK
+
+
 def test_thresholds_are_those_of_the_site() -> None:
     """A site that accepts older signatures and longer waits is not warned."""
     limits = {"signature_age": "10d", "delivery_age": "10d", "unscanned_percent": 100, "delivery_messages": 1000}
