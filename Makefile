@@ -38,9 +38,9 @@ demo-stop: environment
 	@$(RUN) -m tests.demo stop
 
 # All tests on .venv's Python; in parallel, on the oldest and newest Python of the machine, those that depend on the
-# interpreter: the unit tests of what a message passes, and pymilter's callbacks and threads, processes, signals, memory.
+# interpreter: decoders and decompressors, pymilter's callbacks and threads, processes, signals, memory.
 # All unit tests run on Debian 13's Python when its package is built (deploy/debian).
-ON_OTHERS := $(addprefix tests/unit/,config core daemon engines milter processes quarantine scanning telemetry unpacker) \
+ON_OTHERS := $(addprefix tests/unit/,core/containers core/mime daemon engines milter processes telemetry unpacker) \
 	$(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle sockets memory tracing))
 test: environment $(SITE)
 	@deploy/debian/install deploy/debian/packages-test.txt

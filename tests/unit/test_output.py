@@ -65,7 +65,7 @@ ARGUMENTS = {
 """Arguments with which each command prints something."""
 STREAMS = ("full", "broken pipe", "closed")
 FORKS = r"""
-import contextlib, gc, json, os, sys
+import gc, json, os, sys
 import miltscan.quarantine.store  # commands import it when they need it
 from miltscan.cli import run_cli
 
@@ -85,20 +85,29 @@ def connect(descriptor, stream):
 
 def run(case):
     connect(0, case["stdin"])
-    sys.stdin = open(0)
+    sys.stdin = open(0, closefd=False)
     connect(1, case["stdout"])
     connect(2, case["stderr"])
     sys.argv = ["miltscan", *case["arguments"]]
     run_cli()
 
+def ended(case):
+    # The status of a case whose process goes on; its streams are flushed as at the end of the interpreter.
+    try:
+        run(case)
+    except SystemExit as end:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return end.code
+
+answers = os.dup(1)
 gc.freeze()  # or the end of each fork copies every page
 for line in sys.stdin:
     cases = json.loads(line)
     child = os.fork()
     if child == 0:
-        for case in cases[:-1]:
-            with contextlib.suppress(SystemExit):
-                run(case)
+        before = [ended(case) for case in cases[:-1]]
+        os.write(answers, json.dumps(before).encode() + b"\n")
         run(cases[-1])
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
@@ -132,26 +141,29 @@ class Program:
         self, arguments: list[str], stdout: str = "", stderr: str = "", stdin: str = os.devnull
     ) -> tuple[int, str, str]:
         """Run it; returns the status and what arrived on both streams."""
-        for file in (self.out, self.err):
-            file.write_text("")
-        status = self._run(Case(arguments, stdout or str(self.out), stderr or str(self.err), stdin))
-        return status, self.out.read_text(), self.err.read_text()
+        (result,) = self.run_all([arguments], stdout, stderr, stdin)
+        return result
 
-    def outputs(self, *commands: list[str]) -> list[tuple[str, str]]:
-        """Run them one after the other in one process; returns what arrived on the streams of each."""
-        files = [
-            [self.out.with_suffix(f".{number}"), self.err.with_suffix(f".{number}")]
-            for number, _ in enumerate(commands)
-        ]
-        self._run(*(Case(one, str(out), str(err)) for one, (out, err) in zip(commands, files, strict=True)))
-        return [(out.read_text(), err.read_text()) for out, err in files]
+    def run_all(
+        self, commands: list[list[str]], stdout: str = "", stderr: str = "", stdin: str = os.devnull
+    ) -> list[tuple[int, str, str]]:
+        """Run them one after the other in one process; the same for each."""
+        files = [[one.with_suffix(f".{number}") for one in (self.out, self.err)] for number, _ in enumerate(commands)]
+        for out, err in files:
+            out.write_text("")
+            err.write_text("")
+        statuses = self._run(
+            Case(one, stdout or str(out), stderr or str(err), stdin)
+            for one, (out, err) in zip(commands, files, strict=True)
+        )
+        return [(status, out.read_text(), err.read_text()) for status, (out, err) in zip(statuses, files, strict=True)]
 
-    def _run(self, *cases: Case) -> int:
+    def _run(self, cases: Iterator[Case]) -> list[int]:
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps([case._asdict() for case in cases]) + "\n")
         self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        return [*json.loads(self._process.stdout.readline()), int(self._process.stdout.readline())]
 
     def end(self) -> None:
         """End the process."""
@@ -227,13 +239,16 @@ def test_every_command_has_arguments_here() -> None:
 @pytest.mark.parametrize("stream", STREAMS)
 def test_standard_output_that_fails_is_one_line(stream: str, program: Program, folder: Path) -> None:
     """A full disk, a pipe whose reader has gone (`| head -1`) and a closed descriptor have no traceback."""
-    wrong = {}
-    plain = [one for one in invocations(folder) if stream == STREAMS[0] or not {"-h", "--json", "--schema"} & {*one}]
-    for arguments in plain:
-        status, _, text = program.run(arguments, stdout=stream)
-        if status not in {1, 2} or len(text.splitlines()) != 1 or "Traceback" in text:
-            wrong[" ".join(arguments)] = status, text
-    assert wrong == {}
+    commands = [one for one in invocations(folder) if stream == STREAMS[0] or not {"-h", "--json", "--schema"} & {*one}]
+    results = program.run_all(commands, stdout=stream)
+    if stream == STREAMS[0]:  # and to the end of the interpreter
+        plain = [[*name.split(), *ARGUMENTS[name]] for name in COMMANDS]
+        commands, results = commands + plain, results + [program.run(one, stdout=stream) for one in plain]
+    assert [
+        (one, status, text)
+        for one, (status, _, text) in zip(commands, results, strict=True)
+        if status not in {1, 2} or len(text.splitlines()) != 1 or "Traceback" in text
+    ] == []
 
 
 def test_findings_fit_a_terminal(program: Program, folder: Path) -> None:
@@ -264,32 +279,30 @@ def test_standard_error_that_fails_changes_no_status(stream: str, program: Progr
     named = [[*name.split(), "--no-such-option"] for name in (COMMANDS if stream == STREAMS[0] else ["scan"])]
     named += [["config", "--config", f"{folder}/absent"], ["run", "--config", f"{folder}/no-socket.toml"]]
     named += [["trace", "--log", f"{folder}/absent", *ARGUMENTS["trace"]]]
-    seen = {" ".join(one): (program.run(one)[0], program.run(one, stderr=stream)[0]) for one in named}
+    expected, found = program.run_all(named), program.run_all(named, stderr=stream)
+    seen = {" ".join(one): (this[0], that[0]) for one, this, that in zip(named, expected, found, strict=True)}
     assert {name: status for name, status in seen.items() if status[0] != status[1]} == {}
     assert [name for name, (status, _) in seen.items() if not status] == [" ".join(named[-1])]
 
 
 def test_both_streams_may_fail(program: Program) -> None:
     """A program without any output still ends with a status of its own."""
-    seen = {program.run([*name.split(), "--help"], "full", "full")[0] for name in COMMANDS}
-    assert seen <= {1, 2}
+    helps = [[*name.split(), "--help"] for name in COMMANDS]
+    assert {status for status, _, _ in program.run_all(helps, "full", "full")} <= {1, 2}
 
 
 def test_no_argument_controls_the_terminal(program: Program, folder: Path) -> None:
     """Both streams show unprintable characters of a path or a value as escapes."""
-    wrong = {}
+    unknown = [[*name.split(), f"--{HOSTILE}"] for name in COMMANDS]
+    commands = []
     for name, command in COMMANDS.items():
         given = [one.replace("FOLDER", str(folder)) for one in ARGUMENTS[name]]
         values = [param for param in command.params if not getattr(param, "is_flag", False)]
         options = [[max(one.opts, key=len)] if one.opts[0].startswith("-") else [] for one in values]
-        commands = [[*name.split(), *given, *option, f"{folder}/{HOSTILE}"] for option in options]
-        *outputs, unknown = program.outputs(*commands, [*name.split(), f"--{HOSTILE}"])
-        for option, (out, error) in zip(options, outputs, strict=True):
-            if set(HOSTILE) - set("[2J31m") & set(out + error):
-                wrong[f"{name} {option}"] = out + error
-        if set("\x1b\x9b\u202e\x7f") & set("".join(unknown)) or not unknown[1]:
-            wrong[name] = "".join(unknown)
-    assert wrong == {}
+        commands += [[*name.split(), *given, *option, f"{folder}/{HOSTILE}"] for option in options]
+    results = [*zip(commands + unknown, program.run_all(commands + unknown), strict=True)]
+    assert [(one, text) for one, text in results if set("\x1b\x9b\u202e\x7f") & set(text[1] + text[2])] == []
+    assert [one for one, text in results if one in unknown and not text[2]] == []
 
 
 def test_no_file_controls_the_terminal(program: Program, folder: Path) -> None:
