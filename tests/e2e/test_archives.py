@@ -230,8 +230,8 @@ BOMBS: dict[str, Made] = {
     "zst of 1 GB": lambda _: zstd_zeros(1 << 30),
     "zst of 1 GB in a zip": lambda _: zipped(zstd_zeros(1 << 30)),
     "zst of 1 GB in a 7z": lambda folder: seven_zip(folder, "-t7z", "-m0=BZip2", content=zstd_zeros(1 << 30)),
-    "7z of 300 MB": lambda folder: seven_zip(folder, "-t7z", "-m0=LZMA:d=64m", content=bytes(300 << 20)),
-    "lzma of 300 MB": lambda _: as_alone(bytes(300 << 20)),
+    "7z of 300 MB": lambda folder: seven_zip(folder, "-t7z", "-m0=LZMA:d=64m:a=0", content=bytes(300 << 20)),
+    "lzma of 300 MB": lambda _: lzma.compress(bytes(300 << 20), lzma.FORMAT_ALONE, preset=0),
 }
 
 
