@@ -46,7 +46,7 @@ _ALONE = 50
 """Up to so many files of an archive are scanned one by one, and more together: a few scans of thousands of files."""
 _TOGETHER = 32 * MIB  # bytes of a tar of files that are scanned together
 _HEAD = TAR_HEAD  # bytes that show what it is
-_ENCODED = 4 * _HEAD  # encoded bytes of a part that decode to as many
+_ENCODED = 2 * _HEAD  # encoded bytes of a part that decode to as many, in base64
 _PACKED = 1024  # compressed bytes of a member that show what it is
 
 
@@ -111,7 +111,8 @@ def is_container(head: bytes) -> bool:
 
 def named_zip(part: Part) -> bool:
     """Whether a part has the name of a zip, or of one of the many formats that are zips."""
-    return b"zip" in b" ".join(part.types) or any(map(_ZIP_NAMES.search, every_name(part.names)))
+    named = bool(part.names) and any(map(_ZIP_NAMES.search, every_name(part.names)))
+    return named or b"zip" in b" ".join(part.types)
 
 
 def is_encrypted(part: Part) -> bool:

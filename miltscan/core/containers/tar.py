@@ -42,8 +42,10 @@ _LARGE, _LARGE_BITS = 0x80, 95
 
 def is_tar(head: bytes | memoryview) -> bool:
     """Whether this begins with the header of a file in a tar of any kind: its checksum is that of its bytes."""
+    if len(head) < _BLOCK:
+        return False
     said = bytes(head[_CHECKSUM]).strip(b" \0")
-    if len(head) < _BLOCK or not said.isdigit() or b"8" in said or b"9" in said:
+    if not said.isdigit() or b"8" in said or b"9" in said:
         return False
     header = bytes(head[:_BLOCK])
     blank = len(header[_CHECKSUM]) * ord(" ")
