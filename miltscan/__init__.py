@@ -4,7 +4,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # structlog loads rich, where it is installed, for tracebacks that nothing here shows: 4 MB of each process
 if "rich" not in sys.modules:

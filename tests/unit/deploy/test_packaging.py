@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from miltscan import __version__
 from tests.harness.programs import CHECKOUT
 
 DEPLOY = CHECKOUT / "deploy"
@@ -46,6 +47,17 @@ def test_debian_13_builds_with_all_requirements() -> None:
 def control(release: str) -> str:
     """The control file of a release's package."""
     return (DEBIAN / release / "control").read_text()
+
+
+def test_one_version_everywhere() -> None:
+    """The newest version of the changelog is that of the program, from which wheel and packages take theirs."""
+    version = re.search(r'^__version__ = "(.+)"$', (CHECKOUT / "miltscan/__init__.py").read_text(), re.MULTILINE)
+    released = re.search(r"^## \[(\d.*)\] - \d{4}-\d\d-\d\d$", (CHECKOUT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert version
+    assert released
+    assert released[1] == version[1] == __version__
+    assert 'version = { attr = "miltscan.__version__" }' in (CHECKOUT / "pyproject.toml").read_text()
+    assert "miltscan/__init__.py" in (DEBIAN / "build").read_text()
 
 
 def test_both_packages_are_described_alike() -> None:
