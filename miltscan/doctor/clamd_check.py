@@ -17,15 +17,17 @@ from miltscan.doctor.clamd_limits import clamd_servers, mismatches
 from miltscan.doctor.topics import denied, no_engine
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd import local
-from miltscan.engines.clamd.client import version
-from miltscan.engines.wire import targets
+from miltscan.engines.clamd.canary import rar_sample
+from miltscan.engines.clamd.client import detects, test_signature, version
+from miltscan.engines.wire import Target, targets
 from miltscan.scanning.assemble import probe_engines
 from miltscan.scanning.servers import ServerRecord, ServerRecords
 
 _MIB = 2**20
 _PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 - PrivateTmp= of systemd.exec(5)
 _SELF_TESTS = "only its self-tests show whether it has room to unpack a message"
-_VERSION_TIMEOUT = 5.0  # seconds
+_NO_RAR = "opens no rar: mail with one is unscanned (limits) until libclamunrar is installed and clamd restarted"
+_ANSWER_TIMEOUT = 5.0  # seconds
 
 ProbeEngines = Callable[[Settings, Observer], None]
 """Runs the self-test of every server of the settings once and reports to the observer; never raises."""
@@ -51,9 +53,17 @@ def engine_findings(settings: Settings, probe: ProbeEngines) -> Iterator[Finding
     for clamd, server in clamd_servers(settings):
         if records.of(clamd.name, str(server)).good:
             with suppress(OSError):  # the name of its host is unknown now
-                answers = [version(target, _VERSION_TIMEOUT) for target in targets(server)]
-                yield from (ok(f"{clamd.name} {server}", f"is {answer.text}") for answer in answers if answer)
+                for target in targets(server):
+                    yield from _abilities(f"{clamd.name} {server}", target, settings)
         yield from clamd_findings(clamd, server, settings)
+
+
+def _abilities(subject: str, target: Target, settings: Settings) -> Iterator[Finding]:
+    """The version of a clamd, and whether it opens rar, which is no fault of the host."""
+    if answer := version(target, _ANSWER_TIMEOUT):
+        yield ok(subject, f"is {answer.text}")
+    if settings.mime.read and detects(target, _ANSWER_TIMEOUT, rar_sample(test_signature())) is False:
+        yield ok(subject, _NO_RAR)
 
 
 def server_findings(  # noqa: PLR0913 - each is a fact about the server

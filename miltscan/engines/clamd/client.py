@@ -15,9 +15,9 @@ import pyclamd
 
 from miltscan.core.load import Load
 from miltscan.core.verdict import Fault
-from miltscan.engines.clamd.reply import CLEAN, MAX_REPLY, ClamdReply, Form, parse_numbered, parse_reply
+from miltscan.engines.clamd.reply import CLEAN, MAX_REPLY, ClamdReply, Clean, Form, Found, parse_numbered, parse_reply
 from miltscan.engines.clamd.stats import parse_stats
-from miltscan.engines.files import file_chunks
+from miltscan.engines.files import file_chunks, spooled
 from miltscan.engines.reply import Failed
 from miltscan.engines.wire import Target, Wire
 
@@ -169,6 +169,17 @@ def test_signature() -> bytes:
     """The 68 bytes of EICAR, which pyclamd keeps encoded so that no scanner stops its source."""
     data: bytes = pyclamd.ClamdUnixSocket.EICAR(None)
     return data
+
+
+def detects(target: Target, timeout: float, content: bytes) -> bool | None:
+    """Whether clamd detects anything in `content` within `timeout` seconds; None after any fault."""
+    try:
+        with spooled(content) as descriptor, open_client(target, time.monotonic() + timeout, lambda: None) as client:
+            client.connect()
+            reply = client.instream(descriptor)
+    except OSError:
+        return None
+    return isinstance(reply, Found) if isinstance(reply, Found | Clean) else None
 
 
 def _ask(target: Target, timeout: float, command: str) -> object:

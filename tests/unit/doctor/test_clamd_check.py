@@ -13,9 +13,12 @@ from miltscan.core.address import Address, InetAddress, UnixAddress
 from miltscan.core.finding import Level
 from miltscan.core.verdict import Fault
 from miltscan.doctor import clamd_check
+from miltscan.doctor.clamd_limits import clamd_servers
 from miltscan.engines.base import Observer
 from miltscan.engines.clamd import local
 from miltscan.scanning.servers import ServerRecord, ServerRecords
+from tests.fakes.clamd import FakeClamd
+from tests.fakes.clamd_lies import Scan
 from tests.unit.doctor.support import DAY, NOW, bad, bad_subjects, works
 
 A = UnixAddress("/run/a")
@@ -78,6 +81,23 @@ def test_findings_name_the_engine_of_a_server(monkeypatch: pytest.MonkeyPatch) -
         ("warning", "second unix:/run/b"),
         ("error", "third unix:/run/a"),
     ]
+
+
+@pytest.mark.parametrize(("opens", "expected"), [(False, ["opens no rar"]), (True, [])])
+def test_whether_clamd_opens_rar(expected: list[str], *, opens: bool) -> None:
+    """It is no fault of the host, and an administrator knows why such mail is unscanned."""
+
+    def behaviour(scan: Scan) -> None:
+        found = opens and scan.content().startswith(b"Rar!")
+        scan.answer(b"Eicar-Test-Signature FOUND" if found else b"OK")
+
+    with FakeClamd.tcp() as clamd:
+        clamd.behaviour = behaviour
+        settings = parse_settings(f'clamd.servers = ["{clamd.address}"]'.encode(), "f")
+        ((_, server),) = clamd_servers(settings)
+        found = list(clamd_check.engine_findings(settings, only_up(("clamd", server))))
+    assert [one.text.partition(":")[0] for one in found if "rar" in one.text] == expected
+    assert {one.level for one in found} == {Level.OK}
 
 
 def test_an_engine_of_another_type_has_self_tests_only() -> None:
