@@ -88,8 +88,8 @@ def test_whether_clamd_opens_rar(expected: list[str], *, opens: bool) -> None:
     """It is no fault of the host, and an administrator knows why such mail is unscanned."""
 
     def behaviour(scan: Scan) -> None:
-        found = opens and scan.content().startswith(b"Rar!")
-        scan.answer(b"Eicar-Test-Signature FOUND" if found else b"OK")
+        is_rar = scan.content().startswith(b"Rar!")
+        scan.answer(b"Eicar-Test-Signature FOUND" if opens and is_rar else b"OK")
 
     with FakeClamd.tcp() as clamd:
         clamd.behaviour = behaviour
