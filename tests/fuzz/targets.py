@@ -1,21 +1,26 @@
 """What is fuzzed: readers that must not raise, hang or exceed their bounds, each with inputs to begin with."""
 
 import io
+import lzma
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from email.message import EmailMessage
+from hashlib import sha256
 from typing import NamedTuple
 
 from miltscan.core.anomalies import CmsAnomaly
 from miltscan.core.attachment_names import LONGEST_NAME, MOST_NAMES, attachment_names
 from miltscan.core.attachments import look_at
+from miltscan.core.contained import look_inside
 from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import DataFault, decompress
+from miltscan.core.containers.foreign import Foreign, is_proven, read_errors, read_listing
 from miltscan.core.containers.zip import read_zip
 from miltscan.core.mime.cms import read_cms
 from miltscan.core.mime.part import Bounds
 from miltscan.core.mime.reader import read_message
+from tests.fakes.archives import as_alone, as_ar, as_lzip
 from tests.fakes.cms_forms import FORMS
 from tests.fakes.zips import Fields, central, closed, deflated, local, plain
 
@@ -55,6 +60,64 @@ def zips() -> Iterator[bytes]:
     fields = Fields(flags=8, method=8, packed=len(data), size=63)
     yield local(fields._replace(packed=0)) + data + b"PK\7\10" + closed(b"", central(fields))
     yield plain(b"inner.zip", plain()) + plain(b"joined")
+
+
+def look_within(data: bytes) -> None:
+    """Archives within each other, as `scanning/unwrapping.py` looks into them; each content is within the bounds."""
+    budget, seen, waiting = Budget(BOUNDS, len(data)), set[bytes](), [(data, 0)]
+    while waiting:
+        content, depth = waiting.pop()
+        digest = sha256(content).digest()
+        if digest in seen or depth > BOUNDS.depth:
+            continue
+        seen.add(digest)
+        for one in look_inside("0", content, BOUNDS, budget).inner:
+            pieces = [bytes(piece) for piece in one.chunks() if isinstance(piece, bytes | memoryview)]
+            assert sum(map(len, pieces)) <= BOUNDS.file + MIB
+            waiting.append((b"".join(pieces), depth + 1))
+
+
+def ars() -> Iterator[bytes]:
+    """A Debian package, a library of objects with a long name of BSD, and one within another."""
+    packed = lzma.compress(b"a line\n" * 99)
+    yield as_ar(b"2.0\n", packed, packed)
+    named = as_ar(b"2.0\n", b"ab!<arch>\n", b"data").replace(b"data.tar".ljust(16), b"#1/2".ljust(16))
+    yield named
+    yield as_ar(b"2.0\n", named, plain(b"inner.zip", plain()))
+
+
+def lzmas() -> Iterator[bytes]:
+    """What is compressed by LZMA alone, with and without a mark at its end, in several members, within another one."""
+    text = b"a line\n" * 99
+    yield as_alone(text)
+    yield lzma.compress(text, lzma.FORMAT_ALONE)
+    yield as_lzip(text, b"another one\n")
+    yield as_lzip(as_alone(as_ar(b"2.0\n", text, b"")))
+
+
+def read_lists(data: bytes) -> None:
+    """What 7-Zip prints about an archive, of which only lines of the table are files."""
+    text = data.decode("utf-8", "replace")
+    for kind in (Foreign.SEVEN_ZIP, Foreign.WIM):
+        listing = read_listing(kind, text)
+        assert listing is None or len(listing.files) <= text.count("\n")
+        assert listing is None or all(one.size is None or one.size >= 0 for one in listing.files)
+    is_proven(text)
+    assert len([*read_errors(text, "/proc/self/fd/3")]) <= text.count("\n") + 1
+
+
+def lists() -> Iterator[bytes]:
+    """A table of files, a description of them, and errors."""
+    ruler = "------------------- ----- ------------ ------------  ------------------------\n"
+    rows = (
+        "2026-11-29 15:08:44 ....A         3668          170  eicar.com\n"
+        "1980-01-01 00:00:00 D....            0            0  a folder\n"
+        "                    .....                            of unknown size\n"
+        "                    ..... 1234567890123           12  moved columns\n"
+    )
+    yield f"Type = 7z\nMethod = LZMA2:12 7zAES\n\n{ruler}{rows}{ruler}  1 files\n".encode()
+    yield b"Path = a\nEncrypted = +\nCRC = 01234567\n\nPath = b\nEncrypted = +\nCRC = \n\n"
+    yield b"ERROR: /proc/self/fd/3 : Cannot open encrypted archive. Wrong password?\nERROR: Wrong password : a.txt\n"
 
 
 def read_cms_content(data: bytes) -> None:
@@ -98,6 +161,9 @@ def messages() -> Iterator[bytes]:
 
 TARGETS: Mapping[str, Target] = {
     "zip": Target(read_zips, zips, 4096),
+    "ar": Target(look_within, ars, 4096),
+    "lzma": Target(look_within, lzmas, 4096),
+    "listing": Target(read_lists, lists, 2048),
     "cms": Target(read_cms_content, lambda: (raw[:2000] for raw in FORMS.values()), 4096),
     "names": Target(read_names, parameters, 1024),
     "message": Target(read_messages, messages, 4096),

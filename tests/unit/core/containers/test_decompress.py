@@ -221,3 +221,9 @@ def test_a_cut_lzip_is_broken() -> None:
     content, fault = unpacked(Packed(LZIP, memoryview(as_lzip(NOISE)[:50_000]), None))
     assert fault is DataFault.BROKEN
     assert NOISE.startswith(content)
+
+
+@pytest.mark.parametrize(("whole", "content"), [(b"", b""), (as_lzip(TEXT), TEXT)])
+def test_a_lzip_that_is_cut_in_a_header_is_broken(whole: bytes, content: bytes) -> None:
+    """Of the header only the signature is left."""
+    assert unpacked(Packed(LZIP, memoryview(whole + b"LZIP\x01"), None)) == (content, DataFault.BROKEN)
