@@ -230,7 +230,7 @@ _MESSAGE = (
         Type.TEXTS,
         "Further facts that conditions of rules read: `user=`, `tls=`, `daemon=`, `header=NAME:VALUE` (without a colon "
         "if the message has no such header), `attachment=TYPE:NAME` for the first ones, and `attachments=NUMBER` if "
-        "these are all with all of their names. `miltscan policy replay` reads them.",
+        "these are all with all of their names, `depth=NUMBER`. `miltscan policy replay` reads them.",
         "facts that rules read",
     ),
     Field(

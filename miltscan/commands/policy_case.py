@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple, TypeVar
 from miltscan.commands.policy_options import GivenScore
 from miltscan.core.edits import Header
 from miltscan.core.explained import OF_VERDICT, Case
-from miltscan.core.facts import OF_ATTACHMENTS, OF_FILTERS, OF_STRUCTURE, Facts, WeekTime
+from miltscan.core.facts import OF_FILTERS, OF_STRUCTURE, Facts, WeekTime
 from miltscan.core.message import NO_CONTENT, Circumstances, Client, Direction, Envelope, Message, direction
 from miltscan.core.noted import Noted, read_notes
 from miltscan.core.released import parse_head
@@ -112,22 +112,26 @@ def case_of_line(event: LogEvent, now: WeekTime, headers: Collection[bytes] = ()
             user=noted.user or "", tls_version="TLS" if noted.tls else "", daemon=noted.daemon or ""
         ),
     )
-    structure = _structure(event, noted)
-    if structure:
-        message, unknown = message._replace(structure=structure), unknown - OF_ATTACHMENTS
+    message = message._replace(structure=_structure(event, noted))
+    unknown -= _known_of_structure(event, noted)
     count = event.fields.get("recipients_count")
     others = max(0, count - len(recipients)) if isinstance(count, int) else 0
     then = week_time_of(event.time) if event.time else now
     return Case(message, verdicts, then, frozenset(unknown), way, others, partial=True)
 
 
-def _structure(event: LogEvent, noted: Noted) -> Structure | None:
-    """What rules may ask of the structure; None if not all attachments are noted. The rest of it is not known."""
+def _structure(event: LogEvent, noted: Noted) -> Structure:
+    """What rules may ask of the structure, as far as it is noted."""
     anomalies = event.fields.get("anomalies")
-    if noted.attachments is None or not isinstance(anomalies, list):
-        return None
-    names = tuple(one for one in anomalies if isinstance(one, str))
-    return Structure(plain=False, sampled=False, anomalies=names, seconds=0.0, attachments=noted.attachments)
+    names = tuple(one for one in anomalies if isinstance(one, str)) if isinstance(anomalies, list) else ()
+    found, depth = noted.attachments or (), noted.depth or 0
+    return Structure(plain=False, sampled=False, anomalies=names, seconds=0.0, attachments=found, depth=depth)
+
+
+def _known_of_structure(event: LogEvent, noted: Noted) -> frozenset[str]:
+    """What of it is known: about the files only if all of them are noted."""
+    files = noted.attachments is not None and isinstance(event.fields.get("anomalies"), list)
+    return _unless(not files, "attachments") | _unless(not files, "anomalies") | _unless(noted.depth is None, "depth")
 
 
 def _noted(event: LogEvent) -> Noted:

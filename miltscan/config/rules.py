@@ -182,8 +182,8 @@ class RuleSettings(Table):
 
     @property
     def looks_at_attachments(self) -> bool:
-        """Whether a condition is about the files in a message, or what is odd about it."""
-        keys = {"attachment", "type", "anomaly"}
+        """Whether a condition is about the files in a message, how deep they lie, or what is odd about it."""
+        keys = {"attachment", "type", "anomaly", "depth_from"}
         return any(not keys.isdisjoint(table) for table in (*(self.when or ()), self.unless or {}))
 
     def rule(self, open_source: OpenSource) -> Rule:

@@ -30,6 +30,7 @@ from miltscan.core.wildcards import Glob
 
 Test = Callable[[Facts], bool | None]
 _HIGHEST = 1e6  # of a score; also infinity and NaN are mistakes
+_DEEPEST = 20  # messages and archives within each other: beyond that a message is not scanned completely
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,12 @@ def _anomaly(value: object, _open: OpenSource) -> Test:
     return _of("anomalies", lambda found: not wanted.isdisjoint(found))
 
 
+def _depth(value: object, _open: OpenSource) -> Test:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _DEEPEST:
+        raise UnfitError(("", value, f"expected a number from 1 to {_DEEPEST}"))
+    return _of("depth", lambda depth: depth >= value)
+
+
 def _macro(value: object, _open: OpenSource) -> Test:
     """What an engine calls so."""
     if not isinstance(value, bool):
@@ -271,6 +278,7 @@ _MAKERS: Mapping[str, tuple[tuple[str, ...], Callable[[object, OpenSource], Test
     "encrypted": (("encrypted",), _flag("encrypted")),
     "macro": (("signature",), _macro),
     "anomaly": (("anomalies",), _anomaly),
+    "depth_from": (("depth",), _depth),
     "daemon": (("daemon",), _exactly("daemon")),
     "time": (("now",), _time),
 }

@@ -20,7 +20,7 @@ from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, Packed, 
 from miltscan.core.containers.foreign import FOREIGN_BEGINS, Foreign, foreign_kind, lzma_method
 from miltscan.core.containers.streams import STREAM_BEGINS, StreamFile, may_go_on, stream_file
 from miltscan.core.containers.tar import TAR_END, TAR_HEAD, as_tar, is_tar, tar_members, tar_size
-from miltscan.core.containers.zip import ZipArchive, ZipMember, read_zip
+from miltscan.core.containers.zip import ZipArchive, read_zip
 from miltscan.core.containers.zip_headers import CENTRAL, END, LOCAL, positions
 from miltscan.core.mime.closed import Decoding
 from miltscan.core.mime.openpgp import is_openpgp
@@ -69,7 +69,9 @@ class Inside(NamedTuple):
 
     `foreign` is the form of an archive that another program has to open; `unless_opened` is why the engine's verdict
     does not suffice where it is not opened. `unlocked` means that it was, by a password. `files` are the facts about
-    what is in it, for rules. `rar` means that it is one, which clamd opens only with a library of its own.
+    what is in it, for rules. `holds` means that it is an archive, and not an empty one. `alone` are all files of an
+    archive that the engine opens, of which else only the archives are looked into. `rar` means that it is one, which
+    clamd opens only with a library of its own.
     """
 
     inner: tuple[Inner, ...] = ()
@@ -79,6 +81,8 @@ class Inside(NamedTuple):
     unless_opened: tuple[Reason, ...] = ()
     unlocked: bool = False
     files: tuple[Attachment, ...] = ()
+    holds: bool = False
+    alone: tuple[Inner, ...] = ()
     rar: bool = False
 
     def opened(self, found: "Inside", *, unlocked: bool) -> "Inside":
@@ -159,17 +163,19 @@ def _by_its_begin(path: str, content: memoryview, bounds: ContainerBounds, budge
     """What is within an archive that is known by its first bytes; None for all others."""
     head = bytes(content[:_HEAD])
     if foreign := foreign_kind(head):
-        return Inside(foreign=foreign)
+        return Inside(foreign=foreign, holds=True)
     if method := lzma_method(head):
-        return Inside((Inner(f"{path}/lzma:0", partial(decompress, Packed(method, content, None), budget)),))
+        packed = Packed(method, content, None)
+        return Inside((Inner(f"{path}/lzma:0", partial(decompress, packed, budget)),), holds=True)
     if head.startswith(AR_MAGIC):
         members = [one for one in ar_members(content, bounds) if len(one)]
         exceeded = len(members) > bounds.members
         limits = ((Limit.LIMITS, f"part {path}: {ContainerLimit.MEMBERS} of an ar"),) if exceeded else ()
         pieces = partial(pieces_of, most=bounds.file)
-        return Inside(tuple(files_within(f"{path}/ar", members, pieces, bounds.file)), limits=limits)
+        inner = tuple(files_within(f"{path}/ar", members, pieces, bounds.file))
+        return Inside(inner, limits=limits, holds=bool(members))
     if head.startswith(RAR_BEGIN):
-        return Inside(rar=True)
+        return Inside(rar=True, holds=True)
     if form := stream_file(head):
         return _in_stream(path, form, content, budget)
     return _in_tar(path, content, bounds) if is_tar(head) else None
@@ -180,21 +186,26 @@ def _in_stream(path: str, form: StreamFile, content: memoryview, budget: Budget)
     packed = Packed(form.method, content, None)
     first, hidden = next(decompress(packed, budget), b""), may_go_on(form, content)
     if not hidden and isinstance(first, bytes | memoryview) and not is_container(bytes(first[:_HEAD])):
-        return Inside()
-    return Inside((Inner(f"{path}/{form.name}:0", partial(decompress, packed, budget), hidden),))
+        return Inside(holds=True)
+    file = Inner(f"{path}/{form.name}:0", partial(decompress, packed, budget), hidden)
+    return Inside((file,), holds=True, alone=() if hidden else (file._replace(hidden=True),))
 
 
 def _in_tar(path: str, content: memoryview, bounds: ContainerBounds) -> Inside:
     """The archives in a tar; the engine opens the tar itself."""
     members = [*islice(tar_members(content), bounds.members + 1)]
-    found = (
-        Inner(f"{path}/tar:{number}", partial(pieces_of, member, bounds.file), hidden=False)
-        for number, member in enumerate(members[: bounds.members])
+    files = [
+        Inner(f"{path}/tar:{number}", partial(pieces_of, member, bounds.file)) for number, member in enumerate(members)
+    ]
+    archives = [
+        file._replace(hidden=False)
+        for file, member in zip(files[: bounds.members], members, strict=False)
         if is_container(bytes(member[:_HEAD]))
-    )
+    ]
     exceeded = len(members) > bounds.members
     limits = ((Limit.LIMITS, f"part {path}: {ContainerLimit.MEMBERS} of a tar"),) if exceeded else ()
-    return Inside(tuple(found), limits=limits)
+    alone = tuple(files) if archives and len(files) <= _ALONE else ()
+    return Inside(tuple(archives), limits=limits, holds=bool(members), alone=alone)
 
 
 def files_within(
@@ -234,19 +245,21 @@ def pieces_of(file: memoryview, most: int) -> Iterator[memoryview | ContainerLim
 
 def _in_zip(path: str, archive: ZipArchive, budget: Budget) -> Inside:
     limits = [(Limit.LIMITS, f"part {path}: {one} of a zip") for one in sorted(archive.exceeded)]
-    sealed = any(member.encrypted for member in archive.members)
+    sealed, holds = any(member.encrypted for member in archive.members), bool(archive.members)
     if not archive.anomalies and all(one.method in _OPENED for member in archive.members for one in member.readings):
         inner, complete = _archives(path, archive, budget)
         limits += [] if complete else [(Limit.LIMITS, f"part {path}: the bounds of zips within it")]
-        return Inside(inner, limits=tuple(limits), foreign=Foreign.ZIP if sealed else None)
+        alone = _files(path, archive, budget) if inner and not sealed and len(archive.members) <= _ALONE else ()
+        foreign = Foreign.ZIP if sealed else None
+        return Inside(inner, limits=tuple(limits), foreign=foreign, holds=holds, alone=alone)
     unless_opened = [(Limit.ENCRYPTED, f"part {path}: a member of a zip")] if sealed else []
     if ZipAnomaly.METHOD_UNKNOWN in archive.anomalies:
         unless_opened.append((Limit.MALFORMED, f"part {path}: a zip with an unknown method of compression"))
-    inner = tuple(one for member in archive.members for one in _readings(path, member, budget))
+    inner = _files(path, archive, budget)
     foreign, anomalies = Foreign.ZIP if unless_opened else None, frozenset(archive.anomalies)
     if anomalies - {ZipAnomaly.METHOD_UNKNOWN}:  # the program that opens it sees only one of the readings
-        return Inside(inner, anomalies, (*limits, *unless_opened), foreign)
-    return Inside(inner, anomalies, tuple(limits), foreign, tuple(unless_opened))
+        return Inside(inner, anomalies, (*limits, *unless_opened), foreign, holds=holds)
+    return Inside(inner, anomalies, tuple(limits), foreign, tuple(unless_opened), holds=holds)
 
 
 def _archives(path: str, archive: ZipArchive, budget: Budget) -> tuple[tuple[Inner, ...], bool]:
@@ -263,9 +276,13 @@ def _archives(path: str, archive: ZipArchive, budget: Budget) -> tuple[tuple[Inn
     return tuple(found), complete
 
 
-def _readings(path: str, member: ZipMember, budget: Budget) -> Iterator[Inner]:
-    for packed in (*member.readings, *member.others):
-        yield Inner(f"{path}/zip:{member.path}", partial(decompress, packed, budget))
+def _files(path: str, archive: ZipArchive, budget: Budget) -> tuple[Inner, ...]:
+    """Every member in each of its readings."""
+    return tuple(
+        Inner(f"{path}/zip:{member.path}", partial(decompress, packed, budget))
+        for member in archive.members
+        for packed in (*member.readings, *member.others)
+    )
 
 
 def fault_of(piece: object) -> tuple[Limit, str] | None:

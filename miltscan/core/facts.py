@@ -43,8 +43,8 @@ class Facts(NamedTuple):
 
     An empty text means that there is none: no `signature` (also where the allow list names it), no `user`. `client` is
     an IP address, or what stands for it in `message.Client`. `engine` is the one whose verdict decides. `scores` and
-    `spam_actions` hold those of each anti-spam engine. `attachments`, `anomalies` and `encrypted` are empty where the
-    structure of the message was not read.
+    `spam_actions` hold those of each anti-spam engine. `attachments`, `anomalies` and `encrypted` are empty where
+    the structure of the message was not read, and `depth` is 0.
     """
 
     now: WeekTime | None = None
@@ -68,12 +68,13 @@ class Facts(NamedTuple):
     attachments: "Sequence[Attachment] | None" = None
     anomalies: frozenset[str] | None = None
     encrypted: bool | None = None
+    depth: int | None = None
 
 
 NOTHING_KNOWN = Facts()
 OF_CIRCUMSTANCES = frozenset({"daemon", "tls", "user"})
 """The fields that need `message.Circumstances`."""
-OF_ATTACHMENTS = frozenset({"attachments", "anomalies"})
+OF_ATTACHMENTS = frozenset({"attachments", "anomalies", "depth"})
 """The fields for which the attachments have to be looked at."""
 OF_STRUCTURE = OF_ATTACHMENTS | {"encrypted"}
 """The fields that come from reading the structure of the message."""

@@ -13,12 +13,25 @@ _RAW = 2000  # bytes of the field that are looked at: decoding is not linear
 _BLANKS = re.compile(r"[ \t\r\n]+")
 
 
+_SUBJECT = re.compile(rb"^subject[ \t]*:(.*(?:\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
+
+
 def header_text(headers: Sequence[Header], name: bytes) -> str:
     """The text of the first field of this name (in lower case); empty if there is none."""
-    value = next((value for field, value in headers if field.lower() == name), b"")
-    text = _BLANKS.sub(" ", value[:_RAW].decode("utf-8", "backslashreplace"))  # first: decoding would drop a fold
-    text = _BLANKS.sub(" ", _decoded(text)).strip()
+    text = _text_of(next((value for field, value in headers if field.lower() == name), b""))
     return readable(readable(text, LONGEST), LONGEST)  # an escape is longer than its character
+
+
+def subject_of(message: bytes) -> str:
+    """The text of the first Subject of a message, of which this is the begin; hostile, unlike that for a person."""
+    head = message.replace(b"\r\n", b"\n").partition(b"\n\n")[0]
+    found = _SUBJECT.search(head)
+    return _text_of(found[1]) if found else ""
+
+
+def _text_of(value: bytes) -> str:
+    text = _BLANKS.sub(" ", value[:_RAW].decode("utf-8", "backslashreplace"))  # first: decoding would drop a fold
+    return _BLANKS.sub(" ", _decoded(text)).strip()
 
 
 def _decoded(text: str) -> str:

@@ -1,7 +1,7 @@
 """Facts that rules read and that the log line of a message would else not have: to texts for the log, and back. Pure.
 
     user=alice   tls=true   daemon=MSA   header=List-Id: <news.example.org>   header=X-Absent   attachment=exe:a.exe
-    attachments=1
+    attachments=1   depth=2
 
 A header without a colon is one that the message does not have. The number of attachments is noted only where all of
 them are, with all of their names. What is not noted is unknown, and so is what the log has
@@ -25,6 +25,7 @@ HEADERS_NOTED = 10
 """Headers of a message that are noted: the first values of each name that rules read."""
 _LONGEST = 200  # characters of a value; a longer one is unknown
 _NAMES = 20
+_DIGITS = 4  # of a depth
 _CUT = "…"  # a text that the log has shortened
 _ESCAPE = re.compile(r"\\(?:([nrt])|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
 _SPACES = {"n": "\n", "r": "\r", "t": "\t"}
@@ -38,6 +39,7 @@ class Noted(NamedTuple):
     daemon: str | None = None
     headers: Mapping[bytes, Sequence[bytes]] = {}
     attachments: tuple[Attachment, ...] | None = None
+    depth: int | None = None
 
 
 def notes_on(rules: Rules, message: Message) -> Iterator[str]:
@@ -45,6 +47,7 @@ def notes_on(rules: Rules, message: Message) -> Iterator[str]:
     yield from _of_session(message.circumstances, rules.reads)
     if not rules.reads.isdisjoint(OF_ATTACHMENTS) and message.structure:
         yield from _attachments(message.structure.attachments)
+        yield f"depth={message.structure.depth}"
     if rules.headers:
         yield from _headers(rules.headers[:_NAMES], message)
 
@@ -109,7 +112,7 @@ def read_notes(notes: Sequence[str]) -> Noted:
     # of a header that was cut the other values are not all
     known = {name: values for name, values in headers.items() if not name.decode().startswith(tuple(cut))}
     tls = {"true": True, "false": False}.get(found.get("tls", ""))
-    return Noted(found.get("user"), tls, found.get("daemon"), known, _attachments_of(notes))
+    return Noted(found.get("user"), tls, found.get("daemon"), known, _attachments_of(notes), _depth_of(found))
 
 
 def _attachments_of(notes: Sequence[str]) -> tuple[Attachment, ...] | None:
@@ -121,6 +124,11 @@ def _attachments_of(notes: Sequence[str]) -> tuple[Attachment, ...] | None:
         return tuple(of_type((name,) if name else (), FileType(kind)) for kind, _, name in given)
     except ValueError:  # a type of another version
         return None
+
+
+def _depth_of(found: Mapping[str, str]) -> int | None:
+    text = found.get("depth", "")
+    return int(text) if text.isdecimal() and text.isascii() and len(text) <= _DIGITS else None
 
 
 def _character(escape: re.Match[str]) -> str:

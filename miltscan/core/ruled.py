@@ -69,6 +69,7 @@ def facts_of(scanned: Scanned) -> Facts:
         structure.attachments if structure else (),
         anomalies_of(structure) if structure else frozenset(),
         any(one.reason is Limit.ENCRYPTED for one in verdicts) or bool(structure and structure.encrypted),
+        structure.depth if structure else 0,
     )
 
 

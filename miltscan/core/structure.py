@@ -33,9 +33,9 @@ class Structure(NamedTuple):
 
     `plain` means that all mail programs read it alike; then its parts are scanned only if it is `sampled`, and `missed`
     means that a part was worse than the whole. `scans` are the parts that were scanned by themselves. `attachments` are
-    the files in it, also those within zips, where rules ask for them. `encrypted` means S/MIME or OpenPGP. For the
-    archive, `digests` are SHA-256 of the message, then of its parts; `detected` those of parts that were detected by
-    themselves.
+    the files in it, also those within zips, where rules ask for them; then `depth` is the number of messages and
+    archives in which the deepest file lies. `encrypted` means S/MIME or OpenPGP. For the archive, `digests` are SHA-256
+    of the message, then of its parts; `detected` those of parts that were detected by themselves.
     """
 
     plain: bool
@@ -46,6 +46,7 @@ class Structure(NamedTuple):
     missed: bool = False
     attachments: "tuple[Attachment, ...]" = ()
     encrypted: bool = False
+    depth: int = 0
     digests: tuple[bytes, ...] = ()
     detected: tuple[bytes, ...] = ()
 

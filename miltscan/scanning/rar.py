@@ -5,9 +5,8 @@ reply to every rar is OK.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 from miltscan.core.message import Message
 from miltscan.core.verdict import Limit, Outcome, Verdict
@@ -22,16 +21,16 @@ _opens: dict[str, float] = {}
 
 
 def unopened_rar(  # noqa: PLR0913 - what a scan needs, and its place
-    engine: Engine, path: str, message: Message, directory: Path, deadline: float, *, tick: Tick
+    engine: Engine, path: str, message: Message, make: Callable[[], Spool], deadline: float, *, tick: Tick
 ) -> Iterator[Verdict]:
-    """Why the rar that is the part of this path is not scanned; nothing if the engine opens rar.
+    """Why the rar that is the part of this path is not scanned; nothing if the engine opens rar. `make` makes a spool.
 
     Raises SpoolError and what `tick` does.
     """
     if time.monotonic() < _opens.get(engine.name, 0.0):
         return
     sample = rar_sample(test_signature())
-    with closing(Spool(directory, len(sample))) as spool:
+    with closing(make()) as spool:
         spool.write(sample)
         found = engine.scan(message._replace(content=spool, size=len(sample)), deadline, tick)
     if found.outcome is Outcome.INFECTED and not found.suspected:

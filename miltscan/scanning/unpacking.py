@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import accumulate, pairwise, takewhile
+from itertools import accumulate, chain, pairwise, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -119,12 +119,14 @@ class Unpacking:
         return Inside(inner, files=tuple(_facts(archive.kind, listing, files)) if bounds.looks else ())
 
 
-def words_of(reading: Reading, most: int) -> tuple[str, ...]:
-    """Words of the texts of a message that may be passwords, at most so many."""
-    from miltscan.core.passwords import passwords_in  # noqa: PLC0415 - few messages need it
+def words_of(head: bytes, reading: Reading, most: int) -> tuple[str, ...]:
+    """Words of the Subject and of the texts of a message that begins with `head`: they may be passwords."""
+    from miltscan.core.header_text import subject_of  # noqa: PLC0415 - few messages need it
+    from miltscan.core.passwords import passwords_in  # noqa: PLC0415 - as above
 
     texts = (one for one in reading.parts if is_text(one)) if most else ()
-    return passwords_in(((head_of(one, _TEXT), any(b"html" in kind for kind in one.types)) for one in texts), most)
+    contents = ((head_of(one, _TEXT), any(b"html" in kind for kind in one.types)) for one in texts)
+    return passwords_in(chain([(subject_of(head).encode(errors="replace"), False)], contents), most)
 
 
 def _divided(content: memoryview, listing: Listing) -> list[memoryview]:

@@ -17,6 +17,20 @@ class Stopped(Exception):  # noqa: N818  no error: the reader returns what it ha
     """A bound ends the reading."""
 
 
+class Span(NamedTuple):
+    """Where something is: its offsets, its path, and how many messages and multiparts it is in.
+
+    `messages` are the messages alone, that which was received excepted; `outer` the boundaries of the multiparts.
+    """
+
+    start: int
+    end: int
+    path: str
+    depth: int
+    messages: int = 0
+    outer: tuple[bytes, ...] = ()
+
+
 class Within(NamedTuple):
     """A decoded part that is read in its turn."""
 
@@ -27,6 +41,8 @@ class Within(NamedTuple):
     """Whether it begins with a header; otherwise parts are looked for in it that no boundary shows."""
     guessed: bool = False
     """Whether its encoding was a guess; then no other one within it is: guesses about guesses would have no end."""
+    messages: int = 0
+    """As in `Span`."""
 
 
 class Collected:
@@ -70,15 +86,17 @@ class Collected:
         self._odd = True
         self._anomalies.update(anomalies)
 
-    def add(self, octets: Octets, span: tuple[int, int], path: str, decoding: Decoding, declared: Declared) -> None:
+    def add(self, octets: Octets, span: Span, decoding: Decoding, declared: Declared) -> None:
         """Keep a part, or what another reading declares about one that is kept."""
-        start, end = span
+        start, end, path, _, messages, _ = span
         key = octets, start, end, decoding
         known = self._parts.get(key)
         if known:
             types = dict.fromkeys(known.types + declared.types)
             names = dict.fromkeys(known.names + declared.names)
-            self._parts[key] = Part(known.path, known.raw, decoding, tuple(types), tuple(names))
+            self._parts[key] = known._replace(
+                types=tuple(types), names=tuple(names), messages=max(known.messages, messages)
+            )
             return
         if decoding is Decoding.BINHEX and end - start > self.bounds.memory:
             self.exceed(ReaderLimit.MEMORY)  # its decoder holds the whole file
@@ -88,29 +106,33 @@ class Collected:
             self.stop(ReaderLimit.OUTPUT)
         if len(self._parts) >= self.bounds.parts:
             self.stop(ReaderLimit.PARTS)
-        self._parts[key] = Part(path, octets.view[start:end], decoding, declared.types, declared.names)
+        self._parts[key] = Part(path, octets.view[start:end], decoding, declared.types, declared.names, messages)
 
     def read_within(
-        self, chunks: Iterable[bytes | memoryview], path: str, depth: int, *, message: bool, guessed: bool = False
+        self, chunks: Iterable[bytes | memoryview], span: Span, *, message: bool, guessed: bool = False
     ) -> None:
-        """Decode a part and keep the result, to be read in its turn."""
+        """Decode the part at `span` and keep the result, to be read in its turn."""
+        self._keep(chunks, span._replace(messages=span.messages + message), message=message, guessed=guessed)
+
+    def _keep(self, chunks: Iterable[bytes | memoryview], span: Span, *, message: bool, guessed: bool) -> None:
+        depth = span.depth + 1
         content = self._held(chunks, depth)
         if content not in self._seen:
             self._seen.add(content)
-            self.waiting.append(Within(Octets(content), f"{path}/", depth, message, guessed))
+            self.waiting.append(Within(Octets(content), f"{span.path}/", depth, message, guessed, span.messages))
 
-    def read_signed(self, chunks: Iterable[bytes | memoryview], path: str, depth: int) -> None:
-        """Decode opaque S/MIME and keep the message that is signed, to be read in its turn."""
+    def read_signed(self, chunks: Iterable[bytes | memoryview], span: Span) -> None:
+        """Decode opaque S/MIME and keep what is signed, to be read in its turn as the message that it is a part of."""
         bounds = self.bounds
         cms = read_cms(
-            self._held(chunks, depth),
+            self._held(chunks, span.depth + 1),
             ContainerBounds(output=bounds.memory, depth=bounds.depth, deadline=self._deadline, clock=bounds.clock),
         )
         self._anomalies.update(cms.anomalies)
         self._encrypted = self._encrypted or cms.kind.encrypted
         if cms.exceeded:
             self.exceed(ReaderLimit.SIGNED)
-        self.read_within(self._signed(cms), path, depth, message=True)
+        self._keep(self._signed(cms), span, message=True, guessed=False)
 
     def _signed(self, cms: Cms) -> Iterator[bytes | memoryview]:
         """The content of a signed message, without the faults at its end, which are noted."""

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from miltscan.core.mime.closed import Anomaly, Decoding, ReaderLimit
-from miltscan.core.mime.collected import Collected
+from miltscan.core.mime.collected import Collected, Span, Within
 from miltscan.core.mime.declared import TEXT, Declared, declare
 from miltscan.core.mime.fields import HeaderFields, read_fields
 from miltscan.core.mime.marked import Mark, Marked, find_marks
-from miltscan.core.mime.tree import Span, Tree
+from miltscan.core.mime.tree import Tree
 
 _ABOVE = 4096
 """Bytes in front of a line Content-... in which its header may begin."""
@@ -42,7 +42,7 @@ class Hidden(NamedTuple):
     declared: Declared
 
 
-def read_flat(tree: Tree, collected: Collected, depth: int) -> None:
+def read_flat(tree: Tree, collected: Collected, within: Within) -> None:
     """Keep what `tree` did not find."""
     headers: list[Hidden] = []
     encodings: list[tuple[Marked, int]] = []
@@ -59,9 +59,9 @@ def read_flat(tree: Tree, collected: Collected, depth: int) -> None:
             elif not headers or found.at >= headers[-1].stop:
                 headers.append(_hidden(tree, found.at, headers[-1].stop if headers else start, end))
     if headers:
-        _keep_parts(tree, collected, headers, depth)
+        _keep_parts(tree, collected, headers, within)
     if encodings:
-        _keep_encodings(tree, collected, encodings)
+        _keep_encodings(tree, collected, encodings, within)
 
 
 def _regions(known: list[tuple[int, int]], end: int) -> Iterator[tuple[int, int]]:
@@ -89,7 +89,7 @@ def _hidden(tree: Tree, at: int, floor: int, end: int) -> Hidden:
     return Hidden(start, max(at + 1, header.end), header.bodies[0], end, declared)
 
 
-def _keep_parts(tree: Tree, collected: Collected, headers: list[Hidden], depth: int) -> None:
+def _keep_parts(tree: Tree, collected: Collected, headers: list[Hidden], within: Within) -> None:
     collected.odd([Anomaly.HIDDEN_PART])
     starts = [hidden.start for hidden in headers]
     if any(bisect_left(starts, start) < bisect_left(starts, end) for start, end in tree.unbounded):
@@ -100,13 +100,13 @@ def _keep_parts(tree: Tree, collected: Collected, headers: list[Hidden], depth: 
         hyphens = tree.octets.find(b"\n--", hidden.body - 1, long)
         short = long if hyphens < 0 else max(hidden.body, hyphens - (tree.octets.view[hyphens - 1] == ord("\r")))
         for end in dict.fromkeys((short, long)):
-            tree.leaf(Span(hidden.body, end, f"flat:{number}", depth), hidden.declared)
+            tree.leaf(Span(hidden.body, end, f"flat:{number}", within.depth, within.messages), hidden.declared)
 
 
-def _keep_encodings(tree: Tree, collected: Collected, encodings: list[tuple[Marked, int]]) -> None:
+def _keep_encodings(tree: Tree, collected: Collected, encodings: list[tuple[Marked, int]], within: Within) -> None:
     for number, (found, region) in enumerate(encodings, 1):
         collected.odd([Anomaly.INLINE_ENCODED])
         end = min(region, encodings[number][0].at) if number < len(encodings) else region
+        span = Span(found.at, end, f"{tree.prefix}{found.mark}:{number}", within.depth, within.messages)
         for decoding in _INLINE[found.mark]:
-            path = f"{tree.prefix}{found.mark}:{number}"
-            collected.add(tree.octets, (found.at, end), path, decoding, _NOTHING)
+            collected.add(tree.octets, span, decoding, _NOTHING)

@@ -46,6 +46,8 @@ class Part(NamedTuple):
     """The media types that it declares, in lower case; more than one if readers disagree. Hostile: of any bytes."""
     names: tuple[Name, ...]
     """Its file names as the fields have them."""
+    messages: int = 0
+    """How many messages it lies in, that which was received excepted."""
 
     def chunks(self) -> Iterator[bytes | memoryview]:
         """The content in pieces of a few MiB at most, decoded anew each time; `raw` itself if it is not encoded."""

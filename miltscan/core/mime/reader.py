@@ -5,11 +5,11 @@ looked into if it is a message, or a text in which other encodings begin. What i
 true only for a message of known types and encodings about which all readers agree.
 """
 
-from miltscan.core.mime.collected import Collected, Stopped
+from miltscan.core.mime.collected import Collected, Span, Stopped
 from miltscan.core.mime.flat import read_flat
 from miltscan.core.mime.octets import Octets
 from miltscan.core.mime.part import Bounds, Reading
-from miltscan.core.mime.tree import Span, Tree
+from miltscan.core.mime.tree import Tree
 
 
 def read_message(data: bytes | memoryview, bounds: Bounds) -> Reading:
@@ -25,8 +25,8 @@ def read_message(data: bytes | memoryview, bounds: Bounds) -> Reading:
             within = collected.waiting.pop(0)
             tree = Tree(within, collected)
             if within.message:
-                tree.message(Span(0, len(within.octets.view), "", within.depth))
-            read_flat(tree, collected, within.depth)
+                tree.message(Span(0, len(within.octets.view), "", within.depth, within.messages))
+            read_flat(tree, collected, within)
     except Stopped:
         pass
     return collected.reading()

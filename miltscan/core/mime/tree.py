@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from miltscan.core.mime.closed import Anomaly, Decoding, ReaderLimit
-from miltscan.core.mime.collected import Collected, Within
+from miltscan.core.mime.collected import Collected, Span, Within
 from miltscan.core.mime.declared import MESSAGE, TEXT, Declared, declare
 from miltscan.core.mime.fields import HeaderFields, read_fields
 from miltscan.core.mime.marked import looks_like_message, marked
@@ -34,16 +34,6 @@ class Delimiter(NamedTuple):
     bare: bool
     """Whether there is nothing behind the boundary; blanks are allowed there, but not all scanners know it."""
     closing: bool
-
-
-class Span(NamedTuple):
-    """Where something is: its offsets, its path, how many messages and multiparts it is in, and their boundaries."""
-
-    start: int
-    end: int
-    path: str
-    depth: int
-    outer: tuple[bytes, ...] = ()
 
 
 class Tree:
@@ -103,7 +93,8 @@ class Tree:
             self.unbounded.append((span.start, span.end))
         within = (declared.message or declared.headers) and (not declared.encoded or self._begins_message(span))
         if within:
-            self.message(span._replace(path=f"{span.path or 0}.1", depth=span.depth + 1))
+            path, messages = f"{span.path or 0}.1", span.messages + declared.message
+            self.message(span._replace(path=path, depth=span.depth + 1, messages=messages))
         if (declared.multipart or declared.message) and declared.encoded:
             self._collected.odd([Anomaly.ENCODING_ON_MULTIPART])
         if declared.encoded or not (split or within):
@@ -197,14 +188,14 @@ class Tree:
             self._collected.odd(one for one in body.anomalies if not (text and one is Anomaly.PADDING_BROKEN))
         elif declared.encoded and body.decodings == (Decoding.BASE64,):
             self._know(span.start, span.end)
-        path = self.prefix + (span.path or "0")
+        found = Span(span.start, span.end, self.prefix + (span.path or "0"), span.depth, span.messages)
         for decoding in body.decodings:
-            self._collected.add(self.octets, (span.start, span.end), path, decoding, declared)
+            self._collected.add(self.octets, found, decoding, declared)
             if declared.cms:
                 self._collected.odd()
-                self._collected.read_signed(decode_chunks(view, decoding), path, span.depth + 1)
+                self._collected.read_signed(decode_chunks(view, decoding), found)
             elif decoding is not Decoding.IDENTITY:
-                self._look_within(view, decoding, Span(span.start, span.end, path, span.depth), declared)
+                self._look_within(view, decoding, found, declared)
 
     def _know(self, start: int, end: int) -> None:
         if start < end:
@@ -224,6 +215,4 @@ class Tree:
             and marked(self._collected.timed(decode_chunks(view, decoding)), headers=structured)
         ):
             self._collected.odd()
-            self._collected.read_within(
-                decode_chunks(view, decoding), span.path, span.depth + 1, message=message, guessed=guess
-            )
+            self._collected.read_within(decode_chunks(view, decoding), span, message=message, guessed=guess)

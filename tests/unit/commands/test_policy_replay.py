@@ -140,14 +140,16 @@ def test_user_and_daemon_are_read_from_the_log(tmp_path: Path) -> None:
         ('type = "pdf"', 1, 1),
         ('anomaly = "double-extension"', 1, 1),
         ("encrypted = true", 0, 4),
+        ("depth_from = 2", 4, 0),
+        ("depth_from = 3", 0, 0),
     ],
 )
 def test_attachments_are_read_from_the_log(tmp_path: Path, when: str, changed: int, undecided: int) -> None:
-    """Where it names all of them; the rest of the structure is not known."""
+    """Where it names all of them, and always the depth; the rest of the structure is not known."""
     noting = rules_reading('type = "jpeg"')
 
     def mail(queue_id: str, *attachments: Attachment) -> str:
-        structure = Structure(plain=True, sampled=False, anomalies=(), seconds=0.0, attachments=attachments)
+        structure = Structure(plain=True, sampled=False, anomalies=(), seconds=0.0, attachments=attachments, depth=2)
         return line(queue_id, CLEAN, noting, structure=structure)
 
     program, text = of_type(("a.pdf.exe",), FileType.EXE), of_type(("a.pdf",), FileType.PDF)

@@ -101,6 +101,12 @@ def rule(body: str, name: str = "r", action: str = "reject") -> str:
         (rule('when = { type = "exe" }') + "[mime]\nread = false\n", "rule[1]: a condition on the parts of a message"),
         (rule('when = { type = "execute" }'), 'rule[1].when.type = "execute": expected one of "empty"'),
         (rule('when = { anomaly = "odd" }'), 'rule[1].when.anomaly = "odd": expected one of "header-broken"'),
+        (rule("when = { depth_from = 0 }"), "rule[1].when.depth_from = 0: expected a number from 1 to 20"),
+        (rule("when = { depth_from = true }"), "rule[1].when.depth_from = true: expected a number from 1 to 20"),
+        (
+            rule("when = { depth_from = 1 }") + "[mime]\nread = false\n",
+            "rule[1]: a condition on the parts of a message",
+        ),
         (rule('when = { macro = "yes" }'), 'rule[1].when.macro = "yes": expected true or false'),
     ],
 )

@@ -34,6 +34,7 @@ KNOWN = Facts(
     attachments=(look_at(["a.txt"], b"text"), look_at(["other", "invoice.pdf.EXE"], b"MZ" + bytes(100))),
     anomalies=frozenset({"padding-inside"}),
     encrypted=True,
+    depth=2,
 )
 
 
@@ -129,6 +130,7 @@ def test_the_first_value_that_a_source_knows_decides(key: str, words: str, expec
         ("encrypted", [True], [False]),
         ("macro", [True], [False]),
         ("anomaly", ["padding-inside", ["zip-joined", "padding-inside"]], ["zip-joined", "double-extension"]),
+        ("depth_from", [1, 2], [3, 20]),
         ("daemon", ["MTA", ["MSA", "MTA"]], ["MSA"]),
         ("time", ["Mon-Fri 08:00-18:00", ["Sun", "10:00-11:00"]], ["Sat,Sun"]),
     ],

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miltscan.core.header_text import LONGEST, header_text
+from miltscan.core.header_text import LONGEST, header_text, subject_of
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,27 @@ def test_a_long_field_costs_little() -> None:
     """Only its beginning is looked at."""
     for value in (b"=?utf-8?q?" * 100_000, b"\0" * 100_000):
         assert len(header_text([(b"subject", value)], b"subject")) == LONGEST
+
+
+@pytest.mark.parametrize(
+    ("message", "subject"),
+    [
+        (b"Subject: one\r\nSubject: two\r\n\r\n", "one"),
+        (b"To: a\r\nSUBJECT : one\r\n\ttwo\r\nFrom: b\r\n\r\n", "one two"),
+        (b"To: a\nSubject:=?utf-8?q?gr=C3=BCn?=\n\nbody", "grün"),
+        (b"To: a\r\n\r\nSubject: of the body\r\n", ""),
+        (b"X-Subject: other\r\n\r\n", ""),
+        (b"subject:", ""),
+        (b"", ""),
+    ],
+)
+def test_the_subject_of_a_message(message: bytes, subject: str) -> None:
+    """The first one of its header."""
+    assert subject_of(message) == subject
+
+
+@given(st.binary())
+def test_any_message_has_a_subject(message: bytes) -> None:
+    """Or none; nothing raises."""
+    subject_of(message)
+    subject_of(b"Subject:" + message)

@@ -71,7 +71,7 @@ def test_what_is_read_back(fields: dict[str, Any], noted: Noted) -> None:
 
 def attached(*attachments: Attachment) -> list[str]:
     """The notes on a message with these attachments, for rules that read them."""
-    structure = Structure(plain=True, sampled=False, anomalies=(), seconds=0.0, attachments=attachments)
+    structure = Structure(plain=True, sampled=False, anomalies=(), seconds=0.0, attachments=attachments, depth=3)
     return [*notes_on(rules('attachment = "*.exe"'), message(structure=structure))]
 
 
@@ -79,7 +79,7 @@ def test_attachments_are_read_back() -> None:
     """With what follows from name and type; a message without any is known, too."""
     exe, nameless = of_type(("invoice.pdf.exe",), FileType.EXE), of_type((), FileType.PDF)
     notes = attached(exe, nameless)
-    assert notes == ["attachment=exe:invoice.pdf.exe", "attachment=pdf:", "attachments=2"]
+    assert notes == ["attachment=exe:invoice.pdf.exe", "attachment=pdf:", "attachments=2", "depth=3"]
     assert read_notes(notes).attachments == (exe, nameless)
     assert read_notes(attached()).attachments == ()
     assert read_notes([*notes_on(rules('outcome = "clean"'), message())]).attachments is None
@@ -112,6 +112,15 @@ def test_attachments_that_are_not_noted_completely_are_unknown(attachments: list
 def test_notes_that_the_log_has_cut_say_nothing_of_attachments(notes: list[str]) -> None:
     """What is missing could be what a rule looks for."""
     assert read_notes(notes).attachments is None
+
+
+@pytest.mark.parametrize(("note", "depth"), [("depth=0", 0), ("depth=3", 3), ("depth=", None), ("depth=-1", None)])
+def test_the_depth_is_read_back(note: str, depth: int | None) -> None:
+    """Where it is not noted it is unknown, as in the log of an older version."""
+    assert read_notes([note]).depth == depth
+    assert read_notes([]).depth is None
+    assert read_notes(["depth=" + "9" * 5000]).depth is None
+    assert read_notes(attached()).depth == 3
 
 
 @given(st.lists(st.text(max_size=20)))

@@ -71,6 +71,7 @@ def test_the_facts_of_a_message() -> None:
         attachments=(),
         anomalies=frozenset(),
         encrypted=False,
+        depth=0,
     )
 
 

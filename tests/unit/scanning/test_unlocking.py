@@ -1,14 +1,17 @@
 """Messages with archives that another program opens: which verdict remains, and what rules see of them."""
 
 import base64
+import io
 import os
 import time
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from miltscan.core.containers.tar import as_tar
 from miltscan.core.file_types import FileType
 from miltscan.core.message import PREFACE, Message
 from miltscan.core.verdict import Limit, Verdict
@@ -26,6 +29,8 @@ from tests.fakes.zips import Fields, central, closed, local
 CLEAN = Verdict.clean("fake")
 SEALED = Verdict.unscanned("fake", Limit.ENCRYPTED, "Heuristics.Encrypted.Zip")
 INFECTED = Verdict.infected("fake", "Test.Virus")
+SEALED_MARK = base64.b64encode(b"PK\3")
+"""How a zip in a message often begins."""
 FIELDS = Fields(flags=1, packed=20, size=8)
 ZIP = closed(local(FIELDS) + b"sealed by a password", central(FIELDS))
 OPENED = {("t", "geheim"): Played(), ("l", "geheim"): listed(8)}
@@ -42,7 +47,7 @@ class SealedScanner:
         data = os.pread(mail.content.fileno(), 1 << 20, 0)
         if b"VIRUS" in data:
             return INFECTED
-        return SEALED if any(one in data for one in (b"PK\3\4", b"SEALED", base64.b64encode(ZIP)[:40])) else CLEAN
+        return SEALED if any(one in data for one in (b"PK\3\4", b"SEALED", SEALED_MARK)) else CLEAN
 
 
 @pytest.fixture
@@ -51,14 +56,19 @@ def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     spools: list[Spool] = []
 
     def made(
-        text: bytes, *attachments: bytes, plays: object = OPENED, passwords: int = 20, most: int = 50
+        text: bytes,
+        *attachments: bytes,
+        plays: object = OPENED,
+        passwords: int = 20,
+        most: int = 50,
+        subject: bytes = b"",
     ) -> Unwrapped:
         monkeypatch.setattr(seven_zip, "Sandboxed", FakeSevenZip(plays))  # type: ignore[arg-type]
         parts = [b"Content-Type: text/plain\r\n\r\n" + text]
         for one in attachments:
             encoded = base64.encodebytes(one).replace(b"\n", b"\r\n")
             parts.append(b"Content-Type: application/x\r\nContent-Transfer-Encoding: base64\r\n\r\n" + encoded)
-        head = b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        head = b"Subject: " + subject + b"\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
         data = head + b"".join(b"--b\r\n" + one + b"\r\n" for one in parts) + b"--b--\r\n"
         spool = Spool(tmp_path, 1 << 20)
         spools.append(spool)
@@ -85,6 +95,61 @@ def test_what_a_word_opens_is_scanned(scanned: Callable[..., Unwrapped]) -> None
     assert (mail.structure.encrypted, mail.structure.plain) == (True, False)
     assert "2/zip:0" in [one.path for one in mail.structure.scans]
     assert verdict(mail) == CLEAN  # of the next engine
+
+
+def test_a_word_of_the_subject_opens(scanned: Callable[..., Unwrapped]) -> None:
+    """It may be encoded."""
+    plays = {**OPENED, ("x", "geheim"): Played([b"harmless"])}
+    assert verdict(scanned(b"see the subject", ZIP, plays=plays, subject=b"=?utf-8?q?PIN:_geheim?=")) == CLEAN
+    assert verdict(scanned(b"see the subject", ZIP, plays=plays)).reason is Limit.ENCRYPTED
+
+
+MANY = {f"{number}.txt": b"%d" % number for number in range(50)}
+
+
+def zipped(members: Mapping[str, bytes]) -> bytes:
+    """A zip."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("members", "words", "most", "part"),
+    [
+        ({"a.zip": ZIP}, b"geheim", 50, None),
+        ({"a.zip": ZIP, "b.txt": b"a text"}, b"geheim", 50, None),
+        ({"a.zip": ZIP, "b.pdf": b"SEALED"}, b"geheim", 50, "2/zip:1"),
+        ({"a.zip": ZIP}, b"no word helps", 50, ""),
+        ({"a.zip": ZIP, **MANY}, b"geheim", 99, "2"),
+        ({"a.zip": ZIP, "b.txt": b"a text", "c.txt": b"another text"}, b"geheim", 3, "2"),
+        ({"b.pdf": b"SEALED"}, b"geheim", 50, ""),
+    ],
+)
+def test_an_encrypted_zip_in_a_zip(
+    scanned: Callable[..., Unwrapped], members: Mapping[str, bytes], words: bytes, most: int, part: str | None
+) -> None:
+    """Of a zip of few files each tells by itself, so that what a word opens does not count."""
+    plays = {**OPENED, ("x", "geheim"): Played([b"harmless"])}
+    found = verdict(scanned(words, zipped(members), plays=plays, most=most))
+    assert (found.reason, found.part) == ((None, "") if part is None else (Limit.ENCRYPTED, part))
+
+
+@pytest.mark.parametrize(("data", "part"), [(b"harmless", ""), (b"a VIRUS!", "2/tar:0/zip:0")])
+def test_an_encrypted_zip_in_a_tar(scanned: Callable[..., Unwrapped], data: bytes, part: str) -> None:
+    """As in a zip."""
+    tar = b"".join(as_tar([memoryview(ZIP), memoryview(b"a text")]))
+    plays = {**OPENED, ("x", "geheim"): Played([data])}
+    found = verdict(scanned(b"geheim", tar, plays=plays, subject=SEALED_MARK))
+    assert (found.reason, found.part) == (None, part)
+
+
+def test_what_is_in_an_encrypted_zip_in_a_zip_is_scanned(scanned: Callable[..., Unwrapped]) -> None:
+    """If a word opens it."""
+    plays = {**OPENED, ("x", "geheim"): Played([b"a VIRUS!"])}
+    assert verdict(scanned(b"Passwort: geheim", zipped({"a.zip": ZIP}), plays=plays)).part == "2/zip:0/zip:0"
 
 
 def test_a_detection_names_the_part(scanned: Callable[..., Unwrapped]) -> None:

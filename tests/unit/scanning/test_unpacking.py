@@ -247,14 +247,18 @@ def raise_gone() -> None:
     raise MtaGoneError
 
 
-def test_words_come_from_the_texts_of_a_message() -> None:
-    """Those of attachments are no words; a text may be HTML."""
+def test_words_come_from_the_subject_and_the_texts_of_a_message() -> None:
+    """Those of attachments are no words; a text may be HTML, and the Subject encoded."""
     mail = (
         b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
         b"--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
         b"Passwort: <b>gr=C3=BCn</b>\r\n--b\r\nContent-Type: text/plain; name=a.txt\r\n\r\npassword: other\r\n--b--\r\n"
     )
-    found = words_of(read_message(memoryview(mail), Bounds(time.thread_time)), 20)
+    reading = read_message(memoryview(mail), Bounds(time.thread_time))
+    found = words_of(mail, reading, 20)
     assert "grün" in found
     assert "other" not in found
-    assert words_of(read_message(memoryview(mail), Bounds(time.thread_time)), 0) == ()
+    assert words_of(mail, reading, 0) == ()
+    subject = b"SUBJECT: Passwort: =?utf-8?q?fr=C3=B6hlich?=\r\n"
+    assert words_of(subject + mail, reading, 20)[:2] == ("fröhlich", "grün")
+    assert words_of(mail + subject, reading, 20) == found

@@ -22,7 +22,7 @@ from miltscan.core.mime.part import Reading
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict
 from miltscan.engines.base import Tick
 from miltscan.errors import MtaGoneError, SpoolError
-from miltscan.scanning import defects, rar, turns, unwrapping
+from miltscan.scanning import defects, part_scan, rar, turns, unwrapping
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.unwrapping import Unwrapped, Unwrapping
 from tests.fakes.archives import as_ar
@@ -514,7 +514,7 @@ def test_a_part_that_cannot_be_kept(unwrapped: Callable[..., Unwrapped], monkeyp
         raise SpoolError("no space")
 
     mail = unwrapped(HIDDEN)
-    monkeypatch.setattr(unwrapping, "copy_part", full)
+    monkeypatch.setattr(part_scan, "copy_part", full)
     verdict = mail.scan(Scanner(), later(), nothing)
     assert (verdict.outcome, verdict.reason, verdict.detail) == (Outcome.ERROR, Fault.SPOOL, "no space")
 
