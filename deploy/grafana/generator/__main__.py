@@ -1,9 +1,9 @@
-"""Writes the Grafana dashboards: `python -m deploy.grafana.generator`."""
+"""Writes the Grafana dashboards, and their addresses in the alerts: `python -m deploy.grafana.generator`."""
 
 import argparse
 from pathlib import Path
 
-from deploy.grafana.generator import whole
+from deploy.grafana.generator import alerts, whole
 
 _EXAMPLE = """example, with links to a copy of the documentation; deploy.mixin writes alerts with such links, too:
   python -m deploy.grafana.generator --docs https://wiki.example.org/miltscan \\
@@ -26,6 +26,8 @@ def main() -> None:
     try:
         for board in whole.BOARDS:
             (chosen.output / whole.file(board).name).write_text(whole.text(board, chosen.docs))
+        if chosen.output == whole.FOLDER:  # the numbers of the panels may have changed
+            alerts.FILE.write_text(alerts.with_addresses(alerts.FILE.read_text()))
     except OSError as error:
         parser.error(f"{error.filename}: {error.strerror}")
 

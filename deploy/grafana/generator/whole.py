@@ -11,6 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     GridPos,
+    RowPanel,
     VariableHide,
     VariableOption,
     VariableRefresh,
@@ -127,6 +128,13 @@ def build(board: Board, docs: str) -> dashboard.Dashboard:
     whole.annotation(_alerts())
     _lay_out(whole, board)
     return whole
+
+
+def numbers(board: Board) -> dict[str, int]:
+    """Return the numbers of the panels by their titles."""
+    built = build(board, "").build().panels or []
+    folded = [one for row in built if isinstance(row, RowPanel) for one in row.panels]
+    return {str(panel.title): panel.id_val or 0 for panel in (*built, *folded)}
 
 
 def _lay_out(whole: dashboard.Dashboard, board: Board) -> None:

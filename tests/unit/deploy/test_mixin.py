@@ -34,7 +34,7 @@ def test_a_site_has_its_addresses(tmp_path: Path) -> None:
     assert [rule.name for rule in written] == [rule.name for rule in ours]
     for rule, our in zip(written, ours, strict=True):
         assert rule.annotations["runbook_url"] == f"https://wiki.example.test/m/runbook.md#{rule.name.lower()}"
-        assert rule.annotations["dashboard_url"] == "https://g.example.test/d/miltscan"
+        assert rule.annotations["dashboard_url"] == f"https://g.example.test/{our.annotations['dashboard_url']}"
         assert rule.expression.replace('job="mail scanner"', 'job=~"miltscan.*"') == our.expression
     assert (tmp_path / "new" / "prometheus_alerts.yaml").read_text().count('job="mail scanner"') == 2
     recorded = (tmp_path / "new" / "prometheus_rules.yaml").read_text()
