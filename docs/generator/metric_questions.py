@@ -130,8 +130,12 @@ QUESTIONS = {
     "exceptions_total": "How many bugs of miltscan showed up, and where?",
     "http_refused_total": "How many connections and requests did the exporter refuse, and why?",
     "peers_refused_total": (
-        "How many connections of hosts that are not in milter.allow did the workers close? If the kernel's filter "
-        "works, it drops them without a count."
+        "How many connections of hosts that are not in milter.allow did the workers close? Where the "
+        "kernel's filter works, they are in `miltscan_packets_dropped_total` instead."
+    ),
+    "packets_dropped_total": (
+        "How many packets did the kernel drop at this socket? Those are the tries of hosts that are not in "
+        "milter.allow, several for each connection, and connections for which the socket's queue has no room."
     ),
     "socket_bound": (
         "Can MTAs reach the milter socket (1)? It is 0 while its file is missing or belongs to another process; a TCP "

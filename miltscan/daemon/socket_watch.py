@@ -31,10 +31,12 @@ class SocketWatch:
         """Count each socket as bound."""
         for one in self.sockets:
             service_metrics.SOCKET_BOUND.child(one.key).set(1)
+            service_metrics.PACKETS_DROPPED.child(one.key).inc(0)
 
     def look(self) -> None:
-        """Compare each file with the one that was bound: a look costs two microseconds."""
+        """Compare each file with the one that was bound, and count dropped packets: a look costs some microseconds."""
         for one in self.sockets:
+            service_metrics.PACKETS_DROPPED.child(one.key).inc(one.newly_dropped())
             why = one.lost
             if why:
                 self._lost(one, why)

@@ -15,7 +15,7 @@ from miltscan.core.address import Address, UnixAddress
 from miltscan.errors import StartError
 from miltscan.exporter import access
 from miltscan.processes.activation import PassedSocket, start_again, take_passed
-from miltscan.processes.admission import install_filter
+from miltscan.processes.admission import dropped_packets, install_filter
 from miltscan.processes.listener import FileIdentity, bind, bind_http, file_at, set_tcp_options, unbind
 
 REMEDY = "Run: systemctl restart miltscan.socket"
@@ -35,9 +35,11 @@ class MilterSocket:
     passed: bool = False
     unfiltered: str = ""
     file: FileIdentity | None = field(init=False)
+    _dropped: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.file = file_at(self.address)
+        self._dropped = dropped_packets(self.listener)
 
     @property
     def verifies(self) -> bool:
@@ -53,6 +55,11 @@ class MilterSocket:
         if self.file and now == self.file:
             return ""
         return "another file has its path" if now else "its file was removed"
+
+    def newly_dropped(self) -> int:
+        """Return how many packets the kernel has dropped there since the last call."""
+        before, self._dropped = self._dropped, dropped_packets(self.listener)
+        return max(0, self._dropped - before)
 
     def renew(self, settings: MilterSettings) -> socket.socket:
         """Bind it again, with the same mode and group; return the former listener. Raises StartError."""

@@ -7,9 +7,10 @@ the session. This requires no privilege. Each connection is checked once; a sess
 the process, some microseconds each.
 
 The filter is the second line. Linux runs it on the listening socket for every packet, the first one of a connection
-included, and drops what the filter refuses: to a host that is not listed the port looks like one behind a firewall.
-Newer kernels take it only from a process with CAP_NET_ADMIN; they take filters up to net.core.optmem_max, 20 KB before
-Linux 6.8, enough for a hundred IPv6 networks. A connection keeps the list with which it began.
+included, drops what the filter refuses, and counts it (`dropped_packets`): to a host that is not listed the port looks
+like one behind a firewall. Newer kernels take it only from a process with CAP_NET_ADMIN; they take filters up to
+net.core.optmem_max, 20 KB before Linux 6.8, enough for a hundred IPv6 networks. A connection keeps the list with which
+it began.
 """
 
 import errno
@@ -17,6 +18,7 @@ import os
 import socket
 import stat
 import struct
+import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -27,6 +29,7 @@ _OWN = "/proc/self/fd"
 _CLOSED = (errno.EBADF, errno.ENOTSOCK)  # since the list was read, perhaps opened again as something else
 _CHUNK = 65536  # bytes of a refused connection that are read at once
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27  # asm-generic/socket.h; Python has no names for them
+_SO_MEMINFO, _DROPS = 55, slice(32, 36)  # asm-generic/socket.h; SK_MEMINFO_DROPS of linux/sock_diag.h, the ninth number
 _NET_OFF = 0xFFF00000  # SKF_NET_OFF of linux/filter.h, -0x100000: offsets count from the IP header
 _OFFSET = {4: 12, 6: 8}  # of the source address: RFC 791 section 3.1, RFC 8200 section 3
 _VERSION = {socket.AF_INET: 4, socket.AF_INET6: 6}
@@ -154,6 +157,17 @@ def install_filter(listener: socket.socket, networks: Iterable[Network]) -> str:
             listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
         return error.strerror or str(error)
     return ""
+
+
+def dropped_packets(listener: socket.socket) -> int:
+    """Return how many packets the kernel has dropped at a listening socket, modulo 2**32; 0 if it does not tell.
+
+    It counts those that the filter refuses together with those of connections for which the socket has no room. A host
+    that receives no answer sends its first packet again, so that one connection is several packets.
+    """
+    with suppress(OSError):
+        return int.from_bytes(listener.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _DROPS.stop)[_DROPS], sys.byteorder)
+    return 0
 
 
 def is_dual(listener: socket.socket) -> bool:

@@ -33,6 +33,13 @@ PEERS_REFUSED = Family(
     "connections",
     "Connections to a TCP socket for MTAs from hosts that are not in milter.allow.",
 )
+PACKETS_DROPPED = Family(
+    Counter,
+    "packets_dropped_total",
+    "packets",
+    "Packets that the kernel dropped at a TCP socket for MTAs, of hosts not in milter.allow or for want of room.",
+    (closed("socket", ("milter.socket", "verify.socket")),),
+)
 SOCKET_BOUND = Family(
     Gauge,
     "socket_bound",

@@ -61,8 +61,9 @@ STATE: tuple[Panel, ...] = (
     ),
     amount(
         "Hosts refused",
-        increased("miltscan_peers_refused_total"),
-        note="How many connections of the time shown came from hosts that are not in milter.allow?",
+        f"({increased('miltscan_peers_refused_total')} or vector(0)) + {increased('miltscan_packets_dropped_total')}",
+        note="How often did hosts that are not in milter.allow try to connect in the time shown? It counts connections "
+        "that the workers closed, and packets that the kernel dropped.",
         width=3,
     ),
     number(

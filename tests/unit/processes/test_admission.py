@@ -129,6 +129,16 @@ def test_the_kernel_filters_both_versions_on_one_socket() -> None:
         assert found == ["127.0.0.7"]
 
 
+def test_the_kernel_counts_what_it_drops() -> None:
+    """Each try of a host that is not listed; a host that is listed adds nothing."""
+    with filtered("127.0.0.1", "127.0.0.7") as listener:
+        assert answers(listener, "127.0.0.7")
+        assert admission.dropped_packets(listener) == 0
+        assert not answers(listener, "127.0.0.1")
+        assert admission.dropped_packets(listener) > 0
+    assert admission.dropped_packets(listener) == 0  # it is closed
+
+
 def test_a_connection_outlives_a_new_list() -> None:
     """A connection keeps the filter with which it began."""
     with filtered("127.0.0.1", "127.0.0.1") as listener, socket.create_connection(listener.getsockname()) as client:
