@@ -3,7 +3,7 @@
 A mistake is found when the file is read: every condition is made once then, with sources that are not opened.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -20,7 +20,6 @@ from miltscan.core.lookup import Check, Source, source_mistake
 from miltscan.core.policy import is_builtin
 from miltscan.core.rules import ALWAYS, Rule
 from miltscan.core.template import Template
-from miltscan.core.verdict import OWN_VERDICTS
 
 _Conditions = Mapping[str, Any]
 _SIZES = ("size_from", "size_to")
@@ -284,38 +283,3 @@ def _contradictions(table: _Conditions) -> Iterator[str]:
 def _named(value: object) -> set[str]:
     """The texts of a condition, a single one or a list."""
     return {*map(str, value)} if isinstance(value, list) else {str(value)} - {"None"}
-
-
-def unknown_engines(rules: Sequence[RuleSettings], engines: Collection[str], filters: Collection[str]) -> Iterator[str]:
-    """Yield a line for each engine that a condition names and that does not exist: it would never hold.
-
-    `filters` are the names of the anti-spam engines, which alone give a score.
-    """
-    known = {"engine": {*engines, *OWN_VERDICTS}, "score_from": {*filters}}
-    for position, one in enumerate(rules, 1):
-        tables = one.when or ()
-        places = [f"when[{number}]" for number in range(1, len(tables) + 1)] if len(tables) > 1 else ["when"]
-        for place, table in (*zip(places, tables, strict=False), ("unless", one.unless or {})):
-            for key, name in _engines_named(table):
-                if name not in known[key]:
-                    kind = "an anti-spam engine" if key == "score_from" else "an engine"
-                    yield f"rule[{position}].{place}.{key} = {units.toml(name)}: expected the name of {kind}"
-
-
-def _engines_named(table: _Conditions) -> Iterator[tuple[str, str]]:
-    named, scores = table.get("engine", []), table.get("score_from")
-    yield from (("engine", name) for name in (named if isinstance(named, list) else [named]))
-    yield from (("score_from", name) for name in (scores if isinstance(scores, Mapping) else ()))
-
-
-def unreachable(rules: Sequence[RuleSettings]) -> Iterator[str]:
-    """Yield a line for each name that two rules have, and for each rule behind one that always decides."""
-    names = [one.name for one in rules]
-    last: dict[Side, str] = {}
-    for position, one in enumerate(rules, 1):
-        if one.name in names[: position - 1]:
-            yield f'rule[{position}].name = "{one.name}": expected a name that no other rule has'
-        if one.at in last:
-            yield f'rule[{position}]: "{one.name}" is never reached: "{last[one.at]}" before it matches every message'
-        elif one.enforce and not one.when and not one.unless:
-            last[one.at] = one.name

@@ -12,7 +12,8 @@ from miltscan.config import units
 from miltscan.config.engines import AntispamEngineTable, ClamdEngineSettings, ClamdSettings, EngineSettings
 from miltscan.config.policy import PolicySettings
 from miltscan.config.quarantine import ArchiveSettings, DeliverySettings, NoticeSettings, QuarantineSettings
-from miltscan.config.rules import RuleSettings, unknown_engines, unreachable
+from miltscan.config.rule_checks import unknown_engines, unreachable
+from miltscan.config.rules import RuleSettings
 from miltscan.config.table import Table
 from miltscan.config.tables import (
     MTA_PATIENCE,

@@ -1,5 +1,7 @@
 """What is fuzzed: readers that must not raise, hang or exceed their bounds, each with inputs to begin with."""
 
+import bz2
+import gzip
 import io
 import lzma
 import time
@@ -16,6 +18,7 @@ from miltscan.core.contained import look_inside
 from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import DataFault, decompress
 from miltscan.core.containers.foreign import Foreign, is_proven, read_errors, read_listing
+from miltscan.core.containers.tar import as_tar
 from miltscan.core.containers.zip import read_zip
 from miltscan.core.mime.cms import read_cms
 from miltscan.core.mime.part import Bounds
@@ -95,6 +98,15 @@ def lzmas() -> Iterator[bytes]:
     yield as_lzip(as_alone(as_ar(b"2.0\n", text, b"")))
 
 
+def streams() -> Iterator[bytes]:
+    """Files that are compressed streams, of several ones and with archives within; and a tar of them."""
+    tar = b"".join(as_tar([memoryview(b"a line\n"), memoryview(plain()), memoryview(as_ar(b"2.0\n"))]))
+    yield gzip.compress(tar, mtime=0)
+    yield bz2.compress(b"a line\n" * 9) + bz2.compress(plain())
+    yield lzma.compress(as_lzip(b"a line\n" * 9)) + bytes(4)
+    yield b"".join(as_tar([memoryview(gzip.compress(plain(), mtime=0)), memoryview(tar[:600])]))
+
+
 def read_lists(data: bytes) -> None:
     """What 7-Zip prints about an archive, of which only lines of the table are files."""
     text = data.decode("utf-8", "replace")
@@ -163,6 +175,7 @@ TARGETS: Mapping[str, Target] = {
     "zip": Target(read_zips, zips, 4096),
     "ar": Target(look_within, ars, 4096),
     "lzma": Target(look_within, lzmas, 4096),
+    "stream": Target(look_within, streams, 4096),
     "listing": Target(read_lists, lists, 2048),
     "cms": Target(read_cms_content, lambda: (raw[:2000] for raw in FORMS.values()), 4096),
     "names": Target(read_names, parameters, 1024),

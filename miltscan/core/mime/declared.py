@@ -57,6 +57,11 @@ class Declared(NamedTuple):
     encoded: bool
     """Whether some reader decodes it."""
 
+    @property
+    def simple(self) -> bool:
+        """Whether it is a text as it stands, for all readers."""
+        return self.known and self.text and not (self.encoded or self.boundaries or self.headers or self.cms)
+
 
 def declare(header: HeaderFields, default: bytes) -> Declared:
     """What a header declares; `default` is the type of one that names none."""

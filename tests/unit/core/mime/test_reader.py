@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miltscan.core.mime import reader
+from miltscan.core.mime.octets import PIECE, Octets
 from miltscan.core.mime.part import Bounds, Reading
 from miltscan.core.mime.reader import read_message
 
@@ -32,6 +34,39 @@ def test_it_never_raises(data: bytes) -> None:
     reading = read_message(data, BOUNDS)
     assert contents(reading) == contents(read_message(data, BOUNDS))
     assert read_message(memoryview(data), BOUNDS).anomalies == reading.anomalies
+
+
+LINES = (
+    b"Subject: a\r\n|Content-Type: text/plain\r\n|MIME-Version: 1.0\r\n|Content-Type: text/html; name=a\r\n|\r\n|\n|"
+    b"text\r\n|To: a;\r\n|\r|a\rb|begin 644 a\r\n|Content-Type: text/plain; boundary=b\r\n|--b\r\n|no field\r\n|"
+    b"Content-Transfer-Encoding: 8bit\r\n|Content-Transfer-Encoding: base64\r\n|Content-Type: application/pdf\r\n|"
+    b"Content-Type: message/rfc822\r\n|Content-Type: text/rfc822-headers\r\n| folded\r\n|"
+    b"Content-Disposition: inline; filename=a.p7m\r\n"
+).split(b"|")
+
+
+@given(st.one_of(hostile, st.lists(st.sampled_from(LINES), max_size=9).map(b"".join)))
+def test_a_short_text_is_read_as_any_other_message(data: bytes) -> None:
+    """By fewer steps. Where they do not suffice nothing of them remains."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "short_text", lambda *_: None)
+        by_all_steps = read_message(data, BOUNDS)
+    assert read_message(data, BOUNDS) == by_all_steps
+
+
+def test_short_texts_take_fewer_steps() -> None:
+    """What most small messages are; anything else takes all of them."""
+    octets = Octets(b"Subject: a\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nHello\r\n")
+    assert reader.short_text(octets, BOUNDS) == read_message(bytes(octets.view), BOUNDS)
+    assert reader.short_text(octets, BOUNDS._replace(header=5)) is None
+    assert reader.short_text(octets, BOUNDS._replace(output=5)) is None
+    assert reader.short_text(octets, BOUNDS._replace(fields=1)) is None
+    assert reader.short_text(Octets(bytes(octets.view).replace(b"plain", b"calendar")), BOUNDS)
+    assert (
+        reader.short_text(Octets(bytes(octets.view).replace(b"text/plain", b"multipart/mixed; boundary=b")), BOUNDS)
+        is None
+    )
+    assert reader.short_text(Octets(bytes(octets.view) + b"x" * PIECE), BOUNDS) is None
 
 
 @given(st.binary(max_size=300), st.sampled_from(["base64", "quoted-printable"]))
