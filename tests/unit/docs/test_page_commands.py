@@ -71,3 +71,37 @@ def test_a_mistake_is_found() -> None:
     found = [*commands(text)]
     assert found == ["miltscan scann FILE", "miltscan scan FILE   # why", "miltscan status --jso | jq"]
     assert [bool(mistake(line)) for line in found] == [True, False, True]
+
+
+def outside_fences(text: str) -> list[str]:
+    """The indented lines of a page that are commands by their form: not in a fence, a list or a picture of text."""
+    plain = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"^ {4,}([a-z][\w.-]* [^─\n]*)$", plain, re.MULTILINE)
+
+
+def not_executed() -> Iterator[str]:
+    """Command blocks of the pages for a first day that no test runs.
+
+    tests/e2e/test_pages.py runs those in `console`, and the lines in which README.md and policies.md call `miltscan`,
+    `journalctl` and `make demo`; tests/systems/test_setup.py runs README.md's way into production.
+    """
+    for name in ("docs/first-day.md", "docs/troubleshooting.md", "docs/policies.md"):
+        text = (CHECKOUT / name).read_text()
+        kinds = {"toml"} if name.endswith("policies.md") else {"console"}
+        yield from (f"{name}: {kind}" for kind in re.findall(r"^```(\w+)$", text, re.MULTILINE) if kind not in kinds)
+        run = r"(miltscan|journalctl) .*" if name.endswith("policies.md") else "none"
+        yield from (f"{name}: {line}" for line in outside_fences(text) if not re.fullmatch(run, line))
+    before, production = (CHECKOUT / "README.md").read_text().split("\n## Put it into production\n")
+    production = production.partition("\n## ")[0]
+    yield from (line for line in outside_fences(before) if not re.match(r"make (demo|test) ", line))
+    yield from (line for line in outside_fences(production) if not re.match(r"(apt|editor|miltscan) ", line))
+
+
+def test_every_command_of_the_first_pages_is_executed() -> None:
+    """A block that the tests would leave out is found."""
+    assert [*not_executed()] == []
+
+
+def test_a_block_that_is_left_out_is_found() -> None:
+    """Commands outside fences are seen, lines within them and text are not."""
+    assert outside_fences("    make x\n\n```toml\n    a = 1\n```\n\n    delivery ──> mailboxes\n") == ["make x"]
