@@ -185,13 +185,15 @@ def test_mail_flows(sandwich: Sandwich) -> None:
 
 def test_trace_reads_the_logs_of_containers(sandwich: Sandwich, tmp_path: Path) -> None:
     """The output of three containers is a log that `trace` follows from the client to the last host."""
-    reply = sandwich.send(text_message(message_id := new_message_id()))
-    sandwich.delivered(message_id)
+    reply = sandwich.send(text_message(new_message_id()))
     log = tmp_path / "mail.log"
-    log.write_text("".join(sandwich.containers[name].log for name in ("incoming", "miltscan", "delivery")))
-    traced = run([sys.executable, "-m", "miltscan", "trace", "--log", log, reply.queue_id])
-    assert "delivered" in traced.splitlines()[0]
-    assert "verdict: clean" in traced
+
+    def delivered() -> str:
+        log.write_text("".join(sandwich.containers[name].log for name in ("incoming", "miltscan", "delivery")))
+        traced = run([sys.executable, "-m", "miltscan", "trace", "--log", log, reply.queue_id])
+        return traced if "delivered" in traced.splitlines()[0] else ""
+
+    assert "verdict: clean" in wait_until(delivered, PATIENCE, "the last line of the log")
 
 
 def test_the_container_has_no_rights(sandwich: Sandwich) -> None:
