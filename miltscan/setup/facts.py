@@ -118,7 +118,7 @@ def read_facts(settings: Settings, sources: Installation, disk: Disk, run: Runne
     if not own_mc and (site is None or SITE in ours):
         site = site_text((sources.sendmail / "site.example.m4").read_text(), _chosen(settings)).encode()
     variables = [f"MC={disk.place(OWN_MC)}", *_variables(settings, own)] if own_mc else []
-    built = {} if missing else _build(run, sources.sendmail, site, variables)
+    built = {} if missing else build_cf(run, sources.sendmail, site, variables)
     paths = {*distributed, *(f"{MAIL}/{name}" for name in built), CLAMD_CONF, ALIASES, f"{ALIASES}.db", SITE}
     looks = {path: look for path in sorted(paths) if (look := disk.look(path))}
     return HostFacts(
@@ -168,7 +168,7 @@ def _variables(settings: Settings, own: str) -> list[str]:
     return [f"{name}={chosen[name]}" for name in names if name in chosen]
 
 
-def _build(run: Runner, folder: Path, site: bytes | None, variables: list[str]) -> dict[str, bytes]:
+def build_cf(run: Runner, folder: Path, site: bytes | None, variables: list[str]) -> dict[str, bytes]:
     """Each file that the Makefile in `folder` writes, by name; nothing on the host changes."""
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from miltscan.doctor.clamd_limits import clamd_servers
+from miltscan.sandwich.cf import parse_cf
 from miltscan.setup.changes import Awaited, Change, RunProgram, WaitFor, WriteFile, command
 from miltscan.setup.clamd_conf import clamd_text
 from miltscan.setup.facts import (
@@ -73,10 +74,12 @@ def setup_plan(facts: HostFacts) -> list[Change]:
 def notes(facts: HostFacts) -> Iterator[str]:
     """What a person should know before the answer."""
     if facts.own_mc:
-        yield f"Both sendmails are built from {OWN_MC}: listeners, AUTH, TLS and checks of that file stay in use."
+        yield f"Both sendmails are built from {OWN_MC}: AUTH, TLS and checks of that file stay in use."
     else:
-        listens = "Incoming listens on port 25 of all addresses, unless that file has SITE_LISTEN"
-        yield f"Both sendmails are built from {SITE}. {listens}."
+        yield f"Both sendmails are built from {SITE}."
+    incoming = parse_cf(facts.built["/etc/mail/incoming.cf"].decode(errors="replace"))
+    places = (f"port {one.port} of {one.address or 'all addresses'}" for one in incoming.daemons)
+    yield f"Incoming listens on {', '.join(places)}."
     if uses_clamd(facts):
         yield "Afterwards only root and group smmsp may connect to clamd. If other programs use it, add their users."
     if facts.waiting and not facts.units[_INCOMING].active:

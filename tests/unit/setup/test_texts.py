@@ -8,8 +8,11 @@ import pytest
 from miltscan.config.load import parse_settings
 from miltscan.config.settings import Settings
 from miltscan.core.clamav_conf import read_options
+from miltscan.errors import SetupError
+from miltscan.sandwich.cf import parse_cf
 from miltscan.setup.clamd_conf import clamd_text
-from miltscan.setup.facts import SENDMAIL, UnitFacts, read_facts
+from miltscan.setup.disk import run_program
+from miltscan.setup.facts import SENDMAIL, UnitFacts, build_cf, read_facts
 from miltscan.setup.plan import notes, obstacles
 from miltscan.setup.record import Record
 from miltscan.setup.site_m4 import changed_by_a_person, same_build, site_text
@@ -102,6 +105,23 @@ def test_two_builds_are_the_same() -> None:
     )
     assert same_build(first, second)
     assert not same_build(first, second.replace(b"V10", b"V9"))
+
+
+def test_what_is_built_from_the_site_file() -> None:
+    """The real Makefile builds a daemon on port 25 of all addresses, and Debian's own listener on 587 of loopback."""
+    site = site_text(SITE, {"SITE_SUBMISSION": "local"}).encode()
+    built, again = (build_cf(run_program, CHECKOUT / "sendmail", site, []) for _ in range(2))
+    assert sorted(built) == ["delivery.cf", "delivery.start", "incoming.cf", "incoming.start"]
+    incoming, delivery = (parse_cf(built[f"{side}.cf"].decode()) for side in ("incoming", "delivery"))
+    assert [(one.port, one.address) for one in incoming.daemons] == [(25, ""), (587, "127.0.0.1")]
+    assert [(one.port, one.address) for one in delivery.daemons] == [(19000, "127.0.0.1")]
+    assert all(same_build(built[name], again[name]) for name in built)  # no name of a temporary folder
+
+
+def test_a_mistake_in_the_site_file() -> None:
+    """The first line of m4 is in the error."""
+    with pytest.raises(SetupError, match=r"cannot be built: SITE_PROFILE: x is none of: default, burst"):
+        build_cf(run_program, CHECKOUT / "sendmail", b"define(`SITE_PROFILE', `x')dnl\n", [])
 
 
 def test_what_setup_cannot_change(tmp_path: Path) -> None:
