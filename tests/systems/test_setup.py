@@ -58,6 +58,7 @@ def test_from_nothing_to_scanned_mail_and_back(bare: Machine) -> None:
     assert install.startswith("apt install ./dist/miltscan_")
     bare.run(f"{INSTALL} /root/miltscan_*.deb")
     bare.file(SWITCH).write_text(SITE[SWITCH])
+    bare.run("echo example.test >>/etc/mail/local-host-names")
     before = bare.run(LISTING)
     assert "Nothing to change" not in setup(bare, "--dry-run")
     assert bare.run(LISTING) == before

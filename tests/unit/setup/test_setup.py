@@ -82,6 +82,17 @@ def test_a_killed_setup_can_be_undone_or_repeated(tmp_path: Path) -> None:
         assert {name: unit[:2] for name, unit in host.units.items()} == {name: unit[:2] for name, unit in expected[0]}
 
 
+def test_a_repeated_setup_restarts_what_reads_a_changed_file(tmp_path: Path) -> None:
+    """A file that was written before the kill is no longer in the plan; the clamd that has not read it is."""
+    host = FakeHost(tmp_path)
+    host.fails = "daemon-reload"
+    with pytest.raises(SetupError):
+        host.setup()
+    planned = [one.title for one in host.planned()]
+    assert "write /etc/clamav/clamd.conf" not in planned
+    assert "run systemctl restart clamav-daemon.socket clamav-daemon.service" in planned
+
+
 def test_a_killed_undo_can_be_repeated(tmp_path: Path) -> None:
     """After kill -9 before any change of an undo, a second one completes it."""
     for number in range(1, 40):
