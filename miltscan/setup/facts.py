@@ -22,6 +22,8 @@ CLAMD_CONF = "/etc/clamav/clamd.conf"
 ALIASES = f"{MAIL}/aliases"
 SITE = f"{MAIL}/site.m4"
 OWN_MC = f"{MAIL}/sendmail.mc"
+READ_AT_START = (f"{MAIL}/local-host-names", f"{MAIL}/relay-domains")
+"""Tables that both sendmails read only when they start."""
 QUEUE, DELIVERY_QUEUE = "/var/spool/mqueue", "/var/spool/mqueuedelivery"
 UNITS = "/etc/systemd/system"
 SANDWICH = (
@@ -120,6 +122,7 @@ def read_facts(settings: Settings, sources: Installation, disk: Disk, run: Runne
     variables = [f"MC={disk.place(OWN_MC)}", *_variables(settings, own)] if own_mc else []
     built = {} if missing else build_cf(run, sources.sendmail, site, variables)
     paths = {*distributed, *(f"{MAIL}/{name}" for name in built), CLAMD_CONF, ALIASES, f"{ALIASES}.db", SITE}
+    paths |= {*READ_AT_START}
     looks = {path: look for path in sorted(paths) if (look := disk.look(path))}
     return HostFacts(
         settings=settings,

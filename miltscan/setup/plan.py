@@ -19,6 +19,7 @@ from miltscan.setup.facts import (
     CLAMD_CONF,
     CLAMD_SOCKET,
     OWN_MC,
+    READ_AT_START,
     SANDWICH,
     SENDMAIL,
     SITE,
@@ -148,7 +149,7 @@ def _takeover(facts: HostFacts, written: set[str]) -> Iterator[RunProgram]:
     if socket_fits and not units[SOCKET].active:
         why = "keeps miltscan's socket open while miltscan restarts, so that no mail is refused"
         yield command("systemctl", "enable", "--now", SOCKET, why=why, units=(SOCKET,))
-    if _outdated(facts, _DELIVERY, ["/etc/mail/delivery.cf", "/etc/mail/delivery.start"], written):
+    if _outdated(facts, _DELIVERY, ["/etc/mail/delivery.cf", "/etc/mail/delivery.start", *READ_AT_START], written):
         pair = (_DELIVERY, _DELIVERY_QUEUE)
         yield command("systemctl", "restart", *pair, why="the delivery sendmail, port 19000", units=pair)
     if not units[_MILTSCAN].active:
@@ -156,7 +157,7 @@ def _takeover(facts: HostFacts, written: set[str]) -> Iterator[RunProgram]:
     if units[SENDMAIL].enabled != "masked" and units[SENDMAIL].loaded:
         why = "it would accept mail unscanned. From here until incoming runs, clients find port 25 closed and try again"
         yield command("systemctl", "mask", "--now", SENDMAIL, why=why, units=(SENDMAIL,))
-    if _outdated(facts, _INCOMING, ["/etc/mail/incoming.cf", "/etc/mail/incoming.start"], written):
+    if _outdated(facts, _INCOMING, ["/etc/mail/incoming.cf", "/etc/mail/incoming.start", *READ_AT_START], written):
         pair = (_INCOMING, _INCOMING_QUEUE)
         yield command(
             "systemctl", "restart", *pair, why="the incoming sendmail: from here on mail is scanned", units=pair

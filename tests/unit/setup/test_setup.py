@@ -93,6 +93,17 @@ def test_a_repeated_setup_restarts_what_reads_a_changed_file(tmp_path: Path) -> 
     assert "run systemctl restart clamav-daemon.socket clamav-daemon.service" in planned
 
 
+def test_a_new_local_domain_restarts_both_sendmails(tmp_path: Path) -> None:
+    """They read local-host-names only when they start."""
+    host = FakeHost(tmp_path)
+    host.setup()
+    (tmp_path / "etc/mail/local-host-names").write_text("example.test\n")
+    assert [one.title.partition(".")[0] for one in host.planned()][1:] == [
+        "run systemctl restart miltscan-delivery",
+        "run systemctl restart miltscan-incoming",
+    ]
+
+
 def test_a_killed_undo_can_be_repeated(tmp_path: Path) -> None:
     """After kill -9 before any change of an undo, a second one completes it."""
     for number in range(1, 40):
