@@ -20,6 +20,7 @@ def installed() -> Iterator[str]:
         "/etc/tmpfiles.d/miltscan-postfix.conf",
     )
     yield from (f"/etc/mail/{name}" for name in ("incoming.cf", "incoming.start", "delivery.cf", "delivery.start"))
+    yield from (f"/etc/mail/miltscan-{side}.mc" for side in ("incoming", "delivery"))
     yield from ("/var/lib/miltscan", "/var/spool/miltscan")
 
 
