@@ -20,7 +20,7 @@ HOST_NAME = "mx.example.test"
 SOURCE = "/root/miltscan"  # "a clone of this repository" in docs/install.md
 CERTIFICATES = "/root/certificates.crt"  # those of this host, which may reach the index through a proxy with its own
 BOUND = ("setpriv", "--pdeathsig", "KILL")  # before a command that is to end with this process
-FILES_OF_BASE = ("install", "requirements-build.txt", "requirements.txt")  # of deploy/: another one makes another base
+FILES_OF_BASE = ("requirements-build.txt", "requirements.txt")  # of deploy/: another one makes another base
 BUILD_TIMEOUT = 1800  # seconds, for a slow mirror
 HOSTS = f"127.0.0.1 localhost\n127.0.1.1 {HOST_NAME} mx\n192.0.2.1 example.org\n"
 """A name with a dot, without which each start of sendmail takes a minute; and the client's domain."""
