@@ -1,9 +1,8 @@
 """The text of clamd.conf that miltscan requires, from the host's own and the example of deploy/clamav.
 
 The host's options stay, unless clamd would report something as clean that it did not scan. A limit of the host stays if
-it allows as much as the example's and as the settings. Without the first comment of Debian's file, the packages of
-ClamAV leave the file alone: they neither write it nor ask about it (clamav-daemon.config sets clamav-daemon/debconf to
-false).
+it allows as much as the example's and as the settings. Debian's packages keep a changed file at an upgrade: ucf, which
+they use, may ask a person, and its default is to keep the file.
 """
 
 import re
