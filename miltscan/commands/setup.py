@@ -4,6 +4,7 @@
 
 import difflib
 import fcntl
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ from miltscan.setup.plan import notes, obstacles, setup_plan
 from miltscan.setup.record import forget, former, load_record, save_record
 from miltscan.setup.undo import DELIVERY_FILES, undo_plan
 
-_LOCK = Path("/run/miltscan-setup.lock")
+_LOCK = Path("/var/lib")  # a folder: a lock on it leaves no file behind
 _USAGE = 2
 _LONG = 60  # lines of a new file that are shown
 
@@ -130,12 +131,15 @@ def _undo(tools: Tools, *, ask: bool, dry_run: bool) -> int:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Hold the lock of setup: two at once would record each other's changes."""
-    with _LOCK.open("w") as lock:
+    lock = os.open(_LOCK, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SetupError("setup: another setup is running: wait until it has ended") from None
         yield
+    finally:
+        os.close(lock)
 
 
 def _agree(*, ask: bool) -> None:

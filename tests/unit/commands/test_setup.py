@@ -1,6 +1,7 @@
 """`miltscan setup`: what it prints, when it asks, and its exit status. tests/unit/setup has the plan and its steps."""
 
 import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     monkeypatch.setattr(command, "Disk", lambda: host.disk)
     monkeypatch.setattr(command, "run_program", host.run)
     monkeypatch.setattr(command, "is_root", lambda: True)
-    monkeypatch.setattr(command, "_LOCK", tmp_path / "lock")
+    monkeypatch.setattr(command, "_LOCK", tmp_path)
     monkeypatch.setattr(command, "probe_engines", lambda *_: None)
     monkeypatch.setattr(command, "_scanner_problem", lambda *_: "")
     monkeypatch.setattr(command, "postfix_finding", lambda *_: None)
@@ -101,9 +102,10 @@ def test_mail_in_the_delivery_queue_is_named(host: FakeHost, monkeypatch: pytest
 
 def test_two_at_once_are_refused(host: FakeHost) -> None:
     """The second one is one line."""
-    with (host.root.parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        result = setup(host, "--yes")
+    lock = os.open(host.root.parent, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    result = setup(host, "--yes")
+    os.close(lock)
     assert (result.exit_code, result.stderr) == (1, "setup: another setup is running: wait until it has ended\n")
 
 
