@@ -34,8 +34,9 @@ def mounted(folder: Path, size: str) -> Iterator[None]:
 
 
 def remount(folder: Path, options: str) -> None:
-    """Change the options of a mounted file system."""
-    subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
+    """Change the options of a mounted file system, once no scan writes there."""
+    command = ["mount", "-o", f"remount,{options}", folder]
+    wait_until(lambda: subprocess.run(command, check=False).returncode == 0, PATIENCE, "a file system that is idle")
 
 
 @pytest.fixture(scope="module")
