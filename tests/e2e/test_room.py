@@ -35,7 +35,7 @@ def mounted(folder: Path, size: str) -> Iterator[None]:
 
 def remount(folder: Path, options: str) -> None:
     """Change the options of a mounted file system, once no scan writes there."""
-    command = ["mount", "-o", f"remount,{options}", folder]
+    command = ["mount", "-o", f"remount,{options}", str(folder)]
     wait_until(lambda: subprocess.run(command, check=False).returncode == 0, PATIENCE, "a file system that is idle")
 
 
