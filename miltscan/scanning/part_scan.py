@@ -20,7 +20,7 @@ from miltscan.core.verdict import Limit, Outcome, Verdict
 from miltscan.engines.base import Engine
 from miltscan.scanning.digests import PartDigests
 from miltscan.scanning.files import bytes_of, copy_part, forget_pages
-from miltscan.scanning.rar import unopened_rar
+from miltscan.scanning.rar import Asked, unopened_rar
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.turns import turn
 from miltscan.scanning.unpacking import Opening, Unpacking
@@ -59,10 +59,12 @@ class PartsKnown:
 class Item(NamedTuple):
     """Something to be scanned by itself, unless it is only to be looked into.
 
-    It lies in `messages`, or in an archive: at this depth of archives, in the one with this digest.
+    It lies in `messages`, or in an archive: at this depth of archives, in the one with this digest. `server` is the
+    server of the engine that saw it in what contains it.
     """
 
     inner: Inner
+    server: str
     scanned: bool = True
     messages: int = 0
     depth: int = 0
@@ -101,7 +103,7 @@ class PartScan:
                 self._scanned += item.scanned
                 self._known.add(digest)
                 inside = self._inside(path, digest, spool)
-                yield from self._not_seen(path, inside)
+                yield from (self._unscanned(*limit) for limit in inside.limits)
                 if item.scanned and time.monotonic() >= self.opening.deadline:
                     yield self._unscanned(Limit.TIMEOUT, "the parts of the message took too long")
                     return
@@ -110,12 +112,15 @@ class PartScan:
                 yield self._unscanned(Limit.LIMITS, f"part {path}: too deep")
                 inner = ()
             # next, not last: until they are scanned, the archive that they are slices of stays in memory
-            within = [Item(one, one.hidden, depth=item.depth + 1, archive=digest) for one in inner]
+            server = verdict.server if verdict else item.server
+            within = [Item(one, server, one.hidden, depth=item.depth + 1, archive=digest) for one in inner]
             waiting.extendleft(reversed(within))
             if verdict:
                 yield verdict
                 if verdict.outcome is Outcome.INFECTED and not verdict.suspected:
                     return
+            if inside.rar and not (verdict and verdict.failed):
+                yield from self._unopened(path, server)
         self.seen.complete = True
 
     def _scan(self, path: str, digest: bytes, spool: Spool, inside: Inside) -> tuple[Verdict, tuple[Inner, ...]]:
@@ -128,12 +133,10 @@ class PartScan:
             self.digests.detected[digest] = None
         return verdict, inner
 
-    def _not_seen(self, path: str, inside: Inside) -> Iterator[Verdict]:
-        """Why some of what is within a part cannot be scanned."""
-        yield from (self._unscanned(*limit) for limit in inside.limits)
-        if inside.rar:
-            opening = self.opening
-            yield from unopened_rar(self.engine, path, self.message, self.spool, opening.deadline, tick=opening.tick)
+    def _unopened(self, path: str, server: str) -> Iterator[Verdict]:
+        """Why a rar that this server called clean is not scanned."""
+        opening, asked = self.opening, Asked(self.engine, server)
+        yield from unopened_rar(asked, path, self.message, self.spool, opening.deadline, tick=opening.tick)
 
     def _unscanned(self, limit: Limit, why: str) -> Verdict:
         return Verdict.unscanned(self.engine.name, limit, why)

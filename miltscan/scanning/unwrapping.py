@@ -28,6 +28,7 @@ from miltscan.scanning.defects import ReaderDefects
 from miltscan.scanning.digests import PartDigests
 from miltscan.scanning.files import MOST_FILES, MessageFiles, bytes_of, forget_pages, is_text
 from miltscan.scanning.part_scan import Item, PartScan, PartsKnown
+from miltscan.scanning.rar import Asked
 from miltscan.scanning.spool import Spool
 from miltscan.scanning.turns import ticking_clock, turn
 from miltscan.scanning.unpacking import Opening, Passwords, Unpacking, words_of
@@ -109,7 +110,7 @@ class Unwrapped:
         try:
             sealed = whole.reason is Limit.ENCRYPTED
             every = found or (sealed and self.unwrapping.passwords > 0)
-            verdicts = (*self._verdicts(engine, deadline, tick, every=every),)
+            verdicts = (*self._verdicts(Asked(engine, whole.server), deadline, tick, every=every),)
             # what was encrypted in an archive that was opened is known; of the rest the parts tell
             worst = combined(verdicts if sealed and self._seen.unlocked and verdicts else (whole, *verdicts))
         except MtaGoneError:
@@ -166,7 +167,8 @@ class Unwrapped:
         """The files in archives that another program opens; those of which no engine was asked are opened now."""
         if not self._seen.complete:
             before = self.structure
-            deque(self._verdicts(_Nobody(), time.monotonic() + _LOOKING, tick, every=False), maxlen=0)
+            nobody = Asked(_Nobody(), "")
+            deque(self._verdicts(nobody, time.monotonic() + _LOOKING, tick, every=False), maxlen=0)
             self._seen.structure = before
         every = chain.from_iterable(self._seen.archived.values())
         yield from islice(every, MOST_FILES)
@@ -181,21 +183,24 @@ class Unwrapped:
         deadline = time.thread_time() + _SECONDS + _SECONDS_PER_MIB * self.message.size / MIB
         return ContainerBounds(clock=ticking_clock(tick), deadline=deadline, file=self.unwrapping.file)
 
-    def _verdicts(self, engine: Engine, deadline: float, tick: Tick, *, every: bool) -> Iterator[Verdict]:
+    def _verdicts(self, asked: Asked, deadline: float, tick: Tick, *, every: bool) -> Iterator[Verdict]:
         """The verdicts on the parts, attachments first, until one is infected; and on what was not read.
 
-        With `every` no part is left out: it must be known which one is infected, or has something encrypted within it.
+        `asked` is the engine, and its server that scanned the whole. With `every` no part is left out: it must be known
+        which one is infected, or has something encrypted within it.
         """
         reading = self._read(tick)
         every = every or self.sampled or not reading.plain
         parts = sorted(reading.parts, key=is_text)
         waiting = deque(
-            Item(Inner(one.path, one.chunks), every, one.messages) for one in parts if every or may_contain(one)
+            Item(Inner(one.path, one.chunks), asked.server, every, one.messages)
+            for one in parts
+            if every or may_contain(one)
         )
         limits = _limits_of(reading, encrypted=self._private)
-        yield from (Verdict.unscanned(engine.name, *limit) for limit in limits)
+        yield from (Verdict.unscanned(asked.engine.name, *limit) for limit in limits)
         if waiting:
-            yield from self._scanned(engine, waiting, deadline, tick)
+            yield from self._scanned(asked.engine, waiting, deadline, tick)
         else:
             self._seen.complete = True
 

@@ -223,7 +223,7 @@ def test_a_rar_that_clamd_does_not_open(sandwich: ScanningSandwich) -> None:
         if line["outcome"] == "infected":
             pytest.skip("this clamd has libclamunrar")
         assert str(reply).startswith(BEYOND)
-        assert line["engines"][0]["detail"].startswith(f"part {part}: a rar, which clamd does not open")
+        assert line["engines"][0]["detail"].startswith(f"part {part}: a rar, which clamd at ")
 
 
 BOMBS: dict[str, Made] = {

@@ -23,6 +23,7 @@ ZLIB, ALONE, LZIP, GZIP_FILE, BZIP2_FILE, XZ_FILE = -1, -2, -3, -4, -5, -6
 """Formats for which zip has no number: zlib, which CMS uses (RFC 3274), and the files .lzma, .lz, .gz, .bz2 and .xz."""
 
 _INPUT, _OUTPUT = 64 * 1024, MIB  # bytes of a step: the larger the input, the more a decoder copies when it is full
+_FIRST_INPUT = 4 * 1024  # bytes of the first step of one of several streams, which may be as short as 14 bytes
 _LZMA_HEADER, _LZMA_PROPERTIES, _SMALLEST_DICTIONARY = 9, 5, 4096  # bytes (APPNOTE 5.8.8; LZMA SDK)
 _ALONE_HEADER = 13  # bytes (lzma-file-format.txt of the LZMA SDK)
 _LZIP_MAGIC, _LZIP_HEADER, _LZIP_TRAILER = b"LZIP\x01", 6, 20  # bytes (manual of lzip, "File format")
@@ -239,14 +240,17 @@ def _streams(file: _File, data: memoryview, budget: Budget) -> Iterator[Piece]:
     while data[at : at + len(file.magic)] == file.magic:
         header, decoder = file.start(data[at:], budget)
         at += header
+        window = _FIRST_INPUT
         while not decoder.eof:
-            given = bytes(data[at : at + _INPUT]) if decoder.needs_input else b""
+            given = bytes(data[at : at + window]) if decoder.needs_input else b""
             if decoder.needs_input and not given:
                 yield DataFault.BROKEN
                 return
             at += len(given)
+            window = min(2 * window, _INPUT)
             output = decoder.decompress(given, _OUTPUT)
-            if exceeded := budget.spend(max(len(given) - len(decoder.unused_data), len(output))):
+            # what is not used counts as well: to copy it is most of the work where streams are short
+            if exceeded := budget.spend(max(len(given), len(output))):
                 yield exceeded
                 return
             if output:

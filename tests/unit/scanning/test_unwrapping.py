@@ -343,6 +343,37 @@ def test_a_rar_is_clean_only_for_who_opens_rar(unwrapped: Callable[..., Unwrappe
     assert len(opens.seen) == 1
 
 
+class Pair(Scanner):
+    """Two servers in rotation, of which only b opens rar."""
+
+    def scan(self, mail: Message, deadline: float, tick: Tick) -> Verdict:
+        """The verdict of the server whose turn it is."""
+        verdict = super().scan(mail, deadline, tick)
+        server = "ab"[len(self.seen) % 2]
+        opened = server == "b" and b"sample.gz" in self.seen[-1]
+        return replace(infected() if opened else verdict, server=server)
+
+
+def test_a_rar_is_clean_only_if_the_server_that_scanned_it_opens_rar(unwrapped: Callable[..., Unwrapped]) -> None:
+    """An engine's servers need not be alike, and what one of them opens tells nothing of another."""
+    mail, pair = mixed(base64.b64encode(b"Rar!\x1a\x07\1\0clean")), Pair()
+    verdicts = [unwrapped(mail).scan(pair, later(), nothing) for _ in range(6)]
+    assert {(one.server, one.outcome) for one in verdicts} == {("a", Outcome.UNSCANNED), ("b", Outcome.CLEAN)}
+
+
+def test_a_rar_of_a_server_that_does_not_take_the_sample(unwrapped: Callable[..., Unwrapped]) -> None:
+    """The client keeps it: it is a matter of turns."""
+    mail = mixed(base64.b64encode(b"Rar!\x1a\x07\1\0clean"))
+
+    class Turned(Scanner):
+        def scan(self, mail: Message, deadline: float, tick: Tick) -> Verdict:
+            return replace(super().scan(mail, deadline, tick), server="a" if len(self.seen) == 1 else "b")
+
+    verdict = unwrapped(mail).scan(Turned(), later(), nothing)
+    assert (verdict.reason, verdict.server) == (Limit.ENGINE_UNABLE, "a")
+    assert verdict.failed
+
+
 def test_an_engine_that_fails_at_the_sample(unwrapped: Callable[..., Unwrapped]) -> None:
     """That is no fault of the message, whose client keeps it."""
     broken = Scanner(**{"sample.gz": Verdict.error("fake", Fault.CLOSED)})
