@@ -108,6 +108,13 @@ def left(machine: Machine) -> list[str]:
     return [path for path in found if not EXPECTED.match(path)]
 
 
+def wait_until_sendmail_is_back(machine: Machine) -> None:
+    """Returns when the distribution's sendmail serves port 25; it will after a reboot, too."""
+    assert machine.run("systemctl is-enabled sendmail") == "enabled\n"
+    listening = "ss -Hltnp 'sport = :25' | grep sendmail"
+    wait_until(lambda: machine.succeeds(listening), PATIENCE, "the distribution's sendmail on port 25")
+
+
 @pytest.fixture(scope="module")
 def sandwich(bare: Machine) -> Machine:
     """The machine on which the package is installed and the sandwich runs."""
@@ -194,4 +201,4 @@ def test_removal(sandwich: Machine) -> None:
     for command in blocks("Back by hand"):
         sandwich.run(command)
     assert left(sandwich) == []
-    sandwich.run("systemctl start sendmail")
+    wait_until_sendmail_is_back(sandwich)

@@ -2,10 +2,9 @@
 
 import re
 
-from tests.harness.processes import wait_until
 from tests.harness.programs import CHECKOUT
-from tests.systems.machine import PATIENCE, Machine
-from tests.systems.test_package import left
+from tests.systems.machine import Machine
+from tests.systems.test_package import left, wait_until_sendmail_is_back
 
 
 def test_uninstall(machine: Machine) -> None:
@@ -15,5 +14,4 @@ def test_uninstall(machine: Machine) -> None:
         machine.run(command)
     assert left(machine) == []
     assert not machine.succeeds("getent passwd miltscan")
-    listening = "ss -Hltnp 'sport = :25' | grep sendmail"
-    wait_until(lambda: machine.succeeds(listening), PATIENCE, "the distribution's sendmail on port 25")
+    wait_until_sendmail_is_back(machine)

@@ -105,3 +105,14 @@ def test_every_command_of_the_first_pages_is_executed() -> None:
 def test_a_block_that_is_left_out_is_found() -> None:
     """Commands outside fences are seen, lines within them and text are not."""
     assert outside_fences("    make x\n\n```toml\n    a = 1\n```\n\n    delivery ──> mailboxes\n") == ["make x"]
+
+
+def test_no_command_starts_or_stops_sendmail_by_enable_or_disable() -> None:
+    """On Debian 12 sendmail is an init script: `systemctl enable` and `disable` ignore their `--now`."""
+    sources = [*PAGES, *CHECKOUT.glob("deploy/debian/**/miltscan.p*")]
+    offenders = [
+        f"{source.relative_to(CHECKOUT)}: {line}"
+        for source in sources
+        for line in re.findall(r"(?:systemctl enable|systemctl disable) --now .*\bsendmail\b.*", source.read_text())
+    ]
+    assert offenders == []

@@ -14,7 +14,7 @@ ORDER = (
     "make -C sendmail",
     "newaliases",  # doctor --send needs an alias for postmaster
     "Run `miltscan check`",  # clamd, the folders and the aliases are there
-    "systemctl mask sendmail",
+    "systemctl mask --now sendmail",
     "systemctl enable --now miltscan-sandwich.target",
     "Run `miltscan doctor --send`",
 )
