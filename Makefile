@@ -40,14 +40,16 @@ demo-stop: environment
 # All tests on .venv's Python; in parallel, on the oldest and newest Python of the machine, those that depend on the
 # interpreter: decoders and decompressors, pymilter's callbacks and threads, processes, signals, memory.
 # All unit tests run on Debian 13's Python when its package is built (deploy/debian).
+# Program and tests are compiled first, as root writes no bytecode: each start and each process of tests would do it again.
 ON_OTHERS := $(addprefix tests/unit/,core/containers core/mime daemon engines milter processes telemetry unpacker) \
 	$(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle sockets memory tracing))
 test: environment $(SITE)
 	@deploy/debian/install deploy/debian/packages-test.txt
 	@deploy/debian/install deploy/debian/packages-postfix.txt .venv/postfix
-	@.venv/bin/python -m compileall -q miltscan tests docs deploy  # root writes no bytecode: each start would compile again
+	@.venv/bin/python -m compileall -q miltscan tests docs deploy
+	@env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m pytest -p no:cacheprovider -q --collect-only >.venv/collected.log || { cat .venv/collected.log; exit 1; }
 	@.venv/bin/python tests/pythons.py $(ON_OTHERS) >.venv/pythons.log 2>&1 & others=$$!; \
-	status=0; $(RUN) -m pytest -p no:cacheprovider -n 3 --dist loadfile || status=$$?; \
+	status=0; $(RUN) -m pytest -p no:cacheprovider -n 4 --dist loadfile --no-loadscope-reorder || status=$$?; \
 	wait $$others || { cat .venv/pythons.log; exit 1; }; \
 	grep -E '^Python|passed' .venv/pythons.log; exit $$status
 

@@ -1,6 +1,19 @@
-"""`python -m miltscan`: the program of `cli`."""
+"""The program `miltscan`, also as `python -m miltscan`: that of `cli`."""
 
-from miltscan.cli import run_cli
+import gc
+
+gc.disable()
+
+from miltscan.cli import run_cli  # noqa: E402 - not before
+
+gc.freeze()  # modules stay: to look for garbage among them takes a tenth of a short command
+gc.enable()
+
+
+def main() -> None:
+    """Run the program; it ends the process."""
+    run_cli()
+
 
 if __name__ == "__main__":
-    run_cli()
+    main()

@@ -277,6 +277,7 @@ def test_disk_full(shared: Fleet) -> None:
 def test_failover(shared: Fleet, tcp_clamd: FakeClamd) -> None:
     """The next server gets the same message, byte by byte, when one fails at it."""
     daemon = shared(clamd__servers=["OWN", tcp_clamd.address])
+    daemon.wait_metric("engine_up", 1, server=tcp_clamd.address)
     daemon.clamd.behaviour = unless_canary(lies.close_without_answer)
     bodies = [b"%d\r\n" % number * 20_000 for number in range(4)]
     results = [daemon.send(Message(body=body, queue_id=b"OVER%d" % at)) for at, body in enumerate(bodies)]

@@ -201,6 +201,7 @@ def test_a_killed_worker_is_replaced(started: Callable[..., Daemon]) -> None:
     """Counters survive, gauges of the dead one go, and mail is served again."""
     daemon = started()
     assert daemon.send().accepted
+    daemon.wait_metric("messages_total", 1, action="accept")
     with daemon.mta() as mta, daemon.mta() as idle:
         idle.connect()
         half_sent(mta, Message())
