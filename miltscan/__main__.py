@@ -9,11 +9,5 @@ from miltscan.cli import run_cli  # noqa: E402 - not before
 gc.freeze()  # modules stay: to look for garbage among them takes a tenth of a short command
 gc.enable()
 
-
-def main() -> None:
-    """Run the program; it ends the process."""
-    run_cli()
-
-
 if __name__ == "__main__":
-    main()
+    run_cli()
