@@ -17,7 +17,8 @@ from miltscan.core.report import RECIPIENTS_SHOWN, Place
 from miltscan.core.rescan import RescanResult
 from miltscan.core.structure import Agreement
 from miltscan.core.verdict import Fault, Limit, Outcome, SpamAction
-from miltscan.telemetry.log import CHAIN_SHOWN, DECISIONS_SHOWN, FRAMES_SHOWN, SYMBOLS_SHOWN
+from miltscan.telemetry.log import DECISIONS_SHOWN, SYMBOLS_SHOWN
+from miltscan.telemetry.log_line import CHAIN_SHOWN, FRAMES_SHOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from miltscan.telemetry.log import LINE_LIMIT
+from miltscan.telemetry.log_line import LINE_LIMIT
 
 
 def _is_text(value: object) -> bool:

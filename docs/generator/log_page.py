@@ -4,7 +4,7 @@ import sys
 
 from docs.generator.log_events import DECISION_ENTRY, ENGINE_ENTRY, EVENTS, EVERY_LINE
 from docs.generator.log_fields import Field
-from miltscan.telemetry.log import LINE_LIMIT
+from miltscan.telemetry.log_line import LINE_LIMIT
 from miltscan.telemetry.output import BUFFER
 
 

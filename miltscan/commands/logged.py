@@ -12,7 +12,7 @@ from miltscan.commands.tables import facts
 from miltscan.config.settings import Settings
 from miltscan.core.explained import Case, Explained, consult_lists, explained
 from miltscan.core.lists import ListEntry, Lists, described
-from miltscan.core.policy import status
+from miltscan.core.reply_text import status
 from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
 from miltscan.errors import ListError

@@ -7,7 +7,7 @@ from dataclasses import replace
 from miltscan.commands.tables import Column, indented, size_text, table
 from miltscan.core.mime.part import Bounds, Part
 from miltscan.core.mime.reader import read_message
-from miltscan.core.policy import status
+from miltscan.core.reply_text import status
 from miltscan.core.report import Report
 from miltscan.core.structure import ScannedPart
 from miltscan.core.text import readable

@@ -21,7 +21,7 @@ from miltscan.config.settings import Settings
 from miltscan.doctor.postfix import postfix_finding
 from miltscan.doctor.steps import DELIVERY_FILE, DoctorOptions, examine, first_incoming
 from miltscan.errors import SetupError
-from miltscan.scanning.assemble import probe_engines
+from miltscan.scanning.assemble_engines import probe_engines
 from miltscan.scanning.servers import ServerRecords
 from miltscan.setup.changes import Awaited, Change, RestoreFile, WriteFile
 from miltscan.setup.disk import Disk, run_program

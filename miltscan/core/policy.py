@@ -30,6 +30,7 @@ from miltscan.core.action import (
 from miltscan.core.edits import HeaderEdit, InsertHeader, RemoveHeader, in_order, removals
 from miltscan.core.lists import ListEntry
 from miltscan.core.message import Message
+from miltscan.core.reply_text import queue_mark, reason_text, status
 from miltscan.core.rules import NO_RULES, Rules
 from miltscan.core.text import printable_ascii, readable
 from miltscan.core.verdict import Limit, Outcome, Verdict, missing
@@ -179,11 +180,11 @@ def _here(choice: Choice, verdict: Verdict, queue_id: str, by: str) -> Action:
         case ActionName.DISCARD:
             return Discard(choice.area)
         case ActionName.HOLD:
-            return Hold(f"miltscan: {_explain(verdict) if verdict.outcome is Outcome.SPAM else status(verdict)}{by}")
+            return Hold(f"miltscan: {reason_text(verdict) if verdict.outcome is Outcome.SPAM else status(verdict)}{by}")
         case ActionName.QUARANTINE:
             return Quarantine(choice.area or DEFAULT_AREA)
         case ActionName.TEMPFAIL:
-            return TempFail(Reply(451, "4.7.1", f"{_explain(verdict)}{by}, try again later{_mark(queue_id)}"))
+            return TempFail(Reply(451, "4.7.1", f"{reason_text(verdict)}{by}, try again later{queue_mark(queue_id)}"))
         case ActionName.REJECT:
             return Reject(_refusal(verdict, queue_id, by))
     assert_never(choice.action)
@@ -201,7 +202,7 @@ def _refusal(verdict: Verdict, queue_id: str, by: str) -> Reply:
     """5xx: 552 5.3.4 for a message that is too big (RFC 1870 section 6.1, RFC 3463), 550 5.7.1 for all else."""
     code, enhanced = (552, "5.3.4") if verdict.reason is Limit.TOO_LARGE else (550, "5.7.1")
     advised = verdict.advice.text if verdict.outcome is Outcome.SPAM and verdict.advice else ""
-    return Reply(code, enhanced, f"{advised or _explain(verdict)}{by}{_mark(queue_id)}")
+    return Reply(code, enhanced, f"{advised or reason_text(verdict)}{by}{queue_mark(queue_id)}")
 
 
 def denial(entry: ListEntry, queue_id: str) -> Decision:
@@ -211,90 +212,36 @@ def denial(entry: ListEntry, queue_id: str) -> Decision:
         what = f"{printable_ascii(entry.signature)} in this message"
     elif entry.sender and not entry.digest:
         what = "Sender"
-    return Decision(Reject(Reply(550, "5.7.1", f"{what} denied here{_mark(queue_id)}")), DENY_RULE)
+    return Decision(Reject(Reply(550, "5.7.1", f"{what} denied here{queue_mark(queue_id)}")), DENY_RULE)
 
 
 def failed(queue_id: str) -> Decision:
     """The decision on a message where our own code failed: always a tempfail, independent of the policy."""
-    return Decision(TempFail(Reply(451, "4.3.0", f"Internal error, try again later{_mark(queue_id)}")), "exception")
+    return _try_again("Internal error", queue_id, "exception")
 
 
 def not_kept(queue_id: str) -> Decision:
     """The decision on a message that the quarantine could not store: the client keeps its mail."""
-    return Decision(
-        TempFail(Reply(451, "4.3.0", f"Message could not be stored, try again later{_mark(queue_id)}")), "quarantine"
-    )
+    return _try_again("Message could not be stored", queue_id, "quarantine")
 
 
 def not_handed_over(queue_id: str) -> Decision:
     """The decision on a message of which the delivery sendmail did not take a copy: the client keeps its mail."""
-    text = f"Message could not be handed over, try again later{_mark(queue_id)}"
-    return Decision(TempFail(Reply(451, "4.3.0", text)), "handover")
+    return _try_again("Message could not be handed over", queue_id, "handover")
 
 
 def not_signed(queue_id: str) -> Decision:
     """The decision on a message that the delivery side would refuse without a receipt: the client keeps its mail."""
-    text = f"Message could not be stored, try again later{_mark(queue_id)}"
-    return Decision(TempFail(Reply(451, "4.3.0", text)), "receipt")
+    return _try_again("Message could not be stored", queue_id, "receipt")
+
+
+def _try_again(why: str, queue_id: str, rule: str) -> Decision:
+    return Decision(TempFail(Reply(451, "4.3.0", f"{why}, try again later{queue_mark(queue_id)}")), rule)
 
 
 def connection_lost(queue_id: str) -> Decision:
     """The decision where the MTA closed the connection before it received one: the client keeps its mail."""
-    return Decision(TempFail(Reply(451, "4.4.2", f"Connection to the MTA lost{_mark(queue_id)}")), "mta-gone")
-
-
-_LIMIT_TEXT = {
-    Limit.TIMEOUT: "the engine took too long",
-    Limit.NO_ENGINE: "no engine is available",
-    Limit.LIMITS: "it exceeds a limit of the engine",
-    Limit.ENCRYPTED: "its content is encrypted",
-    Limit.BUSY: "too many messages at once",
-    Limit.ENGINE_UNABLE: "the engine was not able to scan it",
-    Limit.ALLOWED: "the engine stopped at a detection that is allowed",
-    Limit.MALFORMED: "an attachment cannot be decoded",
-}
-
-
-def _explain(verdict: Verdict) -> str:
-    if verdict.outcome is Outcome.INFECTED:
-        return f"Virus found: {_found(verdict)}"
-    if verdict.outcome is Outcome.SPAM:
-        return "Message detected as spam"
-    if verdict.outcome is Outcome.CLEAN:
-        return "Message not accepted here"
-    if verdict.reason is Limit.TOO_LARGE:
-        return f"Message too large: {printable_ascii(verdict.detail)}"
-    if isinstance(verdict.reason, Limit):
-        return f"Message not scanned: {_LIMIT_TEXT[verdict.reason]}"
-    return f"Message not scanned ({verdict.reason or 'error'})"
-
-
-def _found(verdict: Verdict) -> str:
-    """What was found, and in which part if not in the message as a whole."""
-    name = printable_ascii(verdict.signature or "unnamed")
-    return f"{name} in part {printable_ascii(verdict.part, 40)}" if verdict.part else name
-
-
-def _mark(queue_id: str) -> str:
-    return f" ({printable_ascii(queue_id, 64)})" if queue_id else ""
-
-
-def status(verdict: Verdict) -> str:
-    """The value of X-Virus-Status: `Clean`, `Infected (NAME)` or `Unscanned (REASON)`; spam is free of viruses.
-
-    A detection that is allowed shows as `Clean (allowed: NAME)` or `Unscanned (allowed: NAME)`.
-    """
-    if verdict.allowed:
-        kind = "Clean" if verdict.outcome is Outcome.CLEAN else "Unscanned"
-        return f"{kind} (allowed: {printable_ascii(verdict.signature or 'unnamed')})"
-    match verdict.outcome:
-        case Outcome.CLEAN | Outcome.SPAM:
-            return "Clean"
-        case Outcome.INFECTED:
-            return f"Infected ({_found(verdict)})"
-        case Outcome.UNSCANNED | Outcome.ERROR:
-            return f"Unscanned ({verdict.reason or 'error'})"
-    assert_never(verdict.outcome)
+    return Decision(TempFail(Reply(451, "4.4.2", f"Connection to the MTA lost{queue_mark(queue_id)}")), "mta-gone")
 
 
 def _ours(scanned_by: str | None, value: str, absent: Sequence[Verdict] = ()) -> tuple[HeaderEdit, ...]:

@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 from miltscan.core.edits import Header
 from miltscan.core.message import Client
-from miltscan.core.policy import SCANNED_HEADER, STATUS_HEADER, status
+from miltscan.core.policy import SCANNED_HEADER, STATUS_HEADER
 from miltscan.core.receipt import RECEIPT_HEADER
+from miltscan.core.reply_text import status
 from miltscan.core.text import printable_ascii
 from miltscan.core.verdict import Verdict
 

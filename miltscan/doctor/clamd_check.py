@@ -20,7 +20,7 @@ from miltscan.engines.clamd import local
 from miltscan.engines.clamd.canary import rar_sample
 from miltscan.engines.clamd.client import detects, test_signature, version
 from miltscan.engines.wire import Target, targets
-from miltscan.scanning.assemble import probe_engines
+from miltscan.scanning.assemble_engines import probe_engines
 from miltscan.scanning.servers import ServerRecord, ServerRecords
 
 _MIB = 2**20

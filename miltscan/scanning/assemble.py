@@ -1,9 +1,9 @@
-"""Builds engines, policy, pipeline and releases from the settings: the only place that does, for service and commands.
+"""Builds policy, pipeline and releases from the settings: the only place that does, for service and commands.
 
-A new engine is a module in `engines/` and a row in `_BUILDERS`. Nothing is judged or scanned here.
+Nothing is judged or scanned here. `assemble_engines` builds the engines.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,6 @@ from typing import Any
 from miltscan import __version__
 from miltscan.config.engines import (
     AntispamEngineTable,
-    ClamdEngineSettings,
-    EngineSettings,
-    RspamdEngineSettings,
-    SpamdEngineSettings,
 )
 from miltscan.config.keyfile import Loaded
 from miltscan.config.rules import NO_SOURCE, Side
@@ -32,17 +28,13 @@ from miltscan.core.report import Place
 from miltscan.core.rules import Rules, residual
 from miltscan.core.split import RecipientMode
 from miltscan.core.verdict import Limit, Outcome
-from miltscan.engines.antispam.engine import AntispamEngine, Dialect
-from miltscan.engines.base import Engine, Observer, ServedEngine, at_once
-from miltscan.engines.clamd.engine import ClamdEngine
-from miltscan.engines.rspamd.engine import rspamd_dialect
-from miltscan.engines.rspamd.reply import Honoured
-from miltscan.engines.spamd.engine import SPAMD_DIALECT
+from miltscan.engines.base import Engine, Observer
 from miltscan.errors import SourceError
 from miltscan.quarantine.entry import Event
 from miltscan.quarantine.files import Files
 from miltscan.quarantine.ledger import CopyLedger
 from miltscan.quarantine.release import Releaser
+from miltscan.scanning.assemble_engines import probe_engines
 from miltscan.scanning.copies import CopySender
 from miltscan.scanning.entries import keep_for
 from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, Slots, SpamFilter, no_lists, scan_slots
@@ -56,48 +48,8 @@ from miltscan.scanning.unpacking import Unpacking, find_program
 from miltscan.scanning.unwrapping import Unwrapping
 from miltscan.telemetry.log import logger
 
-
-def _clamd(chosen: ClamdEngineSettings, observer: Observer, sessions: int) -> ClamdEngine:
-    return ClamdEngine(
-        chosen.name, chosen.servers, chosen.canary_interval, observer, sessions, required=chosen.required
-    )
-
-
-def _antispam(chosen: AntispamEngineTable, observer: Observer, dialect: Dialect) -> AntispamEngine:
-    return AntispamEngine(
-        chosen.name, chosen.servers, chosen.canary_interval, observer, dialect, required=chosen.required
-    )
-
-
-def _rspamd(chosen: RspamdEngineSettings, observer: Observer, _sessions: int) -> AntispamEngine:
-    honoured = Honoured(chosen.edit_headers, chosen.authentication_results, chosen.reply_text)
-    return _antispam(chosen, observer, rspamd_dialect(honoured))
-
-
-def _spamd(chosen: SpamdEngineSettings, observer: Observer, _sessions: int) -> AntispamEngine:
-    return _antispam(chosen, observer, SPAMD_DIALECT)
-
-
 _DELIVERED_LATER = (ActionName.ACCEPT, ActionName.HOLD)
 """The actions after which the delivery side receives the message from the MTA."""
-_BUILDERS: Mapping[str, Callable[[Any, Observer, int], ServedEngine]] = {
-    "clamd": _clamd,
-    "rspamd": _rspamd,
-    "spamd": _spamd,
-}
-"""What builds an engine of a type, from its settings, its observer and the connections it may keep to a server."""
-
-
-def engine_for(chosen: EngineSettings, observer: Observer, sessions: int = 0) -> ServedEngine:
-    """One engine, not started; it keeps up to `sessions` connections to each of its servers open between scans."""
-    return _BUILDERS[chosen.type](chosen, observer, sessions)
-
-
-def probe_engines(engines: Iterable[EngineSettings], observer: Observer) -> list[ServedEngine]:
-    """The engines, each server tested once; the observer is notified of the results. Never raises."""
-    made = [engine_for(chosen, observer) for chosen in engines]
-    at_once([engine.probe for engine in made])
-    return made
 
 
 def policy_for(settings: Settings, hostname: str, *, verifies: bool = False) -> Policy:

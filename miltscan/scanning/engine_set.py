@@ -8,7 +8,7 @@ from structlog.typing import FilteringBoundLogger
 from miltscan.config.engines import EngineSettings
 from miltscan.core.verdict import Fault, Limit
 from miltscan.engines.base import ServedEngine, at_once
-from miltscan.scanning.assemble import engine_for
+from miltscan.scanning.assemble_engines import engine_for
 from miltscan.telemetry import engine_metrics
 from miltscan.telemetry.observer import EngineObserver
 

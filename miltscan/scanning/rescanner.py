@@ -10,7 +10,8 @@ from typing import BinaryIO
 from miltscan.config.settings import Settings
 from miltscan.core.report import Report
 from miltscan.engines.base import at_once
-from miltscan.scanning.assemble import engine_for, pipeline_for
+from miltscan.scanning.assemble import pipeline_for
+from miltscan.scanning.assemble_engines import engine_for
 from miltscan.scanning.pipeline import scan_slots
 from miltscan.scanning.servers import ServerRecords
 from miltscan.scanning.stored import scan_stored

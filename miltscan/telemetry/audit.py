@@ -6,7 +6,7 @@ Facility mail, so that it stands among the lines of both sendmails, which `trace
 import syslog
 from collections.abc import Mapping
 
-from miltscan.telemetry.log import json_line
+from miltscan.telemetry.log_line import json_line
 
 _LIMIT = 2000  # bytes; RFC 5424 section 6.1: a receiver should accept 2,048, priority and head included
 _PRIORITIES = {"info": syslog.LOG_INFO, "warning": syslog.LOG_WARNING, "error": syslog.LOG_ERR}

@@ -1,25 +1,20 @@
 """Log lines on stdout, JSON for machines or plain text for people: set up once per process, one line per message.
 
-No text of a message can break a line or a terminal: every value passes `core.text.readable`, and the keys are
-miltscan's. A line is one write(2) of less than PIPE_BUF bytes, which POSIX makes atomic on a pipe, so lines of several
-workers never mix. The log never fails or delays a message: `output` keeps and counts what cannot be written.
+A line is one write(2); its form is that of `log_line`. The log never fails or delays a message: `output` keeps and
+counts what cannot be written.
 
 Context is bound to a logger, never put into contextvars: those follow the connection, not the message, because
 libmilter moves a connection between threads. docs/logging.md describes events and fields. It defines no metric.
 """
 
-import json
 import os
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import FilteringBoundLogger
 
 from miltscan.core.action import ActionName
 from miltscan.core.message import Message, direction
@@ -27,24 +22,17 @@ from miltscan.core.noted import notes_at_rcpt
 from miltscan.core.report import RECIPIENTS_SHOWN, Group, Report, Timed
 from miltscan.core.ruled import Ruling
 from miltscan.core.structure import anomalies_of
-from miltscan.core.text import readable
 from miltscan.core.verdict import Outcome
+from miltscan.telemetry.log_line import Event, console, render_json, stamp, with_traceback
 from miltscan.telemetry.output import Output
 
-LINE_LIMIT = 4095  # bytes with the line feed: below PIPE_BUF of Linux (4,096), up to which a write to a pipe is atomic
-FRAMES_SHOWN = 8
 SYMBOLS_SHOWN = 20
 """Rules of an anti-spam engine that the line of a message names: those with the greatest effect."""
 DECISIONS_SHOWN = 5
 """Decisions for groups of recipients that the line of a message has: the first ones."""
-CHAIN_SHOWN = 3
-_TEXT_LIMITS = (1000, 500, 250, 125, 62, 31, 15)  # characters of each text, tried in turn until the line fits
-_INTEGERS = range(-(2**63), 2**64)  # what orjson can encode
 
 _NOT_SCANNED = (Outcome.UNSCANNED, Outcome.ERROR)
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-
-Event = MutableMapping[str, Any]
 
 
 def configure(form: str, level: str) -> None:
@@ -52,10 +40,10 @@ def configure(form: str, level: str) -> None:
 
     `level` is debug, info, warning or error.
     """
-    _in_force.render = _json if form == "json" else _console(colors=os.isatty(1))
+    _in_force.render = render_json if form == "json" else console(colors=os.isatty(1))
     _in_force.threshold = _LEVELS[level]
     structlog.configure(
-        processors=[_stamp, _exception, _call_listener, _in_force.render],
+        processors=[stamp, with_traceback, _call_listener, _in_force.render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=_Stdout,
         cache_logger_on_first_use=False,
@@ -190,100 +178,10 @@ def _engine_fields(timed: Timed) -> dict[str, object]:
     return fields
 
 
-def _stamp(_logger: object, level: str, event: Event) -> Event:
-    """Put time, level and event first."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return {"timestamp": now, "level": level, "event": event.pop("event"), **event}
-
-
-def _exception(_logger: object, _level: str, event: Event) -> Event:
-    """Turn `exc_info` (True or an exception) into `exception`, its last line, and `traceback`, a list of frames."""
-    given = event.pop("exc_info", None)
-    error = given if isinstance(given, BaseException) else sys.exc_info()[1]
-    if given and error:
-        event["exception"] = "".join(traceback.format_exception_only(error)).strip()
-        event["traceback"] = [line for link in _chain(error) for line in _frames(link)]
-    return event
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    for _ in range(CHAIN_SHOWN):
-        if error is None:
-            return
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _frames(error: BaseException) -> Iterator[str]:
-    yield type(error).__name__
-    for frame in traceback.extract_tb(error.__traceback__)[-FRAMES_SHOWN:]:
-        yield f"{frame.filename}:{frame.lineno} {frame.name}: {frame.line}"
-
-
 def _call_listener(_logger: object, level: str, event: Event) -> Event:
     if level == "error" and _in_force.listener:
         _in_force.listener(event)
     return event
-
-
-def json_line(level: str, event: Event, limit: int) -> bytes:
-    """Return an event as a line of JSON in ASCII, of at most `limit` bytes and without line feed, for another log."""
-
-    def ascii_json(one: Event) -> bytes:
-        return json.dumps(one).encode()
-
-    return _bounded(ascii_json, _stamp(None, level, event), limit).rstrip(b"\n")
-
-
-def _json(_logger: object, _level: str, event: Event) -> bytes:
-    """Render a line; the last processor. A line of printable ASCII without a backslash contains nothing to clean.
-
-    Most lines are of that kind, and checking the line costs a tenth of checking each value (1 against 13 us).
-    """
-    try:
-        line = orjson.dumps(event, default=lambda value: readable(value if isinstance(value, bytes) else str(value)))
-    except orjson.JSONEncodeError:  # a lone surrogate, or an integer of more than 64 bits
-        return _bounded(orjson.dumps, event)
-    harmless = line.isascii() and b"\\" not in line and b"\x7f" not in line
-    return line + b"\n" if harmless and len(line) < LINE_LIMIT else _bounded(orjson.dumps, event)
-
-
-def _bounded(render: Callable[[Event], bytes], event: Event, most: int = LINE_LIMIT) -> bytes:
-    """Return the line, rendered with shorter and shorter texts until it fits."""
-    line = b""
-    for limit in _TEXT_LIMITS:
-        line = render({key: _clean(value, limit) for key, value in event.items()}) + b"\n"
-        if len(line) <= most:
-            break
-    return line
-
-
-def _clean(value: object, limit: int) -> object:
-    match value:
-        case None | bool() | float():
-            return value
-        case int():
-            return value if value in _INTEGERS else str(value)
-        case dict():
-            return {key: _clean(item, limit) for key, item in value.items()}
-        case list() | tuple():
-            return [_clean(item, limit) for item in value]
-        case bytes():
-            return readable(readable(value, limit), limit)  # cut twice, as an escape is longer than its character
-        case _:
-            return readable(readable(str(value), limit), limit)
-
-
-def _console(*, colors: bool) -> Processor:
-    renderer = structlog.dev.ConsoleRenderer(colors=colors)
-
-    def render(event: Event) -> bytes:
-        frames = event.pop("traceback", None)
-        if frames:  # the renderer puts them on separate lines below the event
-            event["exception"] = "\n".join([*frames, event["exception"]])
-        return str(renderer(None, event["level"], event)).encode()
-
-    return lambda _logger, _level, event: _bounded(render, event)
 
 
 class _Stdout:
@@ -300,7 +198,7 @@ class _Stdout:
 def lost_lines(lines: int) -> bytes:
     """Return the line that stands for lost ones; it has the level that every configuration writes."""
     event: Event = {"event": "log_lines_lost", "lines": lines}
-    rendered: bytes = _in_force.render(None, "error", _stamp(None, "error", event))
+    rendered: bytes = _in_force.render(None, "error", stamp(None, "error", event))
     return rendered
 
 
@@ -313,6 +211,6 @@ class _InForce:
     listener: Callable[[Mapping[str, Any]], None] | None = None
 
 
-_in_force = _InForce(_json, _LEVELS["info"])
+_in_force = _InForce(render_json, _LEVELS["info"])
 OUTPUT = Output(lost_lines)
 """Where the lines of this process go."""

@@ -260,7 +260,7 @@ def test_the_options_of_doctor(config: Path, monkeypatch: pytest.MonkeyPatch) ->
 def engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that calls everything clean."""
     engine = ScriptedEngine(Verdict.clean("clamd"), name="clamd")
-    monkeypatch.setattr("miltscan.scanning.assemble.engine_for", lambda *_: engine)
+    monkeypatch.setattr("miltscan.scanning.assemble_engines.engine_for", lambda *_: engine)
 
 
 @pytest.mark.usefixtures("engine")

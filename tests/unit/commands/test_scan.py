@@ -34,7 +34,7 @@ class Words:
 
 @pytest.fixture(autouse=True)
 def _engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("miltscan.scanning.assemble.engine_for", lambda *_: Words())
+    monkeypatch.setattr("miltscan.scanning.assemble_engines.engine_for", lambda *_: Words())
 
 
 def scan(folder: Path, content: bytes, *options: str) -> Result:

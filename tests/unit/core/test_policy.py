@@ -21,8 +21,8 @@ from miltscan.core.policy import (
     decide,
     failed,
     not_kept,
-    status,
 )
+from miltscan.core.reply_text import status
 from miltscan.core.verdict import Fault, Limit, Outcome, Verdict, missing, worst
 from tests.fakes.messages import message, policy
 

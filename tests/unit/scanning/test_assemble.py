@@ -17,16 +17,15 @@ from miltscan.core.split import RecipientMode
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.quarantine.files import Files
 from miltscan.scanning.assemble import (
-    engine_for,
     keeps_large,
     pipeline_for,
     policy_for,
-    probe_engines,
     probed_pipeline,
     processor_for,
     releaser_for,
     rules_for,
 )
+from miltscan.scanning.assemble_engines import engine_for, probe_engines
 from miltscan.scanning.pipeline import Bounded, Pipeline, Processor, scan_slots
 from miltscan.scanning.probing import Probing
 from miltscan.scanning.receipts import Signing, Verifying

@@ -13,7 +13,7 @@ from miltscan.core.address import parse_address
 from miltscan.core.verdict import Limit, Verdict
 from miltscan.engines.base import ServedEngine
 from miltscan.engines.clamd.watch import ClamdWatch
-from miltscan.scanning.assemble import probe_engines
+from miltscan.scanning.assemble_engines import probe_engines
 from miltscan.scanning.engine_set import EngineSet
 from miltscan.scanning.servers import ServerRecords
 from miltscan.telemetry import engine_metrics, log, metrics

@@ -47,7 +47,7 @@ class StubEngine:
 
 @pytest.fixture(autouse=True)
 def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("miltscan.scanning.assemble.engine_for", lambda *_: StubEngine())
+    monkeypatch.setattr("miltscan.scanning.assemble_engines.engine_for", lambda *_: StubEngine())
 
 
 def settings(directory: Path) -> Settings:

@@ -16,7 +16,7 @@ from miltscan.core.action import Accept, Action, Decision, Reject, Reply, TempFa
 from miltscan.core.message import Client
 from miltscan.core.report import Group, Kept, Report
 from miltscan.core.verdict import Fault, Limit, Verdict
-from miltscan.telemetry import log, service_metrics
+from miltscan.telemetry import log, log_line, service_metrics
 
 MakeReport = Callable[..., Report]
 
@@ -145,7 +145,7 @@ def test_a_line_with_decisions_has_its_bound(
     report = make_report(recipients=recipients, sender=text.encode(), message_id=text.encode(), engines=3)
     log.message(report._replace(groups=groups), worker=0)
     written = capfd.readouterr().out
-    assert len(written.encode()) <= log.LINE_LIMIT
+    assert len(written.encode()) <= log_line.LINE_LIMIT
     assert json.loads(written)["decisions_count"] == 10
 
 
@@ -360,7 +360,7 @@ def test_a_line_that_cannot_be_written_is_counted() -> None:
 
 def test_lines_of_several_processes_do_not_mix(make_report: MakeReport) -> None:
     """Each line is one write of less than PIPE_BUF bytes."""
-    assert resource.getpagesize() > log.LINE_LIMIT  # PIPE_BUF of Linux is the smallest page
+    assert resource.getpagesize() > log_line.LINE_LIMIT  # PIPE_BUF of Linux is the smallest page
     reading, writing = os.pipe()
     children = [_child_that_logs(writing, make_report, number) for number in range(3)]
     os.close(writing)
