@@ -166,11 +166,13 @@ def _copy_checkout(tree: Path) -> None:
             shutil.copy2(source, target)
 
 
-def fresh(cache: Path, release: str) -> Path:
+def fresh(cache: Path, release: str, purpose: str = "") -> Path:
     """A copy of the base for one run, upgraded to this checkout; it replaces that of the run before."""
-    tree = cache / f"{release}.run"
+    tree = cache / f"{purpose}{release}.run"
     remove(tree)
-    run(["cp", "--archive", "--reflink=auto", str(base(cache, release)), str(tree)])
+    with (cache / f"{release}.base.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run(["cp", "--archive", "--reflink=auto", str(base(cache, release)), str(tree)])
     remove(tree / SOURCE.lstrip("/"))
     _copy_checkout(tree)
     inside(tree, "useradd --create-home recipient")
