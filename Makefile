@@ -41,8 +41,8 @@ demo-stop: environment
 # interpreter: decoders and decompressors, pymilter's callbacks and threads, processes, signals, memory.
 # All unit tests run on Debian 13's Python when its package is built (deploy/debian).
 # Program and tests are compiled first, as root writes no bytecode: each start and each process of tests would do it again.
-ON_OTHERS := $(addprefix tests/unit/,core/containers core/mime daemon engines milter processes telemetry unpacker) \
-	$(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle sockets memory tracing))
+ON_OTHERS := $(addprefix tests/unit/,core/containers core/mime milter processes unpacker) \
+	$(addsuffix .py,$(addprefix tests/milter/test_,protocol lifecycle memory))
 test: environment $(SITE)
 	@deploy/debian/install deploy/debian/packages-test.txt
 	@deploy/debian/install deploy/debian/packages-postfix.txt .venv/postfix

@@ -125,7 +125,7 @@ def test_a_wrong_public_key(files: Files) -> None:
     last = "x" if PUBLIC[-1] != "x" else "z"
     encoder = Encoder(encrypt_to=(PUBLIC[:-1] + last,))
     for call in (encoder.prepare, lambda: put(files, encoder=encoder)):
-        with pytest.raises(StoreError, match=r"'age1\w+x' is not an age public key. Expected age1... as age-keygen"):
+        with pytest.raises(StoreError, match=r"'age1\w+' is not an age public key. Expected age1... as age-keygen"):
             call()
     assert files.waiting() == []
 
