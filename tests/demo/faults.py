@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -91,6 +92,14 @@ def _no_temporary_folder(sandwich: WatchedSandwich) -> Iterator[None]:
 
 
 @contextmanager
+def _no_room(sandwich: WatchedSandwich) -> Iterator[None]:
+    folder = sandwich.folder / "spool"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=True)
+    yield
+    subprocess.run(["umount", folder], check=True)
+
+
+@contextmanager
 def _worker_hangs(sandwich: WatchedSandwich) -> Iterator[None]:
     worker = sandwich.miltscan.workers()[0]
     worker.suspend()
@@ -150,6 +159,7 @@ FAULTS = (
     Fault("clamd-down", "clamd is down", "connect: ", _clamd_down),
     Fault("no-signatures", "clamd has no signatures", "has no signatures", _no_signatures),
     Fault("no-folder", "The temporary folder of clamd is gone", "its temporary folder", _no_temporary_folder),
+    Fault("no-room", "The spool folder lacks room", "less than one message", _no_room),
     Fault("foreign-socket", "Another process has the milter socket", "belongs to another process", _foreign_socket),
     Fault("delivery-down", "The delivery sendmail is down", "accepts no connections", _delivery_down),
     Fault("old-queue", "Old mail waits in the incoming queue", "the oldest for", _old_queue),
