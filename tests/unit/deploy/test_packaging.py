@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,17 @@ NOT_ON_A_HOST = re.compile(
     r"debian/|container/|compose/|install$|release$|distributions\.py$|requirements.*\.txt$|mixin/|grafana/generator/|prometheus/tests/"
 )
 """What builds, generates or tests the other files; the mixin, which is built into a configuration elsewhere; images."""
+
+WITHOUT_GRAFANA = """\
+import importlib, sys
+sys.modules["grafana_foundation_sdk"] = None
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        print(name)
+"""
+"""Prints which modules require the SDK."""
 
 
 def test_every_file_of_deploy_is_in_the_package() -> None:
@@ -42,6 +54,20 @@ def test_debian_13_builds_with_all_requirements() -> None:
     names = {re.split(r"[^A-Za-z0-9-]", one)[0].lower().removeprefix("py") for one in project["dependencies"]}
     needed = {re.sub(r"python3-(py)?", "", name) for name in re.findall(r"python3-[a-z0-9-]+", control("trixie"))}
     assert names - needed == set()
+
+
+def test_debian_13_ignores_the_tests_of_what_it_does_not_have() -> None:
+    """Its build leaves out each test module that cannot be imported without the Grafana SDK."""
+    rules = (DEBIAN / "trixie/rules").read_text()
+    ignored = re.findall(r"--ignore(?:-glob)?='?([^\s']+)", rules)
+    paths = sorted(str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "tests/unit").rglob("test_*.py"))
+    asked = [path for path in paths if re.search(r"deploy\.(grafana|mixin)", (CHECKOUT / path).read_text())]
+    names = [path.removesuffix(".py").replace("/", ".") for path in asked]
+    command = [sys.executable, "-c", WITHOUT_GRAFANA, *names]
+    failed = subprocess.run(command, check=True, cwd=CHECKOUT, capture_output=True, text=True).stdout.split()
+    assert failed
+    missed = [name for name in failed if not any(fnmatch(f"{name.replace('.', '/')}.py", one) for one in ignored)]
+    assert missed == []
 
 
 def control(release: str) -> str:
