@@ -141,7 +141,7 @@ def test_an_interrupted_start_ends_without_a_traceback(config: Path, monkeypatch
     """Ctrl-C before the service handles signals ends it with the status that a shell reports."""
     serve_that(KeyboardInterrupt(), monkeypatch)
     result = miltscan("run", "--config", config)
-    assert (result.exit_code, result.output) == (130, "")
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "")
 
 
 def test_without_a_file_run_uses_the_default_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

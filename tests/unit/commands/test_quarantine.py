@@ -191,7 +191,7 @@ def test_a_time_that_is_none(quarantine: Quarantine, value: str) -> None:
     """A mistake of usage, with examples of what is expected."""
     result = quarantine.run("list", f"--since={value}")
     assert result.exit_code == 2 or value == "0001-01-01"
-    assert "Traceback" not in result.output
+    assert "Traceback" not in result.stdout + result.stderr
 
 
 def test_a_search(quarantine: Quarantine) -> None:

@@ -43,7 +43,7 @@ def test_only_root_may_set_up(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -
     """For another user it is one line and status 2."""
     monkeypatch.setattr(command, "is_root", lambda: False)
     result = setup(host, "--yes")
-    assert (result.exit_code, result.output) == (2, "setup: changes the host: run it as root\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "setup: changes the host: run it as root\n")
 
 
 def test_without_a_terminal_it_changes_nothing(host: FakeHost) -> None:
@@ -71,7 +71,7 @@ def test_a_setup_and_its_undo(host: FakeHost) -> None:
     """A setup ends with doctor; the next one has nothing to change; an undo restores, and the next one has no work."""
     before = host.state()
     first, second, undone, nothing = (setup(host, *one, "--yes") for one in ([], [], ["--undo"], ["--undo"]))
-    assert first.stdout.endswith("doctor --send:\neverything is ok\n"), first.output
+    assert first.stdout.endswith("doctor --send:\neverything is ok\n"), first.stderr
     assert second.stdout == "Nothing to change: the host is set up.\ndoctor --send:\neverything is ok\n"
     assert undone.stdout.endswith("The host is as it was before setup.\n")
     assert nothing.stdout == "nothing to undo: setup has changed nothing on this host\n"

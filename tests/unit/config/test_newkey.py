@@ -107,7 +107,7 @@ def test_without_a_setting_there_is_no_file(tmp_path: Path) -> None:
 def test_help_has_an_example() -> None:
     """The help of the command has an example."""
     result = CliRunner().invoke(app, ["keys", "new", "--help"])
-    assert "miltscan keys new --id 2027-01" in result.output
+    assert "miltscan keys new --id 2027-01" in result.stdout
 
 
 @pytest.mark.parametrize(

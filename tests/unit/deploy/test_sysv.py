@@ -27,7 +27,7 @@ def test_the_socket_that_a_start_waits_for(tmp_path: Path, text: str, socket: st
     assert found
     config, program = tmp_path / "miltscan.toml", tmp_path / "miltscan"
     config.write_text(text)
-    shown = CliRunner().invoke(app, ["config", "--config", str(config)]).output
+    shown = CliRunner().invoke(app, ["config", "--config", str(config)]).stdout
     program.write_text(f"#!/bin/sh\n[ \"$*\" = 'config --config {config}' ] && cat <<'EOF'\n{shown}EOF\n")
     program.chmod(0o755)
     code = f"MILTSCAN={program} cf={config}\n{found[0]}\nmilter_socket"
