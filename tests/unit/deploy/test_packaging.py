@@ -110,6 +110,19 @@ def test_the_shell_reads_each_script(name: str) -> None:
     subprocess.run(["sh", "-n", DEBIAN / name], check=True)
 
 
+def test_the_files_of_a_build_have_the_time_of_the_commit(tmp_path: Path) -> None:
+    """A checkout that is older than its commit, as after `git pull`, makes no other package."""
+    if not (CHECKOUT / ".git").exists():
+        pytest.skip("not a clone")
+    body = re.search(r"^assemble\(\) \{\n.*?^\}\n", (DEBIAN / "build").read_text(), re.MULTILINE | re.DOTALL)
+    assert body
+    settings = {"release": "trixie", "version": "1", "maintainer": "nobody", "SOURCE_DATE_EPOCH": "1500000000"}
+    script = f'set -eu\n{body[0]}assemble "$0"'
+    subprocess.run(["sh", "-c", script, tmp_path / "source"], check=True, cwd=CHECKOUT, env={**os.environ, **settings})
+    times = {path.lstat().st_mtime for path in (tmp_path / "source").rglob("*")}
+    assert times == {1_500_000_000.0}
+
+
 def test_wheel_and_sdist_are_reproducible(tmp_path: Path) -> None:
     """A later build from files of another time gives the same bytes."""
     built: list[dict[str, bytes]] = []
