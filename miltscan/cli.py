@@ -4,51 +4,89 @@ Each command in `commands` parses its arguments, calls the part that does the wo
 after a wrong configuration or wrong usage, and 1 if the service cannot start or a check fails.
 """
 
-from typing import Annotated, NoReturn
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
 from miltscan import __version__
-from miltscan.commands.allow import allow, deny
-from miltscan.commands.files import import_file, new_key_command, show_config
-from miltscan.commands.hold import delete_held_messages, list_held, release_held
-from miltscan.commands.lists import lists_app
-from miltscan.commands.policy import policy_app
-from miltscan.commands.policy_explain import explain_policy
-from miltscan.commands.policy_replay import replay_policy
-from miltscan.commands.quarantine_changes import check_quarantine, delete_entries, expire_entries
-from miltscan.commands.quarantine_list import list_entries, search_entries, show_stats
-from miltscan.commands.quarantine_message import download_entry, show_entry
-from miltscan.commands.quarantine_release import release_entries
-from miltscan.commands.quarantine_rescan import rescan_entries
-from miltscan.commands.sandwich import doctor, probe
-from miltscan.commands.scan import scan
-from miltscan.commands.service import check, run
-from miltscan.commands.setup import setup
-from miltscan.commands.status import show_status
 from miltscan.commands.terminal import run_on_clean_streams, say
-from miltscan.commands.trace import trace
+
+_PLACES = {
+    "run": "service.run",
+    "setup": "setup.setup",
+    "status": "status.show_status",
+    "check": "service.check",
+    "doctor": "sandwich.doctor",
+    "probe": "sandwich.probe",
+    "scan": "scan.scan",
+    "trace": "trace.trace",
+    "allow": "allow.allow",
+    "deny": "allow.deny",
+    "lists": "lists.lists_app",
+    "policy": "policy_group.policy_app",
+    "config": "files.show_config",
+    "import": "files.import_file",
+    "hold": "hold.hold_app",
+    "keys": "files.keys_app",
+    "quarantine": "quarantine_group.quarantine_app",
+}
+"""Where each command is, below `miltscan.commands`."""
+
+
+class _Commands(TyperGroup):
+    """Imports a command when it is asked for: all of them take a start, and each completion, half a second."""
+
+    def list_commands(self, _context: object) -> list[str]:
+        """Return the names, in the order of the help."""
+        return [*_PLACES]
+
+    def get_command(self, context: object, name: str) -> Any:  # noqa: ANN401 - click's, of two origins
+        """Return the command; None if there is none of this name, of which all others are suggestions then."""
+        if name not in _PLACES:
+            self.load_all(context)
+        elif name not in self.commands:
+            module, _, attribute = _PLACES[name].partition(".")
+            found = getattr(import_module(f"miltscan.commands.{module}"), attribute)
+            made = get_group(found) if isinstance(found, typer.Typer) else get_command(_alone(name, found))
+            made.name = name
+            self.add_command(made)
+        return self.commands.get(name)
+
+    def load_all(self, context: object) -> None:
+        """Import every command."""
+        for name in _PLACES:
+            self.get_command(context, name)
+
+
+def _alone(name: str, command: Any) -> typer.Typer:  # noqa: ANN401 - its options are what typer reads
+    made = typer.Typer(add_completion=False, rich_markup_mode=None)
+    made.command(name)(command)
+    return made
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Scans mail for sendmail inside the SMTP session.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-hold_app = typer.Typer(
-    help="List, release and delete messages that sendmail holds.", no_args_is_help=True, rich_markup_mode=None
-)
-keys_app = typer.Typer(help="Manage the keys of receipts and probes.", no_args_is_help=True, rich_markup_mode=None)
-
-quarantine_app = typer.Typer(
-    help="List, release and delete the messages in quarantine.", no_args_is_help=True, rich_markup_mode=None
-)
 
 
 def run_cli() -> NoReturn:
     """Run the program; it ends the process."""
     run_on_clean_streams(lambda: app(prog_name="miltscan"))
+
+
+def whole_program() -> Any:  # noqa: ANN401 - as above
+    """Return the program with all its commands imported, for their documentation."""
+    program: Any = get_command(app)
+    program.load_all(None)
+    return program
 
 
 def _version(*, requested: bool) -> None:
@@ -67,39 +105,3 @@ def _options(
     ] = False,
 ) -> None:
     """Scans mail for sendmail inside the SMTP session."""
-
-
-app.command()(run)
-app.command()(setup)
-app.command("status")(show_status)
-for command in (check, doctor, probe, scan, trace):
-    app.command()(command)
-app.command()(allow)
-app.command()(deny)
-app.add_typer(lists_app, name="lists", epilog="Example: miltscan lists --hits")
-app.add_typer(policy_app, name="policy", epilog="Example: miltscan policy check && miltscan policy show")
-policy_app.command("explain")(explain_policy)
-policy_app.command("replay")(replay_policy)
-app.command("config")(show_config)
-app.command("import")(import_file)
-app.add_typer(hold_app, name="hold", epilog="Example: miltscan hold list")
-hold_app.command("list")(list_held)
-hold_app.command("release")(release_held)
-hold_app.command("delete")(delete_held_messages)
-app.add_typer(keys_app, name="keys", epilog="Example: miltscan keys new && systemctl reload miltscan")
-keys_app.command("new")(new_key_command)
-app.add_typer(
-    quarantine_app,
-    name="quarantine",
-    epilog="Example: miltscan quarantine list. Run it as root, or as the owner of quarantine.directory.",
-)
-quarantine_app.command("list")(list_entries)
-quarantine_app.command("search")(search_entries)
-quarantine_app.command("show")(show_entry)
-quarantine_app.command("release")(release_entries)
-quarantine_app.command("download")(download_entry)
-quarantine_app.command("delete")(delete_entries)
-quarantine_app.command("rescan")(rescan_entries)
-quarantine_app.command("expire")(expire_entries)
-quarantine_app.command("check")(check_quarantine)
-quarantine_app.command("stats")(show_stats)

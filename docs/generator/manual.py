@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.main import get_command
 
 from docs.generator.configuration import EVERY_TABLE
 from docs.generator.roff import entry, example, heading, section, text, title
-from miltscan.cli import app
+from miltscan.cli import whole_program
 from miltscan.config.render import ShownKey, keys
 
 _SETTINGS = "miltscan.toml"
@@ -30,7 +29,7 @@ _EXAMPLES = re.compile(r"\x08?\n?Examples:\n(.*?)(?:\n\n|\Z)", re.DOTALL)
 
 def pages() -> dict[str, str]:
     """Each page by its file name."""
-    commands = [*_commands(get_command(app), None)]
+    commands = [*_commands(whole_program(), None)]
     names = [_name(context) for context in commands]
     made = {f"{name}.8": _command_page(context, names) for context, name in zip(commands, names, strict=True)}
     return made | {f"{_SETTINGS}.5": _settings_page()}

@@ -105,3 +105,13 @@ def new_key_command(
         say(f"{settings.keys.file}: key {key} is now the first one")
         if has_listener(settings.milter.socket):
             say(unread_text(key))
+
+
+keys_app = typer.Typer(
+    help="Manage the keys of receipts and probes.",
+    epilog="Example: miltscan keys new && systemctl reload miltscan",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+keys_app.command("new")(new_key_command)

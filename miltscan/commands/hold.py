@@ -270,3 +270,15 @@ def _print_release(one: Held, result: HandedOver, *, json: bool) -> bool:
     if result.refused:
         complain(f"{one.queue_id}: not delivered: {result.refused}; see: miltscan trace {one.queue_id}")
     return well
+
+
+hold_app = typer.Typer(
+    help="List, release and delete messages that sendmail holds.",
+    epilog="Example: miltscan hold list",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+hold_app.command("list")(list_held)
+hold_app.command("release")(release_held)
+hold_app.command("delete")(delete_held_messages)

@@ -22,7 +22,11 @@ from miltscan.sandwich.logfiles import Logs, has_journal, usual_files
 from miltscan.sandwich.logline import parse_line
 
 lists_app = typer.Typer(
-    help="Show the allow and deny lists, and remove an entry.", invoke_without_command=True, rich_markup_mode=None
+    help="Show the allow and deny lists, and remove an entry.",
+    epilog="Example: miltscan lists --hits",
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 _SHOWN = 10  # numbers of broken lines
 

@@ -17,8 +17,6 @@ from miltscan.core.rules import Rule
 from miltscan.errors import ConfigError
 from miltscan.scanning.assemble import source_faults
 
-policy_app = typer.Typer(help="Check, show and explain the rules.", no_args_is_help=True, rich_markup_mode=None)
-
 
 def check_policy(config: Config = None) -> None:
     """Check the rules.
@@ -63,10 +61,6 @@ def show_policy(
         say("\n".join(rules_text(rules, terminal_width())))
     else:
         say("no rules: [policy] decides (miltscan config)")
-
-
-policy_app.command("check")(check_policy)
-policy_app.command("show")(show_policy)
 
 
 def _made(settings: Settings) -> list[tuple[RuleSettings, Rule]]:

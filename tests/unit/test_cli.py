@@ -47,8 +47,22 @@ def test_the_version() -> None:
 
 def test_the_service_does_not_import_the_index() -> None:
     """SQLAlchemy would take 15 MiB in each worker, which never uses it."""
-    code = "import sys; import miltscan.cli; print([name for name in sys.modules if name.startswith('sqlalchemy')])"
+    code = (
+        "import sys, miltscan.commands.service; print([name for name in sys.modules if name.startswith('sqlalchemy')])"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout == b"[]\n"
+
+
+def test_a_command_imports_no_other() -> None:
+    """Each start would take longer, and so would each completion in a shell."""
+    code = (
+        "import sys; from miltscan.cli import app\n"
+        "try: app(['keys', 'new', '--help'])\n"
+        "finally: print(*sorted(name for name in sys.modules if name.startswith('miltscan.commands.')))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert "miltscan.commands.files" in printed
+    assert not {"miltscan.commands.service", "miltscan.commands.trace"} & {*printed.split()}
 
 
 @pytest.mark.parametrize("command", ["run", "setup", "status", "check", "doctor", "probe", "scan", "trace", "config"])

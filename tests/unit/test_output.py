@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import typer.main
 
-from miltscan.cli import app
+from miltscan.cli import whole_program
 from miltscan.core.verdict import Outcome
 from miltscan.quarantine.files import Files
 from tests.fakes.entries import put
@@ -180,7 +179,7 @@ def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:  # noqa: 
             yield from leaves(inner, path)
 
 
-COMMANDS = dict(leaves(typer.main.get_command(app)))
+COMMANDS = dict(leaves(whole_program()))
 
 
 def flags(name: str) -> list[str]:

@@ -47,5 +47,5 @@ def test_a_table_has_the_texts_of_those_it_inherits_from() -> None:
 
 def test_a_start_reads_no_source() -> None:
     """It would take a tenth of the time of a start."""
-    code = "import linecache, miltscan.cli; print([one for one in linecache.cache if 'miltscan' in one])"
+    code = "import linecache, miltscan.commands.service; print([one for one in linecache.cache if 'miltscan' in one])"
     assert subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout == b"[]\n"

@@ -7,9 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import typer.main
-
-from miltscan.cli import app
+from miltscan.cli import whole_program
 
 CHECKOUT = Path(__file__).parents[3]
 PAGES = [
@@ -18,7 +16,7 @@ PAGES = [
     *CHECKOUT.glob("sendmail/*.md"),
     *CHECKOUT.glob("deploy/**/*.md"),
 ]
-PROGRAM: Any = typer.main.get_command(app)
+PROGRAM: Any = whole_program()
 IN_SENTENCE = re.compile(r"`(miltscan [^`]+)`")
 IN_BLOCK = re.compile(r"^(?: {4,}|\$ | {4,}\$ )(?:[^:\n]*(?:&&|;) )?(miltscan [a-z-].*)$", re.MULTILINE)
 NO_COMMANDS = {"miltscan worker", "miltscan keeper", "miltscan export"}

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from miltscan.cli import app
+from miltscan.cli import whole_program
 
 PAGE = (Path(__file__).parents[3] / "docs" / "quarantine.md").read_text()
 FILTERS = {"--area", "--sender", "--recipient", "--signature", "--state", "--since", "--until"}
@@ -29,7 +28,7 @@ def options(text: str) -> set[str]:
 
 def commands() -> Iterator[tuple[str, set[str]]]:
     """Each command with its options by their long names."""
-    group = typer.main.get_command(app).commands["quarantine"]  # type: ignore[attr-defined]
+    group = whole_program().commands["quarantine"]
     for name, command in group.commands.items():
         found = {max(one.opts, key=len) for one in command.params if one.param_type_name == "option"}
         yield name, found - EVERYWHERE

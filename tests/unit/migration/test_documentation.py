@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
-from miltscan.cli import app
+from miltscan.cli import whole_program
 from miltscan.config.render import keys
 from miltscan.config.settings import Settings
 from miltscan.migration import clamav_milter, interscan
@@ -53,7 +52,7 @@ def test_a_key_is_one_of_ours(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"(?:^ {4}|`)miltscan ([a-z]+)", PAGE, re.MULTILINE))))
 def test_a_command_is_there(name: str) -> None:
     """Each command of the page is one of the program."""
-    assert name in vars(get_command(app))["commands"]
+    assert name in vars(whole_program())["commands"]
 
 
 @pytest.mark.parametrize("unit", sorted(set(re.findall(r"systemctl \w+ ([\w-]+(?:\.\w+)?)", PAGE))))
