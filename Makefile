@@ -53,8 +53,8 @@ test: environment $(SITE)
 	wait $$others || { cat .venv/pythons.log; exit 1; }; \
 	grep -E '^Python|passed' .venv/pythons.log; exit $$status
 
-# Boots Debian 12 and 13 with systemd, installs miltscan as docs/install.md says, and tests the units; as root, ten minutes, for
-# the first time twenty. docs/lab/systems.md has the requirements. OPTIONS="--release bookworm -k reboot" for a part.
+# Boots Debian 12 and 13 with systemd, installs miltscan as docs/install.md says, and tests the units; as root, an hour, for
+# the first time ninety minutes. docs/lab/systems.md has the requirements. OPTIONS="--release bookworm -k reboot" for a part.
 test-systems: environment
 	@deploy/debian/install deploy/debian/packages-systems.txt
 	@$(RUN) -m pytest -p no:cacheprovider --timeout 1800 tests/systems $(OPTIONS)
