@@ -11,7 +11,14 @@ from tests.harness.processes import wait_until
 from tests.harness.programs import CHECKOUT
 from tests.systems.machine import PATIENCE, Machine
 from tests.systems.test_installed import mail_flows
-from tests.systems.test_package import INSTALL, left, package_of, wait_until_sendmail_is_back
+from tests.systems.test_package import (
+    INSTALL,
+    QUEUE,
+    left,
+    package_of,
+    wait_until_delivered,
+    wait_until_sendmail_is_back,
+)
 from tests.systems.traffic import Traffic, traffic
 from tests.systems.tree import SITE, SWITCH, fresh, packaged, remove
 
@@ -24,7 +31,6 @@ systemctl list-units --state=active --plain --no-legend 'miltscan*' 'clamav-daem
 """Each file of the host that setup may change, with kind, mode, owner and content; and the states of the units."""
 LOCAL_NAME = "echo example.test >>/etc/mail/local-host-names"
 UNREACHABLE = "someone@[192.0.2.77]"  # the machine has no network: mail to it is deferred
-QUEUE = "/var/spool/mqueuedelivery"
 
 
 @pytest.fixture(scope="module", params=("bookworm", "trixie"))
@@ -141,7 +147,7 @@ def test_setup_after_make_install(from_clone: Machine) -> None:
     assert setup(from_clone).endswith("everything is ok\n")
     mail_flows(from_clone)
     assert "Nothing to change: the host is set up." in setup(from_clone)
-    wait_until(lambda: not from_clone.run(f"find {QUEUE} -type f"), PATIENCE, "an empty delivery queue")
+    wait_until_delivered(from_clone)
     assert "The host is as it was before setup." in setup(from_clone, "--undo --yes")
     assert from_clone.run(LISTING) == before
     wait_until_sendmail_is_back(from_clone)
