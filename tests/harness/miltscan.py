@@ -102,6 +102,12 @@ class Miltscan(Milter):
         wait_until(lambda: self.metric("engine_up") == up, PATIENCE, f"{up} engines that are up")
 
     @property
+    def started(self) -> bool:
+        """Whether all workers of the last start are ready: /readyz does not wait for those that have just been made."""
+        seen = [line["event"] for line in self._log.lines() if line["event"] in {"start", "ready"}]
+        return seen[-1:] != ["start"]
+
+    @property
     def ready(self) -> bool:
         """Whether /readyz answers ok; False before the exporter listens."""
         try:
@@ -169,13 +175,13 @@ class ScanningSandwich(Sandwich):
         self._wait_ready()
 
     def start_miltscan(self) -> None:
-        """Starts miltscan; returns when an engine is up."""
+        """Starts miltscan; returns when each worker is ready and has an engine that is up."""
         self.miltscan.start()
         self.miltscan.wait_ready()
         self._wait_ready()
 
     def _wait_ready(self) -> None:
-        wait_until(lambda: self.miltscan.ready, PATIENCE, "an engine that is up")
+        wait_until(lambda: self.miltscan.started and self.miltscan.ready, PATIENCE, "workers with an engine that is up")
 
     def retry(self, message: bytes) -> Reply:
         """As `send`, again and again as a client that keeps its message does, until it is accepted."""
