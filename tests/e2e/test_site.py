@@ -17,7 +17,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not SPHINX.exists():
         pytest.skip("the site is not built here: make docs")
     folder = tmp_path_factory.mktemp("site")
-    subprocess.run(["make", "-s", "-C", CHECKOUT, "docs", f"DOCS={folder}"], check=True, capture_output=True)
+    command = ["make", "-s", "-C", str(CHECKOUT), "docs", f"DOCS={folder}"]
+    built = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
     return folder
 
 
