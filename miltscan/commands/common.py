@@ -1,9 +1,9 @@
-"""The parts that commands share: the option `--config`, and the exit after an error."""
+"""The parts that commands share: the option `--config`, groups, and the exit after an error."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,3 +30,11 @@ def exit_on_error() -> Iterator[None]:
     except MiltscanError as error:
         complain(str(error))
         raise typer.Exit(error.exit_status) from None
+
+
+def command_group(meaning: str, example: str, commands: Mapping[str, Callable[..., Any]]) -> typer.Typer:
+    """Return a command that has commands of its own, by name, in the order of its help, which ends with `example`."""
+    group = typer.Typer(help=meaning, epilog=example, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+    for name, command in commands.items():
+        group.command(name)(command)
+    return group

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from miltscan.commands.common import Config, exit_on_error
+from miltscan.commands.common import Config, command_group, exit_on_error
 from miltscan.commands.terminal import say, say_json
 from miltscan.config.load import load_settings
 from miltscan.config.newkey import new_key
@@ -107,11 +107,10 @@ def new_key_command(
             say(unread_text(key))
 
 
-keys_app = typer.Typer(
-    help="Manage the keys of receipts and probes.",
-    epilog="Example: miltscan keys new && systemctl reload miltscan",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
+keys_app = command_group(
+    "Manage the keys of receipts and probes.",
+    "Example: miltscan keys new && systemctl reload miltscan",
+    {
+        "new": new_key_command,
+    },
 )
-keys_app.command("new")(new_key_command)

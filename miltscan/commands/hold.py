@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from miltscan.commands.common import exit_on_error
+from miltscan.commands.common import command_group, exit_on_error
 from miltscan.commands.dropping import acting_user
 from miltscan.commands.progress import progress
 from miltscan.commands.tables import Column, counted, fit, size_text, table, terminal_width, time_text
@@ -272,13 +272,12 @@ def _print_release(one: Held, result: HandedOver, *, json: bool) -> bool:
     return well
 
 
-hold_app = typer.Typer(
-    help="List, release and delete messages that sendmail holds.",
-    epilog="Example: miltscan hold list",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
+hold_app = command_group(
+    "List, release and delete messages that sendmail holds.",
+    "Example: miltscan hold list",
+    {
+        "list": list_held,
+        "release": release_held,
+        "delete": delete_held_messages,
+    },
 )
-hold_app.command("list")(list_held)
-hold_app.command("release")(release_held)
-hold_app.command("delete")(delete_held_messages)

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from miltscan import __version__
-from miltscan.config.engines import (
-    AntispamEngineTable,
-)
+from miltscan.config.engines import AntispamEngineTable
 from miltscan.config.keyfile import Loaded
 from miltscan.config.rules import NO_SOURCE, Side
 from miltscan.config.settings import Settings

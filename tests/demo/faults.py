@@ -95,8 +95,10 @@ def _no_temporary_folder(sandwich: WatchedSandwich) -> Iterator[None]:
 def _no_room(sandwich: WatchedSandwich) -> Iterator[None]:
     folder = sandwich.folder / "spool"
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=True)
-    yield
-    subprocess.run(["umount", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 @contextmanager
