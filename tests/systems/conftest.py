@@ -31,10 +31,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def installed(request: pytest.FixtureRequest) -> Iterator[Machine]:
+def cache(request: pytest.FixtureRequest) -> Path:
+    """The folder of the trees."""
+    folder: Path = request.config.getoption("--trees")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def release(request: pytest.FixtureRequest) -> str:
+    """Each release that runs, for a machine with the packages."""
+    name: str = request.param
+    if name not in (request.config.getoption("--release") or RELEASES):
+        pytest.skip("another release")
+    return name
+
+
+@pytest.fixture(scope="session")
+def installed(request: pytest.FixtureRequest, cache: Path) -> Iterator[Machine]:
     """A machine on which docs/install.md's commands have been run, up to the running sandwich."""
-    cache: Path = request.config.getoption("--trees")
-    cache.mkdir(parents=True, exist_ok=True)
     with (cache / f"{request.param}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one run of a release at a time
         tree = fresh(cache, request.param)

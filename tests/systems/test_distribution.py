@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,12 +21,12 @@ PYTHON = "readlink /proc/$(systemctl show -P MainPID miltscan)/exe"
 
 
 @pytest.fixture
-def debian_12(request: pytest.FixtureRequest) -> Iterator[Machine]:
+def debian_12(cache: Path, request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A booted Debian 12 on which the package runs; that of Debian 13 is in /root."""
     if "bookworm" not in (request.config.getoption("--release") or ("bookworm",)):
         pytest.skip("another release")
     package = package_of("bookworm", request)
-    tree = packaged(request.config.getoption("--trees"), "bookworm", package)
+    tree = packaged(cache, "bookworm", package)
     (tree / "root" / package.name).rename(tree / "root" / "miltscan_first.deb")
     shutil.copy2(package_of("trixie", request), tree / "root" / "next.deb")
     with Machine(tree) as machine:

@@ -74,15 +74,13 @@ def blocks(heading: str) -> Iterator[str]:
         yield line.partition("    #")[0].strip()
 
 
-@pytest.fixture(scope="module", params=("bookworm", "trixie"))
-def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+@pytest.fixture(scope="module")
+def bare(
+    release: str, cache: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
     """A booted Debian with the package and a newer one in /root, and nothing of it installed."""
-    if request.param not in (request.config.getoption("--release") or (request.param,)):
-        pytest.skip("another release")
-    cache: Path = request.config.getoption("--trees")
-    cache.mkdir(parents=True, exist_ok=True)
-    package = package_of(request.param, request)
-    tree = packaged(cache, request.param, package)
+    package = package_of(release, request)
+    tree = packaged(cache, release, package)
     newer(package, tmp_path_factory.mktemp("newer")).rename(tree / "root" / "newer.deb")
     (tree / "root" / package.name).rename(tree / "root" / "miltscan_first.deb")
     with Machine(tree) as machine:

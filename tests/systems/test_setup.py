@@ -3,6 +3,7 @@
 import fcntl
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,14 +34,10 @@ LOCAL_NAME = "echo example.test >>/etc/mail/local-host-names"
 UNREACHABLE = "someone@[192.0.2.77]"  # the machine has no network: mail to it is deferred
 
 
-@pytest.fixture(scope="module", params=("bookworm", "trixie"))
-def host(request: pytest.FixtureRequest) -> Iterator[Machine]:
+@pytest.fixture(scope="module")
+def host(release: str, cache: Path, request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A booted Debian after the first command of README.md, and nothing of it set up."""
-    if request.param not in (request.config.getoption("--release") or (request.param,)):
-        pytest.skip("another release")
-    cache = request.config.getoption("--trees")
-    cache.mkdir(parents=True, exist_ok=True)
-    tree = packaged(cache, request.param, package_of(request.param, request))
+    tree = packaged(cache, release, package_of(release, request))
     with Machine(tree) as machine:
         machine.run(f"{INSTALL} /root/miltscan_*.deb")
         machine.file(SWITCH).write_text(SITE[SWITCH])
@@ -49,16 +46,12 @@ def host(request: pytest.FixtureRequest) -> Iterator[Machine]:
     remove(tree)
 
 
-@pytest.fixture(scope="module", params=("bookworm", "trixie"))
-def from_clone(request: pytest.FixtureRequest) -> Iterator[Machine]:
+@pytest.fixture(scope="module")
+def from_clone(release: str, cache: Path) -> Iterator[Machine]:
     """A booted Debian after `make install` in a clone, and nothing of it set up."""
-    if request.param not in (request.config.getoption("--release") or (request.param,)):
-        pytest.skip("another release")
-    cache = request.config.getoption("--trees")
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"setup-{request.param}.lock").open("w") as lock:
+    with (cache / f"setup-{release}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one run of a release at a time
-        tree = fresh(cache, request.param, "setup-")
+        tree = fresh(cache, release, "setup-")
         with Machine(tree) as machine:
             machine.run(LOCAL_NAME)
             # it serves mail: the package of Debian 13 does not enable it
