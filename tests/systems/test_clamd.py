@@ -24,7 +24,8 @@ FAULTS = {
     "full": (f"{MOUNT % 'size=64m'}; head -c 64M /dev/zero >{FOLDER}/filler || true", UNMOUNT),
     "without inodes": (MOUNT % "size=64m,nr_inodes=2", UNMOUNT),
     "read-only": (f"{MOUNT % 'size=64m'}; mount -o remount,ro {FOLDER}", UNMOUNT),
-    "removed": (f"rm -r {FOLDER}", "systemd-tmpfiles --create miltscan-clamav.conf"),
+    # in one step: clamd makes files in it meanwhile
+    "removed": (f"mv {FOLDER} {FOLDER}.gone", f"systemd-tmpfiles --create miltscan-clamav.conf; rm -r {FOLDER}.gone"),
 }
 SIZES = (400, 1000, 3000, 100, 1)  # KB of a zip
 ROUNDS = 8  # some ten seconds of mail
