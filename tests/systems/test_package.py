@@ -74,6 +74,13 @@ def blocks(heading: str) -> Iterator[str]:
         yield line.partition("    #")[0].strip()
 
 
+def test_lintian(release: str, request: pytest.FixtureRequest) -> None:
+    """The package follows Debian's policy, as far as lintian of this host knows it: no error and no warning."""
+    command: list[str | Path] = ["lintian", "--fail-on", "error,warning", package_of(release, request)]
+    checked = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 @pytest.fixture(scope="module")
 def bare(
     release: str, cache: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
