@@ -117,6 +117,12 @@ def test_the_colours_of_grep() -> None:
     assert facts(parse_line(line.encode(), NOW)) == FOUND
 
 
+@pytest.mark.parametrize("line", [f"\x1b[2K{LINE}", f"\x1b[37m{LINE}\x1b[0m"])
+def test_the_codes_of_compose(line: str) -> None:
+    """`docker compose logs` and `podman-compose logs` write codes for a terminal into files, too."""
+    assert facts(parse_line(line.encode(), NOW)) == FOUND
+
+
 @pytest.mark.parametrize(
     "line",
     [
