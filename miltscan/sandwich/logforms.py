@@ -49,7 +49,8 @@ _STAMPED = re.compile(rf"(?P<time>{_ISO}) (?:(?:stdout|stderr) [FP](?::\S+)? )?"
 _PASSED_ON = re.compile(r"[\w.-]{1,128} {1,64}\| |\[pod/[^\]\s]+\] |(?:\\x1e|data: )(?=\{)")
 _PREFIX = re.compile(rf'[^\s<>"={{}}]{{1,{_PREFIX_LIMIT}}}')
 _BEGINS = re.compile(rf"{QUEUE_ID.pattern}(?:\[\d{{1,3}}\])?: |NOQUEUE: ")
-_COLOUR = re.compile(rb"\x1b\[[\d;]*[mK]")  # of `grep --color=always`, `docker compose logs`, `podman-compose logs`
+# of `grep --color=always` anywhere; around the line those of `docker compose logs` and `podman-compose logs`
+_COLOUR = re.compile(rb"\x1b\[[\d;]*m\x1b\[K|^\x1b\[[\d;]*[mK]|\x1b\[0m(?=\r?\n?\Z)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.test_archives import seven_zip
 from tests.harness.messages import as_wire, clean_attachment, with_attachment
-from tests.harness.processes import wait_until
+from tests.harness.processes import ProgramError, wait_until
 from tests.harness.programs import CHECKOUT
 from tests.systems.installed import SITE
 from tests.systems.machine import PATIENCE, Machine
@@ -141,10 +141,19 @@ def sandwich(bare: Machine) -> Machine:
 
 
 def ends_well(machine: Machine, seen: Traffic) -> None:
-    """No infected message was accepted, and each clean one that was is delivered once mail flows again."""
+    """No infected message was accepted, and each clean one that was is delivered once mail flows again.
+
+    Otherwise the report has what the log says of the first messages that are not.
+    """
     assert 250 not in seen.infected
     mail_flows(machine)
-    wait_until(lambda: not seen.missing(machine), DELIVERY_TIMEOUT, "accepted messages in the mailbox")
+    try:
+        wait_until(lambda: not seen.missing(machine), DELIVERY_TIMEOUT, "accepted messages in the mailbox")
+    except ProgramError:
+        missing = seen.missing(machine)
+        lines = "; ".join(f"miltscan trace '{one}' || true" for one in missing[:3])
+        print(len(missing), machine.run(f"{lines}; ls -l {QUEUE} /var/spool/mqueue"))  # noqa: T201  # pytest shows it
+        raise
 
 
 def test_install(sandwich: Machine) -> None:
