@@ -124,7 +124,8 @@ def wait_until_sendmail_is_back(machine: Machine) -> None:
 def wait_until_delivered(machine: Machine) -> None:
     """Returns when the delivery queue has no message; it is run now, since a deferred message waits for minutes.
 
-    A session that was cut off before its 250, as by a reboot, leaves its data file for ever: that is no message.
+    A data file without a control file stays for ever, as of a session that ended before its 250: it is not delivered.
+    That no accepted message is missing is shown by `ends_well`.
     """
 
     def delivered() -> bool:
