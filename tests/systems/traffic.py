@@ -31,8 +31,8 @@ class Traffic:
 
 
 @contextmanager
-def traffic(machine: Machine) -> Iterator[Traffic]:
-    """The context in which one client sends message after message."""
+def traffic(machine: Machine, pause: float = 0.0) -> Iterator[Traffic]:
+    """The context in which one client sends message after message, with a pause (seconds) between them."""
     ended, seen = Event(), Traffic()
 
     def stream() -> None:
@@ -42,7 +42,7 @@ def traffic(machine: Machine) -> Iterator[Traffic]:
             if seen.clean[-1] == 250:
                 seen.accepted.append(message_id)
             seen.infected.append(reply_code(machine, as_wire(infected())))
-            ended.wait(0.0 if seen.clean[-1] else 0.2)  # a closed port answers at once
+            ended.wait(pause if seen.clean[-1] else 0.2)  # a closed port answers at once
 
     with ThreadPoolExecutor(1) as client:
         streaming = client.submit(stream)

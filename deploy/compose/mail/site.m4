@@ -5,4 +5,4 @@ define(`SITE_MILTER', `inet:10025@172.31.25.11')dnl
 define(`SITE_LISTEN', `0.0.0.0')dnl
 define(`SITE_DELIVERY_HOST', `[172.31.25.31]')dnl
 define(`SITE_DELIVERY_LISTEN', `172.31.25.31')dnl
-define(`SITE_DELIVERY_FROM', `172.31.25.21')dnl
+define(`SITE_DELIVERY_FROM', `172.31.25.21 172.31.25.31')dnl  incoming, and delivery's own health check

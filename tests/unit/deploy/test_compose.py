@@ -68,7 +68,7 @@ def test_the_files_have_the_same_addresses() -> None:
     assert site("SITE_MILTER") == f"inet:{port}@{at['miltscan']}"
     assert [str(one) for one in found.milter.allow] in ([f"{at['incoming']}/32"], [at["incoming"]])
     assert (site("SITE_DELIVERY_HOST"), site("SITE_DELIVERY_LISTEN")) == (f"[{at['delivery']}]", at["delivery"])
-    assert site("SITE_DELIVERY_FROM") == at["incoming"]
+    assert site("SITE_DELIVERY_FROM").split() == [at["incoming"], at["delivery"]]  # the second for its health check
     assert str(found.delivery.server) == f"inet:19000@{at['delivery']}"
     assert at["delivery"] in SERVICES["delivery"]["healthcheck"]["test"]
 
