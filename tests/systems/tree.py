@@ -76,8 +76,8 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> None:
 
 
 def remove(tree: Path) -> None:
-    """Removes a tree, if it is there."""
-    run(["rm", "-rf", "--one-file-system", str(tree)])
+    """Removes a tree and the log of its boots, if they are there."""
+    run(["rm", "-rf", "--one-file-system", str(tree), str(tree.with_suffix(".log"))])
 
 
 def base(cache: Path, release: str) -> Path:
