@@ -49,7 +49,7 @@ test: environment $(SITE)
 	@.venv/bin/python -m compileall -q miltscan tests docs deploy
 	@env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m pytest -p no:cacheprovider -q --collect-only >.venv/collected.log || { cat .venv/collected.log; exit 1; }
 	@.venv/bin/python tests/pythons.py $(ON_OTHERS) >.venv/pythons.log 2>&1 & others=$$!; \
-	status=0; $(RUN) -m pytest -p no:cacheprovider -n 4 --dist loadfile --no-loadscope-reorder || status=$$?; \
+	status=0; $(RUN) -m pytest -p no:cacheprovider -n 6 --dist loadfile --no-loadscope-reorder || status=$$?; \
 	wait $$others || { cat .venv/pythons.log; exit 1; }; \
 	grep -E '^Python|passed' .venv/pythons.log; exit $$status
 
