@@ -18,6 +18,7 @@ from miltscan.core.containers.ar import AR_MAGIC, ar_members
 from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, Packed, decompress
 from miltscan.core.containers.foreign import FOREIGN_BEGINS, Foreign, foreign_kind, lzma_method
+from miltscan.core.containers.rar import PROGRAM_BEGINS, RAR_BEGIN, RAR_NAMES, rar_behind
 from miltscan.core.containers.streams import STREAM_BEGINS, StreamFile, may_go_on, stream_file
 from miltscan.core.containers.tar import TAR_END, TAR_HEAD, as_tar, is_tar, tar_members, tar_size
 from miltscan.core.containers.zip import ZipArchive, read_zip
@@ -30,7 +31,6 @@ from miltscan.core.verdict import Limit
 
 _OPENED = frozenset({STORED, DEFLATE, BZIP2})
 """The methods of zip that clamd decodes; it passes LZMA and xz over without a word."""
-RAR_BEGIN = b"Rar!\x1a\x07"
 _BEGINS = (b"PK", AR_MAGIC, RAR_BEGIN, *FOREIGN_BEGINS, *STREAM_BEGINS)
 _FIRST_BYTES = frozenset(begin[:1] for begin in _BEGINS)
 _TEXT = 64 * 1024  # bytes of a text in which an OpenPGP message may begin
@@ -70,8 +70,8 @@ class Inside(NamedTuple):
     `foreign` is the form of an archive that another program has to open; `unless_opened` is why the engine's verdict
     does not suffice where it is not opened. `unlocked` means that it was, by a password. `files` are the facts about
     what is in it, for rules. `holds` means that it is an archive, and not an empty one. `alone` are all files of an
-    archive that the engine opens, of which else only the archives are looked into. `rar` means that it is one, which
-    clamd opens only with a library of its own.
+    archive that the engine opens, of which else only the archives are looked into. `rar` means that it is one, or
+    something with one behind it, which clamd opens only with a library of its own.
     """
 
     inner: tuple[Inner, ...] = ()
@@ -99,7 +99,8 @@ class Inside(NamedTuple):
 
 def may_contain(part: Part) -> bool:
     """Whether a part may be an archive to look into: by its type, its names or its first bytes."""
-    return named_zip(part) or is_container(head_of(part, _ENCODED))
+    head = head_of(part, _ENCODED)
+    return head.startswith(PROGRAM_BEGINS) or is_container(head) or named_zip(part) or named_rar(part)
 
 
 def may_be_zip(part: Part) -> bool:
@@ -117,6 +118,12 @@ def named_zip(part: Part) -> bool:
     """Whether a part has the name of a zip, or of one of the many formats that are zips."""
     named = bool(part.names) and any(map(_ZIP_NAMES.search, every_name(part.names)))
     return named or b"zip" in b" ".join(part.types)
+
+
+def named_rar(part: Part) -> bool:
+    """Whether a part has the name or the type of a rar."""
+    named = bool(part.names) and any(map(RAR_NAMES.search, every_name(part.names)))
+    return named or b"rar" in b" ".join(part.types)
 
 
 def is_encrypted(part: Part) -> bool:
@@ -139,7 +146,8 @@ def look_inside(path: str, content: bytes | memoryview, bounds: ContainerBounds,
     """What is within the part of this path; `budget` is that of the message. The work is linear in the content."""
     inside = _by_its_begin(path, memoryview(content), bounds, budget)
     if inside is None:
-        return _in_zip(path, read_zip(content, bounds), budget)
+        zipped = _in_zip(path, read_zip(content, bounds), budget)
+        return zipped._replace(rar=True, holds=True) if rar_behind(memoryview(content)) else zipped
     if _zips_are_within(memoryview(content)):
         return inside
     # readers of zips look at the end, whatever stands in front

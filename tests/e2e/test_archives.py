@@ -218,7 +218,7 @@ def test_a_password_that_nothing_proves(sandwich: ScanningSandwich, tmp_path: Pa
 def test_a_rar_that_clamd_does_not_open(sandwich: ScanningSandwich) -> None:
     """Without libclamunrar its reply is OK; miltscan does not believe it, wherever the rar is."""
     rar = rar_sample(EICAR)
-    for archive, part in ((rar, "2"), (gzip.compress(rar), "2/gz:0")):
+    for archive, part in ((rar, "2"), (gzip.compress(rar), "2/gz:0"), (b"MZ" + bytes(70_000) + rar, "2")):
         reply, line = sent(sandwich, archive)
         if line["outcome"] == "infected":
             pytest.skip("this clamd has libclamunrar")

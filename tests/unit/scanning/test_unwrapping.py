@@ -343,6 +343,36 @@ def test_a_rar_is_clean_only_for_who_opens_rar(unwrapped: Callable[..., Unwrappe
     assert len(opens.seen) == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"MZ" + bytes(1 << 20) + b"Rar!\x1a\x07\0clean", b"setup.exe"),
+        (b"\x7fELF" + b"Rar!\x1a\x07\1\0clean" + zip_of(b"a zip behind it"), b"setup"),
+        (b"junk Rar!\x1a\x07\1\0clean", b"a.rar"),
+        (b"junk Rar!\x1a\x07\1\0clean", b"a.r00"),
+    ],
+)
+def test_a_rar_behind_something_else(unwrapped: Callable[..., Unwrapped], content: bytes, name: bytes) -> None:
+    """The rar of a program that extracts itself, or what unrar finds in a file of that name."""
+    mail = unwrapped(mixed(base64.b64encode(content)).replace(b"name=a0", b"name=" + name))
+    verdict = mail.scan(Scanner(), later(), nothing)
+    assert (verdict.reason, verdict.part) == (Limit.LIMITS, "")
+    assert verdict.detail.startswith("part 1: a rar, which fake does not open")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"MZ a program that names the mark of a Rar!\x1a\x07 only in part", b"setup.exe"),
+        (b"junk Rar!\x1a\x07\1\0clean", b"a.txt"),
+    ],
+)
+def test_no_rar_behind_something_else(unwrapped: Callable[..., Unwrapped], content: bytes, name: bytes) -> None:
+    """Not its signature, or not a file that is opened as a rar."""
+    mail = unwrapped(mixed(base64.b64encode(content)).replace(b"name=a0", b"name=" + name))
+    assert mail.scan(Scanner(), later(), nothing) is CLEAN
+
+
 class Pair(Scanner):
     """Two servers in rotation, of which only b opens rar."""
 
