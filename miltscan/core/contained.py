@@ -15,10 +15,10 @@ from miltscan.core.anomalies import ZipAnomaly
 from miltscan.core.attachment_names import every_name
 from miltscan.core.attachments import Attachment
 from miltscan.core.containers.ar import AR_MAGIC, ar_members
+from miltscan.core.containers.behind import PROGRAM_BEGINS, RAR_BEGIN, RAR_NAMES, is_rar_behind, seven_zip_behind
 from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, Packed, decompress
 from miltscan.core.containers.foreign import FOREIGN_BEGINS, Foreign, foreign_kind, lzma_method
-from miltscan.core.containers.rar import PROGRAM_BEGINS, RAR_BEGIN, RAR_NAMES, rar_behind
 from miltscan.core.containers.streams import STREAM_BEGINS, StreamFile, may_go_on, stream_file
 from miltscan.core.containers.tar import TAR_END, TAR_HEAD, as_tar, is_tar, tar_members, tar_size
 from miltscan.core.containers.zip import ZipArchive, read_zip
@@ -70,8 +70,8 @@ class Inside(NamedTuple):
     `foreign` is the form of an archive that another program has to open; `unless_opened` is why the engine's verdict
     does not suffice where it is not opened. `unlocked` means that it was, by a password. `files` are the facts about
     what is in it, for rules. `holds` means that it is an archive, and not an empty one. `alone` are all files of an
-    archive that the engine opens, of which else only the archives are looked into. `rar` means that it is one, or
-    something with one behind it, which clamd opens only with a library of its own.
+    archive that the engine opens, of which else only the archives are looked into. `rar` means that it is one, or in
+    front of one, which clamd opens only with a library of its own.
     """
 
     inner: tuple[Inner, ...] = ()
@@ -100,7 +100,7 @@ class Inside(NamedTuple):
 def may_contain(part: Part) -> bool:
     """Whether a part may be an archive to look into: by its type, its names or its first bytes."""
     head = head_of(part, _ENCODED)
-    return head.startswith(PROGRAM_BEGINS) or is_container(head) or named_zip(part) or named_rar(part)
+    return head.startswith(PROGRAM_BEGINS) or is_container(head) or named_zip(part) or _named(part, RAR_NAMES, b"rar")
 
 
 def may_be_zip(part: Part) -> bool:
@@ -116,14 +116,11 @@ def is_container(head: bytes) -> bool:
 
 def named_zip(part: Part) -> bool:
     """Whether a part has the name of a zip, or of one of the many formats that are zips."""
-    named = bool(part.names) and any(map(_ZIP_NAMES.search, every_name(part.names)))
-    return named or b"zip" in b" ".join(part.types)
+    return _named(part, _ZIP_NAMES, b"zip")
 
 
-def named_rar(part: Part) -> bool:
-    """Whether a part has the name or the type of a rar."""
-    named = bool(part.names) and any(map(RAR_NAMES.search, every_name(part.names)))
-    return named or b"rar" in b" ".join(part.types)
+def _named(part: Part, names: re.Pattern[str], kind: bytes) -> bool:
+    return (bool(part.names) and any(map(names.search, every_name(part.names)))) or kind in b" ".join(part.types)
 
 
 def is_encrypted(part: Part) -> bool:
@@ -144,10 +141,8 @@ def head_of(part: Part, size: int) -> bytes:
 
 def look_inside(path: str, content: bytes | memoryview, bounds: ContainerBounds, budget: Budget) -> Inside:
     """What is within the part of this path; `budget` is that of the message. The work is linear in the content."""
-    inside = _by_its_begin(path, memoryview(content), bounds, budget)
-    if inside is None:
-        zipped = _in_zip(path, read_zip(content, bounds), budget)
-        return zipped._replace(rar=True, holds=True) if rar_behind(memoryview(content)) else zipped
+    if (inside := _by_its_begin(path, memoryview(content), bounds, budget)) is None:
+        return _behind(path, memoryview(content), bounds, _in_zip(path, read_zip(content, bounds), budget))
     if _zips_are_within(memoryview(content)):
         return inside
     # readers of zips look at the end, whatever stands in front
@@ -187,6 +182,13 @@ def _by_its_begin(path: str, content: memoryview, bounds: ContainerBounds, budge
     if form := stream_file(head):
         return _in_stream(path, form, content, budget)
     return _in_tar(path, content, bounds) if is_tar(head) else None
+
+
+def _behind(path: str, content: memoryview, bounds: ContainerBounds, found: Inside) -> Inside:
+    """The same, and the archives behind something else, as behind the program that extracts them."""
+    rar, archive = is_rar_behind(content), seven_zip_behind(content)
+    inner = (Inner(f"{path}/sfx:0", partial(pieces_of, archive, bounds.file)),) if archive else ()
+    return found._replace(rar=rar, inner=found.inner + inner, holds=bool(found.holds or rar or inner))
 
 
 def _in_stream(path: str, form: StreamFile, content: memoryview, budget: Budget) -> Inside:

@@ -123,6 +123,10 @@ ARCHIVES: dict[str, tuple[Made, str]] = {
         lambda folder: rewritten_7z(seven_zip(folder, "-t7z", "-mhc=off"), with_bzip2_header),
         "2/7z:0",
     ),
+    "7z that extracts itself": (
+        lambda folder: b"MZ" + bytes(70_000) + seven_zip(folder, "-t7z", "-m0=Deflate64"),
+        "2/sfx:0/7z:0",
+    ),
     "zip, PPMd": (lambda folder: seven_zip(folder, "-tzip", "-mm=PPMd"), "2/zip:0"),
     "zip, LZMA": (lambda folder: seven_zip(folder, "-tzip", "-mm=LZMA"), "2/zip:0"),
     "zip, xz": (lambda folder: seven_zip(folder, "-tzip", "-mm=XZ"), "2/zip:0"),

@@ -35,8 +35,9 @@ def password_codes(kind: Foreign, word: str) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys(word.encode(code) for code in (codes if kind is Foreign.ZIP else codes[:1])))
 
 
+SEVEN_ZIP_BEGIN = b"7z\xbc\xaf\x27\x1c"
 _MAGIC: Sequence[tuple[bytes, Foreign]] = (
-    (b"7z\xbc\xaf\x27\x1c", Foreign.SEVEN_ZIP),
+    (SEVEN_ZIP_BEGIN, Foreign.SEVEN_ZIP),
     (b"\x28\xb5\x2f\xfd", Foreign.ZSTD),
     *((b"%c\x2a\x4d\x18" % first, Foreign.ZSTD) for first in range(0x50, 0x60)),  # a frame that is skipped (RFC 8878)
     (b"\x1f\x9d", Foreign.LZW),
