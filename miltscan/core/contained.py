@@ -15,7 +15,7 @@ from miltscan.core.anomalies import ZipAnomaly
 from miltscan.core.attachment_names import every_name
 from miltscan.core.attachments import Attachment
 from miltscan.core.containers.ar import AR_MAGIC, ar_members
-from miltscan.core.containers.behind import PROGRAM_BEGINS, RAR_BEGIN, RAR_NAMES, is_rar_behind, seven_zip_behind
+from miltscan.core.containers.behind import PROGRAM_BEGINS, RAR_BEGIN, RAR_NAMES, has_rar, seven_zip_behind
 from miltscan.core.containers.budget import MIB, Budget, ContainerBounds, ContainerLimit
 from miltscan.core.containers.decompress import BZIP2, DEFLATE, STORED, Packed, decompress
 from miltscan.core.containers.foreign import FOREIGN_BEGINS, Foreign, foreign_kind, lzma_method
@@ -141,14 +141,15 @@ def head_of(part: Part, size: int) -> bytes:
 
 def look_inside(path: str, content: bytes | memoryview, bounds: ContainerBounds, budget: Budget) -> Inside:
     """What is within the part of this path; `budget` is that of the message. The work is linear in the content."""
-    if (inside := _by_its_begin(path, memoryview(content), bounds, budget)) is None:
-        return _behind(path, memoryview(content), bounds, _in_zip(path, read_zip(content, bounds), budget))
-    if _zips_are_within(memoryview(content)):
-        return inside
-    # readers of zips look at the end, whatever stands in front
-    zipped = _in_zip(path, read_zip(content, bounds), budget)
-    limits = (*inside.limits, *zipped.limits, *zipped.unless_opened)
-    return inside._replace(inner=(*inside.inner, *zipped.inner), anomalies=zipped.anomalies, limits=limits)
+    view = memoryview(content)
+    if (inside := _by_its_begin(path, view, bounds, budget)) is None:
+        inside = _in_zip(path, read_zip(content, bounds), budget)
+    elif not _zips_are_within(view):
+        # readers of zips look at the end, whatever stands in front
+        zipped = _in_zip(path, read_zip(content, bounds), budget)
+        limits = (*inside.limits, *zipped.limits, *zipped.unless_opened)
+        inside = inside._replace(inner=(*inside.inner, *zipped.inner), anomalies=zipped.anomalies, limits=limits)
+    return _behind(path, view, bounds, inside)
 
 
 def _zips_are_within(content: memoryview) -> bool:
@@ -177,16 +178,14 @@ def _by_its_begin(path: str, content: memoryview, bounds: ContainerBounds, budge
         pieces = partial(pieces_of, most=bounds.file)
         inner = tuple(files_within(f"{path}/ar", members, pieces, bounds.file))
         return Inside(inner, limits=limits, holds=bool(members))
-    if head.startswith(RAR_BEGIN):
-        return Inside(rar=True, holds=True)
     if form := stream_file(head):
         return _in_stream(path, form, content, budget)
     return _in_tar(path, content, bounds) if is_tar(head) else None
 
 
 def _behind(path: str, content: memoryview, bounds: ContainerBounds, found: Inside) -> Inside:
-    """The same, and the archives behind something else, as behind the program that extracts them."""
-    rar, archive = is_rar_behind(content), seven_zip_behind(content)
+    """The same, and a rar, or a 7z behind the program that extracts it, whatever else the begin may be read as."""
+    rar, archive = has_rar(content), seven_zip_behind(content)
     inner = (Inner(f"{path}/sfx:0", partial(pieces_of, archive, bounds.file)),) if archive else ()
     return found._replace(rar=rar, inner=found.inner + inner, holds=bool(found.holds or rar or inner))
 

@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import os
+import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -348,7 +349,9 @@ def test_a_rar_is_clean_only_for_who_opens_rar(unwrapped: Callable[..., Unwrappe
     [
         (b"MZ" + bytes(1 << 20) + b"Rar!\x1a\x07\0clean", b"setup.exe"),
         (b"\x7fELF" + b"Rar!\x1a\x07\1\0clean" + zip_of(b"a zip behind it"), b"setup"),
+        (tarfile.TarInfo("MZ").tobuf() + b"Rar!\x1a\x07\1\0clean", b"setup.exe"),
         (b"junk Rar!\x1a\x07\1\0clean", b"a.rar"),
+        (b"PK\3\4 Rar!\x1a\x07\1\0clean", b"a.rar."),
         (b"junk Rar!\x1a\x07\1\0clean", b"a.r00"),
     ],
 )

@@ -4,7 +4,7 @@ from zlib import crc32
 
 import pytest
 
-from miltscan.core.containers.behind import is_rar_behind, seven_zip_behind
+from miltscan.core.containers.behind import has_rar, seven_zip_behind
 from miltscan.core.containers.foreign import SEVEN_ZIP_BEGIN
 
 SIGNATURE = b"Rar!\x1a\x07\1\0"
@@ -19,20 +19,36 @@ _LOOKED = 4 << 20
         (bytes(_LOOKED - len(SIGNATURE)) + SIGNATURE, True),
         (bytes(_LOOKED - len(SIGNATURE) + 1) + SIGNATURE, False),
         (b"MZ" + SIGNATURE[:-1], False),
-        (b"PK\3\4" + SIGNATURE, False),
+        (b"PK\3\4" + SIGNATURE, True),
+        (b"Rar!\x1a\x07\2", True),
         (b"", False),
     ],
-    ids=["version 5", "version 4", "as far as unrar looks", "further", "another version", "in a zip", "nothing"],
+    ids=[
+        "version 5",
+        "version 4",
+        "as far as unrar looks",
+        "further",
+        "a part of it",
+        "behind another begin",
+        "a later version",
+        "nothing",
+    ],
 )
 def test_a_rar_behind(content: bytes, expected: bool) -> None:  # noqa: FBT001 - a table
     """It is found as far from the begin as unrar looks."""
-    assert is_rar_behind(memoryview(content)) is expected
+    assert has_rar(memoryview(content)) is expected
 
 
 @pytest.mark.parametrize(
     ("front", "expected"),
-    [(b"MZ", True), (SEVEN_ZIP_BEGIN + bytes(99), True), (bytes((8 << 20) - 6), True), (bytes(8 << 20), False)],
-    ids=["near", "behind a wrong one", "as far as 7-Zip looks", "further"],
+    [
+        (b"MZ", True),
+        (b"MZ" + SEVEN_ZIP_BEGIN + bytes(99), True),
+        (b"MZ" + bytes((8 << 20) - 8), True),
+        (b"MZ" + bytes(8 << 20), False),
+        (b"PK", False),
+    ],
+    ids=["near", "behind a wrong one", "as far as 7-Zip looks", "further", "no program"],
 )
 def test_a_7z_behind(front: bytes, expected: bool) -> None:  # noqa: FBT001 - a table
     """It is all that follows its first header; one further from the begin than 7-Zip looks is none."""
